@@ -1,0 +1,124 @@
+/** Every error class of Headroom. Callers branch on `code` or class, never on the message. */
+
+/** Exit codes of the command line. */
+export const exitCodes = { ok: 0, someFailed: 1, usage: 2, infrastructure: 3, interrupted: 130 } as const;
+
+/** Base of every error that Headroom throws on purpose. */
+export abstract class HeadroomError extends Error {
+  abstract readonly code: `ERR_${string}`;
+  /** Whether trying the same thing again may succeed. */
+  readonly retryable: boolean = false;
+  /** What the command line exits with when this error reaches it. */
+  readonly exitCode: number = exitCodes.usage;
+
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+  }
+}
+
+/** One fault of a configuration file, an option or a payload. */
+export interface Fault {
+  /** Where: a path in the file (`resources.max_processes`), an option (`--timeout`) or a variable. */
+  readonly where: string;
+  readonly expected: string;
+  readonly found: string;
+}
+
+/** The input of a person or a program is not what it must be; all faults are reported together. */
+export class InvalidInputError extends HeadroomError {
+  readonly code = "ERR_INVALID_INPUT";
+  readonly faults: readonly Fault[];
+
+  constructor(what: string, faults: readonly Fault[], options?: ErrorOptions) {
+    const lines = faults.map((fault) => `  ${fault.where}: expected ${fault.expected}, found ${fault.found}`);
+    super(`${what} has ${faults.length} ${faults.length === 1 ? "fault" : "faults"}\n${lines.join("\n")}`, options);
+    this.faults = faults;
+  }
+}
+
+/** Redis, the store or the disk does not answer as it must. */
+export class InfrastructureError extends HeadroomError {
+  readonly code = "ERR_INFRASTRUCTURE";
+  override readonly retryable = true;
+  override readonly exitCode = exitCodes.infrastructure;
+}
+
+/** The Redis server is reachable, but set up in a way that would lose jobs. `fix` is the command that mends it. */
+export class UnsafeRedisError extends HeadroomError {
+  readonly code = "ERR_REDIS_UNSAFE";
+  override readonly exitCode = exitCodes.infrastructure;
+  readonly fix: string;
+
+  constructor(expected: string, found: string, fix: string) {
+    super(`redis must have ${expected}, found ${found}; to mend it: ${fix}`);
+    this.fix = fix;
+  }
+}
+
+/** No run, job or file of this name is known. */
+export class NotFoundError extends HeadroomError {
+  readonly code = "ERR_NOT_FOUND";
+
+  constructor(kind: "run" | "job" | "file" | "profile" | "route", id: string) {
+    super(`expected a known ${kind}, found no ${kind} "${id}"`);
+  }
+}
+
+/** Another run holds what this one asks for. */
+export class ConflictError extends HeadroomError {
+  readonly code = "ERR_CONFLICT";
+}
+
+/** The cluster has no room for new work now; ask again after `retryAfterSeconds`. */
+export class BacklogFullError extends HeadroomError {
+  readonly code = "ERR_BACKLOG_FULL";
+  override readonly retryable = true;
+  override readonly exitCode = exitCodes.infrastructure;
+  readonly retryAfterSeconds: number;
+
+  constructor(reason: string, retryAfterSeconds: number) {
+    super(`intake refuses new runs: ${reason}; try again in ${retryAfterSeconds} s`);
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
+}
+
+/** The job asks for more than any worker of its kind owns, so waiting would never help. */
+export class CapacityExceededError extends HeadroomError {
+  readonly code = "ERR_CAPACITY_EXCEEDED";
+  readonly needed: number;
+
+  constructor(resource: string, needed: number, owned: number) {
+    super(`job needs ${needed} of ${resource}, worker has ${owned} in total`);
+    this.needed = needed;
+  }
+}
+
+/** The lease of a job was lost: another worker may hold it by now. */
+export class LeaseLostError extends HeadroomError {
+  readonly code = "ERR_LEASE_LOST";
+  override readonly retryable = true;
+}
+
+/** A state machine was asked for an arrow that is not drawn. */
+export class IllegalStateError extends HeadroomError {
+  readonly code = "ERR_ILLEGAL_STATE";
+
+  constructor(what: string, from: string, to: string) {
+    super(`${what} cannot move from ${from} to ${to}`);
+  }
+}
+
+/** A path leads out of the folder that the operator named. */
+export class PathEscapeError extends HeadroomError {
+  readonly code = "ERR_PATH_ESCAPE";
+
+  constructor(root: string, path: string) {
+    super(`expected a path inside ${root}, found ${path}`);
+  }
+}
+
+/** The message of anything that was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,64 @@
+/** Files as jobs carry them, and file results as the store keeps them. */
+import { z } from "zod";
+import { failureClasses, outcomes } from "./outcomes.ts";
+
+/**
+ * One input file of a chunk. `path` is relative to the run's input root, with `/` between parts. Bytes of a name that
+ * are not UTF-8 are carried as lone surrogates U+DC80…U+DCFF (as PEP 383 does), so a path survives JSON unchanged.
+ */
+export const fileEntry = z.object({
+  /** Position in the order of the scan, from 0; what `{index}` becomes. */
+  index: z.int().nonnegative(),
+  path: z.string().min(1),
+  bytes: z.int().nonnegative(),
+  /** Starts that already failed, by failure class. */
+  tries: z.partialRecord(z.enum(failureClasses), z.int().positive()).optional(),
+});
+export type FileEntry = Readonly<z.output<typeof fileEntry>>;
+
+/** What happened to one input file: the row of the manifest. Times in milliseconds since 1970, digests in hex. */
+export const fileResult = z.object({
+  index: z.int().nonnegative(),
+  path: z.string(),
+  outcome: z.enum(outcomes),
+  failureClass: z.enum(failureClasses).nullable(),
+  /** Constant text for people, where the failure was and what was expected; null on success. */
+  message: z.string().nullable(),
+  exitCode: z.int().nullable(),
+  signal: z.string().nullable(),
+  /** Starts of the binary for this file in this run, this one included. */
+  attempts: z.int().nonnegative(),
+  startedAtMs: z.number().nullable(),
+  durationMs: z.number().nullable(),
+  /** User and system time of the process and of the children it waited for. */
+  cpuMs: z.number().nullable(),
+  /** Largest resident set of the process (of one process of its tree), as the kernel counted it. */
+  peakBytes: z.number().nullable(),
+  inputBytes: z.number().nullable(),
+  inputSha256: z.string().nullable(),
+  binarySha256: z.string().nullable(),
+  /** SHA-256 over the argument list with its placeholders, the environment and the output rules. */
+  argsSha256: z.string().nullable(),
+  /** Relative to the run's output root. */
+  outputPath: z.string().nullable(),
+  outputBytes: z.number().nullable(),
+  outputSha256: z.string().nullable(),
+  /** Head and tail of what the process wrote to standard error (and standard output, when that is not the output). */
+  log: z.string().nullable(),
+  workerId: z.string().nullable(),
+});
+export type FileResult = Readonly<z.output<typeof fileResult>>;
+
+/** A result that is no outcome yet, or never becomes one: an attempt that will be repeated, or a fenced late duplicate. */
+export type AttemptEnd = "retried" | "fenced";
+export interface AttemptRecord {
+  readonly path: string;
+  readonly end: AttemptEnd;
+  readonly failureClass: FileResult["failureClass"];
+  readonly message: string | null;
+  readonly attempt: number;
+  readonly atMs: number;
+  readonly durationMs: number | null;
+  readonly workerId: string | null;
+  readonly outputSha256: string | null;
+}

@@ -1,0 +1,34 @@
+/** A named resource class, and the size buckets that make any job of a queue fit one reservation. */
+import { z } from "zod";
+import { MiB } from "./resources.ts";
+
+export const profileName = z
+  .string()
+  .regex(/^[a-z0-9](?:[a-z0-9_-]{0,38}[a-z0-9])?$/, "lower-case letters, digits, - and _, 40 at most");
+
+/** What one process of this profile asks for, and which labels a worker must carry to serve it. */
+export const profileSchema = z.strictObject({
+  memoryBytes: z
+    .int()
+    .positive()
+    .default(128 * MiB),
+  cpuCores: z.number().positive().default(1),
+  labels: z.array(z.string().min(1)).default([]),
+});
+export type Profile = Readonly<z.output<typeof profileSchema>>;
+
+export const defaultProfile: Profile = profileSchema.parse({});
+
+/** Control jobs (scan, report) run inside the worker and ask for little; their reservation is fixed. */
+export const CONTROL_PROFILE = "control";
+export const controlProfile: Profile = profileSchema.parse({ memoryBytes: 32 * MiB, cpuCores: 0.05 });
+
+/** The size bucket of a memory need: two buckets per doubling, so a reservation is at most 41 % too large. */
+export function bucketOf(memoryBytes: number): number {
+  return Math.max(0, Math.ceil(2 * Math.log2(Math.max(1, memoryBytes / MiB))));
+}
+
+/** The largest memory need in bytes that falls into this bucket: what a reservation for it takes. */
+export function bucketBytes(bucket: number): number {
+  return Math.ceil(2 ** (bucket / 2) * MiB);
+}

@@ -1,0 +1,63 @@
+/** Queue names, key prefix and the other keys in Redis. Every key of one cluster shares one hash tag. */
+import { InvalidInputError } from "./errors.ts";
+
+export const DEFAULT_PREFIX = "headroom";
+
+/** The BullMQ prefix, a hash tag, so that flows work on Redis Cluster. */
+export function keyPrefix(prefix: string): string {
+  return `{${prefix}}`;
+}
+
+/** One queue per job name, profile and size bucket: `exec.default@14`. */
+export function queueName(jobName: string, profile: string, bucket: number): string {
+  return `${jobName}.${profile}@${bucket}`;
+}
+
+const pattern = /^([a-z]+)\.([a-z0-9_-]+)@(\d+)$/;
+
+/** The parts of a queue name. @throws {InvalidInputError} for a name that `queueName` never makes. */
+export function parseQueueName(name: string): { jobName: string; profile: string; bucket: number } {
+  const [, jobName, profile, bucket] = pattern.exec(name) ?? [];
+  if (jobName === undefined || profile === undefined || bucket === undefined) {
+    throw new InvalidInputError("queue name", [{ where: "queue", expected: "JOB.PROFILE@BUCKET", found: name }]);
+  }
+  return { jobName, profile, bucket: Number(bucket) };
+}
+
+/** The keys that are ours beside BullMQ's. `kp` is the result of `keyPrefix`. */
+export const keys = {
+  /** Set of all queue names that were ever added to. */
+  queues: (kp: string) => `${kp}:queues`,
+  /** Channel: a queue name that is new, a run to cancel, a configuration to read again (see control.ts). */
+  control: (kp: string) => `${kp}:control`,
+  /** Hash of one run: spec, state, live counters. */
+  run: (kp: string, runId: string) => `${kp}:run:${runId}`,
+  /** Stream of one run's events. */
+  events: (kp: string, runId: string) => `${kp}:events:${runId}`,
+  /** Hash of the files that a chunk job has started: file index to intent (see fence.ts in worker/result). */
+  inflight: (kp: string, jobId: string) => `${kp}:inflight:${jobId}`,
+  /** Hash of crash counts by digest of (binary, input). */
+  crashes: (kp: string) => `${kp}:crashes`,
+  /** The run that writes to an output folder. */
+  outputLock: (kp: string, outputDigest: string) => `${kp}:output:${outputDigest}`,
+  /** Hash of learned figures by profile and binary. */
+  learned: (kp: string, learnedKey: string) => `${kp}:learned:${learnedKey}`,
+  /** Hash of one worker's last heartbeat: capacity, reserved, reasons of waiting. Expires. */
+  worker: (kp: string, workerId: string) => `${kp}:worker:${workerId}`,
+  /** Set of worker ids that ever sent a heartbeat and were not yet swept. */
+  workers: (kp: string) => `${kp}:workers`,
+  /** The scheduler's leader lease. */
+  leader: (kp: string) => `${kp}:leader`,
+} as const;
+
+/** Chunks and control jobs of one run carry ids that say so: any job id names its run. */
+export const jobIds = {
+  report: (runId: string, epoch: number) => `${runId}.${epoch}.report`,
+  scan: (runId: string, epoch: number) => `${runId}.${epoch}.scan`,
+  chunk: (runId: string, epoch: number, chunk: string) => `${runId}.${epoch}.c${chunk}`,
+} as const;
+
+/** The run that a job id made by `jobIds` belongs to, or undefined. */
+export function runOfJobId(jobId: string): string | undefined {
+  return /^([^.]+)\.\d+\.[a-z0-9-]+/.exec(jobId)?.[1];
+}

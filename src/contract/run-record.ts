@@ -1,0 +1,82 @@
+/** Runs, artifacts and reports as the store keeps them and as the API prints them. */
+import type { FailureClass, RunState } from "./outcomes.ts";
+import type { FileResult } from "./files.ts";
+import type { RunSpec } from "./run-spec.ts";
+
+export interface FileCounts {
+  readonly total: number;
+  readonly succeeded: number;
+  readonly failed: number;
+  readonly skipped: number;
+  readonly cancelled: number;
+  readonly quarantined: number;
+}
+
+export const noFiles: FileCounts = { total: 0, succeeded: 0, failed: 0, skipped: 0, cancelled: 0, quarantined: 0 };
+
+export interface RunRecord {
+  readonly id: string;
+  readonly state: RunState;
+  /** 0 for the first time, one more for each resume. */
+  readonly epoch: number;
+  readonly spec: RunSpec;
+  readonly createdAtMs: number;
+  readonly startedAtMs: number | null;
+  readonly endedAtMs: number | null;
+  /** Set when the run ends. */
+  readonly counts: FileCounts | null;
+  /** Why a run is `broken` or was cancelled. */
+  readonly message: string | null;
+  readonly idempotencyKey: string | null;
+  readonly report: RunReport | null;
+}
+
+/** Quantiles by nearest rank over files that were started in this epoch. Milliseconds. */
+export interface DurationQuantiles {
+  readonly p50: number;
+  readonly p90: number;
+  readonly p99: number;
+  readonly max: number;
+}
+
+export interface FailureGroup {
+  readonly failureClass: FailureClass | "none";
+  readonly message: string;
+  readonly files: number;
+  readonly examples: readonly string[];
+}
+
+export interface RunReport {
+  readonly id: string;
+  readonly name: string | null;
+  readonly state: RunState;
+  readonly epoch: number;
+  readonly command: readonly string[];
+  readonly input: string;
+  readonly output: string;
+  readonly startedAtMs: number;
+  readonly endedAtMs: number;
+  readonly files: FileCounts;
+  /** Succeeded files that this epoch did not run, because their manifest row still held. */
+  readonly reused: number;
+  readonly durationSeconds: number;
+  readonly filesPerSecond: number;
+  readonly durationMs: DurationQuantiles | null;
+  readonly peakBytes: number | null;
+  readonly cpuSeconds: number;
+  readonly inputBytes: number;
+  readonly outputBytes: number;
+  readonly retries: Readonly<Partial<Record<FailureClass, number>>>;
+  readonly fenced: number;
+  readonly failures: readonly FailureGroup[];
+  readonly slowest: readonly Pick<FileResult, "path" | "durationMs" | "peakBytes">[];
+  readonly artifacts: { readonly count: number; readonly bytes: number; readonly examples: readonly Artifact[] };
+}
+
+/** An output that a run keeps. `path` is relative to the run's output root. */
+export interface Artifact {
+  readonly path: string;
+  readonly inputPath: string;
+  readonly bytes: number;
+  readonly sha256: string;
+}

@@ -1,0 +1,101 @@
+/** What a run is: the compiled, checked form that producers write and workers read. Durations in ms, sizes in bytes. */
+import { z } from "zod";
+import { failureClasses } from "./outcomes.ts";
+import { profileName, profileSchema } from "./profiles.ts";
+import { MiB } from "./resources.ts";
+
+const retryRule = z.strictObject({
+  attempts: z.int().min(1).max(1000),
+  backoffMs: z.int().nonnegative(),
+  backoffFactor: z.number().min(1),
+  maxBackoffMs: z.int().nonnegative(),
+});
+
+/** Where the input files come from. `root` is absolute; entries are relative to it. */
+export const inputSpec = z.discriminatedUnion("kind", [
+  /** Every file below `root` that the globs let through. */
+  z.strictObject({
+    kind: z.literal("tree"),
+    root: z.string(),
+    include: z.array(z.string()).default([]),
+    exclude: z.array(z.string()).default([]),
+    /** `skip` leaves symbolic links out, `follow` reads through those that stay inside the root, `refuse` fails them. */
+    symlinks: z.enum(["skip", "follow", "refuse"]).default("skip"),
+    hidden: z.boolean().default(false),
+  }),
+  /** A list that the producer stored in pages (`store.inputs`), such as one that came over standard input. */
+  z.strictObject({ kind: z.literal("list"), root: z.string() }),
+  /** A made-up list of `count` names `f0`, `f1`…, for measuring; the files need not exist. */
+  z.strictObject({ kind: z.literal("synthetic"), root: z.string(), count: z.int().nonnegative() }),
+]);
+export type InputSpec = Readonly<z.output<typeof inputSpec>>;
+
+export const outputSpec = z.strictObject({
+  root: z.string(),
+  /** Output path below the root, with placeholders. */
+  name: z.string().min(1).default("{dir}/{name}.output"),
+  /** `stdout`: the captured standard output is the output. `file`: the command writes `{output}`. `none`: nothing is kept. */
+  from: z.enum(["stdout", "file", "none"]),
+  allowEmpty: z.boolean().default(false),
+  /** A command that must exit 0 for the output to be published; `{output}` is the temporary file. */
+  check: z.array(z.string()).optional(),
+  maxBytes: z
+    .int()
+    .positive()
+    .default(1024 * 1024 * MiB),
+});
+
+export const runSpec = z.strictObject({
+  version: z.literal(1).default(1),
+  name: z.string().max(200).optional(),
+  executor: z.enum(["process", "noop"]).default("process"),
+  /** Argument list with placeholders; the first one is the binary, an absolute path. */
+  command: z.array(z.string()).min(1),
+  binarySha256: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .optional(),
+  /** One call per chunk, because the command holds `{inputs}`. */
+  perChunk: z.boolean().default(false),
+  input: inputSpec,
+  inputRules: z
+    .strictObject({
+      minBytes: z.int().nonnegative().default(0),
+      maxBytes: z.int().positive().optional(),
+      check: z.array(z.string()).optional(),
+    })
+    .prefault({}),
+  output: outputSpec,
+  env: z.record(z.string(), z.string()).default({}),
+  /** Names of variables that the worker hands on from its own environment. */
+  envAllow: z.array(z.string()).default(["PATH", "LANG", "LC_ALL", "TZ", "TMPDIR"]),
+  timeoutMs: z.int().positive().default(3_600_000),
+  /** Between TERM and KILL. */
+  killAfterMs: z.int().nonnegative().default(2_000),
+  logBytes: z.int().nonnegative().default(8_192),
+  successExitCodes: z.array(z.int().min(0).max(255)).min(1).default([0]),
+  retry: z.partialRecord(z.enum(failureClasses), retryRule).default({}),
+  profile: profileName.default("default"),
+  resources: profileSchema.prefault({}),
+  priority: z.int().min(0).max(2_000_000).default(0),
+  chunk: z
+    .strictObject({
+      maxFiles: z.int().min(1).max(10_000).default(512),
+      maxBytes: z
+        .int()
+        .positive()
+        .default(64 * MiB),
+      targetMs: z.int().positive().default(400),
+    })
+    .prefault({}),
+  /** The run is cancelled once more files than this have failed. */
+  maxFailures: z
+    .discriminatedUnion("unit", [
+      z.strictObject({ unit: z.literal("files"), value: z.int().nonnegative() }),
+      z.strictObject({ unit: z.literal("percent"), value: z.number().min(0).max(100) }),
+    ])
+    .optional(),
+  traceId: z.string().optional(),
+});
+export type RunSpec = Readonly<z.output<typeof runSpec>>;
+export type RunSpecInput = z.input<typeof runSpec>;

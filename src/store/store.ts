@@ -1,0 +1,98 @@
+/** What outlives a job. One interface, two engines (SQLite, PostgreSQL), one conformance suite. */
+import type { AttemptRecord, FileResult } from "../contract/files.ts";
+import type { Outcome, RunState } from "../contract/outcomes.ts";
+import type { Artifact, FailureGroup, FileCounts, RunRecord, RunReport } from "../contract/run-record.ts";
+import type { RunSpec } from "../contract/run-spec.ts";
+
+export interface NewRun {
+  readonly id: string;
+  readonly spec: RunSpec;
+  readonly createdAtMs: number;
+  readonly idempotencyKey?: string;
+}
+
+export interface FileQuery {
+  readonly outcome?: Outcome;
+  /** Part of a path or of a message, case-insensitive; `%` and `_` mean themselves. */
+  readonly search?: string;
+  /** Rows after this path, in path order. */
+  readonly afterPath?: string;
+  readonly limit: number;
+}
+
+/** A result that the manifest did not take, because a row of the same or a newer epoch holds the path already. */
+export interface RefusedResult {
+  readonly path: string;
+  readonly workerId: string | null;
+}
+
+export interface Store extends AsyncDisposable {
+  readonly kind: "sqlite" | "postgres";
+  /** Applies all migrations; safe when several processes call it at once. */
+  migrate(): Promise<void>;
+  /** Answers within a short time, or throws InfrastructureError. */
+  ping(): Promise<void>;
+  close(): Promise<void>;
+
+  readonly runs: RunTable;
+  readonly files: FileTable;
+  readonly inputs: InputPages;
+  /** Deletes runs that ended before this time with all that hangs on them; the number of runs deleted. */
+  deleteRunsEndedBefore(timeMs: number, limit: number): Promise<number>;
+}
+
+export interface RunTable {
+  /** The run, or the earlier one of the same idempotency key (then `created` is false). */
+  create(run: NewRun): Promise<{ run: RunRecord; created: boolean }>;
+  get(id: string): Promise<RunRecord | undefined>;
+  /** Newest first. `before` is the id of the last run of the page before. */
+  list(query: { limit: number; before?: string; states?: readonly RunState[] }): Promise<RunRecord[]>;
+  /** Moves the run if it is in one of `from`; whether it did. */
+  move(id: string, from: readonly RunState[], to: RunState, change: RunChange): Promise<boolean>;
+  /** Starts a new epoch of an ended run: state `queued`, epoch + 1, report kept until the new one. Undefined when it had not ended. */
+  reopen(id: string, spec: RunSpec, atMs: number): Promise<RunRecord | undefined>;
+}
+
+export interface RunChange {
+  readonly startedAtMs?: number;
+  readonly endedAtMs?: number;
+  readonly message?: string;
+  readonly counts?: FileCounts;
+  readonly report?: RunReport;
+}
+
+export interface FileTable {
+  /**
+   * Writes results in one transaction; exactly one row per (run, path). A row of an older epoch is replaced; within an
+   * epoch `succeeded` is final and any other outcome gives way to a later result. Returns what was refused.
+   */
+  record(runId: string, epoch: number, results: readonly FileResult[]): Promise<RefusedResult[]>;
+  /** Marks rows of an older epoch as belonging to this one, unchanged: their input, binary and arguments are the same. */
+  reuse(runId: string, epoch: number, paths: readonly string[]): Promise<void>;
+  /** Rows of any epoch for these paths. */
+  get(runId: string, paths: readonly string[]): Promise<(FileResult & { readonly epoch: number })[]>;
+  addAttempts(runId: string, epoch: number, attempts: readonly AttemptRecord[]): Promise<void>;
+  attempts(
+    runId: string,
+    query: { limit: number; path?: string },
+  ): Promise<(AttemptRecord & { readonly epoch: number })[]>;
+  page(runId: string, epoch: number, query: FileQuery): Promise<FileResult[]>;
+  /** All rows of an epoch in path order, streamed in pages. */
+  all(runId: string, epoch: number): AsyncIterable<FileResult>;
+  counts(runId: string, epoch: number): Promise<FileCounts>;
+  failureGroups(runId: string, epoch: number, limit: number): Promise<FailureGroup[]>;
+  /** The figures of a report that are aggregates over rows. */
+  figures(runId: string, epoch: number): Promise<FileFigures>;
+  artifacts(runId: string, epoch: number, limit: number): Promise<Artifact[]>;
+}
+
+export type FileFigures = Pick<
+  RunReport,
+  "durationMs" | "peakBytes" | "cpuSeconds" | "inputBytes" | "outputBytes" | "retries" | "fenced" | "slowest" | "reused"
+> & { readonly artifacts: { readonly count: number; readonly bytes: number } };
+
+/** Input lists that came from a producer: pages of paths (see FileEntry for their encoding), read in order. */
+export interface InputPages {
+  append(runId: string, page: number, paths: readonly string[]): Promise<void>;
+  pages(runId: string): AsyncIterable<readonly string[]>;
+}
