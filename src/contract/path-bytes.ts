@@ -1,0 +1,103 @@
+/**
+ * File names are bytes; strings are UTF-16. Bytes that are not UTF-8 are carried as lone surrogates U+DC80…U+DCFF, the
+ * scheme of PEP 383 ("surrogateescape"), so that any name survives strings and JSON and comes out as the same bytes.
+ */
+
+const ESCAPE_BASE = 0xdc00;
+
+/** The string of a name read as bytes. */
+export function pathFromBytes(bytes: Uint8Array): string {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const text = buffer.toString("utf8");
+  if (!text.includes("\ufffd")) return text;
+  let out = "";
+  for (let at = 0; at < buffer.length;) {
+    const length = sequenceLength(buffer, at);
+    out +=
+      length === 0 ? String.fromCharCode(ESCAPE_BASE + (buffer[at] ?? 0)) : buffer.toString("utf8", at, at + length);
+    at += Math.max(1, length);
+  }
+  return out;
+}
+
+/** The bytes of a string made by `pathFromBytes`. */
+export function pathToBytes(path: string): Buffer {
+  if (!hasEscapedBytes(path)) return Buffer.from(path, "utf8");
+  const parts: Buffer[] = [];
+  let plain = "";
+  for (const char of path) {
+    const code = char.codePointAt(0) ?? 0;
+    if (isEscape(code)) {
+      parts.push(Buffer.from(plain, "utf8"), Buffer.of(code - ESCAPE_BASE));
+      plain = "";
+    } else {
+      plain += char;
+    }
+  }
+  parts.push(Buffer.from(plain, "utf8"));
+  return Buffer.concat(parts);
+}
+
+/** What Node's file functions take: the string itself where it can be one, else its bytes. */
+export function fsPath(path: string): string | Buffer {
+  return hasEscapedBytes(path) ? pathToBytes(path) : path;
+}
+
+/** Whether a name holds bytes that are not UTF-8. */
+export function hasEscapedBytes(path: string): boolean {
+  return !path.isWellFormed();
+}
+
+/**
+ * A form that any database and terminal takes and that can be undone: a byte that is not UTF-8 becomes `\xHH`, a
+ * control character too, and a backslash `\\`.
+ */
+export function printablePath(path: string): string {
+  let out = "";
+  for (const char of path) {
+    const code = char.codePointAt(0) ?? 0;
+    if (char === "\\") out += "\\\\";
+    else if (isEscape(code)) out += hex(code - ESCAPE_BASE);
+    else if (code < 0x20 || code === 0x7f) out += hex(code);
+    else out += char;
+  }
+  return out;
+}
+
+/** Undoes `printablePath`. */
+export function pathFromPrintable(text: string): string {
+  return text.replace(/\\(\\|x([0-9a-f]{2}))/g, (_all, escape: string, digits: string | undefined) => {
+    if (escape === "\\" || digits === undefined) return "\\";
+    const byte = Number.parseInt(digits, 16);
+    return String.fromCharCode(byte < 0x80 ? byte : ESCAPE_BASE + byte);
+  });
+}
+
+function isEscape(code: number): boolean {
+  return code >= ESCAPE_BASE + 0x80 && code <= ESCAPE_BASE + 0xff;
+}
+
+function hex(byte: number): string {
+  return `\\x${byte.toString(16).padStart(2, "0")}`;
+}
+
+/** Length in bytes of the well-formed UTF-8 sequence at `at`, 0 when there is none (RFC 3629, section 4). */
+function sequenceLength(buffer: Buffer, at: number): number {
+  const first = buffer[at] ?? 0;
+  const length =
+    first < 0x80
+      ? 1
+      : first >= 0xc2 && first < 0xe0
+        ? 2
+        : first >= 0xe0 && first < 0xf0
+          ? 3
+          : first >= 0xf0 && first < 0xf5
+            ? 4
+            : 0;
+  if (length === 0 || at + length > buffer.length) return 0;
+  return buffer.toString("utf8", at, at + length).includes("\ufffd") && !isReplacement(buffer, at) ? 0 : length;
+}
+
+function isReplacement(buffer: Buffer, at: number): boolean {
+  return buffer[at] === 0xef && buffer[at + 1] === 0xbf && buffer[at + 2] === 0xbd;
+}

@@ -1,0 +1,82 @@
+/** Placeholders of commands and of output names. */
+import { InvalidInputError, type Fault } from "./errors.ts";
+
+/** The placeholders that stand for something of one file. */
+export const filePlaceholders = [
+  "input",
+  "input_file",
+  "output",
+  "output_file",
+  "dir",
+  "name",
+  "stem",
+  "ext",
+  "index",
+  "run",
+] as const;
+export type FilePlaceholder = (typeof filePlaceholders)[number];
+
+/** An argument that is exactly this becomes one argument for each file of the chunk. */
+export const INPUTS = "{inputs}";
+
+export type PlaceholderValues = Readonly<Partial<Record<FilePlaceholder, string>>>;
+
+const known: ReadonlySet<string> = new Set(filePlaceholders);
+
+/** The values that a file's path alone gives. `path` is relative to the input root, `/` between parts. */
+export function pathPlaceholders(path: string, index: number, runId: string): PlaceholderValues {
+  const slash = path.lastIndexOf("/");
+  const dir = slash < 0 ? "." : path.slice(0, slash);
+  const name = path.slice(slash + 1);
+  const dot = name.lastIndexOf(".");
+  // A leading dot begins a hidden file's name, not an extension.
+  const stem = dot <= 0 ? name : name.slice(0, dot);
+  return { dir, name, stem, ext: dot <= 0 ? "" : name.slice(dot + 1), index: String(index), run: runId };
+}
+
+/** Puts values in place of `{placeholders}`; names that are none of ours stay as they are, `{{` is a brace. */
+export function expand(template: string, values: PlaceholderValues): string {
+  return template.replace(/\{\{|\{([a-z_]+)\}/g, (all, name: string | undefined) => {
+    if (all === "{{") return "{";
+    const value = name === undefined || !known.has(name) ? undefined : values[name as FilePlaceholder];
+    return value ?? all;
+  });
+}
+
+/** The placeholders that a template uses. */
+export function placeholdersOf(template: string): ReadonlySet<string> {
+  const found = new Set<string>();
+  for (const match of template.matchAll(/\{\{|\{([a-z_]+)\}/g)) {
+    if (match[1] !== undefined) found.add(match[1]);
+  }
+  return found;
+}
+
+/** Whether the command writes its output to a file that it is told. */
+export function writesOutputFile(command: readonly string[]): boolean {
+  return command.some((argument) => {
+    const used = placeholdersOf(argument);
+    return used.has("output") || used.has("output_file");
+  });
+}
+
+/** Checks the placeholders of a command and an output name. @throws {InvalidInputError} with all faults. */
+export function checkTemplates(command: readonly string[], outputName: string): void {
+  const faults: Fault[] = [];
+  for (const name of placeholdersOf(outputName)) {
+    if (!known.has(name) || name.startsWith("output") || name.startsWith("input")) {
+      faults.push({ where: "output name", expected: "{dir} {name} {stem} {ext} {index} {run}", found: `{${name}}` });
+    }
+  }
+  const joined = command.filter((argument) => argument !== INPUTS && placeholdersOf(argument).has("inputs"));
+  for (const argument of joined) {
+    faults.push({ where: "command", expected: `${INPUTS} as an argument of its own`, found: JSON.stringify(argument) });
+  }
+  if (
+    command.includes(INPUTS) &&
+    command.some((argument) => [...placeholdersOf(argument)].some((name) => known.has(name) && name !== "run"))
+  ) {
+    faults.push({ where: "command", expected: `${INPUTS} or the placeholders of one file`, found: "both" });
+  }
+  if (faults.length > 0) throw new InvalidInputError("command", faults);
+}
