@@ -83,21 +83,16 @@ function hex(byte: number): string {
 
 /** Length in bytes of the well-formed UTF-8 sequence at `at`, 0 when there is none (RFC 3629, section 4). */
 function sequenceLength(buffer: Buffer, at: number): number {
-  const first = buffer[at] ?? 0;
-  const length =
-    first < 0x80
-      ? 1
-      : first >= 0xc2 && first < 0xe0
-        ? 2
-        : first >= 0xe0 && first < 0xf0
-          ? 3
-          : first >= 0xf0 && first < 0xf5
-            ? 4
-            : 0;
+  const length = announcedLength(buffer[at] ?? 0);
   if (length === 0 || at + length > buffer.length) return 0;
-  return buffer.toString("utf8", at, at + length).includes("\ufffd") && !isReplacement(buffer, at) ? 0 : length;
+  const text = buffer.toString("utf8", at, at + length);
+  return Buffer.from(text, "utf8").equals(buffer.subarray(at, at + length)) ? length : 0;
 }
 
-function isReplacement(buffer: Buffer, at: number): boolean {
-  return buffer[at] === 0xef && buffer[at + 1] === 0xbf && buffer[at + 2] === 0xbd;
+/** How long a sequence is by its first byte; 0 for a byte that begins none. */
+function announcedLength(first: number): number {
+  if (first < 0x80) return 1;
+  if (first < 0xc2 || first > 0xf4) return 0;
+  if (first < 0xe0) return 2;
+  return first < 0xf0 ? 3 : 4;
 }
