@@ -62,3 +62,37 @@ export interface AttemptRecord {
   readonly workerId: string | null;
   readonly outputSha256: string | null;
 }
+
+/** The result of a file that has no process to tell of; `why` says how it ended. */
+export function unrunResult(
+  file: FileEntry,
+  why: Pick<FileResult, "outcome" | "failureClass" | "message">,
+): FileResult {
+  return {
+    index: file.index,
+    path: file.path,
+    ...why,
+    exitCode: null,
+    signal: null,
+    attempts: 0,
+    startedAtMs: null,
+    durationMs: null,
+    cpuMs: null,
+    peakBytes: null,
+    inputBytes: file.bytes,
+    inputSha256: null,
+    binarySha256: null,
+    argsSha256: null,
+    outputPath: null,
+    outputBytes: null,
+    outputSha256: null,
+    log: null,
+    workerId: null,
+  };
+}
+
+/** The result of a file that never got its turn, because its run was cancelled. */
+export function cancelledResult(file: FileEntry): FileResult {
+  const message = "run was cancelled before this file was started";
+  return unrunResult(file, { outcome: "cancelled", failureClass: "cancelled", message });
+}

@@ -48,17 +48,22 @@ export function hasEscapedBytes(path: string): boolean {
   return !path.isWellFormed();
 }
 
+/** What `printablePath` must look at: a backslash, a control character, half of a surrogate pair. */
+const NEEDS_ESCAPE = /[\\\u0000-\u001f\u007f\ud800-\udfff]/;
+
 /**
  * A form that any database and terminal takes and that can be undone: a byte that is not UTF-8 becomes `\xHH`, a
- * control character too, and a backslash `\\`.
+ * control character too, any other lone surrogate `\uHHHH`, and a backslash `\\`.
  */
 export function printablePath(path: string): string {
+  if (!NEEDS_ESCAPE.test(path)) return path;
   let out = "";
   for (const char of path) {
     const code = char.codePointAt(0) ?? 0;
     if (char === "\\") out += "\\\\";
     else if (isEscape(code)) out += hex(code - ESCAPE_BASE);
     else if (code < 0x20 || code === 0x7f) out += hex(code);
+    else if (code >= 0xd800 && code <= 0xdfff) out += `\\u${code.toString(16)}`;
     else out += char;
   }
   return out;
@@ -66,10 +71,12 @@ export function printablePath(path: string): string {
 
 /** Undoes `printablePath`. */
 export function pathFromPrintable(text: string): string {
-  return text.replace(/\\(\\|x([0-9a-f]{2}))/g, (_all, escape: string, digits: string | undefined) => {
-    if (escape === "\\" || digits === undefined) return "\\";
-    const byte = Number.parseInt(digits, 16);
-    return String.fromCharCode(byte < 0x80 ? byte : ESCAPE_BASE + byte);
+  if (!text.includes("\\")) return text;
+  return text.replace(/\\(?:\\|x([0-9a-f]{2})|u([0-9a-f]{4}))/g, (_all, byte?: string, unit?: string) => {
+    if (unit !== undefined) return String.fromCharCode(Number.parseInt(unit, 16));
+    if (byte === undefined) return "\\";
+    const code = Number.parseInt(byte, 16);
+    return String.fromCharCode(code < 0x80 ? code : ESCAPE_BASE + code);
   });
 }
 

@@ -1,5 +1,6 @@
 /** What a run is: the compiled, checked form that producers write and workers read. Durations in ms, sizes in bytes. */
 import { z } from "zod";
+import { InvalidInputError } from "./errors.ts";
 import { failureClasses } from "./outcomes.ts";
 import { profileName, profileSchema } from "./profiles.ts";
 import { MiB } from "./resources.ts";
@@ -23,8 +24,8 @@ export const inputSpec = z.discriminatedUnion("kind", [
     symlinks: z.enum(["skip", "follow", "refuse"]).default("skip"),
     hidden: z.boolean().default(false),
   }),
-  /** A list that the producer stored in pages (`store.inputs`), such as one that came over standard input. */
-  z.strictObject({ kind: z.literal("list"), root: z.string() }),
+  /** A list: short ones in `paths`, long ones (standard input) in pages that the producer stored (`store.inputs`). */
+  z.strictObject({ kind: z.literal("list"), root: z.string(), paths: z.array(z.string()).max(1_000).optional() }),
   /** A made-up list of `count` names `f0`, `f1`…, for measuring; the files need not exist. */
   z.strictObject({ kind: z.literal("synthetic"), root: z.string(), count: z.int().nonnegative() }),
 ]);
@@ -99,3 +100,25 @@ export const runSpec = z.strictObject({
 });
 export type RunSpec = Readonly<z.output<typeof runSpec>>;
 export type RunSpecInput = z.input<typeof runSpec>;
+
+/** Checks a run specification. @throws {InvalidInputError} with every fault and its place */
+export function parseRunSpec(input: unknown): RunSpec {
+  const parsed = runSpec.safeParse(input);
+  if (parsed.success) return parsed.data;
+  throw new InvalidInputError(
+    "run specification",
+    parsed.error.issues.map((issue) => ({
+      where: issue.path.length === 0 ? "(all)" : issue.path.map(String).join("."),
+      expected: issue.message,
+      found: describe(
+        issue.path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key], input),
+      ),
+    })),
+  );
+}
+
+function describe(value: unknown): string {
+  if (value === undefined) return "nothing";
+  const text = JSON.stringify(value);
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}

@@ -1,0 +1,134 @@
+/** The configuration file: schema and defaults. Keys are in snake_case, units stand in their names. */
+import { z } from "zod";
+import { bytes, milliseconds, seconds } from "./config-units.ts";
+import { failureClasses, type FailureClass } from "./outcomes.ts";
+import { profileName } from "./profiles.ts";
+import { GiB, MiB } from "./resources.ts";
+import { runSpec } from "./run-spec.ts";
+
+const text = z.string().min(1);
+const commandList = z.array(z.string()).min(1);
+const percent = z.number().gt(0).max(100);
+
+const retryRule = z.strictObject({
+  attempts: z.int().min(1).max(1_000).optional(),
+  backoff_ms: milliseconds({ min: 0 }).optional(),
+  backoff_factor: z.number().min(1).optional(),
+  max_backoff_ms: milliseconds({ min: 0 }).optional(),
+});
+
+const retry = z.strictObject(
+  Object.fromEntries(failureClasses.map((name) => [name, retryRule.optional()])) as Record<
+    FailureClass,
+    z.ZodOptional<typeof retryRule>
+  >,
+);
+
+const profile = z.strictObject({
+  memory: bytes({ min: 1 }).default(128 * MiB),
+  cpu: z.number().positive().default(1),
+  labels: z.array(text).default([]),
+});
+
+/** Defaults that the run itself has: stated once, there. */
+const run = runSpec.parse({ command: ["-"], input: { kind: "list", root: "/" }, output: { root: "/", from: "none" } });
+
+const failuresExpected = 'a number of files or a percentage such as "5%"';
+
+const limits = z.strictObject({
+  timeout_seconds: seconds({ min: 0.001, max: 2_147_483 }).default(run.timeoutMs / 1_000),
+  /** Between TERM and KILL. */
+  kill_after_seconds: seconds({ min: 0, max: 3_600 }).default(run.killAfterMs / 1_000),
+  log_bytes: bytes({ min: 0, max: 16 * MiB }).default(run.logBytes),
+  output_max_bytes: bytes({ min: 1 }).default(run.output.maxBytes),
+  /** The run is cancelled once more files than this have failed. */
+  max_failures: z
+    .union([z.int().nonnegative(), z.string().regex(/^(?:\d+|(?:100|\d{1,2}(?:\.\d+)?)%)$/, failuresExpected)], {
+      error: failuresExpected,
+    })
+    .optional(),
+});
+
+const resources = z.strictObject({
+  max_processes: z.int().min(1).max(10_000).optional(),
+  memory_threshold_percent: percent.default(90),
+  cpu_threshold_percent: percent.default(100),
+});
+
+export const configSchema = z.strictObject({
+  binary: z.strictObject({ path: text, flags: z.array(z.string()).default([]) }).optional(),
+  directories: z.strictObject({ input: text.optional(), output: text.optional() }).prefault({}),
+  resources: resources.prefault({}),
+  retry: retry.prefault({}),
+  limits: limits.prefault({}),
+  chunk: z
+    .strictObject({
+      max_files: z.int().min(1).max(10_000).default(run.chunk.maxFiles),
+      max_bytes: bytes({ min: 1 }).default(run.chunk.maxBytes),
+      target_ms: milliseconds({ min: 1 }).default(run.chunk.targetMs),
+    })
+    .prefault({}),
+  output: z
+    .strictObject({
+      name: text.default(run.output.name),
+      allow_empty: z.boolean().default(run.output.allowEmpty),
+      check: commandList.optional(),
+    })
+    .prefault({}),
+  input: z
+    .strictObject({
+      include: z.array(text).default([]),
+      exclude: z.array(text).default([]),
+      symlinks: z.enum(["skip", "follow", "refuse"]).default("skip"),
+      hidden: z.boolean().default(false),
+      min_bytes: bytes({ min: 0 }).default(run.inputRules.minBytes),
+      max_bytes: bytes({ min: 1 }).optional(),
+      check: commandList.optional(),
+    })
+    .prefault({}),
+  profiles: z.record(profileName, profile).default({}),
+  profile: profileName.default("default"),
+  env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "a name of a variable"), z.string()).default({}),
+  env_allow: z.array(text).default(run.envAllow),
+  success_exit_codes: z.array(z.int().min(0).max(255)).min(1).default(run.successExitCodes),
+  logging: z.strictObject({ level: z.enum(["debug", "info", "warn", "error", "silent"]).default("info") }).prefault({}),
+  /** Files that are run first, one at a time, to learn what the others will need; 0 learns on the way. */
+  calibration: z.strictObject({ files: z.int().min(0).max(1_000).default(0) }).prefault({}),
+  redis: z
+    .strictObject({
+      url: z
+        .string()
+        .regex(/^(?:rediss?|unix):\/\/./, 'an address such as "redis://host:6379/0"')
+        .optional(),
+      prefix: z
+        .string()
+        .regex(/^[A-Za-z0-9_-]{1,64}$/, "letters, digits, - and _, 64 at most")
+        .default("headroom"),
+    })
+    .prefault({}),
+  store: z
+    .strictObject({
+      url: z
+        .string()
+        .regex(
+          /^(?:postgres(?:ql)?|sqlite|file):\/{2,3}./,
+          'an address such as "postgres://host/base" or "sqlite:///file"',
+        )
+        .optional(),
+    })
+    .prefault({}),
+  worker: z
+    .strictObject({
+      labels: z.array(text).default([]),
+      drain_seconds: seconds({ min: 0, max: 86_400 }).default(25),
+      memory_max: bytes({ min: 64 * MiB, max: 1024 * 1024 * GiB }).optional(),
+      ops_host: text.default("127.0.0.1"),
+      ops_port: z.int().min(0).max(65_535).default(0),
+    })
+    .prefault({}),
+});
+
+/** The effective configuration: every default filled in, amounts in the unit of their name. */
+export type Config = Readonly<z.output<typeof configSchema>>;
+/** What people write. */
+export type ConfigInput = z.input<typeof configSchema>;

@@ -1,0 +1,144 @@
+/** Every metric, in one table: name, type, help, labels, buckets. Base units; an id is never a label. */
+
+export interface MetricDefinition {
+  readonly type: "counter" | "gauge" | "histogram";
+  readonly help: string;
+  readonly labels: readonly string[];
+  /** Upper bounds of a histogram, in the unit that the name ends with. */
+  readonly buckets?: readonly number[];
+}
+
+/** From a millisecond to an hour: what one file, or one chunk, may take. */
+const durations = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 3_600] as const;
+const requests = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] as const;
+
+export const metricTable = {
+  headroom_files_processed_total: {
+    type: "counter",
+    help: "Files that reached their outcome on this worker.",
+    labels: ["outcome", "profile"],
+  },
+  headroom_inference_duration_seconds: {
+    type: "histogram",
+    help: "Time of one inference call, in the engine alone.",
+    labels: ["model", "provider"],
+    buckets: durations,
+  },
+  headroom_file_duration_seconds: {
+    type: "histogram",
+    help: "Time from the start of a file's process to its published result.",
+    labels: ["profile"],
+    buckets: durations,
+  },
+  headroom_chunk_duration_seconds: {
+    type: "histogram",
+    help: "Time from the claim of a chunk to its end.",
+    labels: ["profile"],
+    buckets: durations,
+  },
+  headroom_queue_jobs: {
+    type: "gauge",
+    help: "Jobs in a queue, by state.",
+    labels: ["queue", "state"],
+  },
+  headroom_queue_oldest_age_seconds: {
+    type: "gauge",
+    help: "Age of the oldest job in a queue, by state; 0 when there is none.",
+    labels: ["queue", "state"],
+  },
+  headroom_admissions_total: {
+    type: "counter",
+    help: "Answers of the governor, by decision and reason.",
+    labels: ["decision", "reason"],
+  },
+  headroom_reserved: {
+    type: "gauge",
+    help: "What the governor has promised to running jobs: bytes, cores or processes.",
+    labels: ["resource"],
+  },
+  headroom_capacity: {
+    type: "gauge",
+    help: "What this worker may use in all: bytes, cores or processes.",
+    labels: ["resource"],
+  },
+  headroom_observed: {
+    type: "gauge",
+    help: "What is in use now as measured: bytes, cores or processes.",
+    labels: ["resource"],
+  },
+  headroom_headroom: {
+    type: "gauge",
+    help: "Capacity minus the larger of reserved and observed: bytes, cores or processes.",
+    labels: ["resource"],
+  },
+  headroom_event_loop_lag_seconds: {
+    type: "gauge",
+    help: "How late the event loop ran its timers in the last 10 to 20 s, by quantile.",
+    labels: ["quantile"],
+  },
+  headroom_retries_total: {
+    type: "counter",
+    help: "Files that were given another attempt, by the reason of the failure before.",
+    labels: ["failure_class"],
+  },
+  headroom_fenced_total: {
+    type: "counter",
+    help: "Late results that were refused because the lease of their job was lost.",
+    labels: [],
+  },
+  headroom_governor_kills_total: {
+    type: "counter",
+    help: "Processes that the governor ended before the kernel would have.",
+    labels: ["reason"],
+  },
+  headroom_redis_memory_bytes: {
+    type: "gauge",
+    help: "Memory that Redis uses.",
+    labels: [],
+  },
+  headroom_redis_memory_max_bytes: {
+    type: "gauge",
+    help: "Memory that Redis may use; 0 when it is not limited.",
+    labels: [],
+  },
+  headroom_runs_total: {
+    type: "counter",
+    help: "Runs that came into a state.",
+    labels: ["state"],
+  },
+  headroom_intake_refused_total: {
+    type: "counter",
+    help: "Runs that the intake refused, by reason.",
+    labels: ["reason"],
+  },
+  headroom_http_requests_total: {
+    type: "counter",
+    help: "HTTP requests answered, by method, route pattern and status.",
+    labels: ["method", "route", "status"],
+  },
+  headroom_http_request_duration_seconds: {
+    type: "histogram",
+    help: "Time to answer an HTTP request, by method and route pattern.",
+    labels: ["method", "route"],
+    buckets: requests,
+  },
+  headroom_build_info: {
+    type: "gauge",
+    help: "Always 1; its labels say what is running.",
+    labels: ["version", "node", "process"],
+  },
+  headroom_last_claim_age_seconds: {
+    type: "gauge",
+    help: "Time since this worker last claimed a job; 0 before the first.",
+    labels: [],
+  },
+} as const satisfies Record<`headroom_${string}`, MetricDefinition>;
+
+export type MetricTable = typeof metricTable;
+export type MetricName = keyof MetricTable;
+/** The names of all metrics of one type. */
+export type MetricNameOf<T extends MetricDefinition["type"]> = {
+  [N in MetricName]: MetricTable[N]["type"] extends T ? N : never;
+}[MetricName];
+/** The labels of one metric. */
+export type LabelOf<N extends MetricName> = MetricTable[N]["labels"][number];

@@ -1,0 +1,117 @@
+/** What people and programs are told about runs, jobs and workers while things go on. Times in ms since 1970. */
+import type { RunState } from "./outcomes.ts";
+import type { Amounts } from "./resources.ts";
+import type { FileCounts, RunRecord } from "./run-record.ts";
+
+/** A run with what is known of it now: live counts while it goes on, the final ones afterwards. */
+export interface RunStatus extends RunRecord {
+  readonly counts: FileCounts;
+  readonly progress: RunProgress;
+}
+
+export interface RunProgress {
+  /** Chunk jobs that the scan added so far. */
+  readonly chunks: number;
+  /** Whether the scan has ended, so that `counts.total` is final. */
+  readonly isScanned: boolean;
+  /** Files that have an outcome. */
+  readonly doneFiles: number;
+  /** Files that have an outcome, of all; null while the scan still counts. */
+  readonly doneRatio: number | null;
+  readonly elapsedSeconds: number | null;
+  /** Files that got an outcome, by second since the start of this epoch. */
+  readonly filesPerSecond: number | null;
+  /** What is left at the rate so far; null when it cannot be said. */
+  readonly remainingSeconds: number | null;
+  /** Jobs of this run that workers hold now. */
+  readonly runningJobs: number;
+}
+
+/** Why something is not running. The message says it in words; the code is for programs. */
+export const waitCodes = [
+  "running",
+  "ended",
+  "cancelling",
+  "queued-behind",
+  "no-worker",
+  "no-worker-with-labels",
+  "no-worker-for-queue",
+  "queue-paused",
+  "backoff",
+  "waits-for-children",
+  "scanning",
+  "not-submitted",
+  "failed",
+] as const;
+export type WaitCode = (typeof waitCodes)[number];
+
+export interface WaitReason {
+  /** What says so: a worker, a queue, a job or the run itself, such as `worker host-1`. */
+  readonly where: string;
+  /** One of `waitCodes`, or the governor's own code when a worker defers. */
+  readonly code: string;
+  readonly message: string;
+  /** When it began to hold. */
+  readonly sinceMs: number | null;
+  /** Milliseconds from now until it may change; null when nobody can say. */
+  readonly etaMs: number | null;
+  readonly need: string | number | null;
+  readonly have: string | number | null;
+}
+
+export interface Explanation {
+  readonly subject: { readonly kind: "run" | "job"; readonly id: string };
+  /** State of the run, or BullMQ's state of the job. */
+  readonly state: string;
+  /** Never empty: every wait has a reason, and so has its absence. */
+  readonly reasons: readonly WaitReason[];
+}
+
+export interface CancelAck {
+  readonly runId: string;
+  readonly state: RunState;
+  /** Whether every worker that held a job of the run has said that it let go. */
+  readonly acknowledged: boolean;
+  /** Jobs of the run that workers still hold. */
+  readonly stillRunning: number;
+}
+
+/** One job that a worker holds. */
+export interface RunningJob {
+  readonly jobId: string;
+  readonly runId: string;
+  readonly sinceMs: number;
+  readonly reserved: Partial<Amounts>;
+  readonly rssBytes: number | null;
+}
+
+/** A queue whose head a worker does not claim, and why. */
+export interface WaitingQueue {
+  readonly queue: string;
+  readonly code: string;
+  readonly message: string;
+  readonly sinceMs: number | null;
+  readonly etaMs: number | null;
+  readonly need: string | number | null;
+  readonly have: string | number | null;
+}
+
+/** What a worker says about itself every few seconds: field `json` of the hash `keys.worker`. */
+export interface WorkerHeartbeat {
+  readonly workerId: string;
+  readonly host: string;
+  readonly pid: number;
+  readonly startedAtMs: number;
+  readonly atMs: number;
+  readonly state: string;
+  readonly labels: readonly string[];
+  readonly capacity: Partial<Amounts>;
+  readonly reserved: Partial<Amounts>;
+  readonly observed: Partial<Amounts>;
+  readonly headroom: Partial<Amounts>;
+  readonly running: readonly RunningJob[];
+  readonly waiting: readonly WaitingQueue[];
+}
+
+/** A heartbeat older than this says that the worker is gone. */
+export const WORKER_ALIVE_MS = 15_000;

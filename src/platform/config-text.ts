@@ -1,0 +1,113 @@
+/** The configuration as text: the commented example of `config init` and the effective values of `config print`. */
+import { stringify } from "yaml";
+import type { Config } from "../contract/config.ts";
+
+/** A complete example; the lines that begin with `#` show the defaults. */
+export const exampleConfig = `# Headroom configuration. Check it with: headroom config validate FILE
+# \${VAR} and \${VAR:-default} take a variable's value; HEADROOM_<SECTION>_<KEY> overrides a setting.
+
+binary:
+  # With a slash a path (relative to this file), without one a name on the PATH.
+  path: "sha256sum"
+  # {input} {output} {dir} {name} {stem} {ext} {index} {run}; {inputs} alone makes one call per chunk.
+  # Without {output} the standard output is kept as the output.
+  flags:
+    - "{input}"
+
+directories:
+  # A folder, a glob or a file.
+  input: "./input"
+  output: "./output"
+
+resources:
+  # max_processes: 3
+  memory_threshold_percent: 90
+  cpu_threshold_percent: 100
+
+limits:
+  timeout_seconds: 1h
+  kill_after_seconds: 2s
+  log_bytes: 8KiB
+  # output_max_bytes: 1TiB
+  # Ends the run once more files than this have failed: a number, or a share such as "5%".
+  # max_failures: 100
+
+# Attempts and pauses by failure class: exit, signal, timeout, out-of-memory, bad-input, bad-output, node-lost,
+# infrastructure, policy, cancelled.
+retry:
+  exit:
+    attempts: 2
+    backoff_ms: 500ms
+    backoff_factor: 2
+    max_backoff_ms: 30s
+
+chunk:
+  max_files: 512
+  max_bytes: 64MiB
+  target_ms: 400
+
+output:
+  name: "{dir}/{name}.output"
+  allow_empty: false
+  # Must exit 0 for the output to be kept.
+  # check: ["test", "-s", "{output}"]
+
+input:
+  include: []
+  exclude: []
+  # skip, follow (only what stays inside the input folder) or refuse.
+  symlinks: skip
+  hidden: false
+  min_bytes: 0
+  # max_bytes: 10GiB
+  # check: ["file", "{input}"]
+
+# What one process asks for; labels say which workers may take it.
+profiles:
+  default:
+    memory: 128MiB
+    cpu: 1
+    labels: []
+profile: default
+
+# Variables for the processes, and the names of those handed on from the worker's own environment.
+env: {}
+env_allow: [PATH, LANG, LC_ALL, TZ, TMPDIR]
+
+success_exit_codes: [0]
+
+logging:
+  level: info
+
+calibration:
+  files: 0
+
+# Without an address Redis and the store are embedded.
+# redis:
+#   url: "\${REDIS_URL}"
+#   prefix: headroom
+# store:
+#   url: "\${STORE_URL}"
+
+# worker:
+#   labels: []
+#   drain_seconds: 25
+#   ops_host: 127.0.0.1
+#   ops_port: 0
+`;
+
+/** The effective values as YAML that can be loaded again, but for passwords, which are starred out. */
+export function printConfig(config: Config): string {
+  return stringify(withoutPasswords(config), { lineWidth: 0, singleQuote: false });
+}
+
+/** The effective values with the passwords of addresses starred out. */
+export function withoutPasswords(config: Config): Config {
+  const { redis, store } = config;
+  return { ...config, redis: withSafeUrl(redis), store: withSafeUrl(store) };
+}
+
+function withSafeUrl<T extends { readonly url?: string | undefined }>(section: T): T {
+  if (section.url === undefined) return section;
+  return { ...section, url: section.url.replace(/^([a-z]+:\/\/[^:@/]*):.*@/, "$1:***@") };
+}

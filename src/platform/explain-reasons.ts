@@ -1,0 +1,209 @@
+/** The decision behind `explain`: from facts about runs, jobs, queues and workers to reasons. Pure. */
+import { isTerminal } from "../contract/outcomes.ts";
+import type { RunStatus, WaitCode, WaitReason, WorkerHeartbeat } from "../contract/status.ts";
+
+export interface QueueFacts {
+  readonly name: string;
+  /** Labels that a worker needs to serve it. */
+  readonly labels: readonly string[];
+  readonly isPaused: boolean;
+  readonly waiting: number;
+  readonly active: number;
+  readonly delayed: number;
+  readonly nextDelayedAtMs: number | null;
+}
+
+export interface JobFacts {
+  readonly id: string;
+  readonly queue: string;
+  /** BullMQ's state. */
+  readonly state: string;
+  readonly addedAtMs: number;
+  /** When a delayed job may run. */
+  readonly dueAtMs: number | null;
+  readonly startedAtMs: number | null;
+  readonly endedAtMs: number | null;
+  readonly failedReason: string | null;
+  readonly attemptsMade: number;
+  readonly unprocessedChildren: number;
+}
+
+export interface RunQuestion {
+  readonly status: RunStatus;
+  /** Those that are alive. */
+  readonly workers: readonly WorkerHeartbeat[];
+  /** The queues that serve the chunks of the run's profile. */
+  readonly queues: readonly QueueFacts[];
+  readonly scan: JobFacts | undefined;
+  readonly report: JobFacts | undefined;
+  /** Jobs below the root that have not ended. */
+  readonly openJobs: number;
+  readonly nowMs: number;
+}
+
+export interface JobQuestion {
+  readonly job: JobFacts;
+  readonly queue: QueueFacts;
+  readonly workers: readonly WorkerHeartbeat[];
+  readonly nowMs: number;
+}
+
+/** Why a run is not running, or that it is, or how it ended. Never empty. */
+export function decideRunReasons(asked: RunQuestion): WaitReason[] {
+  const { status } = asked;
+  const where = `run ${status.id}`;
+  if (isTerminal(status.state)) {
+    const message = status.message === null ? "" : `: ${status.message}`;
+    return [reason(where, "ended", `the run ended as ${status.state}${message}`, { sinceMs: status.endedAtMs })];
+  }
+  if (status.state === "cancelling") {
+    const left = status.progress.runningJobs;
+    return [reason(where, "cancelling", `cancelling: ${jobsWords(left)} still held by workers`, { have: left })];
+  }
+  const reasons = [
+    ...runningReasons(asked),
+    ...scanReasons(asked),
+    ...workerReasons(asked.workers, status.spec.resources.labels),
+    ...asked.queues.flatMap((queue) => queueReasons(queue, asked.workers, asked.nowMs)),
+  ];
+  return reasons.length > 0 ? reasons : [idleReason(asked)];
+}
+
+/** Why a job is not running, or that it is, or how it ended. Never empty. */
+export function decideJobReasons(asked: JobQuestion): WaitReason[] {
+  const { job, queue, nowMs } = asked;
+  const where = `job ${job.id}`;
+  switch (job.state) {
+    case "active":
+      return [holderReason(asked)];
+    case "completed":
+      return [reason(where, "ended", "the job has ended", { sinceMs: job.endedAtMs })];
+    case "failed":
+      return [
+        reason(
+          where,
+          "failed",
+          `the job failed after ${job.attemptsMade} attempts: ${job.failedReason ?? "no reason"}`,
+          {
+            sinceMs: job.endedAtMs,
+          },
+        ),
+      ];
+    case "delayed":
+      return [backoffReason(where, job.dueAtMs, nowMs)];
+    case "waiting-children": {
+      const left = job.unprocessedChildren;
+      const message = `waits until ${left === 1 ? "1 child has" : `${left} children have`} ended`;
+      return [reason(where, "waits-for-children", message, { sinceMs: job.addedAtMs, have: left, need: 0 })];
+    }
+    default: {
+      const reasons = [
+        ...workerReasons(asked.workers, queue.labels),
+        ...queueReasons({ ...queue, delayed: 0 }, asked.workers, nowMs),
+      ];
+      return reasons.length > 0 ? reasons : [noLaneReason(queue.name)];
+    }
+  }
+}
+
+function runningReasons({ status, workers }: RunQuestion): WaitReason[] {
+  return workers.flatMap((worker) => {
+    const mine = worker.running.filter((job) => job.runId === status.id);
+    if (mine.length === 0) return [];
+    const sinceMs = Math.min(...mine.map((job) => job.sinceMs));
+    return [reason(workerWhere(worker), "running", `runs ${jobsWords(mine.length)} of this run`, { sinceMs })];
+  });
+}
+
+function scanReasons({ status, scan, report }: RunQuestion): WaitReason[] {
+  const where = `run ${status.id}`;
+  if (scan?.state === "active") {
+    const found = status.counts.total;
+    return [reason(where, "scanning", `the scan goes on, ${found} files so far`, { sinceMs: scan.startedAtMs })];
+  }
+  if (scan === undefined && report === undefined && !status.progress.isScanned) {
+    const message =
+      "the run is stored, but its jobs are not in Redis; its producer may have ended before it added them";
+    return [reason(where, "not-submitted", message, { sinceMs: status.createdAtMs })];
+  }
+  return [];
+}
+
+/** What the workers as a whole lack. */
+function workerReasons(workers: readonly WorkerHeartbeat[], labels: readonly string[]): WaitReason[] {
+  if (workers.length === 0) {
+    const message = "no worker is alive; start one with: headroom worker";
+    return [reason("cluster", "no-worker", message, { need: 1, have: 0 })];
+  }
+  if (workers.some((worker) => labels.every((label) => worker.labels.includes(label)))) return [];
+  const have = [...new Set(workers.flatMap((worker) => worker.labels))].toSorted().join(", ");
+  const message = `no live worker carries all the labels that are needed: ${labels.join(", ")}`;
+  return [reason("cluster", "no-worker-with-labels", message, { need: labels.join(", "), have: have || "none" })];
+}
+
+/** Why the head of a queue is not claimed. */
+function queueReasons(queue: QueueFacts, workers: readonly WorkerHeartbeat[], nowMs: number): WaitReason[] {
+  const where = `queue ${queue.name}`;
+  if (queue.isPaused) return [reason(where, "queue-paused", "the queue is paused; resume it on Bull Board", {})];
+  const reasons: WaitReason[] = [];
+  if (queue.waiting > 0) {
+    for (const worker of workers) {
+      const waits = worker.waiting.filter((wait) => wait.queue === queue.name);
+      reasons.push(...waits.map(({ queue: _queue, ...wait }) => ({ where: workerWhere(worker), ...wait })));
+    }
+    const message = `${jobsWords(queue.waiting)} waiting, ${jobsWords(queue.active)} running`;
+    reasons.push(reason(where, "queued-behind", message, { have: queue.active, need: queue.waiting + queue.active }));
+  }
+  if (queue.delayed > 0) {
+    const message = `${jobsWords(queue.delayed)} waiting for another try`;
+    const later = backoffReason(where, queue.nextDelayedAtMs, nowMs);
+    reasons.push({ ...later, message: `${message}; the first one: ${later.message}` });
+  }
+  return reasons;
+}
+
+function holderReason({ job, workers }: JobQuestion): WaitReason {
+  for (const worker of workers) {
+    const held = worker.running.find((running) => running.jobId === job.id);
+    if (held !== undefined) return reason(workerWhere(worker), "running", "runs here", { sinceMs: held.sinceMs });
+  }
+  const message = "a worker holds the job, but no heartbeat names it (yet); a lost job goes back to the queue";
+  return reason(`job ${job.id}`, "running", message, { sinceMs: job.startedAtMs });
+}
+
+function backoffReason(where: string, dueAtMs: number | null, nowMs: number): WaitReason {
+  if (dueAtMs === null) return reason(where, "backoff", "waits for another try", {});
+  const etaMs = Math.max(0, dueAtMs - nowMs);
+  return reason(where, "backoff", `waits for another try until ${new Date(dueAtMs).toISOString()}`, { etaMs });
+}
+
+function idleReason({ status, scan, openJobs }: RunQuestion): WaitReason {
+  const where = `run ${status.id}`;
+  if (scan !== undefined && scan.state !== "completed" && scan.state !== "failed") {
+    return reason(where, "queued-behind", "the scan waits in its queue", { sinceMs: scan.addedAtMs });
+  }
+  if (openJobs > 0) {
+    const message = `the report waits until ${openJobs === 1 ? "1 job has" : `${openJobs} jobs have`} ended`;
+    return reason(where, "waits-for-children", message, { need: 0, have: openJobs });
+  }
+  return reason(where, "queued-behind", "every chunk has ended; the report is next", {});
+}
+
+function noLaneReason(queueName: string): WaitReason {
+  const message = "workers are alive, but none has said what keeps it from this queue; the next heartbeat will";
+  return reason(`queue ${queueName}`, "no-worker-for-queue", message, {});
+}
+
+type Details = Partial<Pick<WaitReason, "sinceMs" | "etaMs" | "need" | "have">>;
+
+function reason(where: string, code: WaitCode, message: string, details: Details): WaitReason {
+  return { where, code, message, sinceMs: null, etaMs: null, need: null, have: null, ...details };
+}
+
+function workerWhere(worker: WorkerHeartbeat): string {
+  return `worker ${worker.workerId}`;
+}
+
+function jobsWords(count: number): string {
+  return count === 1 ? "1 job" : `${count} jobs`;
+}

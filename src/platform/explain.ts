@@ -1,0 +1,118 @@
+/** Why is it not running? Gathers what Redis knows, then decides the reasons (explain-reasons.ts). */
+import type { Job } from "bullmq";
+import type { Redis } from "ioredis";
+import { NotFoundError } from "../contract/errors.ts";
+import { jobIds, runOfJobId } from "../contract/queues.ts";
+import type { RunRecord } from "../contract/run-record.ts";
+import type { Explanation, WorkerHeartbeat } from "../contract/status.ts";
+import type { Clock } from "./clock.ts";
+import { decideJobReasons, decideRunReasons, type JobFacts, type QueueFacts } from "./explain-reasons.ts";
+import { execPlace, reportPlace, scanPlace, type JobQueues, type QueuePlace } from "./job-queues.ts";
+import { loadLiveFigures, runStatusOf } from "./run-status.ts";
+import { isAlive, loadHeartbeats } from "./worker-heartbeats.ts";
+
+export interface ExplainDeps {
+  readonly redis: Redis;
+  /** The result of `keyPrefix`. */
+  readonly prefix: string;
+  readonly queues: JobQueues;
+  readonly clock: Clock;
+  /** The store's record of a run. */
+  readonly findRun: (runId: string) => Promise<RunRecord | undefined>;
+}
+
+/** Says why a run or a job is not running. @throws {NotFoundError} for an id that is neither. */
+export async function explain(deps: ExplainDeps, id: string): Promise<Explanation> {
+  const runId = runOfJobId(id);
+  const run = await deps.findRun(runId ?? id);
+  if (run === undefined) throw new NotFoundError(runId === undefined ? "run" : "job", id);
+  return runId === undefined ? explainRun(deps, run) : explainJob(deps, id);
+}
+
+async function explainRun(deps: ExplainDeps, run: RunRecord): Promise<Explanation> {
+  const nowMs = deps.clock.nowMs();
+  const [workers, [live], places, openJobs] = await Promise.all([
+    loadAlive(deps, nowMs),
+    loadLiveFigures(deps.redis, deps.prefix, [run.id]),
+    deps.queues.list(),
+    deps.queues.openCount({ runId: run.id, epoch: run.epoch }),
+  ]);
+  const mine = places.filter((place) => family(place.name) === family(execPlace(run.spec).name));
+  const [queues, scan, report] = await Promise.all([
+    Promise.all(mine.map((place) => loadQueue(deps, place))),
+    loadJob(deps, scanPlace, jobIds.scan(run.id, run.epoch)),
+    loadJob(deps, reportPlace, jobIds.report(run.id, run.epoch)),
+  ]);
+  const status = runStatusOf(run, live, workers, nowMs);
+  const reasons = decideRunReasons({ status, workers, queues, scan, report, openJobs, nowMs });
+  return { subject: { kind: "run", id: run.id }, state: status.state, reasons };
+}
+
+async function explainJob(deps: ExplainDeps, jobId: string): Promise<Explanation> {
+  const nowMs = deps.clock.nowMs();
+  const places = await deps.queues.list();
+  const found = await Promise.all(places.map((place) => deps.redis.exists(`${deps.prefix}:${place.name}:${jobId}`)));
+  const place = places.find((_place, at) => found[at] === 1);
+  const job = place === undefined ? undefined : await loadJob(deps, place, jobId);
+  if (place === undefined || job === undefined) throw new NotFoundError("job", jobId);
+  const [workers, queue] = await Promise.all([loadAlive(deps, nowMs), loadQueue(deps, place)]);
+  const reasons = decideJobReasons({ job, queue, workers, nowMs });
+  return { subject: { kind: "job", id: jobId }, state: job.state, reasons };
+}
+
+async function loadAlive(deps: ExplainDeps, nowMs: number): Promise<WorkerHeartbeat[]> {
+  const workers = await loadHeartbeats(deps.redis, deps.prefix);
+  return workers.filter((worker) => isAlive(worker, nowMs));
+}
+
+/** What queues of one job name and profile share, whatever their size bucket. */
+function family(queueName: string): string {
+  return queueName.slice(0, queueName.lastIndexOf("@"));
+}
+
+async function loadQueue(deps: ExplainDeps, place: QueuePlace): Promise<QueueFacts> {
+  const queue = deps.queues.queue(place.name);
+  const [counts, isPaused, [, nextScore]] = await Promise.all([
+    queue.getJobCounts("wait", "prioritized", "active", "delayed"),
+    queue.isPaused(),
+    deps.redis.zrange(delayedKey(deps, place), 0, "0", "WITHSCORES"),
+  ]);
+  return {
+    name: place.name,
+    labels: place.spec.labels,
+    isPaused,
+    waiting: (counts["wait"] ?? 0) + (counts["prioritized"] ?? 0),
+    active: counts["active"] ?? 0,
+    delayed: counts["delayed"] ?? 0,
+    nextDelayedAtMs: dueAtMs(nextScore ?? null),
+  };
+}
+
+async function loadJob(deps: ExplainDeps, place: QueuePlace, jobId: string): Promise<JobFacts | undefined> {
+  const job = (await deps.queues.queue(place.name).getJob(jobId)) as Job | undefined;
+  if (job === undefined) return undefined;
+  const state = await job.getState();
+  const isParent = state === "waiting-children";
+  const children = isParent ? await job.getDependenciesCount({ unprocessed: true }) : {};
+  return {
+    id: jobId,
+    queue: place.name,
+    state,
+    addedAtMs: job.timestamp,
+    dueAtMs: state === "delayed" ? dueAtMs(await deps.redis.zscore(delayedKey(deps, place), jobId)) : null,
+    startedAtMs: job.processedOn ?? null,
+    endedAtMs: job.finishedOn ?? null,
+    failedReason: job.failedReason || null,
+    attemptsMade: job.attemptsMade,
+    unprocessedChildren: children.unprocessed ?? 0,
+  };
+}
+
+function delayedKey(deps: ExplainDeps, place: QueuePlace): string {
+  return `${deps.prefix}:${place.name}:delayed`;
+}
+
+/** BullMQ keeps the due time in the score, above twelve bits that keep the order of equal times. */
+function dueAtMs(score: string | null): number | null {
+  return score === null ? null : Math.floor(Number(score) / 0x1000);
+}

@@ -1,0 +1,197 @@
+/** Where jobs are put: queues by name, the directory that tells workers of them, and how the jobs of a run are added. */
+import { FlowProducer, Queue, type FlowJob, type JobsOptions } from "bullmq";
+import type { Redis } from "ioredis";
+import { createHash } from "node:crypto";
+import { z } from "zod";
+import { InfrastructureError } from "../contract/errors.ts";
+import type { FileEntry } from "../contract/files.ts";
+import type { Payload } from "../contract/jobs.ts";
+import { bucketOf, CONTROL_PROFILE, controlProfile, type Profile } from "../contract/profiles.ts";
+import { jobIds, keys, queueName } from "../contract/queues.ts";
+import type { RunSpec } from "../contract/run-spec.ts";
+
+/** What a worker must know of a queue beside its name: any job of it fits this. */
+export const queueSpec = z.object({ cpuCores: z.number(), labels: z.array(z.string()) });
+export type QueueSpec = Readonly<z.output<typeof queueSpec>>;
+
+export interface QueuePlace {
+  readonly name: string;
+  readonly spec: QueueSpec;
+}
+
+export interface RunRef {
+  readonly runId: string;
+  readonly epoch: number;
+  readonly traceId: string;
+}
+
+/** Finished jobs are kept for the queue view only; what happened is in the store. */
+const KEEP_COMPLETED = { age: 3_600, count: 50 };
+const KEEP_FAILED = { age: 86_400, count: 200 };
+const MAX_EVENTS = 1_000;
+
+/** The queue for a job of this profile and memory need. Labels and cores other than the default are part of its name. */
+export function placeOf(jobName: string, profileName: string, profile: Profile, memoryBytes: number): QueuePlace {
+  const spec = { cpuCores: profile.cpuCores, labels: [...profile.labels].sort() };
+  const isPlain = spec.cpuCores === 1 && spec.labels.length === 0;
+  const isControl = profileName === CONTROL_PROFILE;
+  const suffix =
+    isPlain || isControl ? "" : `-${createHash("sha256").update(JSON.stringify(spec)).digest("hex").slice(0, 6)}`;
+  return { name: queueName(jobName, profileName + suffix, bucketOf(memoryBytes)), spec };
+}
+
+export const reportPlace = placeOf("report", CONTROL_PROFILE, controlProfile, controlProfile.memoryBytes);
+export const scanPlace = placeOf("scan", CONTROL_PROFILE, controlProfile, controlProfile.memoryBytes);
+
+/** The queue for the chunks of a run; `memoryBytes` is larger than declared after a memory kill. */
+export function execPlace(spec: RunSpec, memoryBytes = spec.resources.memoryBytes): QueuePlace {
+  return placeOf("exec", spec.profile, spec.resources, memoryBytes);
+}
+
+export interface ChunkToAdd {
+  readonly chunk: string;
+  readonly files: readonly FileEntry[];
+  readonly delayMs?: number;
+  readonly memoryBytes?: number;
+}
+
+/** Opens queues once, over one connection that the caller owns and closes. */
+export class JobQueues {
+  readonly #redis: Redis;
+  readonly #kp: string;
+  readonly #queues = new Map<string, Queue>();
+  readonly #announced = new Set<string>();
+  #flows: FlowProducer | undefined;
+
+  constructor(redis: Redis, kp: string) {
+    this.#redis = redis;
+    this.#kp = kp;
+  }
+
+  queue(name: string): Queue {
+    let queue = this.#queues.get(name);
+    if (queue === undefined) {
+      queue = new Queue(name, {
+        connection: this.#redis,
+        prefix: this.#kp,
+        streams: { events: { maxLen: MAX_EVENTS } },
+        skipMetasUpdate: false,
+      });
+      // Each command's own rejection is what callers see; without a listener an emitted error would end the process.
+      queue.on("error", () => undefined);
+      this.#queues.set(name, queue);
+    }
+    return queue;
+  }
+
+  /** Makes a queue known to all workers. */
+  async announce(place: QueuePlace): Promise<void> {
+    if (this.#announced.has(place.name)) return;
+    const isNew = await this.#redis.hset(`${keys.queues(this.#kp)}:specs`, place.name, JSON.stringify(place.spec));
+    await this.#redis.sadd(keys.queues(this.#kp), place.name);
+    if (isNew > 0) {
+      await this.#redis.publish(keys.control(this.#kp), JSON.stringify({ kind: "queue", name: place.name }));
+    }
+    this.#announced.add(place.name);
+  }
+
+  /** All queues that were ever announced. */
+  async list(): Promise<QueuePlace[]> {
+    const specs = await this.#redis.hgetall(`${keys.queues(this.#kp)}:specs`);
+    return Object.entries(specs).map(([name, json]) => ({ name, spec: queueSpec.parse(JSON.parse(json)) }));
+  }
+
+  /** Adds the root of a run with its first children: a scan, or chunks that are known already. */
+  async addRun(ref: RunRef, spec: RunSpec, chunks: readonly ChunkToAdd[] | "scan"): Promise<void> {
+    const exec = execPlace(spec);
+    await Promise.all([this.announce(reportPlace), this.announce(scanPlace), this.announce(exec)]);
+    const children: FlowJob[] =
+      chunks === "scan"
+        ? [
+            {
+              name: "scan",
+              queueName: scanPlace.name,
+              data: ref satisfies Payload<"scan">,
+              opts: this.#options(jobIds.scan(ref.runId, ref.epoch), spec),
+            },
+          ]
+        : chunks.map((chunk) => ({
+            name: "exec",
+            queueName: exec.name,
+            data: { ...ref, chunk: chunk.chunk, files: [...chunk.files] } satisfies Payload<"exec">,
+            opts: this.#options(jobIds.chunk(ref.runId, ref.epoch, chunk.chunk), spec),
+          }));
+    this.#flows ??= new FlowProducer({ connection: this.#redis, prefix: this.#kp });
+    const id = jobIds.report(ref.runId, ref.epoch);
+    const root = this.#options(id, spec);
+    delete root.ignoreDependencyOnFailure;
+    await this.#flows.add({ name: "report", queueName: reportPlace.name, data: ref, opts: root, children });
+    // FlowProducer.add does not look at every answer of its transaction (bullmq#3851): ask for the root.
+    if ((await this.queue(reportPlace.name).getJob(id)) === undefined) {
+      throw new InfrastructureError(`redis: expected job ${id} after adding it, found none`);
+    }
+  }
+
+  /** Adds chunks below the root of a run that has not ended; ids make it safe to repeat. */
+  async addChunks(ref: RunRef, spec: RunSpec, chunks: readonly ChunkToAdd[]): Promise<void> {
+    const parent = {
+      id: jobIds.report(ref.runId, ref.epoch),
+      queue: this.queue(reportPlace.name).qualifiedName,
+    };
+    for (const chunk of chunks) {
+      const place = execPlace(spec, chunk.memoryBytes);
+      await this.announce(place);
+      const data: Payload<"exec"> = { ...ref, chunk: chunk.chunk, files: [...chunk.files] };
+      const opts = this.#options(jobIds.chunk(ref.runId, ref.epoch, chunk.chunk), spec);
+      await this.queue(place.name).add("exec", data, {
+        ...opts,
+        parent,
+        ...(chunk.delayMs ? { delay: chunk.delayMs } : {}),
+      });
+    }
+  }
+
+  /** Jobs of the run that have not ended: `{prefix}:queue:id` keys, in pages. */
+  async *openJobs(ref: Pick<RunRef, "runId" | "epoch">): AsyncGenerator<{ queue: string; id: string }> {
+    const root = `${this.#kp}:${reportPlace.name}:${jobIds.report(ref.runId, ref.epoch)}:dependencies`;
+    let cursor = "0";
+    do {
+      const [next, members] = await this.#redis.sscan(root, cursor, "COUNT", 200);
+      cursor = next;
+      for (const member of members) {
+        const rest = member.slice(this.#kp.length + 1);
+        const colon = rest.indexOf(":");
+        yield { queue: rest.slice(0, colon), id: rest.slice(colon + 1) };
+      }
+    } while (cursor !== "0");
+  }
+
+  /** How many jobs below the root have not ended. */
+  async openCount(ref: Pick<RunRef, "runId" | "epoch">): Promise<number> {
+    return this.#redis.scard(`${this.#kp}:${reportPlace.name}:${jobIds.report(ref.runId, ref.epoch)}:dependencies`);
+  }
+
+  /** Forgets what BullMQ keeps in the root of an ended child, so that a run of many chunks stays small. */
+  async forgetEndedChild(ref: Pick<RunRef, "runId" | "epoch">, queue: string, jobId: string): Promise<void> {
+    const root = `${this.#kp}:${reportPlace.name}:${jobIds.report(ref.runId, ref.epoch)}`;
+    await this.#redis.hdel(`${root}:processed`, `${this.#kp}:${queue}:${jobId}`);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#queues.values()].map((queue) => queue.close()));
+    await this.#flows?.close();
+  }
+
+  #options(jobId: string, spec: RunSpec): JobsOptions {
+    return {
+      jobId,
+      attempts: 1,
+      ...(spec.priority > 0 ? { priority: spec.priority } : {}),
+      ignoreDependencyOnFailure: true,
+      removeOnComplete: KEEP_COMPLETED,
+      removeOnFail: KEEP_FAILED,
+      stackTraceLimit: 1,
+      keepLogs: 0,
+    };
+  }
+}

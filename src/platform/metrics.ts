@@ -1,0 +1,90 @@
+/** The metrics of one process, made from the table: a name or label that is not in it does not compile. */
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
+import {
+  metricTable,
+  type LabelOf,
+  type MetricDefinition,
+  type MetricName,
+  type MetricNameOf,
+} from "../contract/metric-names.ts";
+import { EventLoopLag } from "./event-loop-lag.ts";
+import type { Service } from "./lifecycle.ts";
+import type { Logger } from "./logger.ts";
+
+export interface BuildFacts {
+  readonly version: string;
+  /** Which process this is: `producer`, `worker`, `scheduler`, `board`, or `up` for all in one. */
+  readonly process: string;
+}
+
+/** One registry with every metric of the table, the default process metrics, and the event loop's lag. */
+export class Metrics implements Service {
+  readonly registry = new Registry();
+  /** The event loop's lag as it is exposed, for checks that need it too. */
+  readonly eventLoopLag = new EventLoopLag();
+  readonly #byName = new Map<MetricName, unknown>();
+  readonly #collectors: (() => void | Promise<void>)[] = [];
+  readonly #logger: Logger;
+
+  constructor(build: BuildFacts, logger: Logger) {
+    this.#logger = logger;
+    for (const name of Object.keys(metricTable) as MetricName[]) this.#byName.set(name, this.#create(name));
+    this.gauge("headroom_build_info").set({ ...build, node: process.version }, 1);
+    this.onCollect(() => {
+      const lag = this.gauge("headroom_event_loop_lag_seconds");
+      const { p50Seconds, p99Seconds, maxSeconds } = this.eventLoopLag.quantiles();
+      lag.set({ quantile: "0.5" }, p50Seconds);
+      lag.set({ quantile: "0.99" }, p99Seconds);
+      lag.set({ quantile: "1" }, maxSeconds);
+    });
+  }
+
+  counter<N extends MetricNameOf<"counter">>(name: N): Counter<LabelOf<N>> {
+    return this.#byName.get(name) as Counter<LabelOf<N>>;
+  }
+
+  gauge<N extends MetricNameOf<"gauge">>(name: N): Gauge<LabelOf<N>> {
+    return this.#byName.get(name) as Gauge<LabelOf<N>>;
+  }
+
+  histogram<N extends MetricNameOf<"histogram">>(name: N): Histogram<LabelOf<N>> {
+    return this.#byName.get(name) as Histogram<LabelOf<N>>;
+  }
+
+  /** Runs `collect` before each exposition: for gauges that are read from somewhere when asked for. */
+  onCollect(collect: () => void | Promise<void>): void {
+    this.#collectors.push(collect);
+  }
+
+  get contentType(): string {
+    return this.registry.contentType;
+  }
+
+  /** The exposition text. A collector that fails leaves its gauges as they were: the other metrics matter most just then. */
+  async expose(): Promise<string> {
+    const results = await Promise.allSettled(this.#collectors.map(async (collect) => collect()));
+    for (const result of results) {
+      if (result.status === "rejected") this.#logger.warn({ err: result.reason as unknown }, "metrics not collected");
+    }
+    return this.registry.metrics();
+  }
+
+  async start(): Promise<void> {
+    if (this.registry.getSingleMetric("process_cpu_seconds_total") === undefined) {
+      collectDefaultMetrics({ register: this.registry });
+    }
+    await this.eventLoopLag.start();
+  }
+
+  stop(): Promise<void> {
+    return this.eventLoopLag.stop();
+  }
+
+  #create(name: MetricName): unknown {
+    const definition: MetricDefinition = metricTable[name];
+    const options = { name, help: definition.help, labelNames: [...definition.labels], registers: [this.registry] };
+    if (definition.type === "counter") return new Counter(options);
+    if (definition.type === "gauge") return new Gauge(options);
+    return new Histogram({ ...options, ...(definition.buckets && { buckets: [...definition.buckets] }) });
+  }
+}

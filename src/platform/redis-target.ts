@@ -1,0 +1,121 @@
+/** Where Redis is, read from one URL. Never puts a password into a text. */
+import type { RedisOptions } from "ioredis";
+import { InvalidInputError } from "../contract/errors.ts";
+
+/** The part of ioredis' options that says where to connect, and as whom. */
+type TargetOption = "host" | "port" | "path" | "db" | "username" | "password" | "tls";
+type SentinelOption = "sentinels" | "name" | "sentinelPassword";
+
+export interface RedisTarget {
+  readonly options: Readonly<Pick<RedisOptions, TargetOption | SentinelOption>>;
+  /** The target without its password, for errors and log lines. */
+  readonly text: string;
+}
+
+const EXPECTED = "redis://, rediss://, unix:///path?db=N or redis+sentinel://host:port,…/master-name[/db]";
+const SENTINEL_PORT = 26_379;
+const REDIS_PORT = 6_379;
+
+/** @throws {InvalidInputError} for a URL of another kind, without ever repeating its password. */
+export function parseRedisTarget(target: string): RedisTarget {
+  const scheme = /^([a-z+]+):\/\//i.exec(target)?.[1]?.toLowerCase() ?? "";
+  switch (scheme) {
+    case "redis":
+    case "rediss":
+      return parseTcp(target, scheme === "rediss");
+    case "unix":
+      return parseUnix(target);
+    case "redis+sentinel":
+      return parseSentinel(target);
+    default:
+      throw invalid(EXPECTED, target);
+  }
+}
+
+/** The URL of a server behind a unix socket. */
+export function unixTarget(socketPath: string): string {
+  return `unix://${socketPath.split("/").map(encodeURIComponent).join("/")}`;
+}
+
+/** A URL for people: the password, and anything else in front of the host, is left out. */
+export function withoutPassword(target: string): string {
+  return target.replace(/^([a-z+]+:\/\/)[^/]*@/i, "$1***@").replace(/([?&][a-z]*password=)[^&]*/gi, "$1***");
+}
+
+function parseTcp(target: string, isTls: boolean): RedisTarget {
+  if (!URL.canParse(target)) throw invalid("a URL such as redis://host:6379/0", target);
+  const url = new URL(target);
+  if (url.hostname === "") throw invalid("a host after redis://", target);
+  const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
+  const port = url.port === "" ? REDIS_PORT : Number(url.port);
+  const db = parseDb(url.pathname.slice(1) || url.searchParams.get("db"), target);
+  const account = accountOf(url.username, url.password, target);
+  return {
+    options: { host, port, db, ...account, ...(isTls && { tls: { servername: host } }) },
+    text: `${url.protocol}//${url.hostname}:${port}/${db}`,
+  };
+}
+
+function parseUnix(target: string): RedisTarget {
+  const [, user = "", password = "", encoded = "", query = ""] =
+    /^unix:\/\/(?:([^:@/]*)(?::([^@/]*))?@)?(\/[^?#]*)(?:\?(.*))?$/i.exec(target) ?? [];
+  if (encoded === "") throw invalid("an absolute path, as in unix:///path/redis.sock", target);
+  const path = decode(encoded, target);
+  const db = parseDb(new URLSearchParams(query).get("db"), target);
+  const account = accountOf(user, password, target);
+  return { options: { path, db, ...account }, text: `unix://${path}${db === 0 ? "" : `?db=${db}`}` };
+}
+
+function parseSentinel(target: string): RedisTarget {
+  const form = /^redis\+sentinel:\/\/(?:([^:@/]*)(?::([^@/]*))?@)?([^/?]+)\/([^/?]+)(?:\/([^/?]*))?(?:\?(.*))?$/i;
+  const parts = form.exec(target);
+  if (parts === null) throw invalid("redis+sentinel://host:port,host:port/master-name[/db]", target);
+  const [, user = "", password = "", hosts = "", name = "", dbText, query] = parts;
+  const sentinels = hosts.split(",").map((text) => parseHostPort(text, target));
+  const db = parseDb(dbText ?? null, target);
+  const sentinelPassword = new URLSearchParams(query).get("sentinelPassword");
+  return {
+    options: {
+      sentinels,
+      name: decode(name, target),
+      db,
+      ...accountOf(user, password, target),
+      ...(sentinelPassword !== null && { sentinelPassword }),
+    },
+    text: `redis+sentinel://${hosts}/${name}/${db}`,
+  };
+}
+
+function parseHostPort(text: string, target: string): { host: string; port: number } {
+  const [, bracketed, plain, portText] = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::(\d{1,5}))?$/.exec(text) ?? [];
+  const host = bracketed ?? plain;
+  const port = portText === undefined ? SENTINEL_PORT : Number(portText);
+  if (host === undefined || port < 1 || port > 65_535) throw invalid("sentinels as host:port,host:port", target);
+  return { host, port };
+}
+
+function parseDb(text: string | null, target: string): number {
+  if (text === null) return 0;
+  if (!/^\d{1,4}$/.test(text)) throw invalid("a database number such as 0", target);
+  return Number(text);
+}
+
+function accountOf(user: string, password: string, target: string): { username?: string; password?: string } {
+  return {
+    ...(user !== "" && { username: decode(user, target) }),
+    ...(password !== "" && { password: decode(password, target) }),
+  };
+}
+
+function decode(text: string, target: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch (error) {
+    throw invalid("percent signs written as %25", target, error);
+  }
+}
+
+function invalid(expected: string, target: string, cause?: unknown): InvalidInputError {
+  const found = JSON.stringify(withoutPassword(target));
+  return new InvalidInputError("redis URL", [{ where: "redis", expected, found }], { cause });
+}

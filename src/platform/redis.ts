@@ -1,0 +1,118 @@
+/** Connections to Redis: one way to open them, one way to know that the server is safe for jobs. */
+import { Redis, type Command } from "ioredis";
+import { InfrastructureError, messageOf } from "../contract/errors.ts";
+import { equalJitterMs } from "./backoff.ts";
+import type { Logger } from "./logger.ts";
+import { parseRedisTarget } from "./redis-target.ts";
+
+/**
+ * - `command`: a call to a Redis that is down fails within `COMMAND_TIMEOUT_MS` with an InfrastructureError. For
+ *   producers, the API, checks; fits BullMQ's `Queue` and `FlowProducer`.
+ * - `blocking`: for one blocking reader, and what BullMQ's `Worker` asks for: calls wait until Redis is back.
+ * - `subscriber`: for pub/sub; subscriptions are made again after a reconnect.
+ */
+export type RedisRole = "command" | "blocking" | "subscriber";
+
+/** The longest that a call on a `command` connection waits for an answer. */
+export const COMMAND_TIMEOUT_MS = 10_000;
+
+const CONNECT_TIMEOUT_MS = 5_000;
+const LOG_EVERY_MS = 10_000;
+const reconnect = { backoffMs: 100, backoffFactor: 2, maxBackoffMs: 3_000 };
+const commandReconnect = { ...reconnect, maxBackoffMs: 1_000 };
+
+const waitForEver = { maxRetriesPerRequest: null };
+const roleOptions = {
+  // Eight tries with these waits take two to five seconds: longer than a restart, shorter than a person's patience.
+  command: { maxRetriesPerRequest: 7, commandTimeout: COMMAND_TIMEOUT_MS },
+  blocking: waitForEver,
+  subscriber: { ...waitForEver, autoResubscribe: true },
+} satisfies Record<RedisRole, object>;
+
+/**
+ * Makes a connection that connects with its first command. The caller closes it with `closeRedis`.
+ * @throws {InvalidInputError} when the target is not a URL of Redis.
+ */
+export function openRedis(target: string, role: RedisRole, logger: Logger): Redis {
+  const { options, text } = parseRedisTarget(target);
+  const waits = role === "command" ? commandReconnect : reconnect;
+  const redis = new ExplainingRedis({
+    ...options,
+    ...roleOptions[role],
+    lazyConnect: true,
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    connectionName: `headroom-${role}-${process.pid}`,
+    retryStrategy: (attempt) => equalJitterMs(attempt, waits),
+    // After a failover the old primary answers READONLY: connect anew, to the new one, and send the command again.
+    reconnectOnError: (error) => (error.message.startsWith("READONLY") ? 2 : false),
+  });
+  redis.text = text;
+  logConnection(redis, text, logger.child({ redis: text, redisRole: role }));
+  return redis;
+}
+
+/** Closes a connection: politely when the server answers, at once when it does not. */
+export async function closeRedis(redis: Redis): Promise<void> {
+  if (redis.status === "end") return;
+  const ended = new Promise<void>((resolve) => redis.once("end", resolve));
+  // A server that does not answer would keep QUIT waiting for ever.
+  if (redis.status !== "ready") redis.disconnect();
+  else
+    await Promise.race([redis.quit(), ended]).catch(() => {
+      redis.disconnect(); // closed either way
+    });
+  if (!isEnded(redis)) await ended;
+}
+
+function isEnded(redis: Redis): boolean {
+  return redis.status === "end";
+}
+
+/** What a failed call says when the server was not reached, or did not answer; any other error stays as it is. */
+export function explainRedisError(error: unknown, text: string): unknown {
+  if (!(error instanceof Error) || error instanceof InfrastructureError) return error;
+  const isUnreachable =
+    error.name === "MaxRetriesPerRequestError" || error.name === "AbortError" || error.message === "Command timed out";
+  if (!isUnreachable) return error;
+  return new InfrastructureError(`expected redis to answer at ${text}, found none: ${messageOf(error)}`, {
+    cause: error,
+  });
+}
+
+/** ioredis, but a call that Redis never answered fails with an InfrastructureError that says where Redis should be. */
+class ExplainingRedis extends Redis {
+  text = "";
+  readonly #explained = new WeakSet<Command>();
+
+  override sendCommand(...[command, stream]: Parameters<Redis["sendCommand"]>): unknown {
+    const answer = super.sendCommand(command, stream);
+    // Pipelines, and commands that ioredis sends again after a reconnect, look at the command's own promise.
+    if (stream !== undefined || this.#explained.has(command) || !(answer instanceof Promise)) return answer;
+    this.#explained.add(command);
+    return answer.catch((error: unknown) => {
+      throw explainRedisError(error, this.text);
+    });
+  }
+}
+
+/** One line when the connection is lost, at most one each `LOG_EVERY_MS` while it stays lost, one when it is back. */
+function logConnection(redis: Redis, text: string, logger: Logger): void {
+  let lastLoggedMs = -Infinity;
+  let failures = 0;
+  redis.on("error", (error: Error) => {
+    failures += 1;
+    const nowMs = performance.now();
+    if (nowMs - lastLoggedMs < LOG_EVERY_MS) return;
+    lastLoggedMs = nowMs;
+    // The error object can carry the command and its arguments, AUTH among them: only its message and code are logged.
+    // An AggregateError of several addresses has a code and no message.
+    const { message, code } = error as NodeJS.ErrnoException;
+    logger.warn({ reason: message === "" ? (code ?? error.name) : message, failures }, "redis connection failed");
+  });
+  redis.on("ready", () => {
+    if (failures > 0) logger.info({ failures }, "redis connection is back");
+    failures = 0;
+    lastLoggedMs = -Infinity;
+  });
+  logger.debug({ redis: text }, "redis connection made");
+}

@@ -1,0 +1,163 @@
+/** The live side of a run in Redis: spec, state and counters, read and written by every process. */
+import type { Redis } from "ioredis";
+import type { Outcome, RunState } from "../contract/outcomes.ts";
+import { isTerminal } from "../contract/outcomes.ts";
+import { keys } from "../contract/queues.ts";
+import { runSpec, type RunSpec } from "../contract/run-spec.ts";
+
+/** How long the live side of an ended run is kept. The store keeps the rest. */
+const KEEP_ENDED_SECONDS = 86_400;
+const MAX_RUN_EVENTS = 2_000;
+
+export interface LiveRun {
+  readonly runId: string;
+  readonly spec: RunSpec;
+  readonly epoch: number;
+  readonly state: RunState;
+  readonly createdAtMs: number;
+}
+
+export const counterNames = [
+  "total",
+  "succeeded",
+  "failed",
+  "skipped",
+  "cancelled",
+  "quarantined",
+  "reused",
+  "retried",
+  "chunks",
+] as const;
+export type CounterName = (typeof counterNames)[number];
+export type Counters = Readonly<Record<CounterName, number>>;
+
+/** Reads and writes the hash of one run after the other. */
+export class RunHash {
+  readonly #redis: Redis;
+  readonly #kp: string;
+
+  constructor(redis: Redis, kp: string) {
+    this.#redis = redis;
+    this.#kp = kp;
+  }
+
+  /** Writes a new run, or a new epoch of an old one with all counters at zero. */
+  async create(run: LiveRun): Promise<void> {
+    const key = keys.run(this.#kp, run.runId);
+    await this.#redis
+      .multi()
+      .del(key)
+      .hset(key, {
+        spec: JSON.stringify(run.spec),
+        epoch: run.epoch,
+        state: run.state,
+        createdAtMs: run.createdAtMs,
+      })
+      .exec();
+  }
+
+  async load(runId: string): Promise<LiveRun | undefined> {
+    const [spec, epoch, state, createdAtMs] = await this.#redis.hmget(
+      keys.run(this.#kp, runId),
+      "spec",
+      "epoch",
+      "state",
+      "createdAtMs",
+    );
+    if (spec == null || epoch == null || state == null) return undefined;
+    return {
+      runId,
+      spec: runSpec.parse(JSON.parse(spec)),
+      epoch: Number(epoch),
+      state: state as RunState,
+      createdAtMs: Number(createdAtMs),
+    };
+  }
+
+  async state(runId: string): Promise<RunState | undefined> {
+    return ((await this.#redis.hget(keys.run(this.#kp, runId), "state")) ?? undefined) as RunState | undefined;
+  }
+
+  async counters(runId: string): Promise<Counters> {
+    const values = await this.#redis.hmget(keys.run(this.#kp, runId), ...counterNames);
+    return Object.fromEntries(counterNames.map((name, at) => [name, Number(values[at] ?? 0)])) as Record<
+      CounterName,
+      number
+    >;
+  }
+
+  /** Sets plain fields, such as `scanned`, `message` or `startedAtMs`. */
+  async set(runId: string, fields: Readonly<Record<string, string | number>>): Promise<void> {
+    await this.#redis.hset(keys.run(this.#kp, runId), { ...fields });
+  }
+
+  /** Moves the run if it is in one of `from`; whether it did. An ended run expires. */
+  async move(
+    runId: string,
+    from: readonly RunState[],
+    to: RunState,
+    fields: Readonly<Record<string, string | number>> = {},
+  ): Promise<boolean> {
+    const flat = Object.entries(fields).flatMap(([name, value]) => [name, String(value)]);
+    const moved = await this.#redis.eval(
+      MOVE,
+      2,
+      keys.run(this.#kp, runId),
+      keys.events(this.#kp, runId),
+      from.join(","),
+      to,
+      isTerminal(to) ? KEEP_ENDED_SECONDS : 0,
+      MAX_RUN_EVENTS,
+      ...flat,
+    );
+    return moved === 1;
+  }
+
+  /** Adds to counters and tells followers. */
+  async count(runId: string, changes: Readonly<Partial<Record<CounterName | Outcome, number>>>): Promise<void> {
+    const key = keys.run(this.#kp, runId);
+    const pipeline = this.#redis.pipeline();
+    let any = false;
+    for (const [name, by] of Object.entries(changes)) {
+      if (by === 0) continue;
+      pipeline.hincrby(key, name, by);
+      any = true;
+    }
+    if (!any) return;
+    pipeline.xadd(
+      keys.events(this.#kp, runId),
+      "MAXLEN",
+      "~",
+      MAX_RUN_EVENTS,
+      "*",
+      "kind",
+      "progress",
+      "changes",
+      JSON.stringify(changes),
+    );
+    await pipeline.exec();
+  }
+}
+
+/**
+ * Moves a run from one of several states to another, in one step, and appends a `state` event.
+ * KEYS[1] hash of the run. KEYS[2] its event stream. ARGV[1] states it may be in, comma-separated. ARGV[2] the new state.
+ * ARGV[3] seconds to keep both keys from now, 0 for ever. ARGV[4] length of the stream. ARGV[5…] fields and values to set.
+ * Returns 1 when it moved, 0 when the run was in another state, -1 when there is no such run.
+ */
+const MOVE = `
+local state = redis.call("HGET", KEYS[1], "state")
+if not state then return -1 end
+if not string.find("," .. ARGV[1] .. ",", "," .. state .. ",", 1, true) then return 0 end
+redis.call("HSET", KEYS[1], "state", ARGV[2])
+for i = 5, #ARGV, 2 do redis.call("HSET", KEYS[1], ARGV[i], ARGV[i + 1]) end
+redis.call("XADD", KEYS[2], "MAXLEN", "~", ARGV[4], "*", "kind", "state", "state", ARGV[2])
+if tonumber(ARGV[3]) > 0 then
+  redis.call("EXPIRE", KEYS[1], ARGV[3])
+  redis.call("EXPIRE", KEYS[2], ARGV[3])
+else
+  redis.call("PERSIST", KEYS[1])
+  redis.call("PERSIST", KEYS[2])
+end
+return 1
+`;

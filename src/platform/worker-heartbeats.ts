@@ -1,0 +1,73 @@
+/** Reads what the workers say about themselves. A heartbeat of another version is read as far as it goes. */
+import type { Redis } from "ioredis";
+import { z } from "zod";
+import { keys } from "../contract/queues.ts";
+import { WORKER_ALIVE_MS, type WorkerHeartbeat } from "../contract/status.ts";
+
+const amount = z.number().nullish().catch(null);
+const amounts = z
+  .object({ memoryBytes: amount, cpuCores: amount, processes: amount })
+  .catch({ memoryBytes: null, cpuCores: null, processes: null })
+  .transform((read) => {
+    const known = Object.entries(read).filter(([, value]) => typeof value === "number");
+    return Object.fromEntries(known);
+  });
+const figure = z.union([z.string(), z.number()]).nullable().catch(null);
+const time = z.number().nullable().catch(null);
+
+const heartbeat = z.object({
+  workerId: z.string(),
+  host: z.string().catch("unknown"),
+  pid: z.number().catch(0),
+  startedAtMs: z.number().catch(0),
+  atMs: z.number(),
+  state: z.string().catch("unknown"),
+  labels: z.array(z.string()).catch([]),
+  capacity: amounts,
+  reserved: amounts,
+  observed: amounts,
+  headroom: amounts,
+  running: z
+    .array(z.object({ jobId: z.string(), runId: z.string(), sinceMs: z.number(), reserved: amounts, rssBytes: time }))
+    .catch([]),
+  waiting: z
+    .array(
+      z.object({
+        queue: z.string(),
+        code: z.string(),
+        message: z.string(),
+        sinceMs: time,
+        etaMs: time,
+        need: figure,
+        have: figure,
+      }),
+    )
+    .catch([]),
+});
+
+/** The heartbeat in the text of the field `json`, or undefined when it is none. */
+export function parseHeartbeat(text: string): WorkerHeartbeat | undefined {
+  let read: unknown;
+  try {
+    read = JSON.parse(text);
+  } catch {
+    // Half a heartbeat is no heartbeat: the worker shows up again with its next one.
+    return undefined;
+  }
+  return heartbeat.safeParse(read).data;
+}
+
+/** Whether the worker that sent this still counts as there. */
+export function isAlive(worker: WorkerHeartbeat, nowMs: number): boolean {
+  return nowMs - worker.atMs <= WORKER_ALIVE_MS && worker.state !== "stopped";
+}
+
+/** The last heartbeat of every worker that has one, by host and id. */
+export async function loadHeartbeats(redis: Redis, prefix: string): Promise<WorkerHeartbeat[]> {
+  const ids = await redis.smembers(keys.workers(prefix));
+  const texts = await Promise.all(ids.map((id) => redis.hget(keys.worker(prefix, id), "json")));
+  return texts
+    .map((text) => (text === null ? undefined : parseHeartbeat(text)))
+    .filter((worker) => worker !== undefined)
+    .toSorted((a, b) => a.host.localeCompare(b.host) || a.workerId.localeCompare(b.workerId));
+}

@@ -1,0 +1,40 @@
+/** What the HTTP intake needs of the client library; `client.ts` is the implementation. */
+import type { RunState } from "../contract/outcomes.ts";
+import type { RunRecord } from "../contract/run-record.ts";
+import type { RunSpecInput } from "../contract/run-spec.ts";
+import type { CancelAck, Explanation, RunStatus } from "../contract/status.ts";
+
+export interface RunHandle {
+  readonly id: string;
+}
+
+export interface RunOptions {
+  readonly idempotencyKey?: string;
+  readonly traceId?: string;
+}
+
+export interface RunListQuery {
+  readonly limit: number;
+  readonly before?: string;
+  readonly states?: readonly RunState[];
+}
+
+export interface Backlog {
+  readonly waitingJobs: number;
+  /** Used memory of Redis over its limit, 0 to 1; null when it has no limit. */
+  readonly memoryFill: number | null;
+}
+
+export interface ClientPort {
+  /** Checks, stores and enqueues a run, or returns the earlier one of the same idempotency key. @throws {InvalidInputError} */
+  run(spec: RunSpecInput, options?: RunOptions): Promise<{ run: RunRecord; created: boolean }>;
+  /** @throws {NotFoundError} */
+  status(runId: string): Promise<RunStatus>;
+  /** Newest first; `before` is the id of the last run of the page before. */
+  list(query: RunListQuery): Promise<RunRecord[]>;
+  /** @throws {NotFoundError} */
+  cancel(runId: string, reason: string): Promise<CancelAck>;
+  /** Why a run or a job is not running. @throws {NotFoundError} */
+  explain(id: string): Promise<Explanation>;
+  backlog(): Promise<Backlog>;
+}

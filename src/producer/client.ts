@@ -1,0 +1,306 @@
+/**
+ * The library that other services import: enqueue runs, follow, cancel and explain them.
+ *
+ * ```ts
+ * await using client = await createClient({ redis: "redis://127.0.0.1:6379" });
+ * const { run } = await client.run({ command: ["/usr/bin/sha256sum", "{input}"], input: {...}, output: {...} });
+ * const ended = await client.wait(run.id);
+ * ```
+ */
+import type { Redis } from "ioredis";
+import { checkTemplates } from "../contract/template.ts";
+import { ConflictError, InvalidInputError, NotFoundError } from "../contract/errors.ts";
+import { isTerminal } from "../contract/outcomes.ts";
+import { DEFAULT_PREFIX, keyPrefix, keys } from "../contract/queues.ts";
+import type { RunRecord } from "../contract/run-record.ts";
+import { parseRunSpec, type RunSpec, type RunSpecInput } from "../contract/run-spec.ts";
+import type { CancelAck, Explanation, RunStatus } from "../contract/status.ts";
+import { requestCancel } from "../platform/cancel-run.ts";
+import { systemClock, type Clock } from "../platform/clock.ts";
+import { explain } from "../platform/explain.ts";
+import { JobQueues } from "../platform/job-queues.ts";
+import { createLogger, type Logger } from "../platform/logger.ts";
+import { closeRedis, openRedis } from "../platform/redis.ts";
+import { memoryFill } from "../platform/redis-check.ts";
+import { RunHash } from "../platform/run-hash.ts";
+import { loadLiveFigures, runStatusOf } from "../platform/run-status.ts";
+import { newTraceId } from "../platform/trace.ts";
+import { loadHeartbeats } from "../platform/worker-heartbeats.ts";
+import { openStore } from "../store/open-store.ts";
+import type { Store } from "../store/store.ts";
+import type { Backlog, ClientPort, RunListQuery, RunOptions } from "./client-port.ts";
+import { claimOutput, enqueueRun, newRunId, type SubmitDeps } from "./submit.ts";
+
+export interface ClientOptions {
+  /** URL, or a connection that stays the caller's. */
+  readonly redis: string | Redis;
+  /** URL or store. Without one, runs live in Redis until a worker writes them down; old runs cannot be listed. */
+  readonly store?: string | Store;
+  readonly prefix?: string;
+  readonly logger?: Logger;
+  readonly clock?: Clock;
+}
+
+export interface StreamedRunOptions extends RunOptions {
+  /** Input paths in pages, for an input of kind `list` that is too long to be part of the specification. */
+  readonly pages?: AsyncIterable<readonly string[]>;
+}
+
+/** Something that happened to a run. */
+export type RunEvent =
+  | { readonly kind: "state"; readonly state: RunRecord["state"] }
+  | { readonly kind: "progress"; readonly changes: Readonly<Record<string, number>> };
+
+const IDEMPOTENCY_SECONDS = 86_400;
+const ACK_POLL_MS = 50;
+const ACK_WAIT_MS = 5_000;
+const EVENT_BLOCK_MS = 1_000;
+
+/** Connects to a cluster. @throws {InfrastructureError} when Redis or the store does not answer */
+export async function createClient(options: ClientOptions): Promise<Client> {
+  const logger = options.logger ?? createLogger("silent", {});
+  const ownsRedis = typeof options.redis === "string";
+  const redis = typeof options.redis === "string" ? openRedis(options.redis, "command", logger) : options.redis;
+  const ownsStore = typeof options.store === "string";
+  try {
+    const store = typeof options.store === "string" ? await openStore(options.store, logger) : options.store;
+    if (ownsStore) await store?.migrate();
+    const kp = keyPrefix(options.prefix ?? DEFAULT_PREFIX);
+    return new Client({ redis, store, kp, logger, clock: options.clock ?? systemClock }, { ownsRedis, ownsStore });
+  } catch (error) {
+    if (ownsRedis) await closeRedis(redis);
+    throw error;
+  }
+}
+
+interface ClientDeps {
+  readonly redis: Redis;
+  readonly store: Store | undefined;
+  readonly kp: string;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+export class Client implements ClientPort, AsyncDisposable {
+  readonly #deps: ClientDeps;
+  readonly #owns: { readonly ownsRedis: boolean; readonly ownsStore: boolean };
+  readonly #submit: SubmitDeps;
+
+  constructor(deps: ClientDeps, owns: { readonly ownsRedis: boolean; readonly ownsStore: boolean }) {
+    this.#deps = deps;
+    this.#owns = owns;
+    this.#submit = { ...deps, queues: new JobQueues(deps.redis, deps.kp), hash: new RunHash(deps.redis, deps.kp) };
+  }
+
+  async run(input: RunSpecInput, options: StreamedRunOptions = {}): Promise<{ run: RunRecord; created: boolean }> {
+    const spec = parseRunSpec({ ...input, traceId: options.traceId ?? input.traceId ?? newTraceId() });
+    checkTemplates(spec.command, spec.output.name);
+    const id = newRunId(this.#deps.clock.nowMs());
+    const earlier = await this.#earlier(id, options.idempotencyKey);
+    if (earlier !== undefined) return { run: earlier, created: false };
+    await claimOutput(this.#submit, id, spec);
+    const record = await this.#record(id, spec, options);
+    if (!record.created) return record;
+    await this.#storePages(id, spec, options.pages);
+    await enqueueRun(this.#submit, record.run);
+    return record;
+  }
+
+  /** Starts an ended run again over what has no manifest row with matching digests. `change` replaces parts of it. */
+  async resume(
+    runId: string,
+    change: Partial<RunSpecInput> = {},
+    pages?: AsyncIterable<readonly string[]>,
+  ): Promise<RunRecord> {
+    const store = this.#needStore("resume a run");
+    const before = await store.runs.get(runId);
+    if (before === undefined) throw new NotFoundError("run", runId);
+    const spec = parseRunSpec({ ...before.spec, ...change, traceId: newTraceId() });
+    await claimOutput(this.#submit, runId, spec);
+    const run = await store.runs.reopen(runId, spec, this.#deps.clock.nowMs());
+    if (run === undefined) throw new ConflictError(`run ${runId}: expected it to have ended, found it ${before.state}`);
+    await this.#storePages(runId, spec, pages);
+    await enqueueRun(this.#submit, run);
+    return run;
+  }
+
+  async status(runId: string): Promise<RunStatus> {
+    const { redis, kp } = this.#deps;
+    const [record, [live], workers] = await Promise.all([
+      this.#find(runId),
+      loadLiveFigures(redis, kp, [runId]),
+      loadHeartbeats(redis, kp),
+    ]);
+    if (record === undefined) throw new NotFoundError("run", runId);
+    return runStatusOf(record, live, workers, this.#deps.clock.nowMs());
+  }
+
+  async list(query: RunListQuery): Promise<RunRecord[]> {
+    return this.#needStore("list runs").runs.list(query);
+  }
+
+  /** Resolves with the final status when the run has ended. */
+  async wait(runId: string, signal?: AbortSignal): Promise<RunStatus> {
+    for await (const event of this.events(runId, signal)) {
+      if (event.kind === "state" && isTerminal(event.state)) break;
+    }
+    return this.status(runId);
+  }
+
+  /** What happens to the run from now on, its present state first; ends when the run has ended. */
+  async *events(runId: string, signal?: AbortSignal): AsyncGenerator<RunEvent> {
+    const key = keys.events(this.#deps.kp, runId);
+    // A blocking read holds its connection: it gets one of its own.
+    const reader = this.#deps.redis.duplicate();
+    const onAbort = () => {
+      reader.disconnect();
+    };
+    signal?.addEventListener("abort", onAbort, { once: true });
+    try {
+      const newest = (await this.#deps.redis.xrevrange(key, "+", "-", "COUNT", 1))[0]?.[0];
+      let last = newest ?? "0";
+      const { state } = await this.status(runId);
+      yield { kind: "state", state };
+      let current = state;
+      while (!isTerminal(current) && signal?.aborted !== true) {
+        const answer = await reader.xread("COUNT", 100, "BLOCK", EVENT_BLOCK_MS, "STREAMS", key, last);
+        const entries = answer?.[0]?.[1] ?? [];
+        for (const [id, fields] of entries) {
+          last = id;
+          const event = parseEvent(fields);
+          if (event === undefined) continue;
+          if (event.kind === "state") current = event.state;
+          yield event;
+        }
+        // The stream may be gone with a failover: the record has the last word.
+        if (entries.length === 0) current = (await this.status(runId)).state;
+        if (entries.length === 0 && isTerminal(current)) yield { kind: "state", state: current };
+      }
+    } catch (error) {
+      if (signal?.aborted !== true) throw error;
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+      reader.disconnect();
+    }
+    signal?.throwIfAborted();
+  }
+
+  async cancel(runId: string, reason: string): Promise<CancelAck> {
+    const status = await this.status(runId);
+    if (!isTerminal(status.state)) {
+      await this.#deps.store?.runs.move(runId, ["queued", "running"], "cancelling", { message: reason });
+      await requestCancel(this.#submit, runId, reason);
+    }
+    const deadline = this.#deps.clock.monotonicMs() + ACK_WAIT_MS;
+    for (;;) {
+      const now = await this.status(runId);
+      const stillRunning = now.progress.runningJobs;
+      const acknowledged = isTerminal(now.state);
+      if (acknowledged || this.#deps.clock.monotonicMs() > deadline)
+        return { runId, state: now.state, acknowledged, stillRunning };
+      await this.#deps.clock.sleep(ACK_POLL_MS);
+    }
+  }
+
+  explain(id: string): Promise<Explanation> {
+    const { redis, kp, clock } = this.#deps;
+    return explain(
+      { redis, prefix: kp, queues: this.#submit.queues, clock, findRun: (runId) => this.#find(runId) },
+      id,
+    );
+  }
+
+  async backlog(): Promise<Backlog> {
+    const { redis, kp } = this.#deps;
+    const names = await redis.smembers(keys.queues(kp));
+    const counts = await Promise.all(
+      names.map(async (name) => {
+        const [waiting, prioritized] = await Promise.all([
+          redis.llen(`${kp}:${name}:wait`),
+          redis.zcard(`${kp}:${name}:prioritized`),
+        ]);
+        return waiting + prioritized;
+      }),
+    );
+    return { waitingJobs: counts.reduce((sum, count) => sum + count, 0), memoryFill: await memoryFill(redis) };
+  }
+
+  async close(): Promise<void> {
+    await this.#submit.queues.close();
+    if (this.#owns.ownsStore) await this.#deps.store?.close();
+    if (this.#owns.ownsRedis) await closeRedis(this.#deps.redis);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #record(id: string, spec: RunSpec, options: RunOptions): Promise<{ run: RunRecord; created: boolean }> {
+    const createdAtMs = this.#deps.clock.nowMs();
+    const key = options.idempotencyKey === undefined ? {} : { idempotencyKey: options.idempotencyKey };
+    if (this.#deps.store !== undefined) return this.#deps.store.runs.create({ id, spec, createdAtMs, ...key });
+    return { run: queuedRecord({ id, spec, createdAtMs, epoch: 0 }), created: true };
+  }
+
+  /** The run that an idempotency key stands for already. Without a store the key itself is kept in Redis. */
+  async #earlier(id: string, key: string | undefined): Promise<RunRecord | undefined> {
+    if (key === undefined || this.#deps.store !== undefined) return undefined;
+    const name = `${this.#deps.kp}:idempotency:${key}`;
+    if ((await this.#deps.redis.set(name, id, "EX", IDEMPOTENCY_SECONDS, "NX")) === "OK") return undefined;
+    const holder = await this.#deps.redis.get(name);
+    return holder === null ? undefined : this.#find(holder);
+  }
+
+  async #find(runId: string): Promise<RunRecord | undefined> {
+    const record = await this.#deps.store?.runs.get(runId);
+    if (record !== undefined) return record;
+    const live = await this.#submit.hash.load(runId);
+    return live === undefined
+      ? undefined
+      : {
+          ...queuedRecord({ id: runId, spec: live.spec, createdAtMs: live.createdAtMs, epoch: live.epoch }),
+          state: live.state,
+        };
+  }
+
+  async #storePages(runId: string, spec: RunSpec, pages: AsyncIterable<readonly string[]> | undefined): Promise<void> {
+    if (spec.input.kind !== "list" || spec.input.paths !== undefined) return;
+    if (pages === undefined) {
+      throw new InvalidInputError("run specification", [
+        { where: "input.paths", expected: "a list of paths, in it or in pages", found: "neither" },
+      ]);
+    }
+    const store = this.#needStore("store a long list of inputs");
+    let page = 0;
+    for await (const paths of pages) {
+      await store.inputs.append(runId, page, paths);
+      page += 1;
+    }
+  }
+
+  #needStore(what: string): Store {
+    if (this.#deps.store !== undefined) return this.#deps.store;
+    throw new InvalidInputError("client", [{ where: "store", expected: `a store, to ${what}`, found: "none" }]);
+  }
+}
+
+function queuedRecord(run: Pick<RunRecord, "id" | "spec" | "createdAtMs" | "epoch">): RunRecord {
+  return {
+    ...run,
+    state: "queued",
+    startedAtMs: null,
+    endedAtMs: null,
+    counts: null,
+    message: null,
+    idempotencyKey: null,
+    report: null,
+  };
+}
+
+function parseEvent(fields: readonly string[]): RunEvent | undefined {
+  const at = (name: string) => fields[fields.indexOf(name) + 1];
+  if (fields[1] === "state") return { kind: "state", state: at("state") as RunRecord["state"] };
+  if (fields[1] === "progress")
+    return { kind: "progress", changes: JSON.parse(at("changes") ?? "{}") as Record<string, number> };
+  return undefined;
+}

@@ -1,0 +1,15 @@
+/** The package's public entry: what other services import. */
+export { Client, createClient, type ClientOptions, type RunEvent, type StreamedRunOptions } from "./client.ts";
+export type { Backlog, RunListQuery, RunOptions } from "./client-port.ts";
+export type { FileResult } from "../contract/files.ts";
+export type { RunRecord, RunReport } from "../contract/run-record.ts";
+export type { RunSpec, RunSpecInput } from "../contract/run-spec.ts";
+export type { CancelAck, Explanation, RunStatus } from "../contract/status.ts";
+export {
+  BacklogFullError,
+  ConflictError,
+  HeadroomError,
+  InfrastructureError,
+  InvalidInputError,
+  NotFoundError,
+} from "../contract/errors.ts";

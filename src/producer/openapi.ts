@@ -1,0 +1,174 @@
+/** The OpenAPI 3.1 document of the HTTP intake, made from the schemas that it checks with. */
+import { z } from "zod";
+import { runSpec } from "../contract/run-spec.ts";
+import { fileListQuery, runListQuery } from "../platform/http/run-queries.ts";
+import { cancelAck, explanation, filePage, problem, runPage, runRecord, runStatus } from "./responses.ts";
+
+type Json = Readonly<Record<string, unknown>>;
+
+const shapes = {
+  RunSpec: runSpec,
+  Run: runRecord,
+  RunStatus: runStatus,
+  RunPage: runPage,
+  FilePage: filePage,
+  Explanation: explanation,
+  CancelAck: cancelAck,
+  Problem: problem,
+} as const;
+type ShapeName = keyof typeof shapes;
+
+const problems = {
+  400: "The request has faults; `errors` names each.",
+  401: "No valid bearer token.",
+  403: "A page of another site made the request.",
+  404: "No run of this id.",
+  405: "Another method is expected.",
+  413: "The body is larger than 1 MiB.",
+  415: "The body is not application/json.",
+  422: "Another body came first under this Idempotency-Key.",
+  429: "The cluster has no room for new runs now; `Retry-After` says when to ask again.",
+  503: "Redis or the store does not answer.",
+} as const;
+type ProblemStatus = keyof typeof problems;
+
+/** The whole document; pure, so that the committed copy can be compared with it. */
+export function openApiDocument(): Json {
+  return {
+    openapi: "3.1.0",
+    info: {
+      title: "Headroom intake",
+      version: "1",
+      description: "Runs over HTTP. Every error is a problem+json document (RFC 9457).",
+      license: { name: "UNLICENSED", identifier: "LicenseRef-UNLICENSED" },
+    },
+    servers: [{ url: "/" }],
+    security: [{ token: [] }],
+    tags: [{ name: "runs", description: "What was asked for, and what became of it." }],
+    paths: paths(),
+    components: {
+      securitySchemes: {
+        token: { type: "http", scheme: "bearer", description: "Needed when the intake listens beyond loopback." },
+      },
+      parameters: { RunId: { name: "id", in: "path", required: true, schema: { type: "string" } } },
+      schemas: Object.fromEntries(Object.entries(shapes).map(([name, schema]) => [name, schemaOf(schema)])),
+      responses: Object.fromEntries(
+        Object.entries(problems).map(([status, text]) => [`Problem${status}`, fault(status, text)]),
+      ),
+    },
+  };
+}
+
+const runs = { tags: ["runs"] } as const;
+
+function collection(): Json {
+  return {
+    post: {
+      ...runs,
+      operationId: "createRun",
+      summary: "Ask for a run",
+      parameters: [
+        header("Idempotency-Key", "The same key and body give the same run again, with status 200."),
+        header("traceparent", "W3C Trace Context; the trace id goes on into every log line of the run."),
+      ],
+      requestBody: { required: true, content: { "application/json": { schema: ref("RunSpec") } } },
+      responses: {
+        201: {
+          ...ok("The run was stored and enqueued.", "Run"),
+          headers: { Location: { schema: { type: "string" } } },
+        },
+        200: ok("The run of this Idempotency-Key.", "Run"),
+        ...refusals(400, 401, 403, 413, 415, 422, 429, 503),
+      },
+    },
+    get: {
+      ...runs,
+      operationId: "listRuns",
+      summary: "Runs, newest first",
+      parameters: queryParameters(runListQuery),
+      responses: { 200: ok("A page of runs.", "RunPage"), ...refusals(400, 401, 503) },
+    },
+  };
+}
+
+function paths(): Json {
+  const runId = { $ref: "#/components/parameters/RunId" };
+  return {
+    "/v1/runs": collection(),
+    "/v1/runs/{id}": {
+      parameters: [runId],
+      get: {
+        ...runs,
+        operationId: "getRun",
+        summary: "State, counts and live progress of a run",
+        responses: { 200: ok("The run.", "RunStatus"), ...refusals(401, 404, 503) },
+      },
+      delete: {
+        ...runs,
+        operationId: "cancelRun",
+        summary: "Cancel a run",
+        responses: {
+          202: ok("The cancellation is on its way, or done.", "CancelAck"),
+          ...refusals(401, 403, 404, 503),
+        },
+      },
+    },
+    "/v1/runs/{id}/files": {
+      parameters: [runId],
+      get: {
+        ...runs,
+        operationId: "listFiles",
+        summary: "File results of a run, in path order",
+        parameters: queryParameters(fileListQuery),
+        responses: { 200: ok("A page of file results.", "FilePage"), ...refusals(400, 401, 404, 503) },
+      },
+    },
+    "/v1/runs/{id}/explain": {
+      parameters: [{ ...runId }],
+      get: {
+        ...runs,
+        operationId: "explain",
+        summary: "Why a run, or the job of this id, is not running",
+        responses: { 200: ok("The reasons, at least one.", "Explanation"), ...refusals(401, 404, 503) },
+      },
+    },
+  };
+}
+
+function ok(description: string, shape: ShapeName): Json {
+  return { description, content: { "application/json": { schema: ref(shape) } } };
+}
+
+function refusals(...statuses: ProblemStatus[]): Json {
+  return Object.fromEntries(statuses.map((status) => [status, { $ref: `#/components/responses/Problem${status}` }]));
+}
+
+function fault(status: string, description: string): Json {
+  const content = { "application/problem+json": { schema: ref("Problem") } };
+  const seconds = { description: "Seconds", schema: { type: "integer" } };
+  return { description, content, ...(status === "429" && { headers: { "Retry-After": seconds } }) };
+}
+
+function ref(shape: ShapeName): Json {
+  return { $ref: `#/components/schemas/${shape}` };
+}
+
+function header(name: string, description: string): Json {
+  return { name, in: "header", required: false, description, schema: { type: "string" } };
+}
+
+function queryParameters(schema: z.ZodObject): Json[] {
+  const { properties } = schemaOf(schema) as { properties: Readonly<Record<string, Json>> };
+  return Object.entries(properties).map(([name, property]) => ({
+    name,
+    in: "query",
+    required: false,
+    schema: property,
+  }));
+}
+
+/** The JSON schema of what callers may send; for answers both forms are the same. */
+function schemaOf(schema: z.ZodType): Json {
+  const { $schema: _dialect, ...rest } = z.toJSONSchema(schema, { io: "input", target: "draft-2020-12" });
+  return rest;
+}

@@ -1,0 +1,26 @@
+/** Reads what callers of the HTTP intake send. Every fault is reported, each with where it is. */
+import type { Request } from "express";
+import { runSpec, type RunSpecInput } from "../contract/run-spec.ts";
+import { faultsOf, jsonPointer, RequestError } from "../platform/http/problem.ts";
+
+/** The run that a body asks for, as it was sent. @throws {RequestError} 400 with all faults */
+export function parseRunBody(body: unknown): RunSpecInput {
+  const read = runSpec.safeParse(body);
+  if (!read.success) {
+    const errors = faultsOf(read.error, jsonPointer);
+    const detail = `the run has ${errors.length} ${errors.length === 1 ? "fault" : "faults"}`;
+    throw new RequestError(400, detail, { code: "ERR_INVALID_INPUT", errors });
+  }
+  return body as RunSpecInput;
+}
+
+/** The Idempotency-Key of a request, or undefined when it has none. @throws {RequestError} 400 */
+export function parseIdempotencyKey(req: Request): string | undefined {
+  const key = req.get("idempotency-key");
+  if (key === undefined) return undefined;
+  if (/^[\x21-\x7e]{1,200}$/.test(key)) return key;
+  throw new RequestError(400, "expected an Idempotency-Key of 1 to 200 printable ASCII characters, found another", {
+    code: "ERR_INVALID_INPUT",
+    errors: [{ pointer: "Idempotency-Key", detail: "expected 1 to 200 printable ASCII characters without spaces" }],
+  });
+}

@@ -1,0 +1,90 @@
+/** From a checked specification to jobs in Redis: reserve the output folder, write the run, add its flow. */
+import type { Redis } from "ioredis";
+import { createHash, randomBytes } from "node:crypto";
+import { lstat } from "node:fs/promises";
+import { resolve } from "node:path";
+import { ConflictError } from "../contract/errors.ts";
+import type { FileEntry } from "../contract/files.ts";
+import { isTerminal } from "../contract/outcomes.ts";
+import { fsPath } from "../contract/path-bytes.ts";
+import { keys } from "../contract/queues.ts";
+import type { RunRecord } from "../contract/run-record.ts";
+import type { RunSpec } from "../contract/run-spec.ts";
+import type { ChunkToAdd, JobQueues } from "../platform/job-queues.ts";
+import type { RunHash } from "../platform/run-hash.ts";
+import type { Store } from "../store/store.ts";
+
+export interface SubmitDeps {
+  readonly redis: Redis;
+  readonly kp: string;
+  readonly store: Store | undefined;
+  readonly queues: JobQueues;
+  readonly hash: RunHash;
+}
+
+/** So many named files need no scan: their chunks are added with the run, and start one hop sooner. */
+const DIRECT_FILES = 8;
+
+/** A new run id: time first, so that ids sort by age; no dots, since job ids are built from it. */
+export function newRunId(nowMs: number): string {
+  return `${nowMs.toString(36).padStart(9, "0")}${randomBytes(5).toString("hex")}`;
+}
+
+/** Takes the output folder for this run. @throws {ConflictError} naming the run that writes there */
+export async function claimOutput(deps: SubmitDeps, runId: string, spec: RunSpec): Promise<void> {
+  if (spec.output.from === "none") return;
+  const key = keys.outputLock(deps.kp, createHash("sha256").update(spec.output.root).digest("hex"));
+  for (let round = 0; round < 3; round += 1) {
+    if ((await deps.redis.set(key, runId, "NX")) === "OK") return;
+    const holder = await deps.redis.get(key);
+    if (holder === runId) return;
+    if (holder === null) continue;
+    if (!(await hasEnded(deps, holder))) {
+      throw new ConflictError(
+        `output folder ${spec.output.root}: expected no other run to write there, found run ${holder}; wait for it, cancel it, or name another folder`,
+      );
+    }
+    // The holder ended without giving the folder back. Only its own value is deleted, so two takers cannot both win.
+    await deps.redis.eval(
+      'if redis.call("GET", KEYS[1]) == ARGV[1] then redis.call("DEL", KEYS[1]) end',
+      1,
+      key,
+      holder,
+    );
+  }
+  throw new ConflictError(`output folder ${spec.output.root}: other runs take it again and again`);
+}
+
+async function hasEnded(deps: SubmitDeps, runId: string): Promise<boolean> {
+  const state = (await deps.hash.state(runId)) ?? (await deps.store?.runs.get(runId))?.state;
+  return state === undefined || isTerminal(state);
+}
+
+/** Adds the jobs of a run whose record exists. Safe to repeat: ids are made from the run and its epoch. */
+export async function enqueueRun(
+  deps: SubmitDeps,
+  run: Pick<RunRecord, "id" | "epoch" | "spec" | "createdAtMs">,
+): Promise<void> {
+  const { id: runId, epoch, spec, createdAtMs } = run;
+  const direct = epoch === 0 ? await directChunks(spec) : undefined;
+  await deps.hash.create({ runId, spec, epoch, state: "queued", createdAtMs });
+  if (direct !== undefined) await deps.hash.set(runId, { total: direct.length, chunks: direct.length, scanned: "1" });
+  const traceId = spec.traceId ?? runId;
+  await deps.queues.addRun({ runId, epoch, traceId }, spec, direct ?? "scan");
+}
+
+async function directChunks(spec: RunSpec): Promise<ChunkToAdd[] | undefined> {
+  const { input } = spec;
+  if (input.kind !== "list" || input.paths === undefined || input.paths.length === 0) return undefined;
+  if (input.paths.length > DIRECT_FILES || spec.perChunk || new Set(input.paths).size < input.paths.length)
+    return undefined;
+  return Promise.all(
+    input.paths.map(async (path, index) => ({ chunk: String(index), files: [await entryOf(input.root, path, index)] })),
+  );
+}
+
+async function entryOf(root: string, path: string, index: number): Promise<FileEntry> {
+  // The worker may see files that this machine does not: what is missing here is found out there.
+  const stats = await lstat(fsPath(resolve(root, path))).catch(() => undefined);
+  return { index, path, bytes: stats?.size ?? 0 };
+}

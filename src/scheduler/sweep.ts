@@ -1,0 +1,59 @@
+/**
+ * Takes what waits of a cancelled run out of its queues, so that a cancel ends even where no worker has room to claim:
+ * the files' rows are written first, then the job is removed, which releases the root.
+ */
+import type { Job } from "bullmq";
+import { cancelledResult, type FileEntry } from "../contract/files.ts";
+import { jobs } from "../contract/jobs.ts";
+import type { Outcome } from "../contract/outcomes.ts";
+import type { JobQueues } from "../platform/job-queues.ts";
+import type { RunHash } from "../platform/run-hash.ts";
+import type { Store } from "../store/store.ts";
+
+export interface SweepDeps {
+  readonly queues: JobQueues;
+  readonly hash: RunHash;
+  readonly store: Store;
+}
+
+const sweepable: ReadonlySet<string> = new Set(["waiting", "delayed", "prioritized"]);
+
+/** Sweeps one run; the number of jobs taken out. Jobs that run are aborted by their workers. */
+export async function sweepCancelled(deps: SweepDeps, runId: string): Promise<number> {
+  const live = await deps.hash.load(runId);
+  if (live?.state !== "cancelling") return 0;
+  let swept = 0;
+  for await (const open of deps.queues.openJobs({ runId, epoch: live.epoch })) {
+    const job = (await deps.queues.queue(open.queue).getJob(open.id)) as Job | undefined;
+    if (job === undefined || !sweepable.has(await job.getState())) continue;
+    if (job.name === "exec") await recordCancelled(deps, live, jobs.exec.payload.parse(job.data).files);
+    if (await isRemoved(job)) swept += 1;
+  }
+  return swept;
+}
+
+async function recordCancelled(
+  deps: SweepDeps,
+  run: { runId: string; epoch: number },
+  files: readonly FileEntry[],
+): Promise<void> {
+  const known = await deps.store.files.get(
+    run.runId,
+    files.map((file) => file.path),
+  );
+  const settled = new Set(known.filter((row) => row.epoch === run.epoch).map((row) => row.path));
+  const rows = files.filter((file) => !settled.has(file.path)).map((file) => cancelledResult(file));
+  await deps.store.files.record(run.runId, run.epoch, rows);
+  await deps.hash.count(run.runId, { ["cancelled" satisfies Outcome]: rows.length });
+}
+
+async function isRemoved(job: Job): Promise<boolean> {
+  try {
+    await job.remove();
+    return true;
+  } catch (error) {
+    // A worker claimed it in between: it sees that the run is cancelled and ends it.
+    if ((await job.getState()) === "active") return false;
+    throw error;
+  }
+}

@@ -1,0 +1,37 @@
+/** One start of the binary, for one file or (with `{inputs}`) for several, and what is known of it so far. */
+import type { FileEntry } from "../../contract/files.ts";
+import type { StopReason } from "../result/outcome.ts";
+import type { Target } from "../result/target.ts";
+import type { LaunchEnd } from "./launch-frames.ts";
+import type { OpenedInput } from "./open-input.ts";
+
+/** One input that is ready to be given to the binary. */
+export interface ReadyInput {
+  readonly file: FileEntry;
+  readonly input: OpenedInput;
+  readonly crashDigest: string;
+  /** The target relative to the output root; null when nothing is kept. */
+  readonly outputPath: string | null;
+}
+
+/** A process that is to run, runs or has run in a slot. */
+export interface SlotProcess {
+  readonly argv: readonly string[];
+  /** Why the worker ended it, or is about to. */
+  stop: StopReason | null;
+  evictReason: string | null;
+  /** The kernel's count of memory kills when it began. */
+  memoryKillsBefore: number;
+  end: LaunchEnd | null;
+}
+
+export interface Call extends SlotProcess {
+  /** The first one names the output. */
+  readonly inputs: readonly [ReadyInput, ...ReadyInput[]];
+  /** Null when nothing is kept. */
+  readonly target: Target | null;
+}
+
+export function slotProcess(argv: readonly string[]): SlotProcess {
+  return { argv, stop: null, evictReason: null, memoryKillsBefore: 0, end: null };
+}

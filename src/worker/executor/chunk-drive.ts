@@ -1,0 +1,293 @@
+/**
+ * Drives one chunk through the thread: prepares files, announces them, has them started one process at a time, and hands
+ * what ended to the publisher, which works beside.
+ *
+ * A file is: waiting -> prepared (digest of the input, target claimed) -> announced (`starting`) -> launched -> ended ->
+ * settled (a result, reused, fenced, or named in `notRun`). Preparation runs ahead of the process by one group, and ended
+ * calls may pile up to MAX_BACKLOG before nothing more is started. A stop (abort, lost lease, a callback that failed) ends
+ * what runs and starts nothing more; what had already ended well is still published, if permission comes in time.
+ */
+import { setImmediate } from "node:timers/promises";
+import { messageOf } from "../../contract/errors.ts";
+import type { FileEntry, FileResult } from "../../contract/files.ts";
+import type { FailureClass } from "../../contract/outcomes.ts";
+import { argsSha256, type BinaryDigests } from "../result/digests.ts";
+import type { Failure } from "../result/outcome.ts";
+import { removeTemp } from "../result/publish.ts";
+import type { Call, ReadyInput } from "./call.ts";
+import type { ChunkEnd, ChunkRequest } from "./chunk-request.ts";
+import { Condition } from "./condition.ts";
+import { FileResults } from "./file-results.ts";
+import { Pace } from "./pace.ts";
+import { Preparer, type Preparation } from "./prepare.ts";
+import { Publisher, startingOf, type ChunkHost } from "./publisher.ts";
+import type { Slot } from "./slot.ts";
+
+/** A callback of the worker did not answer as it should; the chunk ends. */
+export class HostRefusal extends Error {
+  readonly isLeaseLost: boolean;
+
+  constructor(message: string, isLeaseLost: boolean) {
+    super(message);
+    this.name = "HostRefusal";
+    this.isLeaseLost = isLeaseLost;
+  }
+}
+
+export interface DriveParts {
+  readonly slot: Slot;
+  readonly host: ChunkHost;
+  readonly binaries: BinaryDigests;
+  verdictOf(call: Call): Failure | null;
+}
+
+export type DriveEnd = Omit<ChunkEnd, "error"> & { readonly failure: string | undefined };
+
+interface Stop {
+  readonly kind: "aborted" | "lease-lost";
+  readonly failure: string | undefined;
+}
+
+const MAX_BACKLOG = 128;
+/** How long after a stop an answer to `mayPublish` is still waited for. */
+const LAST_ANSWER_MS = 5_000;
+/** Preparing files holds the thread no longer than about this, in bytes read. */
+const YIELD_BYTES = 1024 * 1024;
+
+export class ChunkDrive {
+  readonly #request: ChunkRequest;
+  readonly #parts: DriveParts;
+  readonly #changed = new Condition();
+  readonly #pace = new Pace();
+  readonly #results: FileResults;
+  readonly #preparer: Preparer;
+  readonly #publisher: Publisher;
+  readonly #notRun: FileEntry[] = [];
+  readonly #interrupted: FileEntry[] = [];
+  /** Groups that one call is to be made for, when the command takes many files. */
+  readonly #groups: ReadyInput[][] = [];
+  readonly #stopped: Promise<never>;
+  #giveUp: (error: Error) => void = () => undefined;
+  #lastAnswer: NodeJS.Timeout | undefined;
+  #stop: Stop | undefined;
+  #isFed = false;
+  #bytesSinceYield = 0;
+
+  constructor(request: ChunkRequest, parts: DriveParts) {
+    this.#request = request;
+    this.#parts = parts;
+    const digest = argsSha256(request.spec);
+    this.#results = new FileResults(request, digest);
+    this.#preparer = new Preparer(request, this.#results, { argsSha256: digest, binaries: parts.binaries });
+    this.#stopped = new Promise((_resolve, reject) => (this.#giveUp = reject));
+    // It matters only to who waits for an answer after a stop.
+    this.#stopped.catch(() => undefined);
+    this.#publisher = new Publisher({
+      request,
+      results: this.#results,
+      host: {
+        mayPublish: (items) => Promise.race([parts.host.mayPublish(items), this.#stopped]),
+        results: (results) => {
+          parts.host.results(results);
+        },
+      },
+      changed: this.#changed,
+      check: (argv, what) => parts.slot.check(argv, what),
+      verdictOf: (call) => parts.verdictOf(call),
+      takeApart: (call, failure) => this.#takeApart(call, failure),
+      isDraining: () => parts.slot.size === 0 && (this.#isFed || request.spec.perChunk),
+    });
+  }
+
+  /** Runs the chunk to its end. Does not reject. */
+  async run(): Promise<DriveEnd> {
+    const publishing = this.#publisher.run().catch((error: unknown) => {
+      this.#halt(error);
+    });
+    try {
+      await this.#feed();
+    } catch (error) {
+      this.#halt(error);
+    }
+    this.#isFed = true;
+    await this.#changed.until(() => this.#parts.slot.size === 0);
+    this.#publisher.close();
+    await publishing;
+    this.#publisher.abandon();
+    clearTimeout(this.#lastAnswer);
+    this.#parts.slot.close();
+    const { fenced, unsettled } = this.#publisher;
+    const interrupted = [...this.#interrupted, ...unsettled];
+    const notRun = [...this.#notRun, ...interrupted];
+    return { kind: this.#stop?.kind ?? "done", notRun, interrupted, fenced, failure: this.#stop?.failure };
+  }
+
+  abort(): void {
+    this.#stopWith({ kind: "aborted", failure: undefined });
+  }
+
+  evict(reason: string): void {
+    this.#parts.slot.evict(reason);
+  }
+
+  #halt(error: unknown): void {
+    const isLeaseLost = error instanceof HostRefusal && error.isLeaseLost;
+    this.#stopWith({ kind: isLeaseLost ? "lease-lost" : "aborted", failure: messageOf(error) });
+  }
+
+  #stopWith(stop: Stop): void {
+    if (this.#stop !== undefined) return;
+    this.#stop = stop;
+    this.#parts.slot.abort();
+    this.#lastAnswer = setTimeout(() => {
+      this.#giveUp(new Error("no answer to whether outputs may be published"));
+    }, LAST_ANSWER_MS);
+    this.#changed.notify();
+  }
+
+  async #feed(): Promise<void> {
+    const { files, spec } = this.#request;
+    const failure = await this.#preparer.checkBinary();
+    if (failure !== null) {
+      this.#parts.host.results(files.map((file) => this.#results.notStarted(file, failure, null)));
+      return;
+    }
+    await (spec.perChunk ? this.#feedJoined(files) : this.#feedEach(files));
+  }
+
+  async #feedEach(files: readonly FileEntry[]): Promise<void> {
+    let next = 0;
+    while (next < files.length && this.#stop === undefined) {
+      const group = files.slice(next, next + this.#groupSize(files, next));
+      next += group.length;
+      const calls: Call[] = [];
+      for (const ready of await this.#prepare(group)) {
+        const call = this.#preparer.callOf(ready);
+        if ("class" in call) this.#parts.host.results([this.#results.notStarted(ready.file, call, ready.input)]);
+        else calls.push(call);
+      }
+      await this.#start(calls);
+    }
+    this.#notRun.push(...files.slice(next));
+  }
+
+  /** How many files from `next` on go together; one that was there when something crashed goes alone. */
+  #groupSize(files: readonly FileEntry[], next: number): number {
+    const size = this.#pace.nextSize();
+    for (let count = 0; count < size; count += 1) {
+      if (isSuspect(files[next + count])) return Math.max(1, count);
+    }
+    return size;
+  }
+
+  async #feedJoined(files: readonly FileEntry[]): Promise<void> {
+    this.#groups.push(await this.#prepare(files));
+    for (let group = this.#groups.shift(); group !== undefined; group = this.#groups.shift()) {
+      const [first, ...rest] = group;
+      if (first === undefined) continue;
+      const call = this.#preparer.joinedCallOf([first, ...rest]);
+      if ("class" in call) {
+        this.#parts.host.results(group.map(({ file, input }) => this.#results.notStarted(file, call, input)));
+        continue;
+      }
+      await this.#start([call]);
+      await this.#changed.until(() => this.#parts.slot.size === 0 && this.#publisher.backlog === 0);
+    }
+  }
+
+  /** Halves a failed call of many files, so that in the end only those fail that fail alone. */
+  #takeApart(call: Call, { class: failureClass }: Failure): boolean {
+    const end = call.end?.end;
+    const isTooLong = end?.kind === "not-started" && end.errno === "E2BIG";
+    if (!isTooLong && !takenApart.has(failureClass)) return false;
+    const middle = Math.ceil(call.inputs.length / 2);
+    this.#groups.unshift(call.inputs.slice(0, middle), call.inputs.slice(middle));
+    return true;
+  }
+
+  async #prepare(files: readonly FileEntry[]): Promise<ReadyInput[]> {
+    const ready: ReadyInput[] = [];
+    const results: FileResult[] = [];
+    const reused: string[] = [];
+    for (const file of files) {
+      const prepared = this.#stop === undefined ? await this.#prepareOne(file) : null;
+      if (prepared === null) this.#notRun.push(file);
+      else if (prepared.kind === "ready") ready.push(prepared.ready);
+      else if (prepared.kind === "result") results.push(prepared.result);
+      else reused.push(prepared.path);
+    }
+    if (results.length > 0) this.#parts.host.results(results);
+    if (reused.length > 0) this.#parts.host.reused(reused);
+    return ready;
+  }
+
+  async #prepareOne(file: FileEntry): Promise<Preparation> {
+    this.#bytesSinceYield += file.bytes;
+    if (this.#bytesSinceYield > YIELD_BYTES) {
+      this.#bytesSinceYield = 0;
+      await setImmediate();
+    }
+    try {
+      return await this.#preparer.prepare(file, (argv, what) => this.#parts.slot.check(argv, what));
+    } catch (error) {
+      const failure = { class: "infrastructure", message: `could not prepare the file: ${messageOf(error)}` } as const;
+      return { kind: "result", result: this.#results.notStarted(file, failure, null) };
+    }
+  }
+
+  async #start(calls: readonly Call[]): Promise<void> {
+    if (calls.length === 0) return;
+    const { slot, host } = this.#parts;
+    // One group may wait behind the one that runs; a file that goes alone is announced when it runs.
+    const mostRunning = calls.length === 1 ? 0 : calls.length;
+    await this.#changed.until(
+      () => this.#stop !== undefined || (slot.size <= mostRunning && this.#publisher.backlog < MAX_BACKLOG),
+    );
+    if (this.#stop === undefined) await Promise.race([host.starting(calls.flatMap(startingOf)), this.#stopping()]);
+    for (const call of calls) {
+      if (this.#isStopped()) this.#notRun.push(...call.inputs.map(({ file }) => file));
+      else this.#launch(call);
+    }
+  }
+
+  #launch(call: Call): void {
+    const output = { path: call.target?.temp ?? null, isStdout: this.#request.spec.output.from === "stdout" };
+    this.#parts.slot.start(call, output, () => {
+      this.#ended(call);
+    });
+  }
+
+  async #stopping(): Promise<void> {
+    await this.#changed.until(() => this.#stop !== undefined);
+  }
+
+  /** A question of its own, because the compiler takes what it saw before an `await` for granted. */
+  #isStopped(): boolean {
+    return this.#stop !== undefined;
+  }
+
+  #ended(call: Call): void {
+    const files = call.inputs.map(({ file }) => file);
+    const launch = call.end;
+    if (launch !== null && launch.startedUs > 0) this.#pace.observe((launch.endedUs - launch.startedUs) / 1_000);
+    if (launch?.end.kind === "dropped") {
+      this.#notRun.push(...files);
+    } else if (call.stop === "aborted" && this.#parts.verdictOf(call) !== null) {
+      removeTemp(call.target);
+      this.#interrupted.push(...files);
+    } else {
+      this.#publisher.add(call);
+    }
+    this.#changed.notify();
+  }
+}
+
+/** Failures of a call of many files that one of them alone may have caused. */
+const takenApart: ReadonlySet<FailureClass> = new Set(["exit", "signal", "timeout", "bad-output", "out-of-memory"]);
+
+function isSuspect(file: FileEntry | undefined): boolean {
+  const tries = file?.tries;
+  return (
+    tries !== undefined && ((tries["node-lost"] ?? 0) > 0 || (tries.signal ?? 0) > 0 || (tries.infrastructure ?? 0) > 0)
+  );
+}

@@ -1,0 +1,76 @@
+/** What the worker asks the executor for, what it is told on the way, and how a chunk ends. */
+import type { FileEntry, FileResult } from "../../contract/files.ts";
+import type { RunSpec } from "../../contract/run-spec.ts";
+
+/** The row of an earlier epoch that may still hold. */
+export type KnownOutput = Pick<
+  FileResult,
+  "inputSha256" | "binarySha256" | "argsSha256" | "outputPath" | "outputSha256" | "outputBytes"
+>;
+
+export interface ChunkRequest {
+  /** Unique among the chunks that run at one time. */
+  readonly chunkId: string;
+  readonly runId: string;
+  readonly workerId: string;
+  /** Unique per attempt at the chunk; part of the names of temporary files. */
+  readonly token: string;
+  readonly spec: RunSpec;
+  readonly files: readonly FileEntry[];
+  /** By path. A file whose digests are all the same and whose output is still there is not run. */
+  readonly known: ReadonlyMap<string, KnownOutput>;
+  /** Path to the digest of an output that was about to be published when a worker was lost. */
+  readonly intents: ReadonlyMap<string, string>;
+  /** Crash digests (see `crashDigest`) of what is not run any more. */
+  readonly quarantined: ReadonlySet<string>;
+}
+
+/** A file whose process is about to be started. */
+export interface Starting {
+  readonly index: number;
+  readonly path: string;
+  /** The temporary file, relative to the output root; empty when nothing is kept. */
+  readonly temp: string;
+  readonly crashDigest: string;
+}
+
+/** An output that is whole and on disk under its temporary name. */
+export interface Publication extends Starting {
+  /** Relative to the output root. */
+  readonly target: string;
+  readonly sha256: string;
+  readonly bytes: number;
+}
+
+/** What the process tree of a chunk uses now. */
+export interface UsageSample {
+  readonly chunkId: string;
+  readonly pid: number;
+  readonly rssBytes: number;
+  /** User and system time so far, of the processes that live now and of those they waited for. */
+  readonly cpuMs: number;
+  readonly processes: number;
+}
+
+export interface ChunkEvents {
+  /** Awaited before the processes start. A rejection ends the chunk. */
+  starting(files: readonly Starting[]): Promise<void>;
+  /** Whether each may be published; one answer per item. What may not is removed. A rejection ends the chunk. */
+  mayPublish(items: readonly Publication[]): Promise<readonly boolean[]>;
+  /** Ends of files, the failed ones included. */
+  results(results: readonly FileResult[]): void;
+  reused(paths: readonly string[]): void;
+  usage(sample: UsageSample): void;
+}
+
+export interface ChunkEnd {
+  /** `lease-lost`: a callback rejected with LeaseLostError. `aborted`: the signal, or a callback that failed (`error`). */
+  readonly kind: "done" | "aborted" | "lease-lost";
+  /** Files without a result: never started, or ended while they ran. */
+  readonly notRun: readonly FileEntry[];
+  /** Those of `notRun` whose process had been started. */
+  readonly interrupted: readonly FileEntry[];
+  /** Files whose publication was refused. */
+  readonly fenced: readonly FileEntry[];
+  readonly error?: Error;
+}

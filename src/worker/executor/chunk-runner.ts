@@ -1,0 +1,238 @@
+/**
+ * Runs chunks in threads of its own (see exec-thread.ts), so that the worker's event loop stays free.
+ *
+ * A thread that dies takes nothing with it but its chunks: those end as `aborted` with what had no result in `notRun`,
+ * and the next chunk starts a new thread. Its processes are killed by its launcher, whose standard input has ended.
+ */
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
+import { InfrastructureError, LeaseLostError, messageOf } from "../../contract/errors.ts";
+import type { Clock } from "../../platform/clock.ts";
+import type { Service } from "../../platform/lifecycle.ts";
+import type { Logger } from "../../platform/logger.ts";
+import type { ChunkEnd, ChunkEvents, ChunkRequest } from "./chunk-request.ts";
+import type { ExecConfig, FromThread, ToThread } from "./exec-protocol.ts";
+import { runNoop } from "./noop.ts";
+
+export type {
+  ChunkEnd,
+  ChunkEvents,
+  ChunkRequest,
+  KnownOutput,
+  Publication,
+  Starting,
+  UsageSample,
+} from "./chunk-request.ts";
+
+export interface ChunkRunnerConfig extends ExecConfig {
+  /** Threads, each with a launcher; one serves some thousand files a second. */
+  readonly threads?: number;
+}
+
+interface Running {
+  readonly request: ChunkRequest;
+  readonly events: ChunkEvents;
+  readonly settled: Set<string>;
+  finish(end: ChunkEnd): void;
+  error: Error | undefined;
+}
+
+export class ChunkRunner implements Service {
+  readonly #logger: Logger;
+  readonly #threads: readonly ExecThreadHandle[];
+  readonly #byChunk = new Map<string, ExecThreadHandle>();
+  #stopping: Promise<void> | undefined;
+
+  constructor(deps: { readonly logger: Logger; readonly clock: Clock }, config: ChunkRunnerConfig) {
+    this.#logger = deps.logger;
+    const { threads = 1, ...execConfig } = config;
+    this.#threads = Array.from({ length: threads }, () => new ExecThreadHandle(this.#logger, execConfig));
+  }
+
+  /** Starts the threads. @throws {InfrastructureError} when a thread or its launcher does not start. */
+  async start(): Promise<void> {
+    await Promise.all(this.#threads.map((thread) => thread.ensure()));
+  }
+
+  /** Aborts what runs, waits for its end, and ends the threads. */
+  stop(): Promise<void> {
+    this.#stopping ??= Promise.all(this.#threads.map((thread) => thread.close())).then(() => undefined);
+    return this.#stopping;
+  }
+
+  /** Runs the files of a chunk to their ends. `signal` ends the process that runs within 2 s. */
+  async run(request: ChunkRequest, events: ChunkEvents, signal: AbortSignal): Promise<ChunkEnd> {
+    if (request.spec.executor === "noop") return runNoop(request, events, signal);
+    if (signal.aborted || this.#stopping !== undefined) {
+      return { kind: "aborted", notRun: request.files, interrupted: [], fenced: [] };
+    }
+    const thread = this.#threads.reduce((least, other) => (other.load < least.load ? other : least));
+    this.#byChunk.set(request.chunkId, thread);
+    try {
+      return await thread.run(request, events, signal);
+    } finally {
+      this.#byChunk.delete(request.chunkId);
+    }
+  }
+
+  /** Ends the process that the chunk runs now, at once; its file fails for lack of memory and the chunk goes on. */
+  evict(chunkId: string, reason: string): void {
+    this.#byChunk.get(chunkId)?.send({ kind: "evict", chunkId, reason });
+  }
+}
+
+/** One thread, started again when it has died. */
+class ExecThreadHandle {
+  readonly #logger: Logger;
+  readonly #config: ExecConfig;
+  readonly #running = new Map<string, Running>();
+  #worker: Worker | undefined;
+  #ready: Promise<void> | undefined;
+
+  constructor(logger: Logger, config: ExecConfig) {
+    this.#logger = logger;
+    this.#config = config;
+  }
+
+  get load(): number {
+    return this.#running.size;
+  }
+
+  send(message: ToThread): void {
+    this.#worker?.postMessage(message);
+  }
+
+  ensure(): Promise<void> {
+    this.#ready ??= this.#open();
+    return this.#ready;
+  }
+
+  async run(request: ChunkRequest, events: ChunkEvents, signal: AbortSignal): Promise<ChunkEnd> {
+    const { chunkId } = request;
+    if (this.#running.has(chunkId)) throw new TypeError(`expected a chunk id of its own, found ${chunkId} running`);
+    await this.ensure();
+    const onAbort = () => {
+      this.send({ kind: "abort", chunkId });
+    };
+    const end = new Promise<ChunkEnd>((finish) => {
+      this.#running.set(chunkId, { request, events, settled: new Set(), finish, error: undefined });
+    });
+    this.send({ kind: "run", request });
+    if (signal.aborted) onAbort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      return await end;
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+      this.#running.delete(chunkId);
+    }
+  }
+
+  async close(): Promise<void> {
+    const worker = this.#worker;
+    if (worker === undefined) return;
+    for (const chunkId of this.#running.keys()) this.send({ kind: "abort", chunkId });
+    const exited = new Promise<void>((resolve) =>
+      worker.once("exit", () => {
+        resolve();
+      }),
+    );
+    this.send({ kind: "stop" });
+    await exited;
+  }
+
+  #open(): Promise<void> {
+    const worker = new Worker(threadFile(), { workerData: this.#config });
+    this.#worker = worker;
+    return new Promise((resolve, reject) => {
+      worker.on("message", (messages: readonly FromThread[]) => {
+        for (const message of messages) {
+          if (message.kind === "ready") resolve();
+          else this.#onMessage(message);
+        }
+      });
+      let cause: unknown;
+      worker.on("error", (error) => (cause = error));
+      worker.on("exit", () => {
+        const text = cause === undefined ? "the executor's thread ended" : messageOf(cause);
+        const error = new InfrastructureError(text, { cause });
+        reject(error);
+        this.#onExit(error, cause !== undefined);
+      });
+    });
+  }
+
+  #onExit(error: InfrastructureError, isFailure: boolean): void {
+    this.#worker = undefined;
+    this.#ready = undefined;
+    if (isFailure) this.#logger.error({ err: error, chunks: this.#running.size }, "executor thread died");
+    for (const running of this.#running.values()) {
+      const notRun = running.request.files.filter((file) => !running.settled.has(file.path));
+      running.finish({ kind: "aborted", notRun, interrupted: notRun, fenced: [], error });
+    }
+  }
+
+  #onMessage(message: Exclude<FromThread, { kind: "ready" }>): void {
+    if (message.kind === "warn") {
+      this.#logger.warn(message.fields, message.text);
+      return;
+    }
+    const chunkId = message.kind === "usage" ? message.sample.chunkId : message.chunkId;
+    const running = this.#running.get(chunkId);
+    if (running === undefined) return;
+    const { events, settled } = running;
+    switch (message.kind) {
+      case "starting":
+        void this.#answer(running, message.call, async () => {
+          await events.starting(message.files);
+          return [];
+        });
+        break;
+      case "may-publish":
+        void this.#answer(running, message.call, () => events.mayPublish(message.items));
+        break;
+      case "results":
+        for (const { path } of message.results) settled.add(path);
+        events.results(message.results);
+        break;
+      case "reused":
+        for (const path of message.paths) settled.add(path);
+        events.reused(message.paths);
+        break;
+      case "usage":
+        events.usage(message.sample);
+        break;
+      case "end":
+        running.finish(endOf(message, running));
+    }
+  }
+
+  async #answer(running: Running, call: number, ask: () => Promise<readonly boolean[]>): Promise<void> {
+    try {
+      this.send({ kind: "answer", call, allowed: await ask() });
+    } catch (error) {
+      running.error = error instanceof Error ? error : new Error(messageOf(error), { cause: error });
+      const isLeaseLost = error instanceof LeaseLostError;
+      this.send({ kind: "refusal", call, isLeaseLost, message: messageOf(error) });
+    }
+  }
+}
+
+function endOf(message: Extract<FromThread, { kind: "end" }>, running: Running): ChunkEnd {
+  if (message.failure === undefined) return message.end;
+  return { ...message.end, error: running.error ?? new InfrastructureError(message.failure) };
+}
+
+/** The built thread: threads cannot load TypeScript on every Node that we support. */
+function threadFile(): URL {
+  const here = import.meta.url;
+  const built = here.endsWith(".ts")
+    ? here.replace(/\/src\/worker\/executor\/[^/]*$/, "/dist/worker/executor/exec-thread.js")
+    : new URL("exec-thread.js", here).href;
+  const url = new URL(built);
+  if (!existsSync(url)) {
+    throw new InfrastructureError(`expected the built ${fileURLToPath(url)}, found none; to make it: npm run build`);
+  }
+  return url;
+}

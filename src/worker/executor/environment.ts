@@ -1,0 +1,16 @@
+/** The environment of a job's process: what the run sets, and what it lets through of the worker's own. */
+import type { RunSpec } from "../../contract/run-spec.ts";
+
+/** `NAME=value`, the run's own values before the worker's. */
+export function jobEnvironment(spec: Pick<RunSpec, "env" | "envAllow">, own: NodeJS.ProcessEnv): string[] {
+  const values = new Map<string, string>();
+  for (const name of spec.envAllow) {
+    const value = own[name];
+    if (value !== undefined) values.set(name, value);
+  }
+  for (const [name, value] of Object.entries(spec.env)) values.set(name, value);
+  // A NUL would end the value early in the process and shift what comes after it.
+  return [...values]
+    .filter(([name, value]) => !`${name}${value}`.includes("\0"))
+    .map(([name, value]) => `${name}=${value}`);
+}

@@ -1,0 +1,121 @@
+/** Makes the rows of the manifest for the files of one chunk. */
+import type { FileEntry, FileResult } from "../../contract/files.ts";
+import type { Failure } from "../result/outcome.ts";
+import type { Call, ReadyInput } from "./call.ts";
+import type { ChunkRequest } from "./chunk-request.ts";
+import type { OpenedInput } from "./open-input.ts";
+
+export interface KeptOutput {
+  readonly path: string;
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+/** Between the monotonic clock of the launcher and the wall clock, in ms; measured again for each chunk. */
+export function wallOffsetMs(): number {
+  return Date.now() - Number(process.hrtime.bigint() / 1_000n) / 1_000;
+}
+
+export class FileResults {
+  readonly #request: ChunkRequest;
+  readonly #argsSha256: string;
+  readonly #offsetMs = wallOffsetMs();
+  /** Set once the binary was read. */
+  binarySha256: string | null = null;
+
+  constructor(request: ChunkRequest, argsSha256: string) {
+    this.#request = request;
+    this.#argsSha256 = argsSha256;
+  }
+
+  /** A file that ended without a start. */
+  notStarted(file: FileEntry, failure: Failure, input: OpenedInput | null): FileResult {
+    return {
+      ...this.#base(file, input),
+      outcome: failure.class === "cancelled" ? "cancelled" : "failed",
+      failureClass: failure.class,
+      message: failure.message,
+    };
+  }
+
+  quarantined(file: FileEntry, input: OpenedInput): FileResult {
+    const message = "this binary crashed on this input too often; it was not started";
+    return { ...this.#base(file, input), outcome: "quarantined", failureClass: "signal", message };
+  }
+
+  /** A file whose output was published before its row could be written. */
+  adopted(file: FileEntry, input: OpenedInput, output: KeptOutput): FileResult {
+    return { ...this.#base(file, input), ...outputFields(output), attempts: triesOf(file) + 1 };
+  }
+
+  failed(call: Call, { file, input }: ReadyInput, failure: Failure): FileResult {
+    const wasStarted = call.end !== null && call.end.startedUs > 0;
+    return {
+      ...this.#base(file, input),
+      ...this.#processFields(call),
+      outcome: "failed",
+      failureClass: failure.class,
+      message: failure.message,
+      attempts: triesOf(file) + (wasStarted ? 1 : 0),
+    };
+  }
+
+  succeeded(call: Call, { file, input }: ReadyInput, output: KeptOutput | null): FileResult {
+    return {
+      ...this.#base(file, input),
+      ...this.#processFields(call),
+      ...(output === null ? {} : outputFields(output)),
+      attempts: triesOf(file) + 1,
+    };
+  }
+
+  #base(file: FileEntry, input: OpenedInput | null): FileResult {
+    return {
+      index: file.index,
+      path: file.path,
+      outcome: "succeeded",
+      failureClass: null,
+      message: null,
+      exitCode: null,
+      signal: null,
+      attempts: triesOf(file),
+      startedAtMs: null,
+      durationMs: null,
+      cpuMs: null,
+      peakBytes: null,
+      inputBytes: input?.bytes ?? null,
+      inputSha256: input?.sha256 ?? null,
+      binarySha256: this.binarySha256,
+      argsSha256: this.#argsSha256,
+      outputPath: null,
+      outputBytes: null,
+      outputSha256: null,
+      log: null,
+      workerId: this.#request.workerId,
+    };
+  }
+
+  #processFields(call: Call): Partial<FileResult> {
+    const { end: launch } = call;
+    if (launch === null) return {};
+    const { end } = launch;
+    return {
+      exitCode: end.kind === "exited" ? end.code : null,
+      signal: end.kind === "signalled" ? end.signal : null,
+      startedAtMs: launch.startedUs === 0 ? null : Math.round(launch.startedUs / 1_000 + this.#offsetMs),
+      durationMs: launch.startedUs === 0 ? null : (launch.endedUs - launch.startedUs) / 1_000,
+      cpuMs: launch.cpuMs,
+      peakBytes: launch.peakBytes === 0 ? null : launch.peakBytes,
+      log: launch.log,
+    };
+  }
+}
+
+function outputFields({ path, bytes, sha256 }: KeptOutput): Partial<FileResult> {
+  return { outputPath: path, outputBytes: bytes, outputSha256: sha256 };
+}
+
+/** Starts that failed before this one. */
+export function triesOf(file: FileEntry): number {
+  return Object.values(file.tries ?? {}).reduce((sum, count) => sum + count, 0);
+}

@@ -1,0 +1,69 @@
+/** Every job name and its handler: one that is missing does not compile. */
+import type { Clock } from "../../platform/clock.ts";
+import type { JobQueues } from "../../platform/job-queues.ts";
+import type { Logger } from "../../platform/logger.ts";
+import type { Metrics } from "../../platform/metrics.ts";
+import type { RunHash } from "../../platform/run-hash.ts";
+import type { Store } from "../../store/store.ts";
+import type { LearnedRuns } from "../governor/learned-runs.ts";
+import type { RunCache } from "../run-cache.ts";
+import type { ChunkRunner } from "./chunk-runner.ts";
+import type { Handlers } from "./executor.ts";
+import { createExecHandler } from "./handlers/exec.ts";
+import { createReportHandler } from "./handlers/report.ts";
+import { createScanHandler } from "./handlers/scan.ts";
+import type { Redis } from "ioredis";
+import type { UsageSample } from "./chunk-request.ts";
+
+export interface HandlerDeps {
+  readonly redis: Redis;
+  readonly kp: string;
+  readonly workerId: string;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly hash: RunHash;
+  readonly runs: RunCache;
+  readonly queues: JobQueues;
+  readonly runner: ChunkRunner;
+  readonly learned: LearnedRuns;
+  onUsage(jobId: string, sample: UsageSample): void;
+}
+
+export function createHandlers(deps: HandlerDeps): Handlers {
+  const { metrics, learned } = deps;
+  return {
+    scan: createScanHandler({ ...deps, msPerFile: (run) => learned.msPerFile(run) }),
+    exec: createExecHandler({
+      ...deps,
+      random: Math.random,
+      learn: (run, results) => {
+        learned.learn(run, results);
+      },
+      onOutcome: (result, run) => {
+        const { profile } = run.spec;
+        metrics.counter("headroom_files_processed_total").inc({ outcome: result.outcome, profile });
+        if (result.durationMs !== null) {
+          metrics.histogram("headroom_file_duration_seconds").observe({ profile }, result.durationMs / 1_000);
+        }
+      },
+      onRetry: (failureClass) => {
+        metrics.counter("headroom_retries_total").inc({ failure_class: failureClass });
+      },
+      onFenced: (count) => {
+        metrics.counter("headroom_fenced_total").inc(count);
+      },
+      onChunk: (run, files, seconds) => {
+        learned.learnChunk(run, files, seconds * 1_000);
+        metrics.histogram("headroom_chunk_duration_seconds").observe({ profile: run.spec.profile }, seconds);
+      },
+    }),
+    report: createReportHandler({
+      ...deps,
+      onEnded: (state) => {
+        metrics.counter("headroom_runs_total").inc({ state });
+      },
+    }),
+  };
+}

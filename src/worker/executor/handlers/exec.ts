@@ -1,0 +1,225 @@
+/** Runs the binary over the files of one chunk: plan, run, record, ask again for what is worth another try. */
+import { LeaseLostError } from "../../../contract/errors.ts";
+import { cancelledResult, type FileEntry, type FileResult } from "../../../contract/files.ts";
+import type { Payload } from "../../../contract/jobs.ts";
+import { requestCancel } from "../../../platform/cancel-run.ts";
+import type { ChunkToAdd, JobQueues } from "../../../platform/job-queues.ts";
+import type { LiveRun } from "../../../platform/run-hash.ts";
+import { withTrace } from "../../../platform/trace.ts";
+import { HandBack } from "../../lane.ts";
+import { planChunk, type ChunkPlan } from "../../result/chunk-plan.ts";
+import { Fence } from "../../result/fence.ts";
+import { Recorder, type RecorderDeps, type RetryFile } from "../../result/recorder.ts";
+import type { RunCache } from "../../run-cache.ts";
+import type { ChunkRunner } from "../chunk-runner.ts";
+import type { ChunkEnd, ChunkEvents, UsageSample } from "../chunk-request.ts";
+import { RunCancelled, type Handler, type JobContext } from "../executor.ts";
+
+export interface ExecDeps extends RecorderDeps {
+  readonly workerId: string;
+  readonly runs: RunCache;
+  readonly queues: JobQueues;
+  readonly runner: ChunkRunner;
+  learn(run: LiveRun, results: readonly FileResult[]): void;
+  onUsage(jobId: string, sample: UsageSample): void;
+  onChunk(run: LiveRun, files: number, seconds: number): void;
+}
+
+export function createExecHandler(deps: ExecDeps): Handler<"exec"> {
+  return (payload, context) => withTrace(payload.traceId, () => new ChunkAttempt(deps, payload, context).run());
+}
+
+class ChunkAttempt {
+  readonly #deps: ExecDeps;
+  readonly #payload: Payload<"exec">;
+  readonly #context: JobContext;
+  readonly #jobId: string;
+  readonly #fence: Fence;
+  /** Aborted with the job, or when the fence finds the lease gone. */
+  readonly #abort = new AbortController();
+
+  constructor(deps: ExecDeps, payload: Payload<"exec">, context: JobContext) {
+    this.#deps = deps;
+    this.#payload = payload;
+    this.#context = context;
+    this.#jobId = context.job.id ?? "";
+    this.#fence = new Fence(deps.redis, deps.kp, {
+      queue: context.job.queueName,
+      jobId: this.#jobId,
+      token: context.token,
+    });
+  }
+
+  async run(): Promise<void> {
+    const { runId, epoch } = this.#payload;
+    const run = await this.#deps.runs.load(runId, epoch);
+    await this.#deps.runs.ensureRow(run);
+    const isRepeat = this.#context.job.attemptsStarted > 1;
+    const plan = await planChunk(this.#deps, run, { files: this.#payload.files, fence: this.#fence, isRepeat });
+    const recorder = new Recorder(this.#deps, run, {
+      fence: this.#fence,
+      signal: this.#abort.signal,
+      files: plan.files,
+      crashes: plan.crashes,
+    });
+    if (run.epoch !== epoch || (await this.#deps.runs.isCancelled(runId, epoch))) {
+      await this.#cancelAll(recorder, plan.files);
+      return;
+    }
+    await this.#deps.runs.markRunning(run);
+    const end = await this.#runFiles(run, plan, recorder);
+    await this.#settle(run, plan, { recorder, end });
+  }
+
+  async #runFiles(run: LiveRun, plan: ChunkPlan, recorder: Recorder): Promise<ChunkEnd> {
+    const onAbort = () => {
+      this.#abort.abort(this.#context.signal.reason);
+    };
+    if (this.#context.signal.aborted) onAbort();
+    this.#context.signal.addEventListener("abort", onAbort, { once: true });
+    const startedMs = this.#deps.clock.monotonicMs();
+    const events = this.#events(run, recorder);
+    try {
+      const end = await this.#deps.runner.run(
+        {
+          chunkId: this.#jobId,
+          runId: run.runId,
+          workerId: this.#deps.workerId,
+          token: this.#context.token,
+          spec: run.spec,
+          files: plan.files,
+          known: plan.known,
+          intents: plan.intents,
+          quarantined: plan.quarantined,
+        },
+        events.events,
+        this.#abort.signal,
+      );
+      await events.settled();
+      this.#deps.onChunk(run, plan.files.length, (this.#deps.clock.monotonicMs() - startedMs) / 1_000);
+      return end;
+    } finally {
+      this.#context.signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  #events(run: LiveRun, recorder: Recorder): { events: ChunkEvents; settled: () => Promise<void> } {
+    let work: Promise<void> = Promise.resolve();
+    // Events are handled in order; the first failure ends the chunk and is thrown when it settles.
+    const queue = (step: () => Promise<void>) => {
+      work = work.then(step);
+      work.catch((error: unknown) => {
+        this.#abort.abort(error);
+      });
+    };
+    const events: ChunkEvents = {
+      starting: async (files) => {
+        const entries = new Map<number, unknown>(
+          files.map((file) => [file.index, { p: file.path, t: file.temp, c: file.crashDigest }]),
+        );
+        await this.#write(entries);
+      },
+      mayPublish: async (items) => {
+        const entries = new Map<number, unknown>(
+          items.map((item) => [item.index, { p: item.path, t: item.temp, c: item.crashDigest, o: item.sha256 }]),
+        );
+        const isHeld = await this.#write(entries);
+        if (!isHeld)
+          recorder.fenced(
+            items.map((item) => ({ path: item.path, outputSha256: item.sha256 })),
+            this.#deps.workerId,
+          );
+        return items.map(() => isHeld);
+      },
+      results: (results) => {
+        queue(async () => {
+          this.#deps.learn(run, results);
+          await recorder.add(results);
+        });
+      },
+      reused: (paths) => {
+        queue(() => recorder.reused(paths));
+      },
+      usage: (sample) => {
+        this.#deps.onUsage(this.#jobId, sample);
+      },
+    };
+    return { events, settled: () => work };
+  }
+
+  /** Writes to the journal if the lease holds; else ends this attempt. */
+  async #write(entries: ReadonlyMap<number | "retry", unknown>): Promise<boolean> {
+    const isHeld = await this.#fence.write(entries);
+    if (!isHeld) this.#abort.abort(new LeaseLostError(`lease of job ${this.#jobId} is held by another worker`));
+    return isHeld;
+  }
+
+  async #settle(run: LiveRun, plan: ChunkPlan, done: { recorder: Recorder; end: ChunkEnd }): Promise<void> {
+    const { recorder, end } = done;
+    const reason: unknown = this.#abort.signal.reason;
+    if (this.#abort.signal.aborted && !(reason instanceof RunCancelled)) {
+      await recorder.flush();
+      // What was to be tried again has no row: the next holder of this job starts it, with its tries counted anew.
+      throw reason instanceof Error ? reason : new HandBack("aborted", 0);
+    }
+    if (end.notRun.length > 0) await recorder.add(end.notRun.map((file) => cancelledResult(file)));
+    await recorder.flush();
+    const chunks = [...retryChunks(this.#payload.chunk, recorder.retries), ...restoreChunks(plan)];
+    if (chunks.length > 0) await this.#retry(run, chunks);
+    if (recorder.failedCount > 0) await this.#checkMaxFailures(run);
+  }
+
+  async #retry(run: LiveRun, chunks: readonly ChunkToAdd[]): Promise<void> {
+    const ref = { runId: run.runId, epoch: run.epoch, traceId: this.#payload.traceId };
+    if (!(await this.#write(new Map<number | "retry", unknown>([["retry", chunks]]))))
+      throw new LeaseLostError("lease lost before the retry");
+    await this.#deps.queues.addChunks(ref, run.spec, chunks);
+    await this.#deps.hash.count(run.runId, { chunks: chunks.length });
+  }
+
+  async #cancelAll(recorder: Recorder, files: readonly FileEntry[]): Promise<void> {
+    await recorder.add(files.map((file) => cancelledResult(file)));
+    await recorder.flush();
+  }
+
+  async #checkMaxFailures(run: LiveRun): Promise<void> {
+    const limit = run.spec.maxFailures;
+    if (limit === undefined) return;
+    const counters = await this.#deps.hash.counters(run.runId);
+    const failed = counters.failed + counters.quarantined;
+    const most = limit.unit === "files" ? limit.value : (limit.value / 100) * Math.max(1, counters.total);
+    if (failed <= most) return;
+    const what = limit.unit === "files" ? `${limit.value} files` : `${limit.value} % of ${counters.total} files`;
+    await requestCancel(this.#deps, run.runId, `${failed} files failed, at most ${what} may`);
+  }
+}
+
+/** Chunks for what is worth another try, grouped by when and with how much memory. */
+export function retryChunks(chunk: string, retries: readonly RetryFile[]): ChunkToAdd[] {
+  const groups = new Map<string, { files: FileEntry[]; delayMs: number; memoryBytes: number | undefined }>();
+  for (const retry of retries) {
+    // Delays differ by their jitter: files of one second go together.
+    const slot = Math.ceil(retry.delayMs / 1_000);
+    const key = `${slot}/${retry.memoryBytes ?? 0}`;
+    const group = groups.get(key) ?? { files: [], delayMs: 0, memoryBytes: retry.memoryBytes };
+    group.files.push(retry.entry);
+    group.delayMs = Math.max(group.delayMs, Math.ceil(retry.delayMs));
+    groups.set(key, group);
+  }
+  return [...groups.values()].map((group, at) => ({
+    chunk: `${chunk}-${at}`,
+    files: group.files,
+    delayMs: group.delayMs,
+    ...(group.memoryBytes === undefined ? {} : { memoryBytes: group.memoryBytes }),
+  }));
+}
+
+/** The retry chunks of an earlier holder of this job, to be added again: their ids make that safe. */
+function restoreChunks(plan: ChunkPlan): ChunkToAdd[] {
+  return (plan.retry ?? []).map((retry) => ({
+    chunk: retry.chunk,
+    files: retry.files as FileEntry[],
+    delayMs: retry.delayMs,
+    ...(retry.memoryBytes === undefined ? {} : { memoryBytes: retry.memoryBytes }),
+  }));
+}

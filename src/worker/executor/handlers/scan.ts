@@ -1,0 +1,212 @@
+/**
+ * Walks the input of a run and adds its chunks below the run's root, while this job is itself active, so the root cannot
+ * start early. It stops adding while a window of chunks waits, so Redis and memory stay flat whatever the input holds.
+ *
+ * A scan that is started again (its worker was lost) walks from the beginning and leaves out what has a row or waits in a
+ * chunk already.
+ */
+import { HeadroomError, messageOf } from "../../../contract/errors.ts";
+import { Chunker } from "../../../contract/chunking.ts";
+import { unrunResult, type FileEntry, type FileResult } from "../../../contract/files.ts";
+import { jobs } from "../../../contract/jobs.ts";
+import { OutputNames } from "../../../contract/output-name-set.ts";
+import { needsNameCheck, outputNameFor } from "../../../contract/output-names.ts";
+import type { Clock } from "../../../platform/clock.ts";
+import type { ChunkToAdd, JobQueues, RunRef } from "../../../platform/job-queues.ts";
+import type { LiveRun, RunHash } from "../../../platform/run-hash.ts";
+import type { Logger } from "../../../platform/logger.ts";
+import type { ScanBatch, ScannedFile, ScanProblem } from "../../../platform/scan/scan-batch.ts";
+import { openSource } from "../../../platform/scan/source.ts";
+import { withTrace } from "../../../platform/trace.ts";
+import type { Store } from "../../../store/store.ts";
+import { HandBack } from "../../lane.ts";
+import type { RunCache } from "../../run-cache.ts";
+import { RunCancelled, type Handler } from "../executor.ts";
+
+export interface ScanDeps {
+  readonly store: Store;
+  readonly runs: RunCache;
+  readonly hash: RunHash;
+  readonly queues: JobQueues;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Milliseconds that a file of this run takes, as far as is known by now. */
+  msPerFile(run: LiveRun): number | undefined;
+}
+
+/** Chunks of one run that may wait or run at a time. */
+const WINDOW_CHUNKS = 96;
+const ADD_CHUNKS = 16;
+const WINDOW_POLL_MS = 15;
+const WINDOW_MAX_POLL_MS = 250;
+const RETRY_MS = 1_000;
+/** How often a scan asks whether its run was cancelled. */
+const CANCEL_CHECK_MS = 500;
+
+export function createScanHandler(deps: ScanDeps): Handler<"scan"> {
+  return (payload, context) =>
+    withTrace(payload.traceId, async () => {
+      const run = await deps.runs.load(payload.runId, payload.epoch);
+      await deps.runs.ensureRow(run);
+      if (await deps.runs.isCancelled(payload.runId, payload.epoch)) return;
+      await deps.runs.markRunning(run);
+      const scan = new Scan(deps, run, { ref: payload, signal: context.signal });
+      try {
+        await scan.run(context.job.attemptsStarted > 1);
+      } catch (error) {
+        await endScan(deps, run, { error, signal: context.signal });
+      }
+    });
+}
+
+/** Decides what a scan that could not go on means for its run. */
+async function endScan(deps: ScanDeps, run: LiveRun, end: { error: unknown; signal: AbortSignal }): Promise<void> {
+  const reason: unknown = end.signal.aborted ? end.signal.reason : end.error;
+  if (reason instanceof RunCancelled) return;
+  if (end.signal.aborted) throw reason;
+  if (reason instanceof HeadroomError && reason.retryable) throw new HandBack(messageOf(reason), RETRY_MS);
+  // What is wrong with the input as a whole, or with this code, ends the run, and its report says so.
+  deps.logger.error({ err: reason, runId: run.runId }, "scan failed");
+  await deps.hash.set(run.runId, { broken: messageOf(reason), scanned: "1" });
+}
+
+class Scan {
+  readonly #deps: ScanDeps;
+  readonly #run: LiveRun;
+  readonly #ref: RunRef;
+  readonly #signal: AbortSignal;
+  readonly #chunker: Chunker;
+  readonly #names: OutputNames | undefined;
+  #seen: ReadonlySet<string> = new Set();
+  #ready: ChunkToAdd[] = [];
+  #total = 0;
+  #chunks = 0;
+  /** Ids of a repeated scan's chunks must differ from those of the scan before. */
+  #round = "";
+  #checkedMs = 0;
+  #waiting = 0;
+
+  constructor(deps: ScanDeps, run: LiveRun, job: { ref: RunRef; signal: AbortSignal }) {
+    this.#deps = deps;
+    this.#run = run;
+    this.#ref = { runId: job.ref.runId, epoch: job.ref.epoch, traceId: job.ref.traceId };
+    this.#signal = job.signal;
+    this.#chunker = new Chunker(run.spec.chunk, () => deps.msPerFile(run));
+    this.#names = needsNameCheck(run.spec) ? new OutputNames() : undefined;
+  }
+
+  async run(isRepeat: boolean): Promise<void> {
+    if (isRepeat) await this.#recover();
+    const { input, output } = this.#run.spec;
+    const pages =
+      input.kind === "list"
+        ? { pages: input.paths ? [input.paths] : this.#deps.store.inputs.pages(this.#run.runId) }
+        : {};
+    const outside = output.from === "none" ? {} : { outputRoot: output.root };
+    for await (const batch of openSource(input, { ...pages, ...outside, signal: this.#signal })) {
+      await this.#take(batch);
+    }
+    this.#push(this.#chunker.flush());
+    await this.#add();
+    await this.#deps.hash.set(this.#run.runId, { total: this.#total, scanned: "1" });
+  }
+
+  /** Finds out what the scan before had found. */
+  async #recover(): Promise<void> {
+    const seen = new Set<string>();
+    const { runId, epoch } = this.#ref;
+    for await (const open of this.#deps.queues.openJobs({ runId, epoch })) {
+      const job = await this.#deps.queues.queue(open.queue).getJob(open.id);
+      if (job?.name !== "exec") continue;
+      for (const file of jobs.exec.payload.parse(job.data).files) seen.add(file.path);
+    }
+    for await (const row of this.#deps.store.files.all(runId, epoch)) seen.add(row.path);
+    this.#seen = seen;
+    this.#round = `s${this.#deps.clock.nowMs().toString(36)}-`;
+  }
+
+  async #take(batch: ScanBatch): Promise<void> {
+    if (batch.problems.length > 0) await this.#reject(batch.problems);
+    const collisions: ScanProblem[] = [];
+    for (const file of batch.files) {
+      const index = this.#total;
+      this.#total += 1;
+      if (this.#seen.has(file.path)) continue;
+      const problem = this.#nameProblem(file, index);
+      if (problem === undefined) this.#push(this.#chunker.add({ index, path: file.path, bytes: file.bytes }));
+      else collisions.push(problem);
+    }
+    if (collisions.length > 0) await this.#record(collisions);
+    if (this.#ready.length >= ADD_CHUNKS || this.#waiting < ADD_CHUNKS) await this.#add();
+    await this.#checkCancelled();
+  }
+
+  /** Two inputs with one output name: the second one fails, before either is run. */
+  #nameProblem(file: ScannedFile, index: number): ScanProblem | undefined {
+    if (this.#names === undefined) return undefined;
+    try {
+      const name = outputNameFor(this.#run.spec, file.path, index, this.#run.runId);
+      const owner = this.#names.claim(name, index);
+      if (owner === undefined) return undefined;
+      const message = `expected an output name of its own, found ${JSON.stringify(name)}, which input number ${owner} has already`;
+      return { path: file.path, message, class: "bad-input", outcome: "failed" };
+    } catch (error) {
+      return { path: file.path, message: messageOf(error), class: "policy", outcome: "failed" };
+    }
+  }
+
+  #push(files: FileEntry[] | undefined): void {
+    if (files === undefined) return;
+    this.#ready.push({ chunk: `${this.#round}${this.#chunks}`, files });
+    this.#chunks += 1;
+  }
+
+  /** Adds the chunks that are ready, a window at a time. */
+  async #add(): Promise<void> {
+    while (this.#ready.length > 0) {
+      await this.#waitForWindow();
+      const some = this.#ready.splice(0, ADD_CHUNKS);
+      await this.#deps.queues.addChunks(this.#ref, this.#run.spec, some);
+      this.#waiting += some.length;
+      await this.#deps.hash.count(this.#run.runId, { chunks: some.length });
+    }
+    await this.#deps.hash.set(this.#run.runId, { total: this.#total });
+  }
+
+  async #waitForWindow(): Promise<void> {
+    for (
+      let pollMs = WINDOW_POLL_MS;
+      this.#waiting + ADD_CHUNKS > WINDOW_CHUNKS;
+      pollMs = Math.min(pollMs * 2, WINDOW_MAX_POLL_MS)
+    ) {
+      this.#waiting = await this.#deps.queues.openCount(this.#ref);
+      if (this.#waiting + ADD_CHUNKS <= WINDOW_CHUNKS) return;
+      await this.#deps.clock.sleep(pollMs, this.#signal);
+      await this.#checkCancelled();
+    }
+  }
+
+  async #checkCancelled(): Promise<void> {
+    this.#signal.throwIfAborted();
+    const now = this.#deps.clock.monotonicMs();
+    if (now - this.#checkedMs < CANCEL_CHECK_MS) return;
+    this.#checkedMs = now;
+    if (await this.#deps.runs.isCancelled(this.#run.runId, this.#run.epoch)) throw new RunCancelled(this.#run.runId);
+  }
+
+  async #reject(problems: readonly ScanProblem[]): Promise<void> {
+    const fresh = problems.filter((problem) => !this.#seen.has(problem.path));
+    this.#total += problems.length;
+    await this.#record(fresh);
+  }
+
+  async #record(problems: readonly ScanProblem[]): Promise<void> {
+    const results = problems.map((problem, at): FileResult => {
+      const entry = { index: this.#total + at, path: problem.path, bytes: 0 };
+      return unrunResult(entry, { outcome: problem.outcome, failureClass: problem.class, message: problem.message });
+    });
+    await this.#deps.store.files.record(this.#run.runId, this.#run.epoch, results);
+    const failed = problems.filter((problem) => problem.outcome === "failed").length;
+    await this.#deps.hash.count(this.#run.runId, { failed, skipped: problems.length - failed });
+  }
+}

@@ -1,0 +1,270 @@
+/**
+ * Owns one `launcher.pl`: starts it, speaks with it, and starts another when it dies.
+ *
+ * Each launch is told exactly one end. States of a launch: sent -> begun (the launcher told its pid) -> ended. When the
+ * launcher dies, what had begun ends as `lost` and what had not is sent again to the next launcher. What the dead one had
+ * started is killed: direct children die with it (PR_SET_PDEATHSIG), the rest is found by the launcher's token in its
+ * environment.
+ */
+import { spawn, type ChildProcess } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { InfrastructureError, messageOf } from "../../contract/errors.ts";
+import type { ExecConfig } from "./exec-protocol.ts";
+import {
+  FrameReader,
+  envFrame,
+  killFrame,
+  pingFrame,
+  startFrame,
+  type Launch,
+  type LaunchEnd,
+  type LaunchRequest,
+  type LauncherFrame,
+} from "./launch-frames.ts";
+
+const PERL = "/usr/bin/perl";
+const script = fileURLToPath(new URL("launcher.pl", import.meta.url));
+const ANSWER_MS = 5_000;
+/** Deaths of launchers without the end of any launch between them, after which what waits is failed. */
+const MAX_DEATHS = 3;
+
+export class Launcher {
+  readonly #config: ExecConfig;
+  readonly #warn: (fields: Record<string, string | number>, text: string) => void;
+  readonly #launches = new Map<number, Launch>();
+  #child: ChildProcess | undefined;
+  #token = "";
+  #scratch = "";
+  #nextId = 1;
+  #envs = new Map<string, number>();
+  #slots = new Set<number>();
+  #out: Buffer[] = [];
+  #deaths = 0;
+  #isStopping = false;
+  /** Resolves with what the launcher last said. */
+  #exited: Promise<string> = Promise.resolve("");
+  #awaitsPong: NodeJS.Timeout | undefined;
+  #onPong: (() => void) | undefined;
+  #stderr = "";
+
+  constructor(config: ExecConfig, warn: (fields: Record<string, string | number>, text: string) => void) {
+    this.#config = config;
+    this.#warn = warn;
+  }
+
+  /** Starts the launcher and waits until it answers. @throws {InfrastructureError} when it does not. */
+  async open(): Promise<void> {
+    const answered = new Promise<void>((resolve) => (this.#onPong = resolve));
+    this.#spawn();
+    const died = this.#exited.then((said) => {
+      throw new InfrastructureError(`expected ${PERL} to run ${script}, found: ${said}`);
+    });
+    this.ping();
+    await Promise.race([answered, died]);
+    died.catch(() => undefined); // Handled by #onExit from here on.
+  }
+
+  /** Starts a process, or queues it behind those of its slot. Returns its id. */
+  launch(launch: Launch): number {
+    const id = this.#nextId++;
+    this.#launches.set(id, launch);
+    if (this.#child === undefined) this.#spawn();
+    this.#send(id, launch.request);
+    return id;
+  }
+
+  /** Signals the process group of a launch; one that has not begun is dropped. */
+  kill(id: number, signal: "SIGTERM" | "SIGKILL"): void {
+    if (!this.#launches.has(id)) return;
+    this.#write(killFrame(id, signal));
+    // A job may have stopped the launcher (it has the same user): then it does not answer, and is replaced.
+    if (signal === "SIGKILL") this.ping();
+  }
+
+  /** Removes what processes left in the folder of a slot that is not used now. */
+  clearFolder(slot: number): void {
+    if (this.#slots.delete(slot)) rmSync(join(this.#scratch, String(slot)), { recursive: true, force: true });
+  }
+
+  ping(): void {
+    if (this.#awaitsPong !== undefined) return;
+    this.#write(pingFrame());
+    this.#awaitsPong = setTimeout(() => {
+      this.#warn({ pid: this.#child?.pid ?? 0 }, "launcher does not answer, replacing it");
+      this.#child?.kill("SIGKILL");
+    }, ANSWER_MS);
+  }
+
+  /** Ends the launcher and everything it started. */
+  async close(): Promise<void> {
+    this.#isStopping = true;
+    clearTimeout(this.#awaitsPong);
+    this.#child?.stdin?.end();
+    await this.#exited;
+  }
+
+  #send(id: number, request: LaunchRequest): void {
+    try {
+      const folder = this.#folderOf(request.slot);
+      const key = request.env.join("\0");
+      let envId = this.#envs.get(key);
+      if (envId === undefined) {
+        envId = this.#envs.size + 1;
+        this.#envs.set(key, envId);
+        this.#write(envFrame(envId, request.env));
+      }
+      this.#write(startFrame(id, envId, folder, request));
+    } catch (error) {
+      // The caller must see the end after it has the id.
+      queueMicrotask(() => {
+        this.#end(id, notStarted(error instanceof RangeError ? "EINVAL" : messageOf(error)));
+      });
+    }
+  }
+
+  /** Each slot has a folder of its own to work in, so that what a binary drops beside it meets no other. */
+  #folderOf(slot: number): string {
+    const folder = join(this.#scratch, String(slot));
+    if (!this.#slots.has(slot)) {
+      mkdirSync(folder, { recursive: true, mode: 0o700 });
+      this.#slots.add(slot);
+    }
+    return folder;
+  }
+
+  /** Frames of one turn go out in one write. */
+  #write(bytes: Buffer): void {
+    if (this.#out.push(bytes) > 1) return;
+    queueMicrotask(() => {
+      const out = this.#out;
+      this.#out = [];
+      const stdin = this.#child?.stdin;
+      if (out.length > 0 && stdin?.writable === true) stdin.write(out.length === 1 ? out[0] : Buffer.concat(out));
+    });
+  }
+
+  #spawn(): void {
+    this.#token = randomBytes(12).toString("hex");
+    this.#scratch = mkdtempSync(join(tmpdir(), "headroom-exec-"));
+    this.#envs = new Map();
+    this.#slots = new Set();
+    this.#stderr = "";
+    const { nice, oomScoreAdj } = this.#config;
+    const args = [script, process.arch, this.#token, this.#scratch, String(nice), String(oomScoreAdj)];
+    // A session of its own: the terminal's Ctrl-C is for the worker, which then ends its jobs in order.
+    const child = spawn(PERL, args, { detached: true, cwd: "/", env: {}, stdio: ["pipe", "pipe", "pipe"] });
+    this.#child = child;
+    const reader = new FrameReader();
+    child.stdout.on("data", (bytes: Buffer) => {
+      for (const frame of reader.push(bytes)) this.#onFrame(frame);
+    });
+    child.stderr.on("data", (bytes: Buffer) => {
+      this.#stderr = (this.#stderr + bytes.toString("utf8")).slice(-2_000);
+    });
+    // A write to a launcher that just died; its exit is what matters.
+    child.stdin.on("error", () => undefined);
+    const scratch = this.#scratch;
+    const token = this.#token;
+    this.#exited = new Promise((resolve) => {
+      const onGone = (error?: Error) => {
+        if (error !== undefined) this.#stderr = error.message;
+        rmSync(scratch, { recursive: true, force: true });
+        resolve(this.#stderr.trim() || "it ended");
+        this.#onGone(token);
+      };
+      child.once("error", onGone);
+      child.once("close", () => {
+        onGone();
+      });
+    });
+  }
+
+  #onFrame(frame: LauncherFrame): void {
+    switch (frame.kind) {
+      case "pong":
+        clearTimeout(this.#awaitsPong);
+        this.#awaitsPong = undefined;
+        this.#onPong?.();
+        break;
+      case "began": {
+        const launch = this.#launches.get(frame.id);
+        if (launch === undefined) break;
+        launch.pid = frame.pid;
+        launch.startedUs = frame.startedUs;
+        launch.onBegan();
+        break;
+      }
+      case "ended":
+        this.#deaths = 0;
+        this.#end(frame.id, frame.launch);
+    }
+  }
+
+  #end(id: number, end: LaunchEnd): void {
+    const launch = this.#launches.get(id);
+    this.#launches.delete(id);
+    launch?.onEnd(end);
+  }
+
+  #onGone(token: string): void {
+    clearTimeout(this.#awaitsPong);
+    this.#awaitsPong = undefined;
+    killMarked(token);
+    if (this.#isStopping) return;
+    this.#warn({ stderr: this.#stderr, deaths: this.#deaths }, "launcher died, starting another");
+    this.#deaths += 1;
+    const begun = [...this.#launches].filter(([, launch]) => launch.pid !== 0);
+    const waiting = [...this.#launches].filter(([, launch]) => launch.pid === 0);
+    this.#out = [];
+    if (this.#deaths <= MAX_DEATHS) {
+      this.#spawn();
+      for (const [id, launch] of waiting) this.#send(id, launch.request);
+    }
+    // Not begun: their files were not at fault. The next launch tries again, once.
+    else {
+      this.#child = undefined;
+      for (const [id] of waiting) this.#end(id, notStarted(this.#stderr.trim() || "it keeps ending"));
+    }
+    for (const [id, launch] of begun) this.#end(id, lost(launch, begun.length - 1));
+  }
+}
+
+const nothing = { startedUs: 0, endedUs: 0, peakBytes: 0, cpuMs: 0, strays: 0, log: null };
+
+function notStarted(errno: string): LaunchEnd {
+  return { ...nothing, end: { kind: "not-started", stage: "launcher", errno } };
+}
+
+function lost(launch: Launch, others: number): LaunchEnd {
+  const endedUs = Number(process.hrtime.bigint() / 1_000n);
+  return { ...nothing, startedUs: launch.startedUs, endedUs, end: { kind: "lost", others } };
+}
+
+/** Kills every process that carries this token in its environment, until none is left. */
+function killMarked(token: string): void {
+  for (let round = 0; round < 10; round += 1) {
+    const marked = readdirSync("/proc").filter((name) => /^\d+$/.test(name) && carries(name, token));
+    if (marked.length === 0) return;
+    for (const pid of marked) killQuietly(Number(pid));
+  }
+}
+
+function carries(pid: string, token: string): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, "latin1").includes(`HEADROOM_JOB=${token}.`);
+  } catch {
+    return false; // Gone by now, or of another user and so none of ours.
+  }
+}
+
+function killQuietly(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It ended by itself in between.
+  }
+}

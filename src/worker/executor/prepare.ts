@@ -1,0 +1,182 @@
+/** Makes a file ready to be run, or says why it is not run: bad input, quarantine, an output that is there already. */
+import { statSync } from "node:fs";
+import type { FileEntry, FileResult } from "../../contract/files.ts";
+import { fsPath } from "../../contract/path-bytes.ts";
+import { expand, INPUTS, pathPlaceholders } from "../../contract/template.ts";
+import { crashDigest, hashFileOfSize, type BinaryDigests } from "../result/digests.ts";
+import { errnoOf } from "../result/errno.ts";
+import { classify, type Failure } from "../result/outcome.ts";
+import { TargetPlan, type Target } from "../result/target.ts";
+import { slotProcess, type Call, type ReadyInput } from "./call.ts";
+import type { ChunkRequest } from "./chunk-request.ts";
+import type { FileResults } from "./file-results.ts";
+import { InputReader, type OpenedInput } from "./open-input.ts";
+
+export type Preparation =
+  | { readonly kind: "ready"; readonly ready: ReadyInput }
+  | { readonly kind: "result"; readonly result: FileResult }
+  | { readonly kind: "reused"; readonly path: string };
+
+/** Runs a check command to its end; null when it says yes. */
+export type RunCheck = (argv: readonly string[], what: "input" | "output") => Promise<Failure | null>;
+
+export class Preparer {
+  readonly #request: ChunkRequest;
+  readonly #results: FileResults;
+  readonly #argsSha256: string;
+  readonly #binaries: BinaryDigests;
+  readonly #inputs: InputReader;
+  readonly #targets: TargetPlan;
+  readonly #inputPaths: ReadonlySet<string>;
+
+  constructor(
+    request: ChunkRequest,
+    results: FileResults,
+    parts: { readonly argsSha256: string; readonly binaries: BinaryDigests },
+  ) {
+    this.#request = request;
+    this.#results = results;
+    this.#argsSha256 = parts.argsSha256;
+    this.#binaries = parts.binaries;
+    this.#inputs = new InputReader(request.spec);
+    this.#targets = new TargetPlan(request.spec, request);
+    this.#inputPaths = new Set(request.files.map((file) => this.#inputs.pathOf(file.path)));
+  }
+
+  get binary(): string {
+    return this.#request.spec.command[0] ?? "";
+  }
+
+  /** Reads the binary's digest and compares it with the pinned one. */
+  async checkBinary(): Promise<Failure | null> {
+    const pinned = this.#request.spec.binarySha256;
+    try {
+      this.#results.binarySha256 = await this.#binaries.digestOf(this.binary);
+    } catch (error) {
+      return this.#binaryFailure(errnoOf(error), pinned !== undefined);
+    }
+    if (pinned === undefined || pinned === this.#results.binarySha256) return null;
+    const found = this.#results.binarySha256;
+    return { class: "policy", message: `expected ${this.binary} with SHA-256 ${pinned}, found ${found}` };
+  }
+
+  async prepare(file: FileEntry, check: RunCheck): Promise<Preparation> {
+    const input = await this.#inputs.read(file.path);
+    if ("class" in input) return this.#notRun(file, input, null);
+    const values = pathPlaceholders(file.path, file.index, this.#request.runId);
+    let relative: string | null = null;
+    if (this.#request.spec.output.from !== "none") {
+      const named = this.#targets.relativeOf(values);
+      if (typeof named !== "string") return this.#notRun(file, named, input);
+      relative = named;
+    }
+    const digest = crashDigest(this.#results.binarySha256 ?? "", input.sha256);
+    if (this.#request.quarantined.has(digest)) {
+      return { kind: "result", result: this.#results.quarantined(file, input) };
+    }
+    if (await this.#isReusable(file, input, relative)) return { kind: "reused", path: file.path };
+    const adopted = relative === null ? null : await this.#adopt(file, input, relative);
+    if (adopted !== null) return { kind: "result", result: adopted };
+    const refusal = await this.#checkInput(input, check);
+    if (refusal !== null) return this.#notRun(file, refusal, input);
+    return { kind: "ready", ready: { file, input, crashDigest: digest, outputPath: relative } };
+  }
+
+  /** The call for one file, or why there is none. */
+  callOf(ready: ReadyInput): Call | Failure {
+    const target = this.#claim(ready);
+    if (target !== null && "class" in target) return target;
+    const { spec, runId } = this.#request;
+    const { path } = ready.input;
+    const values = {
+      ...pathPlaceholders(ready.file.path, ready.file.index, runId),
+      input: path,
+      input_file: path,
+      ...(target === null ? {} : { output: target.temp, output_file: target.temp }),
+    };
+    const argv = [this.binary, ...spec.command.slice(1).map((argument) => expand(argument, values))];
+    return { ...slotProcess(argv), inputs: [ready], target };
+  }
+
+  /** One call for several files; its output has the name of the first one's. */
+  joinedCallOf(inputs: Call["inputs"]): Call | Failure {
+    const target = this.#claim(inputs[0]);
+    if (target !== null && "class" in target) return target;
+    const values = { run: this.#request.runId };
+    const argv = this.#request.spec.command
+      .slice(1)
+      .flatMap((argument) =>
+        argument === INPUTS ? inputs.map(({ input }) => input.path) : [expand(argument, values)],
+      );
+    return { ...slotProcess([this.binary, ...argv]), inputs, target };
+  }
+
+  /** A check command with its placeholder filled in. */
+  static checkArgv(check: readonly string[], values: { input?: string; output?: string }): string[] {
+    const { input, output } = values;
+    const all = {
+      ...(input === undefined ? {} : { input, input_file: input }),
+      ...(output === undefined ? {} : { output, output_file: output }),
+    };
+    return check.map((argument) => expand(argument, all));
+  }
+
+  #notRun(file: FileEntry, failure: Failure, input: OpenedInput | null): Preparation {
+    return { kind: "result", result: this.#results.notStarted(file, failure, input) };
+  }
+
+  async #checkInput(input: OpenedInput, check: RunCheck): Promise<Failure | null> {
+    const command = this.#request.spec.inputRules.check;
+    return command === undefined ? null : check(Preparer.checkArgv(command, { input: input.path }), "input");
+  }
+
+  /** A binary that may be run but not read has no digest; that is only wrong when one was asked for. */
+  #binaryFailure(errno: string, isPinned: boolean): Failure | null {
+    if (errno === "EACCES" && !isPinned) return null;
+    const end = { kind: "not-started", stage: "exec", errno } as const;
+    const { successExitCodes, timeoutMs } = this.#request.spec;
+    const calm = { stop: null, evictReason: null, sawMemoryKill: false, isDiskFull: false, maxOutputBytes: 0 };
+    return classify(end, { binary: this.binary, successExitCodes, timeoutMs, ...calm });
+  }
+
+  #claim({ outputPath, file }: ReadyInput): Target | Failure | null {
+    if (outputPath === null) return null;
+    const target = this.#targets.claim(outputPath, file.index);
+    if ("class" in target) return target;
+    const name = target.relative.slice(target.relative.lastIndexOf("/") + 1);
+    const real = `${this.#targets.realFolder(target.folder)}/${name}`;
+    const isInput = this.#inputPaths.has(target.path) || this.#inputs.isEntry(real, this.#inputPaths);
+    if (!isInput) return target;
+    return { class: "policy", message: "expected an output that is no input, found the path of an input file" };
+  }
+
+  /** Whether an earlier epoch made exactly this, and it is still there. */
+  async #isReusable(file: FileEntry, input: OpenedInput, relative: string | null): Promise<boolean> {
+    const known = this.#request.known.get(file.path);
+    const isSame =
+      known?.inputSha256 === input.sha256 &&
+      known.binarySha256 !== null &&
+      known.binarySha256 === this.#results.binarySha256 &&
+      known.argsSha256 === this.#argsSha256;
+    if (!isSame) return false;
+    // With one call for many files only the first of them carries the output.
+    if (known.outputPath === null) return relative === null || this.#request.spec.perChunk;
+    if (known.outputSha256 === null || (known.outputPath !== relative && !this.#request.spec.perChunk)) return false;
+    return (await hashFileOfSize(this.#targets.absolute(known.outputPath), known.outputBytes)) === known.outputSha256;
+  }
+
+  /**
+   * An output that stands whole under its name because a worker was lost between the rename and the row. It is only
+   * taken when the input has not been touched since, for the intent names no input digest.
+   */
+  async #adopt(file: FileEntry, input: OpenedInput, relative: string): Promise<FileResult | null> {
+    const intended = this.#request.intents.get(file.path);
+    if (intended === undefined) return null;
+    const path = this.#targets.absolute(relative);
+    if ((await hashFileOfSize(path, null)) !== intended) return null;
+    const target = statSync(fsPath(path));
+    const source = statSync(fsPath(input.path));
+    if (Math.max(source.mtimeMs, source.ctimeMs) > target.ctimeMs) return null;
+    return this.#results.adopted(file, input, { path: relative, bytes: target.size, sha256: intended });
+  }
+}

@@ -1,0 +1,84 @@
+/** What a process and its descendants use now, from /proc; no process is started for it. */
+import { closeSync, openSync, readdirSync, readFileSync, readSync } from "node:fs";
+
+export interface TreeUsage {
+  readonly rssBytes: number;
+  readonly cpuMs: number;
+  readonly processes: number;
+}
+
+const PAGE_BYTES = pageBytes();
+/** USER_HZ: what /proc counts processor time in, 100 on every architecture that Node runs on. */
+const TICK_MS = 10;
+const MAX_PROCESSES = 4_096;
+
+/** The usage of `pid` and all below it; undefined when it is gone. */
+export function usageOfTree(pid: number): TreeUsage | undefined {
+  const queue = [pid];
+  let rssBytes = 0;
+  let cpuMs = 0;
+  let processes = 0;
+  for (let next = queue.pop(); next !== undefined && processes < MAX_PROCESSES; next = queue.pop()) {
+    const own = usageOf(next);
+    if (own === undefined) continue;
+    rssBytes += own.rssBytes;
+    cpuMs += own.cpuMs;
+    processes += 1;
+    queue.push(...childrenOf(next, own.threads));
+  }
+  return processes === 0 ? undefined : { rssBytes, cpuMs, processes };
+}
+
+const buffer = Buffer.allocUnsafeSlow(64 * 1024);
+
+function readProc(path: string): string | undefined {
+  let fd: number;
+  try {
+    fd = openSync(path, "r");
+  } catch {
+    return undefined; // The process ended in between.
+  }
+  try {
+    return buffer.toString("latin1", 0, readSync(fd, buffer, 0, buffer.length, 0));
+  } catch {
+    return undefined; // ESRCH: it ended while it was read.
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function usageOf(pid: number): { rssBytes: number; cpuMs: number; threads: number } | undefined {
+  const stat = readProc(`/proc/${pid}/stat`);
+  if (stat === undefined) return undefined;
+  // The name in parentheses may itself hold spaces and parentheses: fields are counted from the last one.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const ticks = [11, 12, 13, 14].reduce((sum, at) => sum + Number(fields[at]), 0);
+  return { rssBytes: Number(fields[21]) * PAGE_BYTES, cpuMs: ticks * TICK_MS, threads: Number(fields[17]) };
+}
+
+/** Any thread may have started a child. */
+function childrenOf(pid: number, threads: number): number[] {
+  const lists =
+    threads <= 1
+      ? [readProc(`/proc/${pid}/task/${pid}/children`)]
+      : threadsOf(pid).map((thread) => readProc(`/proc/${pid}/task/${thread}/children`));
+  return lists.flatMap((list) => (list === undefined || list === "" ? [] : list.trim().split(" ").map(Number)));
+}
+
+function threadsOf(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`);
+  } catch {
+    return []; // The process ended in between.
+  }
+}
+
+function pageBytes(): number {
+  try {
+    // `KernelPageSize` of any mapping is the page size that statm and stat count in.
+    const kib = /KernelPageSize:\s+(\d+) kB/.exec(readFileSync("/proc/self/smaps", "utf8"))?.[1];
+    return Number(kib ?? 4) * 1024;
+  } catch {
+    return 4096; // No smaps in this kernel: the size of all common machines.
+  }
+}

@@ -1,0 +1,243 @@
+/**
+ * Takes calls that ended, in batches: classifies them, examines and flushes what they wrote, asks for permission, renames,
+ * and tells the results. Works beside the next processes; while one batch is on its way the next one gathers.
+ */
+import type { FileEntry, FileResult } from "../../contract/files.ts";
+import {
+  flushFolder,
+  flushOutput,
+  examineOutput,
+  removeTemp,
+  renameOutput,
+  type WholeOutput,
+} from "../result/publish.ts";
+import type { Failure } from "../result/outcome.ts";
+import type { Call } from "./call.ts";
+import type { ChunkRequest, Publication, Starting } from "./chunk-request.ts";
+import type { Condition } from "./condition.ts";
+import { changeOf } from "./file-identity.ts";
+import type { FileResults, KeptOutput } from "./file-results.ts";
+import { Preparer, type RunCheck } from "./prepare.ts";
+
+/** The worker's side of one chunk, as the thread sees it. */
+export interface ChunkHost {
+  starting(files: readonly Starting[]): Promise<void>;
+  mayPublish(items: readonly Publication[]): Promise<readonly boolean[]>;
+  results(results: readonly FileResult[]): void;
+  reused(paths: readonly string[]): void;
+}
+
+export interface PublisherParts {
+  readonly request: ChunkRequest;
+  readonly results: FileResults;
+  readonly host: Pick<ChunkHost, "mayPublish" | "results">;
+  readonly changed: Condition;
+  readonly check: RunCheck;
+  /** Why a call's process failed, or null. */
+  verdictOf(call: Call): Failure | null;
+  /** Takes a failed call of several files apart instead of failing them; whether it does. */
+  takeApart(call: Call, failure: Failure): boolean;
+  /** Nothing more will be started: do not wait for company. */
+  isDraining(): boolean;
+}
+
+interface Written {
+  readonly call: Call;
+  readonly output: WholeOutput;
+}
+
+const MAX_BATCH = 64;
+/** How long the first of a batch waits for others, in ms. */
+const LINGER_MS = 15;
+
+export class Publisher {
+  /** Files whose publication was refused. */
+  readonly fenced: FileEntry[] = [];
+  /** Files whose output was dropped, because permission could not be asked for. */
+  readonly unsettled: FileEntry[] = [];
+  readonly #parts: PublisherParts;
+  #ended: Call[] = [];
+  #inHand = 0;
+  #isDue = false;
+  #isClosed = false;
+
+  constructor(parts: PublisherParts) {
+    this.#parts = parts;
+  }
+
+  /** Calls that ended and have no result yet. */
+  get backlog(): number {
+    return this.#ended.length + this.#inHand;
+  }
+
+  add(call: Call): void {
+    if (this.#ended.push(call) === 1) {
+      setTimeout(() => {
+        this.#isDue = true;
+        this.#parts.changed.notify();
+      }, LINGER_MS);
+    }
+    this.#parts.changed.notify();
+  }
+
+  /** No more calls will come. */
+  close(): void {
+    this.#isClosed = true;
+    this.#parts.changed.notify();
+  }
+
+  /** Publishes until closed and empty. Rejects when permission cannot be asked for. */
+  async run(): Promise<void> {
+    const { changed } = this.#parts;
+    for (;;) {
+      await changed.until(() => this.#isReady() || this.#isClosed);
+      if (this.#ended.length === 0) return;
+      const batch = this.#ended.splice(0, MAX_BATCH);
+      this.#isDue = this.#ended.length > 0;
+      this.#inHand = batch.length;
+      try {
+        await this.#settle(batch);
+      } finally {
+        this.#inHand = 0;
+        changed.notify();
+      }
+    }
+  }
+
+  /** Removes what the calls still waiting have written. */
+  abandon(): void {
+    for (const call of this.#ended.splice(0)) this.#drop(call, this.unsettled);
+  }
+
+  #isReady(): boolean {
+    const { length } = this.#ended;
+    return length >= MAX_BATCH || (length > 0 && (this.#isDue || this.#parts.isDraining()));
+  }
+
+  async #settle(batch: readonly Call[]): Promise<void> {
+    const results: FileResult[] = [];
+    const written: Written[] = [];
+    for (const call of batch) {
+      const verdict = await this.#examine(call);
+      if (verdict === null) results.push(...this.#succeeded(call, null));
+      else if ("class" in verdict) this.#fail(call, verdict, results);
+      else written.push({ call, output: verdict });
+    }
+    try {
+      if (written.length > 0) await this.#publish(written, results);
+    } finally {
+      if (results.length > 0) this.#parts.host.results(results);
+    }
+  }
+
+  /** What the call wrote, null when nothing is kept, or why it failed. */
+  async #examine(call: Call): Promise<WholeOutput | Failure | null> {
+    const changed = this.#changeOf(call);
+    const failure = this.#parts.verdictOf(call);
+    // An input that changed explains any failure, but not the worker's own doing.
+    if (changed !== null && call.stop === null) return changed;
+    if (failure !== null) return failure;
+    return call.target === null ? null : examineOutput(call.target.temp, this.#parts.request.spec.output);
+  }
+
+  #changeOf(call: Call): Failure | null {
+    for (const { input } of call.inputs) {
+      const change = changeOf(input.path, input.identity);
+      if (change !== null) return change;
+    }
+    return null;
+  }
+
+  #fail(call: Call, failure: Failure, results: FileResult[]): void {
+    removeTemp(call.target);
+    if (call.inputs.length > 1 && this.#parts.takeApart(call, failure)) return;
+    for (const input of call.inputs) results.push(this.#parts.results.failed(call, input, failure));
+  }
+
+  #succeeded(call: Call, output: KeptOutput | null): FileResult[] {
+    return call.inputs.map((input, at) => this.#parts.results.succeeded(call, input, at === 0 ? output : null));
+  }
+
+  async #publish(written: readonly Written[], results: FileResult[]): Promise<void> {
+    const whole = await this.#flush(written, results);
+    if (whole.length === 0) return;
+    const allowed = await this.#ask(whole);
+    const renamed: Written[] = [];
+    whole.forEach((one, at) => {
+      const failure = allowed[at] === true ? renameOf(one.call) : null;
+      if (allowed[at] !== true) this.#drop(one.call, this.fenced);
+      else if (failure !== null) this.#fail(one.call, failure, results);
+      else renamed.push(one);
+    });
+    const folders = new Set(renamed.map(({ call }) => call.target?.folder ?? ""));
+    const flushed = new Map(
+      await Promise.all([...folders].map(async (folder) => [folder, await flushFolder(folder)] as const)),
+    );
+    for (const { call, output } of renamed) {
+      const failure = flushed.get(call.target?.folder ?? "") ?? null;
+      if (failure !== null) this.#fail(call, failure, results);
+      else results.push(...this.#succeeded(call, { path: call.target?.relative ?? "", ...sizes(output) }));
+    }
+  }
+
+  /** Checks and flushes; the outputs that are on disk. */
+  async #flush(written: readonly Written[], results: FileResult[]): Promise<Written[]> {
+    const command = this.#parts.request.spec.output.check;
+    const failures = await Promise.all(
+      written.map(async ({ call, output }) => {
+        const flushFailure = await flushOutput(output);
+        if (flushFailure !== null || command === undefined) return flushFailure;
+        return this.#parts.check(Preparer.checkArgv(command, { output: call.target?.temp ?? "" }), "output");
+      }),
+    );
+    return written.filter(({ call }, at) => {
+      const failure = failures[at] ?? null;
+      if (failure !== null) this.#fail(call, failure, results);
+      return failure === null;
+    });
+  }
+
+  async #ask(whole: readonly Written[]): Promise<readonly boolean[]> {
+    try {
+      return await this.#parts.host.mayPublish(whole.map(publicationOf));
+    } catch (error) {
+      for (const { call } of whole) this.#drop(call, this.unsettled);
+      throw error;
+    }
+  }
+
+  #drop(call: Call, into: FileEntry[]): void {
+    removeTemp(call.target);
+    into.push(...call.inputs.map(({ file }) => file));
+  }
+}
+
+function renameOf(call: Call): Failure | null {
+  return call.target === null ? null : renameOutput(call.target);
+}
+
+function sizes({ bytes, sha256 }: WholeOutput): { bytes: number; sha256: string } {
+  return { bytes, sha256 };
+}
+
+/** What the worker is told of a file whose process starts. Only the first file of a call carries its temporary file. */
+export function startingOf(call: Call): Starting[] {
+  return call.inputs.map(({ file, crashDigest }, at) => ({
+    index: file.index,
+    path: file.path,
+    temp: at === 0 ? (call.target?.tempRelative ?? "") : "",
+    crashDigest,
+  }));
+}
+
+function publicationOf({ call, output }: Written): Publication {
+  const [{ file, crashDigest }] = call.inputs;
+  return {
+    index: file.index,
+    path: file.path,
+    temp: call.target?.tempRelative ?? "",
+    crashDigest,
+    target: call.target?.relative ?? "",
+    ...sizes(output),
+  };
+}

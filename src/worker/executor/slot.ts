@@ -1,0 +1,163 @@
+/**
+ * One process at a time for one chunk: starts, watches and ends. How a process is ended: TERM to its group, KILL to the
+ * group after a pause; the launcher then kills whatever else it left.
+ */
+import type { RunSpec } from "../../contract/run-spec.ts";
+import type { Failure, StopReason } from "../result/outcome.ts";
+import { slotProcess, type SlotProcess } from "./call.ts";
+import type { Launch, LaunchEnd } from "./launch-frames.ts";
+import type { Launcher } from "./launcher.ts";
+import type { MemoryKills } from "./memory-kills.ts";
+import { verdictOf } from "./verdict.ts";
+import type { Watch } from "./watch.ts";
+
+export interface SlotParts {
+  readonly launcher: Launcher;
+  readonly watch: Watch;
+  readonly kills: MemoryKills;
+  readonly chunkId: string;
+  readonly spec: RunSpec;
+  /** `NAME=value`. */
+  readonly env: readonly string[];
+}
+
+/** What standard output goes to, and what grows while the process runs. */
+export interface SlotOutput {
+  readonly path: string | null;
+  readonly isStdout: boolean;
+}
+
+interface Started {
+  readonly launchId: number;
+  killTimer: NodeJS.Timeout | undefined;
+}
+
+/** An abort must have ended everything within 2 s. */
+const ABORT_KILL_MS = 1_200;
+
+const noOutput: SlotOutput = { path: null, isStdout: false };
+
+export class Slot {
+  readonly #parts: SlotParts;
+  readonly #number: number;
+  readonly #started = new Map<SlotProcess, Started>();
+  #isAborted = false;
+
+  constructor(parts: SlotParts, number: number) {
+    this.#parts = parts;
+    this.#number = number;
+  }
+
+  /** Processes that were handed over and have not ended. */
+  get size(): number {
+    return this.#started.size;
+  }
+
+  start(process: SlotProcess, output: SlotOutput, onEnd: () => void): void {
+    const { launcher, env, spec } = this.#parts;
+    const launch: Launch = {
+      request: {
+        slot: this.#number,
+        env,
+        logBytes: spec.logBytes,
+        stdoutPath: output.isStdout ? output.path : null,
+        argv: process.argv,
+      },
+      pid: 0,
+      startedUs: 0,
+      onBegan: () => {
+        this.#began(process, launch, output);
+      },
+      onEnd: (end: LaunchEnd) => {
+        this.#ended(process, end);
+        onEnd();
+      },
+    };
+    const launchId = launcher.launch(launch);
+    this.#started.set(process, { launchId, killTimer: undefined });
+    if (this.#isAborted) this.#stop(process, "aborted", ABORT_KILL_MS);
+  }
+
+  /** Runs a check command to its end; null when it says yes. */
+  async check(argv: readonly string[], what: "input" | "output"): Promise<Failure | null> {
+    const process = slotProcess(argv);
+    await new Promise<void>((resolve) => {
+      this.start(process, noOutput, resolve);
+    });
+    const failure = verdictOf(process, { ...this.#parts.spec, successExitCodes: [0] }, this.#parts.kills);
+    if (failure?.class !== "exit") return failure;
+    const said = process.end?.log ?? "";
+    const failureClass = what === "input" ? "bad-input" : "bad-output";
+    return {
+      class: failureClass,
+      message: `expected the ${what} check to pass, found ${failure.message} ${said}`.trim(),
+    };
+  }
+
+  /** Ends what runs and drops what waits; nothing runs in this slot any more. */
+  abort(): void {
+    this.#isAborted = true;
+    const pauseMs = Math.min(this.#parts.spec.killAfterMs, ABORT_KILL_MS);
+    for (const process of this.#started.keys()) this.#stop(process, "aborted", pauseMs);
+  }
+
+  /** Ends the process that runs now, at once; whether there was one. */
+  evict(reason: string): boolean {
+    for (const [process, { launchId }] of this.#started) {
+      // The first one is the one that runs: the launcher keeps their order.
+      process.stop ??= "evicted";
+      process.evictReason = reason;
+      this.#parts.launcher.kill(launchId, "SIGKILL");
+      return true;
+    }
+    return false;
+  }
+
+  /** Leaves nothing in the slot's folder. */
+  close(): void {
+    this.#parts.launcher.clearFolder(this.#number);
+  }
+
+  #began(process: SlotProcess, launch: Launch, output: SlotOutput): void {
+    const { watch, kills, spec, chunkId } = this.#parts;
+    const started = this.#started.get(process);
+    if (started === undefined) return;
+    process.memoryKillsBefore = kills.recent(performance.now());
+    watch.add(started.launchId, {
+      chunkId,
+      pid: launch.pid,
+      startedMs: launch.startedUs / 1_000,
+      timeoutMs: spec.timeoutMs,
+      outputPath: output.path,
+      maxOutputBytes: spec.output.maxBytes,
+      onTimeout: () => {
+        this.#stop(process, "timeout", spec.killAfterMs);
+      },
+      onTooLarge: () => {
+        this.#stop(process, "too-large", 0);
+      },
+    });
+  }
+
+  #ended(process: SlotProcess, end: LaunchEnd): void {
+    const started = this.#started.get(process);
+    this.#started.delete(process);
+    process.end = end;
+    if (started === undefined) return;
+    clearTimeout(started.killTimer);
+    this.#parts.watch.delete(started.launchId);
+  }
+
+  #stop(process: SlotProcess, reason: StopReason, killAfterMs: number): void {
+    const started = this.#started.get(process);
+    if (started === undefined) return;
+    process.stop ??= reason;
+    const { launcher } = this.#parts;
+    launcher.kill(started.launchId, killAfterMs === 0 ? "SIGKILL" : "SIGTERM");
+    if (killAfterMs === 0) return;
+    clearTimeout(started.killTimer);
+    started.killTimer = setTimeout(() => {
+      launcher.kill(started.launchId, "SIGKILL");
+    }, killAfterMs);
+  }
+}

@@ -1,0 +1,40 @@
+/**
+ * Admit, defer or reject: the decision before each claim. Pure: a need, a view of this worker, an answer that says why.
+ *
+ * The rules are a list; the first one that objects decides. Each rule is one reason, so that "why is this not running?"
+ * has one answer per queue.
+ */
+import { CapacityExceededError } from "../../contract/errors.ts";
+import type { Amounts } from "../../contract/resources.ts";
+import { admissionRules } from "./admission-rules.ts";
+import type { AdmissionRule, AdmissionView, Objection, Refusal, Request } from "./admission-view.ts";
+
+export type Deferral = { readonly kind: "defer" } & Objection;
+export type Rejection = { readonly kind: "reject"; readonly error: CapacityExceededError } & Refusal;
+export type Admission = { readonly kind: "admit" } | Deferral | Rejection;
+
+/** Decides whether a job may be claimed now. `defer`: it fits this worker, not this moment. `reject`: it never will. */
+export function decideAdmission(
+  request: Request,
+  view: AdmissionView,
+  rules: readonly AdmissionRule[] = admissionRules,
+): Admission {
+  for (const rule of rules) {
+    const objection = rule(request, view);
+    if (objection === undefined) continue;
+    if (objection.code !== "UNSCHEDULABLE") return { kind: "defer", ...objection };
+    const { resource, need, have } = objection;
+    return { kind: "reject", ...objection, error: new CapacityExceededError(resource, need, have) };
+  }
+  return { kind: "admit" };
+}
+
+/**
+ * What the ledger takes for a need. Cores are compressible: a job that asks for more than there are gets all of them
+ * and runs alone, slower, instead of never. When a person wants more processes than there are cores, each counts as
+ * the share that lets them all in.
+ */
+export function fitToCores(need: Amounts, cpuCores: number, maxProcesses: number): Amounts {
+  const share = Math.min(1, cpuCores / maxProcesses);
+  return { ...need, cpuCores: Math.min(need.cpuCores * share, cpuCores) };
+}

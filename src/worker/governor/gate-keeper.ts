@@ -1,0 +1,63 @@
+/** Holds the state of the gates of one worker, and moves it with each reading (the decisions are in gates.ts). */
+import type { Gates } from "./admission-view.ts";
+import type { CapacityReading } from "./capacity.ts";
+import {
+  cooldownRemainingMs,
+  decideCpuGate,
+  decidePressureGate,
+  openCpuGate,
+  openPressureGate,
+  type Cooldown,
+  type CpuGate,
+  type PressureGate,
+} from "./gates.ts";
+
+export class GateKeeper {
+  readonly #cpuThreshold: number | undefined;
+  #cpu: CpuGate = openCpuGate;
+  #pressure: PressureGate = openPressureGate;
+  #cooldown: Cooldown | undefined;
+
+  constructor(cpuThreshold: number | undefined) {
+    this.#cpuThreshold = cpuThreshold;
+  }
+
+  update(reading: CapacityReading, running: { processes: number; maxProcesses: number }): void {
+    this.#pressure = decidePressureGate(this.#pressure, reading);
+    if (this.#cpuThreshold === undefined) return;
+    if (reading.cpu === undefined) {
+      // A threshold that cannot be measured is not held; the reading says so.
+      this.#cpu = openCpuGate;
+      return;
+    }
+    this.#cpu = decideCpuGate(this.#cpu, {
+      threshold: this.#cpuThreshold,
+      ...reading.cpu,
+      runningProcesses: running.processes,
+      maxProcesses: running.maxProcesses,
+      nowMs: reading.atMs,
+    });
+  }
+
+  /** A job was ended for memory and is gone now. */
+  evicted(nowMs: number): void {
+    this.#cooldown = { endedAtMs: nowMs, admitted: 0 };
+  }
+
+  /** A job was claimed. */
+  admitted(): void {
+    if (this.#cooldown === undefined) return;
+    this.#cooldown = { ...this.#cooldown, admitted: this.#cooldown.admitted + 1 };
+  }
+
+  /** Which gates are closed. */
+  state({ cpu, pressure }: CapacityReading, nowMs: number, runningProcesses: number): Gates {
+    const remainingMs = cooldownRemainingMs(this.#cooldown, nowMs, runningProcesses);
+    const allowed = this.#cpu.isTakenByOthers ? 0 : this.#cpu.allowed;
+    return {
+      cooldown: remainingMs > 0 ? { remainingMs } : undefined,
+      pressure: this.#pressure.isClosed ? { memorySome: 0, memoryFull: 0, ...pressure } : undefined,
+      cpu: allowed === undefined || cpu === undefined ? undefined : { allowed, ...cpu },
+    };
+  }
+}

@@ -1,0 +1,33 @@
+/** What a person sets about the resources of a worker, as the governor takes it. Ratios, not per cent. */
+import { InvalidInputError, type Fault } from "../../contract/errors.ts";
+
+export interface GovernorConfig {
+  /** Most job processes at once. Default: as many as there are cores. */
+  readonly maxProcesses?: number;
+  /** Share of the memory up to which jobs are admitted. Default 0.9. */
+  readonly memoryThreshold?: number;
+  /** Share of the CPUs in use at which admission stops. Default: none, promised cores alone decide. */
+  readonly cpuThreshold?: number;
+  /** Memory of the host that is left to others, in bytes. Default 0. */
+  readonly systemReserveBytes?: number;
+  /** What this worker has that not every worker has, such as `gpu`. */
+  readonly labels: readonly string[];
+}
+
+export const DEFAULT_MEMORY_THRESHOLD = 0.9;
+
+/** Checks the ranges. @throws {InvalidInputError} that names every setting out of its range */
+export function checkGovernorConfig(config: GovernorConfig): GovernorConfig {
+  const faults: Fault[] = [];
+  const check = (where: keyof GovernorConfig, expected: string, isRight: (value: number) => boolean) => {
+    const value = config[where];
+    if (typeof value === "number" && !isRight(value)) faults.push({ where, expected, found: String(value) });
+  };
+  const isShare = (value: number) => value > 0 && value <= 1;
+  check("maxProcesses", "a whole number from 1", (value) => Number.isSafeInteger(value) && value >= 1);
+  check("memoryThreshold", "a ratio above 0, 1 at most", isShare);
+  check("cpuThreshold", "a ratio above 0, 1 at most", isShare);
+  check("systemReserveBytes", "a number of bytes from 0", (value) => Number.isFinite(value) && value >= 0);
+  if (faults.length > 0) throw new InvalidInputError("the governor's configuration", faults);
+  return config;
+}

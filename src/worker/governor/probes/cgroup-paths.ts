@@ -1,0 +1,64 @@
+/** Where the cgroup of this process is, for each controller: version 1, version 2, or both side by side (hybrid). */
+import { existsSync } from "node:fs";
+import { join, resolve, sep } from "node:path";
+import { readOptional } from "./cached-file.ts";
+import type { ProbeRoots } from "./probe.ts";
+
+export interface CgroupPlace {
+  readonly version: 1 | 2;
+  /** The folder of this process's cgroup, then its parents up to the mount: a limit on any of them holds. */
+  readonly folders: readonly string[];
+  /** Whether this process is in the root cgroup, which has no limits of its own. */
+  readonly isRoot: boolean;
+}
+
+/** The place of this process for `controller`; undefined when no hierarchy has it. */
+export function findCgroup(roots: ProbeRoots, controller: string): CgroupPlace | undefined {
+  for (const [list = "", path = "/"] of cgroupLines(roots)) {
+    if (list === "" || !list.split(",").includes(controller)) continue;
+    const mount = [join(roots.cgroup, list), join(roots.cgroup, controller)].find((folder) => existsSync(folder));
+    if (mount !== undefined) return { version: 1, ...foldersOf(mount, path) };
+  }
+  return findUnified(roots);
+}
+
+/** The place of this process in the version 2 hierarchy, whatever controllers that has; undefined without one. */
+export function findUnified(roots: ProbeRoots): CgroupPlace | undefined {
+  const line = cgroupLines(roots).find(([list]) => list === "");
+  const mount = [roots.cgroup, join(roots.cgroup, "unified")].find((folder) =>
+    existsSync(join(folder, "cgroup.controllers")),
+  );
+  if (line === undefined || mount === undefined) return undefined;
+  return { version: 2, ...foldersOf(mount, line[1] ?? "/") };
+}
+
+/** Pairs of (controllers, path) from `/proc/self/cgroup`; version 2 has no controllers there. */
+function cgroupLines(roots: ProbeRoots): string[][] {
+  const text = readOptional(join(roots.proc, "self/cgroup")) ?? "";
+  const lines = text.split("\n").map((line) => /^\d+:([^:]*):(.*)$/.exec(line));
+  return lines.flatMap((match) => (match === null ? [] : [[match[1] ?? "", match[2] ?? "/"]]));
+}
+
+/**
+ * A container may see its own cgroup mounted at the top while `/proc/self/cgroup` still tells the path on the host:
+ * leading parts are left out until the folder is there.
+ */
+function foldersOf(mount: string, path: string): { folders: string[]; isRoot: boolean } {
+  const parts = path.split("/").filter((part) => part !== "");
+  for (let skip = 0; skip <= parts.length; skip += 1) {
+    const folder = resolve(mount, ...parts.slice(skip));
+    if (folder !== mount && !folder.startsWith(mount + sep)) continue;
+    if (!existsSync(folder)) continue;
+    return { folders: upTo(mount, folder), isRoot: parts.length === 0 };
+  }
+  return { folders: [mount], isRoot: parts.length === 0 };
+}
+
+function upTo(mount: string, folder: string): string[] {
+  const folders = [folder];
+  for (let at = folder; at !== mount;) {
+    at = resolve(at, "..");
+    folders.push(at);
+  }
+  return folders;
+}

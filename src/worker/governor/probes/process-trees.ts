@@ -1,0 +1,157 @@
+/**
+ * What the processes of running jobs use: resident memory at each reading, CPU time and new descendants at every
+ * `SCAN_MS`. Descriptors stay bound to one process: a process number that is used again is never mistaken for a job's.
+ */
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { CachedFile, readOptional } from "./cached-file.ts";
+import { parseCpuMs } from "./cpu.ts";
+import type { ProbeRoots } from "./probe.ts";
+import { pageBytes } from "./system-constants.ts";
+
+/** Between two looks for new descendants. Memory that a new one takes is seen by the cgroup or host figure at once. */
+const SCAN_MS = 500;
+
+export interface ProcessUsage {
+  readonly jobId: string;
+  readonly rssBytes: number;
+  /** CPU time of the processes that live now and of their ended children. */
+  readonly cpuMs: number;
+}
+
+interface WatchedProcess {
+  readonly statm: CachedFile;
+  readonly stat: CachedFile;
+  cpuMs: number;
+}
+
+interface WatchedJob {
+  readonly roots: Set<number>;
+  readonly processes: Map<number, WatchedProcess>;
+  scannedAtMs: number;
+}
+
+export class ProcessTrees {
+  readonly #proc: string;
+  readonly #self: CachedFile;
+  readonly #jobs = new Map<string, WatchedJob>();
+
+  constructor(roots: ProbeRoots) {
+    this.#proc = roots.proc;
+    this.#self = new CachedFile(join(roots.proc, "self/stat"));
+  }
+
+  /** From now on the process and its descendants count as the job's. Nothing is opened before the next reading. */
+  watch(jobId: string, pid: number): void {
+    const job = this.#jobs.get(jobId) ?? { roots: new Set(), processes: new Map(), scannedAtMs: -Infinity };
+    job.roots.add(pid);
+    job.scannedAtMs = -Infinity;
+    this.#jobs.set(jobId, job);
+  }
+
+  /** Forgets one process of a job and its descendants, or the whole job. */
+  unwatch(jobId: string, pid?: number): void {
+    const job = this.#jobs.get(jobId);
+    if (job === undefined) return;
+    if (pid !== undefined) job.roots.delete(pid);
+    if (pid !== undefined && job.roots.size > 0) job.scannedAtMs = -Infinity;
+    else {
+      for (const process of job.processes.values()) closeProcess(process);
+      this.#jobs.delete(jobId);
+    }
+  }
+
+  /** Reads every watched job. A process that has ended counts nothing. */
+  read(nowMs: number): readonly ProcessUsage[] {
+    const usages: ProcessUsage[] = [];
+    for (const [jobId, job] of this.#jobs) {
+      if (nowMs - job.scannedAtMs >= SCAN_MS) this.#scan(job, nowMs);
+      let pages = 0;
+      let cpuMs = 0;
+      for (const [pid, process] of job.processes) {
+        const resident = residentPages(process);
+        if (resident === undefined) {
+          closeProcess(process);
+          job.processes.delete(pid);
+        } else {
+          pages += resident;
+          cpuMs += process.cpuMs;
+        }
+      }
+      usages.push({ jobId, rssBytes: pages * pageBytes(), cpuMs });
+    }
+    return usages;
+  }
+
+  /** CPU time of this process and its ended children; those that live are in `read`. @throws when it cannot be read */
+  ownCpuMs(): number {
+    return parseCpuMs(this.#self.read());
+  }
+
+  close(): void {
+    for (const jobId of [...this.#jobs.keys()]) this.unwatch(jobId);
+    this.#self.close();
+  }
+
+  #scan(job: WatchedJob, nowMs: number): void {
+    job.scannedAtMs = nowMs;
+    // Known processes are roots too: one whose parent has died hangs below init, and still is the job's.
+    const open = [...new Set([...job.roots, ...job.processes.keys()])];
+    const seen = new Set<number>(open);
+    for (let pid = open.pop(); pid !== undefined; pid = open.pop()) {
+      this.#visit(job, pid);
+      if (!job.processes.has(pid)) continue;
+      for (const child of this.#children(pid)) {
+        if (seen.has(child)) continue;
+        seen.add(child);
+        open.push(child);
+      }
+    }
+  }
+
+  #visit(job: WatchedJob, pid: number): void {
+    const folder = join(this.#proc, String(pid));
+    const process = job.processes.get(pid) ?? {
+      statm: new CachedFile(join(folder, "statm")),
+      stat: new CachedFile(join(folder, "stat")),
+      cpuMs: 0,
+    };
+    try {
+      process.cpuMs = parseCpuMs(process.stat.read());
+      job.processes.set(pid, process);
+    } catch {
+      // Processes end at any time: one that cannot be read is gone.
+      closeProcess(process);
+      job.processes.delete(pid);
+      job.roots.delete(pid);
+    }
+  }
+
+  /** Children of all threads; none where the kernel does not list them, so that only the root is measured there. */
+  #children(pid: number): number[] {
+    const tasks = join(this.#proc, String(pid), "task");
+    try {
+      return readdirSync(tasks).flatMap((task) => {
+        const text = readOptional(join(tasks, task, "children"))?.trim() ?? "";
+        return text === "" ? [] : text.split(" ").map(Number);
+      });
+    } catch {
+      // It ended between two reads.
+      return [];
+    }
+  }
+}
+
+function residentPages(process: WatchedProcess): number | undefined {
+  try {
+    return Number(process.statm.read().split(" ", 2)[1] ?? 0);
+  } catch {
+    // It ended; its descriptor answers ESRCH.
+    return undefined;
+  }
+}
+
+function closeProcess(process: WatchedProcess): void {
+  process.statm.close();
+  process.stat.close();
+}

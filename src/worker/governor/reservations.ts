@@ -1,0 +1,154 @@
+/**
+ * The ledger: what has been promised to running jobs, and what each of them uses. A promise is made before the job is
+ * fetched and holds until it ends, so that a job which has only just started is never taken for a small one.
+ */
+import { add, lackingOf, nothing, subtract, type Amounts, type ResourceName } from "../../contract/resources.ts";
+
+export interface Usage {
+  readonly rssBytes: number;
+  readonly cpuMs: number;
+  readonly atMs: number;
+}
+
+/** One promise. `jobId` is known once a job was claimed for it. */
+export interface Reservation {
+  readonly id: number;
+  readonly queue: string;
+  readonly need: Amounts;
+  /** Runs inside the worker (a scan, a report): no process of its own, so it does not compete for cores. */
+  readonly isInside: boolean;
+  readonly sinceMs: number;
+  readonly jobId: string | undefined;
+  readonly runId: string | undefined;
+  readonly usage: Usage | undefined;
+  readonly peakBytes: number;
+  /** When it probably ends, on the clock of `sinceMs`; undefined when nobody can say. */
+  readonly endsAtMs: number | undefined;
+  /** Whether it may be ended to make room, because it will be tried again. */
+  readonly isRetriable: boolean;
+}
+
+export type ReserveAnswer =
+  | { readonly kind: "reserved"; readonly reservation: Reservation }
+  | { readonly kind: "refused"; readonly lacking: ResourceName; readonly need: number; readonly have: number };
+
+/** What a job counts with: its promise, or what it uses when it has outgrown that. */
+export function committedBytes({ need, usage }: Pick<Reservation, "need" | "usage">): number {
+  return Math.max(need.memoryBytes, usage?.rssBytes ?? 0);
+}
+
+/** How far a job is beyond its promise, in bytes. */
+export function outgrownBytes({ need, usage }: Pick<Reservation, "need" | "usage">): number {
+  return Math.max(0, (usage?.rssBytes ?? 0) - need.memoryBytes);
+}
+
+/** What was promised to a job and is not yet in use: it will come, so it is not free. */
+export function growthBytes({ need, usage }: Pick<Reservation, "need" | "usage">): number {
+  return Math.max(0, need.memoryBytes - (usage?.rssBytes ?? 0));
+}
+
+export class Reservations {
+  readonly #byId = new Map<number, Reservation>();
+  readonly #idOfJob = new Map<string, number>();
+  #limit: Amounts;
+  #lastId = 0;
+
+  constructor(limit: Amounts) {
+    this.#limit = limit;
+  }
+
+  /** What all promises together may come to. Lowering it takes nothing back from those who have it. */
+  setLimit(limit: Amounts): void {
+    this.#limit = limit;
+  }
+
+  /** Promises `need`, or says of what there is too little. Never over the limit, whoever asks. */
+  reserve(need: Amounts, who: { queue: string; isInside: boolean; nowMs: number }): ReserveAnswer {
+    const left = subtract(this.#limit, this.committed(who.isInside));
+    // Work inside the worker takes no process and has a slice of cores of its own, which the rules guard.
+    const room = who.isInside ? { ...left, cpuCores: Infinity, processes: Infinity } : left;
+    const lacking = lackingOf(need, room);
+    if (lacking !== undefined)
+      return { kind: "refused", lacking, need: need[lacking], have: Math.max(0, room[lacking]) };
+    this.#lastId += 1;
+    const reservation: Reservation = {
+      id: this.#lastId,
+      queue: who.queue,
+      need,
+      isInside: who.isInside,
+      sinceMs: who.nowMs,
+      jobId: undefined,
+      runId: undefined,
+      usage: undefined,
+      peakBytes: 0,
+      endsAtMs: undefined,
+      isRetriable: true,
+    };
+    this.#byId.set(reservation.id, reservation);
+    return { kind: "reserved", reservation };
+  }
+
+  /** Names the job that holds the promise. */
+  bind(id: number, job: { jobId: string; runId: string; nowMs: number }): void {
+    this.#change(id, { jobId: job.jobId, runId: job.runId, sinceMs: job.nowMs });
+    if (this.#byId.has(id)) this.#idOfJob.set(job.jobId, id);
+  }
+
+  /** Takes the promise back. Returns what it was, or undefined when that was done before. */
+  release(id: number): Reservation | undefined {
+    const reservation = this.#byId.get(id);
+    if (reservation === undefined) return undefined;
+    this.#byId.delete(id);
+    if (reservation.jobId !== undefined && this.#idOfJob.get(reservation.jobId) === id) {
+      this.#idOfJob.delete(reservation.jobId);
+    }
+    return reservation;
+  }
+
+  /** Notes what a job uses. A job that holds no promise here is not noted: it has ended. */
+  observe(jobId: string, usage: Usage): void {
+    const known = this.ofJob(jobId);
+    if (known === undefined) return;
+    this.#change(known.id, { usage, peakBytes: Math.max(known.peakBytes, usage.rssBytes) });
+  }
+
+  /** Notes when a job probably ends, or that it must not be ended. */
+  describe(jobId: string, facts: { endsAtMs?: number; isRetriable?: boolean }): void {
+    const known = this.ofJob(jobId);
+    if (known !== undefined) this.#change(known.id, facts);
+  }
+
+  ofJob(jobId: string): Reservation | undefined {
+    const id = this.#idOfJob.get(jobId);
+    return id === undefined ? undefined : this.#byId.get(id);
+  }
+
+  get all(): readonly Reservation[] {
+    return [...this.#byId.values()];
+  }
+
+  /** The sum of the promises. */
+  reserved(isInside?: boolean): Amounts {
+    return this.#sum(isInside, ({ need }) => need.memoryBytes);
+  }
+
+  /** The sum of what jobs count with. `isInside` chooses whose cores and processes are in it; memory is of all. */
+  committed(isInside: boolean): Amounts {
+    const memoryBytes = this.#sum(undefined, committedBytes).memoryBytes;
+    return { ...this.#sum(isInside, committedBytes), memoryBytes };
+  }
+
+  #sum(isInside: boolean | undefined, bytes: (reservation: Reservation) => number): Amounts {
+    let sum = nothing;
+    for (const reservation of this.#byId.values()) {
+      if (isInside !== undefined && reservation.isInside !== isInside) continue;
+      sum = add(sum, { ...reservation.need, memoryBytes: bytes(reservation) });
+    }
+    return sum;
+  }
+
+  #change(id: number, facts: Partial<Reservation>): void {
+    const known = this.#byId.get(id);
+    if (known !== undefined) this.#byId.set(id, { ...known, ...facts });
+  }
+}

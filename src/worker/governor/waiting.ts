@@ -1,0 +1,100 @@
+/** Since when and why each queue waits here (law 7), and when its head probably starts. */
+import type { WaitingQueue } from "../../contract/status.ts";
+import { decideAdmission, type Admission } from "./admission.ts";
+import type { AdmissionView, Request } from "./admission-view.ts";
+import { committedBytes, growthBytes, type Reservation } from "./reservations.ts";
+
+/** An answer that is not "admit". */
+export type Wait = Exclude<Admission, { kind: "admit" }>;
+
+interface WaitingEntry {
+  wait: Wait;
+  request: Request | undefined;
+  sinceMs: number;
+}
+
+export class WaitingReasons {
+  readonly #byQueue = new Map<string, WaitingEntry>();
+
+  /** Remembers why a queue waits. Returns whether that is another reason than before. */
+  note(queue: string, wait: Wait, facts: { nowMs: number; request?: Request }): boolean {
+    const known = this.#byQueue.get(queue);
+    const isNew = known?.wait.code !== wait.code;
+    const sinceMs = isNew ? facts.nowMs : known.sinceMs;
+    this.#byQueue.set(queue, { wait, request: facts.request, sinceMs });
+    return isNew;
+  }
+
+  clear(queue: string): void {
+    this.#byQueue.delete(queue);
+  }
+
+  /** What the waiting queues ask for, where that is known. */
+  get requests(): readonly Request[] {
+    return [...this.#byQueue.values()].flatMap(({ request, wait }) =>
+      wait.kind === "defer" && request ? [request] : [],
+    );
+  }
+
+  get size(): number {
+    return this.#byQueue.size;
+  }
+
+  /** Every waiting queue with its reason. `etaMs` counts from now. */
+  list(estimate: (request: Request) => number | null): readonly WaitingQueue[] {
+    return [...this.#byQueue].map(([queue, { wait, request, sinceMs }]) => ({
+      queue,
+      code: wait.code,
+      message: wait.message,
+      sinceMs,
+      etaMs: request === undefined || wait.kind === "reject" ? null : estimate(request),
+      need: wait.need,
+      have: wait.have,
+    }));
+  }
+}
+
+/**
+ * In how many ms a request would probably be admitted: running jobs are taken out of the view in the order in which
+ * they are expected to end, until it fits. Null when it is not told: other things than our jobs are in the way.
+ */
+export function estimateWaitMs(
+  request: Request,
+  view: AdmissionView,
+  running: readonly Reservation[],
+  nowMs: number,
+): number | null {
+  const known = running.flatMap((job) => (job.endsAtMs === undefined ? [] : [{ job, endsAtMs: job.endsAtMs }]));
+  let later = view;
+  let atMs = nowMs;
+  for (;;) {
+    const answer = decideAdmission(request, later);
+    if (answer.kind === "admit") return Math.max(0, atMs - nowMs);
+    if (answer.kind === "reject") return null;
+    if (answer.code === "COOLDOWN") return answer.retryAfterMs;
+    const next = known.reduce<(typeof known)[number] | undefined>(
+      (first, entry) => (first === undefined || entry.endsAtMs < first.endsAtMs ? entry : first),
+      undefined,
+    );
+    if (next === undefined) return null;
+    known.splice(known.indexOf(next), 1);
+    atMs = Math.max(atMs, next.endsAtMs);
+    later = withoutJob(later, next.job);
+  }
+}
+
+/** The view once a job has ended. */
+function withoutJob(view: AdmissionView, job: Reservation): AdmissionView {
+  const { reserved } = view;
+  const used = committedBytes(job) - growthBytes(job);
+  return {
+    ...view,
+    memory: view.memory.map((level) => ({ ...level, usedBytes: Math.max(0, level.usedBytes - used) })),
+    growthBytes: Math.max(0, view.growthBytes - growthBytes(job)),
+    reserved: {
+      cpuCores: reserved.cpuCores - (job.isInside ? 0 : job.need.cpuCores),
+      processes: reserved.processes - (job.isInside ? 0 : job.need.processes),
+      insideCores: reserved.insideCores - (job.isInside ? job.need.cpuCores : 0),
+    },
+  };
+}

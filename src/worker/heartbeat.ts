@@ -1,0 +1,68 @@
+/** What a worker tells the cluster about itself, every second: it is alive, what it holds, and what waits for what. */
+import type { Redis } from "ioredis";
+import { keys } from "../contract/queues.ts";
+import { WORKER_ALIVE_MS, type WorkerHeartbeat } from "../contract/status.ts";
+import type { Service } from "../platform/lifecycle.ts";
+import type { Logger } from "../platform/logger.ts";
+
+const BEAT_MS = 1_000;
+
+export class Heartbeat implements Service {
+  readonly #redis: Redis;
+  readonly #kp: string;
+  readonly #logger: Logger;
+  readonly #read: () => Promise<WorkerHeartbeat>;
+  #timer: NodeJS.Timeout | undefined;
+  #beating: Promise<void> = Promise.resolve();
+  #isBeating = false;
+  #stopped = false;
+
+  constructor(deps: { redis: Redis; kp: string; logger: Logger }, read: () => Promise<WorkerHeartbeat>) {
+    this.#redis = deps.redis;
+    this.#kp = deps.kp;
+    this.#logger = deps.logger;
+    this.#read = read;
+  }
+
+  async start(): Promise<void> {
+    if (this.#timer !== undefined || this.#stopped) return;
+    this.#timer = setInterval(() => {
+      this.beat();
+    }, BEAT_MS);
+    this.beat();
+    await this.#beating;
+  }
+
+  /** Sends one heartbeat, unless one is under way. */
+  beat(): void {
+    if (this.#isBeating || this.#stopped) return;
+    this.#isBeating = true;
+    this.#beating = this.#send()
+      .catch((error: unknown) => {
+        this.#logger.warn({ err: error }, "heartbeat could not be sent");
+      })
+      .finally(() => {
+        this.#isBeating = false;
+      });
+  }
+
+  async stop(): Promise<void> {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    clearInterval(this.#timer);
+    await this.#beating;
+    const { workerId } = await this.#read();
+    await this.#redis.multi().del(keys.worker(this.#kp, workerId)).srem(keys.workers(this.#kp), workerId).exec();
+  }
+
+  async #send(): Promise<void> {
+    const beat = await this.#read();
+    const key = keys.worker(this.#kp, beat.workerId);
+    await this.#redis
+      .multi()
+      .sadd(keys.workers(this.#kp), beat.workerId)
+      .hset(key, "json", JSON.stringify(beat))
+      .pexpire(key, 4 * WORKER_ALIVE_MS)
+      .exec();
+  }
+}

@@ -1,0 +1,197 @@
+/**
+ * A worker's reader of one queue. It uses BullMQ's Worker for what it does well (fetching by script, completion, retries,
+ * lock renewal, the stalled check) and never runs BullMQ's own loop, which fetches past any gate (it fetches the next job
+ * while it completes one, and a paused worker still starts what its blocking read had seen).
+ *
+ * Built on two members that BullMQ does not promise: `lockManager` (protected) and `blockUntil` (private). Both are
+ * asserted when a lane opens, and BullMQ's version is pinned.
+ */
+import { DelayedError, Worker, WaitingError, type BackendFactory, type Job, type WorkerOptions } from "bullmq";
+import { createRedisBackend } from "bullmq";
+import type { Redis } from "ioredis";
+import { LeaseLostError, messageOf } from "../contract/errors.ts";
+import { parseQueueName, queueName } from "../contract/queues.ts";
+import type { QueuePlace } from "../platform/job-queues.ts";
+import type { Logger } from "../platform/logger.ts";
+
+export interface LaneConfig {
+  readonly prefix: string;
+  readonly lockMs: number;
+  readonly stalledCheckMs: number;
+}
+
+/** What a claimed job runs with. `signal` is aborted with a reason when its lease is lost or its worker stops. */
+export interface ClaimedJob {
+  readonly job: Job;
+  readonly token: string;
+  readonly signal: AbortSignal;
+}
+
+/** Thrown by a handler to give the job back: it runs again, here or elsewhere, and no attempt is burned. */
+export class HandBack extends Error {
+  readonly delayMs: number;
+
+  constructor(reason: string, delayMs: number) {
+    super(reason);
+    this.name = "HandBack";
+    this.delayMs = delayMs;
+  }
+}
+
+/** A node loss is found out by its lock; it must never end a job, so BullMQ's own limit is out of reach. */
+const MAX_STALLED = 1_000_000;
+
+/** Without a blocking connection of its own: the pull loop waits for all lanes at once. */
+const withoutBlocking: BackendFactory = (name, options, more) =>
+  createRedisBackend(name, options, { ...more, withBlockingConnection: false });
+
+class LaneWorker extends Worker {
+  protected override createBackend(): void {
+    this.backend = withoutBlocking(this.name, this.opts as WorkerOptions, {}) as typeof this.backend;
+  }
+
+  startLocks(): void {
+    this.lockManager.start();
+  }
+
+  /** When the next delayed job of this queue is due, in ms since 1970; 0 when there is none. */
+  get nextDueMs(): number {
+    const value: unknown = Reflect.get(this, "blockUntil");
+    if (typeof value !== "number") throw new TypeError("bullmq: expected Worker.blockUntil to be a number");
+    return value;
+  }
+}
+
+export interface LaneDeps {
+  readonly redis: Redis;
+  readonly logger: Logger;
+  readonly workerId: string;
+  run(claimed: ClaimedJob): Promise<void>;
+  /** The job is completed or failed in Redis; what was kept for its recovery can go. */
+  onEnded(job: Job): void;
+}
+
+export class Lane {
+  readonly place: QueuePlace;
+  readonly jobName: string;
+  readonly bucket: number;
+  readonly #worker: LaneWorker;
+  readonly #prefix: string;
+  readonly #logger: Logger;
+  readonly #running = new Map<string, AbortController>();
+  #claims = 0;
+
+  constructor(deps: LaneDeps, config: LaneConfig, place: QueuePlace) {
+    this.place = place;
+    const parts = parseQueueName(place.name);
+    this.jobName = parts.jobName;
+    this.bucket = parts.bucket;
+    this.#prefix = config.prefix;
+    this.#logger = deps.logger.child({ queue: queueName(parts.jobName, parts.profile, parts.bucket) });
+    this.#worker = new LaneWorker(
+      place.name,
+      async (job: Job, token?: string) => {
+        await this.#process(job, token ?? "", (claimed) => deps.run(claimed));
+      },
+      {
+        connection: deps.redis,
+        prefix: config.prefix,
+        autorun: false,
+        name: deps.workerId,
+        lockDuration: config.lockMs,
+        stalledInterval: config.stalledCheckMs,
+        maxStalledCount: MAX_STALLED,
+      },
+    );
+    this.#worker.on("error", (error) => {
+      this.#logger.warn({ err: error }, "lane reported an error");
+    });
+    this.#worker.on("lockRenewalFailed", (jobIds) => {
+      for (const id of jobIds) this.#abort(id, new LeaseLostError(`lock of job ${id} could not be renewed`));
+    });
+    this.#worker.on("completed", (job) => {
+      deps.onEnded(job);
+    });
+    this.#worker.on("failed", (job) => {
+      if (job !== undefined) deps.onEnded(job);
+    });
+    this.#worker.on("stalled", (jobId) => {
+      this.#logger.warn({ jobId }, "job was taken back from a lost worker");
+    });
+  }
+
+  async open(): Promise<void> {
+    await this.#worker.waitUntilReady();
+    this.#worker.startLocks();
+    await this.#worker.startStalledCheckTimer();
+    void this.#worker.nextDueMs;
+  }
+
+  /** The key that BullMQ adds to when this queue has something to fetch. */
+  get markerKey(): string {
+    return `${this.#prefix}:${this.place.name}:marker`;
+  }
+
+  /** When a delayed job of this queue is due, in ms since 1970, or 0. */
+  get nextDueMs(): number {
+    return this.#worker.nextDueMs;
+  }
+
+  /** Fetches one job and runs it to its end in the background; `onEnd` is called then. Undefined when there is none. */
+  async claim(workerId: string, onEnd: () => void): Promise<Job | undefined> {
+    this.#claims += 1;
+    const token = `${workerId}:${Date.now().toString(36)}:${this.#claims}`;
+    const job = (await this.#worker.getNextJob(token, { block: false })) as Job | undefined;
+    if (job === undefined) return undefined;
+    this.#worker
+      .processJob(job, token, () => false)
+      .catch((error: unknown) => {
+        // The job is not lost: its lock runs out and the stalled check gives it to a worker again.
+        this.#logger.error({ err: error, jobId: job.id }, "job could not be ended in redis");
+      })
+      .finally(onEnd);
+    return job;
+  }
+
+  /** Aborts all jobs that run in this lane. */
+  abortAll(reason: Error): void {
+    for (const controller of this.#running.values()) controller.abort(reason);
+  }
+
+  get runningCount(): number {
+    return this.#running.size;
+  }
+
+  async close(): Promise<void> {
+    await this.#worker.close(true);
+  }
+
+  #abort(jobId: string, reason: Error): void {
+    this.#running.get(jobId)?.abort(reason);
+  }
+
+  async #process(job: Job, token: string, run: (claimed: ClaimedJob) => Promise<void>): Promise<void> {
+    const id = job.id ?? "";
+    const controller = new AbortController();
+    this.#running.set(id, controller);
+    try {
+      await run({ job, token, signal: controller.signal });
+    } catch (error) {
+      if (!(error instanceof HandBack)) throw error;
+      await this.#handBack(job, token, error);
+    } finally {
+      this.#running.delete(id);
+    }
+  }
+
+  async #handBack(job: Job, token: string, reason: HandBack): Promise<never> {
+    this.#logger.info({ jobId: job.id, reason: messageOf(reason), delayMs: reason.delayMs }, "job handed back");
+    if (reason.delayMs > 0 || (job.opts.priority ?? 0) > 0) {
+      // moveToWait of a prioritized job wakes nobody (bullmq 6.7); a delay of 1 ms does the same and wakes.
+      await job.moveToDelayed(Date.now() + Math.max(1, reason.delayMs), token);
+      throw new DelayedError();
+    }
+    await job.moveToWait(token);
+    throw new WaitingError();
+  }
+}

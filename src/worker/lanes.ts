@@ -1,0 +1,87 @@
+/** The lanes of a worker: one for each queue that it may serve, opened when the queue becomes known. */
+import type { Redis } from "ioredis";
+import { messageOf } from "../contract/errors.ts";
+import type { JobQueues, QueuePlace } from "../platform/job-queues.ts";
+import type { Service } from "../platform/lifecycle.ts";
+import type { Logger } from "../platform/logger.ts";
+import { Lane, type ClaimedJob, type LaneConfig } from "./lane.ts";
+import type { JobName, Payload } from "../contract/jobs.ts";
+import type { Job } from "bullmq";
+
+export interface LanesDeps {
+  /** Its commands wait until Redis is back. */
+  readonly redis: Redis;
+  readonly queues: JobQueues;
+  readonly logger: Logger;
+  readonly workerId: string;
+  run(claimed: ClaimedJob): Promise<void>;
+  onEnded(job: Job<Payload<JobName>>): void;
+  onNewLane(): void;
+}
+
+const REFRESH_MS = 5_000;
+
+export class Lanes implements Service {
+  readonly #deps: LanesDeps;
+  readonly #config: LaneConfig;
+  readonly #labels: ReadonlySet<string>;
+  readonly #lanes = new Map<string, Lane>();
+  #list: readonly Lane[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  #refreshing: Promise<void> = Promise.resolve();
+  #stopped = false;
+
+  constructor(deps: LanesDeps, config: LaneConfig, labels: readonly string[]) {
+    this.#deps = deps;
+    this.#config = config;
+    this.#labels = new Set(labels);
+  }
+
+  get all(): readonly Lane[] {
+    return this.#list;
+  }
+
+  async start(): Promise<void> {
+    if (this.#timer !== undefined || this.#stopped) return;
+    this.#timer = setInterval(() => void this.refresh(), REFRESH_MS);
+    await this.#openNew();
+  }
+
+  /** Looks for queues that are new. One look at a time; failures are logged and the next look tries again. */
+  refresh(): Promise<void> {
+    this.#refreshing = this.#refreshing
+      .then(() => this.#openNew())
+      .catch((error: unknown) => {
+        this.#deps.logger.warn({ reason: messageOf(error) }, "queues could not be listed");
+      });
+    return this.#refreshing;
+  }
+
+  abortAll(reason: Error): void {
+    for (const lane of this.#list) lane.abortAll(reason);
+  }
+
+  async stop(): Promise<void> {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    clearInterval(this.#timer);
+    await this.#refreshing;
+    await Promise.all(this.#list.map((lane) => lane.close()));
+  }
+
+  async #openNew(): Promise<void> {
+    if (this.#stopped) return;
+    for (const place of await this.#deps.queues.list()) {
+      if (this.#lanes.has(place.name) || !this.#serves(place)) continue;
+      const lane = new Lane(this.#deps, this.#config, place);
+      this.#lanes.set(place.name, lane);
+      await lane.open();
+      this.#list = [...this.#lanes.values()];
+      this.#deps.onNewLane();
+    }
+  }
+
+  #serves(place: QueuePlace): boolean {
+    return place.spec.labels.every((label) => this.#labels.has(label));
+  }
+}

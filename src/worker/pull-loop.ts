@@ -1,0 +1,241 @@
+/**
+ * Admit, then claim (law 1). One loop serves all lanes of a worker:
+ *
+ *   for each lane that the governor would admit: reserve, then fetch; nothing there: release
+ *   nothing fetched at all: park on one blocking read over the marker keys of the lanes that may be served
+ *
+ * States: `idle` (not started) → `pulling` → `draining` (no more claims, running jobs end) → `stopped`.
+ * The loop is woken by a marker in Redis, by `kick` (room was made, a queue is new, a delayed job is due), or by its
+ * park time. A marker that was popped although its lane may not be served by now is put back for the other workers.
+ */
+import type { Redis } from "ioredis";
+import { messageOf } from "../contract/errors.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { Service } from "../platform/lifecycle.ts";
+import type { Logger } from "../platform/logger.ts";
+import type { Lane } from "./lane.ts";
+
+/** What the governor says to a lane: a ticket to release, or why not. */
+export type Ticket =
+  { readonly kind: "admit"; release(): void; bind(jobId: string, runId: string): void } | { readonly kind: "wait" };
+
+export interface PullLoopDeps {
+  /** For blocking reads only. */
+  readonly blocking: Redis;
+  readonly redis: Redis;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly workerId: string;
+  /** The key prefix with its hash tag. */
+  readonly kp: string;
+  lanes(): readonly Lane[];
+  /** Reserves room for one job of the lane, or says no and remembers why. */
+  admit(lane: Lane): Ticket;
+  /** Whether `admit` would say yes now, without reserving. */
+  couldAdmit(lane: Lane): boolean;
+}
+
+const PARK_SECONDS = 1;
+const ERROR_PAUSE_MS = 500;
+/** A blocking read that has not come back by then hangs on a dead connection. */
+const STUCK_MS = 10_000;
+
+export class PullLoop implements Service {
+  readonly #deps: PullLoopDeps;
+  readonly #logger: Logger;
+  #state: "idle" | "pulling" | "draining" | "stopped" = "idle";
+  #wake: () => void = () => undefined;
+  #kicked = false;
+  #parked: Promise<void> | undefined;
+  #parkedAtMs = 0;
+  #parkedKeys: ReadonlySet<string> = new Set();
+  #stuckTimer: NodeJS.Timeout | undefined;
+  #dueTimer: NodeJS.Timeout | undefined;
+  #dueAtMs = 0;
+  #loop: Promise<void> | undefined;
+  #running = new Set<Promise<void>>();
+  #turn = 0;
+  #lastPassMs: number;
+  #lastClaimMs: number;
+
+  constructor(deps: PullLoopDeps) {
+    this.#deps = deps;
+    this.#logger = deps.logger;
+    this.#lastPassMs = deps.clock.monotonicMs();
+    this.#lastClaimMs = this.#lastPassMs;
+  }
+
+  start(): Promise<void> {
+    if (this.#state === "idle") {
+      this.#state = "pulling";
+      this.#stuckTimer = setInterval(() => {
+        this.#cutWhenStuck();
+      }, 1_000);
+      this.#loop = this.#run();
+    }
+    return Promise.resolve();
+  }
+
+  /** Looks at all lanes again, now. */
+  kick(): void {
+    this.#kicked = true;
+    this.#wake();
+  }
+
+  /** Milliseconds since the loop last got an answer from Redis, and since it last claimed a job. */
+  get ages(): { passMs: number; claimMs: number } {
+    const now = this.#deps.clock.monotonicMs();
+    return { passMs: now - this.#lastPassMs, claimMs: now - this.#lastClaimMs };
+  }
+
+  /** Stops claiming; jobs that run go on. */
+  async drain(): Promise<void> {
+    if (this.#state === "pulling") this.#state = "draining";
+    this.kick();
+    await this.#loop;
+  }
+
+  /** Resolves when no job runs any more. */
+  async settled(): Promise<void> {
+    while (this.#running.size > 0) await Promise.all(this.#running);
+  }
+
+  async stop(): Promise<void> {
+    if (this.#state === "stopped") return;
+    await this.drain();
+    this.#state = "stopped";
+    clearTimeout(this.#dueTimer);
+    clearInterval(this.#stuckTimer);
+  }
+
+  get #wakeKey(): string {
+    return `${this.#deps.kp}:wake:${this.#deps.workerId}`;
+  }
+
+  async #run(): Promise<void> {
+    while (this.#state === "pulling") {
+      try {
+        this.#kicked = false;
+        const claimed = await this.#pass();
+        this.#lastPassMs = this.#deps.clock.monotonicMs();
+        if (claimed === 0 && this.#state === "pulling") await this.#rest();
+      } catch (error) {
+        this.#logger.warn({ err: error, reason: messageOf(error) }, "pull loop could not read from redis");
+        await this.#deps.clock.sleep(ERROR_PAUSE_MS);
+      }
+    }
+  }
+
+  /** One look at every lane, each in its turn first. */
+  async #pass(): Promise<number> {
+    const lanes = this.#deps.lanes();
+    this.#turn += 1;
+    let claimed = 0;
+    for (let at = 0; at < lanes.length; at += 1) {
+      const lane = lanes[(at + this.#turn) % lanes.length];
+      if (lane !== undefined) claimed += await this.#serve(lane);
+    }
+    return claimed;
+  }
+
+  async #serve(lane: Lane): Promise<number> {
+    let claimed = 0;
+    while (this.#state === "pulling") {
+      const ticket = this.#deps.admit(lane);
+      if (ticket.kind === "wait") return claimed;
+      if (!(await this.#claim(lane, ticket))) return claimed;
+      claimed += 1;
+    }
+    return claimed;
+  }
+
+  /** Fetches with a reservation in hand; gives it back when there was nothing to fetch. */
+  async #claim(lane: Lane, ticket: Ticket & { kind: "admit" }): Promise<boolean> {
+    let end: () => void = () => undefined;
+    const ended = new Promise<void>((resolve) => (end = resolve));
+    try {
+      const job = await lane.claim(this.#deps.workerId, () => {
+        ticket.release();
+        end();
+        this.#running.delete(ended);
+        this.kick();
+      });
+      if (job?.id === undefined) {
+        ticket.release();
+        this.#watchDue(lane);
+        return false;
+      }
+      this.#running.add(ended);
+      ticket.bind(job.id, (job.data as { runId: string }).runId);
+      this.#lastClaimMs = this.#deps.clock.monotonicMs();
+      return true;
+    } catch (error) {
+      ticket.release();
+      throw error;
+    }
+  }
+
+  /** A delayed job is due at a time that nobody will tell us of: set one timer for the earliest. */
+  #watchDue(lane: Lane): void {
+    const due = lane.nextDueMs;
+    const now = this.#deps.clock.nowMs();
+    if (due <= now || (this.#dueAtMs > now && this.#dueAtMs <= due)) return;
+    clearTimeout(this.#dueTimer);
+    this.#dueAtMs = due;
+    this.#dueTimer = setTimeout(
+      () => {
+        this.#dueAtMs = 0;
+        this.kick();
+      },
+      Math.min(due - now, 60_000) + 1,
+    );
+  }
+
+  /** Waits for a marker or a kick. */
+  async #rest(): Promise<void> {
+    const open = this.#deps.lanes().filter((lane) => this.#deps.couldAdmit(lane));
+    const kicked = new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
+    if (this.#kicked) return;
+    if (this.#parked === undefined) this.#parked = this.#park(open);
+    else if (open.some((lane) => !this.#parkedKeys.has(lane.markerKey))) {
+      // The read under way does not watch a lane that may be served by now: end it through our own wake key.
+      await this.#deps.redis.zadd(this.#wakeKey, 0, "wake");
+    }
+    await Promise.race([this.#parked, kicked]);
+  }
+
+  async #park(lanes: readonly Lane[]): Promise<void> {
+    this.#parkedAtMs = this.#deps.clock.monotonicMs();
+    this.#parkedKeys = new Set(lanes.map((lane) => lane.markerKey));
+    try {
+      const popped = await this.#deps.blocking.bzpopmin(...this.#parkedKeys, this.#wakeKey, PARK_SECONDS);
+      this.#lastPassMs = this.#deps.clock.monotonicMs();
+      if (popped !== null && popped[0] !== this.#wakeKey) await this.#marker(popped[0], Number(popped[2]), lanes);
+    } catch (error) {
+      if (this.#state !== "pulling") return;
+      this.#logger.warn({ err: error }, "blocking read failed");
+      await this.#deps.clock.sleep(ERROR_PAUSE_MS);
+    } finally {
+      this.#parked = undefined;
+    }
+  }
+
+  async #marker(key: string, score: number, lanes: readonly Lane[]): Promise<void> {
+    const lane = lanes.find((candidate) => candidate.markerKey === key);
+    const isRefused = this.#state !== "pulling" || (lane !== undefined && !this.#deps.couldAdmit(lane));
+    // BullMQ's own members: "0" with score 0 for a job that waits, "1" with its due time for a delayed one.
+    if (isRefused) await this.#deps.redis.zadd(key, score, score > 0 ? "1" : "0");
+    else this.kick();
+  }
+
+  /** Cuts a blocking connection that hangs, so that it is opened anew (law 8). */
+  #cutWhenStuck(): void {
+    const stuckMs = this.#deps.clock.monotonicMs() - this.#parkedAtMs;
+    if (this.#parked === undefined || stuckMs < STUCK_MS) return;
+    this.#logger.warn({ stuckMs: Math.round(stuckMs) }, "blocking read hangs, opening its connection anew");
+    this.#parkedAtMs = this.#deps.clock.monotonicMs();
+    this.#deps.blocking.disconnect(true);
+  }
+}

@@ -1,0 +1,81 @@
+/** What is left to do of a chunk, when it may have been begun before: by a worker that was lost, or in an earlier epoch. */
+import type { Redis } from "ioredis";
+import { rm } from "node:fs/promises";
+import { resolve, sep } from "node:path";
+import type { FileEntry } from "../../contract/files.ts";
+import { QUARANTINE_AFTER_CRASHES } from "../../contract/outcomes.ts";
+import { fsPath } from "../../contract/path-bytes.ts";
+import { keys } from "../../contract/queues.ts";
+import type { LiveRun } from "../../platform/run-hash.ts";
+import type { Store } from "../../store/store.ts";
+import type { KnownOutput } from "../executor/chunk-request.ts";
+import type { Fence, Intent, Journal } from "./fence.ts";
+
+export interface ChunkPlan {
+  /** Files without an outcome in this epoch. */
+  readonly files: readonly FileEntry[];
+  readonly known: ReadonlyMap<string, KnownOutput>;
+  /** Path to the digest of an output that was about to be published when a worker was lost. */
+  readonly intents: ReadonlyMap<string, string>;
+  readonly quarantined: ReadonlySet<string>;
+  readonly crashes: ReadonlyMap<string, number>;
+  /** Retry chunks that this chunk had asked for already. */
+  readonly retry: Journal["retry"];
+}
+
+export interface PlanDeps {
+  readonly redis: Redis;
+  readonly kp: string;
+  readonly store: Store;
+}
+
+/** Reads what is known of the chunk's files. `isRepeat`: a worker held this job before. */
+export async function planChunk(
+  deps: PlanDeps,
+  run: LiveRun,
+  chunk: { files: readonly FileEntry[]; fence: Fence; isRepeat: boolean },
+): Promise<ChunkPlan> {
+  const journal = chunk.isRepeat
+    ? await recover(deps, run, chunk.fence)
+    : { intents: new Map<number, Intent>(), retry: undefined };
+  const crashes = new Map(
+    Object.entries(await deps.redis.hgetall(keys.crashes(deps.kp))).map(([digest, count]) => [digest, Number(count)]),
+  );
+  const paths = chunk.files.map((file) => file.path);
+  const rows = chunk.isRepeat || run.epoch > 0 ? await deps.store.files.get(run.runId, paths) : [];
+  const settled = new Set(rows.filter((row) => row.epoch === run.epoch).map((row) => row.path));
+  for (const retry of journal.retry ?? []) {
+    for (const file of retry.files) settled.add((file as FileEntry).path);
+  }
+  const byIndex = new Map(chunk.files.map((file) => [file.index, file.path]));
+  const intents = new Map<string, string>();
+  for (const [index, intent] of journal.intents) {
+    const path = byIndex.get(index);
+    if (path !== undefined && intent.o !== undefined) intents.set(path, intent.o);
+  }
+  return {
+    files: chunk.files.filter((file) => !settled.has(file.path)),
+    known: new Map(
+      rows.filter((row) => row.epoch < run.epoch && row.outcome === "succeeded").map((row) => [row.path, row]),
+    ),
+    intents,
+    quarantined: new Set(
+      [...crashes].filter(([, count]) => count >= QUARANTINE_AFTER_CRASHES).map(([digest]) => digest),
+    ),
+    crashes,
+    retry: journal.retry,
+  };
+}
+
+/** Counts a crash for what ran when the worker was lost, and removes the temporary files it left. */
+async function recover(deps: PlanDeps, run: LiveRun, fence: Fence): Promise<Journal> {
+  const journal = await fence.read();
+  for (const [index, intent] of journal.intents) {
+    const temp = resolve(run.spec.output.root, intent.t);
+    if (intent.t !== "" && temp.startsWith(run.spec.output.root + sep)) await rm(fsPath(temp), { force: true });
+    if (intent.o !== undefined) continue;
+    if (intent.c !== undefined) await deps.redis.hincrby(keys.crashes(deps.kp), intent.c, 1);
+    await fence.settle([index]);
+  }
+  return journal;
+}

@@ -1,0 +1,78 @@
+/**
+ * The fence in front of publication (law 4) and the journal behind crash recovery.
+ *
+ * For each file that a chunk job has started, a hash in Redis (`keys.inflight`) holds one entry by file index. It is
+ * written only by the holder of the job's lock, checked in the same script:
+ *   started   { p: path, t: temporary file, c: crash digest }
+ *   publish   the same with o: SHA-256 of the output, written before the rename
+ * The entry is deleted once the file's row is in the store. So the next holder of the lock knows which file ran when a
+ * worker was lost (one crash for its digest), which temporary file to remove, and which output may stand there whole
+ * without a row (adopted when its digest matches). The field `retry` holds the chunks that this one asked for.
+ */
+import type { Redis } from "ioredis";
+import { z } from "zod";
+import { keys } from "../../contract/queues.ts";
+
+const intent = z.object({ p: z.string(), t: z.string(), c: z.string().optional(), o: z.string().optional() });
+export type Intent = Readonly<z.output<typeof intent>>;
+
+const retryPlan = z.array(
+  z.object({ chunk: z.string(), delayMs: z.number(), memoryBytes: z.number().optional(), files: z.array(z.unknown()) }),
+);
+
+export interface Journal {
+  readonly intents: ReadonlyMap<number, Intent>;
+  /** The chunks that were asked for, as they were written; undefined when the chunk had not come that far. */
+  readonly retry: z.output<typeof retryPlan> | undefined;
+}
+
+/** How long a journal may outlive its last entry, in seconds: longer than any queue holds a lost job back. */
+const KEEP_SECONDS = 7 * 86_400;
+
+export class Fence {
+  readonly #redis: Redis;
+  readonly #lockKey: string;
+  readonly #journalKey: string;
+  readonly #token: string;
+
+  constructor(redis: Redis, kp: string, place: { queue: string; jobId: string; token: string }) {
+    this.#redis = redis;
+    this.#lockKey = `${kp}:${place.queue}:${place.jobId}:lock`;
+    this.#journalKey = keys.inflight(kp, place.jobId);
+    this.#token = place.token;
+  }
+
+  /** Writes entries if this worker still holds the lock; whether it does. */
+  async write(entries: ReadonlyMap<number | "retry", unknown>): Promise<boolean> {
+    const flat = [...entries].flatMap(([field, value]) => [String(field), JSON.stringify(value)]);
+    const held = await this.#redis.eval(WRITE, 2, this.#lockKey, this.#journalKey, this.#token, KEEP_SECONDS, ...flat);
+    return held === 1;
+  }
+
+  /** Forgets files whose rows are in the store. */
+  async settle(indexes: readonly number[]): Promise<void> {
+    if (indexes.length > 0) await this.#redis.hdel(this.#journalKey, ...indexes.map(String));
+  }
+
+  /** What an earlier holder of the lock left behind. */
+  async read(): Promise<Journal> {
+    const fields = await this.#redis.hgetall(this.#journalKey);
+    const intents = new Map<number, Intent>();
+    for (const [field, json] of Object.entries(fields)) {
+      if (field !== "retry") intents.set(Number(field), intent.parse(JSON.parse(json)));
+    }
+    return { intents, retry: fields["retry"] === undefined ? undefined : retryPlan.parse(JSON.parse(fields["retry"])) };
+  }
+}
+
+/**
+ * Writes journal entries only while the lock is held by this token: a worker that was thought lost cannot publish.
+ * KEYS[1] lock of the job. KEYS[2] journal. ARGV[1] token. ARGV[2] seconds to keep. ARGV[3…] fields and values.
+ * Returns 1 when written, 0 when the lock is gone or another's.
+ */
+const WRITE = `
+if redis.call("GET", KEYS[1]) ~= ARGV[1] then return 0 end
+for i = 3, #ARGV, 2 do redis.call("HSET", KEYS[2], ARGV[i], ARGV[i + 1]) end
+redis.call("EXPIRE", KEYS[2], ARGV[2])
+return 1
+`;

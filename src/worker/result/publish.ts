@@ -1,0 +1,153 @@
+/**
+ * Outputs appear whole, once: written under a temporary name in the target's folder, examined, flushed to disk, allowed
+ * by the lease, renamed, and the folder flushed. A crash at any point leaves the old file or the new one.
+ *
+ * Rename replaces an older output of the same name: a run that is repeated over its output folder renews it. That two
+ * runs share a folder, or two inputs a name, is refused before (lock of the output folder, `TargetPlan`).
+ */
+import { close, closeSync, constants, fstatSync, fsync, open, openSync, renameSync, unlinkSync } from "node:fs";
+import { opendir, unlink } from "node:fs/promises";
+import { promisify } from "node:util";
+import { fsPath, pathFromBytes } from "../../contract/path-bytes.ts";
+import type { RunSpec } from "../../contract/run-spec.ts";
+import { hashOpen } from "./digests.ts";
+import { errnoOf } from "./errno.ts";
+import type { Failure } from "./outcome.ts";
+import { tempPrefix, type Target } from "./target.ts";
+
+const fsyncAsync = promisify(fsync);
+const openAsync = promisify(open);
+const closeAsync = promisify(close);
+
+/** An output that keeps the rules. The caller closes `fd`. */
+export interface WholeOutput {
+  readonly fd: number;
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+/** Looks at what a process wrote: there, a regular file, of an allowed size. */
+export async function examineOutput(temp: string, rules: RunSpec["output"]): Promise<WholeOutput | Failure> {
+  let fd: number;
+  try {
+    fd = openSync(fsPath(temp), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    return cannotOpen(errnoOf(error));
+  }
+  try {
+    const stat = fstatSync(fd);
+    const failure = !stat.isFile()
+      ? badOutput("a regular file", "something else")
+      : stat.size === 0 && !rules.allowEmpty
+        ? badOutput("an output that is not empty", "0 bytes")
+        : stat.size > rules.maxBytes
+          ? badOutput(`an output of at most ${rules.maxBytes} bytes`, `${stat.size}`)
+          : null;
+    if (failure === null) return { fd, ...(await hashOpen(fd, stat.size)) };
+    closeSync(fd);
+    return failure;
+  } catch (error) {
+    closeSync(fd);
+    return { class: "infrastructure", message: `could not read the output: ${errnoOf(error)}` };
+  }
+}
+
+function cannotOpen(errno: string): Failure {
+  if (errno === "ENOENT") return badOutput("the command to write its output", "no file");
+  if (errno === "ELOOP") return badOutput("a regular file", "a symbolic link");
+  return { class: "infrastructure", message: `could not read the output: ${errno}` };
+}
+
+function badOutput(expected: string, found: string): Failure {
+  return { class: "bad-output", message: `expected ${expected}, found ${found}` };
+}
+
+/** Flushes an output to disk and closes it; why that failed, or null. */
+export async function flushOutput({ fd }: WholeOutput): Promise<Failure | null> {
+  try {
+    await fsyncAsync(fd);
+    return null;
+  } catch (error) {
+    return notKept(`flush the output to disk`, error);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Gives the output its name; why that failed, or null. */
+export function renameOutput({ temp, path }: Target): Failure | null {
+  try {
+    renameSync(fsPath(temp), fsPath(path));
+    return null;
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === "EISDIR" || errno === "ENOTEMPTY" || errno === "EEXIST") {
+      return { class: "policy", message: "expected a file or nothing under the output's name, found a folder" };
+    }
+    return notKept("rename the output", error);
+  }
+}
+
+/** Flushes the names in a folder to disk; why that failed, or null. */
+export async function flushFolder(folder: string): Promise<Failure | null> {
+  try {
+    const fd = await openAsync(fsPath(folder), constants.O_RDONLY | constants.O_DIRECTORY);
+    try {
+      await fsyncAsync(fd);
+    } finally {
+      await closeAsync(fd);
+    }
+    return null;
+  } catch (error) {
+    // Some network file systems know no flush of folders; their renames are durable by themselves.
+    return errnoOf(error) === "EINVAL" ? null : notKept("flush the output folder to disk", error);
+  }
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOSPC: "no space left on the device",
+  EDQUOT: "the disk quota used up",
+  EROFS: "a read-only file system",
+  EIO: "an input/output error of the disk",
+  EACCES: "no permission to write there",
+};
+
+function notKept(step: string, error: unknown): Failure {
+  const errno = errnoOf(error);
+  const found = reasons[errno] ?? errno;
+  return { class: "infrastructure", message: `could not ${step}: expected a disk that takes it, found ${found}` };
+}
+
+/** Removes a temporary file; that there is none is as good. */
+export function removeTemp(target: Target | null): void {
+  if (target === null) return;
+  try {
+    unlinkSync(fsPath(target.temp));
+  } catch (error) {
+    // A folder that the command made in its place is not ours to empty; anything else is gone already.
+    if (errnoOf(error) !== "ENOENT" && errnoOf(error) !== "EISDIR") throw error;
+  }
+}
+
+/**
+ * Removes what attempts of a run left under temporary names anywhere below its output root: for the end of a run, when
+ * nothing of it runs any more. Returns how many there were.
+ */
+export async function removeStaleTemps(outputRoot: string, runId: string): Promise<number> {
+  const prefix = Buffer.from(tempPrefix(runId));
+  const folders = [Buffer.from(fsPath(outputRoot))];
+  let removed = 0;
+  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+    // Names are read as bytes: those that are not UTF-8 would not be found again.
+    for await (const entry of await opendir(pathFromBytes(folder), { encoding: "latin1" as BufferEncoding })) {
+      const name = Buffer.from(entry.name, "latin1");
+      const path = Buffer.concat([folder, Buffer.from("/"), name]);
+      if (entry.isDirectory()) folders.push(path);
+      else if (name.subarray(0, prefix.length).equals(prefix)) {
+        await unlink(path);
+        removed += 1;
+      }
+    }
+  }
+  return removed;
+}

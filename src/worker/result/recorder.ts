@@ -1,0 +1,240 @@
+/**
+ * Turns what happened to the files of one chunk into rows, counters and retries. Rows are written in batches while the
+ * chunk goes on; a store that is down is waited for as long as the lease holds, since the outputs are published already
+ * and the journal would only have to adopt them again.
+ */
+import type { Redis } from "ioredis";
+import { messageOf } from "../../contract/errors.ts";
+import type { AttemptRecord, FileEntry, FileResult } from "../../contract/files.ts";
+import { QUARANTINE_AFTER_CRASHES, type FailureClass, type Outcome } from "../../contract/outcomes.ts";
+import { keys } from "../../contract/queues.ts";
+import type { Clock } from "../../platform/clock.ts";
+import type { LiveRun, RunHash } from "../../platform/run-hash.ts";
+import type { Logger } from "../../platform/logger.ts";
+import type { Store } from "../../store/store.ts";
+import { crashDigest } from "./digests.ts";
+import type { Fence } from "./fence.ts";
+import { decideRetry } from "./outcome.ts";
+
+export interface RecorderDeps {
+  readonly redis: Redis;
+  readonly kp: string;
+  readonly store: Store;
+  readonly hash: RunHash;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly random: () => number;
+  /** For metrics: a file has its outcome, a file will be tried again, a late duplicate was refused. */
+  onOutcome(result: FileResult, run: LiveRun): void;
+  onRetry(failureClass: FailureClass): void;
+  onFenced(count: number): void;
+}
+
+/** A file that will be tried again, in a later chunk. */
+export interface RetryFile {
+  readonly entry: FileEntry;
+  readonly delayMs: number;
+  /** More memory than the profile declares, after a memory kill. */
+  readonly memoryBytes: number | undefined;
+}
+
+const FLUSH_FILES = 500;
+const FLUSH_MS = 200;
+const STORE_PAUSE_MS = 500;
+/** After a memory kill a file asks for this much more than it was seen to use. */
+const MEMORY_GROWTH = 1.35;
+
+export class Recorder {
+  readonly retries: RetryFile[] = [];
+  readonly #deps: RecorderDeps;
+  readonly #run: LiveRun;
+  readonly #fence: Fence;
+  readonly #signal: AbortSignal;
+  readonly #entries: ReadonlyMap<string, FileEntry>;
+  readonly #crashes: Map<string, number>;
+  #rows: FileResult[] = [];
+  #attempts: AttemptRecord[] = [];
+  #lastFlushMs: number;
+  #flushing: Promise<void> = Promise.resolve();
+  #failed = 0;
+
+  constructor(
+    deps: RecorderDeps,
+    run: LiveRun,
+    chunk: { fence: Fence; signal: AbortSignal; files: readonly FileEntry[]; crashes: ReadonlyMap<string, number> },
+  ) {
+    this.#deps = deps;
+    this.#run = run;
+    this.#fence = chunk.fence;
+    this.#signal = chunk.signal;
+    this.#entries = new Map(chunk.files.map((file) => [file.path, file]));
+    this.#crashes = new Map(chunk.crashes);
+    this.#lastFlushMs = deps.clock.monotonicMs();
+  }
+
+  /** How many files of this chunk failed for good. */
+  get failedCount(): number {
+    return this.#failed;
+  }
+
+  /** Takes results of attempts. */
+  async add(results: readonly FileResult[]): Promise<void> {
+    for (const result of results) {
+      if (result.outcome === "failed" && result.failureClass !== null)
+        await this.#failedAttempt(result, result.failureClass);
+      else this.#final(result);
+    }
+    const isDue = this.#deps.clock.monotonicMs() - this.#lastFlushMs >= FLUSH_MS;
+    if (this.#rows.length + this.#attempts.length >= FLUSH_FILES || isDue) await this.flush();
+  }
+
+  /** Late duplicates that the fence did not let through. */
+  fenced(results: readonly { path: string; outputSha256: string | null }[], workerId: string): void {
+    const atMs = this.#deps.clock.nowMs();
+    for (const { path, outputSha256 } of results) {
+      this.#attempts.push({
+        path,
+        end: "fenced",
+        failureClass: "node-lost",
+        message: "another worker holds the lease of this file by now; its output was not published",
+        attempt: 1,
+        atMs,
+        durationMs: null,
+        workerId,
+        outputSha256,
+      });
+    }
+    if (results.length > 0) this.#deps.onFenced(results.length);
+  }
+
+  /** Files whose rows of an older epoch still hold. */
+  async reused(paths: readonly string[]): Promise<void> {
+    await this.#persist(() => this.#deps.store.files.reuse(this.#run.runId, this.#run.epoch, paths));
+    await this.#deps.hash.count(this.#run.runId, { succeeded: paths.length, reused: paths.length });
+  }
+
+  /** Resolves when everything taken so far is in the store. */
+  flush(): Promise<void> {
+    this.#flushing = this.#flushing.then(() => this.#write());
+    return this.#flushing;
+  }
+
+  async #failedAttempt(result: FileResult, failureClass: FailureClass): Promise<void> {
+    const entry = this.#entries.get(result.path);
+    if (failureClass === "signal" && (await this.#countCrash(result)) >= QUARANTINE_AFTER_CRASHES) {
+      this.#final({
+        ...result,
+        outcome: "quarantined",
+        message: `${result.message ?? "crashed"}; crashed ${QUARANTINE_AFTER_CRASHES} times`,
+      });
+      return;
+    }
+    const tries = (entry?.tries?.[failureClass] ?? 0) + 1;
+    const decision = decideRetry(failureClass, tries, this.#run.spec.retry, this.#deps.random);
+    if (entry === undefined || !decision.retry) {
+      this.#final(result);
+      return;
+    }
+    this.#deps.onRetry(failureClass);
+    this.#attempts.push(attemptOf(result, failureClass, this.#deps.clock.nowMs()));
+    this.retries.push({
+      entry: { ...entry, tries: { ...entry.tries, [failureClass]: tries } },
+      delayMs: decision.delayMs,
+      memoryBytes: failureClass === "out-of-memory" ? grownMemory(result, this.#run) : undefined,
+    });
+  }
+
+  async #countCrash(result: FileResult): Promise<number> {
+    if (result.binarySha256 === null || result.inputSha256 === null) return 0;
+    const digest = crashDigest(result.binarySha256, result.inputSha256);
+    const count = await this.#deps.redis.hincrby(keys.crashes(this.#deps.kp), digest, 1);
+    this.#crashes.set(digest, count);
+    return count;
+  }
+
+  #final(result: FileResult): void {
+    if (result.outcome === "failed" || result.outcome === "quarantined") this.#failed += 1;
+    this.#rows.push(result);
+    if (this.#crashes.size > 0 && result.outcome === "succeeded") void this.#forgiveCrash(result);
+  }
+
+  /** A file that went well was not to blame for the crashes before. */
+  async #forgiveCrash(result: FileResult): Promise<void> {
+    if (result.binarySha256 === null || result.inputSha256 === null) return;
+    const digest = crashDigest(result.binarySha256, result.inputSha256);
+    if (!this.#crashes.delete(digest)) return;
+    await this.#deps.redis.hdel(keys.crashes(this.#deps.kp), digest).catch((error: unknown) => {
+      this.#deps.logger.warn({ err: error }, "crash count could not be cleared");
+    });
+  }
+
+  async #write(): Promise<void> {
+    const { runId, epoch } = this.#run;
+    const rows = this.#rows;
+    const attempts = this.#attempts;
+    this.#rows = [];
+    this.#attempts = [];
+    this.#lastFlushMs = this.#deps.clock.monotonicMs();
+    if (rows.length > 0) {
+      const refused = await this.#persist(() => this.#deps.store.files.record(runId, epoch, rows));
+      const refusedPaths = new Set(refused.map((row) => row.path));
+      const late = rows.filter((row) => refusedPaths.has(row.path));
+      for (const row of late)
+        attempts.push({ ...attemptOf(row, row.failureClass, this.#deps.clock.nowMs()), end: "fenced" });
+      if (late.length > 0) this.#deps.onFenced(late.length);
+      await this.#settle(rows, refusedPaths);
+    }
+    if (attempts.length > 0) await this.#persist(() => this.#deps.store.files.addAttempts(runId, epoch, attempts));
+    const retried = attempts.filter((attempt) => attempt.end === "retried").length;
+    if (retried > 0) await this.#deps.hash.count(runId, { retried });
+  }
+
+  async #settle(rows: readonly FileResult[], refused: ReadonlySet<string>): Promise<void> {
+    const counts: Partial<Record<Outcome, number>> = {};
+    for (const row of rows) {
+      if (refused.has(row.path)) continue;
+      counts[row.outcome] = (counts[row.outcome] ?? 0) + 1;
+      this.#deps.onOutcome(row, this.#run);
+    }
+    await this.#deps.hash.count(this.#run.runId, counts);
+    if (this.#run.spec.executor === "process") await this.#fence.settle(rows.map((row) => row.index));
+  }
+
+  /** Repeats a write until the store takes it, the lease is lost or the run ends. */
+  async #persist<T>(write: () => Promise<T>): Promise<T> {
+    for (let round = 0; ; round += 1) {
+      try {
+        return await write();
+      } catch (error) {
+        if (this.#signal.aborted || !isRetryable(error)) throw error;
+        this.#deps.logger.warn(
+          { runId: this.#run.runId, round, reason: messageOf(error) },
+          "store does not take results, trying again",
+        );
+        await this.#deps.clock.sleep(Math.min(10_000, STORE_PAUSE_MS * 2 ** Math.min(round, 5)), this.#signal);
+      }
+    }
+  }
+}
+
+function isRetryable(error: unknown): boolean {
+  return error instanceof Error && "retryable" in error && error.retryable === true;
+}
+
+function grownMemory(result: FileResult, run: LiveRun): number {
+  return Math.ceil(MEMORY_GROWTH * Math.max(result.peakBytes ?? 0, run.spec.resources.memoryBytes));
+}
+
+function attemptOf(result: FileResult, failureClass: FailureClass | null, atMs: number): AttemptRecord {
+  return {
+    path: result.path,
+    end: "retried",
+    failureClass,
+    message: result.message,
+    attempt: result.attempts,
+    atMs,
+    durationMs: result.durationMs,
+    workerId: result.workerId,
+    outputSha256: result.outputSha256,
+  };
+}

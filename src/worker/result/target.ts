@@ -1,0 +1,101 @@
+/** Where an output goes: the target inside the output root, and the temporary name beside it. */
+import { mkdirSync } from "node:fs";
+import { posix } from "node:path";
+import { fsPath } from "../../contract/path-bytes.ts";
+import type { RunSpec } from "../../contract/run-spec.ts";
+import { expand, type PlaceholderValues } from "../../contract/template.ts";
+import { isInside, realPathOf } from "../../platform/confined-path.ts";
+import { errnoOf } from "./errno.ts";
+import type { Failure } from "./outcome.ts";
+
+export interface Target {
+  /** Relative to the output root. */
+  readonly relative: string;
+  readonly path: string;
+  /** The folder of the target, absolute. */
+  readonly folder: string;
+  readonly temp: string;
+  readonly tempRelative: string;
+}
+
+/** What every temporary file of a run begins with. */
+export function tempPrefix(runId: string): string {
+  return `.headroom-${safe(runId)}-`;
+}
+
+export function tempName(runId: string, index: number, token: string): string {
+  return `${tempPrefix(runId)}${index}-${safe(token)}.tmp`;
+}
+
+/** Tokens come from elsewhere and must not become parts of a path, nor make a name too long. */
+function safe(text: string): string {
+  return text.replace(/[^A-Za-z0-9_-]/g, "_").slice(0, 80);
+}
+
+/** Makes the targets of one attempt at a chunk; folders are made and checked once. */
+export class TargetPlan {
+  readonly #spec: RunSpec;
+  readonly #place: { readonly runId: string; readonly token: string };
+  readonly #root: string;
+  readonly #folders = new Map<string, string>();
+  readonly #taken = new Map<string, number>();
+
+  constructor(spec: RunSpec, place: { runId: string; token: string }) {
+    this.#spec = spec;
+    this.#place = place;
+    this.#root = spec.output.root.replace(/\/+$/, "") || "/";
+  }
+
+  /** The target's path relative to the output root, or why there is none. Touches nothing. */
+  relativeOf(values: PlaceholderValues): string | Failure {
+    const relative = posix.normalize(expand(this.#spec.output.name, values));
+    const isInRoot = !relative.startsWith("/") && relative !== ".." && !relative.startsWith("../");
+    if (!isInRoot || relative.includes("\0")) return leaves();
+    if (relative === "." || relative.endsWith("/")) {
+      return { class: "policy", message: "expected the output name to name a file, found a folder" };
+    }
+    return relative;
+  }
+
+  absolute(relative: string): string {
+    return this.#root === "/" ? `/${relative}` : `${this.#root}/${relative}`;
+  }
+
+  /** Claims the target for one file, and makes its folder. */
+  claim(relative: string, index: number): Target | Failure {
+    const owner = this.#taken.get(relative);
+    if (owner !== undefined && owner !== index) {
+      return {
+        class: "policy",
+        message: `expected an output name of its own, found that of the input with index ${owner}`,
+      };
+    }
+    const path = this.absolute(relative);
+    const folder = posix.dirname(path);
+    try {
+      if (!isInside(this.realFolder(this.#root), this.realFolder(folder))) return leaves();
+    } catch (error) {
+      return { class: "infrastructure", message: `could not make the output folder: ${errnoOf(error)}` };
+    }
+    this.#taken.set(relative, index);
+    const name = tempName(this.#place.runId, index, this.#place.token);
+    const relativeFolder = posix.dirname(relative);
+    const tempRelative = relativeFolder === "." ? name : `${relativeFolder}/${name}`;
+    return { relative, path, folder, temp: `${folder}/${name}`, tempRelative };
+  }
+
+  /** The folder without links; it is made when it is not there, unless that would happen outside the root. */
+  realFolder(folder: string): string {
+    let real = this.#folders.get(folder);
+    if (real === undefined) {
+      real = realPathOf(folder);
+      if (isInside(realPathOf(this.#root), real)) mkdirSync(fsPath(folder), { recursive: true });
+      this.#folders.set(folder, real);
+    }
+    return real;
+  }
+}
+
+function leaves(): Failure {
+  return { class: "policy", message: "expected an output inside the output folder, found a name that leads out of it" };
+}

@@ -1,0 +1,75 @@
+/** The runs that this worker's jobs belong to, read once each. */
+import { NotFoundError } from "../contract/errors.ts";
+import { isTerminal } from "../contract/outcomes.ts";
+import type { LiveRun, RunHash } from "../platform/run-hash.ts";
+import type { Store } from "../store/store.ts";
+
+const MAX_RUNS = 256;
+
+export class RunCache {
+  readonly #hash: RunHash;
+  readonly #store: Store;
+  readonly #runs = new Map<string, LiveRun>();
+  readonly #ensured = new Set<string>();
+  readonly #marked = new Set<string>();
+
+  constructor(hash: RunHash, store: Store) {
+    this.#hash = hash;
+    this.#store = store;
+  }
+
+  /** The run in this epoch. Its `state` is the one of the first reading: ask `isCancelled` for the state now. */
+  async load(runId: string, epoch: number): Promise<LiveRun> {
+    const cached = this.#runs.get(runId);
+    if (cached?.epoch === epoch) return cached;
+    const run = (await this.#hash.load(runId)) ?? (await this.#fromStore(runId));
+    if (run === undefined) throw new NotFoundError("run", runId);
+    if (this.#runs.size >= MAX_RUNS) this.#runs.clear();
+    this.#runs.set(runId, run);
+    return run;
+  }
+
+  /** Whether the jobs of this run are not to do their work any more. */
+  async isCancelled(runId: string, epoch: number): Promise<boolean> {
+    const run = await this.#hash.load(runId);
+    return run !== undefined && (run.epoch !== epoch || run.state === "cancelling" || isTerminal(run.state));
+  }
+
+  /** Makes sure that the store has a row for the run: a producer without a store leaves that to the first worker. */
+  async ensureRow(run: LiveRun): Promise<void> {
+    const key = `${run.runId}.${run.epoch}`;
+    if (this.#ensured.has(key)) return;
+    if ((await this.#store.runs.get(run.runId)) === undefined) {
+      await this.#store.runs.create({ id: run.runId, spec: run.spec, createdAtMs: run.createdAtMs });
+    }
+    if (this.#ensured.size >= MAX_RUNS) this.#ensured.clear();
+    this.#ensured.add(key);
+  }
+
+  /** Moves a queued run to `running`, once per worker and epoch. */
+  async markRunning(run: LiveRun): Promise<void> {
+    const key = `${run.runId}.${run.epoch}`;
+    if (this.#marked.has(key)) return;
+    if (this.#marked.size >= MAX_RUNS) this.#marked.clear();
+    this.#marked.add(key);
+    const startedAtMs = Date.now();
+    if (await this.#hash.move(run.runId, ["queued"], "running", { startedAtMs })) {
+      await this.#store.runs.move(run.runId, ["queued"], "running", { startedAtMs });
+    }
+  }
+
+  async #fromStore(runId: string): Promise<LiveRun | undefined> {
+    const record = await this.#store.runs.get(runId);
+    if (record === undefined) return undefined;
+    const run = {
+      runId,
+      spec: record.spec,
+      epoch: record.epoch,
+      state: record.state,
+      createdAtMs: record.createdAtMs,
+    };
+    // Redis lost the live side (a restore, an eviction by hand): put it back, so that counters and state have a place.
+    if (!isTerminal(record.state)) await this.#hash.create(run);
+    return run;
+  }
+}

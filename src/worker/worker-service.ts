@@ -1,0 +1,444 @@
+/**
+ * A worker: wires lane → governor → executor → result.
+ *
+ * States (one writer, `#state`): `starting` → `working` → `draining` → `stopped`. While it drains nothing is claimed and
+ * what runs goes on; at the deadline what still runs is aborted and handed back, and no attempt is burned.
+ */
+import type { Job } from "bullmq";
+import type { Redis } from "ioredis";
+import { hostname } from "node:os";
+import { LeaseLostError, messageOf } from "../contract/errors.ts";
+import { unrunResult } from "../contract/files.ts";
+import { isJobName, jobs, type JobName, type Payload } from "../contract/jobs.ts";
+import { bucketBytes } from "../contract/profiles.ts";
+import { keys } from "../contract/queues.ts";
+import type { RunningJob, WorkerHeartbeat } from "../contract/status.ts";
+import type { Clock } from "../platform/clock.ts";
+import { ControlBus } from "../platform/control.ts";
+import { JobQueues } from "../platform/job-queues.ts";
+import { ServiceGroup, type Service } from "../platform/lifecycle.ts";
+import type { Logger } from "../platform/logger.ts";
+import type { Metrics } from "../platform/metrics.ts";
+import type { Checks } from "../platform/ops-server.ts";
+import { closeRedis, openRedis } from "../platform/redis.ts";
+import { RunHash } from "../platform/run-hash.ts";
+import { State, type Transitions } from "../platform/state.ts";
+import type { Store } from "../store/store.ts";
+import { ChunkRunner, type UsageSample } from "./executor/chunk-runner.ts";
+import { RunCancelled, type Handlers } from "./executor/executor.ts";
+import { createHandlers } from "./executor/handlers.ts";
+import { CapacitySensor, createProbes } from "./governor/capacity.ts";
+import type { GovernorConfig } from "./governor/governor-config.ts";
+import { createGovernorMetrics, exposeGovernor } from "./governor/governor-metrics.ts";
+import { Governor, type ReserveQuestion } from "./governor/governor.ts";
+import { LearnedDemands } from "./governor/learned.ts";
+import { LearnedRuns } from "./governor/learned-runs.ts";
+import { systemRoots } from "./governor/probes/probe.ts";
+import { ProcessTrees } from "./governor/probes/process-trees.ts";
+import { Heartbeat } from "./heartbeat.ts";
+import { HandBack, type ClaimedJob, type Lane } from "./lane.ts";
+import { Lanes } from "./lanes.ts";
+import { PullLoop, type Ticket } from "./pull-loop.ts";
+import { RunCache } from "./run-cache.ts";
+
+export interface WorkerDeps {
+  readonly redisUrl: string;
+  readonly store: Store;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+  /** Told of each claim, before the job's handler starts. */
+  readonly onClaim?: (jobName: JobName, jobId: string) => void;
+}
+
+export interface WorkerConfig {
+  /** The key prefix with its hash tag. */
+  readonly kp: string;
+  readonly workerId: string;
+  readonly labels: readonly string[];
+  readonly governor: Omit<GovernorConfig, "labels">;
+  readonly lockMs: number;
+  /** Jobs that still run this long after a stop are handed back. */
+  readonly drainMs: number;
+  readonly nice: number;
+}
+
+interface HeldJob extends Pick<RunningJob, "jobId" | "runId" | "sinceMs"> {
+  readonly jobName: JobName;
+  readonly controller: AbortController;
+  /** The process that is measured. */
+  pid?: number;
+}
+
+type WorkerState = "starting" | "working" | "draining" | "stopped";
+const moves: Transitions<WorkerState> = {
+  starting: ["working", "draining"],
+  working: ["draining"],
+  draining: ["stopped"],
+  stopped: [],
+};
+
+const MAX_STARTS = 25;
+const HAND_BACK_MS = 500;
+const MAX_HAND_BACK_MS = 30_000;
+/** A worker whose loop got no answer from Redis for this long is not ready. */
+const SILENT_MS = 10_000;
+
+export class WorkerService implements Service {
+  readonly #deps: WorkerDeps;
+  readonly #config: WorkerConfig;
+  readonly #state: State<WorkerState>;
+  readonly #redis: Redis;
+  readonly #blocking: Redis;
+  readonly #subscriber: Redis;
+  readonly #queues: JobQueues;
+  readonly #control: ControlBus;
+  readonly #governor: Governor;
+  readonly #demands: LearnedDemands;
+  readonly #runner: ChunkRunner;
+  readonly #lanes: Lanes;
+  readonly #loop: PullLoop;
+  readonly #heartbeat: Heartbeat;
+  readonly #handlers: Handlers;
+  readonly #runs: RunCache;
+  readonly #group: ServiceGroup;
+  readonly #running = new Map<string, HeldJob>();
+  readonly #startedAtMs: number;
+  #stopping: Promise<void> | undefined;
+
+  constructor(deps: WorkerDeps, config: WorkerConfig) {
+    this.#deps = deps;
+    this.#config = config;
+    const { logger, clock } = deps;
+    this.#state = new State("worker", moves, "starting", logger);
+    this.#startedAtMs = clock.nowMs();
+    // Its commands wait until Redis is back: a worker rides out an outage, a caller of the API is told.
+    this.#redis = openRedis(deps.redisUrl, "blocking", logger);
+    this.#blocking = openRedis(deps.redisUrl, "blocking", logger);
+    this.#subscriber = openRedis(deps.redisUrl, "subscriber", logger);
+    this.#queues = new JobQueues(this.#redis, config.kp);
+    const hash = new RunHash(this.#redis, config.kp);
+    this.#runs = new RunCache(hash, deps.store);
+    this.#control = new ControlBus({ redis: this.#redis, subscriber: this.#subscriber, logger }, config.kp);
+    this.#governor = new Governor(
+      {
+        ...{ logger, clock, metrics: createGovernorMetrics(deps.metrics) },
+        sensor: new CapacitySensor(createProbes(systemRoots)),
+        processes: new ProcessTrees(systemRoots),
+        evict: (eviction) => {
+          this.#runner.evict(eviction.jobId, eviction.reason);
+        },
+      },
+      { ...config.governor, labels: config.labels },
+    );
+    this.#demands = new LearnedDemands({ redis: this.#redis, prefix: config.kp, clock, logger });
+    this.#runner = new ChunkRunner({ logger, clock }, { nice: config.nice, oomScoreAdj: 1_000 });
+    this.#handlers = createHandlers({
+      ...{ redis: this.#redis, kp: config.kp, store: deps.store, clock, logger, metrics: deps.metrics },
+      ...{ hash, runs: this.#runs, queues: this.#queues, runner: this.#runner },
+      learned: new LearnedRuns(this.#demands, logger),
+      workerId: config.workerId,
+      onUsage: (jobId, sample) => {
+        this.#measure(jobId, sample);
+      },
+    });
+    this.#lanes = this.#createLanes();
+    this.#loop = this.#createLoop();
+    this.#heartbeat = new Heartbeat({ redis: this.#redis, kp: config.kp, logger }, () => this.#beat());
+    this.#group = new ServiceGroup([
+      this.#governor,
+      this.#demands,
+      this.#runner,
+      this.#control,
+      this.#lanes,
+      this.#heartbeat,
+      this.#loop,
+    ]);
+    exposeGovernor(deps.metrics, () => this.#governor.snapshot());
+    deps.metrics.onCollect(() => {
+      deps.metrics.gauge("headroom_last_claim_age_seconds").set(this.#loop.ages.claimMs / 1_000);
+    });
+  }
+
+  /** For the operations server. Liveness says nothing about Redis: an outage must not restart every worker. */
+  get checks(): { readonly liveness: Checks; readonly readiness: Checks } {
+    return {
+      liveness: {},
+      readiness: {
+        pulling: () => {
+          const { passMs } = this.#loop.ages;
+          if (this.#state.current !== "working") return Promise.reject(new Error(`worker is ${this.#state.current}`));
+          return passMs < SILENT_MS
+            ? Promise.resolve()
+            : Promise.reject(
+                new Error(
+                  `expected an answer from redis within ${SILENT_MS} ms, the last one is ${Math.round(passMs)} ms old`,
+                ),
+              );
+        },
+        store: () => this.#deps.store.ping(),
+      },
+    };
+  }
+
+  async start(): Promise<void> {
+    this.#control.listen({
+      onMessage: (message) => {
+        if (message.kind === "cancel") this.#cancel(message.runId);
+        else if (message.kind === "queue") void this.#lanes.refresh();
+        else this.#loop.kick();
+      },
+      onResubscribed: () => {
+        void this.#lanes.refresh();
+        void this.#cancelMissed();
+      },
+    });
+    this.#governor.onRoom(() => {
+      this.#loop.kick();
+    });
+    await this.#group.start();
+    this.#state.moveTo("working");
+  }
+
+  stop(deadline?: AbortSignal): Promise<void> {
+    this.#stopping ??= this.#drainAndStop(deadline);
+    return this.#stopping;
+  }
+
+  async #drainAndStop(deadline: AbortSignal | undefined): Promise<void> {
+    this.#state.moveTo("draining");
+    this.#governor.setDraining();
+    await this.#loop.drain();
+    // A scan may wait for chunks that nobody claims here any more.
+    this.#handBack((held) => held.jobName === "scan");
+    const drained = new AbortController();
+    const isLate = this.#deps.clock.sleep(this.#config.drainMs, drained.signal).catch(() => undefined);
+    const over = deadline === undefined ? isLate : Promise.race([isLate, aborted(deadline)]);
+    await Promise.race([this.#loop.settled(), over]);
+    drained.abort();
+    if (this.#running.size > 0) {
+      this.#deps.logger.warn({ jobs: [...this.#running.keys()] }, "drain time is over, handing running jobs back");
+      this.#handBack(() => true);
+      await this.#loop.settled();
+    }
+    try {
+      await this.#group.stop(deadline);
+    } finally {
+      await this.#queues.close();
+      await Promise.all([this.#redis, this.#blocking, this.#subscriber].map((redis) => closeRedis(redis)));
+      this.#state.moveTo("stopped");
+    }
+  }
+
+  #handBack(which: (held: HeldJob) => boolean): void {
+    for (const held of this.#running.values()) {
+      if (which(held)) held.controller.abort(new HandBack("worker stops", 0));
+    }
+  }
+
+  #createLanes(): Lanes {
+    const { logger } = this.#deps;
+    const { kp, workerId, lockMs, labels } = this.#config;
+    return new Lanes(
+      {
+        redis: this.#redis,
+        queues: this.#queues,
+        logger,
+        workerId,
+        run: (claimed) => this.#run(claimed),
+        onEnded: (job) => {
+          void this.#forget(job);
+        },
+        onNewLane: () => {
+          this.#loop.kick();
+        },
+      },
+      { prefix: kp, lockMs, stalledCheckMs: Math.max(1_000, Math.floor(lockMs / 2)) },
+      labels,
+    );
+  }
+
+  #createLoop(): PullLoop {
+    return new PullLoop({
+      redis: this.#redis,
+      blocking: this.#blocking,
+      clock: this.#deps.clock,
+      logger: this.#deps.logger,
+      workerId: this.#config.workerId,
+      kp: this.#config.kp,
+      lanes: () => this.#lanes.all,
+      admit: (lane) => this.#admit(lane),
+      couldAdmit: (lane) => this.#governor.check(questionOf(lane)).kind === "admit",
+    });
+  }
+
+  #admit(lane: Lane): Ticket {
+    const answer = this.#governor.tryReserve(questionOf(lane));
+    return answer.kind === "admit" ? answer : { kind: "wait" };
+  }
+
+  /** Hands on what a job was seen to use, and has its process tree measured from now on. */
+  #measure(jobId: string, sample: UsageSample): void {
+    const held = this.#running.get(jobId);
+    if (held === undefined) return;
+    if (held.pid !== sample.pid) {
+      if (held.pid !== undefined) this.#governor.detach(jobId, held.pid);
+      held.pid = sample.pid;
+      this.#governor.attach(jobId, sample.pid);
+    }
+    this.#governor.usage(jobId, { rssBytes: sample.rssBytes, cpuMs: sample.cpuMs, atMs: this.#deps.clock.monotonicMs() });
+  }
+
+  /** Runs one claimed job; whatever goes wrong, each of its files reaches an outcome in the end (law 3). */
+  async #run({ job, token, signal }: ClaimedJob): Promise<void> {
+    const id = job.id ?? "";
+    const name = job.name;
+    if (!isJobName(name)) throw new TypeError(`expected a job name of the catalogue, found ${name}`);
+    const controller = new AbortController();
+    const onAbort = () => {
+      controller.abort(signal.reason);
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+    const { runId } = job.data as { runId: string };
+    this.#running.set(id, { jobId: id, runId, jobName: name, sinceMs: this.#deps.clock.nowMs(), controller });
+    this.#deps.onClaim?.(name, id);
+    try {
+      await this.#handle(name, job, { token, signal: controller.signal });
+    } catch (error) {
+      await this.#failedJob(job, error);
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+      this.#running.delete(id);
+    }
+  }
+
+  async #handle<N extends JobName>(name: N, job: Job, context: { token: string; signal: AbortSignal }): Promise<void> {
+    const payload = jobs[name].payload.parse(job.data) as Payload<N>;
+    await this.#handlers[name](payload, { job, ...context });
+  }
+
+  async #failedJob(job: Job, error: unknown): Promise<void> {
+    if (error instanceof HandBack || error instanceof LeaseLostError) throw error;
+    const starts = job.attemptsStarted;
+    this.#deps.logger.error({ err: error, jobId: job.id, starts }, "job failed unexpectedly");
+    if (starts < MAX_STARTS || job.name === "report") {
+      throw new HandBack(messageOf(error), Math.min(MAX_HAND_BACK_MS, HAND_BACK_MS * 2 ** Math.min(starts, 8)));
+    }
+    await this.#giveUp(job, messageOf(error));
+  }
+
+  /** A job that fails again and again for no reason of its files: they fail with the reason, and the run ends. */
+  async #giveUp(job: Job, reason: string): Promise<void> {
+    const { runId, epoch } = job.data as { runId: string; epoch: number };
+    if (job.name === "scan") {
+      await this.#redis.hset(keys.run(this.#config.kp, runId), { broken: reason, scanned: "1" });
+      return;
+    }
+    const { files } = jobs.exec.payload.parse(job.data);
+    const why = { outcome: "failed", failureClass: "infrastructure", message: reason } as const;
+    const known = new Set(
+      (
+        await this.#deps.store.files.get(
+          runId,
+          files.map((file) => file.path),
+        )
+      )
+        .filter((row) => row.epoch === epoch)
+        .map((row) => row.path),
+    );
+    await this.#deps.store.files.record(
+      runId,
+      epoch,
+      files.filter((file) => !known.has(file.path)).map((file) => unrunResult(file, why)),
+    );
+  }
+
+  /** Lets go of what Redis keeps for the recovery of a job that has ended. */
+  async #forget(job: Job): Promise<void> {
+    const { runId, epoch } = job.data as { runId: string; epoch: number };
+    try {
+      await this.#redis.del(keys.inflight(this.#config.kp, job.id ?? ""));
+      await this.#queues.forgetEndedChild({ runId, epoch }, job.queueName, job.id ?? "");
+    } catch (error) {
+      this.#deps.logger.warn({ err: error, jobId: job.id }, "leftovers of an ended job stay until they expire");
+    }
+  }
+
+  #cancel(runId: string): void {
+    for (const running of this.#running.values()) {
+      if (running.runId === runId) running.controller.abort(new RunCancelled(runId));
+    }
+    this.#loop.kick();
+  }
+
+  /** Messages may have been missed while the connection was down. */
+  async #cancelMissed(): Promise<void> {
+    for (const runId of new Set([...this.#running.values()].map((running) => running.runId))) {
+      const state = await this.#redis.hget(keys.run(this.#config.kp, runId), "state");
+      if (state === "cancelling") this.#cancel(runId);
+    }
+  }
+
+  async #beat(): Promise<WorkerHeartbeat> {
+    const view = this.#governor.snapshot();
+    const held = new Map(view.running.map((job) => [job.jobId, job]));
+    const waiting = await Promise.all(
+      view.waiting.map(async (reason) => ((await this.#hasWaiting(reason.queue)) ? [reason] : [])),
+    );
+    return {
+      workerId: this.#config.workerId,
+      host: hostname(),
+      pid: process.pid,
+      startedAtMs: this.#startedAtMs,
+      atMs: this.#deps.clock.nowMs(),
+      state: this.#state.current,
+      labels: this.#config.labels,
+      capacity: view.capacity,
+      reserved: view.reserved,
+      observed: view.observed,
+      headroom: view.headroom,
+      running: [...this.#running.values()].map(({ jobId, runId, sinceMs }) => ({
+        jobId,
+        runId,
+        sinceMs,
+        reserved: held.get(jobId)?.reserved ?? {},
+        rssBytes: held.get(jobId)?.rssBytes ?? null,
+      })),
+      waiting: waiting.flat(),
+    };
+  }
+
+  async #hasWaiting(queue: string): Promise<boolean> {
+    const key = `${this.#config.kp}:${queue}`;
+    const [waiting, prioritized] = await Promise.all([
+      this.#redis.llen(`${key}:wait`),
+      this.#redis.zcard(`${key}:prioritized`),
+    ]);
+    return waiting + prioritized > 0;
+  }
+}
+
+/** What one job of a lane asks for: the upper edge of its size bucket. Control jobs need memory alone. */
+function questionOf(lane: Lane): ReserveQuestion {
+  const isExec = lane.jobName === "exec";
+  const need = {
+    memoryBytes: bucketBytes(lane.bucket),
+    cpuCores: isExec ? lane.place.spec.cpuCores : 0,
+    processes: isExec ? 1 : 0,
+  };
+  return { queue: lane.place.name, need, labels: lane.place.spec.labels };
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else
+      signal.addEventListener(
+        "abort",
+        () => {
+          resolve();
+        },
+        { once: true },
+      );
+  });
+}
