@@ -11,6 +11,8 @@ export type ChunkLimits = RunSpec["chunk"];
 /** Files per chunk while no time is known: for this many chunks each. */
 const START_CHUNKS = 8;
 const START_FILES = [1, 2, 4] as const;
+/** Characters of all paths of a chunk: they are what a chunk costs in Redis, and long ones must not make it unbounded. */
+const MAX_PATH_CHARS = 65_536;
 /** A file larger than this part of a chunk's bytes goes alone. */
 const ALONE_RATIO = 1 / 4;
 
@@ -19,6 +21,7 @@ export class Chunker {
   readonly #msPerFile: () => number | undefined;
   #files: FileEntry[] = [];
   #bytes = 0;
+  #pathChars = 0;
   #chunks = 0;
 
   /** `msPerFile` is asked for each file; undefined (or no positive number) while nothing is known. */
@@ -36,8 +39,12 @@ export class Chunker {
     }
     this.#files.push(entry);
     this.#bytes += entry.bytes;
+    this.#pathChars += entry.path.length;
     // The next file is `aloneBytes` at most: closing here keeps every chunk within its bytes.
-    const isFull = this.#files.length >= this.#maxFiles() || this.#bytes + aloneBytes > this.#limits.maxBytes;
+    const isFull =
+      this.#files.length >= this.#maxFiles() ||
+      this.#bytes + aloneBytes > this.#limits.maxBytes ||
+      this.#pathChars >= MAX_PATH_CHARS;
     return isFull ? this.flush() : undefined;
   }
 
@@ -47,6 +54,7 @@ export class Chunker {
     const chunk = this.#files;
     this.#files = [];
     this.#bytes = 0;
+    this.#pathChars = 0;
     this.#chunks += 1;
     return chunk;
   }

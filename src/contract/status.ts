@@ -28,27 +28,25 @@ export interface RunProgress {
 }
 
 /** Why something is not running. The message says it in words; the code is for programs. */
-export const waitCodes = [
-  "running",
-  "ended",
-  "cancelling",
-  "queued-behind",
-  "no-worker",
-  "no-worker-with-labels",
-  "no-worker-for-queue",
-  "queue-paused",
-  "backoff",
-  "waits-for-children",
-  "scanning",
-  "not-submitted",
-  "failed",
-] as const;
-export type WaitCode = (typeof waitCodes)[number];
+export type WaitCode =
+  | "running"
+  | "ended"
+  | "cancelling"
+  | "queued-behind"
+  | "no-worker"
+  | "no-worker-with-labels"
+  | "no-worker-for-queue"
+  | "queue-paused"
+  | "backoff"
+  | "waits-for-children"
+  | "scanning"
+  | "not-submitted"
+  | "failed";
 
 export interface WaitReason {
   /** What says so: a worker, a queue, a job or the run itself, such as `worker host-1`. */
   readonly where: string;
-  /** One of `waitCodes`, or the governor's own code when a worker defers. */
+  /** A `WaitCode`, or the governor's own code when a worker defers. */
   readonly code: string;
   readonly message: string;
   /** When it began to hold. */

@@ -4,10 +4,6 @@ import type { RunRecord } from "../contract/run-record.ts";
 import type { RunSpecInput } from "../contract/run-spec.ts";
 import type { CancelAck, Explanation, RunStatus } from "../contract/status.ts";
 
-export interface RunHandle {
-  readonly id: string;
-}
-
 export interface RunOptions {
   readonly idempotencyKey?: string;
   readonly traceId?: string;

@@ -297,10 +297,12 @@ function queuedRecord(run: Pick<RunRecord, "id" | "spec" | "createdAtMs" | "epoc
   };
 }
 
+/** The event in an entry's fields and values, one after the other; undefined for a kind that this version does not know. */
 function parseEvent(fields: readonly string[]): RunEvent | undefined {
-  const at = (name: string) => fields[fields.indexOf(name) + 1];
-  if (fields[1] === "state") return { kind: "state", state: at("state") as RunRecord["state"] };
-  if (fields[1] === "progress")
-    return { kind: "progress", changes: JSON.parse(at("changes") ?? "{}") as Record<string, number> };
+  const values = new Map<string, string>();
+  for (let at = 0; at + 1 < fields.length; at += 2) values.set(fields[at] ?? "", fields[at + 1] ?? "");
+  const kind = values.get("kind");
+  if (kind === "state") return { kind, state: values.get("state") as RunRecord["state"] };
+  if (kind === "progress") return { kind, changes: JSON.parse(values.get("changes") ?? "{}") as Record<string, number> };
   return undefined;
 }

@@ -16,7 +16,7 @@ export type IntakeDecision =
   | { readonly kind: "refuse"; readonly reason: RefusalReason; readonly retryAfterSeconds: number };
 
 /** Above this, Redis is near the point where every write fails, those of running jobs included. */
-export const MAX_MEMORY_FILL = 0.8;
+const MAX_MEMORY_FILL = 0.8;
 /** Memory comes back when runs end, which takes longer than a queue takes to drain a little. */
 const MEMORY_RETRY_SECONDS = 60;
 const MIN_BACKLOG_RETRY_SECONDS = 5;

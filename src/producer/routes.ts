@@ -23,7 +23,7 @@ export interface RouteDeps {
 }
 
 /** The largest body of `POST /v1/runs`. */
-export const MAX_BODY_BYTES = 1024 * 1024;
+const MAX_BODY_BYTES = 1024 * 1024;
 
 /** Every route of the intake with the permission that it asks for. */
 export function intakeRoutes(deps: RouteDeps, maxWaiting: number): Route[] {

@@ -4,7 +4,7 @@
  */
 
 /** What one group should take, in ms. */
-const GROUP_MS = 40;
+const GROUP_MS = 100;
 const MAX_GROUP = 32;
 /** Weight of the newest duration in the running mean. */
 const WEIGHT = 0.2;

@@ -48,7 +48,7 @@ interface Written {
 
 const MAX_BATCH = 64;
 /** How long the first of a batch waits for others, in ms. */
-const LINGER_MS = 15;
+const LINGER_MS = 50;
 
 export class Publisher {
   /** Files whose publication was refused. */

@@ -62,7 +62,7 @@ export function createProbes(roots: ProbeRoots): CapacityProbes {
 }
 
 const REOPEN_MS = 5_000;
-const SLOW_MS = 100;
+const SLOW_MS = 200;
 const CPU_WINDOW_MS = 1_000;
 const PRESSURE_WINDOW_MS = 500;
 
@@ -70,7 +70,7 @@ export class CapacitySensor {
   readonly #memory: readonly Watched<readonly MemoryLevel[]>[];
   readonly #cpu: Watched<CpuReading>;
   readonly #pressure: Watched<PressureTotals>;
-  readonly #cpuWindows = new Map<string, { busy: RateWindow; others: RateWindow }>();
+  readonly #cpuWindows = new Map<string, { busy: RateWindow; own: RateWindow }>();
   readonly #stalls = {
     some: new RateWindow(PRESSURE_WINDOW_MS),
     full: new RateWindow(PRESSURE_WINDOW_MS),
@@ -88,14 +88,14 @@ export class CapacitySensor {
   }
 
   /**
-   * Reads memory, and, when it was not read within the last 100 ms, CPU and pressure. `ownCpuMs` is the CPU time that
-   * this worker and its jobs have used so far: what is beyond it is the load of others.
+   * Reads memory, and, when that is due, CPU and pressure. `readOwnCpuMs` tells the CPU time that this worker and its jobs
+   * have used so far: what is beyond it is the load of others. Both are read at one moment, or they would not match.
    */
-  read(nowMs: number, ownCpuMs: number): CapacityReading {
+  read(nowMs: number, readOwnCpuMs: () => number): CapacityReading {
     const memory = this.#memory.flatMap((watched) => watched.read(nowMs) ?? []);
     if (nowMs - this.#slowAtMs >= SLOW_MS) {
       this.#slowAtMs = nowMs;
-      this.#readCpu(nowMs, ownCpuMs);
+      this.#readCpu(nowMs, readOwnCpuMs());
       this.#readPressure(nowMs);
     }
     const levels = memory.length > 0 ? memory : [runtimeLevel()];
@@ -125,9 +125,9 @@ export class CapacitySensor {
       const windows = this.#cpuWindow(source.name);
       const busyMs = source.busySeconds * 1_000;
       windows.busy.add(nowMs, busyMs / source.cores);
-      windows.others.add(nowMs, ownCpuMs / source.cores);
+      windows.own.add(nowMs, ownCpuMs / source.cores);
       const busy = windows.busy.perMs();
-      const own = windows.others.perMs() ?? 0;
+      const own = windows.own.perMs() ?? 0;
       return busy === undefined ? undefined : { busy: ratio(busy), others: ratio(busy - own) };
     });
     const known = ratios.filter((value) => value !== undefined);
@@ -140,10 +140,10 @@ export class CapacitySensor {
           };
   }
 
-  #cpuWindow(name: string): { busy: RateWindow; others: RateWindow } {
+  #cpuWindow(name: string): { busy: RateWindow; own: RateWindow } {
     const known = this.#cpuWindows.get(name);
     if (known !== undefined) return known;
-    const made = { busy: new RateWindow(CPU_WINDOW_MS), others: new RateWindow(CPU_WINDOW_MS) };
+    const made = { busy: new RateWindow(CPU_WINDOW_MS), own: new RateWindow(CPU_WINDOW_MS) };
     this.#cpuWindows.set(name, made);
     return made;
   }

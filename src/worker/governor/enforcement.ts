@@ -3,7 +3,7 @@
  * something. Pure. The ladder of this form: stop admitting (the gates), then end one job, wait until it is gone, look
  * again. Slowing down and suspending come between the two later.
  *
- * Who: a job that outgrew its promise before any that kept it; among those the one ended least often and started last
+ * Who: a job that outgrew its promise before any that kept it; among those the one whose process started last
  * of those that alone bring the use below the line; when none does alone, the largest, so that the fewest are ended.
  * The last job of a worker is ended only when the machine itself is in danger.
  */
@@ -35,7 +35,7 @@ export interface Eviction {
 /** A running job as enforcement sees it. */
 export type EnforcedJob = Pick<
   Reservation,
-  "jobId" | "runId" | "need" | "usage" | "peakBytes" | "sinceMs" | "isRetriable" | "isInside"
+  "jobId" | "runId" | "need" | "usage" | "peakBytes" | "sinceMs" | "processSinceMs" | "isRetriable" | "isInside"
 >;
 
 export interface EnforcementView {
@@ -108,7 +108,7 @@ function chooseVictim(running: readonly EnforcedJob[], alarm: Alarm, fill: numbe
   const retriable = blamed.filter((job) => job.isRetriable);
   // Better a job that nobody repeats than what the kernel would pick.
   const candidates = retriable.length > 0 || fill <= LAST_JOB_RATIO ? retriable : blamed;
-  const youngestFirst = candidates.toSorted((a, b) => b.sinceMs - a.sinceMs);
+  const youngestFirst = candidates.toSorted((a, b) => startedAtMs(b) - startedAtMs(a));
   const enough = youngestFirst.find((job) => rssBytes(job) > 0 && rssBytes(job) >= alarm.excessBytes);
   return enough ?? youngestFirst.toSorted((a, b) => rssBytes(b) - rssBytes(a))[0];
 }
@@ -117,6 +117,10 @@ function describe(job: EnforcedJob, { level, reason }: Alarm): string {
   const size = (bytes: number) => `${Math.round(bytes / MiB)} MiB`;
   const state = `${size(level.usedBytes)} of ${size(level.limitBytes)} of the ${level.name} in use`;
   return `${reason}: ${state}; the job uses ${size(rssBytes(job))}, ${size(job.need.memoryBytes)} were reserved`;
+}
+
+function startedAtMs(job: EnforcedJob): number {
+  return job.processSinceMs ?? job.sinceMs;
 }
 
 function rssBytes(job: EnforcedJob): number {

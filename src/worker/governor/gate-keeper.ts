@@ -19,7 +19,8 @@ export class GateKeeper {
   #cooldown: Cooldown | undefined;
 
   constructor(cpuThreshold: number | undefined) {
-    this.#cpuThreshold = cpuThreshold;
+    // All CPUs may be in use: that is no threshold, but the promised cores.
+    this.#cpuThreshold = cpuThreshold === 1 ? undefined : cpuThreshold;
   }
 
   update(reading: CapacityReading, running: { processes: number; maxProcesses: number }): void {

@@ -56,6 +56,8 @@ function lowered(gate: CpuGate, { threshold, utilisation, runningProcesses, nowM
 function raised(gate: CpuGate, { threshold, utilisation, ...input }: CpuGateInput): CpuGate {
   const { allowed, steppedAtMs } = gate;
   if (allowed === undefined || input.nowMs - steppedAtMs < CPU_STEP_MS) return gate;
+  // Nothing of ours is left: what comes next starts as if nothing had been held.
+  if (input.runningProcesses === 0) return { ...gate, allowed: undefined, steppedAtMs: input.nowMs };
   // Not the number holds them back: raising it would only let a later burst through.
   if (input.runningProcesses < allowed) return gate;
   const share = Math.floor((input.runningProcesses * threshold) / Math.max(utilisation, 0.01));

@@ -15,7 +15,8 @@ import type { Logger } from "../../platform/logger.ts";
 import { decideAdmission, fitToCores, type Admission } from "./admission.ts";
 import type { AdmissionView, Request } from "./admission-view.ts";
 import type { CapacityReading, CapacitySensor, Degraded } from "./capacity.ts";
-import { decideEviction, type Eviction, type EvictionReason } from "./enforcement.ts";
+import type { Eviction, EvictionReason } from "./enforcement.ts";
+import { Enforcer } from "./enforcer.ts";
 import { GateKeeper } from "./gate-keeper.ts";
 import { checkGovernorConfig, DEFAULT_MEMORY_THRESHOLD, type GovernorConfig } from "./governor-config.ts";
 import { capacityOf, createView, headroomOf, observedOf, readingPauseMs } from "./governor-view.ts";
@@ -70,8 +71,6 @@ export interface GovernorSnapshot {
 const FRESH_MS = 20;
 const STALE_AFTER_RELEASE_MS = 2;
 const WARM_UP_MS = 150;
-/** An ended job that is still here after this is given up on: another one may be ended. */
-const EVICTION_PATIENCE_MS = 5_000;
 
 export class Governor implements Service {
   readonly #deps: GovernorDeps;
@@ -80,12 +79,12 @@ export class Governor implements Service {
   readonly #ledger = new Reservations({ memoryBytes: 0, cpuCores: 0, processes: 0 });
   readonly #waiting = new WaitingReasons();
   readonly #gates: GateKeeper;
+  readonly #enforcer: Enforcer;
   readonly #listeners = new Set<() => void>();
   #state: AdmissionView["state"] = "open";
   #reading: CapacityReading | undefined;
   #staleAfterMs = FRESH_MS;
   #own = { lastMs: 0, sumMs: 0 };
-  #evicting: { readonly jobId: string; readonly atMs: number } | undefined;
   #degraded = "";
   #timer: NodeJS.Timeout | undefined;
   #isStarted = false;
@@ -96,6 +95,16 @@ export class Governor implements Service {
     this.#config = checkGovernorConfig(config);
     this.#labels = new Set(config.labels);
     this.#gates = new GateKeeper(config.cpuThreshold);
+    this.#enforcer = new Enforcer({
+      logger: deps.logger,
+      evict: (eviction) => {
+        deps.metrics.evicted(eviction.reason);
+        deps.evict(eviction);
+      },
+      onGone: (nowMs) => {
+        this.#gates.evicted(nowMs);
+      },
+    });
   }
 
   async start(): Promise<void> {
@@ -150,6 +159,7 @@ export class Governor implements Service {
 
   /** From now on the process and its descendants are measured as the job's. */
   attach(jobId: string, pid: number): void {
+    this.#ledger.beginProcess(jobId, this.#deps.clock.nowMs());
     this.#deps.processes.watch(jobId, pid);
   }
 
@@ -170,11 +180,6 @@ export class Governor implements Service {
       ...(remainingMs !== undefined && { endsAtMs: this.#deps.clock.nowMs() + remainingMs }),
       ...(isRetriable !== undefined && { isRetriable }),
     });
-  }
-
-  /** The most memory that was seen of a running job, in bytes; 0 when nothing was. */
-  peakBytesOf(jobId: string): number {
-    return this.#ledger.ofJob(jobId)?.peakBytes ?? 0;
   }
 
   /** Calls back whenever something that waits may be let in now. Returns what ends that. */
@@ -249,10 +254,6 @@ export class Governor implements Service {
     if (released?.jobId === undefined) return;
     this.#deps.processes.unwatch(released.jobId);
     this.#staleAfterMs = STALE_AFTER_RELEASE_MS;
-    if (this.#evicting?.jobId === released.jobId) {
-      this.#evicting = undefined;
-      this.#gates.evicted(this.#deps.clock.monotonicMs());
-    }
     this.#announceRoom();
   }
 
@@ -278,7 +279,7 @@ export class Governor implements Service {
   #read(): CapacityReading {
     const nowMs = this.#deps.clock.monotonicMs();
     this.#staleAfterMs = FRESH_MS;
-    const reading = this.#deps.sensor.read(nowMs, this.#readOwnCpuMs(nowMs));
+    const reading = this.#deps.sensor.read(nowMs, () => this.#readOwnCpuMs());
     this.#reading = reading;
     const cores = reading.cpuCores;
     const maxProcesses = this.#maxProcesses(reading);
@@ -289,19 +290,17 @@ export class Governor implements Service {
     return reading;
   }
 
-  /** CPU time of this worker and its jobs. A process whose time is lost with its parent must not turn it back. */
-  #readOwnCpuMs(nowMs: number): number {
-    let lastMs = 0;
-    for (const { jobId, ...usage } of this.#deps.processes.read(nowMs)) {
-      this.#ledger.observe(jobId, { ...usage, atMs: nowMs });
-      lastMs += usage.cpuMs;
+  #readJobs(): void {
+    const atMs = this.#deps.clock.monotonicMs();
+    for (const { jobId, rssBytes, cpuMs } of this.#deps.processes.read(atMs)) {
+      this.#ledger.observe(jobId, { rssBytes, cpuMs, atMs });
     }
-    try {
-      lastMs += this.#deps.processes.ownCpuMs();
-    } catch {
-      // Without `/proc` the load of others cannot be told from ours; the capacity reading says that a sensor is missing.
-      lastMs += process.cpuUsage().user / 1_000;
-    }
+  }
+
+  /** CPU time of this worker and its jobs. Walking all processes is dear: done only where a threshold asks for it. */
+  #readOwnCpuMs(): number {
+    if (this.#config.cpuThreshold === undefined) return 0;
+    const lastMs = this.#deps.processes.readOwnCpuMs();
     this.#own = { lastMs, sumMs: this.#own.sumMs + Math.max(0, lastMs - this.#own.lastMs) };
     return this.#own.sumMs;
   }
@@ -335,6 +334,7 @@ export class Governor implements Service {
 
   #tick(): void {
     try {
+      this.#readJobs();
       const reading = this.#read();
       this.#enforce(reading);
       const view = this.#view(reading);
@@ -347,24 +347,9 @@ export class Governor implements Service {
     this.#schedule();
   }
 
-  #enforce(reading: CapacityReading): void {
-    if (this.#evicting !== undefined) {
-      const { jobId, atMs } = this.#evicting;
-      if (reading.atMs - atMs < EVICTION_PATIENCE_MS) return;
-      this.#deps.logger.warn({ jobId }, "job was ended for memory and is still here, looking for another one");
-    }
-    const eviction = decideEviction({
-      memory: reading.memory,
-      memoryThreshold: this.#config.memoryThreshold ?? DEFAULT_MEMORY_THRESHOLD,
-      systemReserveBytes: this.#config.systemReserveBytes ?? 0,
-      pressure: reading.pressure,
-      jobs: this.#ledger.all.filter((job) => job.jobId !== this.#evicting?.jobId),
-    });
-    if (eviction === undefined) return;
-    this.#evicting = { jobId: eviction.jobId, atMs: reading.atMs };
-    this.#deps.metrics.evicted(eviction.reason);
-    this.#deps.logger.warn({ ...eviction }, "governor ends a job for its memory");
-    this.#deps.evict(eviction);
+  #enforce({ memory, pressure, atMs }: CapacityReading): void {
+    const { memoryThreshold = DEFAULT_MEMORY_THRESHOLD, systemReserveBytes = 0 } = this.#config;
+    this.#enforcer.enforce({ memory, pressure, memoryThreshold, systemReserveBytes }, this.#ledger.all, atMs);
   }
 
   #announceRoom(): void {

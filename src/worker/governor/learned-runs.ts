@@ -31,7 +31,8 @@ export class LearnedRuns {
     if (run.spec.executor !== "process") return;
     const { key } = this.#of(run);
     for (const { durationMs, peakBytes, outcome } of results) {
-      if (outcome === "succeeded" && durationMs !== null && peakBytes !== null) this.#demands.record(key, { durationMs, peakBytes });
+      if (outcome === "succeeded" && durationMs !== null && peakBytes !== null)
+        this.#demands.record(key, { durationMs, peakBytes });
     }
   }
 
@@ -63,7 +64,11 @@ export class LearnedRuns {
     if (known !== undefined) return known;
     if (this.#runs.size >= MAX_RUNS) this.#runs.clear();
     const command = createHash("sha256").update(JSON.stringify(run.spec.command)).digest("hex");
-    const figures: RunFigures = { key: learnedKey(run.spec.profile, command), chunkMsPerFile: undefined, shared: undefined };
+    const figures: RunFigures = {
+      key: learnedKey(run.spec.profile, command),
+      chunkMsPerFile: undefined,
+      shared: undefined,
+    };
     this.#runs.set(run.runId, figures);
     return figures;
   }

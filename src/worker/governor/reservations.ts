@@ -21,7 +21,10 @@ export interface Reservation {
   readonly jobId: string | undefined;
   readonly runId: string | undefined;
   readonly usage: Usage | undefined;
+  /** The most that was seen of the process that runs now. */
   readonly peakBytes: number;
+  /** When the process that runs now was first seen: what is lost when it is ended. */
+  readonly processSinceMs: number | undefined;
   /** When it probably ends, on the clock of `sinceMs`; undefined when nobody can say. */
   readonly endsAtMs: number | undefined;
   /** Whether it may be ended to make room, because it will be tried again. */
@@ -81,6 +84,7 @@ export class Reservations {
       runId: undefined,
       usage: undefined,
       peakBytes: 0,
+      processSinceMs: undefined,
       endsAtMs: undefined,
       isRetriable: true,
     };
@@ -113,9 +117,15 @@ export class Reservations {
   }
 
   /** Notes when a job probably ends, or that it must not be ended. */
-  describe(jobId: string, facts: { endsAtMs?: number; isRetriable?: boolean }): void {
+  describe(jobId: string, facts: Partial<Pick<Reservation, "endsAtMs" | "isRetriable">>): void {
     const known = this.ofJob(jobId);
     if (known !== undefined) this.#change(known.id, facts);
+  }
+
+  /** Another process of the job begins: what the one before used is no longer in use. */
+  beginProcess(jobId: string, nowMs: number): void {
+    const known = this.ofJob(jobId);
+    if (known !== undefined) this.#change(known.id, { usage: undefined, peakBytes: 0, processSinceMs: nowMs });
   }
 
   ofJob(jobId: string): Reservation | undefined {

@@ -36,7 +36,9 @@ export interface ScanDeps {
 
 /** Chunks of one run that may wait or run at a time. */
 const WINDOW_CHUNKS = 96;
-const ADD_CHUNKS = 16;
+/** While nothing is known of the time per file, chunks are small: few are added, until the first ones have ended. */
+const BLIND_WINDOW_CHUNKS = 24;
+const ADD_CHUNKS = 12;
 const WINDOW_POLL_MS = 15;
 const WINDOW_MAX_POLL_MS = 250;
 const RETRY_MS = 1_000;
@@ -135,9 +137,11 @@ class Scan {
       const problem = this.#nameProblem(file, index);
       if (problem === undefined) this.#push(this.#chunker.add({ index, path: file.path, bytes: file.bytes }));
       else collisions.push(problem);
+      // Not the whole batch first: what the first chunks teach makes the later ones larger.
+      if (this.#ready.length >= ADD_CHUNKS) await this.#add();
     }
     if (collisions.length > 0) await this.#record(collisions);
-    if (this.#ready.length >= ADD_CHUNKS || this.#waiting < ADD_CHUNKS) await this.#add();
+    if (this.#waiting < ADD_CHUNKS) await this.#add();
     await this.#checkCancelled();
   }
 
@@ -173,14 +177,18 @@ class Scan {
     await this.#deps.hash.set(this.#run.runId, { total: this.#total });
   }
 
+  get #window(): number {
+    return this.#deps.msPerFile(this.#run) === undefined ? BLIND_WINDOW_CHUNKS : WINDOW_CHUNKS;
+  }
+
   async #waitForWindow(): Promise<void> {
     for (
       let pollMs = WINDOW_POLL_MS;
-      this.#waiting + ADD_CHUNKS > WINDOW_CHUNKS;
+      this.#waiting + ADD_CHUNKS > this.#window;
       pollMs = Math.min(pollMs * 2, WINDOW_MAX_POLL_MS)
     ) {
       this.#waiting = await this.#deps.queues.openCount(this.#ref);
-      if (this.#waiting + ADD_CHUNKS <= WINDOW_CHUNKS) return;
+      if (this.#waiting + ADD_CHUNKS <= this.#window) return;
       await this.#deps.clock.sleep(pollMs, this.#signal);
       await this.#checkCancelled();
     }

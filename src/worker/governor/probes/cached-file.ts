@@ -17,7 +17,7 @@ export class CachedFile {
       this.#fd ??= openSync(this.path, "r");
       for (;;) {
         const length = readSync(this.#fd, buffer, 0, buffer.length, 0);
-        if (length < buffer.length) return buffer.latin1Slice(0, length);
+        if (length < buffer.length) return buffer.toString("latin1", 0, length);
         buffer = Buffer.allocUnsafe(buffer.length * 2);
       }
     } catch (error) {

@@ -33,12 +33,11 @@ interface WatchedJob {
 
 export class ProcessTrees {
   readonly #proc: string;
-  readonly #self: CachedFile;
+  readonly #own: WatchedJob = { roots: new Set([process.pid]), processes: new Map(), scannedAtMs: 0 };
   readonly #jobs = new Map<string, WatchedJob>();
 
   constructor(roots: ProbeRoots) {
     this.#proc = roots.proc;
-    this.#self = new CachedFile(join(roots.proc, "self/stat"));
   }
 
   /** From now on the process and its descendants count as the job's. Nothing is opened before the next reading. */
@@ -83,14 +82,21 @@ export class ProcessTrees {
     return usages;
   }
 
-  /** CPU time of this process and its ended children; those that live are in `read`. @throws when it cannot be read */
-  ownCpuMs(): number {
-    return parseCpuMs(this.#self.read());
+  /**
+   * CPU time of this process and all below it, those that have ended included. Less than at the last reading when a
+   * process was lost whose parent had died; 0 where it cannot be read.
+   */
+  readOwnCpuMs(): number {
+    this.#scan(this.#own, 0);
+    let cpuMs = 0;
+    for (const process of this.#own.processes.values()) cpuMs += process.cpuMs;
+    return cpuMs;
   }
 
   close(): void {
     for (const jobId of [...this.#jobs.keys()]) this.unwatch(jobId);
-    this.#self.close();
+    for (const process of this.#own.processes.values()) closeProcess(process);
+    this.#own.processes.clear();
   }
 
   #scan(job: WatchedJob, nowMs: number): void {
