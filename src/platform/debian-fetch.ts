@@ -77,17 +77,18 @@ export async function fetchDebianServer(cache: string, logger: Logger): Promise<
 
 async function fetchInto(work: string): Promise<string> {
   const apt = aptIn(work);
+  const downloads = join(work, "packages");
+  mkdirSync(downloads);
   // A third-party source that does not answer fails the update as a whole; what matters is whether the packages are found.
   const updateError: unknown = await apt(["update"]).then(
     () => undefined,
     (error: unknown) => error,
   );
-  const packages = await findPackages(apt).catch((error: unknown) => {
+  try {
+    await apt(["download", ...(await findPackages(apt))], downloads);
+  } catch (error) {
     throw updateError ?? error;
-  });
-  const downloads = join(work, "packages");
-  mkdirSync(downloads);
-  await apt(["download", ...packages], downloads);
+  }
   const unpacked = join(work, "root");
   mkdirSync(unpacked);
   for (const name of readdirSync(downloads).filter((file) => file.endsWith(".deb"))) {

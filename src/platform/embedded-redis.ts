@@ -8,7 +8,7 @@
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import { readFileSync, rmSync } from "node:fs";
-import { dirname } from "node:path";
+import { basename, dirname } from "node:path";
 import { Redis } from "ioredis";
 import { InfrastructureError, messageOf } from "../contract/errors.ts";
 import { systemClock } from "./clock.ts";
@@ -118,7 +118,8 @@ async function startServer(files: EmbeddedFiles, options: EmbeddedRedisOptions):
   rmSync(files.pid, { force: true });
   writeConfig(files, socket, options.maxMemoryBytes ?? defaultMaxMemoryBytes());
   // A session of its own: Ctrl-C in the terminal ends its users first, and they end the server.
-  const child = spawn(binary.path, [files.config], {
+  // Named from its folder: redis reads a name with *, ? or [ as a pattern, and starts without any file when none matches.
+  const child = spawn(binary.path, [basename(files.config)], {
     cwd: files.folder,
     detached: true,
     stdio: "ignore",

@@ -17,6 +17,7 @@ export type RedisRole = "command" | "blocking" | "subscriber";
 export const COMMAND_TIMEOUT_MS = 10_000;
 
 const CONNECT_TIMEOUT_MS = 5_000;
+const QUIT_MS = 2_000;
 const LOG_EVERY_MS = 10_000;
 const reconnect = { backoffMs: 100, backoffFactor: 2, maxBackoffMs: 3_000 };
 const commandReconnect = { ...reconnect, maxBackoffMs: 1_000 };
@@ -51,26 +52,51 @@ export function openRedis(target: string, role: RedisRole, logger: Logger): Redi
   return redis;
 }
 
-/** Closes a connection: politely when the server answers, at once when it does not. */
+/** Closes a connection: politely when the server answers, at once when it does not. Calls that still wait fail. */
 export async function closeRedis(redis: Redis): Promise<void> {
   if (redis.status === "end") return;
   const ended = new Promise<void>((resolve) => redis.once("end", resolve));
-  // A server that does not answer would keep QUIT waiting for ever.
-  if (redis.status !== "ready") redis.disconnect();
-  else
-    await Promise.race([redis.quit(), ended]).catch(() => {
-      redis.disconnect(); // closed either way
-    });
-  if (!isEnded(redis)) await ended;
+  if (redis.status === "ready" && (await quitWithin(redis, QUIT_MS))) return ended;
+  redis.disconnect();
+  if (isReconnecting(redis)) {
+    // Between two tries ioredis only forgets the next one: its queue would wait for ever. A try that ends at once flushes it.
+    redis.connect().catch(() => undefined); // the end that was asked for
+    redis.disconnect();
+  }
+  return ended;
 }
 
-function isEnded(redis: Redis): boolean {
-  return redis.status === "end";
+/** Whether the server said goodbye in time. */
+async function quitWithin(redis: Redis, limitMs: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => {
+      resolve(false);
+    }, limitMs);
+  });
+  const quit = redis.quit().then(
+    () => true,
+    () => redis.status === "end",
+  );
+  const isDone = await Promise.race([quit, late]);
+  clearTimeout(timer);
+  return isDone;
 }
 
-/** What a failed call says when the server was not reached, or did not answer; any other error stays as it is. */
+/** A function, since the compiler does not know that `disconnect` changes the status. */
+function isReconnecting(redis: Redis): boolean {
+  return redis.status === "reconnecting";
+}
+
+/** What a failed call says when the server was not reached, did not answer, or refused the login; others stay as they are. */
 export function explainRedisError(error: unknown, text: string): unknown {
   if (!(error instanceof Error) || error instanceof InfrastructureError) return error;
+  if (/^(WRONGPASS|NOAUTH)/.test(error.message)) {
+    // Without its cause: that one carries the arguments of AUTH.
+    return new InfrastructureError(
+      `expected redis at ${text} to accept the user and password, found: ${error.message}`,
+    );
+  }
   const isUnreachable =
     error.name === "MaxRetriesPerRequestError" || error.name === "AbortError" || error.message === "Command timed out";
   if (!isUnreachable) return error;

@@ -41,8 +41,8 @@ export class RunHash {
     this.#kp = kp;
   }
 
-  /** Writes a new run, or a new epoch of an old one with all counters at zero. */
-  async create(run: LiveRun): Promise<void> {
+  /** Writes a new run, or a new epoch of an old one with all counters at zero, but for those in `fields`. */
+  async create(run: LiveRun, fields: Readonly<Record<string, string | number>> = {}): Promise<void> {
     const key = keys.run(this.#kp, run.runId);
     await this.#redis
       .multi()
@@ -52,6 +52,7 @@ export class RunHash {
         epoch: run.epoch,
         state: run.state,
         createdAtMs: run.createdAtMs,
+        ...fields,
       })
       .exec();
   }

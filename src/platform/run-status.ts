@@ -4,6 +4,7 @@ import { isTerminal, runStates, type RunState } from "../contract/outcomes.ts";
 import { keys } from "../contract/queues.ts";
 import { noFiles, type FileCounts, type RunRecord } from "../contract/run-record.ts";
 import type { RunProgress, RunStatus, WorkerHeartbeat } from "../contract/status.ts";
+import { isAlive } from "./worker-heartbeats.ts";
 
 /** What the hash of a run in Redis says. */
 export interface LiveFigures {
@@ -42,7 +43,7 @@ export async function loadLiveFigures(
 }
 
 /** The live counters in the fields of a run's hash; undefined when none of them is there. */
-export function parseLiveFigures(fields: LiveFields): LiveFigures | undefined {
+function parseLiveFigures(fields: LiveFields): LiveFigures | undefined {
   if (Object.values(fields).every((value) => value === null)) return undefined;
   return {
     state: runStates.find((state) => state === fields.state),
@@ -76,7 +77,8 @@ export function runStatusOf(
     startedAtMs: run.startedAtMs ?? live?.startedAtMs ?? null,
   };
   const isScanned = live?.isScanned ?? false;
-  const runningJobs = runningJobsOf(workers, run.id);
+  const alive = workers.filter((worker) => isAlive(worker, nowMs));
+  const runningJobs = runningJobsOf(alive, run.id);
   return statusOf(going, counted, live, { isScanned, endMs: nowMs, runningJobs });
 }
 
@@ -109,12 +111,12 @@ function statusOf(run: RunRecord, counts: FileCounts, live: LiveFigures | undefi
 }
 
 /** How many jobs of the run the workers hold. */
-export function runningJobsOf(workers: readonly WorkerHeartbeat[], runId: string): number {
+function runningJobsOf(workers: readonly WorkerHeartbeat[], runId: string): number {
   return workers.reduce((sum, worker) => sum + worker.running.filter((job) => job.runId === runId).length, 0);
 }
 
 /** Files that have an outcome. */
-export function doneFiles(counts: FileCounts): number {
+function doneFiles(counts: FileCounts): number {
   return counts.succeeded + counts.failed + counts.skipped + counts.cancelled + counts.quarantined;
 }
 

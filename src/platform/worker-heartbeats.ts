@@ -46,7 +46,7 @@ const heartbeat = z.object({
 });
 
 /** The heartbeat in the text of the field `json`, or undefined when it is none. */
-export function parseHeartbeat(text: string): WorkerHeartbeat | undefined {
+function parseHeartbeat(text: string): WorkerHeartbeat | undefined {
   let read: unknown;
   try {
     read = JSON.parse(text);

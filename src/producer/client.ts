@@ -29,7 +29,7 @@ import { loadHeartbeats } from "../platform/worker-heartbeats.ts";
 import { openStore } from "../store/open-store.ts";
 import type { Store } from "../store/store.ts";
 import type { Backlog, ClientPort, RunListQuery, RunOptions } from "./client-port.ts";
-import { claimOutput, enqueueRun, newRunId, type SubmitDeps } from "./submit.ts";
+import { claimOutput, enqueueRun, newRunId, planChunks, type SubmitDeps } from "./submit.ts";
 
 export interface ClientOptions {
   /** URL, or a connection that stays the caller's. */
@@ -99,10 +99,10 @@ export class Client implements ClientPort, AsyncDisposable {
     const earlier = await this.#earlier(id, options.idempotencyKey);
     if (earlier !== undefined) return { run: earlier, created: false };
     await claimOutput(this.#submit, id, spec);
-    const record = await this.#record(id, spec, options);
+    const [record, chunks] = await Promise.all([this.#record(id, spec, options), planChunks(spec)]);
     if (!record.created) return record;
     await this.#storePages(id, spec, options.pages);
-    await enqueueRun(this.#submit, record.run);
+    await enqueueRun(this.#submit, record.run, chunks);
     return record;
   }
 
@@ -120,7 +120,7 @@ export class Client implements ClientPort, AsyncDisposable {
     const run = await store.runs.reopen(runId, spec, this.#deps.clock.nowMs());
     if (run === undefined) throw new ConflictError(`run ${runId}: expected it to have ended, found it ${before.state}`);
     await this.#storePages(runId, spec, pages);
-    await enqueueRun(this.#submit, run);
+    await enqueueRun(this.#submit, run, "scan");
     return run;
   }
 

@@ -60,17 +60,26 @@ async function hasEnded(deps: SubmitDeps, runId: string): Promise<boolean> {
   return state === undefined || isTerminal(state);
 }
 
-/** Adds the jobs of a run whose record exists. Safe to repeat: ids are made from the run and its epoch. */
+/** Writes the live side of a run and adds its jobs. Safe to repeat: ids are made from the run and its epoch. */
 export async function enqueueRun(
   deps: SubmitDeps,
   run: Pick<RunRecord, "id" | "epoch" | "spec" | "createdAtMs">,
+  chunks: readonly ChunkToAdd[] | "scan",
 ): Promise<void> {
   const { id: runId, epoch, spec, createdAtMs } = run;
-  const direct = epoch === 0 ? await directChunks(spec) : undefined;
-  await deps.hash.create({ runId, spec, epoch, state: "queued", createdAtMs });
-  if (direct !== undefined) await deps.hash.set(runId, { total: direct.length, chunks: direct.length, scanned: "1" });
+  const known = chunks === "scan" ? {} : { total: chunks.length, chunks: chunks.length, scanned: "1" };
+  const live = { runId, spec, epoch, state: "queued", createdAtMs } as const;
   const traceId = spec.traceId ?? runId;
-  await deps.queues.addRun({ runId, epoch, traceId }, spec, direct ?? "scan");
+  // One connection keeps their order: the jobs are not there before the hash that they read.
+  await Promise.all([
+    deps.hash.create(live, known),
+    deps.queues.addRun({ runId, epoch, traceId }, spec, chunks),
+  ]);
+}
+
+/** The chunks of a few named files; `scan` when the files have to be found. */
+export async function planChunks(spec: RunSpec): Promise<readonly ChunkToAdd[] | "scan"> {
+  return (await directChunks(spec)) ?? "scan";
 }
 
 async function directChunks(spec: RunSpec): Promise<ChunkToAdd[] | undefined> {

@@ -23,7 +23,13 @@ export interface FileQuery {
 /** A result that the manifest did not take, because a row of the same or a newer epoch holds the path already. */
 export interface RefusedResult {
   readonly path: string;
+  /** Who wrote the row that holds the path. */
   readonly workerId: string | null;
+}
+
+/** What the store logs through; any logger of the house fits. */
+export interface StoreLogger {
+  warn(fields: object, text: string): void;
 }
 
 export interface Store extends AsyncDisposable {
@@ -42,10 +48,10 @@ export interface Store extends AsyncDisposable {
 }
 
 export interface RunTable {
-  /** The run, or the earlier one of the same idempotency key (then `created` is false). */
+  /** The run, or the earlier one of the same idempotency key or id (then `created` is false). */
   create(run: NewRun): Promise<{ run: RunRecord; created: boolean }>;
   get(id: string): Promise<RunRecord | undefined>;
-  /** Newest first. `before` is the id of the last run of the page before. */
+  /** Newest first. `before` is the id of the last run of the page before. @throws {NotFoundError} when that is unknown. */
   list(query: { limit: number; before?: string; states?: readonly RunState[] }): Promise<RunRecord[]>;
   /** Moves the run if it is in one of `from`; whether it did. */
   move(id: string, from: readonly RunState[], to: RunState, change: RunChange): Promise<boolean>;
@@ -64,14 +70,18 @@ export interface RunChange {
 export interface FileTable {
   /**
    * Writes results in one transaction; exactly one row per (run, path). A row of an older epoch is replaced; within an
-   * epoch `succeeded` is final and any other outcome gives way to a later result. Returns what was refused.
+   * epoch `succeeded` is final and any other outcome gives way to a later result. Returns what was refused. The very
+   * same result a second time is not refused, so a call that got no answer may be repeated.
+   * @throws {NotFoundError} when there is no such run.
    */
   record(runId: string, epoch: number, results: readonly FileResult[]): Promise<RefusedResult[]>;
   /** Marks rows of an older epoch as belonging to this one, unchanged: their input, binary and arguments are the same. */
   reuse(runId: string, epoch: number, paths: readonly string[]): Promise<void>;
-  /** Rows of any epoch for these paths. */
+  /** Rows of any epoch for these paths, in the order of the paths; unknown paths and repetitions are left out. */
   get(runId: string, paths: readonly string[]): Promise<(FileResult & { readonly epoch: number })[]>;
+  /** Adds attempts; one that is there already is left alone, so a call that got no answer may be repeated. */
   addAttempts(runId: string, epoch: number, attempts: readonly AttemptRecord[]): Promise<void>;
+  /** Oldest first. */
   attempts(
     runId: string,
     query: { limit: number; path?: string },
@@ -86,6 +96,10 @@ export interface FileTable {
   artifacts(runId: string, epoch: number, limit: number): Promise<Artifact[]>;
 }
 
+/**
+ * Durations, peak, time, bytes and slowest are those of the files that this epoch ran; artifacts those of all its
+ * succeeded files, the reused ones included.
+ */
 export type FileFigures = Pick<
   RunReport,
   "durationMs" | "peakBytes" | "cpuSeconds" | "inputBytes" | "outputBytes" | "retries" | "fenced" | "slowest" | "reused"
@@ -93,6 +107,7 @@ export type FileFigures = Pick<
 
 /** Input lists that came from a producer: pages of paths (see FileEntry for their encoding), read in order. */
 export interface InputPages {
+  /** Writes a page; the same page again takes the place of the first. */
   append(runId: string, page: number, paths: readonly string[]): Promise<void>;
   pages(runId: string): AsyncIterable<readonly string[]>;
 }

@@ -55,6 +55,8 @@ export class PullLoop implements Service {
   #loop: Promise<void> | undefined;
   #running = new Set<Promise<void>>();
   #turn = 0;
+  /** The lane whose marker was popped: it has something to fetch, so it is served before any other. */
+  #hint: Lane | undefined;
   #lastPassMs: number;
   #lastClaimMs: number;
 
@@ -130,7 +132,10 @@ export class PullLoop implements Service {
   async #pass(): Promise<number> {
     const lanes = this.#deps.lanes();
     this.#turn += 1;
-    let claimed = 0;
+    const hint = this.#hint;
+    this.#hint = undefined;
+    let claimed = hint === undefined ? 0 : await this.#serve(hint);
+    if (claimed > 0) return claimed;
     for (let at = 0; at < lanes.length; at += 1) {
       const lane = lanes[(at + this.#turn) % lanes.length];
       if (lane !== undefined) claimed += await this.#serve(lane);
@@ -227,7 +232,10 @@ export class PullLoop implements Service {
     const isRefused = this.#state !== "pulling" || (lane !== undefined && !this.#deps.couldAdmit(lane));
     // BullMQ's own members: "0" with score 0 for a job that waits, "1" with its due time for a delayed one.
     if (isRefused) await this.#deps.redis.zadd(key, score, score > 0 ? "1" : "0");
-    else this.kick();
+    else {
+      this.#hint = lane;
+      this.kick();
+    }
   }
 
   /** Cuts a blocking connection that hangs, so that it is opened anew (law 8). */

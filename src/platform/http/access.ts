@@ -62,7 +62,7 @@ export function refuseForeignHost(): RequestHandler {
 }
 
 /** Whether a method may change something. */
-export function isUnsafe(method: string): boolean {
+function isUnsafe(method: string): boolean {
   return !["GET", "HEAD", "OPTIONS"].includes(method);
 }
 

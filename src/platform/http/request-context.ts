@@ -55,7 +55,7 @@ export function logServerError(logger: Logger, res: Response, error: unknown): v
   }
 }
 
-export function requestIdOf(res: Response): string {
+function requestIdOf(res: Response): string {
   return String(res.locals["requestId"]);
 }
 

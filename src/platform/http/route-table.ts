@@ -4,7 +4,7 @@ import { NotFoundError } from "../../contract/errors.ts";
 import { RequestError } from "./problem.ts";
 
 /** `open`: anybody. `view`: who may read. `operate`: who may change something. */
-export type Permission = "open" | "view" | "operate";
+type Permission = "open" | "view" | "operate";
 
 export interface Route {
   readonly method: "get" | "post" | "delete";

@@ -237,16 +237,24 @@ export class ChunkDrive {
 
   async #start(calls: readonly Call[]): Promise<void> {
     if (calls.length === 0) return;
-    const { slot, host } = this.#parts;
+    const { slot } = this.#parts;
     // One group may wait behind the one that runs; a file that goes alone is announced when it runs.
     const mostRunning = calls.length === 1 ? 0 : calls.length;
     await this.#changed.until(
       () => this.#stop !== undefined || (slot.size <= mostRunning && this.#publisher.backlog < MAX_BACKLOG),
     );
-    if (this.#stop === undefined) await Promise.race([host.starting(calls.flatMap(startingOf)), this.#stopping()]);
+    if (this.#stop === undefined) await this.#announce(calls);
     for (const call of calls) {
       if (this.#isStopped()) this.#notRun.push(...call.inputs.map(({ file }) => file));
       else this.#launch(call);
+    }
+  }
+
+  async #announce(calls: readonly Call[]): Promise<void> {
+    try {
+      await Promise.race([this.#parts.host.starting(calls.flatMap(startingOf)), this.#stopping()]);
+    } catch (error) {
+      this.#halt(error);
     }
   }
 

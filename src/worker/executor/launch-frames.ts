@@ -1,5 +1,4 @@
 /** The frames between the worker and `launcher.pl` (described at its head), as bytes. Pure. */
-import { getSystemErrorName } from "node:util";
 import { constants } from "node:os";
 import { hasEscapedBytes, pathToBytes } from "../../contract/path-bytes.ts";
 import type { ProcessEnd, StartStage } from "../result/outcome.ts";
@@ -145,18 +144,20 @@ function endOf(kind: number, code: number, stage: number): ProcessEnd {
     case 1:
       return { kind: "signalled", signal: signalName(code) };
     case 2:
-      return { kind: "not-started", stage: stages[stage] ?? "launcher", errno: getSystemErrorName(-code) };
+      return { kind: "not-started", stage: stages[stage] ?? "launcher", errno: errnoNames.get(code) ?? `errno ${code}` };
     default:
       return { kind: "dropped" };
   }
 }
 
-// Reversed: of two names with one number the first is the usual one (SIGABRT before SIGIOT).
-const signalNames = new Map(
-  Object.entries(constants.signals)
-    .toReversed()
-    .map(([name, number]) => [number, name]),
-);
+const errnoNames = namesByNumber(constants.errno);
+const signalNames = namesByNumber(constants.signals);
+
+/** Of two names with one number the first is the usual one (SIGABRT before SIGIOT). */
+function namesByNumber(numbers: Readonly<Record<string, number>>): ReadonlyMap<number, string> {
+  const entries = Object.entries(numbers).toReversed();
+  return new Map(entries.map(([name, number]) => [number, name]));
+}
 
 function signalName(number: number): string {
   return signalNames.get(number) ?? `signal ${number}`;

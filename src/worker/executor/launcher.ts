@@ -28,7 +28,9 @@ import {
 
 const PERL = "/usr/bin/perl";
 const script = fileURLToPath(new URL("launcher.pl", import.meta.url));
-const ANSWER_MS = 5_000;
+const ANSWER_MS = 3_000;
+/** A launcher that was stopped is found out even when nobody wants to end anything. */
+const HEARTBEAT_MS = 5_000;
 /** Deaths of launchers without the end of any launch between them, after which what waits is failed. */
 const MAX_DEATHS = 3;
 
@@ -47,6 +49,7 @@ export class Launcher {
   #isStopping = false;
   /** Resolves with what the launcher last said. */
   #exited: Promise<string> = Promise.resolve("");
+  #heartbeat: NodeJS.Timeout | undefined;
   #awaitsPong: NodeJS.Timeout | undefined;
   #onPong: (() => void) | undefined;
   #stderr = "";
@@ -64,6 +67,9 @@ export class Launcher {
       throw new InfrastructureError(`expected ${PERL} to run ${script}, found: ${said}`);
     });
     this.ping();
+    this.#heartbeat = setInterval(() => {
+      if (this.#launches.size > 0) this.ping();
+    }, HEARTBEAT_MS);
     await Promise.race([answered, died]);
     died.catch(() => undefined); // Handled by #onExit from here on.
   }
@@ -82,7 +88,7 @@ export class Launcher {
     if (!this.#launches.has(id)) return;
     this.#write(killFrame(id, signal));
     // A job may have stopped the launcher (it has the same user): then it does not answer, and is replaced.
-    if (signal === "SIGKILL") this.ping();
+    this.ping();
   }
 
   /** Removes what processes left in the folder of a slot that is not used now. */
@@ -93,15 +99,20 @@ export class Launcher {
   ping(): void {
     if (this.#awaitsPong !== undefined) return;
     this.#write(pingFrame());
-    this.#awaitsPong = setTimeout(() => {
-      this.#warn({ pid: this.#child?.pid ?? 0 }, "launcher does not answer, replacing it");
-      this.#child?.kill("SIGKILL");
-    }, ANSWER_MS);
+    // After a moment in which this thread itself was held up, the answer may lie there unread: read first, then judge.
+    this.#awaitsPong = setTimeout(() => setImmediate(() => this.#replaceIfSilent()), ANSWER_MS);
+  }
+
+  #replaceIfSilent(): void {
+    if (this.#awaitsPong === undefined || this.#isStopping) return;
+    this.#warn({ pid: this.#child?.pid ?? 0 }, "launcher does not answer, replacing it");
+    this.#child?.kill("SIGKILL");
   }
 
   /** Ends the launcher and everything it started. */
   async close(): Promise<void> {
     this.#isStopping = true;
+    clearInterval(this.#heartbeat);
     clearTimeout(this.#awaitsPong);
     this.#child?.stdin?.end();
     await this.#exited;

@@ -70,7 +70,8 @@ export interface GovernorSnapshot {
 
 const FRESH_MS = 20;
 const STALE_AFTER_RELEASE_MS = 2;
-const WARM_UP_MS = 150;
+/** Longer than the sensor waits between two readings of the CPUs. */
+const WARM_UP_MS = 250;
 
 export class Governor implements Service {
   readonly #deps: GovernorDeps;
@@ -87,6 +88,7 @@ export class Governor implements Service {
   #own = { lastMs: 0, sumMs: 0 };
   #degraded = "";
   #timer: NodeJS.Timeout | undefined;
+  #tickDueMs = 0;
   #isStarted = false;
 
   /** @throws {InvalidInputError} for a setting out of its range */
@@ -266,6 +268,7 @@ export class Governor implements Service {
   #wait(queue: string, wait: Wait, request: Request | undefined): Wait {
     const facts = { nowMs: this.#deps.clock.nowMs(), ...(request !== undefined && { request }) };
     if (this.#waiting.note(queue, wait, facts)) this.#deps.metrics.decided(wait.kind, wait.code);
+    this.#schedule();
     return wait;
   }
 
@@ -322,10 +325,14 @@ export class Governor implements Service {
     return this.#config.maxProcesses ?? Math.max(1, Math.ceil(reading.cpuCores));
   }
 
+  /** Sees that the next tick comes in time. A tick that is due sooner is left alone: it must not be put off for ever. */
   #schedule(): void {
     if (!this.#isStarted) return;
-    const pauseMs = readingPauseMs(this.#reading, this.#ledger.all.length, this.#waiting.size);
+    const pauseMs = readingPauseMs(this.#reading, this.#ledger.size, this.#waiting.size);
+    const dueAtMs = this.#deps.clock.monotonicMs() + pauseMs;
+    if (this.#timer !== undefined && this.#tickDueMs <= dueAtMs) return;
     clearTimeout(this.#timer);
+    this.#tickDueMs = dueAtMs;
     this.#timer = setTimeout(() => {
       this.#tick();
     }, pauseMs);
@@ -333,6 +340,7 @@ export class Governor implements Service {
   }
 
   #tick(): void {
+    this.#timer = undefined;
     try {
       this.#readJobs();
       const reading = this.#read();

@@ -137,6 +137,10 @@ export class Reservations {
     return [...this.#byId.values()];
   }
 
+  get size(): number {
+    return this.#byId.size;
+  }
+
   /** The sum of the promises. */
   reserved(isInside?: boolean): Amounts {
     return this.#sum(isInside, ({ need }) => need.memoryBytes);

@@ -1,0 +1,87 @@
+/** A way into a cluster: Redis (given, or the embedded one of the data folder), the store, and the client over both. */
+import type { Redis } from "ioredis";
+import { hostname } from "node:os";
+import type { WorkerHeartbeat } from "../contract/status.ts";
+import { systemClock } from "../platform/clock.ts";
+import { startEmbeddedRedis, type EmbeddedRedis } from "../platform/embedded-redis.ts";
+import type { Logger } from "../platform/logger.ts";
+import { checkRedis } from "../platform/redis-check.ts";
+import { closeRedis, openRedis } from "../platform/redis.ts";
+import { isAlive, loadHeartbeats } from "../platform/worker-heartbeats.ts";
+import { createClient, type Client } from "../producer/client.ts";
+import { openStore } from "../store/open-store.ts";
+import type { Store } from "../store/store.ts";
+import type { Place } from "./settings.ts";
+
+export interface Cluster extends AsyncDisposable {
+  readonly place: Place;
+  readonly logger: Logger;
+  readonly redisUrl: string;
+  readonly redis: Redis;
+  readonly store: Store;
+  readonly client: Client;
+  /** Whether the Redis is the one of the data folder. */
+  readonly isEmbedded: boolean;
+  /** What an operator should know of this Redis, though jobs can run. */
+  readonly warnings: readonly string[];
+  close(): Promise<void>;
+}
+
+/**
+ * Starts or finds what the place names. The caller closes it; then an embedded Redis that nobody else uses ends.
+ * @throws {InfrastructureError} when Redis or the store does not answer, {UnsafeRedisError} when jobs would be lost there.
+ */
+export async function openCluster(place: Place, logger: Logger): Promise<Cluster> {
+  const opened: (() => Promise<void>)[] = [];
+  const close = async (): Promise<void> => {
+    // Each is closed whatever became of the others; the last one opened first.
+    const errors: unknown[] = [];
+    for (const release of opened.splice(0).toReversed()) {
+      await release().catch((error: unknown) => errors.push(error));
+    }
+    if (errors.length > 0)
+      throw errors.length === 1 ? errors[0] : new AggregateError(errors, "not everything was closed");
+  };
+  try {
+    const embedded = place.redisUrl === undefined ? await startEmbeddedRedis({ home: place.home, logger }) : undefined;
+    if (embedded !== undefined) opened.push(() => embedded.stop());
+    const redisUrl = place.redisUrl ?? urlOf(embedded);
+    const redis = openRedis(redisUrl, "command", logger);
+    opened.push(() => closeRedis(redis));
+    const { warnings } = await checkRedis(redis);
+    const store = await openStore(place.storeUrl, logger);
+    opened.push(() => store.close());
+    await store.migrate();
+    const client = await createClient({ redis, store, prefix: place.prefix, logger });
+    opened.push(() => client.close());
+    const isEmbedded = embedded !== undefined;
+    return { place, logger, redisUrl, redis, store, client, isEmbedded, warnings, close, [Symbol.asyncDispose]: close };
+  } catch (error) {
+    await close().catch((closeError: unknown) => {
+      logger.warn({ err: closeError }, "not everything was closed after a failed start");
+    });
+    throw error;
+  }
+}
+
+function urlOf(embedded: EmbeddedRedis | undefined): string {
+  if (embedded === undefined) throw new TypeError("expected an embedded redis or a URL");
+  return embedded.url;
+}
+
+/** The workers of this cluster that live. One of this machine whose process has ended does not, whatever its heartbeat says. */
+export async function loadLiveWorkers({ redis, place }: Pick<Cluster, "redis" | "place">): Promise<WorkerHeartbeat[]> {
+  const beats = await loadHeartbeats(redis, place.kp);
+  return beats.filter((beat) => isAlive(beat, systemClock.nowMs()) && isProcessThere(beat));
+}
+
+function isProcessThere({ host, pid }: WorkerHeartbeat): boolean {
+  if (host !== hostname() || pid <= 0) return true;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // EPERM: another user's process, so it is there.
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}

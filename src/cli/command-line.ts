@@ -1,0 +1,78 @@
+/** What every command shares: the options that say where, how an action ends, and the error for a stray word. */
+import { Command, Option } from "commander";
+import { exitCodes, InvalidInputError } from "../contract/errors.ts";
+import { openCluster, type Cluster } from "./cluster.ts";
+import type { Io } from "./io.ts";
+import { openLogFile } from "./log-file.ts";
+import { logLevelOf, openPlace, type PlaceOptions } from "./settings.ts";
+
+/** What the whole command line has in hand. */
+export interface Invocation {
+  readonly io: Io;
+  /** Everything behind `--`, untouched; undefined when there was no `--`. */
+  readonly childCommand: readonly string[] | undefined;
+  /** What the shell gets when nothing throws. */
+  exitCode: number;
+}
+
+/** A command with its examples, to which the options are added. */
+export function describeCommand(name: string, summary: string, examples: readonly string[]): Command {
+  const shown = examples.map((line) => `  ${line}`).join("\n");
+  return new Command(name)
+    .summary(summary)
+    .description(`${summary.charAt(0).toUpperCase()}${summary.slice(1)}.`)
+    .addHelpText("after", `\nExamples:\n${shown}\n`);
+}
+
+export function addPlaceOptions(command: Command): Command {
+  return command
+    .addOption(new Option("--home <folder>", "data folder (env HEADROOM_HOME; default: the platform's data folder)"))
+    .addOption(new Option("--redis <url>", "Redis of a cluster (env HEADROOM_REDIS_URL; default: an embedded one)"))
+    .addOption(
+      new Option("--store <url>", "sqlite:/file or postgres://… (env HEADROOM_STORE_URL; default: in the data folder)"),
+    )
+    .addOption(
+      new Option(
+        "--prefix <name>",
+        "key prefix of the cluster in Redis (env HEADROOM_REDIS_PREFIX; default: headroom)",
+      ),
+    );
+}
+
+export function addJsonOption(command: Command): Command {
+  return command.option("--json", "print JSON for programs");
+}
+
+/** Runs the action of a command and keeps its exit code. */
+export function act<T extends unknown[]>(
+  invocation: Invocation,
+  action: (...parameters: T) => Promise<number | undefined>,
+): (...parameters: T) => Promise<void> {
+  return async (...parameters) => {
+    invocation.exitCode = (await action(...parameters)) ?? exitCodes.ok;
+  };
+}
+
+/** Only `run` takes a command: elsewhere what stands behind `--` would be ignored. */
+export function refuseChildCommand({ childCommand }: Invocation, name: string): void {
+  if (childCommand === undefined) return;
+  throw new InvalidInputError("command line", [
+    { where: name, expected: "no command behind --", found: JSON.stringify(childCommand.join(" ")) },
+  ]);
+}
+
+/** Opens the cluster of the options for one piece of work, with the log in the data folder, and closes it again. */
+export async function withCluster<T>(
+  options: PlaceOptions,
+  io: Io,
+  work: (cluster: Cluster) => Promise<T>,
+): Promise<T> {
+  const place = openPlace(options, io);
+  const log = openLogFile(place.home, logLevelOf(io.env), { process: "cli" });
+  try {
+    await using cluster = await openCluster(place, log.logger);
+    return await work(cluster);
+  } finally {
+    log.flush();
+  }
+}

@@ -1,0 +1,103 @@
+/** `headroom config`: makes, checks and shows configuration files. */
+import type { Command } from "commander";
+import { closeSync, openSync, writeSync } from "node:fs";
+import { resolve } from "node:path";
+import { configJsonSchema } from "../../contract/config-json-schema.ts";
+import { InvalidInputError, messageOf } from "../../contract/errors.ts";
+import { loadConfig } from "../../platform/config-file.ts";
+import { exampleConfig, printConfig, withoutPasswords } from "../../platform/config-text.ts";
+import { act, addJsonOption, describeCommand, type Invocation } from "../command-line.ts";
+import { print, printJson } from "../io.ts";
+
+interface JsonFlag {
+  readonly json?: boolean;
+}
+
+export function configCommand(invocation: Invocation): Command {
+  return describeCommand("config", "make, check and show configuration files", [
+    "headroom config init",
+    "headroom config validate run.yaml",
+    "headroom config print run.yaml --json",
+  ])
+    .addCommand(initCommand(invocation))
+    .addCommand(validateCommand(invocation))
+    .addCommand(printCommand(invocation))
+    .addCommand(schemaCommand(invocation));
+}
+
+function initCommand(invocation: Invocation): Command {
+  return describeCommand("init", "write a commented example", ["headroom config init", "headroom config init - | less"])
+    .argument("[file]", "where to write it; - is standard output", "headroom.yaml")
+    .action(
+      act(invocation, (file: string) => {
+        const { io } = invocation;
+        if (file === "-") print(io, exampleConfig);
+        else {
+          const path = resolve(io.cwd, file);
+          writeNew(path);
+          print(io, `wrote ${path}`);
+        }
+        return Promise.resolve(undefined);
+      }),
+    );
+}
+
+/** Somebody's own file is never overwritten. */
+function writeNew(path: string): void {
+  try {
+    const handle = openSync(path, "wx");
+    writeSync(handle, exampleConfig);
+    closeSync(handle);
+  } catch (error) {
+    const isThere = (error as NodeJS.ErrnoException).code === "EEXIST";
+    const found = isThere ? `a file at ${path}` : messageOf(error);
+    throw new InvalidInputError("config init", [{ where: "file", expected: "a name that is free", found }], {
+      cause: error,
+    });
+  }
+}
+
+function validateCommand(invocation: Invocation): Command {
+  const command = describeCommand("validate", "check a file and report every fault", [
+    "headroom config validate run.yaml",
+  ]);
+  return addJsonOption(command.argument("<file>", "configuration file")).action(
+    act(invocation, (file: string, flags: JsonFlag) => {
+      const { io } = invocation;
+      load(invocation, file);
+      if (flags.json === true) printJson(io, { file, valid: true });
+      else print(io, `${file} is valid`);
+      return Promise.resolve(undefined);
+    }),
+  );
+}
+
+function printCommand(invocation: Invocation): Command {
+  const command = describeCommand("print", "show the effective values: file, environment and defaults", [
+    "headroom config print run.yaml",
+    "HEADROOM_RESOURCES_MAX_PROCESSES=2 headroom config print run.yaml --json",
+  ]);
+  return addJsonOption(command.argument("[file]", "configuration file; none shows the defaults")).action(
+    act(invocation, (file: string | undefined, flags: JsonFlag) => {
+      const config = load(invocation, file);
+      if (flags.json === true) printJson(invocation.io, withoutPasswords(config));
+      else print(invocation.io, printConfig(config));
+      return Promise.resolve(undefined);
+    }),
+  );
+}
+
+function schemaCommand(invocation: Invocation): Command {
+  return describeCommand("schema", "print the JSON Schema, for editors", [
+    "headroom config schema > headroom.schema.json",
+  ]).action(
+    act(invocation, () => {
+      printJson(invocation.io, configJsonSchema());
+      return Promise.resolve(undefined);
+    }),
+  );
+}
+
+function load({ io }: Invocation, file: string | undefined) {
+  return loadConfig({ ...(file === undefined ? {} : { file }), env: io.env, cwd: io.cwd });
+}

@@ -1,0 +1,88 @@
+/** `headroom export`: the manifest of a run, streamed from the store. Needs no Redis. */
+import { Option, type Command } from "commander";
+import { once } from "node:events";
+import { createWriteStream, renameSync, rmSync } from "node:fs";
+import { resolve } from "node:path";
+import type { Writable } from "node:stream";
+import { finished } from "node:stream/promises";
+import { NotFoundError } from "../../contract/errors.ts";
+import { openStore } from "../../store/open-store.ts";
+import type { Store } from "../../store/store.ts";
+import { act, addPlaceOptions, describeCommand, type Invocation } from "../command-line.ts";
+import { plural } from "../format.ts";
+import { say } from "../io.ts";
+import { exportFormats, manifestWriter, type ExportFormat } from "../joblog.ts";
+import { openLogFile } from "../log-file.ts";
+import { logLevelOf, openPlace, type PlaceOptions } from "../settings.ts";
+
+interface Flags extends PlaceOptions {
+  readonly format: ExportFormat;
+  readonly output?: string;
+}
+
+export function exportCommand(invocation: Invocation): Command {
+  const command = describeCommand("export", "write the manifest of a run: one row per file", [
+    "headroom export RUN > manifest.jsonl",
+    "headroom export RUN --format csv --output manifest.csv",
+    "headroom export RUN --format joblog   # the columns of GNU parallel --joblog",
+  ])
+    .argument("<run>", "id of a run")
+    .addOption(new Option("-f, --format <format>", "of the rows").choices(exportFormats).default("jsonl"))
+    .option("-o, --output <file>", "write here, not to standard output");
+  return addPlaceOptions(command).action(
+    act(invocation, async (runId: string, flags: Flags) => {
+      const { io } = invocation;
+      const place = openPlace(flags, io);
+      const log = openLogFile(place.home, logLevelOf(io.env), { process: "cli" });
+      await using store = await openStore(place.storeUrl, log.logger);
+      await store.migrate();
+      if (flags.output === undefined) {
+        await writeManifest(store, runId, { format: flags.format, to: io.stdout });
+        return undefined;
+      }
+      const path = resolve(io.cwd, flags.output);
+      const rows = await writeFile(path, (to) => writeManifest(store, runId, { format: flags.format, to }));
+      say(io, `${plural(rows, "row")} written to ${path}`);
+      return undefined;
+    }),
+  );
+}
+
+async function writeManifest(
+  store: Store,
+  runId: string,
+  { format, to }: { format: ExportFormat; to: Writable },
+): Promise<number> {
+  const run = await store.runs.get(runId);
+  if (run === undefined) throw new NotFoundError("run", runId);
+  const writer = manifestWriter(format, run);
+  let rows = 0;
+  if (writer.head !== "") await write(to, writer.head);
+  for await (const result of store.files.all(runId, run.epoch)) {
+    await write(to, writer.row(result));
+    rows += 1;
+  }
+  return rows;
+}
+
+async function write(to: Writable, text: string): Promise<void> {
+  if (!to.write(text)) await once(to, "drain");
+}
+
+/** The file appears whole: an export that fails leaves what was there before. */
+async function writeFile(path: string, fill: (to: Writable) => Promise<number>): Promise<number> {
+  const draft = `${path}.headroom-${process.pid}`;
+  const stream = createWriteStream(draft);
+  try {
+    await once(stream, "open");
+    const rows = await fill(stream);
+    stream.end();
+    await finished(stream);
+    renameSync(draft, path);
+    return rows;
+  } catch (error) {
+    stream.destroy();
+    rmSync(draft, { force: true });
+    throw error;
+  }
+}

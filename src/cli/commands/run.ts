@@ -1,0 +1,278 @@
+/** `headroom run`: a command over files, from enqueuing to the report. */
+import type { Command } from "commander";
+import { Readable } from "node:stream";
+import type { Config } from "../../contract/config.ts";
+import { exitCodes, InvalidInputError, NotFoundError, messageOf } from "../../contract/errors.ts";
+import type { RunRecord } from "../../contract/run-record.ts";
+import type { RunStatus } from "../../contract/status.ts";
+import { loadLiveWorkers, openCluster, type Cluster } from "../cluster.ts";
+import { act, addPlaceOptions, describeCommand, type Invocation } from "../command-line.ts";
+import { followRun } from "../follow.ts";
+import { Interrupt } from "../interrupt.ts";
+import { outStyle, print, printJson, say, type Io } from "../io.ts";
+import { openLogFile, type LogFile } from "../log-file.ts";
+import { Progress } from "../progress.ts";
+import { reportText } from "../report-text.ts";
+import { addRunOptions, type RunFlags } from "../run-flags.ts";
+import { runJson } from "../run-json.ts";
+import { dryRunText, planDryRun } from "../run/dry-run.ts";
+import { LocalWorker } from "../run/local-worker.ts";
+import { openOutputFolder } from "../run/output-folder.ts";
+import { writeReportFiles } from "../run/report-files.ts";
+import { resumeChange } from "../run/resume-change.ts";
+import { loadRunConfig, openRunPlan, type EarlierRun, type RunPlan } from "../run/run-plan.ts";
+import { logLevelOf, openPlace, type Place } from "../settings.ts";
+import { canRedraw, styleFor } from "../style.ts";
+
+const examples = [
+  "headroom run --input photos --output thumbs -- convert {input} -resize 200x {output}",
+  "headroom run -i 'logs/**/*.gz' -o counts -- sh -c 'zcat \"$1\" | wc -l' sh {input}",
+  "find . -name '*.wav' -print0 | headroom run -i - -o text -- transcribe --out={output} {input}",
+  "headroom run --config run.yaml --max-processes 4",
+  "headroom run --resume RUN",
+];
+const placeholders = `
+Placeholders of the command:
+  {input} {input_file}    path of the file          {dir} {name} {stem} {ext}  parts of it, below the input
+  {output} {output_file}  where to write the output {index}  number of the file, from 0
+  {inputs}                many files in one call    {run}    id of the run
+Without {output}, what the command prints is the output.
+Exit codes: 0 all succeeded, 1 some files failed, 2 usage or configuration, 3 infrastructure, 130 interrupted.
+`;
+
+export function runCommand(invocation: Invocation): Command {
+  const command = describeCommand("run", "run a command over files", examples)
+    .usage("--input PATH --output FOLDER [options] -- COMMAND [ARG...]")
+    .addHelpText("after", placeholders)
+    .allowExcessArguments(true);
+  addPlaceOptions(addRunOptions(command));
+  return command.action(
+    act(invocation, (flags: RunFlags, parsed: Command) => {
+      refuseStrayWords(parsed.args);
+      return run(flags, invocation);
+    }),
+  );
+}
+
+/** A forgotten `--` is the likely slip. */
+function refuseStrayWords(words: readonly string[]): void {
+  if (words.length === 0) return;
+  const expected = "-- in front of the command";
+  throw new InvalidInputError("command line", [{ where: "run", expected, found: JSON.stringify(words.join(" ")) }]);
+}
+
+async function run(flags: RunFlags, { io, childCommand }: Invocation): Promise<number> {
+  const config = loadRunConfig({ flags, childCommand, io });
+  const defaults = { redisUrl: config.redis.url, storeUrl: config.store.url, prefix: config.redis.prefix };
+  const place = openPlace(flags, io, defaults);
+  if (flags.dryRun === true) return dryRun({ flags, childCommand, io, home: place.home }, config);
+  const log = openLogFile(place.home, logLevelOf(io.env, config.logging.level), { process: "run" });
+  try {
+    return await new RunSession({ flags, childCommand, io, config, place, log }).run();
+  } finally {
+    log.flush();
+  }
+}
+
+async function dryRun(request: Parameters<typeof openRunPlan>[0], config: Config): Promise<number> {
+  const { flags, io } = request;
+  if (flags.resume !== undefined) {
+    const expected = "--dry-run of a new run";
+    throw new InvalidInputError("command line", [{ where: "--dry-run", expected, found: "--resume beside it" }]);
+  }
+  const plan = await openRunPlan(request, config);
+  try {
+    const result = await planDryRun(plan);
+    if (flags.json === true) printJson(io, { dryRun: true, ...result });
+    else print(io, dryRunText(result, plan.spec, outStyle(io)));
+    return result.problems.count === 0 ? exitCodes.ok : exitCodes.someFailed;
+  } finally {
+    plan.list?.close();
+  }
+}
+
+interface SessionParts {
+  readonly flags: RunFlags;
+  readonly childCommand: readonly string[] | undefined;
+  readonly io: Io;
+  readonly config: Config;
+  readonly place: Place;
+  readonly log: LogFile;
+}
+
+/** One call of `headroom run` that reaches a cluster. */
+class RunSession {
+  readonly #parts: SessionParts;
+  readonly #progress: Progress;
+
+  constructor(parts: SessionParts) {
+    this.#parts = parts;
+    const { stderr, env } = parts.io;
+    this.#progress = new Progress({ stream: stderr, isLive: canRedraw(stderr, env), style: styleFor(stderr, env) });
+  }
+
+  async run(): Promise<number> {
+    const { flags, place, log, io } = this.#parts;
+    using interrupt = new Interrupt(() => {
+      this.#progress.clear();
+      say(io, "left at once; what was running is handed back");
+    });
+    // What is wrong with a new run is found before anything is started.
+    const plan = flags.resume === undefined ? await this.#plan(undefined) : undefined;
+    try {
+      await using cluster = await openCluster(place, log.logger);
+      if (!cluster.isEmbedded) for (const warning of cluster.warnings) say(io, `redis: ${warning}`);
+      return await this.#runOn(cluster, plan, interrupt);
+    } finally {
+      plan?.list?.close();
+    }
+  }
+
+  async #plan(earlier: EarlierRun | undefined): Promise<RunPlan> {
+    const { flags, childCommand, io, config, place } = this.#parts;
+    const plan = await openRunPlan({ flags, childCommand, io, home: place.home, earlier }, config);
+    try {
+      if (plan.spec.output.from === "none") return plan;
+      const root = openOutputFolder(plan.spec.output.root, plan.outputWhere);
+      return { ...plan, spec: { ...plan.spec, output: { ...plan.spec.output, root } } };
+    } catch (error) {
+      plan.list?.close();
+      throw error;
+    }
+  }
+
+  async #runOn(cluster: Cluster, plan: RunPlan | undefined, interrupt: Interrupt): Promise<number> {
+    const { flags, io } = this.#parts;
+    if (flags.detach === true) await refuseLonelyDetach(cluster);
+    const worker = cluster.isEmbedded && flags.detach !== true ? this.#localWorker(cluster) : undefined;
+    try {
+      await this.#startWorker(worker);
+      interrupt.signal.throwIfAborted();
+      const { id } = plan === undefined ? await this.#resume(cluster) : await this.#enqueue(cluster, plan);
+      if (flags.detach === true) return this.#detached(id);
+      const status = await this.#follow(cluster, id, { interrupt, worker });
+      return this.#end(status, interrupt.isAsked);
+    } catch (error) {
+      if (!interrupt.isAsked) throw error;
+      this.#progress.clear();
+      say(io, messageOf(error));
+      return exitCodes.interrupted;
+    } finally {
+      this.#progress.clear();
+      await worker?.stop(interrupt.isAsked);
+    }
+  }
+
+  #localWorker(cluster: Cluster): LocalWorker {
+    const { max_processes, memory_threshold_percent, cpu_threshold_percent } = this.#parts.config.resources;
+    const labels = [...this.#parts.config.worker.labels, ...(this.#parts.flags.label ?? [])];
+    return new LocalWorker(cluster, {
+      maxProcesses: max_processes,
+      memoryThresholdPercent: memory_threshold_percent,
+      cpuThresholdPercent: cpu_threshold_percent,
+      labels,
+    });
+  }
+
+  async #startWorker(worker: LocalWorker | undefined): Promise<void> {
+    const other = await worker?.ensure();
+    if (other === undefined) return;
+    say(
+      this.#parts.io,
+      `the worker of process ${other.pid}, which uses the same data folder, runs this; its limits apply`,
+    );
+  }
+
+  async #enqueue({ client }: Cluster, plan: RunPlan): Promise<RunRecord> {
+    const pages = plan.list !== undefined && plan.list.paths === undefined ? { pages: plan.list.pages() } : {};
+    return (await client.run(plan.spec, pages)).run;
+  }
+
+  async #resume(cluster: Cluster): Promise<RunRecord> {
+    const { flags, childCommand, config, io, place } = this.#parts;
+    const before = await cluster.store.runs.get(flags.resume ?? "");
+    if (before === undefined) throw new NotFoundError("run", flags.resume ?? "");
+    const { spec } = before;
+    const earlier = { command: spec.command, outputRoot: spec.output.root, input: spec.input };
+    const asked = await openRunPlan({ flags, childCommand, io, home: place.home, earlier }, config);
+    try {
+      const plain = loadRunConfig({ flags: {}, childCommand: undefined, io: { ...io, env: {} } });
+      const request = { flags: {}, childCommand: undefined, io: { ...io, env: { PATH: io.env["PATH"] } } };
+      const silent = await openRunPlan({ ...request, home: place.home, earlier }, plain);
+      openOutputFolder(asked.spec.output.root, asked.outputWhere);
+      const change = resumeChange(spec, asked.spec, silent.spec);
+      // A list that the store has from the first time is read from there again.
+      const pages = asked.list?.paths === undefined ? (asked.list?.pages() ?? noPages()) : noPages();
+      return await cluster.client.resume(before.id, change, pages);
+    } finally {
+      asked.list?.close();
+    }
+  }
+
+  #detached(id: string): number {
+    const { flags, io } = this.#parts;
+    if (flags.json === true) printJson(io, { id, state: "queued" });
+    else print(io, id);
+    say(io, `run ${id} is enqueued; follow it with: headroom status ${id}`);
+    return exitCodes.ok;
+  }
+
+  async #follow(
+    cluster: Cluster,
+    id: string,
+    { interrupt, worker }: { interrupt: Interrupt; worker: LocalWorker | undefined },
+  ): Promise<RunStatus> {
+    const cancel = (): void => {
+      this.#progress.note("headroom: cancelling; press Ctrl-C again to leave at once");
+      cluster.client.cancel(id, "interrupted at the command line").catch((error: unknown) => {
+        this.#progress.note(`headroom: run ${id} could not be cancelled: ${messageOf(error)}`);
+      });
+    };
+    if (interrupt.isAsked) cancel();
+    else interrupt.signal.addEventListener("abort", cancel, { once: true });
+    try {
+      return await followRun(cluster, id, {
+        progress: this.#progress,
+        tend: async () => {
+          await worker?.ensure();
+        },
+      });
+    } finally {
+      interrupt.signal.removeEventListener("abort", cancel);
+    }
+  }
+
+  #end(status: RunStatus, isInterrupted: boolean): number {
+    const { flags, io, place, log } = this.#parts;
+    const { report, message } = status;
+    const reportFolder = report === null ? undefined : writeReportFiles(place.home, report);
+    if (flags.json === true) printJson(io, runJson(status));
+    else if (report !== null) {
+      const where = reportFolder === undefined ? {} : { reportFolder };
+      const why = status.state === "succeeded" ? null : message;
+      print(io, reportText(report, { style: outStyle(io), ...where, message: why }));
+    }
+    if (status.state === "broken")
+      say(io, `run ${status.id} could not be carried out: ${message ?? `see ${log.path}`}`);
+    if (status.state === "cancelled") say(io, `to go on where it stopped: headroom run --resume ${status.id}`);
+    return isInterrupted ? exitCodes.interrupted : exitCodeOfState(status);
+  }
+}
+
+function exitCodeOfState({ state }: Pick<RunStatus, "state">): number {
+  if (state === "succeeded") return exitCodes.ok;
+  return state === "broken" ? exitCodes.infrastructure : exitCodes.someFailed;
+}
+
+/** An embedded Redis ends with its last user: without a worker nobody would ever run what is left behind. */
+async function refuseLonelyDetach(cluster: Cluster): Promise<void> {
+  if (!cluster.isEmbedded || (await loadLiveWorkers(cluster)).length > 0) return;
+  throw new InvalidInputError("command line", [
+    { where: "--detach", expected: "--redis, or a running headroom up with this data folder", found: "neither" },
+  ]);
+}
+
+/** Nothing to add: the pages are in the store. */
+function noPages(): AsyncIterable<readonly string[]> {
+  return Readable.from([]);
+}

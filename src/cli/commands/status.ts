@@ -1,0 +1,62 @@
+/** `headroom status`: one run with its live figures, or the workers and the runs that go on. */
+import type { Command } from "commander";
+import { isTerminal } from "../../contract/outcomes.ts";
+import { systemClock } from "../../platform/clock.ts";
+import { loadLiveWorkers, type Cluster } from "../cluster.ts";
+import { act, addJsonOption, addPlaceOptions, describeCommand, withCluster, type Invocation } from "../command-line.ts";
+import { outStyle, print, printJson, type Io } from "../io.ts";
+import { reportText } from "../report-text.ts";
+import { listedRunJson, statusJson } from "../run-json.ts";
+import { runsText, statusText, workersText } from "../run-text.ts";
+import type { PlaceOptions } from "../settings.ts";
+
+interface Flags extends PlaceOptions {
+  readonly json?: boolean;
+}
+
+const SHOWN_RUNS = 50;
+
+export function statusCommand(invocation: Invocation): Command {
+  const command = describeCommand("status", "show a run, or the workers and what runs now", [
+    "headroom status",
+    "headroom status RUN",
+    "headroom status RUN --json",
+  ]).argument("[run]", "id of a run");
+  return addPlaceOptions(addJsonOption(command)).action(
+    act(invocation, (runId: string | undefined, flags: Flags) =>
+      withCluster(flags, invocation.io, (cluster) =>
+        runId === undefined
+          ? showCluster(cluster, invocation.io, flags)
+          : showRun(cluster, runId, { io: invocation.io, flags }),
+      ),
+    ),
+  );
+}
+
+async function showRun(
+  { client }: Cluster,
+  runId: string,
+  { io, flags }: { io: Io; flags: Flags },
+): Promise<undefined> {
+  const status = await client.status(runId);
+  const style = outStyle(io);
+  if (flags.json === true) printJson(io, statusJson(status));
+  else if (isTerminal(status.state) && status.report !== null) {
+    print(io, reportText(status.report, { style, message: status.message }));
+  } else print(io, statusText(status, style));
+}
+
+async function showCluster(cluster: Cluster, io: Io, flags: Flags): Promise<undefined> {
+  const [workers, runs, backlog] = await Promise.all([
+    loadLiveWorkers(cluster),
+    cluster.client.list({ limit: SHOWN_RUNS, states: ["queued", "running", "cancelling"] }),
+    cluster.client.backlog(),
+  ]);
+  if (flags.json === true) {
+    printJson(io, { workers, runs: runs.map(listedRunJson), ...backlog });
+    return;
+  }
+  const style = outStyle(io);
+  const going = runs.length === 0 ? style.dim("nothing runs now") : runsText(runs, systemClock.nowMs(), style);
+  print(io, `${workersText(workers, style)}\n\n${going}`);
+}

@@ -1,0 +1,157 @@
+/** The one place that puts the processes together, each or all of them in one. Each is loaded only when it is asked for. */
+import { hostname } from "node:os";
+import { randomBytes } from "node:crypto";
+import type { BoardConfig } from "../board/config.ts";
+import type { ResourceSettings } from "../contract/config-compile.ts";
+import { systemClock } from "../platform/clock.ts";
+import { ControlBus } from "../platform/control.ts";
+import type { Service } from "../platform/lifecycle.ts";
+import type { Logger } from "../platform/logger.ts";
+import { Metrics } from "../platform/metrics.ts";
+import { OpsServer, type Checks } from "../platform/ops-server.ts";
+import { closeRedis, openRedis } from "../platform/redis.ts";
+import type { ProducerConfig } from "../producer/config.ts";
+import type { GovernorConfig } from "../worker/governor/governor-config.ts";
+import type { Cluster } from "./cluster.ts";
+import { packageVersion } from "./version.ts";
+
+/** What the parts of one process share. */
+export interface Parts {
+  readonly cluster: Cluster;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+}
+
+/** A part, and what it says about its own health. */
+export interface Part {
+  readonly service: Service;
+  readonly liveness: Checks;
+  readonly readiness: Checks;
+}
+
+/** What the machine's owner says about a worker; undefined is the worker's own default. */
+/** A part that listens on a port of its own, known once it has started. */
+export interface ListeningPart extends Part {
+  readonly url: () => string;
+}
+
+export interface WorkerSettings extends Partial<ResourceSettings> {
+  readonly workerId?: string | undefined;
+  readonly labels?: readonly string[] | undefined;
+  readonly drainMs?: number | undefined;
+}
+
+const LOCK_MS = 30_000;
+const DRAIN_MS = 25_000;
+const DAY_MS = 86_400_000;
+/** A scheduler whose round did not come through for this long is stuck. */
+const STUCK_TICK_MS = 60_000;
+
+export function createParts(cluster: Cluster, processName: string, logger: Logger = cluster.logger): Parts {
+  return { cluster, logger, metrics: new Metrics({ version: packageVersion(), process: processName }, logger) };
+}
+
+export async function createWorkerPart(parts: Parts, settings: WorkerSettings = {}): Promise<Part> {
+  const { WorkerService } = await import("../worker/worker-service.ts");
+  const { cluster, logger, metrics } = parts;
+  const worker = new WorkerService(
+    { redisUrl: cluster.redisUrl, store: cluster.store, logger, metrics, clock: systemClock },
+    {
+      kp: cluster.place.kp,
+      workerId: settings.workerId ?? uniqueId("worker"),
+      labels: settings.labels ?? [],
+      governor: governorConfigOf(settings),
+      lockMs: LOCK_MS,
+      drainMs: settings.drainMs ?? DRAIN_MS,
+      nice: 0,
+    },
+  );
+  return { service: worker, ...worker.checks };
+}
+
+export async function createSchedulerPart(parts: Parts, { keepDays = 30 }: { keepDays?: number } = {}): Promise<Part> {
+  const { SchedulerService } = await import("../scheduler/scheduler-service.ts");
+  const { cluster, logger, metrics } = parts;
+  const subscriber = openRedis(cluster.redisUrl, "subscriber", logger);
+  const control = new ControlBus({ redis: cluster.redis, subscriber, logger }, cluster.place.kp);
+  const scheduler = new SchedulerService(
+    { redis: cluster.redis, control, store: cluster.store, clock: systemClock, logger, metrics },
+    { kp: cluster.place.kp, schedulerId: uniqueId("scheduler"), keepRunsMs: keepDays * DAY_MS },
+  );
+  const service: Service = {
+    start: async () => {
+      await control.start();
+      await scheduler.start();
+    },
+    stop: async () => {
+      await scheduler.stop();
+      await control.stop();
+      await closeRedis(subscriber);
+    },
+  };
+  const ticks = (): Promise<void> =>
+    scheduler.tickAgeMs < STUCK_TICK_MS
+      ? Promise.resolve()
+      : Promise.reject(new Error(`last round was ${Math.round(scheduler.tickAgeMs)} ms ago`));
+  return { service, liveness: {}, readiness: { rounds: ticks } };
+}
+
+export async function createProducerPart(parts: Parts, config: ProducerConfig): Promise<ListeningPart> {
+  const { createProducer } = await import("../producer/main.ts");
+  const { client, store, redis } = parts.cluster;
+  const service = createProducer({ client, store, redis, logger: parts.logger, metrics: parts.metrics }, config);
+  return { service, url: () => service.url, liveness: {}, readiness: clusterChecks(parts.cluster) };
+}
+
+export async function createBoardPart(
+  parts: Parts,
+  config: BoardConfig,
+  tellToken: (text: string) => void,
+): Promise<ListeningPart> {
+  const { createBoard } = await import("../board/main.ts");
+  const { store, redis } = parts.cluster;
+  const service = createBoard({ store, redis, logger: parts.logger, metrics: parts.metrics, tellToken }, config);
+  return { service, url: () => service.url, liveness: {}, readiness: clusterChecks(parts.cluster) };
+}
+
+/** `/livez`, `/readyz` and `/metrics` of a process made of these parts. */
+export function createOpsServer(
+  parts: Parts,
+  made: readonly Part[],
+  listen: { host: string; port: number },
+): OpsServer {
+  const merge = (which: "liveness" | "readiness"): Checks =>
+    Object.assign({}, ...made.map((part) => part[which])) as Checks;
+  const { metrics, logger } = parts;
+  return new OpsServer({ metrics, logger, liveness: merge("liveness"), readiness: merge("readiness") }, listen);
+}
+
+/** The cluster's connections as the service that stops last. */
+export function clusterService(cluster: Cluster): Service {
+  return { start: () => Promise.resolve(), stop: () => cluster.close() };
+}
+
+function clusterChecks({ redis, store }: Cluster): Checks {
+  return {
+    redis: async () => {
+      await redis.ping();
+    },
+    store: () => store.ping(),
+  };
+}
+
+/** Percentages as people write them; all of the CPUs is no limit. */
+function governorConfigOf(settings: WorkerSettings): GovernorConfig {
+  const { maxProcesses, memoryThresholdPercent: memory, cpuThresholdPercent: cpu, labels = [] } = settings;
+  return {
+    labels,
+    ...(maxProcesses === undefined ? {} : { maxProcesses }),
+    ...(memory === undefined ? {} : { memoryThreshold: memory / 100 }),
+    ...(cpu === undefined || cpu >= 100 ? {} : { cpuThreshold: cpu / 100 }),
+  };
+}
+
+function uniqueId(what: string): string {
+  const host = hostname().replace(/[^A-Za-z0-9_-]/g, "-");
+  return `${host}-${what}-${process.pid}-${randomBytes(2).toString("hex")}`;
+}

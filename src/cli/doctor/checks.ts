@@ -1,0 +1,158 @@
+/** What must be in order on this machine, each with what was found and what mends it. */
+import { accessSync, constants, existsSync, readFileSync } from "node:fs";
+import { statfs } from "node:fs/promises";
+import { availableParallelism, totalmem } from "node:os";
+import { InfrastructureError, messageOf, UnsafeRedisError } from "../../contract/errors.ts";
+import { GiB, MiB } from "../../contract/resources.ts";
+import { startEmbeddedRedis } from "../../platform/embedded-redis.ts";
+import type { Logger } from "../../platform/logger.ts";
+import { findRedisBinary, INSTALL_COMMAND } from "../../platform/redis-binary.ts";
+import { checkRedis, isVersionBelow, type RedisFacts } from "../../platform/redis-check.ts";
+import { withoutPassword } from "../../platform/redis-target.ts";
+import { closeRedis, openRedis } from "../../platform/redis.ts";
+import { openStore } from "../../store/open-store.ts";
+import { formatBytes, formatCount } from "../format.ts";
+import type { Place } from "../settings.ts";
+
+export interface Finding {
+  readonly check: string;
+  readonly status: "ok" | "warn" | "fail";
+  readonly found: string;
+  /** What mends it; null when there is nothing to mend. */
+  readonly fix: string | null;
+}
+
+interface DoctorDeps {
+  readonly place: Place;
+  readonly logger: Logger;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+const LEAST_NODE = "20.19";
+const PERL = "/usr/bin/perl";
+const LOW_DISK_BYTES = GiB;
+const NO_DISK_BYTES = 64 * MiB;
+
+const ok = (check: string, found: string): Finding => ({ check, status: "ok", found, fix: null });
+
+/** All checks; one that fails does not keep the others from being made. */
+export async function examine(deps: DoctorDeps): Promise<Finding[]> {
+  const [disk, redis, store] = await Promise.all([checkDisk(deps.place.home), checkServer(deps), checkStore(deps)]);
+  return [checkNode(), checkHome(deps.place.home), disk, ...redis, store, checkPerl(), ...checkLimits()];
+}
+
+function checkNode(): Finding {
+  const found = process.versions.node;
+  if (!isVersionBelow(found, LEAST_NODE)) return ok("node", found);
+  return { check: "node", status: "fail", found, fix: `install Node.js ${LEAST_NODE} or newer` };
+}
+
+function checkHome(home: string): Finding {
+  // openHome has proved that it can be read and written.
+  return ok("data folder", home);
+}
+
+async function checkDisk(home: string): Promise<Finding> {
+  const { bavail, bsize, blocks } = await statfs(home);
+  const free = bavail * bsize;
+  const found = `${formatBytes(free)} free of ${formatBytes(blocks * bsize)} at ${home}`;
+  if (free >= LOW_DISK_BYTES) return ok("disk", found);
+  return {
+    check: "disk",
+    status: free < NO_DISK_BYTES ? "fail" : "warn",
+    found,
+    fix: "make room, or name another --home",
+  };
+}
+
+async function checkServer({ place, logger, env }: DoctorDeps): Promise<Finding[]> {
+  try {
+    return place.redisUrl === undefined
+      ? await examineEmbedded(place, logger, env)
+      : await examineServer(place.redisUrl, `given as ${withoutPassword(place.redisUrl)}`, logger);
+  } catch (error) {
+    const fix = error instanceof UnsafeRedisError ? error.fix : fixOfRedis(place);
+    return [{ check: "redis", status: "fail", found: messageOf(error), fix }];
+  }
+}
+
+function fixOfRedis({ redisUrl }: Place): string {
+  if (redisUrl === undefined) return INSTALL_COMMAND;
+  return "start the server, or correct --redis or HEADROOM_REDIS_URL";
+}
+
+async function examineEmbedded(place: Place, logger: Logger, env: DoctorDeps["env"]): Promise<Finding[]> {
+  const binary = await findRedisBinary({ logger, env });
+  const embedded = await startEmbeddedRedis({ home: place.home, logger, env });
+  try {
+    return await examineServer(embedded.url, `embedded, ${binary.path} (${binary.source})`, logger);
+  } finally {
+    await embedded.stop();
+  }
+}
+
+async function examineServer(url: string, how: string, logger: Logger): Promise<Finding[]> {
+  const redis = openRedis(url, "command", logger);
+  try {
+    const facts = await checkRedis(redis);
+    const warnings = facts.warnings.map((found): Finding => ({
+      check: "redis settings",
+      status: "warn",
+      found,
+      fix: "see the message",
+    }));
+    return [
+      ok("redis", `${facts.server} ${facts.version}, ${how}`),
+      ...(warnings.length > 0 ? warnings : [ok("redis settings", settingsOf(facts))]),
+    ];
+  } finally {
+    await closeRedis(redis);
+  }
+}
+
+function settingsOf(facts: RedisFacts): string {
+  const memory =
+    facts.maxMemoryBytes === undefined ? "no memory limit" : `memory up to ${formatBytes(facts.maxMemoryBytes)}`;
+  return `${facts.maxMemoryPolicy}, ${facts.hasAppendOnlyFile ? "append-only file" : "snapshots"}, ${memory}`;
+}
+
+async function checkStore({ place, logger }: DoctorDeps): Promise<Finding> {
+  const where = withoutPassword(place.storeUrl);
+  try {
+    await using store = await openStore(place.storeUrl, logger);
+    await store.migrate();
+    await store.ping();
+    return ok("store", where);
+  } catch (error) {
+    const isDown = error instanceof InfrastructureError;
+    const fix = isDown
+      ? "start the database, or correct --store or HEADROOM_STORE_URL"
+      : "correct --store or HEADROOM_STORE_URL";
+    return { check: "store", status: "fail", found: `${where}: ${messageOf(error)}`, fix };
+  }
+}
+
+function checkPerl(): Finding {
+  try {
+    accessSync(PERL, constants.X_OK);
+    return ok("perl", `${PERL}, for the process launcher`);
+  } catch {
+    return { check: "perl", status: "fail", found: `no executable ${PERL}`, fix: "sudo apt-get install -y perl-base" };
+  }
+}
+
+function checkLimits(): Finding[] {
+  const limit = process.constrainedMemory();
+  const isLimited = limit > 0 && limit < totalmem();
+  const memory = isLimited ? `${formatBytes(limit)} by cgroup, of ${formatBytes(totalmem())}` : formatBytes(totalmem());
+  return [ok("memory", memory), ok("cpus", `${formatCount(availableParallelism())}${cgroupCpus()}`)];
+}
+
+/** The CPU quota of the control group, where there is one. */
+function cgroupCpus(): string {
+  const file = "/sys/fs/cgroup/cpu.max";
+  if (!existsSync(file)) return "";
+  const [quota, period] = readFileSync(file, "utf8").trim().split(" ").map(Number);
+  if (quota === undefined || period === undefined || !Number.isFinite(quota / period)) return "";
+  return `, of which the cgroup grants ${Math.round((quota / period) * 100) / 100}`;
+}

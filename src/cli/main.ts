@@ -1,0 +1,113 @@
+/** The command line: parses, runs one command, turns what it threw into a message and an exit code. */
+import { Command } from "commander";
+import { exitCodes } from "../contract/errors.ts";
+import { cancelCommand } from "./commands/cancel.ts";
+import { configCommand } from "./commands/config.ts";
+import { doctorCommand } from "./commands/doctor.ts";
+import { explainCommand } from "./commands/explain.ts";
+import { exportCommand } from "./commands/export.ts";
+import { boardCommand, producerCommand, schedulerCommand, workerCommand } from "./commands/processes.ts";
+import { runCommand } from "./commands/run.ts";
+import { runsCommand } from "./commands/runs.ts";
+import { statusCommand } from "./commands/status.ts";
+import { upCommand } from "./commands/up.ts";
+import { refuseChildCommand, type Invocation } from "./command-line.ts";
+import { reportFailure } from "./failure.ts";
+import type { Io } from "./io.ts";
+import { styleFor } from "./style.ts";
+import { packageVersion } from "./version.ts";
+
+const examples = `
+Examples:
+  headroom run --input photos --output thumbs -- convert {input} -resize 200x {output}
+  headroom run --config run.yaml
+  headroom up
+  headroom status
+
+Each command has its own examples: headroom COMMAND --help
+`;
+
+/** Runs the command line and resolves with the exit code. `argv` has no interpreter and no script in it. */
+export async function main(argv: readonly string[], io: Io): Promise<number> {
+  const at = argv.indexOf("--");
+  const own = at < 0 ? argv : argv.slice(0, at);
+  // What stands behind `--` is the user's own command: no parser of ours ever sees it.
+  const childCommand = at < 0 ? undefined : argv.slice(at + 1);
+  const invocation: Invocation = { io, childCommand, exitCode: exitCodes.ok };
+  try {
+    await createProgram(invocation).parseAsync([...own], { from: "user" });
+    return invocation.exitCode;
+  } catch (error) {
+    return reportFailure(error, io);
+  }
+}
+
+function createProgram(invocation: Invocation): Command {
+  const { io } = invocation;
+  const program = new Command("headroom")
+    .description("Runs a command over your files, on every machine you have, as fast as each has room for.")
+    .version(packageVersion(), "-V, --version", "print the version")
+    .helpOption("-h, --help", "show help")
+    .addHelpText("after", examples)
+    .helpCommand("help [command]", "show help for a command");
+  program.commandsGroup("Files through a command:");
+  program.addCommand(runCommand(invocation));
+  program.commandsGroup("Look and act:");
+  for (const make of [statusCommand, runsCommand, cancelCommand, explainCommand, exportCommand]) {
+    program.addCommand(make(invocation));
+  }
+  program.commandsGroup("Set up:");
+  program.addCommand(doctorCommand(invocation)).addCommand(configCommand(invocation));
+  program.commandsGroup("Processes:");
+  for (const make of [upCommand, workerCommand, schedulerCommand, producerCommand, boardCommand]) {
+    program.addCommand(make(invocation));
+  }
+  for (const command of everyCommand(program)) share(command, io);
+  program.hook("preAction", (_program, action) => {
+    if (action.name() !== "run") refuseChildCommand(invocation, action.name());
+  });
+  return program;
+}
+
+function* everyCommand(command: Command): Generator<Command> {
+  yield command;
+  for (const below of command.commands) yield* everyCommand(below);
+}
+
+/** Where output goes, and that nothing ends the process but its caller. */
+function share(command: Command, io: Io): void {
+  const style = styleFor(io.stdout, io.env);
+  command
+    .exitOverride()
+    .configureHelp({ styleTitle: style.bold, styleSubcommandText: style.cyan, styleOptionText: style.cyan })
+    .configureOutput({
+      writeOut: (text) => io.stdout.write(text),
+      writeErr: (text) => io.stderr.write(text),
+      outputError: (text, write) => {
+        write(`headroom: ${text.replace(/^error: /, "")}`);
+      },
+    })
+    .showSuggestionAfterError();
+}
+
+/** The whole process: streams, environment and exit code of this machine. */
+export async function runProcess(): Promise<never> {
+  const { stdin, stdout, stderr, env } = process;
+  for (const stream of [stdout, stderr]) {
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      // The reader has gone, as `head` does: there is nobody left to tell.
+      process.exit(error.code === "EPIPE" ? exitCodes.ok : exitCodes.infrastructure);
+    });
+  }
+  const code = await main(process.argv.slice(2), { stdin, stdout, stderr, env, cwd: process.cwd() });
+  await Promise.all([flushed(stdout), flushed(stderr)]);
+  process.exit(code);
+}
+
+function flushed(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    stream.write("", () => {
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,99 @@
+/** The report of an ended run, for the terminal. Pure. */
+import type { FileCounts, RunReport } from "../contract/run-record.ts";
+import { formatBytes, formatCommand, formatCount, formatDuration, formatRate, oneLine, plural } from "./format.ts";
+import type { Style } from "./style.ts";
+
+const SHOWN_FAILURES = 5;
+const SHOWN_EXAMPLES = 3;
+const LABEL_COLUMNS = 11;
+
+export interface ReportTextOptions {
+  readonly style: Style;
+  /** Where report.md and report.json are. */
+  readonly reportFolder?: string;
+  /** What happened to the run beside its files, such as why it is broken. */
+  readonly message?: string | null;
+}
+
+/** The report as lines; the headline first. */
+export function reportText(report: RunReport, { style, reportFolder, message }: ReportTextOptions): string {
+  const rows: (readonly [string, string])[] = [
+    ["run", report.name === null ? report.id : `${report.id}  ${oneLine(report.name)}`],
+    ["command", formatCommand(report.command)],
+    ["input", `${oneLine(report.input)}  ${style.dim(formatBytes(report.inputBytes))}`],
+    ...outputRow(report, style),
+    ...durationRow(report),
+    ...memoryRow(report),
+    ...retriesRow(report),
+    ...(report.fenced > 0 ? [["fenced", `${plural(report.fenced, "late duplicate")} refused`] as const] : []),
+    ...(message == null ? [] : [["message", oneLine(message)] as const]),
+    ...(reportFolder === undefined ? [] : [["report", `${reportFolder}/report.md`] as const]),
+  ];
+  const lines = rows.map(([label, text]) => `  ${style.dim(label.padEnd(LABEL_COLUMNS))}${text}`);
+  return [headline(report, style), ...lines, ...failureLines(report, style), ""].join("\n");
+}
+
+function headline(report: RunReport, style: Style): string {
+  const { files, state } = report;
+  const seconds = formatDuration(report.durationSeconds * 1_000);
+  const rate = report.filesPerSecond > 0 ? `  ${style.dim(formatRate(report.filesPerSecond))}` : "";
+  const mark = state === "succeeded" ? style.green("✓") : state === "cancelled" ? style.yellow("■") : style.red("✗");
+  return `${mark} ${style.bold(summaryOf(files, state))} in ${seconds}${rate}`;
+}
+
+/** `12 files succeeded`, `3 of 12 files failed`, `run cancelled, 4 of 12 files succeeded`. */
+export function summaryOf(files: FileCounts, state: RunReport["state"]): string {
+  const of = `${formatCount(files.succeeded)} of ${plural(files.total, "file")} succeeded`;
+  if (state === "broken") return `run could not be carried out, ${of}`;
+  if (state === "cancelled") return `run cancelled, ${of}`;
+  const bad = files.failed + files.quarantined;
+  if (bad > 0) return `${formatCount(bad)} of ${plural(files.total, "file")} failed`;
+  const skipped = files.skipped > 0 ? `, ${formatCount(files.skipped)} skipped` : "";
+  if (files.total === 0) return "no files found, nothing to do";
+  return `${plural(files.succeeded, "file")} succeeded${skipped}`;
+}
+
+function outputRow(report: RunReport, style: Style): (readonly [string, string])[] {
+  const { count, bytes } = report.artifacts;
+  const reused = report.reused > 0 ? `, ${plural(report.reused, "file")} unchanged since the last time` : "";
+  if (count === 0 && report.reused === 0) return [["output", oneLine(report.output)]];
+  const text = `${plural(count, "output")}, ${formatBytes(bytes)}${reused}`;
+  return [["output", `${oneLine(report.output)}  ${style.dim(text)}`]];
+}
+
+function durationRow({ durationMs }: RunReport): (readonly [string, string])[] {
+  if (durationMs === null) return [];
+  const { p50, p90, p99, max } = durationMs;
+  const figures = [`p50 ${formatDuration(p50)}`, `p90 ${formatDuration(p90)}`, `p99 ${formatDuration(p99)}`];
+  return [["per file", [...figures, `max ${formatDuration(max)}`].join(" · ")]];
+}
+
+function memoryRow(report: RunReport): (readonly [string, string])[] {
+  const cpu = `CPU ${formatDuration(report.cpuSeconds * 1_000)} in all`;
+  if (report.peakBytes === null) return [];
+  return [["resources", `peak ${formatBytes(report.peakBytes)} per process · ${cpu}`]];
+}
+
+function retriesRow({ retries }: RunReport): (readonly [string, string])[] {
+  const classes = Object.entries(retries).filter(([, count]) => count > 0);
+  if (classes.length === 0) return [];
+  const total = classes.reduce((sum, [, count]) => sum + count, 0);
+  return [["retries", `${formatCount(total)}  (${classes.map(([name, count]) => `${name} ${count}`).join(", ")})`]];
+}
+
+function failureLines({ failures }: RunReport, style: Style): string[] {
+  if (failures.length === 0) return [];
+  const lines = ["", `  ${style.bold("Failures")}`];
+  for (const group of failures.slice(0, SHOWN_FAILURES)) {
+    const what = group.failureClass === "none" ? "" : `${group.failureClass}: `;
+    lines.push(`  ${style.red(formatCount(group.files).padStart(6))}  ${what}${oneLine(group.message)}`);
+    for (const path of group.examples.slice(0, SHOWN_EXAMPLES)) lines.push(style.dim(`          ${oneLine(path)}`));
+    if (group.files > SHOWN_EXAMPLES) lines.push(style.dim("          …"));
+  }
+  if (failures.length > SHOWN_FAILURES) {
+    lines.push(
+      style.dim(`          and ${plural(failures.length - SHOWN_FAILURES, "more kind")} of failure, in the report`),
+    );
+  }
+  return lines;
+}

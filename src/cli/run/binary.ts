@@ -1,0 +1,50 @@
+/** Finds the binary of a command as a shell would, and says what is wrong when it cannot be run. */
+import { accessSync, constants, statSync } from "node:fs";
+import { delimiter, isAbsolute, join, resolve } from "node:path";
+import { InvalidInputError } from "../../contract/errors.ts";
+
+interface Search {
+  /** Where the name stands, for the error. */
+  readonly where: string;
+  readonly cwd: string;
+  readonly path: string | undefined;
+}
+
+/** The absolute path: a name with a slash as it is, one without from the PATH. @throws {InvalidInputError} */
+export function resolveBinary(name: string, search: Search): string {
+  if (name === "") throw fault(search, "the path of a binary", "an empty text");
+  if (name.includes("/")) {
+    const path = resolve(search.cwd, name);
+    const problem = problemWith(path);
+    if (problem !== undefined) throw fault(search, "an executable file", `${problem} at ${path}`);
+    return path;
+  }
+  const folders = (search.path ?? "").split(delimiter).filter((folder) => folder !== "");
+  const candidates = folders.map((folder) => join(isAbsolute(folder) ? folder : resolve(search.cwd, folder), name));
+  const found = candidates.find((path) => problemWith(path) === undefined);
+  if (found !== undefined) return found;
+  const near = candidates.find((path) => statSync(path, { throwIfNoEntry: false }) !== undefined);
+  const what = near === undefined ? `no "${name}" in any folder of it` : `${problemWith(near) ?? "nothing"} at ${near}`;
+  throw fault(search, `"${name}" to be an executable file on the PATH`, what);
+}
+
+function problemWith(path: string): string | undefined {
+  let isFile: boolean;
+  try {
+    isFile = statSync(path).isFile();
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? "";
+    return code === "ENOENT" || code === "ENOTDIR" ? "nothing" : code;
+  }
+  if (!isFile) return "something that is not a file";
+  try {
+    accessSync(path, constants.X_OK);
+    return undefined;
+  } catch {
+    return "a file that is not executable";
+  }
+}
+
+function fault({ where }: Search, expected: string, found: string): InvalidInputError {
+  return new InvalidInputError("command", [{ where, expected, found }]);
+}

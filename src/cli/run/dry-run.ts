@@ -1,0 +1,146 @@
+/** What a run would do, found out without Redis, without a store, without starting anything. */
+import { join } from "node:path";
+import { outputNameFor, needsNameCheck } from "../../contract/output-names.ts";
+import { OutputNames } from "../../contract/output-name-set.ts";
+import { printablePath } from "../../contract/path-bytes.ts";
+import { parseRunSpec, type RunSpec } from "../../contract/run-spec.ts";
+import { expand, INPUTS, pathPlaceholders, writesOutputFile } from "../../contract/template.ts";
+import { messageOf } from "../../contract/errors.ts";
+import { openSource } from "../../platform/scan/source.ts";
+import type { ScannedFile, ScanProblem } from "../../platform/scan/scan-batch.ts";
+import { formatBytes, formatCommand, oneLine, plural } from "../format.ts";
+import type { Style } from "../style.ts";
+import type { RunPlan } from "./run-plan.ts";
+
+const SHOWN_COMMANDS = 5;
+const SHOWN_PROBLEMS = 10;
+/** What `{run}` stands for while there is no run. */
+const DRY_RUN_ID = "RUN";
+
+export interface PlannedCommand {
+  readonly input: string;
+  readonly command: readonly string[];
+  /** Where the output would be. */
+  readonly output: string;
+}
+
+export interface DryRun {
+  readonly files: number;
+  readonly bytes: number;
+  readonly output: string;
+  readonly commands: readonly PlannedCommand[];
+  /** Inputs that would fail before they start: unreadable, no output name, or the name of another. */
+  readonly problems: { readonly count: number; readonly examples: readonly { path: string; message: string }[] };
+}
+
+export async function planDryRun(plan: RunPlan, signal?: AbortSignal): Promise<DryRun> {
+  const spec = parseRunSpec(plan.spec);
+  const tally = new Tally(spec);
+  const { input } = spec;
+  const pages = input.kind !== "list" ? undefined : input.paths === undefined ? plan.list?.pages() : [input.paths];
+  const source = openSource(input, {
+    ...(pages === undefined ? {} : { pages }),
+    ...(signal === undefined ? {} : { signal }),
+    outputRoot: spec.output.root,
+  });
+  for await (const { files, problems } of source) {
+    for (const file of files) tally.file(file);
+    for (const problem of problems) tally.problem(problem);
+  }
+  return tally.result();
+}
+
+class Tally {
+  readonly #spec: RunSpec;
+  readonly #names: OutputNames | undefined;
+  readonly #commands: PlannedCommand[] = [];
+  readonly #examples: { path: string; message: string }[] = [];
+  #files = 0;
+  #bytes = 0;
+  #problems = 0;
+  #index = 0;
+
+  constructor(spec: RunSpec) {
+    this.#spec = spec;
+    this.#names = needsNameCheck(spec) ? new OutputNames() : undefined;
+  }
+
+  file({ path, bytes }: ScannedFile): void {
+    const index = this.#index;
+    this.#index += 1;
+    let name: string;
+    try {
+      name = outputNameFor(this.#spec, path, index, DRY_RUN_ID);
+    } catch (error) {
+      this.#note(path, messageOf(error));
+      return;
+    }
+    if (this.#names?.claim(name, index) !== undefined) {
+      this.#note(path, `expected an output name of its own, found ${printablePath(name)} taken by another input`);
+      return;
+    }
+    this.#files += 1;
+    this.#bytes += bytes;
+    if (this.#commands.length < SHOWN_COMMANDS) this.#commands.push(this.#planned(path, index, name));
+  }
+
+  problem({ path, message }: ScanProblem): void {
+    this.#index += 1;
+    this.#note(path, message);
+  }
+
+  result(): DryRun {
+    return {
+      files: this.#files,
+      bytes: this.#bytes,
+      output: this.#spec.output.root,
+      commands: this.#commands,
+      problems: { count: this.#problems, examples: this.#examples },
+    };
+  }
+
+  #note(path: string, message: string): void {
+    this.#problems += 1;
+    if (this.#examples.length < SHOWN_PROBLEMS) this.#examples.push({ path, message });
+  }
+
+  #planned(path: string, index: number, name: string): PlannedCommand {
+    const input = join(this.#spec.input.root, path);
+    const output = join(this.#spec.output.root, name);
+    const values = {
+      ...pathPlaceholders(path, index, DRY_RUN_ID),
+      input,
+      input_file: input,
+      output,
+      output_file: output,
+    };
+    const command = this.#spec.command.map((argument) => (argument === INPUTS ? input : expand(argument, values)));
+    return { input, command, output };
+  }
+}
+
+/** The plan for people. */
+export function dryRunText(result: DryRun, spec: Pick<RunPlan["spec"], "command">, style: Style): string {
+  const isCaptured = !writesOutputFile(spec.command);
+  const lines = [
+    `${style.bold(`${plural(result.files, "file")} would run`)}, ${formatBytes(result.bytes)}; nothing was started`,
+    `  ${style.dim("output".padEnd(9))}${oneLine(result.output)}`,
+  ];
+  if (spec.command.includes(INPUTS))
+    lines.push(`  ${style.dim("calls".padEnd(9))}one per chunk; shown with one file each`);
+  for (const { command, output } of result.commands) {
+    lines.push("", `  ${formatCommand(command)}`);
+    lines.push(`    ${style.dim(isCaptured ? "stdout →" : "output →")} ${oneLine(output)}`);
+  }
+  const more = result.files - result.commands.length;
+  if (more > 0) lines.push("", style.dim(`  and ${plural(more, "more file")}`));
+  return [...lines, ...problemLines(result, style), ""].join("\n");
+}
+
+function problemLines({ problems }: DryRun, style: Style): string[] {
+  if (problems.count === 0) return [];
+  const lines = ["", style.red(`${plural(problems.count, "file")} would fail`)];
+  for (const { path, message } of problems.examples) lines.push(`  ${oneLine(path)}: ${oneLine(message)}`);
+  const more = problems.count - problems.examples.length;
+  return more > 0 ? [...lines, style.dim(`  and ${plural(more, "more file")}`)] : lines;
+}

@@ -1,0 +1,87 @@
+/** A list of files on standard input, kept in a file of the data folder until the run has it, so that all of it is checked first. */
+import { once } from "node:events";
+import { createReadStream, createWriteStream, mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { InvalidInputError, type Fault } from "../../contract/errors.ts";
+import { isInside } from "../../platform/confined-path.ts";
+import { parseList, type ListSeparator } from "../../platform/scan/list.ts";
+
+/** So many paths fit into the specification of a run itself. */
+const INLINE_PATHS = 1_000;
+const SHOWN_FAULTS = 20;
+
+export interface ListedInput {
+  /** What the paths are relative to. */
+  readonly root: string;
+  readonly count: number;
+  /** All paths, when they are few. */
+  readonly paths: readonly string[] | undefined;
+  /** All paths; may be read again. */
+  pages(): AsyncIterable<readonly string[]>;
+  /** Removes the file. */
+  close(): void;
+}
+
+export interface ListSource {
+  readonly stdin: Readable;
+  readonly cwd: string;
+  readonly home: string;
+  readonly separator: ListSeparator;
+}
+
+/** @throws {InvalidInputError} with the entries that are no usable names, and when the list is empty */
+export async function openListedInput({ stdin, cwd, home, separator }: ListSource): Promise<ListedInput> {
+  const folder = join(home, "tmp");
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const file = join(folder, `list-${process.pid}-${Date.now()}`);
+  const close = (): void => {
+    rmSync(file, { force: true });
+  };
+  try {
+    await pipeline(stdin, createWriteStream(file, { mode: 0o600 }));
+    const root = await rootOf(file, cwd);
+    const pages = () => pagesOf(file, root, separator);
+    const { count, first } = await checkAll(file, root, separator);
+    if (count === 0)
+      throw new InvalidInputError("input", [
+        { where: "standard input", expected: "a list of files", found: "nothing" },
+      ]);
+    return { root, count, paths: count <= INLINE_PATHS ? first : undefined, pages, close };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+/** The current folder; `/` when the first name is an absolute one outside of it. */
+async function rootOf(file: string, cwd: string): Promise<string> {
+  const stream = createReadStream(file, { end: 16_384 });
+  await once(stream, "readable");
+  const start = (stream.read() as Buffer | null)?.toString("latin1") ?? "";
+  stream.destroy();
+  const name = /[^\0\n]+/.exec(start)?.[0] ?? "";
+  return name.startsWith("/") && !isInside(cwd, Buffer.from(name, "latin1").toString("utf8")) ? "/" : cwd;
+}
+
+async function checkAll(
+  file: string,
+  root: string,
+  separator: ListSeparator,
+): Promise<{ count: number; first: string[] }> {
+  const faults: Fault[] = [];
+  const first: string[] = [];
+  let count = 0;
+  for await (const page of parseList(createReadStream(file), { root, separator })) {
+    faults.push(...page.faults.slice(0, SHOWN_FAULTS - faults.length));
+    count += page.paths.length;
+    if (first.length < INLINE_PATHS) first.push(...page.paths.slice(0, INLINE_PATHS - first.length));
+  }
+  if (faults.length > 0) throw new InvalidInputError("list of files", faults);
+  return { count, first };
+}
+
+async function* pagesOf(file: string, root: string, separator: ListSeparator): AsyncGenerator<readonly string[]> {
+  for await (const page of parseList(createReadStream(file), { root, separator })) yield page.paths;
+}

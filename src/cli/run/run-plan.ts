@@ -1,0 +1,227 @@
+/** From options, environment and configuration file to one checked plan of a run. Nothing is started here. */
+import { accessSync, constants } from "node:fs";
+import { resolve } from "node:path";
+import { commandOf, compileConfig, type ResourceSettings } from "../../contract/config-compile.ts";
+import type { Config } from "../../contract/config.ts";
+import { parseSizeBytes } from "../../contract/config-units.ts";
+import { InvalidInputError, messageOf, type Fault } from "../../contract/errors.ts";
+import type { InputSpec, RunSpecInput } from "../../contract/run-spec.ts";
+import { checkTemplates } from "../../contract/template.ts";
+import { loadConfig } from "../../platform/config-file.ts";
+import { realPathOf } from "../../platform/confined-path.ts";
+import { parseInput, type ParsedInput } from "../../platform/scan/input-argument.ts";
+import type { Io } from "../io.ts";
+import { settingsOf, type RunFlags } from "../run-flags.ts";
+import { resolveBinary } from "./binary.ts";
+import { openListedInput, type ListedInput } from "./listed-input.ts";
+
+export interface RunPlan {
+  readonly spec: RunSpecInput;
+  readonly resources: ResourceSettings;
+  readonly config: Config;
+  /** Where the output folder was named, for errors. */
+  readonly outputWhere: string;
+  /** The list that standard input gave, if the input is one. The caller closes it. */
+  readonly list: ListedInput | undefined;
+}
+
+/** What an earlier run says where the command line is silent. */
+export interface EarlierRun {
+  readonly command: readonly string[];
+  readonly outputRoot: string;
+  readonly input: InputSpec;
+}
+
+export interface PlanRequest {
+  readonly flags: RunFlags;
+  readonly childCommand: readonly string[] | undefined;
+  readonly io: Io;
+  readonly home: string;
+  readonly earlier?: EarlierRun | undefined;
+}
+
+/** The configuration with the options on top. @throws {InvalidInputError} with every fault */
+export function loadRunConfig({ flags, childCommand, io }: Pick<PlanRequest, "flags" | "childCommand" | "io">): Config {
+  const file = flags.config === undefined ? {} : { file: flags.config };
+  return loadConfig({ ...file, env: io.env, settings: settingsOf(flags, childCommand), cwd: io.cwd });
+}
+
+/** @throws {InvalidInputError} naming each thing that is missing or wrong */
+export async function openRunPlan(request: PlanRequest, config: Config): Promise<RunPlan> {
+  const { flags, io, earlier } = request;
+  const command = commandOfPlan(request, config);
+  const output = config.directories.output ?? earlier?.outputRoot;
+  const isMissing = { command: command === undefined, input: !hasInput(config, earlier), output: output === undefined };
+  const faults = missingFaults(isMissing, flags.config !== undefined);
+  if (command !== undefined) gather(faults, () => checkTemplates(command, config.output.name));
+  const where = flags.config === undefined || request.childCommand !== undefined ? "command" : "binary.path";
+  const binary =
+    command && gather(faults, () => resolveBinary(command[0] ?? "", { where, cwd: io.cwd, path: io.env["PATH"] }));
+  const own = gather(faults, () => ownRules(flags));
+  const opened = isMissing.input ? undefined : gather(faults, () => parsePlanInput(request, config));
+  const outputRoot = output === undefined ? undefined : realPathOf(resolve(io.cwd, output));
+  const outputWhere = flags.output === undefined ? "directories.output" : "--output";
+  if (opened?.kind === "tree" && opened.input.root === outputRoot) {
+    faults.push({ where: outputWhere, expected: "a folder other than the input folder", found: outputRoot });
+  }
+  if (faults.length > 0) throw new InvalidInputError("run", faults);
+  if (!command || !binary || !own || !opened || outputRoot === undefined)
+    throw new TypeError("expected a checked plan");
+  const { input, list } = await openInput(opened, request);
+  const parts = { input, outputRoot, command: [binary, ...command.slice(1)] };
+  const compiled = compileConfig(config, { ...parts, ...(flags.title === undefined ? {} : { name: flags.title }) });
+  return { spec: withOwnRules(compiled.run, own), resources: compiled.resources, config, outputWhere, list };
+}
+
+/** The value, or its faults on the list, so that all that is wrong is told together. */
+function gather<T>(faults: Fault[], check: () => T): T | undefined {
+  try {
+    return check();
+  } catch (error) {
+    if (!(error instanceof InvalidInputError)) throw error;
+    faults.push(...error.faults);
+    return undefined;
+  }
+}
+
+function commandOfPlan({ childCommand, earlier }: PlanRequest, config: Config): readonly string[] | undefined {
+  if (childCommand?.length === 0) {
+    throw new InvalidInputError("run", [{ where: "command", expected: "a command behind --", found: "nothing" }]);
+  }
+  return childCommand ?? commandOf(config) ?? earlier?.command;
+}
+
+function hasInput(config: Config, earlier: EarlierRun | undefined): boolean {
+  return config.directories.input !== undefined || earlier !== undefined;
+}
+
+function missingFaults(missing: { command: boolean; input: boolean; output: boolean }, hasFile: boolean): Fault[] {
+  const places = {
+    input: { where: hasFile ? "directories.input" : "--input", expected: "a folder, a glob, a file or -" },
+    output: { where: hasFile ? "directories.output" : "--output", expected: "a folder for the outputs" },
+    command: { where: hasFile ? "binary.path" : "command", expected: "a command to run, such as -- sha256sum {input}" },
+  };
+  const names = ["input", "output", "command"] as const;
+  return names.filter((name) => missing[name]).map((name) => ({ ...places[name], found: "nothing" }));
+}
+
+type PlanInput = ParsedInput | { readonly kind: "earlier"; readonly input: InputSpec };
+
+function parsePlanInput({ flags, io, earlier }: PlanRequest, config: Config): PlanInput {
+  const argument = config.directories.input;
+  if (argument === undefined) {
+    if (earlier === undefined) throw new TypeError("expected an input, checked before");
+    return { kind: "earlier", input: earlier.input };
+  }
+  const where = flags.input === undefined ? "directories.input" : "--input";
+  const { include, exclude, symlinks, hidden } = config.input;
+  const parsed = parseInput(argument, { cwd: io.cwd, where, rules: { include, exclude, symlinks, hidden } });
+  if (parsed.kind === "stdin" && io.stdin.isTTY === true) {
+    const fault = { where, expected: "a list of files on standard input", found: "a terminal" };
+    throw new InvalidInputError("run", [fault]);
+  }
+  if (parsed.kind !== "tree") return parsed;
+  refuseUnreadable(parsed.input.root, where);
+  // Two ways to name a folder must not hide that the output lies in it.
+  return { ...parsed, input: { ...parsed.input, root: realPathOf(parsed.input.root) } };
+}
+
+/** Reads the list of standard input; the other kinds are there already. */
+async function openInput(
+  parsed: PlanInput,
+  { flags, io, home }: PlanRequest,
+): Promise<{ input: InputSpec; list: ListedInput | undefined }> {
+  if (parsed.kind === "file") return { input: { ...parsed.input, paths: [...parsed.paths] }, list: undefined };
+  if (parsed.kind !== "stdin") return { input: parsed.input, list: undefined };
+  const separator = flags.null === true ? "nul" : "auto";
+  const list = await openListedInput({ stdin: io.stdin, cwd: io.cwd, home, separator });
+  const paths = list.paths === undefined ? {} : { paths: [...list.paths] };
+  return { input: { ...parsed.input, root: list.root, ...paths }, list };
+}
+
+function refuseUnreadable(folder: string, where: string): void {
+  try {
+    accessSync(folder, constants.R_OK | constants.X_OK);
+  } catch (error) {
+    const expected = `a folder at ${folder} that can be read`;
+    throw new InvalidInputError("run", [{ where, expected, found: messageOf(error) }], { cause: error });
+  }
+}
+
+/** What only the command line can say, in the specification's own terms. */
+interface OwnRules {
+  readonly resources: { memoryBytes?: number; cpuCores?: number; labels?: string[] };
+  readonly priority?: number;
+  readonly env: Record<string, string>;
+  readonly envAllow: readonly string[];
+}
+
+function ownRules(flags: RunFlags): OwnRules {
+  const faults: Fault[] = [];
+  const quantity = (text: string | undefined, where: string, rule: QuantityRule): number | undefined => {
+    if (text === undefined) return undefined;
+    const value = rule.parse(text);
+    if (value !== undefined && Number.isFinite(value) && value >= rule.min) return value;
+    faults.push({ where, expected: rule.expected, found: JSON.stringify(text) });
+    return undefined;
+  };
+  const memoryBytes = quantity(flags.memory, "--memory", memoryRule);
+  const cpuCores = quantity(flags.cpus, "--cpus", cpuRule);
+  const priority = quantity(flags.priority, "--priority", priorityRule);
+  const { env, envAllow } = readVariables(flags.env ?? [], faults);
+  if (faults.length > 0) throw new InvalidInputError("command line", faults);
+  return {
+    resources: {
+      ...(memoryBytes === undefined ? {} : { memoryBytes }),
+      ...(cpuCores === undefined ? {} : { cpuCores }),
+      ...(flags.label === undefined ? {} : { labels: [...flags.label] }),
+    },
+    ...(priority === undefined ? {} : { priority }),
+    env,
+    envAllow,
+  };
+}
+
+interface QuantityRule {
+  readonly parse: (text: string) => number | undefined;
+  readonly min: number;
+  readonly expected: string;
+}
+const memoryRule: QuantityRule = {
+  parse: (text) => (/^\d+$/.test(text) ? Number(text) : parseSizeBytes(text)),
+  min: 1,
+  expected: 'a number of bytes or a size such as "512MiB"',
+};
+const cpuRule: QuantityRule = { parse: decimal, min: 0.001, expected: "a number of CPUs above 0, such as 0.5" };
+const priorityRule: QuantityRule = {
+  parse: (text) => (/^\d{1,7}$/.test(text) && Number(text) <= 2_000_000 ? Number(text) : undefined),
+  min: 0,
+  expected: "a whole number from 0 to 2000000",
+};
+
+function decimal(text: string): number | undefined {
+  return /^\d+(?:\.\d+)?$/.test(text) ? Number(text) : undefined;
+}
+
+function readVariables(entries: readonly string[], faults: Fault[]): Pick<OwnRules, "env" | "envAllow"> {
+  const env: Record<string, string> = {};
+  const envAllow: string[] = [];
+  for (const entry of entries) {
+    const [, name, value] = /^([A-Za-z_][A-Za-z0-9_]*)(?:=([\s\S]*))?$/.exec(entry) ?? [];
+    if (name === undefined)
+      faults.push({ where: "--env", expected: "NAME or NAME=VALUE", found: JSON.stringify(entry) });
+    else if (value === undefined) envAllow.push(name);
+    else env[name] = value;
+  }
+  return { env, envAllow };
+}
+
+function withOwnRules(spec: RunSpecInput, own: OwnRules): RunSpecInput {
+  return {
+    ...spec,
+    resources: { ...spec.resources, ...own.resources },
+    env: { ...spec.env, ...own.env },
+    envAllow: [...(spec.envAllow ?? []), ...own.envAllow],
+    ...(own.priority === undefined ? {} : { priority: own.priority }),
+  };
+}

@@ -1,0 +1,31 @@
+/**
+ * Brings a database to the present schema. All migrations of one call run in one transaction under the engine's lock
+ * (PostgreSQL: an advisory lock; SQLite: the write lock), so processes that start together may all call it.
+ */
+import { Migrator, type Migration } from "kysely";
+import { InfrastructureError, messageOf } from "../contract/errors.ts";
+import type { StoreDatabase } from "./database.ts";
+import { createRunsAndFiles } from "./migrations/0001-runs-and-files.ts";
+import { storeDown } from "./store-errors.ts";
+
+/** Every migration by name, in order of names; one that was released never changes. */
+function migrationsFor(kind: StoreDatabase["kind"]): Record<string, Migration> {
+  return {
+    "0001-runs-and-files": { up: (db) => createRunsAndFiles(db, kind) },
+  };
+}
+
+/** @throws {InfrastructureError} when the database is newer than this program, or does not answer. */
+export async function migrate(database: StoreDatabase): Promise<void> {
+  const migrator = new Migrator({
+    db: database.write,
+    provider: { getMigrations: () => Promise.resolve(migrationsFor(database.kind)) },
+    migrationTableName: "headroom_migrations",
+    migrationLockTableName: "headroom_migration_lock",
+  });
+  const { error } = await migrator.migrateToLatest();
+  if (error === undefined) return;
+  if (error instanceof InfrastructureError) throw error;
+  const isNewer = messageOf(error).includes("previously executed migration");
+  throw storeDown(database.where, isNewer ? "a schema that this version knows" : "migrations to apply", error);
+}

@@ -1,0 +1,83 @@
+/** Opens the store that a URL names. */
+import { isAbsolute } from "node:path";
+import { sql } from "kysely";
+import { InvalidInputError } from "../contract/errors.ts";
+import type { StoreDatabase } from "./database.ts";
+import { SqlFileTable } from "./file-results.ts";
+import { SqlInputPages } from "./inputs.ts";
+import { migrate } from "./migrate.ts";
+import { openPostgres } from "./postgres.ts";
+import { deleteRunsEndedBefore } from "./retention.ts";
+import { SqlRunTable } from "./runs.ts";
+import { openSqlite } from "./sqlite.ts";
+import type { Store, StoreLogger } from "./store.ts";
+import { storeDown } from "./store-errors.ts";
+
+const PING_MS = 5_000;
+
+/**
+ * Opens `sqlite:/absolute/path/headroom.db` or `postgres://…`; the caller closes it, and migrates it before the first
+ * use. @throws {InvalidInputError} when the URL is neither, {InfrastructureError} when the database does not answer.
+ */
+export async function openStore(url: string, logger: StoreLogger): Promise<Store> {
+  return new SqlStore(await openDatabase(url, logger));
+}
+
+async function openDatabase(url: string, logger: StoreLogger): Promise<StoreDatabase> {
+  const scheme = /^[a-z]+(?=:)/.exec(url)?.[0];
+  if (scheme === "postgres" || scheme === "postgresql") return openPostgres(url, logger);
+  const path = url.slice("sqlite:".length).replace(/^\/{2,}/, "/");
+  if (scheme === "sqlite" && isAbsolute(path) && !path.endsWith("/") && !path.includes("\0")) return openSqlite(path);
+  const found = scheme === "sqlite" ? JSON.stringify(url) : scheme === undefined ? "no scheme" : `scheme "${scheme}"`;
+  throw new InvalidInputError("store URL", [
+    { where: "store", expected: "sqlite:/absolute/path/headroom.db or postgres://host/database", found },
+  ]);
+}
+
+class SqlStore implements Store {
+  readonly kind: Store["kind"];
+  readonly runs: SqlRunTable;
+  readonly files: SqlFileTable;
+  readonly inputs: SqlInputPages;
+  readonly #database: StoreDatabase;
+  #closing: Promise<void> | undefined;
+
+  constructor(database: StoreDatabase) {
+    this.kind = database.kind;
+    this.#database = database;
+    this.runs = new SqlRunTable(database);
+    this.files = new SqlFileTable(database);
+    this.inputs = new SqlInputPages(database);
+  }
+
+  migrate(): Promise<void> {
+    return migrate(this.#database);
+  }
+
+  async ping(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => {
+        reject(storeDown(this.#database.where, "an answer", `none within ${PING_MS / 1_000} s`));
+      }, PING_MS);
+    });
+    try {
+      await Promise.race([sql`select 1`.execute(this.#database.write), late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  deleteRunsEndedBefore(timeMs: number, limit: number): Promise<number> {
+    return deleteRunsEndedBefore(this.#database, timeMs, limit);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#database.close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}

@@ -1,0 +1,146 @@
+import type { Redis } from "ioredis";
+import { describe, expect } from "vitest";
+import { fileEntry } from "../../../src/contract/files.ts";
+import { NotFoundError } from "../../../src/contract/errors.ts";
+import type { RunState } from "../../../src/contract/outcomes.ts";
+import { jobIds, keyPrefix } from "../../../src/contract/queues.ts";
+import { noFiles, type RunRecord } from "../../../src/contract/run-record.ts";
+import type { RunSpec } from "../../../src/contract/run-spec.ts";
+import type { Explanation } from "../../../src/contract/status.ts";
+import { systemClock } from "../../../src/platform/clock.ts";
+import { explain } from "../../../src/platform/explain.ts";
+import { execPlace, JobQueues, scanPlace } from "../../../src/platform/job-queues.ts";
+import { beat, testSpec, testWorker } from "../../support/board-fixture.ts";
+import { deletePrefix, test } from "../../support/redis.ts";
+
+const files = [fileEntry.parse({ index: 0, path: "a", bytes: 1 })];
+const ref = { runId: "r1", epoch: 0, traceId: "t" };
+
+class Cluster implements AsyncDisposable {
+  readonly queues: JobQueues;
+  readonly redis: Redis;
+  readonly prefix: string;
+  state: RunState = "running";
+  spec: RunSpec = testSpec();
+
+  constructor(redis: Redis, prefix: string) {
+    this.redis = redis;
+    this.prefix = prefix;
+    this.queues = new JobQueues(redis, keyPrefix(prefix));
+  }
+
+  explain(id = "r1"): Promise<Explanation> {
+    const findRun = (runId: string) => Promise.resolve(runId === "r1" ? this.#record() : undefined);
+    const { redis, queues, prefix } = this;
+    return explain({ redis, prefix: keyPrefix(prefix), queues, clock: systemClock, findRun }, id);
+  }
+
+  async codes(id = "r1"): Promise<string[]> {
+    return (await this.explain(id)).reasons.map((reason) => reason.code);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.queues.close();
+    await deletePrefix(this.redis, this.prefix);
+  }
+
+  #record(): RunRecord {
+    return {
+      id: "r1",
+      state: this.state,
+      epoch: 0,
+      spec: this.spec,
+      createdAtMs: 1_000,
+      startedAtMs: null,
+      endedAtMs: this.state === "broken" ? 2_000 : null,
+      counts: this.state === "broken" ? noFiles : null,
+      message: this.state === "broken" ? "no space left" : null,
+      idempotencyKey: null,
+      report: null,
+    };
+  }
+}
+
+describe("explain", () => {
+  const chunkId = jobIds.chunk("r1", 0, "1");
+
+  test("a run that was stored but never enqueued says so", async ({ redis, prefix }) => {
+    await using cluster = new Cluster(redis, prefix);
+    expect(await cluster.codes()).toEqual(["not-submitted", "no-worker"]);
+  });
+
+  test("without workers, with the wrong labels, and behind a worker that defers", async ({ redis, prefix }) => {
+    await using cluster = new Cluster(redis, prefix);
+    cluster.spec = testSpec({ resources: { labels: ["gpu"] } });
+    await cluster.queues.addRun(ref, cluster.spec, [{ chunk: "1", files }]);
+    expect(await cluster.codes()).toEqual(["no-worker", "queued-behind"]);
+    expect(await cluster.codes(chunkId)).toEqual(["no-worker", "queued-behind"]);
+    await beat(redis, prefix, testWorker());
+    const [reason] = (await cluster.explain(chunkId)).reasons;
+    expect(reason).toMatchObject({ code: "no-worker-with-labels", need: "gpu", have: "ssd" });
+    const queue = execPlace(cluster.spec).name;
+    const waiting = [{ queue, code: "memory", message: "no room", sinceMs: 5, etaMs: 7, need: "2", have: "1" }];
+    await beat(redis, prefix, testWorker({ labels: ["gpu", "ssd"], waiting }));
+    expect((await cluster.explain(chunkId)).reasons[0]).toEqual({
+      where: "worker node-1",
+      code: "memory",
+      message: "no room",
+      sinceMs: 5,
+      etaMs: 7,
+      need: "2",
+      have: "1",
+    });
+    expect(await cluster.codes()).toEqual(["memory", "queued-behind"]);
+  });
+
+  test("a worker whose heartbeat is old does not count", async ({ redis, prefix }) => {
+    await using cluster = new Cluster(redis, prefix);
+    await cluster.queues.addRun(ref, cluster.spec, [{ chunk: "1", files }]);
+    await beat(redis, prefix, testWorker({ atMs: Date.now() - 60_000 }));
+    await redis.sadd(`${keyPrefix(prefix)}:workers`, "half");
+    await redis.hset(`${keyPrefix(prefix)}:worker:half`, { json: '{"workerId":' });
+    expect(await cluster.codes(chunkId)).toEqual(["no-worker", "queued-behind"]);
+  });
+
+  test("paused queues, backoff with its time, and children that a parent waits for", async ({ redis, prefix }) => {
+    await using cluster = new Cluster(redis, prefix);
+    const atMs = Date.now();
+    await cluster.queues.addRun(ref, cluster.spec, "scan");
+    await beat(redis, prefix, testWorker());
+    const scanId = jobIds.scan("r1", 0);
+    await cluster.queues.queue(scanPlace.name).pause();
+    expect(await cluster.codes(scanId)).toEqual(["queue-paused"]);
+    expect((await cluster.explain(jobIds.report("r1", 0))).reasons[0]).toMatchObject({
+      code: "waits-for-children",
+      have: 1,
+    });
+    await cluster.queues.addChunks(ref, cluster.spec, [{ chunk: "1", files, delayMs: 60_000 }]);
+    const [later] = (await cluster.explain(chunkId)).reasons;
+    expect(later?.code).toBe("backoff");
+    expect(later?.etaMs).toBeGreaterThan(50_000);
+    expect(later?.etaMs).toBeLessThanOrEqual(60_000 + (Date.now() - atMs));
+    expect(await cluster.codes()).toEqual(["backoff"]);
+  });
+
+  test("running, cancelling and ended runs", async ({ redis, prefix }) => {
+    await using cluster = new Cluster(redis, prefix);
+    await cluster.queues.addRun(ref, cluster.spec, [{ chunk: "1", files }]);
+    const running = [{ jobId: chunkId, runId: "r1", sinceMs: 9, reserved: {}, rssBytes: null }];
+    await beat(redis, prefix, testWorker({ running }));
+    expect((await cluster.explain()).reasons[0]).toMatchObject({ code: "running", where: "worker node-1", sinceMs: 9 });
+    cluster.state = "cancelling";
+    expect((await cluster.explain()).reasons).toMatchObject([{ code: "cancelling", have: 1 }]);
+    cluster.state = "broken";
+    const { state, reasons } = await cluster.explain();
+    expect(state).toBe("broken");
+    expect(reasons).toMatchObject([
+      { code: "ended", message: "the run ended as broken: no space left", sinceMs: 2_000 },
+    ]);
+  });
+
+  test("ids that are no run and no job are not found", async ({ redis, prefix }) => {
+    await using cluster = new Cluster(redis, prefix);
+    for (const id of ["nope", "r1.0.c9", "nope.0.scan"])
+      await expect(cluster.explain(id)).rejects.toThrow(NotFoundError);
+  });
+});

@@ -1,0 +1,128 @@
+import { randomUUID } from "node:crypto";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import { InfrastructureError, InvalidInputError } from "../../../src/contract/errors.ts";
+import { openStore } from "../../../src/store/open-store.ts";
+import { fromSqlite, SqliteError } from "../../../src/store/store-errors.ts";
+import { describeStore } from "./conformance.ts";
+import { addRun, quiet, resultOf } from "./fixtures.ts";
+import { inProcesses, onFullDisk } from "./processes.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "headroom-store-"));
+const freshUrl = () => Promise.resolve(`sqlite:${folder}/${randomUUID()}/headroom.db`);
+
+afterAll(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+describeStore("sqlite", freshUrl);
+
+describe("store in an SQLite file", () => {
+  test("is made and migrated by several processes at once", async () => {
+    const url = await freshUrl();
+    const outputs = await inProcesses(
+      4,
+      url,
+      `await store.migrate(); console.log(await store.runs.list({ limit: 1 }));`,
+    );
+    expect(outputs).toEqual(["[]\n", "[]\n", "[]\n", "[]\n"]);
+  });
+
+  test("leaves the event loop free while it works", async () => {
+    await using store = await openStore(await freshUrl(), quiet);
+    await store.migrate();
+    await addRun(store, "r");
+    for (let at = 0; at < 20_000; at += 1_000) {
+      await store.files.record(
+        "r",
+        0,
+        Array.from({ length: 1_000 }, (_, k) => resultOf(`f${at + k}`)),
+      );
+    }
+    let turns = 0;
+    let isWorking = true;
+    const turn = () => {
+      turns += 1;
+      if (isWorking) setImmediate(turn);
+    };
+    setImmediate(turn);
+    // Looks at every row, which takes many milliseconds; a loop that waited for it would not turn once.
+    await store.files.page("r", 0, { limit: 1, search: "in no name" });
+    isWorking = false;
+    expect(turns).toBeGreaterThan(100);
+  });
+
+  test("says so when the file is none of SQLite's", async () => {
+    const path = join(folder, "garbage.db");
+    writeFileSync(path, "no database ".repeat(1_000));
+    const opening = openStore(`sqlite:${path}`, quiet);
+    await expect(opening).rejects.toThrow(InfrastructureError);
+    await expect(opening).rejects.toThrow(/garbage\.db: expected an SQLite database, found/);
+  });
+
+  test("says so when there is a folder where the file or its folder should be", async () => {
+    const path = join(folder, "folder.db");
+    mkdirSync(path);
+    await expect(openStore(`sqlite:${path}`, quiet)).rejects.toThrow(/expected a file that can be opened, found/);
+    writeFileSync(join(folder, "file"), "");
+    await expect(openStore(`sqlite:${folder}/file/headroom.db`, quiet)).rejects.toThrow(/expected a folder/);
+  });
+
+  test("says so when the disk is full, and keeps what it had taken", async () => {
+    const url = await freshUrl();
+    const program = `
+      await store.migrate();
+      await store.runs.create({ id: "r", spec: {}, createdAtMs: 1 });
+      const row = ${JSON.stringify(resultOf("f"))};
+      let taken = 0;
+      try {
+        for (; ; taken += 1) await store.files.record("r", 0, [{ ...row, path: "f" + taken, log: "x".repeat(8_000) }]);
+      } catch (error) {
+        console.log(JSON.stringify({ taken, code: error.code, message: error.message }));
+      }`;
+    const found = JSON.parse(await onFullDisk(512, url, program)) as { taken: number; code: string; message: string };
+    expect(found).toMatchObject({ code: "ERR_INFRASTRUCTURE" });
+    expect(found.message).toMatch(
+      /headroom\.db: expected (free space on the disk|a disk that reads and writes), found/,
+    );
+    await using store = await openStore(url, quiet);
+    expect(await store.files.counts("r", 0)).toMatchObject({ total: found.taken });
+  });
+
+  test("says so when it was never migrated", async () => {
+    await using store = await openStore(await freshUrl(), quiet);
+    await expect(store.runs.get("r")).rejects.toThrow(/expected the tables of a migrated store/);
+  });
+
+  test("refuses a schema of a later version", async () => {
+    const url = await freshUrl();
+    await inProcesses(1, url, `await store.migrate();`);
+    const program = `
+      const { DatabaseSync } = await import("@photostructure/sqlite");
+      const db = new DatabaseSync(${JSON.stringify(url.slice("sqlite:".length))});
+      db.exec("insert into headroom_migrations values ('9999-later', '2999-01-01T00:00:00.000Z')");
+      db.close();`;
+    await inProcesses(1, await freshUrl(), program);
+    await using store = await openStore(url, quiet);
+    await expect(store.migrate()).rejects.toThrow(/expected a schema that this version knows, found .*9999-later/);
+  });
+
+  test.each(["sqlite:relative.db", "sqlite:", "sqlite:/", "mysql://x/y", "nonsense", "", "postgres://["])(
+    "refuses the URL %j",
+    async (url) => {
+      await expect(openStore(url, quiet)).rejects.toThrow(InvalidInputError);
+    },
+  );
+
+  test("tells a fault of the disk from a fault of the code", () => {
+    const full = fromSqlite("sqlite:/x", new SqliteError("database or disk is full", 13));
+    expect(full).toMatchObject({ code: "ERR_INFRASTRUCTURE", retryable: true });
+    expect(String(full)).toContain("store sqlite:/x: expected free space on the disk, found database or disk is full");
+    const busy = fromSqlite("sqlite:/x", new SqliteError("database is locked", 261));
+    expect(busy).toBeInstanceOf(InfrastructureError);
+    const wrong = new SqliteError("no such column: x", 1);
+    expect(fromSqlite("sqlite:/x", wrong)).toBe(wrong);
+  });
+});

@@ -1,0 +1,94 @@
+/** Real processes that take memory, in a real memory cgroup where this machine lets us make one. */
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, readFileSync, rmdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import type { ProbeRoots } from "../../src/worker/governor/probes/probe.ts";
+import { findCgroup } from "../../src/worker/governor/probes/cgroup-paths.ts";
+import { systemRoots } from "../../src/worker/governor/probes/probe.ts";
+import { Scratch } from "./scratch.ts";
+
+/** Takes `mebibytes`, one each `pauseMs`, then sleeps. */
+const HOG = `
+my ($mebibytes, $pause) = @ARGV;
+my @held;
+for my $n (1 .. $mebibytes) { my $piece = chr(65 + $n % 26) x 1048576; push @held, \\$piece; select(undef, undef, undef, $pause / 1000) if $pause; }
+$| = 1; print "full\\n"; sleep 600;
+`;
+
+export class Hog {
+  readonly child: ChildProcess;
+  readonly pid: number;
+  readonly ended: Promise<NodeJS.Signals | null>;
+
+  constructor(mebibytes: number, pauseMs: number, cgroup?: string) {
+    const hog = ["perl", "-e", HOG, String(mebibytes), String(pauseMs)];
+    const enter = ["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', cgroup ?? "", ...hog];
+    const [command = "", ...args] = cgroup === undefined ? hog : enter;
+    this.child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
+    this.pid = this.child.pid ?? 0;
+    this.ended = once(this.child, "exit").then(([, signal]) => signal as NodeJS.Signals | null);
+  }
+
+  async full(): Promise<void> {
+    if (this.child.stdout === null) throw new Error("expected a hog with a pipe");
+    await once(this.child.stdout, "data");
+  }
+
+  kill(): void {
+    this.child.kill("SIGKILL");
+  }
+}
+
+/** A version 1 memory cgroup below our own, with a limit, and roots under which a sensor takes it for its own. */
+export class MemoryCgroup implements Disposable {
+  readonly folder: string;
+  readonly roots: ProbeRoots;
+  readonly #scratch = new Scratch();
+
+  constructor(limitBytes: number) {
+    this.folder = join(parentFolder() ?? "", basename(this.#scratch.path));
+    mkdirSync(this.folder);
+    writeFileSync(join(this.folder, "memory.limit_in_bytes"), String(limitBytes));
+    const path = this.folder.slice(join(systemRoots.cgroup, "memory").length);
+    this.#scratch.file("self/cgroup", `4:memory:${path}\n`);
+    for (const name of ["meminfo", "stat"]) symlinkSync(join("/proc", name), join(this.#scratch.path, name));
+    this.roots = { proc: this.#scratch.path, cgroup: systemRoots.cgroup };
+  }
+
+  /** How often the kernel has ended something in it. */
+  get kernelKills(): number {
+    const text = readFileSync(join(this.folder, "memory.oom_control"), "utf8");
+    return Number(/^oom_kill (\d+)/m.exec(text)?.[1] ?? NaN);
+  }
+
+  get maxUsedBytes(): number {
+    return Number(readFileSync(join(this.folder, "memory.max_usage_in_bytes"), "utf8"));
+  }
+
+  [Symbol.dispose](): void {
+    rmdirSync(this.folder);
+    this.#scratch[Symbol.dispose]();
+  }
+}
+
+/** Whether a memory cgroup can be made here: root, and version 1 mounted for writing. */
+export function canMakeMemoryCgroup(): boolean {
+  const parent = parentFolder();
+  if (parent === undefined) return false;
+  const probe = join(parent, `headroom-probe-${process.pid}`);
+  try {
+    mkdirSync(probe);
+    const isMemory = existsSync(join(probe, "memory.limit_in_bytes"));
+    rmdirSync(probe);
+    return isMemory;
+  } catch {
+    // Not ours to make: the tests that need one say that they are skipped.
+    return false;
+  }
+}
+
+function parentFolder(): string | undefined {
+  const place = findCgroup(systemRoots, "memory");
+  return place?.version === 1 ? place.folders[0] : undefined;
+}

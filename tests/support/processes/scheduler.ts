@@ -1,0 +1,42 @@
+/** One scheduler as a process of its own; settings as for a worker. It prints `ready` once it ticks. */
+import { keyPrefix } from "../../../src/contract/queues.ts";
+import { systemClock } from "../../../src/platform/clock.ts";
+import { ControlBus } from "../../../src/platform/control.ts";
+import { ServiceGroup } from "../../../src/platform/lifecycle.ts";
+import { createLogger } from "../../../src/platform/logger.ts";
+import { Metrics } from "../../../src/platform/metrics.ts";
+import { closeRedis, openRedis } from "../../../src/platform/redis.ts";
+import { runUntilSignal } from "../../../src/platform/run.ts";
+import { SchedulerService } from "../../../src/scheduler/scheduler-service.ts";
+import { openStore } from "../../../src/store/open-store.ts";
+import { readSettings } from "./settings.ts";
+
+const settings = readSettings();
+const logger = createLogger(settings.logLevel, { process: settings.id });
+const store = await openStore(settings.store, logger);
+const metrics = new Metrics({ version: "test", process: "scheduler" }, logger);
+const redis = openRedis(settings.redis, "command", logger);
+const subscriber = openRedis(settings.redis, "subscriber", logger);
+const kp = keyPrefix(settings.prefix);
+const control = new ControlBus({ redis, subscriber, logger }, kp);
+const scheduler = new SchedulerService(
+  { redis, control, store, clock: systemClock, logger, metrics },
+  { kp, schedulerId: settings.id, keepRunsMs: 86_400_000 },
+);
+const connections = {
+  start: () => Promise.resolve(),
+  stop: async () => {
+    await Promise.all([closeRedis(redis), closeRedis(subscriber)]);
+    await store.close();
+  },
+};
+const announced = {
+  start: () => {
+    process.stdout.write("ready\n");
+    return Promise.resolve();
+  },
+  stop: () => Promise.resolve(),
+};
+await runUntilSignal(new ServiceGroup([connections, control, scheduler, announced]), logger, {
+  stopMs: settings.stopMs,
+});

@@ -1,0 +1,23 @@
+/** What a test tells a process that it starts. */
+import { z } from "zod";
+
+const settings = z.strictObject({
+  id: z.string(),
+  redis: z.string(),
+  store: z.string(),
+  prefix: z.string(),
+  labels: z.array(z.string()).default([]),
+  maxProcesses: z.int().default(2),
+  lockMs: z.int().default(2_000),
+  drainMs: z.int().default(10_000),
+  stopMs: z.int().default(20_000),
+  logLevel: z.enum(["debug", "info", "warn", "error", "silent"]).default("warn"),
+});
+export type ProcessSettings = z.input<typeof settings>;
+
+export const SETTINGS = "HEADROOM_TEST_PROCESS";
+
+/** The settings of this process. @throws when they are not what the test should have passed. */
+export function readSettings(): z.output<typeof settings> {
+  return settings.parse(JSON.parse(process.env[SETTINGS] ?? "null"));
+}

@@ -1,0 +1,83 @@
+import { describe, expect, onTestFinished, test } from "vitest";
+import { metricTable, type MetricDefinition } from "../../../src/contract/metric-names.ts";
+import { Metrics } from "../../../src/platform/metrics.ts";
+import { keepingLogger, quietLogger } from "../../support/quiet-logger.ts";
+
+const build = { version: "1.2.3", process: "worker" };
+const table = Object.entries<MetricDefinition>(metricTable);
+
+describe("metric table", () => {
+  test.each(table)("%s follows the naming rules", (name, { type, help, labels, buckets }) => {
+    expect(name).toMatch(/^headroom_[a-z_]+$/);
+    expect(name.endsWith("_total")).toBe(type === "counter");
+    expect(name).not.toMatch(/_(ms|millis|milliseconds|kb|mb|percent)(_|$)/);
+    expect(help).toMatch(/^[A-Z].*\.$/);
+    if (type === "histogram") expect(buckets).toEqual([...(buckets ?? [])].sort((a, b) => a - b));
+    else expect(buckets).toBeUndefined();
+    // An id as a label would make a new series for each run, job or file.
+    for (const label of labels) expect(label).not.toMatch(/id$|path|^file$|^run$|^job$|trace/);
+  });
+});
+
+describe("metrics", () => {
+  test("expose every metric of the table", async () => {
+    const text = await new Metrics(build, quietLogger).expose();
+    for (const [name, { type }] of table) expect(text).toContain(`# TYPE ${name} ${type}\n`);
+    expect(text).toContain(`headroom_build_info{version="1.2.3",process="worker",node="${process.version}"} 1`);
+    expect(text.endsWith("\n")).toBe(true);
+  });
+
+  test("count, set and observe under the labels of the table", async () => {
+    const metrics = new Metrics(build, quietLogger);
+    metrics.counter("headroom_files_processed_total").inc({ outcome: "succeeded", profile: "default" }, 2);
+    metrics.gauge("headroom_capacity").set({ resource: "cpuCores" }, 1.5);
+    metrics.histogram("headroom_file_duration_seconds").observe({ profile: "default" }, 0.02);
+    const text = await metrics.expose();
+    expect(text).toContain('headroom_files_processed_total{outcome="succeeded",profile="default"} 2');
+    expect(text).toContain('headroom_capacity{resource="cpuCores"} 1.5');
+    expect(text).toContain('headroom_file_duration_seconds_bucket{le="0.025",profile="default"} 1');
+  });
+
+  test("do not compile for a name or a label that is not in the table", () => {
+    const metrics = new Metrics(build, quietLogger);
+    // @ts-expect-error: no such metric
+    expect(metrics.counter("headroom_nonsense_total")).toBeUndefined();
+    // @ts-expect-error: a gauge is no counter
+    metrics.counter("headroom_capacity");
+    expect(() => {
+      // @ts-expect-error: no such label
+      metrics.gauge("headroom_capacity").set({ runId: "7" }, 1);
+    }).toThrow(/runId/);
+  });
+
+  test("are exposed even when a collector fails, and say so", async () => {
+    const { logger, lines } = keepingLogger();
+    const metrics = new Metrics(build, logger);
+    metrics.onCollect(() => Promise.reject(new Error("redis is down")));
+    metrics.onCollect(() => {
+      metrics.gauge("headroom_last_claim_age_seconds").set(7);
+    });
+    expect(await metrics.expose()).toContain("headroom_last_claim_age_seconds 7");
+    expect(lines()).toMatchObject([{ level: "warn", msg: "metrics not collected", err: { message: "redis is down" } }]);
+  });
+
+  test("see a blocked event loop", async () => {
+    const metrics = new Metrics(build, quietLogger);
+    onTestFinished(() => metrics.stop());
+    await metrics.start();
+    await metrics.start();
+    await expect
+      .poll(
+        () => {
+          const untilMs = performance.now() + 60;
+          while (performance.now() < untilMs);
+          return metrics.eventLoopLag.quantiles().maxSeconds;
+        },
+        { interval: 30 },
+      )
+      .toBeGreaterThan(0.04);
+    const text = await metrics.expose();
+    expect(text).toMatch(/headroom_event_loop_lag_seconds\{quantile="0.99"\} 0\.\d/);
+    expect(text).toContain("process_cpu_seconds_total");
+  });
+});

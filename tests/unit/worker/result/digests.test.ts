@@ -1,0 +1,70 @@
+import { closeSync, openSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { runSpec, type RunSpecInput } from "../../../../src/contract/run-spec.ts";
+import {
+  argsSha256,
+  BinaryDigests,
+  crashDigest,
+  hashOpen,
+  SMALL_BYTES,
+} from "../../../../src/worker/result/digests.ts";
+import { Scratch } from "../../../support/scratch.ts";
+
+const base: RunSpecInput = {
+  command: ["/usr/bin/tool", "--x", "{input}"],
+  input: { kind: "tree", root: "/in" },
+  output: { root: "/out", from: "stdout" },
+};
+const digest = (change: Partial<RunSpecInput>) => argsSha256(runSpec.parse({ ...base, ...change }));
+
+describe("digests", () => {
+  test("of arguments change with what may change an output, and with nothing else", () => {
+    const before = digest({});
+    expect(digest({ timeoutMs: 5, retry: {}, priority: 7, name: "other", logBytes: 1 })).toBe(before);
+    expect(digest({ command: ["/opt/bin/tool", "--x", "{input}"] })).toBe(before);
+    expect(digest({ env: { A: "1", B: "2" } })).toBe(digest({ env: { B: "2", A: "1" } }));
+    for (const change of [
+      { command: ["/usr/bin/tool", "--y", "{input}"] },
+      { command: ["/usr/bin/other", "--x", "{input}"] },
+      { env: { A: "1" } },
+      { envAllow: ["PATH"] },
+      { output: { root: "/out", from: "stdout", name: "{stem}" } },
+    ] satisfies Partial<RunSpecInput>[]) {
+      expect(digest(change)).not.toBe(before);
+    }
+  });
+
+  test("of crashes tell binary and input apart", () => {
+    expect(crashDigest("a", "b")).not.toBe(crashDigest("b", "a"));
+  });
+
+  test.each([0, 1, SMALL_BYTES - 1, SMALL_BYTES, SMALL_BYTES + 1, 3 * 1024 * 1024])(
+    "of %i bytes are right",
+    async (size) => {
+      using scratch = new Scratch();
+      const content = "ab".repeat(size).slice(0, size);
+      const fd = openSync(scratch.file("x", content), "r");
+      try {
+        const sha256 = createHash("sha256").update(content).digest("hex");
+        expect(await hashOpen(fd, size)).toEqual({ sha256, bytes: size });
+        // A file that grew since its size was read is hashed whole.
+        expect(await hashOpen(fd, 0)).toEqual({ sha256, bytes: size });
+      } finally {
+        closeSync(fd);
+      }
+    },
+  );
+
+  test("of a binary follow the file", async () => {
+    using scratch = new Scratch();
+    const binaries = new BinaryDigests();
+    const path = scratch.file("tool", "one");
+    const first = await binaries.digestOf(path);
+    expect(await binaries.digestOf(path)).toBe(first);
+    writeFileSync(path, "two");
+    expect(await binaries.digestOf(path)).not.toBe(first);
+    await expect(binaries.digestOf(join(scratch.path, "none"))).rejects.toThrow("ENOENT");
+  });
+});
