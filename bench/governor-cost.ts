@@ -11,6 +11,7 @@ import { CapacitySensor, createProbes } from "../src/worker/governor/capacity.ts
 import { Governor } from "../src/worker/governor/governor.ts";
 import { systemRoots } from "../src/worker/governor/probes/probe.ts";
 import { ProcessTrees } from "../src/worker/governor/probes/process-trees.ts";
+import { report, round } from "./support.ts";
 
 const JOBS = 50;
 const MEASURE_MS = Number(process.env["BENCH_MS"] ?? 5_000);
@@ -60,16 +61,12 @@ function systemForks(): number {
 
 const plain = await measure(undefined);
 const withThreshold = await measure(0.8);
-const round = (value: number) => Math.round(value * 10_000) / 10_000;
-console.log(
-  JSON.stringify({
-    bench: "governor-cost",
-    jobs: JOBS,
-    cpuShare: round(plain.share),
-    cpuShareWithCpuThreshold: round(withThreshold.share),
-    machineForks: plain.forks,
-    bar: BAR,
-    ratio: round(plain.share / BAR),
-    passed: plain.share <= BAR,
-  }),
-);
+report("governor-cost", {
+  jobs: JOBS,
+  cpuShare: round(plain.share, 4),
+  cpuShareWithCpuThreshold: round(withThreshold.share, 4),
+  machineForks: plain.forks,
+  bar: BAR,
+  ratio: round(plain.share / BAR),
+  passed: plain.share <= BAR,
+});

@@ -1,9 +1,12 @@
 /** A small bus between the processes: what must be known at once. Messages may be missed, so nothing may rely on them alone. */
+import { once } from "node:events";
 import type { Redis } from "ioredis";
 import { z } from "zod";
 import { keys } from "../contract/queues.ts";
 import type { Service } from "./lifecycle.ts";
 import type { Logger } from "./logger.ts";
+
+const UNSUBSCRIBE_MS = 2_000;
 
 const controlMessage = z.discriminatedUnion("kind", [
   /** End what runs of this run, and claim no more of it. */
@@ -74,7 +77,14 @@ export class ControlBus implements Service {
     subscriber.off("message", this.#onMessage);
     subscriber.off("ready", this.#onReady);
     // Without a connection there is no subscription either, and UNSUBSCRIBE would wait for one.
-    if (subscriber.status === "ready") await subscriber.unsubscribe(this.#channel);
+    if (subscriber.status !== "ready") return;
+    // Nor is there one once it breaks off; a server that hangs must not keep this process from its end.
+    const limit = AbortSignal.timeout(UNSUBSCRIBE_MS);
+    const broken = once(subscriber, "close", { signal: limit }).then(
+      () => undefined,
+      () => undefined, // too late: given up
+    );
+    await Promise.race([subscriber.unsubscribe(this.#channel), broken]);
   }
 
   async #subscribe(): Promise<void> {

@@ -7,8 +7,8 @@
  * start takes over. All moves are made under one lock file, so that concurrent starts and stops see each other's end.
  */
 import { spawn, type ChildProcess } from "node:child_process";
-import { readFileSync, rmSync } from "node:fs";
-import { basename, dirname } from "node:path";
+import { closeSync, openSync, readFileSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
 import { Redis } from "ioredis";
 import { InfrastructureError, messageOf } from "../contract/errors.ts";
 import { systemClock } from "./clock.ts";
@@ -117,14 +117,16 @@ async function startServer(files: EmbeddedFiles, options: EmbeddedRedisOptions):
   rmSync(socket, { force: true });
   rmSync(files.pid, { force: true });
   writeConfig(files, socket, options.maxMemoryBytes ?? defaultMaxMemoryBytes());
-  // A session of its own: Ctrl-C in the terminal ends its users first, and they end the server.
-  // Named from its folder: redis reads a name with *, ? or [ as a pattern, and starts without any file when none matches.
-  const child = spawn(binary.path, [basename(files.config)], {
+  const config = openSync(files.config, "r");
+  const child = spawn(binary.path, ["-"], {
     cwd: files.folder,
+    // A session of its own: Ctrl-C in the terminal ends its users first, and they end the server.
     detached: true,
-    stdio: "ignore",
+    // By standard input: redis reads a file name with *, ? or [ as a pattern, and starts with its defaults when none matches.
+    stdio: [config, "ignore", "ignore"],
     env: { ...process.env, ...binary.env },
   });
+  closeSync(config);
   child.unref();
   const server = await waitForStart(files, { child, socket, logger: options.logger });
   writeRecord(files, { socket, server: { pid: server.pid, startedAt: server.startedAt, runId: server.runId } });

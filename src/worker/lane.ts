@@ -6,8 +6,15 @@
  * Built on two members that BullMQ does not promise: `lockManager` (protected) and `blockUntil` (private). Both are
  * asserted when a lane opens, and BullMQ's version is pinned.
  */
-import { DelayedError, Worker, WaitingError, type BackendFactory, type Job, type WorkerOptions } from "bullmq";
-import { createRedisBackend } from "bullmq";
+import {
+  DelayedError,
+  Worker,
+  WaitingError,
+  type BackendFactory,
+  type Job,
+  createRedisBackend,
+  type RedisQueueBackend,
+} from "bullmq";
 import type { Redis } from "ioredis";
 import { LeaseLostError, messageOf } from "../contract/errors.ts";
 import { parseQueueName, queueName } from "../contract/queues.ts";
@@ -42,14 +49,10 @@ export class HandBack extends Error {
 const MAX_STALLED = 1_000_000;
 
 /** Without a blocking connection of its own: the pull loop waits for all lanes at once. */
-const withoutBlocking: BackendFactory = (name, options, more) =>
+const withoutBlocking: BackendFactory<RedisQueueBackend> = (name, options, more) =>
   createRedisBackend(name, options, { ...more, withBlockingConnection: false });
 
 class LaneWorker extends Worker {
-  protected override createBackend(): void {
-    this.backend = withoutBlocking(this.name, this.opts as WorkerOptions, {}) as typeof this.backend;
-  }
-
   startLocks(): void {
     this.lockManager.start();
   }
@@ -102,6 +105,7 @@ export class Lane {
         stalledInterval: config.stalledCheckMs,
         maxStalledCount: MAX_STALLED,
       },
+      withoutBlocking,
     );
     this.#worker.on("error", (error) => {
       this.#logger.warn({ err: error }, "lane reported an error");
@@ -120,11 +124,12 @@ export class Lane {
     });
   }
 
+  /** @throws {TypeError} when this version of BullMQ has not what a lane is built on */
   async open(): Promise<void> {
     await this.#worker.waitUntilReady();
+    this.#logger.debug({ nextDueMs: this.#worker.nextDueMs }, "lane opened");
     this.#worker.startLocks();
     await this.#worker.startStalledCheckTimer();
-    void this.#worker.nextDueMs;
   }
 
   /** The key that BullMQ adds to when this queue has something to fetch. */

@@ -120,7 +120,7 @@ export class PullLoop implements Service {
         this.#kicked = false;
         const claimed = await this.#pass();
         this.#lastPassMs = this.#deps.clock.monotonicMs();
-        if (claimed === 0 && this.#state === "pulling") await this.#rest();
+        if (claimed === 0) await this.#rest();
       } catch (error) {
         this.#logger.warn({ err: error, reason: messageOf(error) }, "pull loop could not read from redis");
         await this.#deps.clock.sleep(ERROR_PAUSE_MS);

@@ -4,15 +4,11 @@
  * States (one writer, `#state`): `starting` → `working` → `draining` → `stopped`. While it drains nothing is claimed and
  * what runs goes on; at the deadline what still runs is aborted and handed back, and no attempt is burned.
  */
-import type { Job } from "bullmq";
 import type { Redis } from "ioredis";
 import { hostname } from "node:os";
-import { LeaseLostError, messageOf } from "../contract/errors.ts";
-import { unrunResult } from "../contract/files.ts";
-import { isJobName, jobs, type JobName, type Payload } from "../contract/jobs.ts";
+import { type JobName } from "../contract/jobs.ts";
 import { bucketBytes } from "../contract/profiles.ts";
-import { keys } from "../contract/queues.ts";
-import type { RunningJob, WorkerHeartbeat } from "../contract/status.ts";
+import type { WorkerHeartbeat } from "../contract/status.ts";
 import type { Clock } from "../platform/clock.ts";
 import { ControlBus } from "../platform/control.ts";
 import { JobQueues } from "../platform/job-queues.ts";
@@ -24,8 +20,7 @@ import { closeRedis, openRedis } from "../platform/redis.ts";
 import { RunHash } from "../platform/run-hash.ts";
 import { State, type Transitions } from "../platform/state.ts";
 import type { Store } from "../store/store.ts";
-import { ChunkRunner, type UsageSample } from "./executor/chunk-runner.ts";
-import { RunCancelled, type Handlers } from "./executor/executor.ts";
+import { ChunkRunner } from "./executor/chunk-runner.ts";
 import { createHandlers } from "./executor/handlers.ts";
 import { CapacitySensor, createProbes } from "./governor/capacity.ts";
 import type { GovernorConfig } from "./governor/governor-config.ts";
@@ -36,7 +31,8 @@ import { LearnedRuns } from "./governor/learned-runs.ts";
 import { systemRoots } from "./governor/probes/probe.ts";
 import { ProcessTrees } from "./governor/probes/process-trees.ts";
 import { Heartbeat } from "./heartbeat.ts";
-import { HandBack, type ClaimedJob, type Lane } from "./lane.ts";
+import { HeldJobs } from "./held-jobs.ts";
+import { type Lane } from "./lane.ts";
 import { Lanes } from "./lanes.ts";
 import { PullLoop, type Ticket } from "./pull-loop.ts";
 import { RunCache } from "./run-cache.ts";
@@ -63,13 +59,6 @@ export interface WorkerConfig {
   readonly nice: number;
 }
 
-interface HeldJob extends Pick<RunningJob, "jobId" | "runId" | "sinceMs"> {
-  readonly jobName: JobName;
-  readonly controller: AbortController;
-  /** The process that is measured. */
-  pid?: number;
-}
-
 type WorkerState = "starting" | "working" | "draining" | "stopped";
 const moves: Transitions<WorkerState> = {
   starting: ["working", "draining"],
@@ -78,9 +67,6 @@ const moves: Transitions<WorkerState> = {
   stopped: [],
 };
 
-const MAX_STARTS = 25;
-const HAND_BACK_MS = 500;
-const MAX_HAND_BACK_MS = 30_000;
 /** A worker whose loop got no answer from Redis for this long is not ready. */
 const SILENT_MS = 10_000;
 
@@ -99,10 +85,9 @@ export class WorkerService implements Service {
   readonly #lanes: Lanes;
   readonly #loop: PullLoop;
   readonly #heartbeat: Heartbeat;
-  readonly #handlers: Handlers;
+  readonly #held: HeldJobs;
   readonly #runs: RunCache;
   readonly #group: ServiceGroup;
-  readonly #running = new Map<string, HeldJob>();
   readonly #startedAtMs: number;
   #stopping: Promise<void> | undefined;
 
@@ -133,13 +118,14 @@ export class WorkerService implements Service {
     );
     this.#demands = new LearnedDemands({ redis: this.#redis, prefix: config.kp, clock, logger });
     this.#runner = new ChunkRunner({ logger, clock }, { nice: config.nice, oomScoreAdj: 1_000 });
-    this.#handlers = createHandlers({
-      ...{ redis: this.#redis, kp: config.kp, store: deps.store, clock, logger, metrics: deps.metrics },
-      ...{ hash, runs: this.#runs, queues: this.#queues, runner: this.#runner },
+    const shared = { redis: this.#redis, kp: config.kp, store: deps.store, clock, logger, queues: this.#queues };
+    this.#held = new HeldJobs({ ...shared, governor: this.#governor, ...(deps.onClaim && { onClaim: deps.onClaim }) });
+    this.#held.handlers = createHandlers({
+      ...{ ...shared, metrics: deps.metrics, hash, runs: this.#runs, runner: this.#runner },
       learned: new LearnedRuns(this.#demands, logger),
       workerId: config.workerId,
       onUsage: (jobId, sample) => {
-        this.#measure(jobId, sample);
+        this.#held.measure(jobId, sample);
       },
     });
     this.#lanes = this.#createLanes();
@@ -184,13 +170,13 @@ export class WorkerService implements Service {
   async start(): Promise<void> {
     this.#control.listen({
       onMessage: (message) => {
-        if (message.kind === "cancel") this.#cancel(message.runId);
+        if (message.kind === "cancel") this.#held.cancel(message.runId);
         else if (message.kind === "queue") void this.#lanes.refresh();
         else this.#loop.kick();
       },
       onResubscribed: () => {
         void this.#lanes.refresh();
-        void this.#cancelMissed();
+        void this.#held.cancelMissed();
       },
     });
     this.#governor.onRoom(() => {
@@ -210,15 +196,16 @@ export class WorkerService implements Service {
     this.#governor.setDraining();
     await this.#loop.drain();
     // A scan may wait for chunks that nobody claims here any more.
-    this.#handBack((held) => held.jobName === "scan");
+    this.#held.handBack((held) => held.jobName === "scan");
     const drained = new AbortController();
     const isLate = this.#deps.clock.sleep(this.#config.drainMs, drained.signal).catch(() => undefined);
     const over = deadline === undefined ? isLate : Promise.race([isLate, aborted(deadline)]);
     await Promise.race([this.#loop.settled(), over]);
     drained.abort();
-    if (this.#running.size > 0) {
-      this.#deps.logger.warn({ jobs: [...this.#running.keys()] }, "drain time is over, handing running jobs back");
-      this.#handBack(() => true);
+    if (this.#held.all.length > 0) {
+      const jobs = this.#held.all.map((held) => held.jobId);
+      this.#deps.logger.warn({ jobs }, "drain time is over, handing running jobs back");
+      this.#held.handBack(() => true);
       await this.#loop.settled();
     }
     try {
@@ -227,12 +214,6 @@ export class WorkerService implements Service {
       await this.#queues.close();
       await Promise.all([this.#redis, this.#blocking, this.#subscriber].map((redis) => closeRedis(redis)));
       this.#state.moveTo("stopped");
-    }
-  }
-
-  #handBack(which: (held: HeldJob) => boolean): void {
-    for (const held of this.#running.values()) {
-      if (which(held)) held.controller.abort(new HandBack("worker stops", 0));
     }
   }
 
@@ -245,9 +226,9 @@ export class WorkerService implements Service {
         queues: this.#queues,
         logger,
         workerId,
-        run: (claimed) => this.#run(claimed),
+        run: (claimed) => this.#held.run(claimed),
         onEnded: (job) => {
-          void this.#forget(job);
+          void this.#held.forget(job);
         },
         onNewLane: () => {
           this.#loop.kick();
@@ -277,108 +258,6 @@ export class WorkerService implements Service {
     return answer.kind === "admit" ? answer : { kind: "wait" };
   }
 
-  /** Hands on what a job was seen to use, and has its process tree measured from now on. */
-  #measure(jobId: string, sample: UsageSample): void {
-    const held = this.#running.get(jobId);
-    if (held === undefined) return;
-    if (held.pid !== sample.pid) {
-      if (held.pid !== undefined) this.#governor.detach(jobId, held.pid);
-      held.pid = sample.pid;
-      this.#governor.attach(jobId, sample.pid);
-    }
-    this.#governor.usage(jobId, { rssBytes: sample.rssBytes, cpuMs: sample.cpuMs, atMs: this.#deps.clock.monotonicMs() });
-  }
-
-  /** Runs one claimed job; whatever goes wrong, each of its files reaches an outcome in the end (law 3). */
-  async #run({ job, token, signal }: ClaimedJob): Promise<void> {
-    const id = job.id ?? "";
-    const name = job.name;
-    if (!isJobName(name)) throw new TypeError(`expected a job name of the catalogue, found ${name}`);
-    const controller = new AbortController();
-    const onAbort = () => {
-      controller.abort(signal.reason);
-    };
-    signal.addEventListener("abort", onAbort, { once: true });
-    const { runId } = job.data as { runId: string };
-    this.#running.set(id, { jobId: id, runId, jobName: name, sinceMs: this.#deps.clock.nowMs(), controller });
-    this.#deps.onClaim?.(name, id);
-    try {
-      await this.#handle(name, job, { token, signal: controller.signal });
-    } catch (error) {
-      await this.#failedJob(job, error);
-    } finally {
-      signal.removeEventListener("abort", onAbort);
-      this.#running.delete(id);
-    }
-  }
-
-  async #handle<N extends JobName>(name: N, job: Job, context: { token: string; signal: AbortSignal }): Promise<void> {
-    const payload = jobs[name].payload.parse(job.data) as Payload<N>;
-    await this.#handlers[name](payload, { job, ...context });
-  }
-
-  async #failedJob(job: Job, error: unknown): Promise<void> {
-    if (error instanceof HandBack || error instanceof LeaseLostError) throw error;
-    const starts = job.attemptsStarted;
-    this.#deps.logger.error({ err: error, jobId: job.id, starts }, "job failed unexpectedly");
-    if (starts < MAX_STARTS || job.name === "report") {
-      throw new HandBack(messageOf(error), Math.min(MAX_HAND_BACK_MS, HAND_BACK_MS * 2 ** Math.min(starts, 8)));
-    }
-    await this.#giveUp(job, messageOf(error));
-  }
-
-  /** A job that fails again and again for no reason of its files: they fail with the reason, and the run ends. */
-  async #giveUp(job: Job, reason: string): Promise<void> {
-    const { runId, epoch } = job.data as { runId: string; epoch: number };
-    if (job.name === "scan") {
-      await this.#redis.hset(keys.run(this.#config.kp, runId), { broken: reason, scanned: "1" });
-      return;
-    }
-    const { files } = jobs.exec.payload.parse(job.data);
-    const why = { outcome: "failed", failureClass: "infrastructure", message: reason } as const;
-    const known = new Set(
-      (
-        await this.#deps.store.files.get(
-          runId,
-          files.map((file) => file.path),
-        )
-      )
-        .filter((row) => row.epoch === epoch)
-        .map((row) => row.path),
-    );
-    await this.#deps.store.files.record(
-      runId,
-      epoch,
-      files.filter((file) => !known.has(file.path)).map((file) => unrunResult(file, why)),
-    );
-  }
-
-  /** Lets go of what Redis keeps for the recovery of a job that has ended. */
-  async #forget(job: Job): Promise<void> {
-    const { runId, epoch } = job.data as { runId: string; epoch: number };
-    try {
-      await this.#redis.del(keys.inflight(this.#config.kp, job.id ?? ""));
-      await this.#queues.forgetEndedChild({ runId, epoch }, job.queueName, job.id ?? "");
-    } catch (error) {
-      this.#deps.logger.warn({ err: error, jobId: job.id }, "leftovers of an ended job stay until they expire");
-    }
-  }
-
-  #cancel(runId: string): void {
-    for (const running of this.#running.values()) {
-      if (running.runId === runId) running.controller.abort(new RunCancelled(runId));
-    }
-    this.#loop.kick();
-  }
-
-  /** Messages may have been missed while the connection was down. */
-  async #cancelMissed(): Promise<void> {
-    for (const runId of new Set([...this.#running.values()].map((running) => running.runId))) {
-      const state = await this.#redis.hget(keys.run(this.#config.kp, runId), "state");
-      if (state === "cancelling") this.#cancel(runId);
-    }
-  }
-
   async #beat(): Promise<WorkerHeartbeat> {
     const view = this.#governor.snapshot();
     const held = new Map(view.running.map((job) => [job.jobId, job]));
@@ -397,7 +276,7 @@ export class WorkerService implements Service {
       reserved: view.reserved,
       observed: view.observed,
       headroom: view.headroom,
-      running: [...this.#running.values()].map(({ jobId, runId, sinceMs }) => ({
+      running: this.#held.all.map(({ jobId, runId, sinceMs }) => ({
         jobId,
         runId,
         sinceMs,

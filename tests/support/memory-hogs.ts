@@ -3,6 +3,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, rmdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
+import { vi } from "vitest";
 import type { ProbeRoots } from "../../src/worker/governor/probes/probe.ts";
 import { findCgroup } from "../../src/worker/governor/probes/cgroup-paths.ts";
 import { systemRoots } from "../../src/worker/governor/probes/probe.ts";
@@ -41,7 +42,7 @@ export class Hog {
 }
 
 /** A version 1 memory cgroup below our own, with a limit, and roots under which a sensor takes it for its own. */
-export class MemoryCgroup implements Disposable {
+export class MemoryCgroup implements AsyncDisposable {
   readonly folder: string;
   readonly roots: ProbeRoots;
   readonly #scratch = new Scratch();
@@ -66,8 +67,16 @@ export class MemoryCgroup implements Disposable {
     return Number(readFileSync(join(this.folder, "memory.max_usage_in_bytes"), "utf8"));
   }
 
-  [Symbol.dispose](): void {
-    rmdirSync(this.folder);
+  /** Ends what is left in it, and removes it. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await vi.waitFor(
+      () => {
+        const pids = readFileSync(join(this.folder, "cgroup.procs"), "utf8").split("\n").filter(Boolean).map(Number);
+        for (const pid of pids) process.kill(pid, "SIGKILL");
+        rmdirSync(this.folder);
+      },
+      { timeout: 10_000, interval: 20 },
+    );
     this.#scratch[Symbol.dispose]();
   }
 }

@@ -48,29 +48,73 @@ export function loadRunConfig({ flags, childCommand, io }: Pick<PlanRequest, "fl
 
 /** @throws {InvalidInputError} naming each thing that is missing or wrong */
 export async function openRunPlan(request: PlanRequest, config: Config): Promise<RunPlan> {
-  const { flags, io, earlier } = request;
-  const command = commandOfPlan(request, config);
-  const output = config.directories.output ?? earlier?.outputRoot;
-  const isMissing = { command: command === undefined, input: !hasInput(config, earlier), output: output === undefined };
-  const faults = missingFaults(isMissing, flags.config !== undefined);
-  if (command !== undefined) gather(faults, () => checkTemplates(command, config.output.name));
-  const where = flags.config === undefined || request.childCommand !== undefined ? "command" : "binary.path";
-  const binary =
-    command && gather(faults, () => resolveBinary(command[0] ?? "", { where, cwd: io.cwd, path: io.env["PATH"] }));
+  const { command, own, opened, outputRoot, outputWhere } = checkRequest(request, config);
+  const { input, list } = await openInput(opened, request);
+  const { title } = request.flags;
+  const compiled = compileConfig(config, {
+    input,
+    outputRoot,
+    command,
+    ...(title === undefined ? {} : { name: title }),
+  });
+  return { spec: withOwnRules(compiled.run, own), resources: compiled.resources, config, outputWhere, list };
+}
+
+interface CheckedRequest {
+  /** The binary's absolute path first. */
+  readonly command: readonly string[];
+  readonly own: OwnRules;
+  readonly opened: PlanInput;
+  readonly outputRoot: string;
+  readonly outputWhere: string;
+}
+
+/** Looks at every part before it gives up, so that all faults are told together. */
+function checkRequest(request: PlanRequest, config: Config): CheckedRequest {
+  const { flags, earlier } = request;
+  const faults: Fault[] = [];
+  const command = gather(faults, () => checkedCommand(request, config));
   const own = gather(faults, () => ownRules(flags));
-  const opened = isMissing.input ? undefined : gather(faults, () => parsePlanInput(request, config));
-  const outputRoot = output === undefined ? undefined : realPathOf(resolve(io.cwd, output));
-  const outputWhere = flags.output === undefined ? "directories.output" : "--output";
+  const opened = gather(faults, () => parsePlanInput(request, config));
+  const outputWhere = placeOf("output", flags);
+  const outputRoot = gather(faults, () => outputRootOf(config.directories.output ?? earlier?.outputRoot, request));
   if (opened?.kind === "tree" && opened.input.root === outputRoot) {
     faults.push({ where: outputWhere, expected: "a folder other than the input folder", found: outputRoot });
   }
   if (faults.length > 0) throw new InvalidInputError("run", faults);
-  if (!command || !binary || !own || !opened || outputRoot === undefined)
-    throw new TypeError("expected a checked plan");
-  const { input, list } = await openInput(opened, request);
-  const parts = { input, outputRoot, command: [binary, ...command.slice(1)] };
-  const compiled = compileConfig(config, { ...parts, ...(flags.title === undefined ? {} : { name: flags.title }) });
-  return { spec: withOwnRules(compiled.run, own), resources: compiled.resources, config, outputWhere, list };
+  if (!command || !own || !opened || outputRoot === undefined) throw new TypeError("expected a checked request");
+  return { command, own, opened, outputRoot, outputWhere };
+}
+
+function checkedCommand(request: PlanRequest, config: Config): readonly string[] {
+  const { childCommand, io, flags, earlier } = request;
+  const command = childCommand ?? commandOf(config) ?? earlier?.command;
+  const where = childCommand === undefined && flags.config !== undefined ? "binary.path" : "command";
+  const [name] = command ?? [];
+  if (command === undefined || name === undefined) {
+    throw missing(where, "a command to run, such as -- sha256sum {input}");
+  }
+  checkTemplates(command, config.output.name);
+  return [resolveBinary(name, { where, cwd: io.cwd, path: io.env["PATH"] }), ...command.slice(1)];
+}
+
+function outputRootOf(output: string | undefined, { flags, io }: PlanRequest): string {
+  if (output === undefined) throw missing(placeOf("output", flags), "a folder for the outputs");
+  const path = resolve(io.cwd, output);
+  try {
+    return realPathOf(path);
+  } catch {
+    return path; // what is wrong with it is told when the folder is made
+  }
+}
+
+/** Where a person would write it: in the file, if there is one, unless an option says it. */
+function placeOf(name: "input" | "output", flags: RunFlags): string {
+  return flags.config !== undefined && flags[name] === undefined ? `directories.${name}` : `--${name}`;
+}
+
+function missing(where: string, expected: string): InvalidInputError {
+  return new InvalidInputError("run", [{ where, expected, found: "nothing" }]);
 }
 
 /** The value, or its faults on the list, so that all that is wrong is told together. */
@@ -84,36 +128,15 @@ function gather<T>(faults: Fault[], check: () => T): T | undefined {
   }
 }
 
-function commandOfPlan({ childCommand, earlier }: PlanRequest, config: Config): readonly string[] | undefined {
-  if (childCommand?.length === 0) {
-    throw new InvalidInputError("run", [{ where: "command", expected: "a command behind --", found: "nothing" }]);
-  }
-  return childCommand ?? commandOf(config) ?? earlier?.command;
-}
-
-function hasInput(config: Config, earlier: EarlierRun | undefined): boolean {
-  return config.directories.input !== undefined || earlier !== undefined;
-}
-
-function missingFaults(missing: { command: boolean; input: boolean; output: boolean }, hasFile: boolean): Fault[] {
-  const places = {
-    input: { where: hasFile ? "directories.input" : "--input", expected: "a folder, a glob, a file or -" },
-    output: { where: hasFile ? "directories.output" : "--output", expected: "a folder for the outputs" },
-    command: { where: hasFile ? "binary.path" : "command", expected: "a command to run, such as -- sha256sum {input}" },
-  };
-  const names = ["input", "output", "command"] as const;
-  return names.filter((name) => missing[name]).map((name) => ({ ...places[name], found: "nothing" }));
-}
-
 type PlanInput = ParsedInput | { readonly kind: "earlier"; readonly input: InputSpec };
 
 function parsePlanInput({ flags, io, earlier }: PlanRequest, config: Config): PlanInput {
   const argument = config.directories.input;
   if (argument === undefined) {
-    if (earlier === undefined) throw new TypeError("expected an input, checked before");
+    if (earlier === undefined) throw missing(placeOf("input", flags), "a folder, a glob, a file or -");
     return { kind: "earlier", input: earlier.input };
   }
-  const where = flags.input === undefined ? "directories.input" : "--input";
+  const where = placeOf("input", flags);
   const { include, exclude, symlinks, hidden } = config.input;
   const parsed = parseInput(argument, { cwd: io.cwd, where, rules: { include, exclude, symlinks, hidden } });
   if (parsed.kind === "stdin" && io.stdin.isTTY === true) {

@@ -13,7 +13,7 @@ import type { FileEntry, FileResult } from "../../contract/files.ts";
 import type { FailureClass } from "../../contract/outcomes.ts";
 import { argsSha256, type BinaryDigests } from "../result/digests.ts";
 import type { Failure } from "../result/outcome.ts";
-import { removeTemp } from "../result/publish.ts";
+import { removeTemp, type Flusher } from "../result/publish.ts";
 import type { Call, ReadyInput } from "./call.ts";
 import type { ChunkEnd, ChunkRequest } from "./chunk-request.ts";
 import { Condition } from "./condition.ts";
@@ -38,6 +38,7 @@ export interface DriveParts {
   readonly slot: Slot;
   readonly host: ChunkHost;
   readonly binaries: BinaryDigests;
+  readonly flusher: Flusher;
   verdictOf(call: Call): Failure | null;
 }
 
@@ -92,6 +93,7 @@ export class ChunkDrive {
         },
       },
       changed: this.#changed,
+      flusher: parts.flusher,
       check: (argv, what) => parts.slot.check(argv, what),
       verdictOf: (call) => parts.verdictOf(call),
       takeApart: (call, failure) => this.#takeApart(call, failure),

@@ -2,6 +2,7 @@
 import { isMainThread, parentPort, workerData, type MessagePort } from "node:worker_threads";
 import { messageOf } from "../../contract/errors.ts";
 import { BinaryDigests } from "../result/digests.ts";
+import { Flusher } from "../result/publish.ts";
 import { ChunkDrive, HostRefusal } from "./chunk-drive.ts";
 import type { ChunkRequest, Publication, Starting } from "./chunk-request.ts";
 import { jobEnvironment } from "./environment.ts";
@@ -20,6 +21,7 @@ class ExecThread {
   readonly #launcher: Launcher;
   readonly #kills = new MemoryKills();
   readonly #binaries = new BinaryDigests();
+  readonly #flusher = new Flusher();
   readonly #watch: Watch;
   readonly #drives = new Map<string, ChunkDrive>();
   readonly #waiting = new Map<number, Waiting>();
@@ -83,6 +85,7 @@ class ExecThread {
       slot: new Slot(parts, number),
       host: this.#hostOf(chunkId),
       binaries: this.#binaries,
+      flusher: this.#flusher,
       verdictOf: (call) => verdictOf(call, spec, this.#kills),
     });
     this.#drives.set(chunkId, drive);

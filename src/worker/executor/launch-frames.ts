@@ -144,7 +144,11 @@ function endOf(kind: number, code: number, stage: number): ProcessEnd {
     case 1:
       return { kind: "signalled", signal: signalName(code) };
     case 2:
-      return { kind: "not-started", stage: stages[stage] ?? "launcher", errno: errnoNames.get(code) ?? `errno ${code}` };
+      return {
+        kind: "not-started",
+        stage: stages[stage] ?? "launcher",
+        errno: errnoNames.get(code) ?? `errno ${code}`,
+      };
     default:
       return { kind: "dropped" };
   }

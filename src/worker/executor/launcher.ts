@@ -100,7 +100,11 @@ export class Launcher {
     if (this.#awaitsPong !== undefined) return;
     this.#write(pingFrame());
     // After a moment in which this thread itself was held up, the answer may lie there unread: read first, then judge.
-    this.#awaitsPong = setTimeout(() => setImmediate(() => this.#replaceIfSilent()), ANSWER_MS);
+    this.#awaitsPong = setTimeout(() => {
+      setImmediate(() => {
+        this.#replaceIfSilent();
+      });
+    }, ANSWER_MS);
   }
 
   #replaceIfSilent(): void {

@@ -176,7 +176,8 @@ export class Preparer {
     if ((await hashFileOfSize(path, null)) !== intended) return null;
     const target = statSync(fsPath(path));
     const source = statSync(fsPath(input.path));
-    if (Math.max(source.mtimeMs, source.ctimeMs) > target.ctimeMs) return null;
+    // Not newer by the clock of the file system, which ticks in milliseconds: equal is not old enough.
+    if (Math.max(source.mtimeMs, source.ctimeMs) >= target.ctimeMs) return null;
     return this.#results.adopted(file, input, { path: relative, bytes: target.size, sha256: intended });
   }
 }

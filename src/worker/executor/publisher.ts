@@ -3,14 +3,7 @@
  * and tells the results. Works beside the next processes; while one batch is on its way the next one gathers.
  */
 import type { FileEntry, FileResult } from "../../contract/files.ts";
-import {
-  flushFolder,
-  flushOutput,
-  examineOutput,
-  removeTemp,
-  renameOutput,
-  type WholeOutput,
-} from "../result/publish.ts";
+import { examineOutput, removeTemp, renameOutput, type Flusher, type WholeOutput } from "../result/publish.ts";
 import type { Failure } from "../result/outcome.ts";
 import type { Call } from "./call.ts";
 import type { ChunkRequest, Publication, Starting } from "./chunk-request.ts";
@@ -33,6 +26,7 @@ export interface PublisherParts {
   readonly host: Pick<ChunkHost, "mayPublish" | "results">;
   readonly changed: Condition;
   readonly check: RunCheck;
+  readonly flusher: Flusher;
   /** Why a call's process failed, or null. */
   verdictOf(call: Call): Failure | null;
   /** Takes a failed call of several files apart instead of failing them; whether it does. */
@@ -171,7 +165,9 @@ export class Publisher {
     });
     const folders = new Set(renamed.map(({ call }) => call.target?.folder ?? ""));
     const flushed = new Map(
-      await Promise.all([...folders].map(async (folder) => [folder, await flushFolder(folder)] as const)),
+      await Promise.all(
+        [...folders].map(async (folder) => [folder, await this.#parts.flusher.flushFolder(folder)] as const),
+      ),
     );
     for (const { call, output } of renamed) {
       const failure = flushed.get(call.target?.folder ?? "") ?? null;
@@ -185,7 +181,7 @@ export class Publisher {
     const command = this.#parts.request.spec.output.check;
     const failures = await Promise.all(
       written.map(async ({ call, output }) => {
-        const flushFailure = await flushOutput(output);
+        const flushFailure = await this.#parts.flusher.flushOutput(output);
         if (flushFailure !== null || command === undefined) return flushFailure;
         return this.#parts.check(Preparer.checkArgv(command, { output: call.target?.temp ?? "" }), "output");
       }),

@@ -8,7 +8,7 @@ export const DANGER_RATIO = 0.93;
 /** No threshold that a person sets reaches the line beyond which jobs are ended. */
 const HIGHEST_THRESHOLD = DANGER_RATIO - 0.01;
 /** Cores that scans, reports and other work inside the worker may take together. */
-export const INSIDE_CORES = 0.5;
+const INSIDE_CORES = 0.5;
 
 const SOON_MS = 250;
 const LATER_MS = 1_000;

@@ -2,19 +2,17 @@
 import type { Amounts, ResourceName } from "../../contract/resources.ts";
 import type { MemoryLevel } from "./probes/probe.ts";
 
-export const deferCodes = [
-  "MEM_NOW",
-  "MEM_THRESHOLD",
-  "CPU",
-  "CPU_THRESHOLD",
-  "PROCESSES",
-  "PSI_MEM",
-  "COOLDOWN",
-  "LABELS",
-  "PAUSED",
-  "DRAINING",
-] as const;
-export type DeferCode = (typeof deferCodes)[number];
+type DeferCode =
+  | "MEM_NOW"
+  | "MEM_THRESHOLD"
+  | "CPU"
+  | "CPU_THRESHOLD"
+  | "PROCESSES"
+  | "PSI_MEM"
+  | "COOLDOWN"
+  | "LABELS"
+  | "PAUSED"
+  | "DRAINING";
 
 /** Why not now. `need` and `have` are in the unit of what is lacking: bytes, cores, processes, or a ratio of 0 to 1. */
 export interface Objection {

@@ -9,8 +9,8 @@ import type { Amounts } from "../../contract/resources.ts";
 import { admissionRules } from "./admission-rules.ts";
 import type { AdmissionRule, AdmissionView, Objection, Refusal, Request } from "./admission-view.ts";
 
-export type Deferral = { readonly kind: "defer" } & Objection;
-export type Rejection = { readonly kind: "reject"; readonly error: CapacityExceededError } & Refusal;
+type Deferral = { readonly kind: "defer" } & Objection;
+type Rejection = { readonly kind: "reject"; readonly error: CapacityExceededError } & Refusal;
 export type Admission = { readonly kind: "admit" } | Deferral | Rejection;
 
 /** Decides whether a job may be claimed now. `defer`: it fits this worker, not this moment. `reject`: it never will. */

@@ -62,7 +62,7 @@ export function createProbes(roots: ProbeRoots): CapacityProbes {
 }
 
 const REOPEN_MS = 5_000;
-const SLOW_MS = 200;
+const SLOW_MS = 250;
 const CPU_WINDOW_MS = 1_000;
 const PRESSURE_WINDOW_MS = 500;
 

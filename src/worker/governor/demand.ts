@@ -1,6 +1,6 @@
 /** What a job needs: declared, or learned once enough is known, and never below what an earlier memory kill showed. */
-import { bucketBytes, bucketOf, type Profile } from "../../contract/profiles.ts";
-import { MiB, type Amounts } from "../../contract/resources.ts";
+import { bucketOf, type Profile } from "../../contract/profiles.ts";
+import { MiB } from "../../contract/resources.ts";
 
 /** What was learned of a profile and a binary. */
 export interface LearnedDemand {
@@ -39,11 +39,6 @@ export function floorBytes(peakBytes: number): number {
 /** The size bucket of a job, which is part of the name of its queue. */
 export function decideBucket(facts: DemandFacts): number {
   return bucketOf(decideMemoryNeed(facts));
-}
-
-/** What one job of a queue is reserved: any job of its bucket fits it. */
-export function needOfQueue(profile: Pick<Profile, "cpuCores">, bucket: number, processes: number): Amounts {
-  return { memoryBytes: bucketBytes(bucket), cpuCores: profile.cpuCores, processes };
 }
 
 function expectedBytes(profile: Profile, learned: LearnedDemand | undefined): number {

@@ -20,8 +20,7 @@ const STALL_FILL_RATIO = 0.8;
 /** Growth beyond a promise that is noise: allocators round, the kernel counts in batches. */
 const OUTGROWN_SLACK_BYTES = 4 * MiB;
 
-export const evictionReasons = ["memory-limit", "memory-threshold", "memory-pressure"] as const;
-export type EvictionReason = (typeof evictionReasons)[number];
+export type EvictionReason = "memory-limit" | "memory-threshold" | "memory-pressure";
 
 /** A job to end now. It is to be tried again with at least `floorBytes`. */
 export interface Eviction {

@@ -19,8 +19,7 @@ export class GateKeeper {
   #cooldown: Cooldown | undefined;
 
   constructor(cpuThreshold: number | undefined) {
-    // All CPUs may be in use: that is no threshold, but the promised cores.
-    this.#cpuThreshold = cpuThreshold === 1 ? undefined : cpuThreshold;
+    this.#cpuThreshold = cpuThreshold;
   }
 
   update(reading: CapacityReading, running: { processes: number; maxProcesses: number }): void {

@@ -6,7 +6,7 @@ export interface GovernorConfig {
   readonly maxProcesses?: number;
   /** Share of the memory up to which jobs are admitted. Default 0.9. */
   readonly memoryThreshold?: number;
-  /** Share of the CPUs in use at which admission stops. Default: none, promised cores alone decide. */
+  /** Share of the CPUs in use at which admission stops. Default, and with 1: none, promised cores alone decide. */
   readonly cpuThreshold?: number;
   /** Memory of the host that is left to others, in bytes. Default 0. */
   readonly systemReserveBytes?: number;
@@ -16,7 +16,7 @@ export interface GovernorConfig {
 
 export const DEFAULT_MEMORY_THRESHOLD = 0.9;
 
-/** Checks the ranges. @throws {InvalidInputError} that names every setting out of its range */
+/** Checks the ranges; leaves out what says nothing. @throws {InvalidInputError} that names every setting out of its range */
 export function checkGovernorConfig(config: GovernorConfig): GovernorConfig {
   const faults: Fault[] = [];
   const check = (where: keyof GovernorConfig, expected: string, isRight: (value: number) => boolean) => {
@@ -29,5 +29,7 @@ export function checkGovernorConfig(config: GovernorConfig): GovernorConfig {
   check("cpuThreshold", "a ratio above 0, 1 at most", isShare);
   check("systemReserveBytes", "a number of bytes from 0", (value) => Number.isFinite(value) && value >= 0);
   if (faults.length > 0) throw new InvalidInputError("the governor's configuration", faults);
-  return config;
+  // All CPUs may be in use: that is no threshold, and need not be measured.
+  const { cpuThreshold: _all, ...withoutCpu } = config;
+  return config.cpuThreshold === 1 ? withoutCpu : config;
 }

@@ -71,7 +71,7 @@ export interface GovernorSnapshot {
 const FRESH_MS = 20;
 const STALE_AFTER_RELEASE_MS = 2;
 /** Longer than the sensor waits between two readings of the CPUs. */
-const WARM_UP_MS = 250;
+const WARM_UP_MS = 300;
 
 export class Governor implements Service {
   readonly #deps: GovernorDeps;
@@ -85,7 +85,6 @@ export class Governor implements Service {
   #state: AdmissionView["state"] = "open";
   #reading: CapacityReading | undefined;
   #staleAfterMs = FRESH_MS;
-  #own = { lastMs: 0, sumMs: 0 };
   #degraded = "";
   #timer: NodeJS.Timeout | undefined;
   #tickDueMs = 0;
@@ -96,7 +95,7 @@ export class Governor implements Service {
     this.#deps = deps;
     this.#config = checkGovernorConfig(config);
     this.#labels = new Set(config.labels);
-    this.#gates = new GateKeeper(config.cpuThreshold);
+    this.#gates = new GateKeeper(this.#config.cpuThreshold);
     this.#enforcer = new Enforcer({
       logger: deps.logger,
       evict: (eviction) => {
@@ -302,10 +301,7 @@ export class Governor implements Service {
 
   /** CPU time of this worker and its jobs. Walking all processes is dear: done only where a threshold asks for it. */
   #readOwnCpuMs(): number {
-    if (this.#config.cpuThreshold === undefined) return 0;
-    const lastMs = this.#deps.processes.readOwnCpuMs();
-    this.#own = { lastMs, sumMs: this.#own.sumMs + Math.max(0, lastMs - this.#own.lastMs) };
-    return this.#own.sumMs;
+    return this.#config.cpuThreshold === undefined ? 0 : this.#deps.processes.readOwnCpuMs();
   }
 
   #view(reading: CapacityReading): AdmissionView {

@@ -35,15 +35,15 @@ export async function planChunk(
   run: LiveRun,
   chunk: { files: readonly FileEntry[]; fence: Fence; isRepeat: boolean },
 ): Promise<ChunkPlan> {
+  const paths = chunk.files.map((file) => file.path);
+  const rows = chunk.isRepeat || run.epoch > 0 ? await deps.store.files.get(run.runId, paths) : [];
+  const settled = new Set(rows.filter((row) => row.epoch === run.epoch).map((row) => row.path));
   const journal = chunk.isRepeat
-    ? await recover(deps, run, chunk.fence)
+    ? await recover(run, chunk.fence, settled)
     : { intents: new Map<number, Intent>(), retry: undefined };
   const crashes = new Map(
     Object.entries(await deps.redis.hgetall(keys.crashes(deps.kp))).map(([digest, count]) => [digest, Number(count)]),
   );
-  const paths = chunk.files.map((file) => file.path);
-  const rows = chunk.isRepeat || run.epoch > 0 ? await deps.store.files.get(run.runId, paths) : [];
-  const settled = new Set(rows.filter((row) => row.epoch === run.epoch).map((row) => row.path));
   for (const retry of journal.retry ?? []) {
     for (const file of retry.files) settled.add((file as FileEntry).path);
   }
@@ -54,7 +54,7 @@ export async function planChunk(
     if (path !== undefined && intent.o !== undefined) intents.set(path, intent.o);
   }
   return {
-    files: chunk.files.filter((file) => !settled.has(file.path)),
+    files: chunk.files.filter((file) => !settled.has(file.path)).map((file) => withLosses(file, journal.intents)),
     known: new Map(
       rows.filter((row) => row.epoch < run.epoch && row.outcome === "succeeded").map((row) => [row.path, row]),
     ),
@@ -68,14 +68,24 @@ export async function planChunk(
 }
 
 /** Counts a crash for what ran when the worker was lost, and removes the temporary files it left. */
-async function recover(deps: PlanDeps, run: LiveRun, fence: Fence): Promise<Journal> {
+async function recover(run: LiveRun, fence: Fence, settled: ReadonlySet<string>): Promise<Journal> {
   const journal = await fence.read();
+  const accounted: number[] = [];
   for (const [index, intent] of journal.intents) {
     const temp = resolve(run.spec.output.root, intent.t);
     if (intent.t !== "" && temp.startsWith(run.spec.output.root + sep)) await rm(fsPath(temp), { force: true });
-    if (intent.o !== undefined) continue;
-    if (intent.c !== undefined) await deps.redis.hincrby(keys.crashes(deps.kp), intent.c, 1);
-    await fence.settle([index]);
+    // A row may have been written without its entry being deleted: that file had ended.
+    if (settled.has(intent.p)) accounted.push(index);
+    else if (intent.o === undefined && intent.c !== undefined) await fence.blame(index, intent);
   }
+  await fence.settle(accounted);
   return journal;
+}
+
+/** A file that was there when a worker was lost is started alone, so that the next loss tells which one it was. */
+function withLosses(file: FileEntry, intents: Journal["intents"]): FileEntry {
+  const intent = intents.get(file.index);
+  if (intent === undefined || intent.o !== undefined) return file;
+  const losses = (intent.n ?? 0) + (intent.c === undefined ? 0 : 1);
+  return losses === 0 ? file : { ...file, tries: { ...file.tries, "node-lost": losses } };
 }

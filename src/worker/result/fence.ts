@@ -5,15 +5,23 @@
  * written only by the holder of the job's lock, checked in the same script:
  *   started   { p: path, t: temporary file, c: crash digest }
  *   publish   the same with o: SHA-256 of the output, written before the rename
- * The entry is deleted once the file's row is in the store. So the next holder of the lock knows which file ran when a
- * worker was lost (one crash for its digest), which temporary file to remove, and which output may stand there whole
- * without a row (adopted when its digest matches). The field `retry` holds the chunks that this one asked for.
+ *   blamed    { p: path, t: "", n: losses }: its process may have run when so many workers were lost
+ * The entry is deleted once the file's row is in the store or the file will be tried again. So the next holder of the lock
+ * knows which file ran when a worker was lost (one crash for its digest), which temporary file to remove, and which output
+ * may stand there whole without a row (adopted when its digest matches). A worker that gives a job back in order takes its
+ * crash digests out (`absolve`). The field `retry` holds the chunks that this one asked for.
  */
 import type { Redis } from "ioredis";
 import { z } from "zod";
 import { keys } from "../../contract/queues.ts";
 
-const intent = z.object({ p: z.string(), t: z.string(), c: z.string().optional(), o: z.string().optional() });
+const intent = z.object({
+  p: z.string(),
+  t: z.string(),
+  c: z.string().optional(),
+  o: z.string().optional(),
+  n: z.int().optional(),
+});
 export type Intent = Readonly<z.output<typeof intent>>;
 
 const retryPlan = z.array(
@@ -31,12 +39,14 @@ const KEEP_SECONDS = 7 * 86_400;
 
 export class Fence {
   readonly #redis: Redis;
+  readonly #kp: string;
   readonly #lockKey: string;
   readonly #journalKey: string;
   readonly #token: string;
 
   constructor(redis: Redis, kp: string, place: { queue: string; jobId: string; token: string }) {
     this.#redis = redis;
+    this.#kp = kp;
     this.#lockKey = `${kp}:${place.queue}:${place.jobId}:lock`;
     this.#journalKey = keys.inflight(kp, place.jobId);
     this.#token = place.token;
@@ -49,9 +59,25 @@ export class Fence {
     return held === 1;
   }
 
-  /** Forgets files whose rows are in the store. */
+  /** Forgets files that are accounted for, if this worker still holds the lock: else their entries are another's. */
   async settle(indexes: readonly number[]): Promise<void> {
-    if (indexes.length > 0) await this.#redis.hdel(this.#journalKey, ...indexes.map(String));
+    if (indexes.length === 0) return;
+    await this.#redis.eval(SETTLE, 2, this.#lockKey, this.#journalKey, this.#token, ...indexes.map(String));
+  }
+
+  /** Counts one crash for a file that ran when a worker was lost, once, if this worker holds the lock. */
+  async blame(index: number, { p, c, n = 0 }: Intent): Promise<void> {
+    const entry: Intent = { p, t: "", n: n + 1 };
+    const crashes = keys.crashes(this.#kp);
+    const fields = [String(index), JSON.stringify(entry), c ?? ""];
+    await this.#redis.eval(BLAME, 3, this.#lockKey, this.#journalKey, crashes, this.#token, ...fields);
+  }
+
+  /** Says that nothing here ran when a worker was lost: it is about to give the job back, and its processes have ended. */
+  async absolve(): Promise<void> {
+    const { intents } = await this.read();
+    const started = [...intents].filter(([, { c, o }]) => c !== undefined && o === undefined);
+    if (started.length > 0) await this.write(new Map(started.map(([index, { p, t, n }]) => [index, { p, t, n }])));
   }
 
   /** What an earlier holder of the lock left behind. */
@@ -74,5 +100,28 @@ const WRITE = `
 if redis.call("GET", KEYS[1]) ~= ARGV[1] then return 0 end
 for i = 3, #ARGV, 2 do redis.call("HSET", KEYS[2], ARGV[i], ARGV[i + 1]) end
 redis.call("EXPIRE", KEYS[2], ARGV[2])
+return 1
+`;
+
+/**
+ * Deletes journal entries only while the lock is held by this token.
+ * KEYS[1] lock of the job. KEYS[2] journal. ARGV[1] token. ARGV[2…] fields. Returns how many were deleted.
+ */
+const SETTLE = `
+if redis.call("GET", KEYS[1]) ~= ARGV[1] then return 0 end
+local deleted = 0
+for i = 2, #ARGV do deleted = deleted + redis.call("HDEL", KEYS[2], ARGV[i]) end
+return deleted
+`;
+
+/**
+ * Counts a crash and marks its entry as counted, in one step, so that a worker that is lost here too counts no more.
+ * KEYS[1] lock of the job. KEYS[2] journal. KEYS[3] crash counts. ARGV[1] token. ARGV[2] field, ARGV[3] its new value.
+ * ARGV[4] digest of the crash, or nothing. Returns 1 when done, 0 when the lock is gone or another's.
+ */
+const BLAME = `
+if redis.call("GET", KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call("HSET", KEYS[2], ARGV[2], ARGV[3])
+if ARGV[4] ~= "" then redis.call("HINCRBY", KEYS[3], ARGV[4], 1) end
 return 1
 `;

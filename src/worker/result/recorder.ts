@@ -54,6 +54,8 @@ export class Recorder {
   readonly #crashes: Map<string, number>;
   #rows: FileResult[] = [];
   #attempts: AttemptRecord[] = [];
+  /** Files that ended and will be tried again: whoever is lost from now on, they did not run then. */
+  #ended: number[] = [];
   #lastFlushMs: number;
   #flushing: Promise<void> = Promise.resolve();
   #failed = 0;
@@ -137,6 +139,7 @@ export class Recorder {
     }
     this.#deps.onRetry(failureClass);
     this.#attempts.push(attemptOf(result, failureClass, this.#deps.clock.nowMs()));
+    this.#ended.push(result.index);
     this.retries.push({
       entry: { ...entry, tries: { ...entry.tries, [failureClass]: tries } },
       delayMs: decision.delayMs,
@@ -172,8 +175,10 @@ export class Recorder {
     const { runId, epoch } = this.#run;
     const rows = this.#rows;
     const attempts = this.#attempts;
+    const ended = this.#ended;
     this.#rows = [];
     this.#attempts = [];
+    this.#ended = [];
     this.#lastFlushMs = this.#deps.clock.monotonicMs();
     if (rows.length > 0) {
       const refused = await this.#persist(() => this.#deps.store.files.record(runId, epoch, rows));
@@ -184,6 +189,7 @@ export class Recorder {
       if (late.length > 0) this.#deps.onFenced(late.length);
       await this.#settle(rows, refusedPaths);
     }
+    if (ended.length > 0 && this.#run.spec.executor === "process") await this.#fence.settle(ended);
     if (attempts.length > 0) await this.#persist(() => this.#deps.store.files.addAttempts(runId, epoch, attempts));
     const retried = attempts.filter((attempt) => attempt.end === "retried").length;
     if (retried > 0) await this.#deps.hash.count(runId, { retried });

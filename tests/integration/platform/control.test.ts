@@ -1,11 +1,10 @@
-import { describe, expect, onTestFinished } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { keyPrefix, keys } from "../../../src/contract/queues.ts";
 import { ControlBus, type ControlMessage } from "../../../src/platform/control.ts";
 import type { Logger } from "../../../src/platform/logger.ts";
 import { closeRedis, openRedis } from "../../../src/platform/redis.ts";
 import { keepingLogger, quietLogger } from "../../support/quiet-logger.ts";
 import { startRedis } from "../../support/redis-server.ts";
-import { test } from "../../support/redis.ts";
 
 async function openBus(url: string, prefix: string, logger: Logger = quietLogger) {
   const redis = openRedis(url, "command", quietLogger);
@@ -84,13 +83,14 @@ describe("control bus", () => {
     }
   });
 
-  test("hears nothing after its stop, which may be called twice", async ({ redis, redisUrl, prefix }) => {
-    const { bus, heard } = await openBus(redisUrl, prefix);
+  test("hears nothing after its stop, which may be called twice", async () => {
+    await using server = await startRedis();
+    const { bus, redis, heard } = await openBus(server.url, "one");
     await bus.publish({ kind: "wake" });
     await expect.poll(() => heard).toHaveLength(1);
     await bus.stop();
     await bus.stop();
-    expect(await redis.publish(keys.control(keyPrefix(prefix)), '{"kind":"wake"}')).toBe(0);
+    expect(await redis.publish(keys.control(keyPrefix("one")), '{"kind":"wake"}')).toBe(0);
     expect(heard).toHaveLength(1);
   });
 });

@@ -103,7 +103,7 @@ describe("embedded redis", () => {
     await using c = runTs(userFile, { args: [home] });
     const all = await Promise.all([ready(a), ready(b), ready(c)]);
     expect(new Set(all.map(({ pid }) => pid)).size).toBe(1);
-    const [server = { pid: 0 }] = all;
+    const [server] = all;
     a.child.kill("SIGTERM");
     b.child.kill("SIGTERM");
     expect(await Promise.all([a.ended(), b.ended()])).toEqual([0, 0]);

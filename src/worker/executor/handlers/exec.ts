@@ -54,7 +54,8 @@ class ChunkAttempt {
     const { runId, epoch } = this.#payload;
     const run = await this.#deps.runs.load(runId, epoch);
     await this.#deps.runs.ensureRow(run);
-    const isRepeat = this.#context.job.attemptsStarted > 1;
+    // A retry chunk may be added a second time by the next holder of the chunk that asked for it.
+    const isRepeat = this.#context.job.attemptsStarted > 1 || this.#payload.chunk.includes("-");
     const plan = await planChunk(this.#deps, run, { files: this.#payload.files, fence: this.#fence, isRepeat });
     const recorder = new Recorder(this.#deps, run, {
       fence: this.#fence,
@@ -67,8 +68,14 @@ class ChunkAttempt {
       return;
     }
     await this.#deps.runs.markRunning(run);
-    const end = await this.#runFiles(run, plan, recorder);
-    await this.#settle(run, plan, { recorder, end });
+    try {
+      const end = await this.#runFiles(run, plan, recorder);
+      await this.#settle(run, plan, { recorder, end });
+    } catch (error) {
+      // This worker lives, so no file ran when a worker was lost, whatever the journal says.
+      if (run.spec.executor === "process") await this.#fence.absolve();
+      throw error;
+    }
   }
 
   async #runFiles(run: LiveRun, plan: ChunkPlan, recorder: Recorder): Promise<ChunkEnd> {

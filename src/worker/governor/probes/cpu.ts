@@ -128,7 +128,7 @@ function findUsableCpus(roots: ProbeRoots, online: ReadonlySet<number>): Readonl
 }
 
 /** The CPUs of a list such as `0-3,8`. */
-export function parseCpuList(list: string): ReadonlySet<number> {
+function parseCpuList(list: string): ReadonlySet<number> {
   const cpus = new Set<number>();
   for (const part of list.split(",")) {
     const [first = NaN, last = first] = part.split("-").map(Number);
@@ -153,10 +153,11 @@ function* cpuLines(stat: string): Generator<[number, number]> {
   }
 }
 
-/** CPU time of this process and of all its children that have ended, in ms, from the text of `/proc/PID/stat`. */
-export function parseCpuMs(stat: string): number {
+/** From the text of `/proc/PID/stat`: CPU time of a process and of all its children that have ended, and its threads. */
+export function parseProcessStat(stat: string): { readonly cpuMs: number; readonly threads: number } {
   // The name in parentheses may hold spaces and parentheses: count fields from its end.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const ticks = [11, 12, 13, 14].map((at) => Number(fields[at] ?? 0));
-  return (ticks.reduce((sum, value) => sum + value, 0) / clockTicks()) * 1_000;
+  const cpuMs = (ticks.reduce((sum, value) => sum + value, 0) / clockTicks()) * 1_000;
+  return { cpuMs, threads: Number(fields[17] ?? 1) };
 }

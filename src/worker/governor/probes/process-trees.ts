@@ -5,7 +5,7 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { CachedFile, readOptional } from "./cached-file.ts";
-import { parseCpuMs } from "./cpu.ts";
+import { parseProcessStat } from "./cpu.ts";
 import type { ProbeRoots } from "./probe.ts";
 import { pageBytes } from "./system-constants.ts";
 
@@ -22,7 +22,10 @@ export interface ProcessUsage {
 interface WatchedProcess {
   readonly statm: CachedFile;
   readonly stat: CachedFile;
+  /** Children of the main thread, which are all there are while there is no other thread. */
+  readonly children: CachedFile;
   cpuMs: number;
+  threads: number;
 }
 
 interface WatchedJob {
@@ -35,6 +38,8 @@ export class ProcessTrees {
   readonly #proc: string;
   readonly #own: WatchedJob = { roots: new Set([process.pid]), processes: new Map(), scannedAtMs: 0 };
   readonly #jobs = new Map<string, WatchedJob>();
+  #ownLastMs: number | undefined;
+  #ownSumMs = 0;
 
   constructor(roots: ProbeRoots) {
     this.#proc = roots.proc;
@@ -83,14 +88,16 @@ export class ProcessTrees {
   }
 
   /**
-   * CPU time of this process and all below it, those that have ended included. Less than at the last reading when a
-   * process was lost whose parent had died; 0 where it cannot be read.
+   * CPU time that this process and all below it have used since the first call, those that have ended included. It never
+   * goes back, even when the time of a process is lost because its parent has died; 0 where it cannot be read.
    */
   readOwnCpuMs(): number {
     this.#scan(this.#own, 0);
-    let cpuMs = 0;
-    for (const process of this.#own.processes.values()) cpuMs += process.cpuMs;
-    return cpuMs;
+    let lastMs = 0;
+    for (const process of this.#own.processes.values()) lastMs += process.cpuMs;
+    this.#ownSumMs += Math.max(0, lastMs - (this.#ownLastMs ?? lastMs));
+    this.#ownLastMs = lastMs;
+    return this.#ownSumMs;
   }
 
   close(): void {
@@ -105,9 +112,9 @@ export class ProcessTrees {
     const open = [...new Set([...job.roots, ...job.processes.keys()])];
     const seen = new Set<number>(open);
     for (let pid = open.pop(); pid !== undefined; pid = open.pop()) {
-      this.#visit(job, pid);
-      if (!job.processes.has(pid)) continue;
-      for (const child of this.#children(pid)) {
+      const process = this.#visit(job, pid);
+      if (process === undefined) continue;
+      for (const child of this.#children(pid, process)) {
         if (seen.has(child)) continue;
         seen.add(child);
         open.push(child);
@@ -115,37 +122,44 @@ export class ProcessTrees {
     }
   }
 
-  #visit(job: WatchedJob, pid: number): void {
+  #visit(job: WatchedJob, pid: number): WatchedProcess | undefined {
     const folder = join(this.#proc, String(pid));
     const process = job.processes.get(pid) ?? {
       statm: new CachedFile(join(folder, "statm")),
       stat: new CachedFile(join(folder, "stat")),
+      children: new CachedFile(join(folder, "task", String(pid), "children")),
       cpuMs: 0,
+      threads: 1,
     };
     try {
-      process.cpuMs = parseCpuMs(process.stat.read());
+      Object.assign(process, parseProcessStat(process.stat.read()));
       job.processes.set(pid, process);
+      return process;
     } catch {
       // Processes end at any time: one that cannot be read is gone.
       closeProcess(process);
       job.processes.delete(pid);
       job.roots.delete(pid);
+      return undefined;
     }
   }
 
   /** Children of all threads; none where the kernel does not list them, so that only the root is measured there. */
-  #children(pid: number): number[] {
-    const tasks = join(this.#proc, String(pid), "task");
+  #children(pid: number, process: WatchedProcess): number[] {
     try {
-      return readdirSync(tasks).flatMap((task) => {
-        const text = readOptional(join(tasks, task, "children"))?.trim() ?? "";
-        return text === "" ? [] : text.split(" ").map(Number);
-      });
+      if (process.threads <= 1) return parsePids(process.children.read());
+      const tasks = join(this.#proc, String(pid), "task");
+      return readdirSync(tasks).flatMap((task) => parsePids(readOptional(join(tasks, task, "children")) ?? ""));
     } catch {
       // It ended between two reads.
       return [];
     }
   }
+}
+
+function parsePids(text: string): number[] {
+  const trimmed = text.trim();
+  return trimmed === "" ? [] : trimmed.split(" ").map(Number);
 }
 
 function residentPages(process: WatchedProcess): number | undefined {
@@ -160,4 +174,5 @@ function residentPages(process: WatchedProcess): number | undefined {
 function closeProcess(process: WatchedProcess): void {
   process.statm.close();
   process.stat.close();
+  process.children.close();
 }

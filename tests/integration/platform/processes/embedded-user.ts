@@ -5,7 +5,6 @@ import { createLogger } from "../../../../src/platform/logger.ts";
 const [home = ""] = process.argv.slice(2);
 try {
   const embedded = await startEmbeddedRedis({ home, logger: createLogger("info", {}) });
-  console.log(`ready ${JSON.stringify({ url: embedded.url, pid: embedded.pid })}`);
   const alive = setInterval(() => undefined, 60_000);
   process.once("SIGTERM", () => {
     clearInterval(alive);
@@ -13,6 +12,7 @@ try {
       console.log("left");
     });
   });
+  console.log(`ready ${JSON.stringify({ url: embedded.url, pid: embedded.pid })}`);
 } catch (error) {
   console.log(`refused ${String(error)}`);
   process.exitCode = 3;

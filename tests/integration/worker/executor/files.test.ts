@@ -286,7 +286,7 @@ describe("files through a binary", () => {
       .outputs()
       .map((name) => exec.read(name))
       .join("");
-    expect([...written].sort().join("")).toBe("1245");
+    expect(Array.from(written).sort().join("")).toBe("1245");
   });
 
   test("removes stale temporary files of one run only", async () => {

@@ -177,7 +177,7 @@ describe("governor", () => {
     const { governor } = await startGovernor(machine.roots, config, undefined, machine.roots);
     const tickets = [admitted(governor, ask(1)), admitted(governor, ask(1))];
     load.own = 1;
-    await expect.poll(() => governor.check(ask(1))).toMatchObject({ code: "CPU_THRESHOLD" });
+    await expect.poll(() => governor.check(ask(1)), { timeout: 5_000 }).toMatchObject({ code: "CPU_THRESHOLD" });
     await expect
       .poll(() => governor.check(ask(1)), { timeout: 5_000 })
       .toMatchObject({ message: /held to 1 of our own/ });
@@ -278,7 +278,7 @@ describe("enforcement on real processes", () => {
   });
 
   test.skipIf(!canMakeMemoryCgroup())("acts before the kernel does, in a real memory cgroup", async () => {
-    using cgroup = new MemoryCgroup(LIMIT);
+    await using cgroup = new MemoryCgroup(LIMIT);
     const { evictions, after } = await outgrow({ roots: cgroup.roots, cgroup: cgroup.folder });
     expect(evictions.map(({ jobId }) => jobId)).toEqual(["outgrown"]);
     expect(after).toEqual(["kept"]);
@@ -287,13 +287,10 @@ describe("enforcement on real processes", () => {
   });
 
   test.skipIf(!canMakeMemoryCgroup())("keeps the threshold with jobs that keep their promise", async () => {
-    using cgroup = new MemoryCgroup(LIMIT);
+    await using cgroup = new MemoryCgroup(LIMIT);
     const { governor, evictions } = await startGovernor(cgroup.roots, { memoryThreshold: 0.8 });
-    const hogs: Hog[] = [];
-    for (let offered = 0; offered < 50; offered += 1) {
-      const answer = governor.tryReserve(ask(32));
-      if (answer.kind === "admit") hogs.push(new Hog(20, 0, cgroup.folder));
-    }
+    const answers = Array.from({ length: 50 }, () => governor.tryReserve(ask(32)));
+    const hogs = answers.filter(({ kind }) => kind === "admit").map(() => new Hog(20, 0, cgroup.folder));
     onTestFinished(() => {
       for (const hog of hogs) hog.kill();
     });

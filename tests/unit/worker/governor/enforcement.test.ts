@@ -2,7 +2,10 @@ import { describe, expect, test } from "vitest";
 import { MiB } from "../../../../src/contract/resources.ts";
 import { decideEviction, type EnforcedJob, type EnforcementView } from "../../../../src/worker/governor/enforcement.ts";
 
-function job(jobId: string, facts: { need: number; rss: number; since?: number } & Partial<EnforcedJob>): EnforcedJob {
+function job(
+  jobId: string,
+  facts: { need: number; rss: number; since?: number } & Partial<Omit<EnforcedJob, "need">>,
+): EnforcedJob {
   const { need, rss, since = 0, ...more } = facts;
   return {
     jobId,

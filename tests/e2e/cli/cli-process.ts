@@ -1,0 +1,69 @@
+/** `headroom` as a process of its own, with its own data folder. */
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Scratch } from "../../support/scratch.ts";
+
+const bin = fileURLToPath(new URL("../../../bin/headroom.js", import.meta.url));
+
+export interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface Running {
+  readonly child: ChildProcess;
+  stdout(): string;
+  stderr(): string;
+  readonly ended: Promise<Ended>;
+}
+
+export interface CallOptions {
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly stdin?: string | Buffer;
+}
+
+/** A data folder, and the command line working in it. */
+export class Cli implements AsyncDisposable {
+  readonly scratch = new Scratch();
+  readonly home = join(this.scratch.path, "home");
+  readonly #running = new Set<Running>();
+
+  /** Runs to the end. */
+  call(args: readonly string[], options: CallOptions = {}): Promise<Ended> {
+    return this.start(args, options).ended;
+  }
+
+  start(args: readonly string[], { cwd = this.scratch.path, env = {}, stdin }: CallOptions = {}): Running {
+    const child = spawn(process.execPath, [bin, ...args], {
+      cwd,
+      env: { ...process.env, HEADROOM_HOME: this.home, NO_COLOR: "1", ...env },
+      stdio: [stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"],
+    });
+    child.stdin?.end(stdin);
+    let stdout = "";
+    let stderr = "";
+    child.stdout?.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+    const ended = once(child, "close").then(() => ({ code: child.exitCode, stdout, stderr }));
+    const running: Running = { child, stdout: () => stdout, stderr: () => stderr, ended };
+    this.#running.add(running);
+    void ended.finally(() => this.#running.delete(running));
+    return running;
+  }
+
+  async json<T>(args: readonly string[], options: CallOptions = {}): Promise<T> {
+    return JSON.parse((await this.call(args, options)).stdout) as T;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const { child, ended } of [...this.#running]) {
+      child.kill("SIGTERM");
+      await ended;
+    }
+    this.scratch[Symbol.dispose]();
+  }
+}

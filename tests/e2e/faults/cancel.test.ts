@@ -1,0 +1,42 @@
+/** A cancel from another process reaches what runs, within two seconds, and leaves nothing. */
+import { readdirSync } from "node:fs";
+import { expect, test } from "vitest";
+import { FaultCluster, PATIENT, kp } from "../../support/fault-cluster.ts";
+
+test("ends processes that ignore TERM and their grandchildren, and says so", async () => {
+  await using cluster = await FaultCluster.open();
+  cluster.files(30);
+  await cluster.scheduler();
+  await cluster.worker();
+  await cluster.worker();
+  const runId = await cluster.run(cluster.spec(`trap '' TERM; echo half > "$2"; (setsid sleep 600) & sleep 600`));
+  await expect.poll(() => cluster.orphans().length, PATIENT).toBeGreaterThanOrEqual(6);
+  const askedMs = performance.now();
+  const acknowledged = cluster.client.cancel(runId, "asked by the test");
+  await expect.poll(() => cluster.orphans(), { timeout: 30_000, interval: 10 }).toEqual([]);
+  expect(performance.now() - askedMs).toBeLessThan(2_000);
+  expect(await acknowledged).toMatchObject({ state: "cancelled", acknowledged: true, stillRunning: 0 });
+  const status = await cluster.ended(runId);
+  expect(status.counts).toMatchObject({ total: 30, cancelled: 30 });
+  expect(readdirSync(cluster.output)).toEqual([]);
+  await cluster.expectNothingLeft(runId);
+});
+
+test("clears away what a killed worker left of a run that is cancelled then", async () => {
+  await using cluster = await FaultCluster.open();
+  cluster.files(5);
+  await cluster.scheduler();
+  const killed = await cluster.worker();
+  const runId = await cluster.run(cluster.spec(`echo half > "$2"; sleep 600`));
+  await expect.poll(() => readdirSync(cluster.output).length, PATIENT).toBeGreaterThanOrEqual(2);
+  killed.child.kill("SIGKILL");
+  await killed.ended();
+  await expect.poll(() => cluster.orphans(), PATIENT).toEqual([]);
+  await cluster.client.cancel(runId, "asked by the test");
+  await cluster.worker();
+  const status = await cluster.ended(runId);
+  expect(status.counts).toMatchObject({ total: 5, cancelled: 5 });
+  expect(readdirSync(cluster.output)).toEqual([]);
+  await cluster.expectNothingLeft(runId);
+  expect(await cluster.keys.hgetall(`${kp}:crashes`)).not.toEqual(undefined);
+});

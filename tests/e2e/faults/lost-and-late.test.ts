@@ -1,0 +1,138 @@
+/** Workers that are drained, stopped past their lock or killed while a file runs: who is blamed, and who may publish. */
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { execPlace } from "../../../src/platform/job-queues.ts";
+import { parseRunSpec, type RunSpecInput } from "../../../src/contract/run-spec.ts";
+import { FaultCluster, PATIENT, kp } from "../../support/fault-cluster.ts";
+
+/** A job that waits for the file `go`, after it wrote half of an output. */
+function waiting(cluster: FaultCluster): { go: () => void; first: string } {
+  const path = join(cluster.scratch.path, "go");
+  return {
+    go: () => {
+      writeFileSync(path, "");
+    },
+    first: `echo half > "$2"; while [ ! -e ${path} ]; do sleep 0.02; done`,
+  };
+}
+
+async function heldChunk(cluster: FaultCluster, spec: RunSpecInput, workerId: string): Promise<string> {
+  const queue = execPlace(parseRunSpec(spec)).name;
+  let held: string | undefined;
+  await expect
+    .poll(async () => {
+      for (const job of await cluster.queues.queue(queue).getActive()) {
+        if ((await cluster.holderOf(queue, job.id ?? "")) === workerId) held = job.id;
+      }
+      return held;
+    }, PATIENT)
+    .toBeDefined();
+  return held ?? "";
+}
+
+test("a file that runs during three drains is blamed for none of them", async () => {
+  await using cluster = await FaultCluster.open();
+  cluster.files(1);
+  const { go, first } = waiting(cluster);
+  const runId = await cluster.run(cluster.spec(first));
+  for (const signal of ["SIGTERM", "SIGINT", "SIGTERM"] as const) {
+    const worker = await cluster.worker({ drainMs: 50 });
+    await expect.poll(() => cluster.orphans().length, PATIENT).toBeGreaterThan(0);
+    worker.child.kill(signal);
+    expect(await worker.ended()).toBe(0);
+    expect(cluster.orphans()).toEqual([]);
+    expect(existsSync(cluster.output)).toBe(true);
+  }
+  await cluster.worker();
+  await expect.poll(() => cluster.orphans().length, PATIENT).toBeGreaterThan(0);
+  expect(await cluster.keys.hgetall(`${kp}:crashes`)).toEqual({});
+  go();
+  const status = await cluster.ended(runId);
+  expect(status.counts).toMatchObject({ succeeded: 1, quarantined: 0 });
+  await cluster.expectWhole(runId);
+});
+
+test("a file that failed before its worker was drained is not taken for a crash", async () => {
+  await using cluster = await FaultCluster.open();
+  cluster.file("bad", "bad\n");
+  cluster.file("slow", "slow\n");
+  const { go, first } = waiting(cluster);
+  const spec = cluster.spec(`case "$1" in *bad) exit 3;; esac; ${first}`, { chunk: { maxFiles: 10 } });
+  // Both in one chunk: a list of names goes one to a chunk, so the first chunks are filled by hand.
+  const runId = await cluster.run(spec);
+  const worker = await cluster.worker({ drainMs: 50, maxProcesses: 1 });
+  await expect.poll(() => cluster.orphans().length, PATIENT).toBeGreaterThan(0);
+  worker.child.kill("SIGTERM");
+  await worker.ended();
+  await cluster.worker();
+  go();
+  const status = await cluster.ended(runId);
+  expect(status.counts).toMatchObject({ succeeded: 1, failed: 1 });
+  expect(await cluster.keys.hgetall(`${kp}:crashes`)).toEqual({});
+});
+
+test("a worker that was stopped past its lock publishes nothing and goes on", async () => {
+  await using cluster = await FaultCluster.open();
+  cluster.files(1);
+  const { go, first } = waiting(cluster);
+  const spec = cluster.spec(first);
+  const runId = await cluster.run(spec);
+  const late = await cluster.worker({ id: "late" });
+  const chunk = await heldChunk(cluster, spec, "late");
+  await expect.poll(() => cluster.orphans().length, PATIENT).toBeGreaterThan(0);
+  late.child.kill("SIGSTOP");
+  const other = await cluster.worker({ id: "other" });
+  await expect.poll(() => heldChunk(cluster, spec, "other"), PATIENT).toBe(chunk);
+  go();
+  await cluster.ended(runId);
+  const inode = cluster.inode("file-0.output");
+  late.child.kill("SIGCONT");
+  await expect
+    .poll(async () => (await cluster.store.files.attempts(runId, { limit: 10 })).map((attempt) => attempt.end), PATIENT)
+    .toEqual(["fenced"]);
+  expect(cluster.inode("file-0.output")).toBe(inode);
+  await cluster.expectWhole(runId);
+  other.child.kill("SIGTERM");
+  expect(await other.ended()).toBe(0);
+  cluster.files(20, "more");
+  const next = await cluster.run(cluster.spec());
+  expect((await cluster.ended(next)).state).toBe("succeeded");
+  await cluster.expectWhole(next);
+});
+
+test("a scan whose worker is killed in the middle loses no file and repeats none", async () => {
+  await using cluster = await FaultCluster.open();
+  cluster.files(400);
+  // One file to a chunk: the scan waits for its window, and is in the middle for long.
+  const runId = await cluster.run(cluster.spec("sleep 0.01", { chunk: { maxFiles: 1 } }));
+  const scanning = await cluster.worker({ id: "scanning" });
+  await scanning.line("claimed scan");
+  await cluster.worker({ id: "other" });
+  await expect.poll(() => cluster.outputs().length, PATIENT).toBeGreaterThan(30);
+  expect((await cluster.client.status(runId)).progress.isScanned).toBe(false);
+  scanning.child.kill("SIGKILL");
+  expect((await cluster.ended(runId)).state).toBe("succeeded");
+  await cluster.expectWhole(runId);
+  const repeated = [...cluster.ends()].filter(([, ends]) => ends > 1).length;
+  // What the killed worker held may have come to its end without being published.
+  expect(repeated).toBeLessThanOrEqual(4);
+});
+
+test("a worker ends in time when it is drained while redis is away", async () => {
+  await using cluster = await FaultCluster.open();
+  cluster.files(1);
+  const { go, first } = waiting(cluster);
+  const runId = await cluster.run(cluster.spec(first));
+  const worker = await cluster.worker({ drainMs: 100, stopMs: 3_000 });
+  await expect.poll(() => cluster.orphans().length, PATIENT).toBeGreaterThan(0);
+  await cluster.redis.kill();
+  worker.child.kill("SIGTERM");
+  expect(await worker.ended()).toBe(1);
+  await expect.poll(() => cluster.orphans(), PATIENT).toEqual([]);
+  await cluster.redis.restart();
+  await cluster.worker();
+  go();
+  expect((await cluster.ended(runId)).state).toBe("succeeded");
+  await cluster.expectWhole(runId);
+});

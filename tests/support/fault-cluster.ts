@@ -1,0 +1,269 @@
+/**
+ * A cluster of real processes for tests of faults: a private Redis with an append-only file, a store that all share,
+ * workers and schedulers that can be killed, and a job whose golden outputs are known.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "vitest";
+import { keyPrefix } from "../../src/contract/queues.ts";
+import type { RunSpecInput } from "../../src/contract/run-spec.ts";
+import type { RunStatus } from "../../src/contract/status.ts";
+import { JobQueues } from "../../src/platform/job-queues.ts";
+import { closeRedis, openRedis } from "../../src/platform/redis.ts";
+import { createClient, type Client } from "../../src/producer/client.ts";
+import { openStore } from "../../src/store/open-store.ts";
+import type { Store } from "../../src/store/store.ts";
+import { runBuilt } from "./built-process.ts";
+import { SETTINGS, type ProcessSettings } from "./processes/settings.ts";
+import { quietLogger } from "./quiet-logger.ts";
+import { startRedis, type RedisServer } from "./redis-server.ts";
+import { Scratch } from "./scratch.ts";
+import type { TsProcess } from "./ts-process.ts";
+
+export const PREFIX = "faults";
+export const kp = keyPrefix(PREFIX);
+
+/** Long, because other work may load the machine; nothing waits for it to pass. */
+export const PATIENT = { timeout: 90_000, interval: 20 };
+
+export interface FaultClusterOptions {
+  /** The store of all processes; a SQLite file of the scratch folder by default. */
+  readonly store?: string;
+  readonly redisArgs?: readonly string[];
+}
+
+export class FaultCluster implements AsyncDisposable {
+  readonly scratch = new Scratch();
+  readonly input = this.scratch.folder("in");
+  readonly output = this.scratch.folder("out");
+  /** One line per end of a job process: the path of its input. */
+  readonly log = join(this.scratch.path, "ended.log");
+  /** In the environment of every job process. */
+  readonly marker = randomBytes(8).toString("hex");
+  readonly redis: RedisServer;
+  readonly storeUrl: string;
+  readonly store: Store;
+  readonly client: Client;
+  readonly processes = new Map<string, TsProcess>();
+  readonly golden = new Map<string, string>();
+  readonly #connection;
+  readonly #queues: JobQueues;
+  #started = 0;
+
+  static async open(options: FaultClusterOptions = {}): Promise<FaultCluster> {
+    const redis = await startRedis({ args: ["--appendonly", "yes", ...(options.redisArgs ?? [])] });
+    const scratch = new Scratch();
+    const storeUrl = options.store ?? `sqlite:${join(scratch.path, "store.db")}`;
+    const store = await openStore(storeUrl, quietLogger);
+    await store.migrate();
+    const connection = openRedis(redis.url, "command", quietLogger);
+    const client = await createClient({ redis: connection, store, prefix: PREFIX, logger: quietLogger });
+    return new FaultCluster({ redis, scratch, storeUrl, store, connection, client });
+  }
+
+  private constructor(parts: {
+    redis: RedisServer;
+    scratch: Scratch;
+    storeUrl: string;
+    store: Store;
+    connection: ReturnType<typeof openRedis>;
+    client: Client;
+  }) {
+    this.redis = parts.redis;
+    this.storeUrl = parts.storeUrl;
+    this.store = parts.store;
+    this.client = parts.client;
+    this.#connection = parts.connection;
+    this.#queues = new JobQueues(parts.connection, kp);
+    this.#scratchOfStore = parts.scratch;
+  }
+
+  readonly #scratchOfStore: Scratch;
+
+  /** A connection of the test's own. */
+  get keys(): ReturnType<typeof openRedis> {
+    return this.#connection;
+  }
+
+  get queues(): JobQueues {
+    return this.#queues;
+  }
+
+  /** Starts a worker; resolves when it claims. */
+  async worker(settings: Partial<ProcessSettings> = {}): Promise<TsProcess> {
+    return this.#start("worker", settings);
+  }
+
+  async scheduler(settings: Partial<ProcessSettings> = {}): Promise<TsProcess> {
+    return this.#start("scheduler", settings);
+  }
+
+  async #start(kind: "worker" | "scheduler", settings: Partial<ProcessSettings>): Promise<TsProcess> {
+    this.#started += 1;
+    const id = settings.id ?? `${kind}-${this.#started}`;
+    const all: ProcessSettings = { redis: this.redis.url, store: this.storeUrl, prefix: PREFIX, ...settings, id };
+    const started = runBuilt(kind, { env: { [SETTINGS]: JSON.stringify(all) } });
+    this.processes.set(id, started);
+    await started.line("ready");
+    return started;
+  }
+
+  /** Writes input files `file-0`… and remembers what their outputs must be. */
+  files(count: number, prefix = "file"): void {
+    for (let at = 0; at < count; at += 1) this.file(`${prefix}-${at}`, `${prefix} ${at}\n`.repeat((at % 7) + 1));
+  }
+
+  file(name: string, content: string): void {
+    writeFileSync(join(this.input, name), content);
+    this.golden.set(name, `${createHash("sha256").update(content).digest("hex")}  -\n`);
+  }
+
+  /** A job that writes the SHA-256 of its input, notes that it did so, and does `first` before. */
+  spec(first = "sleep 0.01", more: Partial<RunSpecInput> = {}): RunSpecInput {
+    const script = `${first}; sha256sum < "$1" > "$2" || exit 9; echo "$1" >> "${this.log}"`;
+    return {
+      command: ["/bin/sh", "-c", script, "job", "{input}", "{output}"],
+      input: { kind: "tree", root: this.input },
+      output: { root: this.output, from: "file" },
+      env: { HEADROOM_FAULTS_MARKER: this.marker },
+      chunk: { maxFiles: 10 },
+      killAfterMs: 200,
+      ...more,
+    };
+  }
+
+  async run(spec: RunSpecInput): Promise<string> {
+    return (await this.client.run(spec)).run.id;
+  }
+
+  /** Names of published outputs. */
+  outputs(): string[] {
+    return readdirSync(this.output).filter((name) => !name.startsWith("."));
+  }
+
+  /** How often the job's process came to its end for each input. */
+  ends(): Map<string, number> {
+    const counts = new Map<string, number>();
+    if (!existsSync(this.log)) return counts;
+    for (const line of readFileSync(this.log, "utf8").split("\n")) {
+      const name = line.slice(line.lastIndexOf("/") + 1);
+      if (name !== "") counts.set(name, (counts.get(name) ?? 0) + 1);
+    }
+    return counts;
+  }
+
+  inode(name: string): bigint {
+    return statSync(join(this.output, `${name}`), { bigint: true }).ino;
+  }
+
+  /** Resolves with the status when the run has ended. Rides out a Redis that is away. */
+  async ended(runId: string, timeout = 150_000): Promise<RunStatus> {
+    await expect
+      .poll(async () => (await this.store.runs.get(runId).catch(() => undefined))?.endedAtMs ?? null, {
+        timeout,
+        interval: 50,
+      })
+      .not.toBeNull();
+    return this.client.status(runId);
+  }
+
+  /** The id in the token that holds the lock of a job, or undefined. */
+  async holderOf(queue: string, jobId: string): Promise<string | undefined> {
+    const token = await this.keys.get(`${kp}:${queue}:${jobId}:lock`);
+    return token?.split(":")[0];
+  }
+
+  /** Job processes of this test that are alive. */
+  orphans(): number[] {
+    return readdirSync("/proc")
+      .filter((name) => /^\d+$/.test(name))
+      .map(Number)
+      .filter((pid) => environOf(pid).includes(this.marker));
+  }
+
+  /** What every run must have left behind, whatever happened to it. */
+  async expectWhole(runId: string, names: readonly string[] = [...this.golden.keys()]): Promise<void> {
+    const record = await this.store.runs.get(runId);
+    const found: string[] = readdirSync(this.output);
+    expect(found.filter((name) => name.startsWith(".")), "temporary files").toEqual([]);
+    expect(found.sort(), "outputs").toEqual(names.map((name) => `${name}.output`).sort());
+    for (const name of names) {
+      expect(readFileSync(join(this.output, `${name}.output`), "utf8"), `output of ${name}`).toBe(this.golden.get(name));
+    }
+    const rows = new Map<string, string | null>();
+    let count = 0;
+    for await (const row of this.store.files.all(runId, record?.epoch ?? 0)) {
+      count += 1;
+      if (row.outcome === "succeeded") rows.set(row.path, row.outputSha256);
+    }
+    expect(count, "manifest rows").toBe(this.golden.size);
+    for (const name of names) expect(rows.get(name), `row of ${name}`).toBe(sha256(this.golden.get(name) ?? ""));
+    expect(record?.counts?.total, "total").toBe(this.golden.size);
+    expect(record?.counts?.succeeded, "succeeded").toBe(names.length);
+    await this.expectNothingLeft(runId);
+  }
+
+  /** No process, no journal, no open job, and a live side that agrees with the store. */
+  async expectNothingLeft(runId: string): Promise<void> {
+    await expect.poll(() => this.orphans(), PATIENT).toEqual([]);
+    await expect.poll(() => this.#leftovers(), PATIENT).toEqual([]);
+    const record = await this.store.runs.get(runId);
+    await expect.poll(() => this.keys.hget(`${kp}:run:${runId}`, "state"), PATIENT).toBe(record?.state);
+    expect(await this.keys.ttl(`${kp}:run:${runId}`)).toBeGreaterThan(0);
+    const counters = await this.keys.hmget(`${kp}:run:${runId}`, "total", "succeeded");
+    expect(counters.map(Number)).toEqual([record?.counts?.total, record?.counts?.succeeded]);
+  }
+
+  async #leftovers(): Promise<string[]> {
+    const left = [...(await this.keys.keys(`${kp}:inflight:*`)), ...(await this.keys.keys(`${kp}:output:*`))];
+    for (const { name } of await this.#queues.list()) {
+      const counts = await this.#queues
+        .queue(name)
+        .getJobCounts("waiting", "active", "delayed", "prioritized", "waiting-children", "failed");
+      for (const [state, jobs] of Object.entries(counts)) if (jobs > 0) left.push(`${jobs} ${state} in ${name}`);
+    }
+    return left;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const started of this.processes.values()) await started[Symbol.asyncDispose]();
+    await this.client.close();
+    await this.#queues.close();
+    await closeRedis(this.#connection);
+    await this.store.close();
+    await this.redis.stop();
+    this.scratch[Symbol.dispose]();
+    this.#scratchOfStore[Symbol.dispose]();
+  }
+}
+
+/** A generator of numbers from 0 to below 1 that repeats itself for the same seed. */
+export function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
+
+export function sha256(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}
+
+/** Makes a folder for a test's own notes. */
+export function notes(cluster: FaultCluster, name: string): string {
+  const path = join(cluster.scratch.path, name);
+  mkdirSync(path, { recursive: true });
+  return path;
+}
+
+function environOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, "latin1");
+  } catch {
+    return ""; // It ended in between, or is a zombie.
+  }
+}
