@@ -11,4 +11,4 @@ echo '$ headroom run --input examples/files --output .headroom/demo -- sha256sum
 node bin/headroom.js run --title demo --input examples/files --output "$output" -- sha256sum '{input}'
 
 echo "Outputs in .headroom/demo:"
-(cd "$output" && find . -type f ! -name '.*' | sort | sed 's|^\./|  |')
+(cd "$output" && find . -type f | sort | sed 's|^\./|  |')

@@ -8,8 +8,7 @@ import type { Logger } from "../platform/logger.ts";
 import { checkRedis } from "../platform/redis-check.ts";
 import { closeRedis, openRedis } from "../platform/redis.ts";
 import { isAlive, loadHeartbeats } from "../platform/worker-heartbeats.ts";
-import { createClient, type Client } from "../producer/client.ts";
-import { openStore } from "../store/open-store.ts";
+import type { Client } from "../producer/client.ts";
 import type { Store } from "../store/store.ts";
 import type { Place } from "./settings.ts";
 
@@ -43,6 +42,11 @@ export async function openCluster(place: Place, logger: Logger): Promise<Cluster
       throw errors.length === 1 ? errors[0] : new AggregateError(errors, "not everything was closed");
   };
   try {
+    // Loaded when they are needed: help and refusals must not wait for the queue library and the database driver.
+    const [{ createClient }, { openStore }] = await Promise.all([
+      import("../producer/client.ts"),
+      import("../store/open-store.ts"),
+    ]);
     const embedded = place.redisUrl === undefined ? await startEmbeddedRedis({ home: place.home, logger }) : undefined;
     if (embedded !== undefined) opened.push(() => embedded.stop());
     const redisUrl = place.redisUrl ?? urlOf(embedded);

@@ -98,7 +98,7 @@ export const configSchema = z.strictObject({
     .strictObject({
       url: z
         .string()
-        .regex(/^(?:rediss?|unix):\/\/./, 'an address such as "redis://host:6379/0"')
+        .regex(/^(?:rediss?|unix|redis\+sentinel):\/\/./, 'an address such as "redis://host:6379/0"')
         .optional(),
       prefix: z
         .string()
@@ -111,8 +111,8 @@ export const configSchema = z.strictObject({
       url: z
         .string()
         .regex(
-          /^(?:postgres(?:ql)?|sqlite|file):\/{2,3}./,
-          'an address such as "postgres://host/base" or "sqlite:///file"',
+          /^(?:postgres(?:ql)?:\/\/|sqlite:\/{1,3})[^/]/,
+          'an address such as "postgres://host/base" or "sqlite:/folder/file"',
         )
         .optional(),
     })

@@ -122,3 +122,11 @@ export class PathEscapeError extends HeadroomError {
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
+
+/**
+ * Whether the error says nothing about the work itself, so that the same thing later may succeed: one of ours that is
+ * `retryable`, or an answer of Redis that it cannot serve now (out of memory, loading, read-only).
+ */
+export function isPassing(error: unknown): boolean {
+  return error instanceof HeadroomError ? error.retryable : error instanceof Error && error.name === "ReplyError";
+}

@@ -151,6 +151,21 @@ export class JobQueues {
     }
   }
 
+  /** Adds the scan of a run once more below its root, which is being worked on: it must wait for its children then. */
+  async scanAgain(ref: RunRef, spec: RunSpec): Promise<void> {
+    const parent = { id: jobIds.report(ref.runId, ref.epoch), queue: this.queue(reportPlace.name).qualifiedName };
+    const jobId = jobIds.scan(ref.runId, ref.epoch);
+    const queue = this.queue(scanPlace.name);
+    await queue.remove(jobId);
+    await queue.add("scan", ref satisfies Payload<"scan">, { ...this.#options(jobId, spec), parent });
+  }
+
+  /** Ids of ended jobs below the root that were not forgotten, since their worker was lost in that moment. */
+  async endedChildren(ref: Pick<RunRef, "runId" | "epoch">): Promise<string[]> {
+    const root = `${this.#kp}:${reportPlace.name}:${jobIds.report(ref.runId, ref.epoch)}`;
+    return (await this.#redis.hkeys(`${root}:processed`)).map((key) => key.slice(key.lastIndexOf(":") + 1));
+  }
+
   /** Jobs of the run that have not ended: `{prefix}:queue:id` keys, in pages. */
   async *openJobs(ref: Pick<RunRef, "runId" | "epoch">): AsyncGenerator<{ queue: string; id: string }> {
     const root = `${this.#kp}:${reportPlace.name}:${jobIds.report(ref.runId, ref.epoch)}:dependencies`;
@@ -164,6 +179,11 @@ export class JobQueues {
         yield { queue: rest.slice(0, colon), id: rest.slice(colon + 1) };
       }
     } while (cursor !== "0");
+  }
+
+  /** Whether the lock of a job is held with this token. */
+  async holdsLock(queue: string, jobId: string, token: string): Promise<boolean> {
+    return (await this.#redis.get(`${this.#kp}:${queue}:${jobId}:lock`)) === token;
   }
 
   /** How many jobs below the root have not ended. */

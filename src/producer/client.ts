@@ -29,6 +29,7 @@ import { loadHeartbeats } from "../platform/worker-heartbeats.ts";
 import { openStore } from "../store/open-store.ts";
 import type { Store } from "../store/store.ts";
 import type { Backlog, ClientPort, RunListQuery, RunOptions } from "./client-port.ts";
+import { followRun, type RunEvent } from "./run-events.ts";
 import { claimOutput, enqueueRun, newRunId, planChunks, type SubmitDeps } from "./submit.ts";
 
 export interface ClientOptions {
@@ -46,15 +47,9 @@ export interface StreamedRunOptions extends RunOptions {
   readonly pages?: AsyncIterable<readonly string[]>;
 }
 
-/** Something that happened to a run. */
-export type RunEvent =
-  | { readonly kind: "state"; readonly state: RunRecord["state"] }
-  | { readonly kind: "progress"; readonly changes: Readonly<Record<string, number>> };
-
 const IDEMPOTENCY_SECONDS = 86_400;
 const ACK_POLL_MS = 50;
 const ACK_WAIT_MS = 5_000;
-const EVENT_BLOCK_MS = 1_000;
 
 /** Connects to a cluster. @throws {InfrastructureError} when Redis or the store does not answer */
 export async function createClient(options: ClientOptions): Promise<Client> {
@@ -98,7 +93,14 @@ export class Client implements ClientPort, AsyncDisposable {
     const id = newRunId(this.#deps.clock.nowMs());
     const earlier = await this.#earlier(id, options.idempotencyKey);
     if (earlier !== undefined) return { run: earlier, created: false };
-    await claimOutput(this.#submit, id, spec);
+    try {
+      await claimOutput(this.#submit, id, spec);
+    } catch (error) {
+      // The same call at the same time may hold the folder: then its run is the answer.
+      const same = error instanceof ConflictError ? await this.#earlier(id, options.idempotencyKey) : undefined;
+      if (same === undefined || same.id === id) throw error;
+      return { run: same, created: false };
+    }
     const [record, chunks] = await Promise.all([this.#record(id, spec, options), planChunks(spec)]);
     if (!record.created) return record;
     await this.#storePages(id, spec, options.pages);
@@ -148,41 +150,10 @@ export class Client implements ClientPort, AsyncDisposable {
   }
 
   /** What happens to the run from now on, its present state first; ends when the run has ended. */
-  async *events(runId: string, signal?: AbortSignal): AsyncGenerator<RunEvent> {
-    const key = keys.events(this.#deps.kp, runId);
-    // A blocking read holds its connection: it gets one of its own.
-    const reader = this.#deps.redis.duplicate();
-    const onAbort = () => {
-      reader.disconnect();
-    };
-    signal?.addEventListener("abort", onAbort, { once: true });
-    try {
-      const newest = (await this.#deps.redis.xrevrange(key, "+", "-", "COUNT", 1))[0]?.[0];
-      let last = newest ?? "0";
-      const { state } = await this.status(runId);
-      yield { kind: "state", state };
-      let current = state;
-      while (!isTerminal(current) && signal?.aborted !== true) {
-        const answer = await reader.xread("COUNT", 100, "BLOCK", EVENT_BLOCK_MS, "STREAMS", key, last);
-        const entries = answer?.[0]?.[1] ?? [];
-        for (const [id, fields] of entries) {
-          last = id;
-          const event = parseEvent(fields);
-          if (event === undefined) continue;
-          if (event.kind === "state") current = event.state;
-          yield event;
-        }
-        // The stream may be gone with a failover: the record has the last word.
-        if (entries.length === 0) current = (await this.status(runId)).state;
-        if (entries.length === 0 && isTerminal(current)) yield { kind: "state", state: current };
-      }
-    } catch (error) {
-      if (signal?.aborted !== true) throw error;
-    } finally {
-      signal?.removeEventListener("abort", onAbort);
-      reader.disconnect();
-    }
-    signal?.throwIfAborted();
+  events(runId: string, signal?: AbortSignal): AsyncGenerator<RunEvent> {
+    const { redis, kp, clock } = this.#deps;
+    const state = async (id: string) => (await this.status(id)).state;
+    return followRun({ redis, kp, clock, state }, runId, signal);
   }
 
   async cancel(runId: string, reason: string): Promise<CancelAck> {
@@ -244,7 +215,8 @@ export class Client implements ClientPort, AsyncDisposable {
 
   /** The run that an idempotency key stands for already. Without a store the key itself is kept in Redis. */
   async #earlier(id: string, key: string | undefined): Promise<RunRecord | undefined> {
-    if (key === undefined || this.#deps.store !== undefined) return undefined;
+    if (key === undefined) return undefined;
+    if (this.#deps.store !== undefined) return this.#deps.store.runs.findByIdempotencyKey(key);
     const name = `${this.#deps.kp}:idempotency:${key}`;
     if ((await this.#deps.redis.set(name, id, "EX", IDEMPOTENCY_SECONDS, "NX")) === "OK") return undefined;
     const holder = await this.#deps.redis.get(name);
@@ -295,14 +267,4 @@ function queuedRecord(run: Pick<RunRecord, "id" | "spec" | "createdAtMs" | "epoc
     idempotencyKey: null,
     report: null,
   };
-}
-
-/** The event in an entry's fields and values, one after the other; undefined for a kind that this version does not know. */
-function parseEvent(fields: readonly string[]): RunEvent | undefined {
-  const values = new Map<string, string>();
-  for (let at = 0; at + 1 < fields.length; at += 2) values.set(fields[at] ?? "", fields[at + 1] ?? "");
-  const kind = values.get("kind");
-  if (kind === "state") return { kind, state: values.get("state") as RunRecord["state"] };
-  if (kind === "progress") return { kind, changes: JSON.parse(values.get("changes") ?? "{}") as Record<string, number> };
-  return undefined;
 }

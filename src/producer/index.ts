@@ -1,5 +1,6 @@
 /** The package's public entry: what other services import. */
-export { Client, createClient, type ClientOptions, type RunEvent, type StreamedRunOptions } from "./client.ts";
+export { Client, createClient, type ClientOptions, type StreamedRunOptions } from "./client.ts";
+export type { RunEvent } from "./run-events.ts";
 export type { Backlog, RunListQuery, RunOptions } from "./client-port.ts";
 export type { FileResult } from "../contract/files.ts";
 export type { RunRecord, RunReport } from "../contract/run-record.ts";

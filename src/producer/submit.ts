@@ -71,10 +71,7 @@ export async function enqueueRun(
   const live = { runId, spec, epoch, state: "queued", createdAtMs } as const;
   const traceId = spec.traceId ?? runId;
   // One connection keeps their order: the jobs are not there before the hash that they read.
-  await Promise.all([
-    deps.hash.create(live, known),
-    deps.queues.addRun({ runId, epoch, traceId }, spec, chunks),
-  ]);
+  await Promise.all([deps.hash.create(live, known), deps.queues.addRun({ runId, epoch, traceId }, spec, chunks)]);
 }
 
 /** The chunks of a few named files; `scan` when the files have to be found. */

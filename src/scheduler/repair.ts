@@ -7,7 +7,7 @@ import { isTerminal } from "../contract/outcomes.ts";
 import { jobIds, keys } from "../contract/queues.ts";
 import type { RunRecord } from "../contract/run-record.ts";
 import type { Clock } from "../platform/clock.ts";
-import { reportPlace, type JobQueues } from "../platform/job-queues.ts";
+import { reportPlace, scanPlace, type JobQueues } from "../platform/job-queues.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { RunHash } from "../platform/run-hash.ts";
 import type { Store } from "../store/store.ts";
@@ -78,7 +78,7 @@ async function apply(deps: RepairDeps, run: RunRecord, repair: Exclude<Repair, "
   await deps.redis.persist(keys.run(deps.kp, run.id));
   const ref = { runId: run.id, epoch: run.epoch, traceId: run.spec.traceId ?? run.id };
   // A scan leaves out what has a row already, so adding one again is safe; a report alone writes the end down.
-  const scanId = jobIds.scan(run.id, run.epoch);
-  await deps.redis.del(`${deps.kp}:inflight:${scanId}`);
+  // One that has ended would count as an ended child of the new root.
+  await deps.queues.queue(scanPlace.name).remove(jobIds.scan(run.id, run.epoch));
   await deps.queues.addRun(ref, run.spec, repair === "settle" ? [] : "scan");
 }

@@ -119,14 +119,15 @@ export class SchedulerService implements Service {
       }
     }
     if (this.#isLeader)
-      await this.#lease
-        .release()
-        .catch((error: unknown) => this.#deps.logger.warn({ err: error }, "lease not released"));
+      await this.#lease.release().catch((error: unknown) => {
+        this.#deps.logger.warn({ err: error }, "lease not released");
+      });
   }
 
   /** A cancel is to be seen at once: whoever hears it first sweeps. */
   #sweep(runId: string): void {
-    sweepCancelled({ queues: this.#queues, hash: this.#hash, store: this.#deps.store }, runId).catch(
+    const { redis, store } = this.#deps;
+    sweepCancelled({ redis, store, kp: this.#config.kp, queues: this.#queues, hash: this.#hash }, runId).catch(
       (error: unknown) => {
         this.#deps.logger.warn({ err: error, runId }, "cancelled run not swept, the next round will");
       },

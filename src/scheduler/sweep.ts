@@ -3,6 +3,8 @@
  * the files' rows are written first, then the job is removed, which releases the root.
  */
 import type { Job } from "bullmq";
+import type { Redis } from "ioredis";
+import { keys } from "../contract/queues.ts";
 import { cancelledResult, type FileEntry } from "../contract/files.ts";
 import { jobs } from "../contract/jobs.ts";
 import type { Outcome } from "../contract/outcomes.ts";
@@ -11,6 +13,8 @@ import type { RunHash } from "../platform/run-hash.ts";
 import type { Store } from "../store/store.ts";
 
 export interface SweepDeps {
+  readonly redis: Redis;
+  readonly kp: string;
   readonly queues: JobQueues;
   readonly hash: RunHash;
   readonly store: Store;
@@ -27,7 +31,10 @@ export async function sweepCancelled(deps: SweepDeps, runId: string): Promise<nu
     const job = (await deps.queues.queue(open.queue).getJob(open.id)) as Job | undefined;
     if (job === undefined || !sweepable.has(await job.getState())) continue;
     if (job.name === "exec") await recordCancelled(deps, live, jobs.exec.payload.parse(job.data).files);
-    if (await isRemoved(job)) swept += 1;
+    if (!(await isRemoved(job))) continue;
+    // What a lost worker noted of it; the report clears the output folder.
+    await deps.redis.del(keys.inflight(deps.kp, open.id));
+    swept += 1;
   }
   return swept;
 }

@@ -31,6 +31,12 @@ export class SqlRunTable implements RunTable {
     throw new InfrastructureError(`store ${this.#database.where}: expected run ${run.id} to be new, found it deleted`);
   }
 
+  async findByIdempotencyKey(key: string): Promise<RunRecord | undefined> {
+    const runs = visibleRuns(this.#database.read);
+    const row = await runs.where("idempotency_key", "=", printablePath(key)).executeTakeFirst();
+    return row === undefined ? undefined : fromRunRow(row);
+  }
+
   async get(id: string): Promise<RunRecord | undefined> {
     const row = await visibleRuns(this.#database.read).where("id", "=", id).executeTakeFirst();
     return row && fromRunRow(row);

@@ -51,6 +51,7 @@ export interface RunTable {
   /** The run, or the earlier one of the same idempotency key or id (then `created` is false). */
   create(run: NewRun): Promise<{ run: RunRecord; created: boolean }>;
   get(id: string): Promise<RunRecord | undefined>;
+  findByIdempotencyKey(key: string): Promise<RunRecord | undefined>;
   /** Newest first. `before` is the id of the last run of the page before. @throws {NotFoundError} when that is unknown. */
   list(query: { limit: number; before?: string; states?: readonly RunState[] }): Promise<RunRecord[]>;
   /** Moves the run if it is in one of `from`; whether it did. */

@@ -1,7 +1,7 @@
 /** The jobs that this worker holds: how each is run, aborted, handed back, and given up in the end. */
-import type { Job } from "bullmq";
+import { WaitingChildrenError, type Job } from "bullmq";
 import type { Redis } from "ioredis";
-import { LeaseLostError, messageOf } from "../contract/errors.ts";
+import { isPassing, LeaseLostError, messageOf } from "../contract/errors.ts";
 import { unrunResult } from "../contract/files.ts";
 import { isJobName, jobs, type JobName } from "../contract/jobs.ts";
 import { keys } from "../contract/queues.ts";
@@ -106,9 +106,13 @@ export class HeldJobs {
 
   /** Asks for the state of each run here: messages may have been missed while the connection was down. */
   async cancelMissed(): Promise<void> {
-    for (const runId of new Set(this.all.map((held) => held.runId))) {
-      const state = await this.#deps.redis.hget(keys.run(this.#deps.kp, runId), "state");
-      if (state === "cancelling") this.cancel(runId);
+    try {
+      for (const runId of new Set(this.all.map((held) => held.runId))) {
+        const state = await this.#deps.redis.hget(keys.run(this.#deps.kp, runId), "state");
+        if (state === "cancelling") this.cancel(runId);
+      }
+    } catch (error) {
+      this.#deps.logger.warn({ err: error }, "cancels may have been missed, the next reconnect looks again");
     }
   }
 
@@ -138,13 +142,19 @@ export class HeldJobs {
   }
 
   async #failed(job: Job, error: unknown): Promise<void> {
-    if (error instanceof HandBack || error instanceof LeaseLostError) throw error;
+    if (isOrderly(error)) throw error;
     const starts = job.attemptsStarted;
     this.#deps.logger.error({ err: error, jobId: job.id, starts }, "job failed unexpectedly");
-    if (starts < MAX_STARTS || job.name === "report") {
+    // An outage may last: what is not the job's own doing never gives it up.
+    if (isPassing(error) || starts < MAX_STARTS || job.name === "report") {
       throw new HandBack(messageOf(error), Math.min(MAX_HAND_BACK_MS, HAND_BACK_MS * 2 ** Math.min(starts, 8)));
     }
-    await this.#giveUp(job, messageOf(error));
+    try {
+      await this.#giveUp(job, messageOf(error));
+    } catch (giveUpError) {
+      // Without their rows the files would have no outcome, so the job must not end.
+      throw new HandBack(messageOf(giveUpError), MAX_HAND_BACK_MS);
+    }
   }
 
   /** A job that fails again and again for no reason of its files: they fail with the reason, and the run ends. */
@@ -162,4 +172,9 @@ export class HeldJobs {
     const left = files.filter((file) => !known.has(file.path)).map((file) => unrunResult(file, why));
     await this.#deps.store.files.record(runId, epoch, left);
   }
+}
+
+/** Ends of a start that are no failure: the job is given back, held by another worker by now, or waits for its children. */
+function isOrderly(error: unknown): boolean {
+  return error instanceof HandBack || error instanceof LeaseLostError || error instanceof WaitingChildrenError;
 }

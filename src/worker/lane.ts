@@ -182,8 +182,10 @@ export class Lane {
     try {
       await run({ job, token, signal: controller.signal });
     } catch (error) {
-      if (!(error instanceof HandBack)) throw error;
-      await this.#handBack(job, token, error);
+      if (error instanceof HandBack) await this.#handBack(job, token, error);
+      if (!(error instanceof LeaseLostError)) throw error;
+      this.#logger.warn({ jobId: id, reason: messageOf(error) }, "job let go, another worker has it or will");
+      throw new WaitingError();
     } finally {
       this.#running.delete(id);
     }
@@ -191,12 +193,15 @@ export class Lane {
 
   async #handBack(job: Job, token: string, reason: HandBack): Promise<never> {
     this.#logger.info({ jobId: job.id, reason: messageOf(reason), delayMs: reason.delayMs }, "job handed back");
-    if (reason.delayMs > 0 || (job.opts.priority ?? 0) > 0) {
+    try {
       // moveToWait of a prioritized job wakes nobody (bullmq 6.7); a delay of 1 ms does the same and wakes.
-      await job.moveToDelayed(Date.now() + Math.max(1, reason.delayMs), token);
-      throw new DelayedError();
+      if (reason.delayMs > 0 || (job.opts.priority ?? 0) > 0) {
+        await job.moveToDelayed(Date.now() + Math.max(1, reason.delayMs), token);
+      } else await job.moveToWait(token);
+    } catch (error) {
+      // BullMQ would fail the job with this error. Left alone its lock runs out, and the stalled check gives it back.
+      this.#logger.warn({ err: error, jobId: job.id }, "job could not be handed back, its lock will run out");
     }
-    await job.moveToWait(token);
     throw new WaitingError();
   }
 }

@@ -111,7 +111,7 @@ export class WorkerService implements Service {
         sensor: new CapacitySensor(createProbes(systemRoots)),
         processes: new ProcessTrees(systemRoots),
         evict: (eviction) => {
-          this.#runner.evict(eviction.jobId, eviction.reason);
+          this.#runner.evict(eviction.jobId, eviction.message);
         },
       },
       { ...config.governor, labels: config.labels },
@@ -126,6 +126,9 @@ export class WorkerService implements Service {
       workerId: config.workerId,
       onUsage: (jobId, sample) => {
         this.#held.measure(jobId, sample);
+      },
+      onExpected: (jobId, remainingMs) => {
+        this.#governor.describe(jobId, { remainingMs });
       },
     });
     this.#lanes = this.#createLanes();
@@ -297,12 +300,12 @@ export class WorkerService implements Service {
   }
 }
 
-/** What one job of a lane asks for: the upper edge of its size bucket. Control jobs need memory alone. */
+/** What one job of a lane asks for: the upper edge of its size bucket. Control jobs run inside the worker. */
 function questionOf(lane: Lane): ReserveQuestion {
   const isExec = lane.jobName === "exec";
   const need = {
     memoryBytes: bucketBytes(lane.bucket),
-    cpuCores: isExec ? lane.place.spec.cpuCores : 0,
+    cpuCores: lane.place.spec.cpuCores,
     processes: isExec ? 1 : 0,
   };
   return { queue: lane.place.name, need, labels: lane.place.spec.labels };

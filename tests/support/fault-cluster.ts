@@ -186,10 +186,15 @@ export class FaultCluster implements AsyncDisposable {
   async expectWhole(runId: string, names: readonly string[] = [...this.golden.keys()]): Promise<void> {
     const record = await this.store.runs.get(runId);
     const found: string[] = readdirSync(this.output);
-    expect(found.filter((name) => name.startsWith(".")), "temporary files").toEqual([]);
+    expect(
+      found.filter((name) => name.startsWith(".")),
+      "temporary files",
+    ).toEqual([]);
     expect(found.sort(), "outputs").toEqual(names.map((name) => `${name}.output`).sort());
     for (const name of names) {
-      expect(readFileSync(join(this.output, `${name}.output`), "utf8"), `output of ${name}`).toBe(this.golden.get(name));
+      expect(readFileSync(join(this.output, `${name}.output`), "utf8"), `output of ${name}`).toBe(
+        this.golden.get(name),
+      );
     }
     const rows = new Map<string, string | null>();
     let count = 0;

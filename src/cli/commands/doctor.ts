@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { exitCodes } from "../../contract/errors.ts";
 import { act, addJsonOption, addPlaceOptions, describeCommand, type Invocation } from "../command-line.ts";
-import { examine, type Finding } from "../doctor/checks.ts";
+import type { Finding } from "../doctor/checks.ts";
 import { oneLine } from "../format.ts";
 import { outStyle, print, printJson } from "../io.ts";
 import { openLogFile } from "../log-file.ts";
@@ -23,6 +23,7 @@ export function doctorCommand(invocation: Invocation): Command {
       const { io } = invocation;
       const place = openPlace(flags, io);
       const log = openLogFile(place.home, logLevelOf(io.env), { process: "doctor" });
+      const { examine } = await import("../doctor/checks.ts");
       const findings = await examine({ place, logger: log.logger, env: io.env });
       log.flush();
       const isReady = findings.every(({ status }) => status !== "fail");

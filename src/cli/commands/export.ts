@@ -6,7 +6,6 @@ import { resolve } from "node:path";
 import type { Writable } from "node:stream";
 import { finished } from "node:stream/promises";
 import { NotFoundError } from "../../contract/errors.ts";
-import { openStore } from "../../store/open-store.ts";
 import type { Store } from "../../store/store.ts";
 import { act, addPlaceOptions, describeCommand, type Invocation } from "../command-line.ts";
 import { plural } from "../format.ts";
@@ -34,6 +33,7 @@ export function exportCommand(invocation: Invocation): Command {
       const { io } = invocation;
       const place = openPlace(flags, io);
       const log = openLogFile(place.home, logLevelOf(io.env), { process: "cli" });
+      const { openStore } = await import("../../store/open-store.ts");
       await using store = await openStore(place.storeUrl, log.logger);
       await store.migrate();
       if (flags.output === undefined) {

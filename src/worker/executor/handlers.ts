@@ -29,6 +29,8 @@ export interface HandlerDeps {
   readonly runner: ChunkRunner;
   readonly learned: LearnedRuns;
   onUsage(jobId: string, sample: UsageSample): void;
+  /** A job will probably take this long from now on. */
+  onExpected(jobId: string, remainingMs: number): void;
 }
 
 export function createHandlers(deps: HandlerDeps): Handlers {
@@ -38,6 +40,10 @@ export function createHandlers(deps: HandlerDeps): Handlers {
     exec: createExecHandler({
       ...deps,
       random: Math.random,
+      onStart: (run, jobId, files) => {
+        const ms = learned.msPerFile(run);
+        if (ms !== undefined) deps.onExpected(jobId, ms * files);
+      },
       learn: (run, results) => {
         learned.learn(run, results);
       },

@@ -22,6 +22,7 @@ export interface ExecDeps extends RecorderDeps {
   readonly runner: ChunkRunner;
   learn(run: LiveRun, results: readonly FileResult[]): void;
   onUsage(jobId: string, sample: UsageSample): void;
+  onStart(run: LiveRun, jobId: string, files: number): void;
   onChunk(run: LiveRun, files: number, seconds: number): void;
 }
 
@@ -73,8 +74,16 @@ class ChunkAttempt {
       await this.#settle(run, plan, { recorder, end });
     } catch (error) {
       // This worker lives, so no file ran when a worker was lost, whatever the journal says.
-      if (run.spec.executor === "process") await this.#fence.absolve();
+      if (run.spec.executor === "process") await this.#absolve();
       throw error;
+    }
+  }
+
+  async #absolve(): Promise<void> {
+    try {
+      await this.#fence.absolve();
+    } catch (error) {
+      this.#deps.logger.warn({ err: error, jobId: this.#jobId }, "files that were given back stay blamed for a crash");
     }
   }
 
@@ -85,6 +94,7 @@ class ChunkAttempt {
     if (this.#context.signal.aborted) onAbort();
     this.#context.signal.addEventListener("abort", onAbort, { once: true });
     const startedMs = this.#deps.clock.monotonicMs();
+    this.#deps.onStart(run, this.#jobId, plan.files.length);
     const events = this.#events(run, recorder);
     try {
       const end = await this.#deps.runner.run(

@@ -1,14 +1,17 @@
 /** Ends a run: counts, percentiles and failures from the store, the final state, the clean-up in Redis. */
+import { WaitingChildrenError } from "bullmq";
 import type { Redis } from "ioredis";
 import { createHash } from "node:crypto";
 import { messageOf } from "../../../contract/errors.ts";
 import { isTerminal, type RunState } from "../../../contract/outcomes.ts";
 import { keys } from "../../../contract/queues.ts";
-import type { FileCounts, RunReport } from "../../../contract/run-record.ts";
+import { noFiles, type FileCounts, type RunReport } from "../../../contract/run-record.ts";
+import type { JobQueues } from "../../../platform/job-queues.ts";
 import type { Clock } from "../../../platform/clock.ts";
 import type { LiveRun, RunHash } from "../../../platform/run-hash.ts";
 import type { Logger } from "../../../platform/logger.ts";
 import type { Store } from "../../../store/store.ts";
+import { removeStaleTemps } from "../../result/publish.ts";
 import type { RunCache } from "../../run-cache.ts";
 import type { Handler } from "../executor.ts";
 
@@ -18,48 +21,107 @@ export interface ReportDeps {
   readonly store: Store;
   readonly runs: RunCache;
   readonly hash: RunHash;
+  readonly queues: JobQueues;
   readonly clock: Clock;
   readonly logger: Logger;
   onEnded(state: RunState): void;
 }
 
+/** How often a run is scanned anew because files have no result. */
+const MAX_RESCANS = 3;
 const FAILURE_GROUPS = 50;
 const ARTIFACT_EXAMPLES = 20;
 
 export function createReportHandler(deps: ReportDeps): Handler<"report"> {
-  return async ({ runId, epoch }) => {
+  return async ({ runId, epoch, traceId }, { job, token }) => {
     const run = await deps.runs.load(runId, epoch);
     await deps.runs.ensureRow(run);
     const record = await deps.store.runs.get(runId);
-    if (record === undefined || record.epoch !== epoch || isTerminal(record.state)) return;
-    const live = await deps.redis.hmget(keys.run(deps.kp, runId), "state", "startedAtMs", "broken", "message");
-    const [liveState, startedAtMs, broken, message] = live;
-    const report = await summarize(deps, run, {
-      startedAtMs: Number(startedAtMs ?? run.createdAtMs),
-      broken: broken ?? undefined,
-      isCancelled: liveState === "cancelling",
-    });
-    const why = broken ?? message;
-    await deps.store.runs.move(runId, ["queued", "running", "cancelling"], report.state, {
-      startedAtMs: report.startedAtMs,
-      endedAtMs: report.endedAtMs,
-      counts: report.files,
-      report,
-      ...(why == null ? {} : { message: why }),
-    });
-    await releaseOutput(deps, run);
-    const { total, succeeded, failed, skipped, cancelled, quarantined } = report.files;
-    const counts = { total, succeeded, failed, skipped, cancelled, quarantined };
-    await deps.hash.move(runId, ["queued", "running", "cancelling"], report.state, {
-      ...counts,
-      endedAtMs: report.endedAtMs,
-    });
-    deps.onEnded(report.state);
-    deps.logger.info(
-      { runId, state: report.state, files: report.files, durationSeconds: report.durationSeconds },
-      "run ended",
-    );
+    if (record?.epoch !== epoch) return;
+    const live = await loadLive(deps, run);
+    if (!isTerminal(record.state)) {
+      if (await isIncomplete(deps, run, live)) {
+        await deps.queues.scanAgain({ runId, epoch, traceId }, run.spec);
+        if (await job.moveToWaitingChildren(token)) throw new WaitingChildrenError();
+      }
+      await clearLeftovers(deps, run, live);
+      await endInStore(deps, run, live);
+    }
+    // Repeated when a worker was lost after the store was told.
+    await endLive(deps, run);
   };
+}
+
+/** What Redis says of the run now. */
+interface Live {
+  readonly startedAtMs: number;
+  readonly broken: string | undefined;
+  readonly message: string | undefined;
+  readonly isCancelled: boolean;
+  /** Files that the scan found; undefined when it did not come to its end. */
+  readonly scannedFiles: number | undefined;
+}
+
+async function loadLive(deps: ReportDeps, run: LiveRun): Promise<Live> {
+  const names = ["state", "startedAtMs", "broken", "message", "scanned", "total"] as const;
+  const live = await deps.redis.hmget(keys.run(deps.kp, run.runId), ...names);
+  const [state, startedAtMs, broken, message, scanned, total] = live;
+  return {
+    startedAtMs: Number(startedAtMs ?? run.createdAtMs),
+    broken: broken ?? undefined,
+    message: message ?? undefined,
+    isCancelled: state === "cancelling",
+    scannedFiles: scanned === "1" ? Number(total ?? 0) : undefined,
+  };
+}
+
+/** Whether files have no row though every chunk has ended: a Redis that was killed may lose what it had acknowledged. */
+async function isIncomplete(deps: ReportDeps, { runId, epoch }: LiveRun, live: Live): Promise<boolean> {
+  if (live.isCancelled || live.broken !== undefined || live.scannedFiles === undefined) return false;
+  const { total } = await deps.store.files.counts(runId, epoch);
+  if (total >= live.scannedFiles) return false;
+  const scans = await deps.redis.hincrby(keys.run(deps.kp, runId), "rescans", 1);
+  const missing = live.scannedFiles - total;
+  deps.logger.warn({ runId, missing, scans }, "files have no result though all chunks ended");
+  return scans <= MAX_RESCANS;
+}
+
+/** Removes what workers that were lost left of this run, when nothing of it runs any more. */
+async function clearLeftovers(deps: ReportDeps, run: LiveRun, live: Live): Promise<void> {
+  const ended = await deps.queues.endedChildren(run);
+  if (ended.length > 0) await deps.redis.del(...ended.map((jobId) => keys.inflight(deps.kp, jobId)));
+  // A chunk that is taken out of its queue is not claimed again by a worker that would clear up after the one before.
+  if (run.spec.output.from === "none" || !(live.isCancelled || live.broken !== undefined)) return;
+  try {
+    await removeStaleTemps(run.spec.output.root, run.runId);
+  } catch (error) {
+    deps.logger.warn({ runId: run.runId, err: messageOf(error) }, "temporary files may be left in the output folder");
+  }
+}
+
+async function endInStore(deps: ReportDeps, run: LiveRun, live: Live): Promise<void> {
+  const report = await summarize(deps, run, live);
+  const why = live.broken ?? live.message;
+  const { startedAtMs, endedAtMs, files: counts } = report;
+  await deps.store.runs.move(run.runId, ["queued", "running", "cancelling"], report.state, {
+    ...{ startedAtMs, endedAtMs, counts, report },
+    ...(why === undefined ? {} : { message: why }),
+  });
+  deps.onEnded(report.state);
+  const { state, files, durationSeconds } = report;
+  deps.logger.info({ runId: run.runId, state, files, durationSeconds }, "run ended");
+}
+
+/** Gives the output folder back and tells followers, from what the store says. */
+async function endLive(deps: ReportDeps, run: LiveRun): Promise<void> {
+  const record = await deps.store.runs.get(run.runId);
+  if (record?.epoch !== run.epoch || !isTerminal(record.state)) return;
+  await releaseOutput(deps, run);
+  const { total, succeeded, failed, skipped, cancelled, quarantined } = record.counts ?? noFiles;
+  await deps.hash.move(run.runId, ["queued", "running", "cancelling"], record.state, {
+    ...{ total, succeeded, failed, skipped, cancelled, quarantined },
+    endedAtMs: record.endedAtMs ?? deps.clock.nowMs(),
+  });
 }
 
 /** The state that a run ends in. */
@@ -69,11 +131,7 @@ export function decideEndState(counts: FileCounts, why: { isCancelled: boolean; 
   return counts.failed + counts.quarantined + counts.cancelled > 0 ? "failed" : "succeeded";
 }
 
-async function summarize(
-  deps: ReportDeps,
-  run: LiveRun,
-  live: { startedAtMs: number; broken: string | undefined; isCancelled: boolean },
-): Promise<RunReport> {
+async function summarize(deps: ReportDeps, run: LiveRun, live: Live): Promise<RunReport> {
   const { runId, epoch, spec } = run;
   const [files, figures, failures, examples] = await Promise.all([
     deps.store.files.counts(runId, epoch),

@@ -5,7 +5,7 @@
  * A scan that is started again (its worker was lost) walks from the beginning and leaves out what has a row or waits in a
  * chunk already.
  */
-import { HeadroomError, messageOf } from "../../../contract/errors.ts";
+import { isPassing, LeaseLostError, messageOf } from "../../../contract/errors.ts";
 import { Chunker } from "../../../contract/chunking.ts";
 import { unrunResult, type FileEntry, type FileResult } from "../../../contract/files.ts";
 import { jobs } from "../../../contract/jobs.ts";
@@ -21,7 +21,7 @@ import { withTrace } from "../../../platform/trace.ts";
 import type { Store } from "../../../store/store.ts";
 import { HandBack } from "../../lane.ts";
 import type { RunCache } from "../../run-cache.ts";
-import { RunCancelled, type Handler } from "../executor.ts";
+import { RunCancelled, type Handler, type JobContext } from "../executor.ts";
 
 export interface ScanDeps {
   readonly store: Store;
@@ -52,9 +52,9 @@ export function createScanHandler(deps: ScanDeps): Handler<"scan"> {
       await deps.runs.ensureRow(run);
       if (await deps.runs.isCancelled(payload.runId, payload.epoch)) return;
       await deps.runs.markRunning(run);
-      const scan = new Scan(deps, run, { ref: payload, signal: context.signal });
+      const scan = new Scan(deps, run, { ref: payload, ...context });
       try {
-        await scan.run(context.job.attemptsStarted > 1);
+        await scan.run();
       } catch (error) {
         await endScan(deps, run, { error, signal: context.signal });
       }
@@ -66,7 +66,8 @@ async function endScan(deps: ScanDeps, run: LiveRun, end: { error: unknown; sign
   const reason: unknown = end.signal.aborted ? end.signal.reason : end.error;
   if (reason instanceof RunCancelled) return;
   if (end.signal.aborted) throw reason;
-  if (reason instanceof HeadroomError && reason.retryable) throw new HandBack(messageOf(reason), RETRY_MS);
+  if (reason instanceof LeaseLostError) throw reason;
+  if (isPassing(reason)) throw new HandBack(messageOf(reason), RETRY_MS);
   // What is wrong with the input as a whole, or with this code, ends the run, and its report says so.
   deps.logger.error({ err: reason, runId: run.runId }, "scan failed");
   await deps.hash.set(run.runId, { broken: messageOf(reason), scanned: "1" });
@@ -79,6 +80,8 @@ class Scan {
   readonly #signal: AbortSignal;
   readonly #chunker: Chunker;
   readonly #names: OutputNames | undefined;
+  readonly #job: JobContext["job"];
+  readonly #token: string;
   #seen: ReadonlySet<string> = new Set();
   #ready: ChunkToAdd[] = [];
   #total = 0;
@@ -88,8 +91,10 @@ class Scan {
   #checkedMs = 0;
   #waiting = 0;
 
-  constructor(deps: ScanDeps, run: LiveRun, job: { ref: RunRef; signal: AbortSignal }) {
+  constructor(deps: ScanDeps, run: LiveRun, job: JobContext & { ref: RunRef }) {
     this.#deps = deps;
+    this.#job = job.job;
+    this.#token = job.token;
     this.#run = run;
     this.#ref = { runId: job.ref.runId, epoch: job.ref.epoch, traceId: job.ref.traceId };
     this.#signal = job.signal;
@@ -97,8 +102,8 @@ class Scan {
     this.#names = needsNameCheck(run.spec) ? new OutputNames() : undefined;
   }
 
-  async run(isRepeat: boolean): Promise<void> {
-    if (isRepeat) await this.#recover();
+  async run(): Promise<void> {
+    if (await this.#hasPredecessor()) await this.#recover();
     const { input, output } = this.#run.spec;
     const pages =
       input.kind === "list"
@@ -113,18 +118,31 @@ class Scan {
     await this.#deps.hash.set(this.#run.runId, { total: this.#total, scanned: "1" });
   }
 
+  /** Whether a scan of this epoch has been at work: this job was claimed before, or was added again. */
+  async #hasPredecessor(): Promise<boolean> {
+    const { runId, epoch } = this.#ref;
+    if (this.#job.attemptsStarted > 1 || (await this.#deps.queues.openCount(this.#ref)) > 1) return true;
+    return (await this.#deps.store.files.page(runId, epoch, { limit: 1 })).length > 0;
+  }
+
   /** Finds out what the scan before had found. */
   async #recover(): Promise<void> {
     const seen = new Set<string>();
     const { runId, epoch } = this.#ref;
-    for await (const open of this.#deps.queues.openJobs({ runId, epoch })) {
+    // Twice: a chunk may end, and ask for another try of its files, between two looks of the first pass.
+    await this.#seeOpen(seen);
+    await this.#seeOpen(seen);
+    for await (const row of this.#deps.store.files.all(runId, epoch)) seen.add(row.path);
+    this.#seen = seen;
+    this.#round = `s${this.#deps.clock.nowMs().toString(36)}-`;
+  }
+
+  async #seeOpen(seen: Set<string>): Promise<void> {
+    for await (const open of this.#deps.queues.openJobs(this.#ref)) {
       const job = await this.#deps.queues.queue(open.queue).getJob(open.id);
       if (job?.name !== "exec") continue;
       for (const file of jobs.exec.payload.parse(job.data).files) seen.add(file.path);
     }
-    for await (const row of this.#deps.store.files.all(runId, epoch)) seen.add(row.path);
-    this.#seen = seen;
-    this.#round = `s${this.#deps.clock.nowMs().toString(36)}-`;
   }
 
   async #take(batch: ScanBatch): Promise<void> {
@@ -133,8 +151,9 @@ class Scan {
     for (const file of batch.files) {
       const index = this.#total;
       this.#total += 1;
-      if (this.#seen.has(file.path)) continue;
+      // Files that were seen before claim their names all the same, or another file would take them.
       const problem = this.#nameProblem(file, index);
+      if (this.#seen.has(file.path)) continue;
       if (problem === undefined) this.#push(this.#chunker.add({ index, path: file.path, bytes: file.bytes }));
       else collisions.push(problem);
       // Not the whole batch first: what the first chunks teach makes the later ones larger.
@@ -169,6 +188,7 @@ class Scan {
   async #add(): Promise<void> {
     while (this.#ready.length > 0) {
       await this.#waitForWindow();
+      await this.#checkLease();
       const some = this.#ready.splice(0, ADD_CHUNKS);
       await this.#deps.queues.addChunks(this.#ref, this.#run.spec, some);
       this.#waiting += some.length;
@@ -179,6 +199,12 @@ class Scan {
 
   get #window(): number {
     return this.#deps.msPerFile(this.#run) === undefined ? BLIND_WINDOW_CHUNKS : WINDOW_CHUNKS;
+  }
+
+  /** A scan that was stopped past its lock must not add what the next one adds too. */
+  async #checkLease(): Promise<void> {
+    if (await this.#deps.queues.holdsLock(this.#job.queueName, this.#job.id ?? "", this.#token)) return;
+    throw new LeaseLostError(`lease of the scan of run ${this.#run.runId} is held by another worker`);
   }
 
   async #waitForWindow(): Promise<void> {
