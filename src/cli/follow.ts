@@ -20,6 +20,9 @@ const calmCodes: ReadonlySet<string> = new Set([
   "backoff",
 ]);
 
+/** The governor's codes for a machine that has as many processes as it should. */
+const fullCodes: ReadonlySet<string> = new Set(["PROCESSES", "CPU"]);
+
 export interface FollowOptions {
   readonly progress?: Progress | undefined;
   /** Looks after the run now and then, such as whether a worker is there. */
@@ -97,8 +100,8 @@ export function shownWait(
 ): string | undefined {
   const reason = reasons.find(({ code }) => !calmCodes.has(code));
   if (reason === undefined) return undefined;
-  // While jobs run, a full machine is as it should be.
-  const isFull = progress.runningJobs > 0 && /process|slot|cpu/.test(reason.code);
+  // While jobs run, a machine that is full of them is as it should be.
+  const isFull = progress.runningJobs > 0 && fullCodes.has(reason.code);
   return isFull ? undefined : reason.message;
 }
 

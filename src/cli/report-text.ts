@@ -36,7 +36,8 @@ export function reportText(report: RunReport, { style, reportFolder, message }: 
 function headline(report: RunReport, style: Style): string {
   const { files, state } = report;
   const seconds = formatDuration(report.durationSeconds * 1_000);
-  const rate = report.filesPerSecond > 0 ? `  ${style.dim(formatRate(report.filesPerSecond))}` : "";
+  const rate =
+    report.filesPerSecond > 0 && state !== "cancelled" ? `  ${style.dim(formatRate(report.filesPerSecond))}` : "";
   const mark = state === "succeeded" ? style.green("✓") : state === "cancelled" ? style.yellow("■") : style.red("✗");
   return `${mark} ${style.bold(summaryOf(files, state))} in ${seconds}${rate}`;
 }

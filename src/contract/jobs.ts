@@ -26,7 +26,6 @@ export const jobs = {
 
 export type JobName = keyof typeof jobs;
 export type Payload<N extends JobName> = z.output<(typeof jobs)[N]["payload"]>;
-export const jobNames = Object.keys(jobs) as readonly JobName[];
 
 export function isJobName(name: string): name is JobName {
   return Object.hasOwn(jobs, name);

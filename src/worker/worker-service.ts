@@ -8,6 +8,7 @@ import type { Redis } from "ioredis";
 import { hostname } from "node:os";
 import { type JobName } from "../contract/jobs.ts";
 import { bucketBytes } from "../contract/profiles.ts";
+import { keys } from "../contract/queues.ts";
 import type { WorkerHeartbeat } from "../contract/status.ts";
 import type { Clock } from "../platform/clock.ts";
 import { ControlBus } from "../platform/control.ts";
@@ -26,6 +27,7 @@ import { CapacitySensor, createProbes } from "./governor/capacity.ts";
 import type { GovernorConfig } from "./governor/governor-config.ts";
 import { createGovernorMetrics, exposeGovernor } from "./governor/governor-metrics.ts";
 import { Governor, type ReserveQuestion } from "./governor/governor.ts";
+import { loadInventory } from "./governor/inventory.ts";
 import { LearnedDemands } from "./governor/learned.ts";
 import { LearnedRuns } from "./governor/learned-runs.ts";
 import { systemRoots } from "./governor/probes/probe.ts";
@@ -69,6 +71,8 @@ const moves: Transitions<WorkerState> = {
 
 /** A worker whose loop got no answer from Redis for this long is not ready. */
 const SILENT_MS = 10_000;
+/** Reading what the machine is made of forks: short-lived workers never come to it. */
+const INVENTORY_AFTER_MS = 5_000;
 
 export class WorkerService implements Service {
   readonly #deps: WorkerDeps;
@@ -89,6 +93,7 @@ export class WorkerService implements Service {
   readonly #runs: RunCache;
   readonly #group: ServiceGroup;
   readonly #startedAtMs: number;
+  #inventoryTimer: NodeJS.Timeout | undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(deps: WorkerDeps, config: WorkerConfig) {
@@ -187,6 +192,9 @@ export class WorkerService implements Service {
     });
     await this.#group.start();
     this.#state.moveTo("working");
+    this.#inventoryTimer = setTimeout(() => {
+      void this.#tellInventory();
+    }, INVENTORY_AFTER_MS);
   }
 
   stop(deadline?: AbortSignal): Promise<void> {
@@ -194,7 +202,19 @@ export class WorkerService implements Service {
     return this.#stopping;
   }
 
+  /** What the machine is made of, beside the heartbeat, for people who look at the worker. */
+  async #tellInventory(): Promise<void> {
+    const { logger } = this.#deps;
+    const inventory = await loadInventory(logger);
+    logger.info({ inventory }, "machine described");
+    const key = keys.worker(this.#config.kp, this.#config.workerId);
+    await this.#redis.hset(key, "inventory", JSON.stringify(inventory)).catch((err: unknown) => {
+      logger.warn({ err }, "description of the machine could not be stored");
+    });
+  }
+
   async #drainAndStop(deadline: AbortSignal | undefined): Promise<void> {
+    clearTimeout(this.#inventoryTimer);
     this.#state.moveTo("draining");
     this.#governor.setDraining();
     await this.#loop.drain();

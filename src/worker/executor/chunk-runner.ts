@@ -15,15 +15,7 @@ import type { ChunkEnd, ChunkEvents, ChunkRequest } from "./chunk-request.ts";
 import type { ExecConfig, FromThread, ToThread } from "./exec-protocol.ts";
 import { runNoop } from "./noop.ts";
 
-export type {
-  ChunkEnd,
-  ChunkEvents,
-  ChunkRequest,
-  KnownOutput,
-  Publication,
-  Starting,
-  UsageSample,
-} from "./chunk-request.ts";
+export type { ChunkEnd, ChunkEvents, ChunkRequest, Publication, Starting, UsageSample } from "./chunk-request.ts";
 
 export interface ChunkRunnerConfig extends ExecConfig {
   /** Threads, each with a launcher; one serves some thousand files a second. */

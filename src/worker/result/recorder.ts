@@ -4,7 +4,7 @@
  * and the journal would only have to adopt them again.
  */
 import type { Redis } from "ioredis";
-import { messageOf } from "../../contract/errors.ts";
+import { LeaseLostError, messageOf } from "../../contract/errors.ts";
 import type { AttemptRecord, FileEntry, FileResult } from "../../contract/files.ts";
 import { QUARANTINE_AFTER_CRASHES, type FailureClass, type Outcome } from "../../contract/outcomes.ts";
 import { keys } from "../../contract/queues.ts";
@@ -82,9 +82,10 @@ export class Recorder {
   /** Takes results of attempts. */
   async add(results: readonly FileResult[]): Promise<void> {
     for (const result of results) {
-      if (result.outcome === "failed" && result.failureClass !== null)
-        await this.#failedAttempt(result, result.failureClass);
-      else this.#final(result);
+      if (result.outcome === "failed" && result.failureClass !== null) {
+        if (isLeaseLost(this.#signal)) this.#late(result);
+        else await this.#failedAttempt(result, result.failureClass);
+      } else this.#final(result);
     }
     const isDue = this.#deps.clock.monotonicMs() - this.#lastFlushMs >= FLUSH_MS;
     if (this.#rows.length + this.#attempts.length >= FLUSH_FILES || isDue) await this.flush();
@@ -119,6 +120,12 @@ export class Recorder {
   flush(): Promise<void> {
     this.#flushing = this.#flushing.then(() => this.#write());
     return this.#flushing;
+  }
+
+  /** What failed here after another worker took over says nothing of the file: its temporary file may have been removed. */
+  #late(result: FileResult): void {
+    this.#attempts.push({ ...attemptOf(result, result.failureClass, this.#deps.clock.nowMs()), end: "fenced" });
+    this.#deps.onFenced(1);
   }
 
   async #failedAttempt(result: FileResult, failureClass: FailureClass): Promise<void> {
@@ -225,6 +232,10 @@ export class Recorder {
 
 function isRetryable(error: unknown): boolean {
   return error instanceof Error && "retryable" in error && error.retryable === true;
+}
+
+function isLeaseLost(signal: AbortSignal): boolean {
+  return signal.aborted && signal.reason instanceof LeaseLostError;
 }
 
 function grownMemory(result: FileResult, run: LiveRun): number {

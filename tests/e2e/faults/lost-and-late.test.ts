@@ -58,8 +58,7 @@ test("a file that failed before its worker was drained is not taken for a crash"
   cluster.file("bad", "bad\n");
   cluster.file("slow", "slow\n");
   const { go, first } = waiting(cluster);
-  const spec = cluster.spec(`case "$1" in *bad) exit 3;; esac; ${first}`, { chunk: { maxFiles: 10 } });
-  // Both in one chunk: a list of names goes one to a chunk, so the first chunks are filled by hand.
+  const spec = cluster.spec(`case "$1" in *bad) exit 3;; esac; ${first}`);
   const runId = await cluster.run(spec);
   const worker = await cluster.worker({ drainMs: 50, maxProcesses: 1 });
   await expect.poll(() => cluster.orphans().length, PATIENT).toBeGreaterThan(0);
@@ -83,14 +82,16 @@ test("a worker that was stopped past its lock publishes nothing and goes on", as
   await expect.poll(() => cluster.orphans().length, PATIENT).toBeGreaterThan(0);
   late.child.kill("SIGSTOP");
   const other = await cluster.worker({ id: "other" });
+  const before = cluster.orphans();
   await expect.poll(() => heldChunk(cluster, spec, "other"), PATIENT).toBe(chunk);
+  await expect.poll(() => cluster.orphans().some((pid) => !before.includes(pid)), PATIENT).toBe(true);
   go();
   await cluster.ended(runId);
   const inode = cluster.inode("file-0.output");
   late.child.kill("SIGCONT");
   await expect
     .poll(() => cluster.store.files.attempts(runId, { limit: 10 }), PATIENT)
-    .toMatchObject([{ end: "fenced" }]);
+    .toMatchObject([{ end: "fenced", workerId: "late" }]);
   expect(cluster.inode("file-0.output")).toBe(inode);
   await cluster.expectWhole(runId);
   other.child.kill("SIGTERM");

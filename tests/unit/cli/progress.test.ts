@@ -70,6 +70,8 @@ describe("progress", () => {
     });
     expect(shownWait([reason("running"), reason("scanning")], half)).toBeUndefined();
     expect(shownWait([reason("running"), reason("no-worker")], half)).toBe("because of no-worker");
+    expect(shownWait([reason("PROCESSES")], half)).toBeUndefined();
+    expect(shownWait([reason("PROCESSES")], status({}, { runningJobs: 0 }))).toBe("because of PROCESSES");
   });
 
   test("a terminal without colours gets none", () => {

@@ -1,0 +1,75 @@
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { Cli } from "./cli-process.ts";
+
+interface RunJson {
+  readonly state: string;
+  readonly files: Record<string, number>;
+  readonly failures: { failureClass: string; message: string }[];
+}
+
+describe("headroom run, over bad files and bad commands", () => {
+  test("publishes nothing of a command that writes half and fails, and the rest goes on", async () => {
+    await using cli = new Cli();
+    cli.scratch.file("in/bad.txt", "x");
+    cli.scratch.file("in/good.txt", "y");
+    const script = 'printf half > "$2"; case "$1" in *bad*) exit 9;; esac; printf whole > "$2"';
+    const args = ["--attempts", "1", "--json", "--", "sh", "-c", script, "sh", "{input}", "{output}"];
+    const run = await cli.json<RunJson>(["run", "-i", "in", "-o", "out", ...args]);
+    expect(run).toMatchObject({ state: "failed", files: { succeeded: 1, failed: 1 } });
+    expect(readdirSync(join(cli.scratch.path, "out"))).toEqual(["good.txt.output"]);
+  });
+
+  test("fails a command that writes nothing, unless empty outputs are good", async () => {
+    await using cli = new Cli();
+    cli.scratch.file("in/a.txt", "x");
+    const run = (...more: string[]) =>
+      cli.json<RunJson>(["run", "-i", "in", "-o", "out", "--attempts", "1", "--json", ...more, "--", "true"]);
+    expect((await run()).failures).toMatchObject([{ failureClass: "bad-output" }]);
+    expect(await run("--allow-empty")).toMatchObject({ state: "succeeded" });
+    expect(existsSync(join(cli.scratch.path, "out/a.txt.output"))).toBe(true);
+  });
+
+  test("ends a command at its time limit, and takes the exit codes that mean success", async () => {
+    await using cli = new Cli();
+    cli.scratch.file("in/a.txt", "x");
+    const run = (more: string[], command: string[]) =>
+      cli.json<RunJson>(["run", "-i", "in", "-o", "out", "--attempts", "1", "--json", ...more, "--", ...command]);
+    const late = await run(["--timeout", "300ms"], ["sleep", "60"]);
+    expect(late.failures).toMatchObject([{ failureClass: "timeout" }]);
+    const coded = await run(["--success-codes", "0,3"], ["sh", "-c", "echo fine; exit 3"]);
+    expect(coded).toMatchObject({ state: "succeeded" });
+  });
+
+  test("ends the run when more files failed than allowed", async () => {
+    await using cli = new Cli();
+    for (let at = 0; at < 60; at += 1) cli.scratch.file(`in/${at}`, "x");
+    const args = [
+      "--attempts",
+      "1",
+      "--max-failures",
+      "3",
+      "--chunk-files",
+      "1",
+      "--json",
+      "--",
+      "sh",
+      "-c",
+      "sleep 0.05; false",
+    ];
+    const ended = await cli.call(["run", "-i", "in", "-o", "out", ...args]);
+    expect(ended.code).toBe(1);
+    const run = JSON.parse(ended.stdout) as RunJson;
+    expect(run.files["failed"]).toBeGreaterThan(3);
+    expect(run.files["failed"]).toBeLessThan(60);
+  });
+
+  test("has nothing to do over an empty folder, and says so", async () => {
+    await using cli = new Cli();
+    cli.scratch.folder("in");
+    const ended = await cli.call(["run", "-i", "in", "-o", "out", "--", "cat", "{input}"]);
+    expect(ended.code).toBe(0);
+    expect(ended.stdout).toContain("no files found");
+  });
+});
