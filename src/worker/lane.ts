@@ -7,7 +7,6 @@
  * asserted when a lane opens, and BullMQ's version is pinned.
  */
 import {
-  DelayedError,
   Worker,
   WaitingError,
   type BackendFactory,

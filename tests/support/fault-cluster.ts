@@ -154,7 +154,7 @@ export class FaultCluster implements AsyncDisposable {
   }
 
   inode(name: string): bigint {
-    return statSync(join(this.output, `${name}`), { bigint: true }).ino;
+    return statSync(join(this.output, name), { bigint: true }).ino;
   }
 
   /** Resolves with the status when the run has ended. Rides out a Redis that is away. */
@@ -184,29 +184,35 @@ export class FaultCluster implements AsyncDisposable {
 
   /** What every run must have left behind, whatever happened to it. */
   async expectWhole(runId: string, names: readonly string[] = [...this.golden.keys()]): Promise<void> {
+    this.#expectOutputs(names);
     const record = await this.store.runs.get(runId);
-    const found: string[] = readdirSync(this.output);
+    const digests = new Map<string, string | null>();
+    const paths: string[] = [];
+    for await (const row of this.store.files.all(runId, record?.epoch ?? 0)) {
+      paths.push(row.path);
+      if (row.outcome === "succeeded") digests.set(row.path, row.outputSha256);
+    }
+    expect(paths.sort(), "manifest rows").toEqual([...this.golden.keys()].sort());
+    for (const name of names) expect(digests.get(name), `row of ${name}`).toBe(sha256(this.#goldenOf(name)));
+    expect(record?.counts, "counts").toMatchObject({ total: this.golden.size, succeeded: names.length });
+    await this.expectNothingLeft(runId);
+  }
+
+  #expectOutputs(names: readonly string[]): void {
+    const found = readdirSync(this.output);
     expect(
       found.filter((name) => name.startsWith(".")),
       "temporary files",
     ).toEqual([]);
     expect(found.sort(), "outputs").toEqual(names.map((name) => `${name}.output`).sort());
     for (const name of names) {
-      expect(readFileSync(join(this.output, `${name}.output`), "utf8"), `output of ${name}`).toBe(
-        this.golden.get(name),
-      );
+      const output = readFileSync(join(this.output, `${name}.output`), "utf8");
+      expect(output, `output of ${name}`).toBe(this.#goldenOf(name));
     }
-    const rows = new Map<string, string | null>();
-    let count = 0;
-    for await (const row of this.store.files.all(runId, record?.epoch ?? 0)) {
-      count += 1;
-      if (row.outcome === "succeeded") rows.set(row.path, row.outputSha256);
-    }
-    expect(count, "manifest rows").toBe(this.golden.size);
-    for (const name of names) expect(rows.get(name), `row of ${name}`).toBe(sha256(this.golden.get(name) ?? ""));
-    expect(record?.counts?.total, "total").toBe(this.golden.size);
-    expect(record?.counts?.succeeded, "succeeded").toBe(names.length);
-    await this.expectNothingLeft(runId);
+  }
+
+  #goldenOf(name: string): string {
+    return this.golden.get(name) ?? "";
   }
 
   /** No process, no journal, no open job, and a live side that agrees with the store. */

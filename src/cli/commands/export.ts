@@ -6,6 +6,7 @@ import { resolve } from "node:path";
 import type { Writable } from "node:stream";
 import { finished } from "node:stream/promises";
 import { NotFoundError } from "../../contract/errors.ts";
+import type { Logger } from "../../platform/logger.ts";
 import type { Store } from "../../store/store.ts";
 import { act, addPlaceOptions, describeCommand, type Invocation } from "../command-line.ts";
 import { plural } from "../format.ts";
@@ -33,8 +34,7 @@ export function exportCommand(invocation: Invocation): Command {
       const { io } = invocation;
       const place = openPlace(flags, io);
       const log = openLogFile(place.home, logLevelOf(io.env), { process: "cli" });
-      const { openStore } = await import("../../store/open-store.ts");
-      await using store = await openStore(place.storeUrl, log.logger);
+      await using store = await openPlaceStore(place.storeUrl, log.logger);
       await store.migrate();
       if (flags.output === undefined) {
         await writeManifest(store, runId, { format: flags.format, to: io.stdout });
@@ -46,6 +46,12 @@ export function exportCommand(invocation: Invocation): Command {
       return undefined;
     }),
   );
+}
+
+/** Not inside the block with `await using`: the compiler leaves the extension of an import there as it is. */
+async function openPlaceStore(url: string, logger: Logger): Promise<Store> {
+  const { openStore } = await import("../../store/open-store.ts");
+  return openStore(url, logger);
 }
 
 async function writeManifest(

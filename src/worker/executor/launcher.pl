@@ -29,7 +29,8 @@ use warnings;
 use constant { EXITED => 0, SIGNALLED => 1, NOT_STARTED => 2, DROPPED => 3 };
 use constant { STAGE_FORK => 1, STAGE_FOLDER => 2, STAGE_OUTPUT => 3, STAGE_EXEC => 4, STAGE_SETUP => 5 };
 use constant { SIGKILL => 9, SIGCHLD => 17, WNOHANG => 1, WEXITED => 4, WNOWAIT => 0x01000000 };
-use constant { O_WRONLY => 01, O_CREAT => 0100, O_EXCL => 0200, O_NONBLOCK => 04000, O_CLOEXEC => 02000000 };
+use constant { O_NONBLOCK => 04000, O_CLOEXEC => 02000000 };
+use constant { AT_FDCWD => -100, OUTPUT_FLAGS => 01 | 0100 | 0200 | 02000000 };
 use constant { EINTR => 4, EAGAIN => 11, F_SETFL => 4 };
 use constant { PR_SET_PDEATHSIG => 1, PR_SET_CHILD_SUBREAPER => 36, RLIMIT_CORE => 4 };
 use constant { READ_BYTES => 65536, ENDING_MICROS => 2_000_000, LAST_KILL_MICROS => 10_000_000 };
@@ -37,17 +38,18 @@ use constant { READ_BYTES => 65536, ENDING_MICROS => 2_000_000, LAST_KILL_MICROS
 my ($arch, $token, $scratch, $nice, $oom_score_adj) = @ARGV;
 my %tables = (
   x64 => {
-    rt_sigprocmask => 14, dup3 => 292, execve => 59, clone => 56, wait4 => 61, setsid => 112, getppid => 110,
+    rt_sigprocmask => 14, openat => 257, chdir => 80, dup3 => 292, execve => 59, clone => 56, wait4 => 61, setsid => 112, getppid => 110,
     prctl => 157, clock_gettime => 228, exit_group => 231, waitid => 247, signalfd4 => 289, prlimit64 => 302,
   },
   arm64 => {
-    rt_sigprocmask => 135, dup3 => 24, execve => 221, clone => 220, wait4 => 260, setsid => 157, getppid => 173,
+    rt_sigprocmask => 135, openat => 56, chdir => 49, dup3 => 24, execve => 221, clone => 220, wait4 => 260, setsid => 157, getppid => 173,
     prctl => 167, clock_gettime => 113, exit_group => 94, waitid => 95, signalfd4 => 74, prlimit64 => 261,
   },
 );
 die "launcher: expected arguments ARCH TOKEN SCRATCH NICE OOM_SCORE_ADJ\n" unless @ARGV == 5;
 my $nr = $tables{$arch} or die "launcher: expected x64 or arm64, found $arch\n";
 die "launcher: expected a perl with 64-bit integers\n" unless length(pack 'J', 0) == 8;
+my ($openat, $chdir) = @{$nr}{qw(openat chdir)};
 my ($rt_sigprocmask, $dup3, $execve, $clone, $wait4, $setsid, $getppid) =
   @{$nr}{qw(rt_sigprocmask dup3 execve clone wait4 setsid getppid)};
 my ($prctl, $clock_gettime, $exit_group, $waitid) = @{$nr}{qw(prctl clock_gettime exit_group waitid)};
@@ -64,6 +66,10 @@ $SIG{PIPE} = sub { };
 binmode STDIN;
 binmode STDOUT;
 syscall($prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0 or die "launcher: no subreaper: $!\n";
+# Inherited by everything that we start, so that it costs nothing per process. Ours is the smallest process of them all,
+# so the kernel takes a job first when memory runs out.
+if (open my $score, '>', '/proc/self/oom_score_adj') { syswrite $score, $oom_score_adj; close $score }
+setpriority 0, 0, $nice if $nice;
 # A crashing binary must not leave core files in the scratch folder.
 my $no_core = pack 'QQ', 0, 0;
 syscall $nr->{prlimit64}, 0, RLIMIT_CORE, $no_core, 0;
@@ -116,36 +122,19 @@ sub slot_of {
   };
 }
 
-# Runs in the child only, and never returns.
-sub become {
-  my ($launch, $slot) = @_;
-  my $fail = sub {
-    syswrite $failure_end, pack 'NCN', $$, $_[0], $! + 0;
-    syscall $exit_group, 127;
-  };
-  syscall $setsid;
-  syscall $prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0;
-  syscall $exit_group, 127 if syscall($getppid) != $self;    # the launcher died before the line above
-  syscall $rt_sigprocmask, 2, $no_signals, 0, 8;
-  if (open my $score, '>', '/proc/self/oom_score_adj') { syswrite $score, $oom_score_adj }
-  setpriority 0, 0, $nice if $nice;
-  chdir $launch->{folder} or $fail->(STAGE_FOLDER);
-  my $log_fd    = $slot->{fd};
-  my $output_fd = $log_fd;
-  my $output;
-  if ($launch->{output} ne '') {
-    sysopen $output, $launch->{output}, O_WRONLY | O_CREAT | O_EXCL, 0666 or $fail->(STAGE_OUTPUT);
-    $output_fd = fileno $output;
-  }
-  $fail->(STAGE_SETUP)
-    if syscall($dup3, $null_fd, 0, 0) < 0 || syscall($dup3, $output_fd, 1, 0) < 0 || syscall($dup3, $log_fd, 2, 0) < 0;
-  my $argv = $launch->{argv};
-  my $mark = "HEADROOM_JOB=$token.$launch->{id}.";
-  my $args = pack('p*', @$argv) . pack 'J', 0;
-  my $env  = pack('p*', @{ $launch->{env} }, $mark) . pack 'J', 0;
-  my $path = $argv->[0];
-  syscall $execve, $path, $args, $env;
-  $fail->(STAGE_EXEC);
+# Everything that the child needs, made before the clone: each page that the child writes is copied by the kernel, and
+# most of what a launch costs would be such copies.
+sub prepare {
+  my ($launch) = @_;
+  $launch->{mark} = "HEADROOM_JOB=$token.$launch->{id}.";
+  my @env = (@{ $launch->{env} }, $launch->{mark});
+  $launch->{strings} = \@env;
+  return ($launch->{argv}[0], pack('p*', @{ $launch->{argv} }) . pack('J', 0), pack('p*', @env) . pack('J', 0));
+}
+
+sub fail {
+  syswrite $failure_end, pack 'NCN', $$, $_[0], $! + 0;
+  syscall $exit_group, 127;
   return;
 }
 
@@ -155,10 +144,29 @@ sub start {
   $slot->{busy} = 1;
   # A process may have set O_NONBLOCK on the pipe it shared with those after it.
   fcntl $slot->{write}, F_SETFL, 0;
+  my ($path, $args, $env) = prepare($launch);
+  my ($folder, $output, $log_fd) = ($launch->{folder}, $launch->{output}, $slot->{fd});
+  my $has_output = $output ne '';
+  my $output_fd  = $log_fd;
+  my $pid;
   $launch->{started} = micros();
-  # Not Perl's fork: it costs a tenth more, and nothing of the C library is used before execve.
-  my $pid = syscall $clone, SIGCHLD, 0, 0, 0, 0;
-  become($launch, $slot) if $pid == 0;
+  # Not Perl's fork: it costs a tenth more, and nothing of the C library is used before execve. What is inherited (nice,
+  # oom_score_adj) was set once for the launcher itself.
+  if (($pid = syscall $clone, SIGCHLD, 0, 0, 0, 0) == 0) {
+    syscall $setsid;
+    syscall $prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0;
+    syscall $exit_group, 127 if syscall($getppid) != $self;    # the launcher died before the line above
+    syscall $rt_sigprocmask, 2, $no_signals, 0, 8;
+    fail(STAGE_FOLDER) if syscall($chdir, $folder) != 0;
+    if ($has_output) {
+      $output_fd = syscall $openat, AT_FDCWD, $output, OUTPUT_FLAGS, 0666;
+      fail(STAGE_OUTPUT) if $output_fd < 0;
+    }
+    fail(STAGE_SETUP)
+      if syscall($dup3, $null_fd, 0, 0) < 0 || syscall($dup3, $output_fd, 1, 0) < 0 || syscall($dup3, $log_fd, 2, 0) < 0;
+    syscall $execve, $path, $args, $env;
+    fail(STAGE_EXEC);
+  }
   if ($pid < 0) {
     @{$launch}{qw(kind code stage pid)} = (NOT_STARTED, $! + 0, STAGE_FORK, 0);
     return tell_end($launch);

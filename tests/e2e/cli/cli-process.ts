@@ -56,7 +56,9 @@ export class Cli implements AsyncDisposable {
   }
 
   async json<T>(args: readonly string[], options: CallOptions = {}): Promise<T> {
-    return JSON.parse((await this.call(args, options)).stdout) as T;
+    const { code, stdout, stderr } = await this.call(args, options);
+    if (stdout === "") throw new Error(`expected JSON, found nothing, exit code ${code ?? "none"} and: ${stderr}`);
+    return JSON.parse(stdout) as T;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

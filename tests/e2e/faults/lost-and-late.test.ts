@@ -53,6 +53,28 @@ test("a file that runs during three drains is blamed for none of them", async ()
   await cluster.expectWhole(runId);
 });
 
+test("a lock that Redis lost blames nobody while the worker that held it lives", async () => {
+  await using cluster = await FaultCluster.open();
+  cluster.files(1);
+  const { go, first } = waiting(cluster);
+  const spec = cluster.spec(first);
+  const queue = execPlace(parseRunSpec(spec)).name;
+  const runId = await cluster.run(spec);
+  await cluster.worker({ id: "one" });
+  await cluster.worker({ id: "two" });
+  for (let starts = 1; starts <= 4; starts += 1) {
+    await expect.poll(() => cluster.orphans().length, PATIENT).toBeGreaterThan(0);
+    const [job] = await cluster.queues.queue(queue).getActive();
+    const key = `${kp}:${queue}:${job?.id ?? ""}`;
+    await cluster.keys.del(`${key}:lock`);
+    await expect.poll(() => cluster.keys.hget(key, "ats"), PATIENT).toBe(String(starts + 1));
+  }
+  go();
+  const status = await cluster.ended(runId);
+  expect(status.counts).toMatchObject({ succeeded: 1, quarantined: 0 });
+  await cluster.expectWhole(runId);
+});
+
 test("a file that failed before its worker was drained is not taken for a crash", async () => {
   await using cluster = await FaultCluster.open();
   cluster.file("bad", "bad\n");

@@ -18,7 +18,9 @@ test("a locked SQLite file only delays the results", async () => {
     other.exec("rollback");
     other.close();
   }
-  expect((await cluster.ended(runId)).state).toBe("succeeded");
+  const status = await cluster.ended(runId);
+  expect(status.report?.failures).toEqual([]);
+  expect(status.state).toBe("succeeded");
   await cluster.expectWhole(runId);
 });
 
@@ -39,7 +41,9 @@ test("a PostgreSQL that stops and starts again only delays the results, kills of
   await expect.poll(() => cluster.outputs().length, PATIENT).toBeGreaterThan(100);
   first.child.kill("SIGKILL");
   await first.ended();
-  expect((await cluster.ended(runId)).state).toBe("succeeded");
+  const status = await cluster.ended(runId);
+  expect(status.report?.failures).toEqual([]);
+  expect(status.state).toBe("succeeded");
   await cluster.expectWhole(runId);
 });
 
@@ -56,6 +60,8 @@ test("a Redis without memory only delays the run", async () => {
     await expect.poll(() => worker.output().split("OOM command not allowed").length, PATIENT).toBeGreaterThan(seen);
     await cluster.keys.config("SET", "maxmemory", "0");
   }
-  expect((await cluster.ended(runId)).state).toBe("succeeded");
+  const status = await cluster.ended(runId);
+  expect(status.report?.failures).toEqual([]);
+  expect(status.state).toBe("succeeded");
   await cluster.expectWhole(runId);
 });

@@ -26,6 +26,8 @@ export interface ExecDeps extends RecorderDeps {
   onChunk(run: LiveRun, files: number, seconds: number): void;
 }
 
+const RERUN_MS = 1_000;
+
 export function createExecHandler(deps: ExecDeps): Handler<"exec"> {
   return (payload, context) => withTrace(payload.traceId, () => new ChunkAttempt(deps, payload, context).run());
 }
@@ -173,17 +175,26 @@ class ChunkAttempt {
 
   async #settle(run: LiveRun, plan: ChunkPlan, done: { recorder: Recorder; end: ChunkEnd }): Promise<void> {
     const { recorder, end } = done;
-    const reason: unknown = this.#abort.signal.reason;
-    if (this.#abort.signal.aborted && !(reason instanceof RunCancelled)) {
+    const reason = this.#reasonToLeave(end);
+    if (reason !== undefined) {
       await recorder.flush();
       // What was to be tried again has no row: the next holder of this job starts it, with its tries counted anew.
-      throw reason instanceof Error ? reason : new HandBack("aborted", 0);
+      throw reason;
     }
     if (end.notRun.length > 0) await recorder.add(end.notRun.map((file) => cancelledResult(file)));
     await recorder.flush();
     const chunks = [...retryChunks(this.#payload.chunk, recorder.retries), ...restoreChunks(plan)];
     if (chunks.length > 0) await this.#retry(run, chunks);
     if (recorder.failedCount > 0) await this.#checkMaxFailures(run);
+  }
+
+  /** Why this attempt leaves files without an outcome to the next one; undefined when none are left, or all are cancelled. */
+  #reasonToLeave(end: ChunkEnd): Error | undefined {
+    const { aborted, reason } = this.#abort.signal as { aborted: boolean; reason: unknown };
+    if (aborted && reason instanceof RunCancelled) return undefined;
+    if (aborted) return reason instanceof Error ? reason : new HandBack("aborted", 0);
+    if (end.kind === "done" && end.error === undefined && end.notRun.length === 0) return undefined;
+    return end.error ?? new HandBack("the executor did not run every file", RERUN_MS);
   }
 
   async #retry(run: LiveRun, chunks: readonly ChunkToAdd[]): Promise<void> {
