@@ -14,6 +14,7 @@
 import type { Redis } from "ioredis";
 import { z } from "zod";
 import { keys } from "../../contract/queues.ts";
+import { Script } from "../../platform/script.ts";
 
 const intent = z.object({
   p: z.string(),
@@ -55,7 +56,7 @@ export class Fence {
   /** Writes entries if this worker still holds the lock; whether it does. */
   async write(entries: ReadonlyMap<number | "retry", unknown>): Promise<boolean> {
     const flat = [...entries].flatMap(([field, value]) => [String(field), JSON.stringify(value)]);
-    const held = await this.#redis.eval(WRITE, 2, this.#lockKey, this.#journalKey, this.#token, KEEP_SECONDS, ...flat);
+    const held = await WRITE.run(this.#redis, [this.#lockKey, this.#journalKey], [this.#token, KEEP_SECONDS, ...flat]);
     return held === 1;
   }
 
@@ -96,12 +97,12 @@ export class Fence {
  * KEYS[1] lock of the job. KEYS[2] journal. ARGV[1] token. ARGV[2] seconds to keep. ARGV[3…] fields and values.
  * Returns 1 when written, 0 when the lock is gone or another's.
  */
-const WRITE = `
+const WRITE = new Script(`
 if redis.call("GET", KEYS[1]) ~= ARGV[1] then return 0 end
 for i = 3, #ARGV, 2 do redis.call("HSET", KEYS[2], ARGV[i], ARGV[i + 1]) end
 redis.call("EXPIRE", KEYS[2], ARGV[2])
 return 1
-`;
+`);
 
 /**
  * Deletes journal entries only while the lock is held by this token.
