@@ -6,6 +6,8 @@ import type { Service } from "../platform/lifecycle.ts";
 import type { Logger } from "../platform/logger.ts";
 
 const BEAT_MS = 1_000;
+/** A heartbeat is kept for this long after it was sent: what is left of it tells its age by the clock of Redis. */
+export const HEARTBEAT_KEPT_MS = 4 * WORKER_ALIVE_MS;
 
 export class Heartbeat implements Service {
   readonly #redis: Redis;
@@ -61,8 +63,8 @@ export class Heartbeat implements Service {
     await this.#redis
       .multi()
       .sadd(keys.workers(this.#kp), beat.workerId)
-      .hset(key, "json", JSON.stringify(beat))
-      .pexpire(key, 4 * WORKER_ALIVE_MS)
+      .hset(key, { json: JSON.stringify(beat), startedAtMs: beat.startedAtMs })
+      .pexpire(key, HEARTBEAT_KEPT_MS)
       .exec();
   }
 }

@@ -19,6 +19,7 @@ import { LeaseLostError, messageOf } from "../contract/errors.ts";
 import { parseQueueName, queueName } from "../contract/queues.ts";
 import type { QueuePlace } from "../platform/job-queues.ts";
 import type { Logger } from "../platform/logger.ts";
+import { lockToken } from "./lane-token.ts";
 
 export interface LaneConfig {
   readonly prefix: string;
@@ -144,7 +145,7 @@ export class Lane {
   /** Fetches one job and runs it to its end in the background; `onEnd` is called then. Undefined when there is none. */
   async claim(workerId: string, onEnd: () => void): Promise<Job | undefined> {
     this.#claims += 1;
-    const token = `${workerId}:${Date.now().toString(36)}:${this.#claims}`;
+    const token = lockToken(workerId, Date.now(), this.#claims);
     const job = (await this.#worker.getNextJob(token, { block: false })) as Job | undefined;
     if (job === undefined) return undefined;
     this.#worker

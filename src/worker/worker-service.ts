@@ -5,11 +5,8 @@
  * what runs goes on; at the deadline what still runs is aborted and handed back, and no attempt is burned.
  */
 import type { Redis } from "ioredis";
-import { hostname } from "node:os";
 import { type JobName } from "../contract/jobs.ts";
 import { bucketBytes } from "../contract/profiles.ts";
-import { keys } from "../contract/queues.ts";
-import type { WorkerHeartbeat } from "../contract/status.ts";
 import type { Clock } from "../platform/clock.ts";
 import { ControlBus } from "../platform/control.ts";
 import { JobQueues } from "../platform/job-queues.ts";
@@ -27,7 +24,6 @@ import { CapacitySensor, createProbes } from "./governor/capacity.ts";
 import type { GovernorConfig } from "./governor/governor-config.ts";
 import { createGovernorMetrics, exposeGovernor } from "./governor/governor-metrics.ts";
 import { Governor, type ReserveQuestion } from "./governor/governor.ts";
-import { loadInventory } from "./governor/inventory.ts";
 import { LearnedDemands } from "./governor/learned.ts";
 import { LearnedRuns } from "./governor/learned-runs.ts";
 import { systemRoots } from "./governor/probes/probe.ts";
@@ -38,6 +34,7 @@ import { type Lane } from "./lane.ts";
 import { Lanes } from "./lanes.ts";
 import { PullLoop, type Ticket } from "./pull-loop.ts";
 import { RunCache } from "./run-cache.ts";
+import { WorkerStatus } from "./worker-status.ts";
 
 export interface WorkerDeps {
   readonly redisUrl: string;
@@ -88,11 +85,11 @@ export class WorkerService implements Service {
   readonly #runner: ChunkRunner;
   readonly #lanes: Lanes;
   readonly #loop: PullLoop;
+  readonly #status: WorkerStatus;
   readonly #heartbeat: Heartbeat;
   readonly #held: HeldJobs;
   readonly #runs: RunCache;
   readonly #group: ServiceGroup;
-  readonly #startedAtMs: number;
   #inventoryTimer: NodeJS.Timeout | undefined;
   #stopping: Promise<void> | undefined;
 
@@ -101,7 +98,6 @@ export class WorkerService implements Service {
     this.#config = config;
     const { logger, clock } = deps;
     this.#state = new State("worker", moves, "starting", logger);
-    this.#startedAtMs = clock.nowMs();
     // Its commands wait until Redis is back: a worker rides out an outage, a caller of the API is told.
     this.#redis = openRedis(deps.redisUrl, "blocking", logger);
     this.#blocking = openRedis(deps.redisUrl, "blocking", logger);
@@ -138,7 +134,11 @@ export class WorkerService implements Service {
     });
     this.#lanes = this.#createLanes();
     this.#loop = this.#createLoop();
-    this.#heartbeat = new Heartbeat({ redis: this.#redis, kp: config.kp, logger }, () => this.#beat());
+    this.#status = new WorkerStatus(
+      { ...shared, governor: this.#governor, held: this.#held, state: () => this.#state.current },
+      config,
+    );
+    this.#heartbeat = new Heartbeat({ redis: this.#redis, kp: config.kp, logger }, () => this.#status.heartbeat());
     this.#group = new ServiceGroup([
       this.#governor,
       this.#demands,
@@ -193,24 +193,13 @@ export class WorkerService implements Service {
     await this.#group.start();
     this.#state.moveTo("working");
     this.#inventoryTimer = setTimeout(() => {
-      void this.#tellInventory();
+      void this.#status.tellInventory();
     }, INVENTORY_AFTER_MS);
   }
 
   stop(deadline?: AbortSignal): Promise<void> {
     this.#stopping ??= this.#drainAndStop(deadline);
     return this.#stopping;
-  }
-
-  /** What the machine is made of, beside the heartbeat, for people who look at the worker. */
-  async #tellInventory(): Promise<void> {
-    const { logger } = this.#deps;
-    const inventory = await loadInventory(logger);
-    logger.info({ inventory }, "machine described");
-    const key = keys.worker(this.#config.kp, this.#config.workerId);
-    await this.#redis.hset(key, "inventory", JSON.stringify(inventory)).catch((err: unknown) => {
-      logger.warn({ err }, "description of the machine could not be stored");
-    });
   }
 
   async #drainAndStop(deadline: AbortSignal | undefined): Promise<void> {
@@ -279,44 +268,6 @@ export class WorkerService implements Service {
   #admit(lane: Lane): Ticket {
     const answer = this.#governor.tryReserve(questionOf(lane));
     return answer.kind === "admit" ? answer : { kind: "wait" };
-  }
-
-  async #beat(): Promise<WorkerHeartbeat> {
-    const view = this.#governor.snapshot();
-    const held = new Map(view.running.map((job) => [job.jobId, job]));
-    const waiting = await Promise.all(
-      view.waiting.map(async (reason) => ((await this.#hasWaiting(reason.queue)) ? [reason] : [])),
-    );
-    return {
-      workerId: this.#config.workerId,
-      host: hostname(),
-      pid: process.pid,
-      startedAtMs: this.#startedAtMs,
-      atMs: this.#deps.clock.nowMs(),
-      state: this.#state.current,
-      labels: this.#config.labels,
-      capacity: view.capacity,
-      reserved: view.reserved,
-      observed: view.observed,
-      headroom: view.headroom,
-      running: this.#held.all.map(({ jobId, runId, sinceMs }) => ({
-        jobId,
-        runId,
-        sinceMs,
-        reserved: held.get(jobId)?.reserved ?? {},
-        rssBytes: held.get(jobId)?.rssBytes ?? null,
-      })),
-      waiting: waiting.flat(),
-    };
-  }
-
-  async #hasWaiting(queue: string): Promise<boolean> {
-    const key = `${this.#config.kp}:${queue}`;
-    const [waiting, prioritized] = await Promise.all([
-      this.#redis.llen(`${key}:wait`),
-      this.#redis.zcard(`${key}:prioritized`),
-    ]);
-    return waiting + prioritized > 0;
   }
 }
 

@@ -1,9 +1,17 @@
 /** The environment of a job's process: what the run sets, and what it lets through of the worker's own. */
 import type { RunSpec } from "../../contract/run-spec.ts";
 
+const TRACE_ID = /^[0-9a-f]{32}$/;
+
+/** What a traced binary goes on from (W3C Trace Context, section 3.2); the run has no span of its own to name. */
+function traceparentOf(traceId: string): string {
+  return `00-${traceId}-${traceId.slice(16)}-01`;
+}
+
 /** `NAME=value`, the run's own values before the worker's. */
-export function jobEnvironment(spec: Pick<RunSpec, "env" | "envAllow">, own: NodeJS.ProcessEnv): string[] {
+export function jobEnvironment(spec: Pick<RunSpec, "env" | "envAllow" | "traceId">, own: NodeJS.ProcessEnv): string[] {
   const values = new Map<string, string>();
+  if (spec.traceId !== undefined && TRACE_ID.test(spec.traceId)) values.set("TRACEPARENT", traceparentOf(spec.traceId));
   for (const name of spec.envAllow) {
     const value = own[name];
     if (value !== undefined) values.set(name, value);

@@ -70,22 +70,23 @@ export async function planChunk(
 /** Counts a crash for what ran when the worker was lost, and removes the temporary files it left. */
 async function recover(run: LiveRun, fence: Fence, settled: ReadonlySet<string>): Promise<Journal> {
   const journal = await fence.read();
+  const intents = new Map<number, Intent>();
   const accounted: number[] = [];
   for (const [index, intent] of journal.intents) {
     const temp = resolve(run.spec.output.root, intent.t);
     if (intent.t !== "" && temp.startsWith(run.spec.output.root + sep)) await rm(fsPath(temp), { force: true });
     // A row may have been written without its entry being deleted: that file had ended.
     if (settled.has(intent.p)) accounted.push(index);
-    else if (intent.o === undefined && intent.c !== undefined) await fence.blame(index, intent);
+    else if (intent.o === undefined && intent.c !== undefined && (await fence.blame(index, intent))) {
+      intents.set(index, { ...intent, n: (intent.n ?? 0) + 1 });
+    } else intents.set(index, intent);
   }
   await fence.settle(accounted);
-  return journal;
+  return { intents, retry: journal.retry };
 }
 
 /** A file that was there when a worker was lost is started alone, so that the next loss tells which one it was. */
 function withLosses(file: FileEntry, intents: Journal["intents"]): FileEntry {
-  const intent = intents.get(file.index);
-  if (intent === undefined || intent.o !== undefined) return file;
-  const losses = (intent.n ?? 0) + (intent.c === undefined ? 0 : 1);
+  const losses = intents.get(file.index)?.n ?? 0;
   return losses === 0 ? file : { ...file, tries: { ...file.tries, "node-lost": losses } };
 }

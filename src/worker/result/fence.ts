@@ -3,7 +3,7 @@
  *
  * For each file that a chunk job has started, a hash in Redis (`keys.inflight`) holds one entry by file index. It is
  * written only by the holder of the job's lock, checked in the same script:
- *   started   { p: path, t: temporary file, c: crash digest }
+ *   started   { p: path, t: temporary file, c: crash digest, k: token of the holder }
  *   publish   the same with o: SHA-256 of the output, written before the rename
  *   blamed    { p: path, t: "", n: losses }: its process may have run when so many workers were lost
  * The entry is deleted once the file's row is in the store or the file will be tried again. So the next holder of the lock
@@ -14,6 +14,8 @@
 import type { Redis } from "ioredis";
 import { z } from "zod";
 import { keys } from "../../contract/queues.ts";
+import { HEARTBEAT_KEPT_MS } from "../heartbeat.ts";
+import { parseToken } from "../lane-token.ts";
 import { Script } from "../../platform/script.ts";
 
 const intent = z.object({
@@ -22,6 +24,7 @@ const intent = z.object({
   c: z.string().optional(),
   o: z.string().optional(),
   n: z.int().optional(),
+  k: z.string().optional(),
 });
 export type Intent = Readonly<z.output<typeof intent>>;
 
@@ -55,23 +58,34 @@ export class Fence {
 
   /** Writes entries if this worker still holds the lock; whether it does. */
   async write(entries: ReadonlyMap<number | "retry", unknown>): Promise<boolean> {
-    const flat = [...entries].flatMap(([field, value]) => [String(field), JSON.stringify(value)]);
+    const flat = [...entries].flatMap(([field, value]) => [String(field), this.#textOf(field, value)]);
     const held = await WRITE.run(this.#redis, [this.#lockKey, this.#journalKey], [this.#token, KEEP_SECONDS, ...flat]);
     return held === 1;
   }
 
-  /** Forgets files that are accounted for, if this worker still holds the lock: else their entries are another's. */
-  async settle(indexes: readonly number[]): Promise<void> {
-    if (indexes.length === 0) return;
-    await this.#redis.eval(SETTLE, 2, this.#lockKey, this.#journalKey, this.#token, ...indexes.map(String));
+  #textOf(field: number | "retry", value: unknown): string {
+    return JSON.stringify(field === "retry" ? value : { ...(value as Intent), k: this.#token });
   }
 
-  /** Counts one crash for a file that ran when a worker was lost, once, if this worker holds the lock. */
-  async blame(index: number, { p, c, n = 0 }: Intent): Promise<void> {
-    const entry: Intent = { p, t: "", n: n + 1 };
-    const crashes = keys.crashes(this.#kp);
-    const fields = [String(index), JSON.stringify(entry), c ?? ""];
-    await this.#redis.eval(BLAME, 3, this.#lockKey, this.#journalKey, crashes, this.#token, ...fields);
+  /** Forgets files that are accounted for, if this worker still holds the lock: else their entries are another's. */
+  async settle(indexes: readonly number[]): Promise<boolean> {
+    if (indexes.length === 0) return true;
+    const fields = indexes.map(String);
+    return (await this.#redis.eval(SETTLE, 2, this.#lockKey, this.#journalKey, this.#token, ...fields)) === 1;
+  }
+
+  /**
+   * Counts one crash for a file that ran when a worker was lost, once, if this worker holds the lock; whether it did. Not
+   * when the process that held the lock before still lives: then a lock was lost, and no worker.
+   */
+  async blame(index: number, { p, c, k, n = 0 }: Intent): Promise<boolean> {
+    const before = parseToken(k ?? "");
+    const blamed = await this.#redis.eval(
+      ...[BLAME, 4, this.#lockKey, this.#journalKey, keys.crashes(this.#kp), keys.worker(this.#kp, before.workerId)],
+      ...[this.#token, String(index), JSON.stringify({ p, t: "", n: n + 1 }), JSON.stringify({ p, t: "", n }), c ?? ""],
+      ...[before.claimedAtMs, HEARTBEAT_KEPT_MS],
+    );
+    return blamed === 1;
   }
 
   /** Says that nothing here ran when a worker was lost: it is about to give the job back, and its processes have ended. */
@@ -106,23 +120,33 @@ return 1
 
 /**
  * Deletes journal entries only while the lock is held by this token.
- * KEYS[1] lock of the job. KEYS[2] journal. ARGV[1] token. ARGV[2…] fields. Returns how many were deleted.
+ * KEYS[1] lock of the job. KEYS[2] journal. ARGV[1] token. ARGV[2…] fields.
+ * Returns 1 when the lock is held, 0 when it is gone or another's.
  */
 const SETTLE = `
 if redis.call("GET", KEYS[1]) ~= ARGV[1] then return 0 end
-local deleted = 0
-for i = 2, #ARGV do deleted = deleted + redis.call("HDEL", KEYS[2], ARGV[i]) end
-return deleted
+for i = 2, #ARGV do redis.call("HDEL", KEYS[2], ARGV[i]) end
+return 1
 `;
 
 /**
  * Counts a crash and marks its entry as counted, in one step, so that a worker that is lost here too counts no more.
- * KEYS[1] lock of the job. KEYS[2] journal. KEYS[3] crash counts. ARGV[1] token. ARGV[2] field, ARGV[3] its new value.
- * ARGV[4] digest of the crash, or nothing. Returns 1 when done, 0 when the lock is gone or another's.
+ * KEYS[1] lock of the job. KEYS[2] journal. KEYS[3] crash counts. KEYS[4] heartbeat of the holder before. ARGV[1] token.
+ * ARGV[2] field, ARGV[3] its value when blamed, ARGV[4] when not. ARGV[5] digest of the crash. ARGV[6] when the holder
+ * before claimed the job, by its clock. ARGV[7] how long heartbeats are kept, in ms.
+ * Returns 1 when blamed, 2 when the holder before lives, 0 when the lock is gone or another's.
+ * A worker renews a lock at half its time at the latest, so one that died before this lock was free has been silent for
+ * longer than half of it. A heartbeat of a process that started after the claim is that of its successor.
  */
 const BLAME = `
 if redis.call("GET", KEYS[1]) ~= ARGV[1] then return 0 end
+local started = redis.call("HGET", KEYS[4], "startedAtMs")
+local silentMs = tonumber(ARGV[7]) - redis.call("PTTL", KEYS[4])
+if started and tonumber(started) <= tonumber(ARGV[6]) and silentMs < redis.call("PTTL", KEYS[1]) / 2 then
+  redis.call("HSET", KEYS[2], ARGV[2], ARGV[4])
+  return 2
+end
 redis.call("HSET", KEYS[2], ARGV[2], ARGV[3])
-if ARGV[4] ~= "" then redis.call("HINCRBY", KEYS[3], ARGV[4], 1) end
+if ARGV[5] ~= "" then redis.call("HINCRBY", KEYS[3], ARGV[5], 1) end
 return 1
 `;

@@ -145,6 +145,9 @@ export class Recorder {
       return;
     }
     this.#deps.onRetry(failureClass);
+    const { path, message } = result;
+    const fields = { runId: this.#run.runId, path, failureClass, message, tries, delayMs: decision.delayMs };
+    this.#deps.logger.info(fields, "file will be tried again");
     this.#attempts.push(attemptOf(result, failureClass, this.#deps.clock.nowMs()));
     this.#ended.push(result.index);
     this.retries.push({
@@ -163,6 +166,10 @@ export class Recorder {
   }
 
   #final(result: FileResult): void {
+    const { path, outcome, failureClass, message, exitCode, signal, durationMs, attempts } = result;
+    const fields = { runId: this.#run.runId, path, outcome, exitCode, durationMs, attempts };
+    if (outcome === "succeeded") this.#deps.logger.debug(fields, "file ended");
+    else this.#deps.logger.info({ ...fields, failureClass, message, signal }, "file ended");
     if (result.outcome === "failed" || result.outcome === "quarantined") this.#failed += 1;
     this.#rows.push(result);
     if (this.#crashes.size > 0 && result.outcome === "succeeded") void this.#forgiveCrash(result);
@@ -196,9 +203,11 @@ export class Recorder {
       if (late.length > 0) this.#deps.onFenced(late.length);
       await this.#settle(rows, refusedPaths);
     }
-    if (ended.length > 0 && this.#run.spec.executor === "process") await this.#fence.settle(ended);
-    if (attempts.length > 0) await this.#persist(() => this.#deps.store.files.addAttempts(runId, epoch, attempts));
-    const retried = attempts.filter((attempt) => attempt.end === "retried").length;
+    if (attempts.length === 0) return;
+    const isHeld = this.#run.spec.executor !== "process" || (await this.#fence.settle(ended));
+    const told = isHeld ? attempts : attempts.map((attempt): AttemptRecord => ({ ...attempt, end: "fenced" }));
+    await this.#persist(() => this.#deps.store.files.addAttempts(runId, epoch, told));
+    const retried = told.filter((attempt) => attempt.end === "retried").length;
     if (retried > 0) await this.#deps.hash.count(runId, { retried });
   }
 

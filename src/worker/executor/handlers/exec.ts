@@ -71,9 +71,15 @@ class ChunkAttempt {
       return;
     }
     await this.#deps.runs.markRunning(run);
+    const about = { runId, jobId: this.#jobId, files: plan.files.length };
+    this.#deps.logger.info(about, "chunk started");
     try {
       const end = await this.#runFiles(run, plan, recorder);
       await this.#settle(run, plan, { recorder, end });
+      this.#deps.logger.info(
+        { ...about, failed: recorder.failedCount, retries: recorder.retries.length },
+        "chunk ended",
+      );
     } catch (error) {
       // This worker lives, so no file ran when a worker was lost, whatever the journal says.
       if (run.spec.executor === "process") await this.#absolve();
@@ -126,7 +132,8 @@ class ChunkAttempt {
     let work: Promise<void> = Promise.resolve();
     // Events are handled in order; the first failure ends the chunk and is thrown when it settles.
     const queue = (step: () => Promise<void>) => {
-      work = work.then(step);
+      // Messages of the executor's thread come without the trace of the job that they belong to.
+      work = work.then(() => withTrace(this.#payload.traceId, step));
       work.catch((error: unknown) => {
         this.#abort.abort(error);
       });

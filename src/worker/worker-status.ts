@@ -1,0 +1,80 @@
+/** What a worker says of itself: its heartbeat, and what its machine is made of. */
+import type { Redis } from "ioredis";
+import { hostname } from "node:os";
+import { keys } from "../contract/queues.ts";
+import type { WorkerHeartbeat } from "../contract/status.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { Logger } from "../platform/logger.ts";
+import type { Governor } from "./governor/governor.ts";
+import { loadInventory } from "./governor/inventory.ts";
+import type { HeldJobs } from "./held-jobs.ts";
+
+export interface WorkerStatusDeps {
+  readonly redis: Redis;
+  readonly kp: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly governor: Governor;
+  readonly held: HeldJobs;
+  state(): string;
+}
+
+export class WorkerStatus {
+  readonly #deps: WorkerStatusDeps;
+  readonly #who: { readonly workerId: string; readonly labels: readonly string[] };
+  readonly #startedAtMs: number;
+
+  constructor(deps: WorkerStatusDeps, who: { readonly workerId: string; readonly labels: readonly string[] }) {
+    this.#deps = deps;
+    this.#who = who;
+    this.#startedAtMs = deps.clock.nowMs();
+  }
+
+  async heartbeat(): Promise<WorkerHeartbeat> {
+    const { governor, held, clock } = this.#deps;
+    const { capacity, reserved, observed, headroom, ...view } = governor.snapshot();
+    const measured = new Map(view.running.map((job) => [job.jobId, job]));
+    const waiting = await Promise.all(
+      view.waiting.map(async (reason) => ((await this.#hasWaiting(reason.queue)) ? [reason] : [])),
+    );
+    return {
+      workerId: this.#who.workerId,
+      host: hostname(),
+      pid: process.pid,
+      startedAtMs: this.#startedAtMs,
+      atMs: clock.nowMs(),
+      state: this.#deps.state(),
+      labels: this.#who.labels,
+      ...{ capacity, reserved, observed, headroom },
+      running: held.all.map(({ jobId, runId, sinceMs }) => ({
+        jobId,
+        runId,
+        sinceMs,
+        reserved: measured.get(jobId)?.reserved ?? {},
+        rssBytes: measured.get(jobId)?.rssBytes ?? null,
+      })),
+      waiting: waiting.flat(),
+    };
+  }
+
+  /** Stores what the machine is made of beside the heartbeat, for people who look at the worker. */
+  async tellInventory(): Promise<void> {
+    const { redis, kp, logger } = this.#deps;
+    const inventory = await loadInventory(logger);
+    logger.info({ inventory }, "machine described");
+    const key = keys.worker(kp, this.#who.workerId);
+    await redis.hset(key, "inventory", JSON.stringify(inventory)).catch((err: unknown) => {
+      logger.warn({ err }, "description of the machine could not be stored");
+    });
+  }
+
+  /** A reason is told only where a job waits for it. */
+  async #hasWaiting(queue: string): Promise<boolean> {
+    const { redis, kp } = this.#deps;
+    const [waiting, prioritized] = await Promise.all([
+      redis.llen(`${kp}:${queue}:wait`),
+      redis.zcard(`${kp}:${queue}:prioritized`),
+    ]);
+    return waiting + prioritized > 0;
+  }
+}
