@@ -2,7 +2,7 @@
  * Starts the programs in `processes` over the built code: compiling the sources anew in each of many processes would take
  * longer than what is tested. Needs `npm run build`.
  */
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { runNode, type TsProcess, type TsProcessOptions } from "./ts-process.ts";
@@ -26,6 +26,9 @@ function compileAll(): void {
     throw new Error("expected the built program in dist, found none; to make it: npm run build");
   }
   mkdirSync(built, { recursive: true });
+  process.once("exit", () => {
+    rmSync(built, { recursive: true, force: true });
+  });
   writeFileSync(`${built}package.json`, '{ "type": "module" }\n');
   for (const file of readdirSync(sources)) {
     const text = readFileSync(sources + file, "utf8")

@@ -3,7 +3,7 @@
  * workers and schedulers that can be killed, and a job whose golden outputs are known.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
 import { keyPrefix } from "../../src/contract/queues.ts";
@@ -262,13 +262,6 @@ export function seeded(seed: number): () => number {
 
 export function sha256(text: string): string {
   return createHash("sha256").update(text).digest("hex");
-}
-
-/** Makes a folder for a test's own notes. */
-export function notes(cluster: FaultCluster, name: string): string {
-  const path = join(cluster.scratch.path, name);
-  mkdirSync(path, { recursive: true });
-  return path;
 }
 
 function environOf(pid: number): string {

@@ -42,7 +42,7 @@ describe("runUntilSignal", () => {
 
   test("stops when a signal comes during a long start", async () => {
     await using user = run("slow-start");
-    await user.line("process is up");
+    await user.line("start has begun");
     user.child.kill("SIGTERM");
     expect(await user.ended()).toBe(0);
   });

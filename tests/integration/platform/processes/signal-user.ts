@@ -12,7 +12,10 @@ const service: Service = {
     // Something that keeps the process alive, as a server would.
     setInterval(() => undefined, 60_000);
     if (behaviour === "fails-to-start") throw new InfrastructureError("expected redis, found none");
-    if (behaviour === "slow-start") await never();
+    if (behaviour === "slow-start") {
+      console.log("start has begun");
+      await never();
+    }
     if (behaviour === "throws-later") {
       setImmediate(() => {
         throw new Error("nobody caught this");
