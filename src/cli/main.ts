@@ -42,7 +42,8 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   }
 }
 
-function createProgram(invocation: Invocation): Command {
+/** All commands, ready to parse. */
+export function createProgram(invocation: Invocation): Command {
   const { io } = invocation;
   const program = new Command("headroom")
     .description("Runs a command over your files, on every machine you have, as fast as each has room for.")

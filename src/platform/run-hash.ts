@@ -44,17 +44,11 @@ export class RunHash {
   /** Writes a new run, or a new epoch of an old one with all counters at zero, but for those in `fields`. */
   async create(run: LiveRun, fields: Readonly<Record<string, string | number>> = {}): Promise<void> {
     const key = keys.run(this.#kp, run.runId);
-    await this.#redis
-      .multi()
-      .del(key)
-      .hset(key, {
-        spec: JSON.stringify(run.spec),
-        epoch: run.epoch,
-        state: run.state,
-        createdAtMs: run.createdAtMs,
-        ...fields,
-      })
-      .exec();
+    const { state, epoch, createdAtMs } = run;
+    const all = { spec: JSON.stringify(run.spec), epoch, state, createdAtMs, ...fields };
+    // One command for a new run: it stands between the caller and the start.
+    if (epoch === 0) await this.#redis.hset(key, all);
+    else await this.#redis.multi().del(key).hset(key, all).exec();
   }
 
   async load(runId: string): Promise<LiveRun | undefined> {

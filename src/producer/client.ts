@@ -9,7 +9,7 @@
  */
 import type { Redis } from "ioredis";
 import { checkTemplates } from "../contract/template.ts";
-import { ConflictError, InvalidInputError, NotFoundError } from "../contract/errors.ts";
+import { ConflictError, InvalidInputError, messageOf, NotFoundError } from "../contract/errors.ts";
 import { isTerminal } from "../contract/outcomes.ts";
 import { DEFAULT_PREFIX, keyPrefix, keys } from "../contract/queues.ts";
 import type { RunRecord } from "../contract/run-record.ts";
@@ -30,7 +30,7 @@ import { openStore } from "../store/open-store.ts";
 import type { Store } from "../store/store.ts";
 import type { Backlog, ClientPort, RunListQuery, RunOptions } from "./client-port.ts";
 import { followRun, type RunEvent } from "./run-events.ts";
-import { claimOutput, enqueueRun, newRunId, planChunks, type SubmitDeps } from "./submit.ts";
+import { claimOutput, enqueueRun, newRunId, planChunks, type PlannedChunks, type SubmitDeps } from "./submit.ts";
 
 export interface ClientOptions {
   /** URL, or a connection that stays the caller's. */
@@ -101,10 +101,10 @@ export class Client implements ClientPort, AsyncDisposable {
       if (same === undefined || same.id === id) throw error;
       return { run: same, created: false };
     }
-    const [record, chunks] = await Promise.all([this.#record(id, spec, options), planChunks(spec)]);
-    if (!record.created) return record;
-    await this.#storePages(id, spec, options.pages);
-    await enqueueRun(this.#submit, record.run, chunks);
+    const chunks = await planChunks(spec);
+    if (chunks !== "scan" && options.idempotencyKey === undefined) return this.#startAtOnce(id, spec, chunks);
+    const record = await this.#record(id, spec, options);
+    if (record.created) await this.#start(record.run, chunks, options.pages);
     return record;
   }
 
@@ -121,8 +121,7 @@ export class Client implements ClientPort, AsyncDisposable {
     await claimOutput(this.#submit, runId, spec);
     const run = await store.runs.reopen(runId, spec, this.#deps.clock.nowMs());
     if (run === undefined) throw new ConflictError(`run ${runId}: expected it to have ended, found it ${before.state}`);
-    await this.#storePages(runId, spec, pages);
-    await enqueueRun(this.#submit, run, "scan");
+    await this.#start(run, "scan", pages);
     return run;
   }
 
@@ -204,6 +203,36 @@ export class Client implements ClientPort, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /** Adds the jobs of a recorded run; a run whose jobs could not be added is `broken`, not left to wait for ever. */
+  async #start(
+    run: RunRecord,
+    chunks: PlannedChunks,
+    pages: AsyncIterable<readonly string[]> | undefined,
+  ): Promise<void> {
+    try {
+      await this.#storePages(run.id, run.spec, pages);
+      await enqueueRun(this.#submit, run, chunks);
+    } catch (error) {
+      const change = { message: `could not be enqueued: ${messageOf(error)}`, endedAtMs: this.#deps.clock.nowMs() };
+      await this.#deps.store?.runs.move(run.id, ["queued"], "broken", change);
+      throw error;
+    }
+  }
+
+  /**
+   * Records and enqueues at the same time, so that a single file starts one round trip sooner. Should the store refuse,
+   * the run is cancelled and the caller is told; a worker that was quicker writes the same row (`RunCache.ensureRow`).
+   */
+  async #startAtOnce(id: string, spec: RunSpec, chunks: PlannedChunks): Promise<{ run: RunRecord; created: boolean }> {
+    const createdAtMs = this.#deps.clock.nowMs();
+    const enqueued = enqueueRun(this.#submit, { id, spec, epoch: 0, createdAtMs }, chunks);
+    const [record, jobs] = await Promise.allSettled([this.#record(id, spec, {}), enqueued]);
+    if (jobs.status === "rejected") throw jobs.reason;
+    if (record.status === "fulfilled") return { run: record.value.run, created: true };
+    await requestCancel(this.#submit, id, `could not be recorded: ${messageOf(record.reason)}`);
+    throw record.reason;
   }
 
   async #record(id: string, spec: RunSpec, options: RunOptions): Promise<{ run: RunRecord; created: boolean }> {

@@ -25,6 +25,9 @@ export interface SubmitDeps {
 /** So many named files need no scan: their chunks are added with the run, and start one hop sooner. */
 const DIRECT_FILES = 8;
 
+/** The chunks of a run that needs no scan, or that it has to be scanned. */
+export type PlannedChunks = readonly ChunkToAdd[] | "scan";
+
 /** A new run id: time first, so that ids sort by age; no dots, since job ids are built from it. */
 export function newRunId(nowMs: number): string {
   return `${nowMs.toString(36).padStart(9, "0")}${randomBytes(5).toString("hex")}`;
@@ -64,7 +67,7 @@ async function hasEnded(deps: SubmitDeps, runId: string): Promise<boolean> {
 export async function enqueueRun(
   deps: SubmitDeps,
   run: Pick<RunRecord, "id" | "epoch" | "spec" | "createdAtMs">,
-  chunks: readonly ChunkToAdd[] | "scan",
+  chunks: PlannedChunks,
 ): Promise<void> {
   const { id: runId, epoch, spec, createdAtMs } = run;
   const known = chunks === "scan" ? {} : { total: chunks.length, chunks: chunks.length, scanned: "1" };
@@ -75,7 +78,7 @@ export async function enqueueRun(
 }
 
 /** The chunks of a few named files; `scan` when the files have to be found. */
-export async function planChunks(spec: RunSpec): Promise<readonly ChunkToAdd[] | "scan"> {
+export async function planChunks(spec: RunSpec): Promise<PlannedChunks> {
   return (await directChunks(spec)) ?? "scan";
 }
 

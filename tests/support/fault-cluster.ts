@@ -5,6 +5,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Redis } from "ioredis";
 import { expect } from "vitest";
 import { keyPrefix } from "../../src/contract/queues.ts";
 import type { RunSpecInput } from "../../src/contract/run-spec.ts";
@@ -33,12 +34,21 @@ export interface FaultClusterOptions {
   readonly redisArgs?: readonly string[];
 }
 
+interface Parts {
+  readonly redis: RedisServer;
+  readonly scratch: Scratch;
+  readonly storeUrl: string;
+  readonly store: Store;
+  readonly connection: Redis;
+  readonly client: Client;
+}
+
 export class FaultCluster implements AsyncDisposable {
-  readonly scratch = new Scratch();
-  readonly input = this.scratch.folder("in");
-  readonly output = this.scratch.folder("out");
+  readonly scratch: Scratch;
+  readonly input: string;
+  readonly output: string;
   /** One line per end of a job process: the path of its input. */
-  readonly log = join(this.scratch.path, "ended.log");
+  readonly log: string;
   /** In the environment of every job process. */
   readonly marker = randomBytes(8).toString("hex");
   readonly redis: RedisServer;
@@ -47,7 +57,7 @@ export class FaultCluster implements AsyncDisposable {
   readonly client: Client;
   readonly processes = new Map<string, TsProcess>();
   readonly golden = new Map<string, string>();
-  readonly #connection;
+  readonly #connection: Redis;
   readonly #queues: JobQueues;
   #started = 0;
 
@@ -62,27 +72,21 @@ export class FaultCluster implements AsyncDisposable {
     return new FaultCluster({ redis, scratch, storeUrl, store, connection, client });
   }
 
-  private constructor(parts: {
-    redis: RedisServer;
-    scratch: Scratch;
-    storeUrl: string;
-    store: Store;
-    connection: ReturnType<typeof openRedis>;
-    client: Client;
-  }) {
+  private constructor(parts: Parts) {
+    this.scratch = parts.scratch;
+    this.input = parts.scratch.folder("in");
+    this.output = parts.scratch.folder("out");
+    this.log = join(parts.scratch.path, "ended.log");
     this.redis = parts.redis;
     this.storeUrl = parts.storeUrl;
     this.store = parts.store;
     this.client = parts.client;
     this.#connection = parts.connection;
     this.#queues = new JobQueues(parts.connection, kp);
-    this.#scratchOfStore = parts.scratch;
   }
 
-  readonly #scratchOfStore: Scratch;
-
   /** A connection of the test's own. */
-  get keys(): ReturnType<typeof openRedis> {
+  get keys(): Redis {
     return this.#connection;
   }
 
@@ -245,7 +249,6 @@ export class FaultCluster implements AsyncDisposable {
     await this.store.close();
     await this.redis.stop();
     this.scratch[Symbol.dispose]();
-    this.#scratchOfStore[Symbol.dispose]();
   }
 }
 

@@ -3,6 +3,8 @@ import { DatabaseSync } from "@photostructure/sqlite";
 import { expect, test } from "vitest";
 import { FaultCluster, PATIENT } from "../../support/fault-cluster.ts";
 import { startPostgres } from "../../support/postgres.ts";
+import { startRedis } from "../../support/redis-server.ts";
+import { Cli } from "../cli/cli-process.ts";
 
 test("a locked SQLite file only delays the results", async () => {
   await using cluster = await FaultCluster.open();
@@ -64,4 +66,13 @@ test("a Redis without memory only delays the run", async () => {
   expect(status.report?.failures).toEqual([]);
   expect(status.state).toBe("succeeded");
   await cluster.expectWhole(runId);
+});
+
+test("a worker refuses a Redis that evicts jobs, and names the command that mends it", async () => {
+  await using redis = await startRedis({ args: ["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"] });
+  await using cli = new Cli();
+  const { code, stderr } = await cli.call(["worker", "--redis", redis.url]);
+  expect(code, stderr).toBe(3);
+  expect(stderr).toContain("redis must have maxmemory-policy noeviction");
+  expect(stderr).toContain("CONFIG SET maxmemory-policy noeviction");
 });
