@@ -101,7 +101,7 @@ export class Client implements ClientPort, AsyncDisposable {
       if (same === undefined || same.id === id) throw error;
       return { run: same, created: false };
     }
-    const chunks = await planChunks(spec);
+    const chunks = planChunks(spec);
     if (chunks !== "scan" && options.idempotencyKey === undefined) return this.#startAtOnce(id, spec, chunks);
     const record = await this.#record(id, spec, options);
     if (record.created) await this.#start(record.run, chunks, options.pages);
@@ -222,17 +222,18 @@ export class Client implements ClientPort, AsyncDisposable {
   }
 
   /**
-   * Records and enqueues at the same time, so that a single file starts one round trip sooner. Should the store refuse,
-   * the run is cancelled and the caller is told; a worker that was quicker writes the same row (`RunCache.ensureRow`).
+   * Enqueues first and records then, so that a few named files start one round trip sooner. Should the store refuse, the
+   * run is cancelled and the caller is told; a worker that was quicker wrote the same row (`RunCache.ensureRow`).
    */
   async #startAtOnce(id: string, spec: RunSpec, chunks: PlannedChunks): Promise<{ run: RunRecord; created: boolean }> {
     const createdAtMs = this.#deps.clock.nowMs();
-    const enqueued = enqueueRun(this.#submit, { id, spec, epoch: 0, createdAtMs }, chunks);
-    const [record, jobs] = await Promise.allSettled([this.#record(id, spec, {}), enqueued]);
-    if (jobs.status === "rejected") throw jobs.reason;
-    if (record.status === "fulfilled") return { run: record.value.run, created: true };
-    await requestCancel(this.#submit, id, `could not be recorded: ${messageOf(record.reason)}`);
-    throw record.reason;
+    await enqueueRun(this.#submit, { id, spec, epoch: 0, createdAtMs }, chunks);
+    try {
+      return { run: (await this.#record(id, spec, {})).run, created: true };
+    } catch (error) {
+      await requestCancel(this.#submit, id, `could not be recorded: ${messageOf(error)}`);
+      throw error;
+    }
   }
 
   async #record(id: string, spec: RunSpec, options: RunOptions): Promise<{ run: RunRecord; created: boolean }> {

@@ -1,12 +1,8 @@
 /** From a checked specification to jobs in Redis: reserve the output folder, write the run, add its flow. */
 import type { Redis } from "ioredis";
 import { createHash, randomBytes } from "node:crypto";
-import { lstat } from "node:fs/promises";
-import { resolve } from "node:path";
 import { ConflictError } from "../contract/errors.ts";
-import type { FileEntry } from "../contract/files.ts";
 import { isTerminal } from "../contract/outcomes.ts";
-import { fsPath } from "../contract/path-bytes.ts";
 import { keys } from "../contract/queues.ts";
 import type { RunRecord } from "../contract/run-record.ts";
 import type { RunSpec } from "../contract/run-spec.ts";
@@ -77,23 +73,11 @@ export async function enqueueRun(
   await Promise.all([deps.hash.create(live, known), deps.queues.addRun({ runId, epoch, traceId }, spec, chunks)]);
 }
 
-/** The chunks of a few named files; `scan` when the files have to be found. */
-export async function planChunks(spec: RunSpec): Promise<PlannedChunks> {
-  return (await directChunks(spec)) ?? "scan";
-}
-
-async function directChunks(spec: RunSpec): Promise<ChunkToAdd[] | undefined> {
-  const { input } = spec;
-  if (input.kind !== "list" || input.paths === undefined || input.paths.length === 0) return undefined;
-  if (input.paths.length > DIRECT_FILES || spec.perChunk || new Set(input.paths).size < input.paths.length)
-    return undefined;
-  return Promise.all(
-    input.paths.map(async (path, index) => ({ chunk: String(index), files: [await entryOf(input.root, path, index)] })),
-  );
-}
-
-async function entryOf(root: string, path: string, index: number): Promise<FileEntry> {
-  // The worker may see files that this machine does not: what is missing here is found out there.
-  const stats = await lstat(fsPath(resolve(root, path))).catch(() => undefined);
-  return { index, path, bytes: stats?.size ?? 0 };
+/** The chunks of a few named files, one each; `scan` when the files have to be found. */
+export function planChunks({ input, perChunk }: Pick<RunSpec, "input" | "perChunk">): PlannedChunks {
+  if (input.kind !== "list" || input.paths === undefined || perChunk) return "scan";
+  const { paths } = input;
+  if (paths.length === 0 || paths.length > DIRECT_FILES || new Set(paths).size < paths.length) return "scan";
+  // Their sizes are not asked for: a chunk of one file needs none, and the worker that runs it sees it anyway.
+  return paths.map((path, index) => ({ chunk: String(index), files: [{ index, path, bytes: 0 }] }));
 }

@@ -56,7 +56,7 @@ export class PullLoop implements Service {
   #running = new Set<Promise<void>>();
   #turn = 0;
   /** The lane whose marker was popped: it has something to fetch, so it is served before any other. */
-  #hint: Lane | undefined;
+  #hint: { readonly lane: Lane; readonly score: number } | undefined;
   #lastPassMs: number;
   #lastClaimMs: number;
 
@@ -95,6 +95,10 @@ export class PullLoop implements Service {
     if (this.#state === "pulling") this.#state = "draining";
     this.kick();
     await this.#loop;
+    const hint = this.#hint;
+    this.#hint = undefined;
+    // Popped in the last moment: somebody else has to see it.
+    if (hint !== undefined) await this.#putBack(hint.lane.markerKey, hint.score);
   }
 
   /** Resolves when no job runs any more. */
@@ -132,15 +136,24 @@ export class PullLoop implements Service {
   async #pass(): Promise<number> {
     const lanes = this.#deps.lanes();
     this.#turn += 1;
-    const hint = this.#hint;
-    this.#hint = undefined;
-    let claimed = hint === undefined ? 0 : await this.#serve(hint);
+    let claimed = await this.#serveHint();
     if (claimed > 0) return claimed;
     for (let at = 0; at < lanes.length; at += 1) {
       const lane = lanes[(at + this.#turn) % lanes.length];
       if (lane !== undefined) claimed += await this.#serve(lane);
     }
     return claimed;
+  }
+
+  /** Serves the lane whose marker was popped; one that may not be served by now has its marker put back for others. */
+  async #serveHint(): Promise<number> {
+    const hint = this.#hint;
+    this.#hint = undefined;
+    if (hint === undefined) return 0;
+    const ticket = this.#deps.admit(hint.lane);
+    if (ticket.kind === "admit") return (await this.#claim(hint.lane, ticket)) ? 1 : 0;
+    await this.#putBack(hint.lane.markerKey, hint.score);
+    return 0;
   }
 
   async #serve(lane: Lane): Promise<number> {
@@ -229,13 +242,17 @@ export class PullLoop implements Service {
 
   async #marker(key: string, score: number, lanes: readonly Lane[]): Promise<void> {
     const lane = lanes.find((candidate) => candidate.markerKey === key);
-    const isRefused = this.#state !== "pulling" || (lane !== undefined && !this.#deps.couldAdmit(lane));
-    // BullMQ's own members: "0" with score 0 for a job that waits, "1" with its due time for a delayed one.
-    if (isRefused) await this.#deps.redis.zadd(key, score, score > 0 ? "1" : "0");
-    else {
-      this.#hint = lane;
+    if (this.#state === "pulling" && lane !== undefined) {
+      this.#hint = { lane, score };
       this.kick();
+      return;
     }
+    await this.#putBack(key, score);
+  }
+
+  /** BullMQ's own members: "0" with score 0 for a job that waits, "1" with its due time for a delayed one. */
+  async #putBack(key: string, score: number): Promise<void> {
+    await this.#deps.redis.zadd(key, score, score > 0 ? "1" : "0");
   }
 
   /** Cuts a blocking connection that hangs, so that it is opened anew (law 8). */

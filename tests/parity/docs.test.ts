@@ -8,6 +8,7 @@ import { parse as parseYaml } from "yaml";
 import { createProgram } from "../../src/cli/main.ts";
 import { parseConfig } from "../../src/contract/config-faults.ts";
 import { configLeaves } from "../../src/contract/config-json-schema.ts";
+import { parseSizeBytes } from "../../src/contract/config-units.ts";
 import { exitCodes } from "../../src/contract/errors.ts";
 import { metricTable } from "../../src/contract/metric-names.ts";
 import { defaultRetryRules, failureClasses, outcomes, runStates } from "../../src/contract/outcomes.ts";
@@ -201,6 +202,23 @@ describe("configuration", () => {
     expect(told.toSorted()).toEqual(real.toSorted());
   });
 
+  test("docs/configuration.md has the default of every key", () => {
+    const parsed = parseConfig({});
+    if (parsed.kind !== "valid") throw new TypeError("expected the defaults to be valid");
+    const told = new Map(rows.map(([key = "", , value = ""]) => [key, /`([^`]*)`/.exec(value)?.[1]]));
+    for (const { path } of configLeaves) {
+      const value = path.reduce<unknown>(
+        (at, part) => (at as Record<string, unknown> | undefined)?.[part],
+        parsed.config,
+      );
+      if (value === undefined) continue;
+      const key = `\`${path.join(".")}\``;
+      expect([key, ...formsOf(told.get(key) ?? "")]).toContain(
+        Array.isArray(value) ? value.join(",") : typeof value === "string" ? value : JSON.stringify(value),
+      );
+    }
+  });
+
   test("every variable in the pages is known to the code, and every other variable of the code is told", () => {
     const named = [...commands.values()].flatMap((command) => command.options.flatMap(({ envVar }) => envVar ?? []));
     const inCode = ["cli", "platform"]
@@ -225,6 +243,11 @@ describe("configuration", () => {
     expect(blocks[0]).toContain('- "--input={input_file}"');
   });
 });
+
+/** A default as a reader writes it, and in the unit of its key. */
+function formsOf(text: string): string[] {
+  return [text, text.replace(/^\[\]$/, ""), String(parseSizeBytes(text))];
+}
 
 describe("pages", () => {
   test("every relative link leads somewhere", () => {
