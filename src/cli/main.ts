@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import { exitCodes } from "../contract/errors.ts";
 import { cancelCommand } from "./commands/cancel.ts";
+import { releaseCommand } from "./commands/release.ts";
 import { configCommand } from "./commands/config.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { explainCommand } from "./commands/explain.ts";
@@ -54,7 +55,7 @@ export function createProgram(invocation: Invocation): Command {
   program.commandsGroup("Files through a command:");
   program.addCommand(runCommand(invocation));
   program.commandsGroup("Look and act:");
-  for (const make of [statusCommand, runsCommand, cancelCommand, explainCommand, exportCommand]) {
+  for (const make of [statusCommand, runsCommand, cancelCommand, releaseCommand, explainCommand, exportCommand]) {
     program.addCommand(make(invocation));
   }
   program.commandsGroup("Set up:");

@@ -1,14 +1,7 @@
 /** The configuration's JSON Schema, for editors, and the list of single settings that environment variables can set. */
 import { z } from "zod";
 import { configSchema } from "./config.ts";
-
-export interface JsonSchema {
-  readonly type?: string | readonly string[];
-  readonly properties?: Readonly<Record<string, JsonSchema>>;
-  readonly items?: JsonSchema;
-  readonly anyOf?: readonly JsonSchema[];
-  readonly [keyword: string]: unknown;
-}
+import { keysAt, type JsonSchema } from "./json-schema.ts";
 
 /** JSON Schema (2020-12) of what people write. */
 export function configJsonSchema(): JsonSchema {
@@ -60,10 +53,5 @@ function variableOf(path: readonly string[]): string {
 
 /** The keys that are known below a path of the file; empty where any key is. */
 export function knownKeys(path: readonly PropertyKey[]): readonly string[] {
-  let schema: JsonSchema | undefined = configJsonSchema();
-  for (const part of path) {
-    const below: unknown = schema?.properties?.[String(part)] ?? schema?.["additionalProperties"] ?? schema?.items;
-    schema = typeof below === "object" && below !== null ? (below as JsonSchema) : undefined;
-  }
-  return Object.keys(schema?.properties ?? {});
+  return keysAt(configJsonSchema(), path);
 }

@@ -1,9 +1,11 @@
 /** What a run is: the compiled, checked form that producers write and workers read. Durations in ms, sizes in bytes. */
 import { z } from "zod";
 import { InvalidInputError } from "./errors.ts";
+import { keysAt, type JsonSchema } from "./json-schema.ts";
 import { failureClasses } from "./outcomes.ts";
 import { profileName, profileSchema } from "./profiles.ts";
 import { MiB } from "./resources.ts";
+import { field, schemaFaults, showFound, showPath, type PathFault } from "./schema-faults.ts";
 
 const retryRule = z.strictObject({
   attempts: z.int().min(1).max(1000),
@@ -39,7 +41,7 @@ export const outputSpec = z.strictObject({
   from: z.enum(["stdout", "file", "none"]),
   allowEmpty: z.boolean().default(false),
   /** A command that must exit 0 for the output to be published; `{output}` is the temporary file. */
-  check: z.array(z.string()).optional(),
+  check: z.array(z.string()).min(1).optional(),
   maxBytes: z
     .int()
     .positive()
@@ -54,7 +56,7 @@ export const runSpec = z.strictObject({
   command: z.array(z.string()).min(1),
   binarySha256: z
     .string()
-    .regex(/^[0-9a-f]{64}$/)
+    .regex(/^[0-9a-f]{64}$/, "64 hexadecimal digits in lower case")
     .optional(),
   /** One call per chunk, because the command holds `{inputs}`. */
   perChunk: z.boolean().default(false),
@@ -63,7 +65,7 @@ export const runSpec = z.strictObject({
     .strictObject({
       minBytes: z.int().nonnegative().default(0),
       maxBytes: z.int().positive().optional(),
-      check: z.array(z.string()).optional(),
+      check: z.array(z.string()).min(1).optional(),
     })
     .prefault({}),
   output: outputSpec,
@@ -101,24 +103,49 @@ export const runSpec = z.strictObject({
 export type RunSpec = Readonly<z.output<typeof runSpec>>;
 export type RunSpecInput = z.input<typeof runSpec>;
 
-/** Checks a run specification. @throws {InvalidInputError} with every fault and its place */
-export function parseRunSpec(input: unknown): RunSpec {
+export type CheckedRunSpec =
+  | { readonly kind: "valid"; readonly spec: RunSpec }
+  | { readonly kind: "faulty"; readonly faults: readonly PathFault[] };
+
+/** Checks a run specification, the rules that a schema cannot say included. */
+export function checkRunSpec(input: unknown): CheckedRunSpec {
   const parsed = runSpec.safeParse(input);
-  if (parsed.success) return parsed.data;
-  throw new InvalidInputError(
-    "run specification",
-    parsed.error.issues.map((issue) => ({
-      where: issue.path.length === 0 ? "(all)" : issue.path.map(String).join("."),
-      expected: issue.message,
-      found: describe(
-        issue.path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key], input),
-      ),
-    })),
-  );
+  const own = parsed.success
+    ? []
+    : schemaFaults(parsed.error.issues, input, runSpecKeys).map((fault) =>
+        fault.path.length === 0 ? { ...fault, where: "run" } : fault,
+      );
+  // A rule over a value that is no value says nothing new.
+  const faults = [...own, ...pathFaults(input).filter((rule) => !own.some((fault) => fault.where === rule.where))];
+  return parsed.success && faults.length === 0 ? { kind: "valid", spec: parsed.data } : { kind: "faulty", faults };
 }
 
-function describe(value: unknown): string {
-  if (value === undefined) return "nothing";
-  const text = JSON.stringify(value);
-  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+/** Checks a run specification. @throws {InvalidInputError} with every fault and its place */
+export function parseRunSpec(input: unknown): RunSpec {
+  const checked = checkRunSpec(input);
+  if (checked.kind === "valid") return checked.spec;
+  throw new InvalidInputError("run specification", checked.faults);
+}
+
+function runSpecKeys(path: readonly PropertyKey[]): readonly string[] {
+  return keysAt(z.toJSONSchema(runSpec, { io: "input" }) as JsonSchema, path);
+}
+
+const binaryExpected = "the absolute path of a binary";
+const folderExpected = "the absolute path of a folder";
+/** A worker has neither the folder nor the PATH of whoever asks: these must mean the same everywhere. */
+const absolutePaths: readonly (readonly [path: readonly (string | number)[], expected: string])[] = [
+  [["command", 0], binaryExpected],
+  [["input", "root"], folderExpected],
+  [["inputRules", "check", 0], binaryExpected],
+  [["output", "root"], folderExpected],
+  [["output", "check", 0], binaryExpected],
+];
+
+function pathFaults(input: unknown): PathFault[] {
+  return absolutePaths.flatMap(([path, expected]) => {
+    const value = path.reduce<unknown>((at, part) => field(at, String(part)), input);
+    if (typeof value !== "string" || (value.startsWith("/") && !value.includes("\0"))) return [];
+    return [{ path, where: showPath(path), expected, found: showFound(value, path) }];
+  });
 }

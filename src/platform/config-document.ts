@@ -1,19 +1,17 @@
 /** Reads a YAML configuration: values, where each stands, and `${VAR}` templates. */
-import { isNode, isPair, isScalar, isSeq, LineCounter, parseDocument, Scalar, visit, type Document } from "yaml";
-import { messageOf, type Fault } from "../contract/errors.ts";
-import { showPath } from "../contract/config-faults.ts";
+import { isMap, isNode, isPair, isScalar, isSeq, LineCounter, parseDocument, Scalar, visit, type Document } from "yaml";
+import { messageOf } from "../contract/errors.ts";
+import { showPath, type PathFault } from "../contract/schema-faults.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 export interface ConfigDocument {
   /** Undefined when the text is no YAML: there is nothing to check further then. */
   readonly value: unknown;
-  readonly faults: readonly (Fault & { readonly path: readonly PropertyKey[] })[];
+  readonly faults: readonly PathFault[];
   /** The line of a setting, or of the nearest mapping around it. */
   lineOf(path: readonly PropertyKey[]): number | undefined;
 }
-
-type PathFault = ConfigDocument["faults"][number];
 
 /** Aliases that a file may expand to; a hundred are plenty, a billion laughs are not. */
 const MAX_ALIASES = 100;
@@ -83,7 +81,7 @@ function plainValue(text: string): string | number | boolean {
 function pathOf(chain: readonly unknown[]): PropertyKey[] {
   const path: PropertyKey[] = [];
   for (const [at, node] of chain.entries()) {
-    if (isPair(node)) path.push(String(isScalar(node.key) ? node.key.value : node.key));
+    if (isPair(node)) path.push(keyOf(node.key));
     else if (isSeq(node)) path.push(node.items.indexOf(chain[at + 1]));
   }
   return path;
@@ -92,10 +90,21 @@ function pathOf(chain: readonly unknown[]): PropertyKey[] {
 function lineFinder(document: Document, lines: LineCounter): (path: readonly PropertyKey[]) => number | undefined {
   return (path) => {
     for (let length = path.length; length > 0; length -= 1) {
-      const node: unknown = document.getIn(path.slice(0, length), true);
-      const range = isNode(node) ? node.range : undefined;
-      if (range !== undefined && range !== null) return lines.linePos(range[0]).line;
+      const offset = offsetOf(document, path.slice(0, length));
+      if (offset !== undefined) return lines.linePos(offset).line;
     }
     return undefined;
   };
+}
+
+/** Where a setting begins: at its key, since a section's own value begins on the line below. */
+function offsetOf(document: Document, path: readonly PropertyKey[]): number | undefined {
+  const parent: unknown = path.length === 1 ? document.contents : document.getIn(path.slice(0, -1), true);
+  const pair = isMap(parent) ? parent.items.find(({ key }) => keyOf(key) === String(path.at(-1))) : undefined;
+  const node: unknown = pair === undefined ? document.getIn(path, true) : pair.key;
+  return isNode(node) ? node.range?.[0] : undefined;
+}
+
+function keyOf(key: unknown): string {
+  return String(isScalar(key) ? key.value : key);
 }

@@ -4,9 +4,10 @@
  */
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { showPath, parseConfig } from "../contract/config-faults.ts";
+import { parseConfig } from "../contract/config-faults.ts";
 import type { Config } from "../contract/config.ts";
 import { InvalidInputError, type Fault } from "../contract/errors.ts";
+import { showPath, type PathFault } from "../contract/schema-faults.ts";
 import { readConfigDocument, type ConfigDocument, type Environment } from "./config-document.ts";
 import { readEnvironment, type Setting } from "./config-environment.ts";
 
@@ -68,8 +69,6 @@ function readFile(path: string, env: Environment): ConfigDocument {
   return readConfigDocument(bytes.toString("utf8"), path, env);
 }
 
-type PathFault = Fault & { readonly path: readonly PropertyKey[] };
-
 /** Says where a faulty value came from: a variable, an option, or a line of the file. */
 function withLines(faults: readonly PathFault[], document: ConfigDocument, settings: readonly Setting[]): Fault[] {
   return faults.map(({ path, expected, found }) => {
@@ -89,16 +88,23 @@ function isMapping(value: unknown): value is Mapping {
 /** Relative paths in a file mean the same wherever the command is started. */
 function anchorPaths(raw: Mapping, folder: string, cwd: string): void {
   if (folder === resolve(cwd)) return;
-  const { directories, binary } = raw;
+  const { directories, binary, input, output } = raw;
   for (const key of ["input", "output"]) {
     const value = isMapping(directories) ? directories[key] : undefined;
     if (isMapping(directories) && typeof value === "string" && value !== "" && value !== "-") {
       directories[key] = resolve(folder, value);
     }
   }
-  // A name without a slash is looked up on the PATH.
-  const path = isMapping(binary) ? binary["path"] : undefined;
-  if (isMapping(binary) && typeof path === "string" && path.includes("/")) binary["path"] = resolve(folder, path);
+  anchorBinary(binary, "path", folder);
+  for (const section of [input, output]) anchorBinary(isMapping(section) ? section["check"] : undefined, "0", folder);
+}
+
+/** A name without a slash is looked up on the PATH. */
+function anchorBinary(holder: unknown, key: string, folder: string): void {
+  if (typeof holder !== "object" || holder === null || !Object.hasOwn(holder, key)) return;
+  const place = holder as Mapping;
+  const path = place[key];
+  if (typeof path === "string" && path.includes("/")) place[key] = resolve(folder, path);
 }
 
 /** Sets a value, making the mappings on the way; where the file has something else there, the schema says so. */

@@ -17,6 +17,7 @@ import { parseRunSpec, type RunSpec, type RunSpecInput } from "../contract/run-s
 import type { CancelAck, Explanation, RunStatus } from "../contract/status.ts";
 import { requestCancel } from "../platform/cancel-run.ts";
 import { systemClock, type Clock } from "../platform/clock.ts";
+import { crashDigest } from "../platform/crash-digest.ts";
 import { explain } from "../platform/explain.ts";
 import { JobQueues } from "../platform/job-queues.ts";
 import { createLogger, type Logger } from "../platform/logger.ts";
@@ -47,6 +48,7 @@ export interface StreamedRunOptions extends RunOptions {
   readonly pages?: AsyncIterable<readonly string[]>;
 }
 
+const RELEASE_PAGE = 500;
 const IDEMPOTENCY_SECONDS = 86_400;
 const ACK_POLL_MS = 50;
 const ACK_WAIT_MS = 5_000;
@@ -169,6 +171,27 @@ export class Client implements ClientPort, AsyncDisposable {
       if (acknowledged || this.#deps.clock.monotonicMs() > deadline)
         return { runId, state: now.state, acknowledged, stillRunning };
       await this.#deps.clock.sleep(ACK_POLL_MS);
+    }
+  }
+
+  /** Forgives the crashes of a run's quarantined files, so that a resume tries them again; how many there were. */
+  async release(runId: string): Promise<number> {
+    const { files, runs } = this.#needStore("release quarantined files");
+    const run = await runs.get(runId);
+    if (run === undefined) throw new NotFoundError("run", runId);
+    let released = 0;
+    for (let afterPath: string | undefined; ;) {
+      const query = {
+        outcome: "quarantined",
+        limit: RELEASE_PAGE,
+        ...(afterPath !== undefined && { afterPath }),
+      } as const;
+      const page = await files.page(runId, run.epoch, query);
+      const digests = page.map((file) => crashDigest(file)).filter((digest) => digest !== undefined);
+      if (digests.length > 0) await this.#deps.redis.hdel(keys.crashes(this.#deps.kp), ...digests);
+      released += page.length;
+      afterPath = page.at(-1)?.path;
+      if (page.length < RELEASE_PAGE) return released;
     }
   }
 

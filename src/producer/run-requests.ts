@@ -1,13 +1,16 @@
 /** Reads what callers of the HTTP intake send. Every fault is reported, each with where it is. */
 import type { Request } from "express";
-import { runSpec, type RunSpecInput } from "../contract/run-spec.ts";
-import { faultsOf, jsonPointer, RequestError } from "../platform/http/problem.ts";
+import { checkRunSpec, type RunSpecInput } from "../contract/run-spec.ts";
+import { jsonPointer, RequestError } from "../platform/http/problem.ts";
 
 /** The run that a body asks for, as it was sent. @throws {RequestError} 400 with all faults */
 export function parseRunBody(body: unknown): RunSpecInput {
-  const read = runSpec.safeParse(body);
-  if (!read.success) {
-    const errors = faultsOf(read.error, jsonPointer);
+  const checked = checkRunSpec(body);
+  if (checked.kind === "faulty") {
+    const errors = checked.faults.map(({ path, expected, found }) => ({
+      pointer: jsonPointer(path),
+      detail: `expected ${expected}, found ${found}`,
+    }));
     const detail = `the run has ${errors.length} ${errors.length === 1 ? "fault" : "faults"}`;
     throw new RequestError(400, detail, { code: "ERR_INVALID_INPUT", errors });
   }

@@ -17,6 +17,7 @@ import { collectQueueMetrics } from "./queue-metrics.ts";
 import { repairRuns } from "./repair.ts";
 import { sweepOldRuns } from "./retention.ts";
 import { sweepCancelled } from "./sweep.ts";
+import { endUnschedulable } from "./unschedulable.ts";
 
 export interface SchedulerDeps {
   /** A `command` connection; the caller closes it. */
@@ -95,7 +96,9 @@ export class SchedulerService implements Service {
   async tick(round = 0): Promise<void> {
     this.#isLeader = await this.#lease.hold();
     if (this.#isLeader) {
-      await repairRuns({ ...this.#deps, kp: this.#config.kp, queues: this.#queues, hash: this.#hash });
+      const deps = { ...this.#deps, kp: this.#config.kp, queues: this.#queues, hash: this.#hash };
+      await repairRuns(deps);
+      await endUnschedulable(deps, this.#deps.clock.nowMs());
       await this.#forgetDeadWorkers();
       if (round % RETENTION_EVERY_TICKS === 0) {
         const deleted = await sweepOldRuns(this.#deps.store, this.#deps.clock.nowMs(), this.#config.keepRunsMs);

@@ -1,7 +1,6 @@
 /** Errors as problem+json (RFC 9457): one translation from what was thrown to what a caller is told. */
 import type { Response } from "express";
 import { STATUS_CODES } from "node:http";
-import type { z } from "zod";
 import {
   BacklogFullError,
   ConflictError,
@@ -80,16 +79,6 @@ export function sendProblem(res: Response, error: unknown): void {
     .status(body.status)
     .set({ ...headers, "Cache-Control": "no-store", "Content-Type": "application/problem+json; charset=utf-8" })
     .send(JSON.stringify(body));
-}
-
-/** The faults that a schema found, each with where it is. `at` makes a pointer from the path of an issue. */
-export function faultsOf(error: z.ZodError, at: (path: readonly PropertyKey[]) => string): ProblemFault[] {
-  return error.issues.flatMap((issue) => {
-    if (issue.code === "unrecognized_keys") {
-      return issue.keys.map((key) => ({ pointer: at([...issue.path, key]), detail: "expected no such key" }));
-    }
-    return [{ pointer: at(issue.path), detail: issue.message }];
-  });
 }
 
 /** A JSON pointer (RFC 6901) to this place. */

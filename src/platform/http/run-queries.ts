@@ -3,7 +3,8 @@ import type { Request } from "express";
 import { z } from "zod";
 import { outcomes, runStates, type Outcome, type RunState } from "../../contract/outcomes.ts";
 import { pathFromPrintable, printablePath } from "../../contract/path-bytes.ts";
-import { faultsOf, RequestError } from "./problem.ts";
+import { schemaFaults } from "../../contract/schema-faults.ts";
+import { RequestError } from "./problem.ts";
 
 /** The query of the list of runs. */
 export const runListQuery = z.strictObject({
@@ -62,10 +63,14 @@ export function nextRun(runs: readonly { readonly id: string }[], limit: number)
   return last === undefined || runs.length < limit ? null : last.id;
 }
 
-function parseQuery<T>(schema: z.ZodType<T>, req: Request): T {
+function parseQuery<T extends z.ZodObject>(schema: T, req: Request): z.output<T> {
   const given = Object.fromEntries(Object.entries(req.query).filter(([, value]) => value !== ""));
   const read = schema.safeParse(given);
   if (read.success) return read.data;
-  const errors = faultsOf(read.error, (path) => `?${path.join(".")}`);
+  const known = Object.keys(schema.shape);
+  const errors = schemaFaults(read.error.issues, given, () => known).map(({ path, expected, found }) => ({
+    pointer: `?${path.join(".")}`,
+    detail: `expected ${expected}, found ${found}`,
+  }));
   throw new RequestError(400, "the query has faults", { code: "ERR_INVALID_INPUT", errors });
 }

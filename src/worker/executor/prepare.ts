@@ -3,7 +3,8 @@ import { statSync } from "node:fs";
 import type { FileEntry, FileResult } from "../../contract/files.ts";
 import { fsPath } from "../../contract/path-bytes.ts";
 import { expand, INPUTS, pathPlaceholders } from "../../contract/template.ts";
-import { crashDigest, hashFileOfSize, type BinaryDigests } from "../result/digests.ts";
+import { crashDigest } from "../../platform/crash-digest.ts";
+import { hashFileOfSize, type BinaryDigests } from "../result/digests.ts";
 import { errnoOf } from "../result/errno.ts";
 import { classify, type Failure } from "../result/outcome.ts";
 import { TargetPlan, type Target } from "../result/target.ts";
@@ -70,7 +71,8 @@ export class Preparer {
       if (typeof named !== "string") return this.#notRun(file, named, input);
       relative = named;
     }
-    const digest = crashDigest(this.#results.binarySha256 ?? "", input.sha256);
+    const { binarySha256 } = this.#results;
+    const digest = crashDigest({ binarySha256, argsSha256: this.#argsSha256, inputSha256: input.sha256 }) ?? "";
     if (this.#request.quarantined.has(digest)) {
       return { kind: "result", result: this.#results.quarantined(file, input) };
     }

@@ -82,11 +82,6 @@ export function argsSha256(spec: RunSpec): string {
   return hash("sha256", JSON.stringify(identity), "hex");
 }
 
-/** What crashes are counted by: this binary on this input, whatever the run. */
-export function crashDigest(binarySha256: string, inputSha256: string): string {
-  return hash("sha256", `${binarySha256}:${inputSha256}`, "hex");
-}
-
 /** Digests of binaries, computed again only when the file is another or was written to. */
 export class BinaryDigests {
   readonly #known = new Map<string, Promise<string>>();

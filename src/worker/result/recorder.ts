@@ -9,10 +9,10 @@ import type { AttemptRecord, FileEntry, FileResult } from "../../contract/files.
 import { QUARANTINE_AFTER_CRASHES, type FailureClass, type Outcome } from "../../contract/outcomes.ts";
 import { keys } from "../../contract/queues.ts";
 import type { Clock } from "../../platform/clock.ts";
+import { crashDigest } from "../../platform/crash-digest.ts";
 import type { LiveRun, RunHash } from "../../platform/run-hash.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { Store } from "../../store/store.ts";
-import { crashDigest } from "./digests.ts";
 import type { Fence } from "./fence.ts";
 import { decideRetry } from "./outcome.ts";
 
@@ -158,8 +158,8 @@ export class Recorder {
   }
 
   async #countCrash(result: FileResult): Promise<number> {
-    if (result.binarySha256 === null || result.inputSha256 === null) return 0;
-    const digest = crashDigest(result.binarySha256, result.inputSha256);
+    const digest = crashDigest(result);
+    if (digest === undefined) return 0;
     const count = await this.#deps.redis.hincrby(keys.crashes(this.#deps.kp), digest, 1);
     this.#crashes.set(digest, count);
     return count;
@@ -177,9 +177,8 @@ export class Recorder {
 
   /** A file that went well was not to blame for the crashes before. */
   async #forgiveCrash(result: FileResult): Promise<void> {
-    if (result.binarySha256 === null || result.inputSha256 === null) return;
-    const digest = crashDigest(result.binarySha256, result.inputSha256);
-    if (!this.#crashes.delete(digest)) return;
+    const digest = crashDigest(result);
+    if (digest === undefined || !this.#crashes.delete(digest)) return;
     await this.#deps.redis.hdel(keys.crashes(this.#deps.kp), digest).catch((error: unknown) => {
       this.#deps.logger.warn({ err: error }, "crash count could not be cleared");
     });

@@ -25,6 +25,7 @@ for (const [what, command] of Object.entries(poisons)) {
     await cluster.expectWhole(runId, healthy);
     const [row] = await cluster.store.files.get(runId, ["poison"]);
     expect(row).toMatchObject({ outcome: "quarantined", failureClass: "signal" });
+    expect(await cluster.client.release(runId)).toBe(1);
   });
 }
 

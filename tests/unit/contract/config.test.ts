@@ -175,7 +175,7 @@ describe("config", () => {
       "input.max_bytes": "input.min_bytes (10) at least | 5",
       "profiles.BIG": 'as its key lower-case letters, digits, - and _, 40 at most | "BIG"',
       profile: 'a profile that is declared: one of default, BIG (did you mean "BIG"?) | "bigg"',
-      success_exit_codes: "a list of 1 at least | []",
+      success_exit_codes: "a list that is not empty | []",
       "output.name": 'a text that is not empty | ""',
       "redis.url": 'an address such as "redis://host:6379/0" | another text',
       "retry.exitt": 'a known key (did you mean "exit"?) | the unknown key "exitt"',

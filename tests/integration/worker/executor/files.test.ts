@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { pathToBytes } from "../../../../src/contract/path-bytes.ts";
 import { LeaseLostError } from "../../../../src/contract/errors.ts";
-import { crashDigest } from "../../../../src/worker/result/digests.ts";
+import { crashDigest } from "../../../../src/platform/crash-digest.ts";
 import { removeStaleTemps } from "../../../../src/worker/result/publish.ts";
 import { ExecFixture } from "../../../support/exec-fixture.ts";
 
@@ -205,7 +205,7 @@ describe("files through a binary", () => {
     const files = exec.files({ a: "1", b: "2" });
     const first = await exec.run(["/bin/cat", "{input}"], files);
     const a = first.results.get("a");
-    const quarantined = new Set([crashDigest(a?.binarySha256 ?? "", a?.inputSha256 ?? "")]);
+    const quarantined = new Set([(a && crashDigest(a)) ?? ""]);
     const again = await exec.run(["/bin/cat", "{input}"], files, { request: { quarantined } });
     expect(again.results.get("a")).toMatchObject({ outcome: "quarantined" });
     expect(again.starting.map((file) => file.path)).toEqual(["b"]);

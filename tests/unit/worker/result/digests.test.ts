@@ -3,13 +3,8 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { runSpec, type RunSpecInput } from "../../../../src/contract/run-spec.ts";
-import {
-  argsSha256,
-  BinaryDigests,
-  crashDigest,
-  hashOpen,
-  SMALL_BYTES,
-} from "../../../../src/worker/result/digests.ts";
+import { argsSha256, BinaryDigests, hashOpen, SMALL_BYTES } from "../../../../src/worker/result/digests.ts";
+import { crashDigest } from "../../../../src/platform/crash-digest.ts";
 import { Scratch } from "../../../support/scratch.ts";
 
 const base: RunSpecInput = {
@@ -37,7 +32,11 @@ describe("digests", () => {
   });
 
   test("of crashes tell binary and input apart", () => {
-    expect(crashDigest("a", "b")).not.toBe(crashDigest("b", "a"));
+    const of = (binarySha256: string, argsSha256: string, inputSha256: string | null) =>
+      crashDigest({ binarySha256, argsSha256, inputSha256 });
+    expect(of("a", "b", "c")).not.toBe(of("c", "b", "a"));
+    expect(of("a", "b", "c")).not.toBe(of("a", "x", "c"));
+    expect(of("a", "b", null)).toBeUndefined();
   });
 
   test.each([0, 1, SMALL_BYTES - 1, SMALL_BYTES, SMALL_BYTES + 1, 3 * 1024 * 1024])(

@@ -1,0 +1,18 @@
+/** What a crash is counted by, wherever it is counted, read or forgiven. */
+import { createHash } from "node:crypto";
+
+/** What a process was made of. */
+export interface CrashIdentity {
+  readonly binarySha256: string | null;
+  readonly argsSha256: string | null;
+  readonly inputSha256: string | null;
+}
+
+/**
+ * What crashes are counted by: this binary on this input, whatever the run. The arguments belong to the binary: for a
+ * shell or another interpreter they are the program. Undefined while one of the digests is not known.
+ */
+export function crashDigest({ binarySha256, argsSha256, inputSha256 }: CrashIdentity): string | undefined {
+  if (binarySha256 === null || argsSha256 === null || inputSha256 === null) return undefined;
+  return createHash("sha256").update(`${binarySha256}:${argsSha256}:${inputSha256}`).digest("hex");
+}

@@ -1,0 +1,66 @@
+import { describe, expect, test } from "vitest";
+import { InvalidInputError } from "../../../src/contract/errors.ts";
+import { checkRunSpec, parseRunSpec } from "../../../src/contract/run-spec.ts";
+
+const good = {
+  command: ["/bin/cat", "{input}"],
+  input: { kind: "list", root: "/in", paths: ["a"] },
+  output: { root: "/out", from: "stdout" },
+};
+
+/** `where: expected | found` of every fault. */
+function faultsOf(input: unknown): string[] {
+  const checked = checkRunSpec(input);
+  if (checked.kind === "valid") return [];
+  return checked.faults.map(({ where, expected, found }) => `${where}: ${expected} | ${found}`);
+}
+
+describe("run specification", () => {
+  test("fills in the defaults of a good one", () => {
+    expect(parseRunSpec(good)).toMatchObject({ ...good, executor: "process", timeoutMs: 3_600_000 });
+  });
+
+  test.each([
+    [{ command: ["cat"] }, 'command[0]: the absolute path of a binary | "cat"'],
+    [{ command: ["./cat"] }, 'command[0]: the absolute path of a binary | "./cat"'],
+    [{ command: [""] }, 'command[0]: the absolute path of a binary | ""'],
+    [{ command: ["/bin/c\0at"] }, 'command[0]: the absolute path of a binary | "/bin/c\\u0000at"'],
+    [{ command: [] }, "command: a list that is not empty | []"],
+    [{ input: { kind: "tree", root: "" } }, 'input.root: the absolute path of a folder | ""'],
+    [{ input: { kind: "tree", root: "in" } }, 'input.root: the absolute path of a folder | "in"'],
+    [{ output: { root: "../out", from: "none" } }, 'output.root: the absolute path of a folder | "../out"'],
+    [{ output: { ...good.output, check: ["test", "-s"] } }, 'output.check[0]: the absolute path of a binary | "test"'],
+    [{ inputRules: { check: ["test"] } }, 'inputRules.check[0]: the absolute path of a binary | "test"'],
+    [{ output: { ...good.output, check: [] } }, "output.check: a list that is not empty | []"],
+    [{ input: { kind: "glob", root: "/in" } }, 'input.kind: one of tree, list, synthetic | "glob"'],
+    [{ input: "in" }, 'input: a mapping of keys | "in"'],
+    [{ output: { root: "/o", from: "stdot" } }, /^output\.from: one of stdout, file, none \(did you mean "stdout"\?\)/],
+    [{ comand: [] }, 'comand: a known key (did you mean "command"?) | the unknown key "comand"'],
+    [
+      { input: { kind: "tree", root: "/in", inclde: [] } },
+      'input.inclde: a known key (did you mean "include"?) | the unknown key "inclde"',
+    ],
+    [{ timeoutMs: -1 }, "timeoutMs: a number, more than 0 | -1"],
+    [{ priority: 1.5 }, "priority: a whole number | 1.5"],
+    [{ name: "n".repeat(201) }, /^name: a text of 200 characters at most \| "n{99}…$/],
+    [{ binarySha256: "x" }, 'binarySha256: 64 hexadecimal digits in lower case | "x"'],
+    [{ retry: { exitt: {} } }, /^retry\.exitt: as its key one of exit, .*did you mean "exit"/],
+    [{ env: { TOKEN: 7 } }, "env.TOKEN: a text | a number"],
+    [{ chunk: { maxFiles: 10n } }, /^chunk\.maxFiles: a (whole )?number \| 10$/],
+  ])("says of %j where it is, what was expected and what was found", (change, fault) => {
+    const found = faultsOf({ ...good, ...change });
+    expect(found).toHaveLength(1);
+    expect(found[0]).toEqual(typeof fault === "string" ? fault : expect.stringMatching(fault));
+  });
+
+  test("tells all faults together", () => {
+    expect(() => parseRunSpec({ command: ["cat"], input: { kind: "list", root: "" }, output: 5 })).toThrow(
+      new InvalidInputError("run specification", [
+        { where: "output", expected: "a mapping of keys", found: "5" },
+        { where: "command[0]", expected: "the absolute path of a binary", found: '"cat"' },
+        { where: "input.root", expected: "the absolute path of a folder", found: '""' },
+      ]),
+    );
+    expect(faultsOf(undefined)).toEqual(["run: a mapping of keys | nothing"]);
+  });
+});
