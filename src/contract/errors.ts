@@ -118,6 +118,12 @@ export class PathEscapeError extends HeadroomError {
   }
 }
 
+/** The message of anything that was thrown, on one line: for records that are shown in rows. */
+export function lineOf(error: unknown): string {
+  if (!(error instanceof InvalidInputError)) return messageOf(error);
+  return error.faults.map(({ where, expected, found }) => `${where}: expected ${expected}, found ${found}`).join("; ");
+}
+
 /** The message of anything that was thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

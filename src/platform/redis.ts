@@ -88,8 +88,15 @@ function isReconnecting(redis: Redis): boolean {
   return redis.status === "reconnecting";
 }
 
+interface RedisTrouble {
+  /** Where Redis should be. */
+  readonly text: string;
+  /** Why the last try to connect failed, if one did. */
+  readonly failure?: string | undefined;
+}
+
 /** What a failed call says when the server was not reached, did not answer, or refused the login; others stay as they are. */
-export function explainRedisError(error: unknown, text: string): unknown {
+function explainRedisError(error: unknown, { text, failure }: RedisTrouble): unknown {
   if (!(error instanceof Error) || error instanceof InfrastructureError) return error;
   if (/^(WRONGPASS|NOAUTH)/.test(error.message)) {
     // Without its cause: that one carries the arguments of AUTH.
@@ -97,17 +104,23 @@ export function explainRedisError(error: unknown, text: string): unknown {
       `expected redis at ${text} to accept the user and password, found: ${error.message}`,
     );
   }
-  const isUnreachable =
-    error.name === "MaxRetriesPerRequestError" || error.name === "AbortError" || error.message === "Command timed out";
-  if (!isUnreachable) return error;
-  return new InfrastructureError(`expected redis to answer at ${text}, found none: ${messageOf(error)}`, {
-    cause: error,
-  });
+  const found = silenceOf(error);
+  if (found === undefined) return error;
+  const why = failure === undefined ? "" : `: ${failure}`;
+  return new InfrastructureError(`expected redis to answer at ${text}, found ${found}${why}`, { cause: error });
+}
+
+/** How Redis kept silent, in place of ioredis' advice about its options; undefined when the error is another one. */
+function silenceOf(error: Error): string | undefined {
+  if (error.message === "Command timed out") return `no answer within ${COMMAND_TIMEOUT_MS / 1_000} s`;
+  if (error.name === "MaxRetriesPerRequestError") return "none in several tries";
+  return error.name === "AbortError" ? "the connection lost" : undefined;
 }
 
 /** ioredis, but a call that Redis never answered fails with an InfrastructureError that says where Redis should be. */
 class ExplainingRedis extends Redis {
   text = "";
+  failure: string | undefined;
   readonly #explained = new WeakSet<Command>();
 
   override sendCommand(...[command, stream]: Parameters<Redis["sendCommand"]>): unknown {
@@ -116,28 +129,30 @@ class ExplainingRedis extends Redis {
     if (stream !== undefined || this.#explained.has(command) || !(answer instanceof Promise)) return answer;
     this.#explained.add(command);
     return answer.catch((error: unknown) => {
-      throw explainRedisError(error, this.text);
+      throw explainRedisError(error, this);
     });
   }
 }
 
 /** One line when the connection is lost, at most one each `LOG_EVERY_MS` while it stays lost, one when it is back. */
-function logConnection(redis: Redis, text: string, logger: Logger): void {
+function logConnection(redis: ExplainingRedis, text: string, logger: Logger): void {
   let lastLoggedMs = -Infinity;
   let failures = 0;
   redis.on("error", (error: Error) => {
     failures += 1;
+    // An AggregateError of several addresses has a code and no message.
+    const { message, code } = error as NodeJS.ErrnoException;
+    redis.failure = message === "" ? (code ?? error.name) : message;
     const nowMs = performance.now();
     if (nowMs - lastLoggedMs < LOG_EVERY_MS) return;
     lastLoggedMs = nowMs;
     // The error object can carry the command and its arguments, AUTH among them: only its message and code are logged.
-    // An AggregateError of several addresses has a code and no message.
-    const { message, code } = error as NodeJS.ErrnoException;
-    logger.warn({ reason: message === "" ? (code ?? error.name) : message, failures }, "redis connection failed");
+    logger.warn({ reason: redis.failure, failures }, "redis connection failed");
   });
   redis.on("ready", () => {
     if (failures > 0) logger.info({ failures }, "redis connection is back");
     failures = 0;
+    redis.failure = undefined;
     lastLoggedMs = -Infinity;
   });
   logger.debug({ redis: text }, "redis connection made");

@@ -9,7 +9,7 @@
  */
 import type { Redis } from "ioredis";
 import { checkTemplates } from "../contract/template.ts";
-import { ConflictError, InvalidInputError, messageOf, NotFoundError } from "../contract/errors.ts";
+import { ConflictError, InvalidInputError, lineOf, NotFoundError } from "../contract/errors.ts";
 import { isTerminal } from "../contract/outcomes.ts";
 import { DEFAULT_PREFIX, keyPrefix, keys } from "../contract/queues.ts";
 import type { RunRecord } from "../contract/run-record.ts";
@@ -238,7 +238,7 @@ export class Client implements ClientPort, AsyncDisposable {
       await this.#storePages(run.id, run.spec, pages);
       await enqueueRun(this.#submit, run, chunks);
     } catch (error) {
-      const change = { message: `could not be enqueued: ${messageOf(error)}`, endedAtMs: this.#deps.clock.nowMs() };
+      const change = { message: `could not be enqueued: ${lineOf(error)}`, endedAtMs: this.#deps.clock.nowMs() };
       await this.#deps.store?.runs.move(run.id, ["queued"], "broken", change);
       throw error;
     }
@@ -254,7 +254,7 @@ export class Client implements ClientPort, AsyncDisposable {
     try {
       return { run: (await this.#record(id, spec, {})).run, created: true };
     } catch (error) {
-      await requestCancel(this.#submit, id, `could not be recorded: ${messageOf(error)}`);
+      await requestCancel(this.#submit, id, `could not be recorded: ${lineOf(error)}`);
       throw error;
     }
   }

@@ -16,6 +16,8 @@ interface Waiting {
   reject(error: unknown): void;
 }
 
+const YOUNG_MB = 6;
+
 export class SqliteSession {
   readonly #where: string;
   readonly #worker: Worker;
@@ -31,6 +33,8 @@ export class SqliteSession {
       name: "headroom-store",
       // Flags of the process, such as loaders and --input-type, are none of the thread's business.
       execArgv: [],
+      // Batches come and go: a small nursery keeps what they leave behind from piling up between collections.
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
     });
     this.#worker.on("message", (message: ThreadMessage) => {
       this.#settle(message);

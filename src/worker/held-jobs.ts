@@ -1,7 +1,7 @@
 /** The jobs that this worker holds: how each is run, aborted, handed back, and given up in the end. */
 import { WaitingChildrenError, type Job } from "bullmq";
 import type { Redis } from "ioredis";
-import { isPassing, LeaseLostError, messageOf } from "../contract/errors.ts";
+import { isPassing, LeaseLostError, lineOf, messageOf } from "../contract/errors.ts";
 import { unrunResult } from "../contract/files.ts";
 import { isJobName, jobs, type JobName } from "../contract/jobs.ts";
 import { keys } from "../contract/queues.ts";
@@ -150,7 +150,7 @@ export class HeldJobs {
       throw new HandBack(messageOf(error), Math.min(MAX_HAND_BACK_MS, HAND_BACK_MS * 2 ** Math.min(starts, 8)));
     }
     try {
-      await this.#giveUp(job, messageOf(error));
+      await this.#giveUp(job, lineOf(error));
     } catch (giveUpError) {
       // Without their rows the files would have no outcome, so the job must not end.
       throw new HandBack(messageOf(giveUpError), MAX_HAND_BACK_MS);

@@ -22,6 +22,9 @@ export interface ChunkRunnerConfig extends ExecConfig {
   readonly threads?: number;
 }
 
+/** Of the thread's heap: results come and go, and what they leave behind must not pile up between collections. */
+const YOUNG_MB = 12;
+
 interface Running {
   readonly request: ChunkRequest;
   readonly events: ChunkEvents;
@@ -135,7 +138,10 @@ class ExecThreadHandle {
   }
 
   #open(): Promise<void> {
-    const worker = new Worker(threadFile(), { workerData: this.#config });
+    const worker = new Worker(threadFile(), {
+      workerData: this.#config,
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
+    });
     this.#worker = worker;
     return new Promise((resolve, reject) => {
       worker.on("message", (messages: readonly FromThread[]) => {

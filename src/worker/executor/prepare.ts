@@ -64,10 +64,9 @@ export class Preparer {
   async prepare(file: FileEntry, check: RunCheck): Promise<Preparation> {
     const input = await this.#inputs.read(file.path);
     if ("class" in input) return this.#notRun(file, input, null);
-    const values = pathPlaceholders(file.path, file.index, this.#request.runId);
     let relative: string | null = null;
     if (this.#request.spec.output.from !== "none") {
-      const named = this.#targets.relativeOf(values);
+      const named = this.#targets.relativeOf(file);
       if (typeof named !== "string") return this.#notRun(file, named, input);
       relative = named;
     }

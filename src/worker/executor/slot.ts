@@ -86,11 +86,12 @@ export class Slot {
     });
     const failure = verdictOf(process, { ...this.#parts.spec, successExitCodes: [0] }, this.#parts.kills);
     if (failure?.class !== "exit") return failure;
-    const said = process.end?.log ?? "";
-    const failureClass = what === "input" ? "bad-input" : "bad-output";
+    const end = process.end?.end;
+    const found = end?.kind === "exited" ? `exit code ${end.code}` : failure.message;
+    const said = process.end?.log?.trim() ?? "";
     return {
-      class: failureClass,
-      message: `expected the ${what} check to pass, found ${failure.message} ${said}`.trim(),
+      class: what === "input" ? "bad-input" : "bad-output",
+      message: `expected the ${what} check to exit with 0, found ${found}${said === "" ? "" : `: ${said}`}`,
     };
   }
 

@@ -1,9 +1,11 @@
 /** Where an output goes: the target inside the output root, and the temporary name beside it. */
 import { mkdirSync } from "node:fs";
 import { posix } from "node:path";
+import { InvalidInputError, lineOf, PathEscapeError } from "../../contract/errors.ts";
+import type { FileEntry } from "../../contract/files.ts";
+import { outputNameFor } from "../../contract/output-names.ts";
 import { fsPath } from "../../contract/path-bytes.ts";
 import type { RunSpec } from "../../contract/run-spec.ts";
-import { expand, type PlaceholderValues } from "../../contract/template.ts";
 import { isInside, realPathOf } from "../../platform/confined-path.ts";
 import { errnoOf } from "./errno.ts";
 import type { Failure } from "./outcome.ts";
@@ -47,14 +49,14 @@ export class TargetPlan {
   }
 
   /** The target's path relative to the output root, or why there is none. Touches nothing. */
-  relativeOf(values: PlaceholderValues): string | Failure {
-    const relative = posix.normalize(expand(this.#spec.output.name, values));
-    const isInRoot = !relative.startsWith("/") && relative !== ".." && !relative.startsWith("../");
-    if (!isInRoot || relative.includes("\0")) return leaves();
-    if (relative === "." || relative.endsWith("/")) {
-      return { class: "policy", message: "expected the output name to name a file, found a folder" };
+  relativeOf({ path, index }: Pick<FileEntry, "path" | "index">): string | Failure {
+    try {
+      return outputNameFor(this.#spec, path, index, this.#place.runId);
+    } catch (error) {
+      if (error instanceof PathEscapeError) return { class: "policy", message: error.message };
+      if (error instanceof InvalidInputError) return { class: "bad-input", message: lineOf(error) };
+      throw error;
     }
-    return relative;
   }
 
   absolute(relative: string): string {
@@ -66,8 +68,8 @@ export class TargetPlan {
     const owner = this.#taken.get(relative);
     if (owner !== undefined && owner !== index) {
       return {
-        class: "policy",
-        message: `expected an output name of its own, found that of the input with index ${owner}`,
+        class: "bad-input",
+        message: `expected an output name of its own, found ${JSON.stringify(relative)}, which input number ${owner} has already`,
       };
     }
     const path = this.absolute(relative);

@@ -59,7 +59,7 @@ describe("configuration file", () => {
       "resources.memory_threshold_percent (line 14): a number, 100 at most | 800",
       'resources.cpu_treshold_percent (line 15): a known key (did you mean "cpu_threshold_percent"?) | the unknown key "cpu_treshold_percent"',
       'logging.level (line 5): one of debug, info, warn, error, silent | "loud"',
-      expect.stringMatching(/^wat \(line 7\): .*the unknown key "wat"$/),
+      expect.stringMatching(/^wat \(line 6\): .*the unknown key "wat"$/),
     ]);
   });
 

@@ -127,6 +127,40 @@ describe("HTTP intake", () => {
       "/output/from",
       "/timeoutMs",
     ]);
+    expect(errors).toContainEqual({ pointer: "/command", detail: "expected a list that is not empty, found []" });
+    await deletePrefix(redis, prefix);
+  });
+
+  test("refuses paths that mean something else on another machine, and says so of queries too", async ({
+    redis,
+    prefix,
+  }) => {
+    await using fixture = await startIntake({ redis, prefix });
+    const answer = await fixture.post({
+      command: ["cat"],
+      input: { kind: "tree", root: "" },
+      output: { root: "out", from: "stdout", check: ["test", "-s", "{output}"] },
+    });
+    expect((await readProblem(answer)).errors).toEqual([
+      { pointer: "/command/0", detail: 'expected the absolute path of a binary, found "cat"' },
+      { pointer: "/input/root", detail: 'expected the absolute path of a folder, found ""' },
+      { pointer: "/output/root", detail: 'expected the absolute path of a folder, found "out"' },
+      { pointer: "/output/check/0", detail: 'expected the absolute path of a binary, found "test"' },
+    ]);
+    const relative = { ...body(fixture), command: ["./cat"] };
+    await expect(fixture.client.run(relative)).rejects.toThrow(
+      'command[0]: expected the absolute path of a binary, found "./cat"',
+    );
+    const query = await readProblem(await fixture.ask("/v1/runs?limit=0&state=runing&stat=x"));
+    expect(query.errors).toEqual([
+      { pointer: "?limit", detail: 'expected a number, 1 at least, found "0"' },
+      {
+        pointer: "?state",
+        detail:
+          'expected one of queued, running, cancelling, succeeded, failed, cancelled, broken (did you mean "running"?), found "runing"',
+      },
+      { pointer: "?stat", detail: 'expected a known key (did you mean "state"?), found the unknown key "stat"' },
+    ]);
     await deletePrefix(redis, prefix);
   });
 

@@ -47,7 +47,7 @@ describe("run specification", () => {
     [{ retry: { exitt: {} } }, /^retry\.exitt: as its key one of exit, .*did you mean "exit"/],
     [{ env: { TOKEN: 7 } }, "env.TOKEN: a text | a number"],
     [{ chunk: { maxFiles: 10n } }, /^chunk\.maxFiles: a (whole )?number \| 10$/],
-  ])("says of %j where it is, what was expected and what was found", (change, fault) => {
+  ])("says where it is, what was expected and what was found: %#", (change, fault) => {
     const found = faultsOf({ ...good, ...change });
     expect(found).toHaveLength(1);
     expect(found[0]).toEqual(typeof fault === "string" ? fault : expect.stringMatching(fault));

@@ -5,7 +5,7 @@
  * A scan that is started again (its worker was lost) walks from the beginning and leaves out what has a row or waits in a
  * chunk already.
  */
-import { isPassing, LeaseLostError, messageOf } from "../../../contract/errors.ts";
+import { InvalidInputError, isPassing, LeaseLostError, lineOf, messageOf } from "../../../contract/errors.ts";
 import { Chunker } from "../../../contract/chunking.ts";
 import { unrunResult, type FileEntry, type FileResult } from "../../../contract/files.ts";
 import { jobs } from "../../../contract/jobs.ts";
@@ -70,7 +70,7 @@ async function endScan(deps: ScanDeps, run: LiveRun, end: { error: unknown; sign
   if (isPassing(reason)) throw new HandBack(messageOf(reason), RETRY_MS);
   // What is wrong with the input as a whole, or with this code, ends the run, and its report says so.
   deps.logger.error({ err: reason, runId: run.runId }, "scan failed");
-  await deps.hash.set(run.runId, { broken: messageOf(reason), scanned: "1" });
+  await deps.hash.set(run.runId, { broken: lineOf(reason), scanned: "1" });
 }
 
 class Scan {
@@ -174,7 +174,8 @@ class Scan {
       const message = `expected an output name of its own, found ${JSON.stringify(name)}, which input number ${owner} has already`;
       return { path: file.path, message, class: "bad-input", outcome: "failed" };
     } catch (error) {
-      return { path: file.path, message: messageOf(error), class: "policy", outcome: "failed" };
+      const failureClass = error instanceof InvalidInputError ? "bad-input" : "policy";
+      return { path: file.path, message: lineOf(error), class: failureClass, outcome: "failed" };
     }
   }
 
