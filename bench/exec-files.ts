@@ -2,7 +2,7 @@
  * The executor alone, without Redis, store or governor: 2,000 small files through sha256sum with captured output (input
  * and output hashed, flushed, allowed, renamed), four chunks at a time, against `xargs -P4` of `sh -c 'sha256sum … > out'`
  * in the same minute; and the no-op executor. Needs a build (`npm run build`), and on Node 20 the loader:
- * `node --import ./scripts/ts-loader.js bench/exec-files.ts`.
+ * `npm run bench -- exec-files`.
  */
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { monitorEventLoopDelay } from "node:perf_hooks";

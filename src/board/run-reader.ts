@@ -76,7 +76,17 @@ export class RunReader {
   /** @throws {NotFoundError} */
   explain(id: string): Promise<Explanation> {
     const { redis, prefix, queues, clock, store } = this.#deps;
-    return explain({ redis, prefix, queues, clock, findRun: (runId) => store.runs.get(runId) }, id);
+    return explain(
+      {
+        redis,
+        prefix,
+        queues,
+        clock,
+        findRun: (runId) => store.runs.get(runId),
+        findAttempts: (runId, path) => store.files.attempts(runId, { path, limit: 1_000 }),
+      },
+      id,
+    );
   }
 
   /** Durations, memory and failures: from the report of an ended run, else from its files so far. */

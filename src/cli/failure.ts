@@ -32,9 +32,19 @@ function failureText(error: unknown): string {
   if (error instanceof AggregateError) return [error.message, ...error.errors.map(messageOf)].join("\n  ");
   if (error instanceof InvalidInputError) return faultsText(error);
   if (error instanceof HeadroomError) return error.message;
+  const refusal = redisRefusal(error);
+  if (refusal !== undefined) return `expected redis to take the command, found: ${refusal}`;
   const disk = diskCodes[codeOf(error)];
   if (disk !== undefined) return `${disk}: ${messageOf(error)}`;
   return `unexpected: ${messageOf(error)}`;
+}
+
+/** What Redis said when it refused: in a transaction, why the command in it was refused. */
+function redisRefusal(error: unknown): string | undefined {
+  if (!(error instanceof Error) || error.name !== "ReplyError") return undefined;
+  const earlier: unknown = "previousErrors" in error ? error.previousErrors : undefined;
+  const [first] = Array.isArray(earlier) ? (earlier as unknown[]) : [];
+  return messageOf(first ?? error);
 }
 
 /** One fault is one line; several are a list. */

@@ -17,7 +17,6 @@ const calmCodes: ReadonlySet<string> = new Set([
   "queued-behind",
   "waits-for-children",
   "scanning",
-  "backoff",
 ]);
 
 /** The governor's codes for a machine that has as many processes as it should. */
@@ -98,10 +97,12 @@ export function shownWait(
   reasons: readonly WaitReason[],
   { progress }: Pick<RunStatus, "progress">,
 ): string | undefined {
-  const reason = reasons.find(({ code }) => !calmCodes.has(code));
+  // A pause before another try is worth a word only when there is nothing else to do.
+  const isBusy = progress.runningJobs > 0;
+  const reason = reasons.find(({ code }) => !calmCodes.has(code) && !(isBusy && code === "backoff"));
   if (reason === undefined) return undefined;
   // While jobs run, a machine that is full of them is as it should be.
-  const isFull = progress.runningJobs > 0 && fullCodes.has(reason.code);
+  const isFull = isBusy && fullCodes.has(reason.code);
   return isFull ? undefined : reason.message;
 }
 

@@ -1,5 +1,6 @@
 /** The options of `run`: what each is called, what it means, and which setting of the configuration it overrides. */
-import { InvalidArgumentError, Option, type Command } from "commander";
+import { Option, type Command } from "commander";
+import { InvalidInputError } from "../contract/errors.ts";
 import type { Setting } from "../platform/config-environment.ts";
 import type { PlaceOptions } from "./settings.ts";
 
@@ -175,7 +176,10 @@ function numberOrText(text: string): number | string {
 export function splitWords(text: string): string[] {
   const words: string[] = [];
   for (const [all] of text.matchAll(/(?:[^\s"']|"[^"]*"|'[^']*')+|["']/g)) {
-    if (all === '"' || all === "'") throw new InvalidArgumentError(`--check: expected ${all} to be closed, found none`);
+    if (all === '"' || all === "'") {
+      const fault = { where: "--check", expected: `${all} to be closed`, found: JSON.stringify(text) };
+      throw new InvalidInputError("command line", [fault]);
+    }
     words.push(
       all.replace(
         /"([^"]*)"|'([^']*)'/g,

@@ -11,6 +11,8 @@ export interface QueueFacts {
   readonly active: number;
   readonly delayed: number;
   readonly nextDelayedAtMs: number | null;
+  /** How the first of the delayed jobs ended last time; null when nothing is known. */
+  readonly lastFailure: string | null;
 }
 
 export interface JobFacts {
@@ -24,6 +26,8 @@ export interface JobFacts {
   readonly startedAtMs: number | null;
   readonly endedAtMs: number | null;
   readonly failedReason: string | null;
+  /** How the first of its files ended before; null for a job that is no second try. */
+  readonly lastFailure: string | null;
   readonly attemptsMade: number;
   readonly unprocessedChildren: number;
 }
@@ -90,7 +94,7 @@ export function decideJobReasons(asked: JobQuestion): WaitReason[] {
         ),
       ];
     case "delayed":
-      return [backoffReason(where, job.dueAtMs, nowMs)];
+      return [backoffReason(where, job.dueAtMs, nowMs, job.lastFailure)];
     case "waiting-children": {
       const left = job.unprocessedChildren;
       const message = `waits until ${left === 1 ? "1 child has" : `${left} children have`} ended`;
@@ -156,7 +160,7 @@ function queueReasons(queue: QueueFacts, workers: readonly WorkerHeartbeat[], no
   }
   if (queue.delayed > 0) {
     const message = `${jobsWords(queue.delayed)} waiting for another try`;
-    const later = backoffReason(where, queue.nextDelayedAtMs, nowMs);
+    const later = backoffReason(where, queue.nextDelayedAtMs, nowMs, queue.lastFailure);
     reasons.push({ ...later, message: `${message}; the first one: ${later.message}` });
   }
   return reasons;
@@ -171,10 +175,12 @@ function holderReason({ job, workers }: JobQuestion): WaitReason {
   return reason(`job ${job.id}`, "running", message, { sinceMs: job.startedAtMs });
 }
 
-function backoffReason(where: string, dueAtMs: number | null, nowMs: number): WaitReason {
-  if (dueAtMs === null) return reason(where, "backoff", "waits for another try", {});
+function backoffReason(where: string, dueAtMs: number | null, nowMs: number, lastFailure: string | null): WaitReason {
+  const why = lastFailure === null ? "" : ` after ${lastFailure}`;
+  if (dueAtMs === null) return reason(where, "backoff", `waits for another try${why}`, {});
   const etaMs = Math.max(0, dueAtMs - nowMs);
-  return reason(where, "backoff", `waits for another try until ${new Date(dueAtMs).toISOString()}`, { etaMs });
+  const until = `until ${new Date(dueAtMs).toISOString()}`;
+  return reason(where, "backoff", `waits for another try ${until}${why}`, { etaMs });
 }
 
 function idleReason({ status, scan, openJobs }: RunQuestion): WaitReason {

@@ -2,6 +2,9 @@
 import type { Job } from "bullmq";
 import type { Redis } from "ioredis";
 import { NotFoundError } from "../contract/errors.ts";
+import type { AttemptRecord } from "../contract/files.ts";
+import { jobs } from "../contract/jobs.ts";
+import { printablePath } from "../contract/path-bytes.ts";
 import { jobIds, runOfJobId } from "../contract/queues.ts";
 import type { RunRecord } from "../contract/run-record.ts";
 import type { Explanation, WorkerHeartbeat } from "../contract/status.ts";
@@ -19,6 +22,8 @@ export interface ExplainDeps {
   readonly clock: Clock;
   /** The store's record of a run. */
   readonly findRun: (runId: string) => Promise<RunRecord | undefined>;
+  /** The store's record of attempts, to tell why a file is tried again. */
+  readonly findAttempts?: (runId: string, path: string) => Promise<readonly AttemptRecord[]>;
 }
 
 /** Says why a run or a job is not running. @throws {NotFoundError} for an id that is neither. */
@@ -72,7 +77,7 @@ function family(queueName: string): string {
 
 async function loadQueue(deps: ExplainDeps, place: QueuePlace): Promise<QueueFacts> {
   const queue = deps.queues.queue(place.name);
-  const [counts, isPaused, [, nextScore]] = await Promise.all([
+  const [counts, isPaused, [nextId, nextScore]] = await Promise.all([
     queue.getJobCounts("wait", "prioritized", "active", "delayed"),
     queue.isPaused(),
     deps.redis.zrange(delayedKey(deps, place), 0, "0", "WITHSCORES"),
@@ -85,11 +90,28 @@ async function loadQueue(deps: ExplainDeps, place: QueuePlace): Promise<QueueFac
     active: counts["active"] ?? 0,
     delayed: counts["delayed"] ?? 0,
     nextDelayedAtMs: dueAtMs(nextScore ?? null),
+    lastFailure: nextId === undefined ? null : await loadLastFailure(deps, await loadRaw(deps, place, nextId)),
   };
 }
 
+/** How the first file of a chunk that is tried again ended last time: its class, how often, and in which words. */
+async function loadLastFailure(deps: ExplainDeps, job: Job | undefined): Promise<string | null> {
+  const chunk = jobs.exec.payload.safeParse(job?.data);
+  const [file] = chunk.data?.files ?? [];
+  if (chunk.data === undefined || file === undefined) return null;
+  const { path } = file;
+  const attempts = (await deps.findAttempts?.(chunk.data.runId, path)) ?? [];
+  const last = attempts.findLast(({ end }) => end === "retried");
+  if (last === undefined) return null;
+  return `${last.failureClass ?? "failure"} of ${printablePath(path)}: ${last.message ?? "no message"}`;
+}
+
+function loadRaw(deps: ExplainDeps, place: QueuePlace, jobId: string): Promise<Job | undefined> {
+  return deps.queues.queue(place.name).getJob(jobId) as Promise<Job | undefined>;
+}
+
 async function loadJob(deps: ExplainDeps, place: QueuePlace, jobId: string): Promise<JobFacts | undefined> {
-  const job = (await deps.queues.queue(place.name).getJob(jobId)) as Job | undefined;
+  const job = await loadRaw(deps, place, jobId);
   if (job === undefined) return undefined;
   const state = await job.getState();
   const isParent = state === "waiting-children";
@@ -103,6 +125,7 @@ async function loadJob(deps: ExplainDeps, place: QueuePlace, jobId: string): Pro
     startedAtMs: job.processedOn ?? null,
     endedAtMs: job.finishedOn ?? null,
     failedReason: job.failedReason || null,
+    lastFailure: state === "delayed" ? await loadLastFailure(deps, job) : null,
     attemptsMade: job.attemptsMade,
     unprocessedChildren: children.unprocessed ?? 0,
   };

@@ -84,7 +84,12 @@ export class Metrics implements Service {
     const definition: MetricDefinition = metricTable[name];
     const options = { name, help: definition.help, labelNames: [...definition.labels], registers: [this.registry] };
     if (definition.type === "counter") return new Counter(options);
-    if (definition.type === "gauge") return new Gauge(options);
+    if (definition.type === "gauge") {
+      const gauge = new Gauge(options);
+      // One without labels begins as 0, which would be a measurement that nobody made: most processes never set most gauges.
+      if (definition.labels.length === 0) gauge.remove();
+      return gauge;
+    }
     return new Histogram({ ...options, ...(definition.buckets && { buckets: [...definition.buckets] }) });
   }
 }

@@ -1,6 +1,6 @@
 /** Connections to Redis: one way to open them, one way to know that the server is safe for jobs. */
 import { Redis, type Command } from "ioredis";
-import { InfrastructureError, messageOf } from "../contract/errors.ts";
+import { InfrastructureError } from "../contract/errors.ts";
 import { equalJitterMs } from "./backoff.ts";
 import type { Logger } from "./logger.ts";
 import { parseRedisTarget } from "./redis-target.ts";
@@ -96,8 +96,7 @@ interface RedisTrouble {
 }
 
 /** What a failed call says when the server was not reached, did not answer, or refused the login; others stay as they are. */
-function explainRedisError(error: unknown, { text, failure }: RedisTrouble): unknown {
-  if (!(error instanceof Error) || error instanceof InfrastructureError) return error;
+function explainRedisError(error: Error, { text, failure }: RedisTrouble): Error {
   if (/^(WRONGPASS|NOAUTH)/.test(error.message)) {
     // Without its cause: that one carries the arguments of AUTH.
     return new InfrastructureError(
@@ -123,14 +122,17 @@ class ExplainingRedis extends Redis {
   failure: string | undefined;
   readonly #explained = new WeakSet<Command>();
 
-  override sendCommand(...[command, stream]: Parameters<Redis["sendCommand"]>): unknown {
-    const answer = super.sendCommand(command, stream);
-    // Pipelines, and commands that ioredis sends again after a reconnect, look at the command's own promise.
-    if (stream !== undefined || this.#explained.has(command) || !(answer instanceof Promise)) return answer;
-    this.#explained.add(command);
-    return answer.catch((error: unknown) => {
-      throw explainRedisError(error, this);
-    });
+  override sendCommand(...args: Parameters<Redis["sendCommand"]>): unknown {
+    const [command] = args;
+    // A command comes here again after a reconnect. Those of a pipeline have no other promise than their own.
+    if (!this.#explained.has(command)) {
+      this.#explained.add(command);
+      const reject = command.reject.bind(command);
+      command.reject = (error) => {
+        reject(explainRedisError(error, this));
+      };
+    }
+    return super.sendCommand(...args);
   }
 }
 

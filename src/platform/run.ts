@@ -22,7 +22,7 @@ export async function runUntilSignal(
   const end = watchForEnd(logger);
   const started = group.start().then(
     () => {
-      logger.info({ pid: process.pid }, "started");
+      logger.info({}, "started");
       return end.reached;
     },
     (err: unknown) => {

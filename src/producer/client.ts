@@ -48,6 +48,8 @@ export interface StreamedRunOptions extends RunOptions {
   readonly pages?: AsyncIterable<readonly string[]>;
 }
 
+/** More starts of one file than any retry rule gives. */
+const ATTEMPTS_SHOWN = 1_000;
 const RELEASE_PAGE = 500;
 const IDEMPOTENCY_SECONDS = 86_400;
 const ACK_POLL_MS = 50;
@@ -198,7 +200,15 @@ export class Client implements ClientPort, AsyncDisposable {
   explain(id: string): Promise<Explanation> {
     const { redis, kp, clock } = this.#deps;
     return explain(
-      { redis, prefix: kp, queues: this.#submit.queues, clock, findRun: (runId) => this.#find(runId) },
+      {
+        redis,
+        prefix: kp,
+        queues: this.#submit.queues,
+        clock,
+        findRun: (runId) => this.#find(runId),
+        findAttempts: async (runId, path) =>
+          (await this.#deps.store?.files.attempts(runId, { path, limit: ATTEMPTS_SHOWN })) ?? [],
+      },
       id,
     );
   }

@@ -8,6 +8,7 @@ import { HttpService } from "../platform/http/http-service.ts";
 import { RequestError } from "../platform/http/problem.ts";
 import { problemHandler, requestContext } from "../platform/http/request-context.ts";
 import { mountNotFound, mountRoutes, type Authorize } from "../platform/http/route-table.ts";
+import type { Service } from "../platform/lifecycle.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import type { Store } from "../store/store.ts";
@@ -25,20 +26,37 @@ export interface ProducerDeps {
   readonly metrics: Metrics;
 }
 
+/** The intake as a service that knows its URL. */
+export interface Producer extends Service {
+  readonly url: string;
+}
+
 /** The HTTP intake as a service. @throws {InvalidInputError} when it would be open to the network without a token. */
-export function createProducer(deps: ProducerDeps, config: ProducerConfig): HttpService {
+export function createProducer(deps: ProducerDeps, config: ProducerConfig): Producer {
   if (!isLoopback(config.host) && config.token === undefined) {
     const expected = `a bearer token, because the intake listens on ${config.host}`;
     throw new InvalidInputError("intake", [{ where: "producer token", expected, found: "none" }]);
   }
-  return new HttpService(createApp(deps, config), config);
+  const http = new HttpService(createApp(deps, config), config);
+  return {
+    get url() {
+      return http.url;
+    },
+    async start() {
+      await http.start();
+      deps.logger.info({ url: http.url, token: config.token !== undefined }, "intake listens");
+    },
+    stop: (deadline) => http.stop(deadline),
+  };
 }
 
 function createApp(deps: ProducerDeps, config: ProducerConfig): Express {
   const app = express();
   app.set("query parser", "simple");
   app.set("etag", false);
-  app.use(requestContext(deps), helmet(), refuseCrossSite(config.publicOrigin));
+  // Over plain HTTP browsers ignore it, and a proxy would hand on a promise that the intake cannot keep.
+  const strictTransportSecurity = config.publicOrigin?.startsWith("https:") ?? false;
+  app.use(requestContext(deps), helmet({ strictTransportSecurity }), refuseCrossSite(config.publicOrigin));
   if (config.token === undefined) app.use(refuseForeignHost());
   const authorize = bearerAuthorize(config.token);
   const idempotency = new IdempotencyKeys(deps.redis, config.prefix);

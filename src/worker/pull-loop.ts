@@ -58,13 +58,12 @@ export class PullLoop implements Service {
   /** The lane whose marker was popped: it has something to fetch, so it is served before any other. */
   #hint: { readonly lane: Lane; readonly score: number } | undefined;
   #lastPassMs: number;
-  #lastClaimMs: number;
+  #lastClaimMs: number | undefined;
 
   constructor(deps: PullLoopDeps) {
     this.#deps = deps;
     this.#logger = deps.logger;
     this.#lastPassMs = deps.clock.monotonicMs();
-    this.#lastClaimMs = this.#lastPassMs;
   }
 
   start(): Promise<void> {
@@ -84,10 +83,10 @@ export class PullLoop implements Service {
     this.#wake();
   }
 
-  /** Milliseconds since the loop last got an answer from Redis, and since it last claimed a job. */
+  /** Milliseconds since the loop last got an answer from Redis, and since it last claimed a job; 0 before the first claim. */
   get ages(): { passMs: number; claimMs: number } {
     const now = this.#deps.clock.monotonicMs();
-    return { passMs: now - this.#lastPassMs, claimMs: now - this.#lastClaimMs };
+    return { passMs: now - this.#lastPassMs, claimMs: now - (this.#lastClaimMs ?? now) };
   }
 
   /** Stops claiming; jobs that run go on. */

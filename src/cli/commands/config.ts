@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { closeSync, openSync, writeSync } from "node:fs";
 import { resolve } from "node:path";
 import { configJsonSchema } from "../../contract/config-json-schema.ts";
-import { InvalidInputError, messageOf } from "../../contract/errors.ts";
+import { exitCodes, InvalidInputError, messageOf } from "../../contract/errors.ts";
 import { loadConfig } from "../../platform/config-file.ts";
 import { exampleConfig, printConfig, withoutPasswords } from "../../platform/config-text.ts";
 import { act, addJsonOption, describeCommand, type Invocation } from "../command-line.ts";
@@ -64,12 +64,25 @@ function validateCommand(invocation: Invocation): Command {
   return addJsonOption(command.argument("<file>", "configuration file")).action(
     act(invocation, (file: string, flags: JsonFlag) => {
       const { io } = invocation;
+      if (flags.json === true) return Promise.resolve(validateAsJson(invocation, file));
       load(invocation, file);
-      if (flags.json === true) printJson(io, { file, valid: true });
-      else print(io, `${file} is valid`);
+      print(io, `${file} is valid`);
       return Promise.resolve(undefined);
     }),
   );
+}
+
+/** A program gets the faults on standard output; the exit code is the same. */
+function validateAsJson(invocation: Invocation, file: string): number {
+  try {
+    load(invocation, file);
+    printJson(invocation.io, { file, valid: true, faults: [] });
+    return exitCodes.ok;
+  } catch (error) {
+    if (!(error instanceof InvalidInputError)) throw error;
+    printJson(invocation.io, { file, valid: false, faults: error.faults });
+    return error.exitCode;
+  }
 }
 
 function printCommand(invocation: Invocation): Command {

@@ -246,8 +246,10 @@ class RunSession {
     const { flags, io, place, log } = this.#parts;
     const { report, message } = status;
     const reportFolder = report === null ? undefined : writeReportFiles(place.home, report);
-    if (flags.json === true) printJson(io, runJson(status));
-    else if (report !== null) {
+    if (flags.json === true) {
+      printJson(io, runJson(status));
+      if (status.state === "cancelled" && message !== null) say(io, `run ${status.id} was cancelled: ${message}`);
+    } else if (report !== null) {
       const where = reportFolder === undefined ? {} : { reportFolder };
       const why = status.state === "succeeded" ? null : message;
       print(io, reportText(report, { style: outStyle(io), ...where, message: why }));

@@ -43,15 +43,27 @@ export interface PlanRequest {
 /** The configuration with the options on top. @throws {InvalidInputError} with every fault */
 export function loadRunConfig({ flags, childCommand, io }: Pick<PlanRequest, "flags" | "childCommand" | "io">): Config {
   const file = flags.config === undefined ? {} : { file: flags.config };
-  return loadConfig({ ...file, env: io.env, settings: settingsOf(flags, childCommand), cwd: io.cwd });
+  const faults: Fault[] = [];
+  const config = gather(faults, () =>
+    loadConfig({ ...file, env: io.env, settings: settingsOf(flags, childCommand), cwd: io.cwd }),
+  );
+  if (config !== undefined) return config;
+  // Options that the configuration does not know are told with the others; else the plan tells of them.
+  gather(faults, () => ownRules(flags));
+  throw new InvalidInputError(flags.config === undefined ? "command line" : `run with ${flags.config}`, faults);
 }
 
 /** @throws {InvalidInputError} naming each thing that is missing or wrong */
 export async function openRunPlan(request: PlanRequest, config: Config): Promise<RunPlan> {
-  const { command, own, opened, outputRoot, outputWhere } = checkRequest(request, config);
+  const { command, own, opened, outputRoot, outputWhere, checks } = checkRequest(request, config);
   const { input, list } = await openInput(opened, request);
   const { title } = request.flags;
-  const compiled = compileConfig(config, {
+  const checked = {
+    ...config,
+    input: { ...config.input, ...checks.input },
+    output: { ...config.output, ...checks.output },
+  };
+  const compiled = compileConfig(checked, {
     input,
     outputRoot,
     command,
@@ -67,7 +79,11 @@ interface CheckedRequest {
   readonly opened: PlanInput;
   readonly outputRoot: string;
   readonly outputWhere: string;
+  readonly checks: CheckCommands;
 }
+
+/** The check commands of inputs and outputs, with the absolute paths of their binaries. */
+type CheckCommands = Readonly<Record<"input" | "output", { readonly check?: string[] }>>;
 
 /** Looks at every part before it gives up, so that all faults are told together. */
 function checkRequest(request: PlanRequest, config: Config): CheckedRequest {
@@ -76,6 +92,13 @@ function checkRequest(request: PlanRequest, config: Config): CheckedRequest {
   const command = gather(faults, () => checkedCommand(request, config));
   const own = gather(faults, () => ownRules(flags));
   const opened = gather(faults, () => parsePlanInput(request, config));
+  const checks = {
+    input: gather(faults, () => checkCommand(config.input.check, "input.check", request)) ?? {},
+    output:
+      gather(faults, () =>
+        checkCommand(config.output.check, flags.check === undefined ? "output.check" : "--check", request),
+      ) ?? {},
+  };
   const outputWhere = placeOf("output", flags);
   const outputRoot = gather(faults, () => outputRootOf(config.directories.output ?? earlier?.outputRoot, request));
   if (opened?.kind === "tree" && opened.input.root === outputRoot) {
@@ -83,19 +106,24 @@ function checkRequest(request: PlanRequest, config: Config): CheckedRequest {
   }
   if (faults.length > 0) throw new InvalidInputError("run", faults);
   if (!command || !own || !opened || outputRoot === undefined) throw new TypeError("expected a checked request");
-  return { command, own, opened, outputRoot, outputWhere };
+  return { command, own, opened, outputRoot, outputWhere, checks };
 }
 
 function checkedCommand(request: PlanRequest, config: Config): readonly string[] {
-  const { childCommand, io, flags, earlier } = request;
+  const { childCommand, flags, earlier } = request;
   const command = childCommand ?? commandOf(config) ?? earlier?.command;
   const where = childCommand === undefined && flags.config !== undefined ? "binary.path" : "command";
-  const [name] = command ?? [];
-  if (command === undefined || name === undefined) {
-    throw missing(where, "a command to run, such as -- sha256sum {input}");
-  }
+  if (command?.[0] === undefined) throw missing(where, "a command to run, such as -- sha256sum {input}");
   checkTemplates(command, config.output.name);
-  return [resolveBinary(name, { where, cwd: io.cwd, path: io.env["PATH"] }), ...command.slice(1)];
+  return withBinary(command, where, request);
+}
+
+function withBinary([name = "", ...rest]: readonly string[], where: string, { io }: PlanRequest): string[] {
+  return [resolveBinary(name, { where, cwd: io.cwd, path: io.env["PATH"] }), ...rest];
+}
+
+function checkCommand(check: readonly string[] | undefined, where: string, request: PlanRequest): { check?: string[] } {
+  return check === undefined ? {} : { check: withBinary(check, where, request) };
 }
 
 function outputRootOf(output: string | undefined, { flags, io }: PlanRequest): string {

@@ -245,6 +245,16 @@ describe("HTTP intake", () => {
     await deletePrefix(redis, prefix);
   });
 
+  test("logs where it listens, and promises https only when it is served over https", async ({ redis, prefix }) => {
+    const { logger, lines } = keepingLogger();
+    await using plain = await startIntake({ redis, prefix, logger });
+    expect(lines()).toContainEqual(expect.objectContaining({ msg: "intake listens", url: plain.url }));
+    expect((await plain.ask("/v1/openapi.json")).headers.get("strict-transport-security")).toBeNull();
+    await using behind = await startIntake({ redis, prefix, config: { publicOrigin: "https://intake.example" } });
+    expect((await behind.ask("/v1/openapi.json")).headers.get("strict-transport-security")).toMatch(/^max-age=/);
+    await deletePrefix(redis, prefix);
+  });
+
   test("does not start beyond loopback without a token", async ({ redis, prefix }) => {
     await using fixture = await startIntake({ redis, prefix });
     const { client, store, metrics } = fixture;

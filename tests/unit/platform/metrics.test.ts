@@ -27,6 +27,17 @@ describe("metrics", () => {
     expect(text.endsWith("\n")).toBe(true);
   });
 
+  test("have no value of a gauge before somebody sets it", async () => {
+    const metrics = new Metrics(build, quietLogger);
+    const before = await metrics.expose();
+    for (const [name, { type }] of table) {
+      const isSet = name === "headroom_build_info" || name === "headroom_event_loop_lag_seconds";
+      if (type === "gauge" && !isSet) expect(before).not.toMatch(new RegExp(`^${name}[ {]`, "m"));
+    }
+    metrics.gauge("headroom_redis_memory_bytes").set(0);
+    expect(await metrics.expose()).toMatch(/^headroom_redis_memory_bytes 0$/m);
+  });
+
   test("count, set and observe under the labels of the table", async () => {
     const metrics = new Metrics(build, quietLogger);
     metrics.counter("headroom_files_processed_total").inc({ outcome: "succeeded", profile: "default" }, 2);

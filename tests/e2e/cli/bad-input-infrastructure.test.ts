@@ -1,0 +1,80 @@
+import { execFileSync } from "node:child_process";
+import { readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { startRedis } from "../../support/redis-server.ts";
+import { Cli, type Running } from "./cli-process.ts";
+
+const runArgs = ["run", "-i", "in", "-o", "out", "--", "cat", "{input}"];
+/** Mounting a small disk needs the rights to. */
+const canMount = process.getuid?.() === 0;
+
+/** A disk of this many bytes at `folder`, until it is disposed. */
+function smallDisk(folder: string, bytes: number): Disposable {
+  execFileSync("mount", ["-t", "tmpfs", "-o", `size=${bytes}`, "tmpfs", folder]);
+  return { [Symbol.dispose]: () => execFileSync("umount", ["--lazy", folder]) };
+}
+
+function told(running: Running, text: string): Promise<void> {
+  return expect.poll(() => running.stderr(), { timeout: 60_000 }).toContain(text);
+}
+
+describe("headroom run, on infrastructure that is not as it should be", () => {
+  test("refuses a Redis that evicts, with the command that mends it", async () => {
+    await using cli = new Cli();
+    await using redis = await startRedis({ args: ["--maxmemory", "50mb", "--maxmemory-policy", "allkeys-lru"] });
+    cli.scratch.file("in/a", "1");
+    for (const args of [runArgs, ["worker"], ["producer", "--port", "0"]]) {
+      const ended = await cli.call([...args.slice(0, 1), "--redis", redis.url, ...args.slice(1)]);
+      expect(ended).toMatchObject({ code: 3 });
+      expect(ended.stderr).toContain("redis must have maxmemory-policy noeviction, found allkeys-lru");
+      expect(ended.stderr).toContain("CONFIG SET maxmemory-policy noeviction");
+    }
+  });
+
+  test("says that a Redis has no memory left, in the words of Redis", async () => {
+    await using cli = new Cli();
+    await using redis = await startRedis({ args: ["--maxmemory", "1", "--maxmemory-policy", "noeviction"] });
+    cli.scratch.file("in/a", "1");
+    const ended = await cli.call(runArgs, { env: { HEADROOM_REDIS_URL: redis.url } });
+    expect(ended).toMatchObject({ code: 3, stdout: "" });
+    expect(ended.stderr).toContain("% full; at 100 % redis refuses every write");
+    expect(ended.stderr).toMatch(/headroom: expected redis to take the command, found: OOM /);
+  });
+
+  test("says with exit code 3 which store does not answer, for every command that needs it", async () => {
+    await using cli = new Cli();
+    cli.scratch.file("in/a", "1");
+    for (const args of [runArgs, ["runs"], ["export", "some"]]) {
+      const ended = await cli.call(args, { env: { HEADROOM_STORE_URL: "postgres://user:secret@127.0.0.1:1/none" } });
+      expect(ended).toMatchObject({ code: 3, stdout: "" });
+      expect(ended.stderr).toContain("127.0.0.1:1/none: expected a server that answers");
+      expect(ended.stderr).not.toContain("secret");
+    }
+  });
+
+  test.runIf(canMount)("tries again what no longer fits on the disk, says so, and goes on with the rest", async () => {
+    await using cli = new Cli();
+    using _disk = smallDisk(cli.scratch.folder("out"), 256 * 1024);
+    cli.scratch.file("in/big", "x".repeat(1_000_000));
+    cli.scratch.file("in/small", "s");
+    const running = cli.start(runArgs);
+    const small = join(cli.scratch.path, "out/small.output");
+    await told(running, "no space left");
+    expect(running.stderr()).toMatch(/waits: .*infrastructure of big: no space left where the output goes/);
+    expect(readdirSync(join(small, ".."))).toEqual(["small.output"]);
+    running.child.kill("SIGINT");
+    expect(await running.ended).toMatchObject({ code: 130 });
+  });
+
+  test.runIf(canMount)("ends with exit code 3 when the data folder is full, without a trace of the code", async () => {
+    await using cli = new Cli();
+    using _disk = smallDisk(cli.scratch.folder("home"), 2 * 1024 * 1024);
+    writeFileSync(join(cli.home, "filler"), Buffer.alloc(2 * 1024 * 1024 - 8_192));
+    cli.scratch.file("in/a", "1");
+    const ended = await cli.call(runArgs);
+    expect(ended).toMatchObject({ code: 3, stdout: "" });
+    expect(ended.stderr).toMatch(/no space left|disk is full|ENOSPC/);
+    expect(ended.stderr).not.toContain("    at ");
+  });
+});
