@@ -3,6 +3,8 @@
 export interface JsonSchema {
   readonly type?: string | readonly string[];
   readonly properties?: Readonly<Record<string, JsonSchema>>;
+  /** What the keys of a mapping must be. */
+  readonly propertyNames?: { readonly enum?: readonly string[] };
   readonly items?: JsonSchema;
   readonly anyOf?: readonly JsonSchema[];
   readonly oneOf?: readonly JsonSchema[];
@@ -13,7 +15,7 @@ export interface JsonSchema {
 export function keysAt(schema: JsonSchema, path: readonly PropertyKey[]): readonly string[] {
   let places: readonly JsonSchema[] = alternatives(schema);
   for (const part of path) places = places.flatMap((place) => below(place, String(part)));
-  return [...new Set(places.flatMap((place) => Object.keys(place.properties ?? {})))];
+  return [...new Set(places.flatMap((place) => place.propertyNames?.enum ?? Object.keys(place.properties ?? {})))];
 }
 
 function below(schema: JsonSchema, part: string): JsonSchema[] {

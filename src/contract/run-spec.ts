@@ -124,7 +124,10 @@ export function checkRunSpec(input: unknown): CheckedRunSpec {
 export function parseRunSpec(input: unknown): RunSpec {
   const checked = checkRunSpec(input);
   if (checked.kind === "valid") return checked.spec;
-  throw new InvalidInputError("run specification", checked.faults);
+  throw new InvalidInputError(
+    "run specification",
+    checked.faults.map(({ where, expected, found }) => ({ where, expected, found })),
+  );
 }
 
 function runSpecKeys(path: readonly PropertyKey[]): readonly string[] {

@@ -1,0 +1,102 @@
+import { chmodSync } from "node:fs";
+import { Readable, Writable } from "node:stream";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { main } from "../../../src/cli/main.ts";
+import { exampleConfig } from "../../../src/platform/config-text.ts";
+import { Scratch } from "../../support/scratch.ts";
+
+/** The command line in this process, in a folder of its own. */
+function openCommandLine() {
+  const scratch = new Scratch();
+  onTestFinished(() => {
+    scratch[Symbol.dispose]();
+  });
+  const call = async (...argv: string[]) => {
+    let [stdout, stderr] = ["", ""];
+    const code = await main(argv, {
+      stdin: Readable.from([]),
+      stdout: new Writable({ write: (chunk, _encoding, done) => (done(), (stdout += String(chunk))) }),
+      stderr: new Writable({ write: (chunk, _encoding, done) => (done(), (stderr += String(chunk))) }),
+      env: { PATH: process.env["PATH"], HEADROOM_HOME: `${scratch.path}/home` },
+      cwd: scratch.path,
+    });
+    return { code, stdout, stderr };
+  };
+  return { scratch, call };
+}
+
+describe("headroom config validate --json", () => {
+  test("prints an object for a valid and for an invalid file", async () => {
+    const { scratch, call } = openCommandLine();
+    scratch.file("good.yaml", "");
+    const good = await call("config", "validate", "good.yaml", "--json");
+    expect([good.code, JSON.parse(good.stdout)]).toEqual([0, { file: "good.yaml", valid: true, faults: [] }]);
+    scratch.file("bad.yaml", "resources:\n  max_processes: many\nwat:\n  a: 1\n");
+    const bad = await call("config", "validate", "bad.yaml", "--json");
+    expect(bad).toMatchObject({ code: 2, stderr: "" });
+    expect(JSON.parse(bad.stdout)).toEqual({
+      file: "bad.yaml",
+      valid: false,
+      faults: [
+        { where: "resources.max_processes (line 2)", expected: "a number", found: '"many"' },
+        {
+          where: "wat (line 3)",
+          expected: expect.stringContaining("one of binary") as string,
+          found: 'the unknown key "wat"',
+        },
+      ],
+    });
+    const missing = await call("config", "validate", "none.yaml", "--json");
+    expect(missing.code).toBe(2);
+    expect(JSON.parse(missing.stdout)).toMatchObject({ valid: false, faults: [{ where: "--config" }] });
+  });
+});
+
+describe("headroom run", () => {
+  const dry = ["run", "-i", "in", "-o", "out", "--dry-run"];
+
+  test("tells the faults of all options together", async () => {
+    const { scratch, call } = openCommandLine();
+    scratch.file("in/a");
+    const ended = await call(
+      ...dry,
+      "--memory",
+      "lots",
+      "--timeout",
+      "soon",
+      "--priority",
+      "-3",
+      "--",
+      "cat",
+      "{input}",
+    );
+    expect(ended.code).toBe(2);
+    expect(ended.stderr.match(/^ {2}--[a-z]+: expected .*, found /gm)).toHaveLength(3);
+    expect(ended.stderr).toContain("headroom: command line has 3 faults\n");
+    const quote = await call(...dry, "--check", "test 'x", "--", "cat", "{input}");
+    expect(quote).toMatchObject({ code: 2, stderr: `headroom: --check: expected ' to be closed, found "test 'x"\n` });
+  });
+
+  test("finds the binary of a check on the PATH, and refuses one that is not there", async () => {
+    const { scratch, call } = openCommandLine();
+    scratch.file("in/a");
+    expect(await call(...dry, "--check", "test -s {output}", "--", "cat", "{input}")).toMatchObject({ code: 0 });
+    const missing = await call(...dry, "--check", "no-such-check {output}", "--", "cat", "{input}");
+    expect(missing.code).toBe(2);
+    expect(missing.stderr).toContain('--check: expected "no-such-check" to be an executable file on the PATH');
+  });
+
+  test("takes the checks of the example configuration, and scripts beside the file", async () => {
+    const { scratch, call } = openCommandLine();
+    scratch.file("input/a");
+    scratch.file("conf/all.yaml", exampleConfig.replace('# check: ["test"', 'check: ["test"'));
+    const run = ["run", "-i", "input", "-o", "out", "--dry-run"];
+    expect(await call(...run, "-c", "conf/all.yaml")).toMatchObject({ code: 0 });
+    scratch.file("conf/own.yaml", "binary: {path: cat, flags: ['{input}']}\ninput: {check: [./look.sh, '{input}']}\n");
+    expect((await call(...run, "-c", "conf/own.yaml")).stderr).toContain(
+      `input.check: expected an executable file, found nothing at ${scratch.path}/conf/look.sh`,
+    );
+    chmodSync(scratch.file("conf/look.sh", "#!/bin/sh\n"), 0o755);
+    expect(await call(...run, "-c", "conf/own.yaml")).toMatchObject({ code: 0 });
+  });
+});
