@@ -40,7 +40,7 @@ export async function claimOutput(deps: SubmitDeps, runId: string, spec: RunSpec
     if (holder === null) continue;
     if (!(await hasEnded(deps, holder))) {
       throw new ConflictError(
-        `output folder ${spec.output.root}: expected no other run to write there, found run ${holder}; wait for it, cancel it, or name another folder`,
+        `output folder ${spec.output.root}: expected no other run to write there, found run ${holder}; wait for it, resume it, cancel it, or name another folder`,
       );
     }
     // The holder ended without giving the folder back. Only its own value is deleted, so two takers cannot both win.

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { Readable } from "node:stream";
 import type { Config } from "../../contract/config.ts";
 import { exitCodes, InvalidInputError, NotFoundError, messageOf } from "../../contract/errors.ts";
+import { isTerminal } from "../../contract/outcomes.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
 import type { RunStatus } from "../../contract/status.ts";
 import { loadLiveWorkers, openCluster, type Cluster } from "../cluster.ts";
@@ -192,6 +193,11 @@ class RunSession {
     const { flags, childCommand, config, io, place } = this.#parts;
     const before = await cluster.store.runs.get(flags.resume ?? "");
     if (before === undefined) throw new NotFoundError("run", flags.resume ?? "");
+    if (cluster.isEmbedded && !isTerminal(before.state)) {
+      // Whoever followed it was killed: its jobs are still there, and the worker of this data folder goes on with them.
+      say(io, `run ${before.id} has not ended, so this goes on with it, unchanged`);
+      return before;
+    }
     const { spec } = before;
     const earlier = { command: spec.command, outputRoot: spec.output.root, input: spec.input };
     const asked = await openRunPlan({ flags, childCommand, io, home: place.home, earlier }, config);

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { Cli } from "./cli-process.ts";
@@ -20,6 +20,45 @@ describe("headroom run, interrupted", () => {
     expect(readdirSync(join(cli.scratch.path, "out"))).toEqual([]);
     const runs = await cli.json<{ state: string }[]>(["runs", "--json"]);
     expect(runs).toMatchObject([{ state: "cancelled" }]);
+  });
+
+  test("leaves at once at the second Ctrl-C, and ends the processes of its jobs even so", async () => {
+    await using cli = new Cli();
+    cli.scratch.file("in/a.txt", "a");
+    const pid = join(cli.scratch.path, "pid");
+    const script = `trap "" TERM; echo $$ > '${pid}.new'; mv '${pid}.new' '${pid}'; while :; do sleep 1; done`;
+    const running = cli.start(["run", "-i", "in", "-o", "out", "--", "sh", "-c", script]);
+    await expect.poll(() => existsSync(pid), { timeout: 30_000 }).toBe(true);
+    running.child.kill("SIGINT");
+    await expect.poll(() => running.stderr(), { timeout: 10_000 }).toContain("press Ctrl-C again");
+    running.child.kill("SIGINT");
+    expect((await running.ended).code).toBe(130);
+    await expect.poll(() => existsSync(`/proc/${readFileSync(pid, "utf8").trim()}`), { timeout: 10_000 }).toBe(false);
+    const [left] = await cli.json<{ id: string }[]>(["runs", "--json"]);
+    expect(await cli.json(["run", "--resume", left?.id ?? "", "--json"])).toMatchObject({ state: "cancelled" });
+    const args = ["run", "-i", "in", "-o", "out", "--json", "--", "cat", "{input}"];
+    expect(await cli.json(args)).toMatchObject({ state: "succeeded", files: { total: 1, succeeded: 1 } });
+  });
+
+  test("goes on with a run whose process was killed", async () => {
+    await using cli = new Cli();
+    for (const name of ["a", "b", "c"]) cli.scratch.file(`in/${name}`, name);
+    const go = join(cli.scratch.path, "go");
+    const script = `touch "$0.started"; while [ ! -e '${go}' ]; do sleep 0.05; done; cat "$0"`;
+    const args = ["-i", "in", "-o", "out", "--exclude", "*.started"];
+    const killed = cli.start(["run", ...args, "--", "sh", "-c", script, "{input}"]);
+    const started = () => readdirSync(join(cli.scratch.path, "in")).filter((name) => name.endsWith(".started"));
+    await expect.poll(() => started().length, { timeout: 30_000 }).toBeGreaterThan(0);
+    killed.child.kill("SIGKILL");
+    await killed.ended;
+    const [left] = await cli.json<{ id: string; state: string }[]>(["runs", "--json"]);
+    expect(left).toMatchObject({ state: "running" });
+    const other = await cli.call(["run", ...args, "--", "cat", "{input}"]);
+    expect(other.stderr).toContain(`found run ${left?.id ?? ""}; wait for it, resume it`);
+    cli.scratch.file("go", "");
+    const resumed = await cli.json(["run", "--resume", left?.id ?? "", "--json"]);
+    expect(resumed).toMatchObject({ id: left?.id, state: "succeeded", files: { total: 3, succeeded: 3 } });
+    expect(readdirSync(join(cli.scratch.path, "out")).sort()).toEqual(["a.output", "b.output", "c.output"]);
   });
 
   test("refuses a second run over the same output folder while the first goes on", async () => {

@@ -1,6 +1,6 @@
 import type { Redis } from "ioredis";
 import { describe, expect } from "vitest";
-import { fileEntry } from "../../../src/contract/files.ts";
+import { fileEntry, type AttemptEnd, type AttemptRecord } from "../../../src/contract/files.ts";
 import { NotFoundError } from "../../../src/contract/errors.ts";
 import type { RunState } from "../../../src/contract/outcomes.ts";
 import { jobIds, keyPrefix } from "../../../src/contract/queues.ts";
@@ -16,12 +16,18 @@ import { deletePrefix, test } from "../../support/redis.ts";
 const files = [fileEntry.parse({ index: 0, path: "a", bytes: 1 })];
 const ref = { runId: "r1", epoch: 0, traceId: "t" };
 
+function attempt(end: AttemptEnd, message: string): AttemptRecord {
+  const figures = { attempt: 1, atMs: 1, durationMs: null, workerId: null, outputSha256: null };
+  return { path: "a", end, failureClass: "infrastructure", message, ...figures };
+}
+
 class Cluster implements AsyncDisposable {
   readonly queues: JobQueues;
   readonly redis: Redis;
   readonly prefix: string;
   state: RunState = "running";
   spec: RunSpec = testSpec();
+  attempts: readonly AttemptRecord[] = [];
 
   constructor(redis: Redis, prefix: string) {
     this.redis = redis;
@@ -32,7 +38,8 @@ class Cluster implements AsyncDisposable {
   explain(id = "r1"): Promise<Explanation> {
     const findRun = (runId: string) => Promise.resolve(runId === "r1" ? this.#record() : undefined);
     const { redis, queues, prefix } = this;
-    return explain({ redis, prefix: keyPrefix(prefix), queues, clock: systemClock, findRun }, id);
+    const findAttempts = () => Promise.resolve(this.attempts);
+    return explain({ redis, prefix: keyPrefix(prefix), queues, clock: systemClock, findRun, findAttempts }, id);
   }
 
   async codes(id = "r1"): Promise<string[]> {
@@ -120,6 +127,19 @@ describe("explain", () => {
     expect(later?.etaMs).toBeGreaterThan(50_000);
     expect(later?.etaMs).toBeLessThanOrEqual(60_000 + (Date.now() - atMs));
     expect(await cluster.codes()).toEqual(["backoff"]);
+  });
+
+  test("a file that is tried again says how it ended before", async ({ redis, prefix }) => {
+    await using cluster = new Cluster(redis, prefix);
+    const message = "no space left where the output goes";
+    cluster.attempts = [attempt("retried", message), attempt("fenced", "too late")];
+    await cluster.queues.addRun(ref, cluster.spec, "scan");
+    await cluster.queues.addChunks(ref, cluster.spec, [{ chunk: "1", files, delayMs: 60_000 }]);
+    await beat(redis, prefix, testWorker());
+    for (const id of ["r1", chunkId]) {
+      const [reason] = (await cluster.explain(id)).reasons;
+      expect(reason?.message).toMatch(/another try until .* after infrastructure of a: no space left where/);
+    }
   });
 
   test("running, cancelling and ended runs", async ({ redis, prefix }) => {
