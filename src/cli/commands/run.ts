@@ -146,12 +146,14 @@ class RunSession {
     const { flags, io } = this.#parts;
     if (flags.detach === true) await refuseLonelyDetach(cluster);
     const worker = cluster.isEmbedded && flags.detach !== true ? this.#localWorker(cluster) : undefined;
+    let isFollowed = false;
     try {
       await this.#startWorker(worker);
       interrupt.signal.throwIfAborted();
       const { id } = plan === undefined ? await this.#resume(cluster) : await this.#enqueue(cluster, plan);
       if (flags.detach === true) return this.#detached(id);
       const status = await this.#follow(cluster, id, { interrupt, worker });
+      isFollowed = true;
       return this.#end(status, interrupt.isAsked);
     } catch (error) {
       if (!interrupt.isAsked) throw error;
@@ -160,7 +162,8 @@ class RunSession {
       return exitCodes.interrupted;
     } finally {
       this.#progress.clear();
-      await worker?.stop(interrupt.isAsked);
+      // A run that was refused waits for no job that its worker took from another run: those are handed back.
+      await worker?.stop(interrupt.isAsked || !isFollowed);
     }
   }
 
