@@ -159,6 +159,31 @@ resources:
     expect(readdirSync(join(cli.home, "tmp"))).toEqual([]);
   });
 
+  test("makes one call for all files of a chunk, as many as it may hold", async () => {
+    await using cli = new Cli();
+    for (let at = 0; at < 25; at += 1) cli.scratch.file(`in/${at}`, "content\n");
+    const args = [
+      "run",
+      "-i",
+      "in",
+      "-o",
+      "out",
+      "--chunk-files",
+      "10",
+      "--",
+      "sh",
+      "-c",
+      'echo "$#"',
+      "sh",
+      "{inputs}",
+    ];
+    expect(await cli.call(args)).toMatchObject({ code: 0 });
+    const calls = readdirSync(join(cli.scratch.path, "out")).map((name) =>
+      Number(readFileSync(join(cli.scratch.path, "out", name), "utf8")),
+    );
+    expect(calls.toSorted((a, b) => b - a)).toEqual([10, 10, 5]);
+  });
+
   test("resumes over exactly what is new or changed", async () => {
     await using cli = new Cli();
     threeFiles(cli);

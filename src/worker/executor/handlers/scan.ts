@@ -42,6 +42,7 @@ const ADD_CHUNKS = 12;
 const WINDOW_POLL_MS = 15;
 const WINDOW_MAX_POLL_MS = 250;
 const RETRY_MS = 1_000;
+const NO_TIME_MS = 0.001;
 /** How often a scan asks whether its run was cancelled. */
 const CANCEL_CHECK_MS = 500;
 
@@ -98,7 +99,8 @@ class Scan {
     this.#run = run;
     this.#ref = { runId: job.ref.runId, epoch: job.ref.epoch, traceId: job.ref.traceId };
     this.#signal = job.signal;
-    this.#chunker = new Chunker(run.spec.chunk, () => deps.msPerFile(run));
+    // One call for all files of a chunk: as many as a chunk may hold, whatever a file takes.
+    this.#chunker = new Chunker(run.spec.chunk, () => (run.spec.perChunk ? NO_TIME_MS : deps.msPerFile(run)));
     this.#names = needsNameCheck(run.spec) ? new OutputNames() : undefined;
   }
 
