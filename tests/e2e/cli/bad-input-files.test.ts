@@ -125,7 +125,7 @@ limits:
     const ended = await cli.call(["run", "--config", "five.yaml"]);
     expect(ended).toMatchObject({ code: 2, stdout: "" });
     expect(ended.stderr.split("\n")).toEqual([
-      "headroom: configuration five.yaml has 5 faults",
+      "headroom: run with five.yaml has 5 faults",
       '  binary.flags (line 3): expected a list, found "--x"',
       '  directories.outptu (line 6): expected a known key (did you mean "output"?), found the unknown key "outptu"',
       '  resources.max_processes (line 8): expected a number, found "zero"',
