@@ -86,23 +86,17 @@ const typeNames: Readonly<Partial<Record<string, string>>> = {
 };
 
 function expectedBy(issue: Issue, found: unknown): string {
-  switch (issue.code) {
-    case "invalid_type":
-      return typeNames[issue.expected] ?? issue.expected;
-    case "invalid_value":
-      return oneOf(issue.values.map(String), found);
-    case "too_small":
-      return bound(issue.origin, { value: issue.minimum, side: "at least", inclusive: issue.inclusive });
-    case "too_big":
-      return bound(issue.origin, { value: issue.maximum, side: "at most", inclusive: issue.inclusive });
-    case "invalid_union":
-      return "options" in issue && issue.options !== undefined
-        ? oneOf(issue.options.map(String), found)
-        : issue.message;
-    default:
-      // What is left has the schema's own words.
-      return issue.message;
+  if (issue.code === "invalid_type") return typeNames[issue.expected] ?? issue.expected;
+  if (issue.code === "invalid_value") return oneOf(issue.values.map(String), found);
+  if (issue.code === "too_small") {
+    return bound(issue.origin, { value: issue.minimum, side: "at least", inclusive: issue.inclusive });
   }
+  if (issue.code === "too_big") {
+    return bound(issue.origin, { value: issue.maximum, side: "at most", inclusive: issue.inclusive });
+  }
+  if (issue.code === "invalid_union" && "options" in issue) return oneOf(issue.options.map(String), found);
+  // What is left has the schema's own words.
+  return issue.message;
 }
 
 interface Limit {
