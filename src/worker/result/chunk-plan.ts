@@ -53,8 +53,10 @@ export async function planChunk(
     const path = byIndex.get(index);
     if (path !== undefined && intent.o !== undefined) intents.set(path, intent.o);
   }
+  const left = chunk.files.filter((file) => !settled.has(file.path)).map((file) => withLosses(file, journal.intents));
   return {
-    files: chunk.files.filter((file) => !settled.has(file.path)).map((file) => withLosses(file, journal.intents)),
+    // Suspects last: where workers are killed soon after they start, the same innocent file must not be hit each time.
+    files: left.toSorted((a, b) => lossesOf(a) - lossesOf(b)),
     known: new Map(
       rows.filter((row) => row.epoch < run.epoch && row.outcome === "succeeded").map((row) => [row.path, row]),
     ),
@@ -83,6 +85,11 @@ async function recover(run: LiveRun, fence: Fence, settled: ReadonlySet<string>)
   }
   await fence.settle(accounted);
   return { intents, retry: journal.retry };
+}
+
+/** How often a worker was lost while the file's process ran. */
+export function lossesOf(file: FileEntry): number {
+  return file.tries?.["node-lost"] ?? 0;
 }
 
 /** A file that was there when a worker was lost is started alone, so that the next loss tells which one it was. */

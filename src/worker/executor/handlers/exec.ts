@@ -7,7 +7,7 @@ import type { ChunkToAdd, JobQueues } from "../../../platform/job-queues.ts";
 import type { LiveRun } from "../../../platform/run-hash.ts";
 import { withTrace } from "../../../platform/trace.ts";
 import { HandBack } from "../../lane.ts";
-import { planChunk, type ChunkPlan } from "../../result/chunk-plan.ts";
+import { lossesOf, planChunk, type ChunkPlan } from "../../result/chunk-plan.ts";
 import { Fence } from "../../result/fence.ts";
 import { Recorder, type RecorderDeps, type RetryFile } from "../../result/recorder.ts";
 import type { RunCache } from "../../run-cache.ts";
@@ -31,6 +31,8 @@ const RERUN_MS = 1_000;
 export function createExecHandler(deps: ExecDeps): Handler<"exec"> {
   return (payload, context) => withTrace(payload.traceId, () => new ChunkAttempt(deps, payload, context).run());
 }
+
+const SUSPECT_PAUSE_MS = 1_000;
 
 class ChunkAttempt {
   readonly #deps: ExecDeps;
@@ -74,6 +76,7 @@ class ChunkAttempt {
     const about = { runId, jobId: this.#jobId, files: plan.files.length };
     this.#deps.logger.info(about, "chunk started");
     try {
+      await this.#holdSuspects(plan.files);
       const end = await this.#runFiles(run, plan, recorder);
       await this.#settle(run, plan, { recorder, end });
       this.#deps.logger.info(
@@ -85,6 +88,17 @@ class ChunkAttempt {
       if (run.spec.executor === "process") await this.#absolve();
       throw error;
     }
+  }
+
+  /**
+   * Where only suspects are left, they wait a little before they start: a worker that is killed as soon as it is up, for
+   * reasons of its own, is then lost before they run, and they are not blamed.
+   */
+  async #holdSuspects(files: readonly FileEntry[]): Promise<void> {
+    const fewest = Math.min(...files.map((file) => lossesOf(file)));
+    if (files.length === 0 || fewest === 0) return;
+    // An abort ends the pause; what it means is decided where the files would run.
+    await this.#deps.clock.sleep(SUSPECT_PAUSE_MS * fewest, this.#context.signal).catch(() => undefined);
   }
 
   async #absolve(): Promise<void> {
