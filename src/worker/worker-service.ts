@@ -26,6 +26,7 @@ import { createGovernorMetrics, exposeGovernor } from "./governor/governor-metri
 import { Governor, type ReserveQuestion } from "./governor/governor.ts";
 import { LearnedDemands } from "./governor/learned.ts";
 import { LearnedRuns } from "./governor/learned-runs.ts";
+import { MachineLedger, machineFolder } from "./governor/machine-ledger.ts";
 import { systemRoots } from "./governor/probes/probe.ts";
 import { ProcessTrees } from "./governor/probes/process-trees.ts";
 import { Heartbeat } from "./heartbeat.ts";
@@ -111,6 +112,7 @@ export class WorkerService implements Service {
         ...{ logger, clock, metrics: createGovernorMetrics(deps.metrics) },
         sensor: new CapacitySensor(createProbes(systemRoots)),
         processes: new ProcessTrees(systemRoots),
+        shared: new MachineLedger(machineFolder(), config.workerId, logger),
         evict: (eviction) => {
           this.#runner.evict(eviction.jobId, eviction.message);
         },

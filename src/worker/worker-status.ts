@@ -37,6 +37,7 @@ export class WorkerStatus {
     const waiting = await Promise.all(
       view.waiting.map(async (reason) => ((await this.#hasWaiting(reason.queue)) ? [reason] : [])),
     );
+    governor.noteBacklog(new Set(waiting.flat().map((reason) => reason.queue)));
     return {
       workerId: this.#who.workerId,
       host: hostname(),

@@ -13,6 +13,8 @@ const INSIDE_CORES = 0.5;
 const SOON_MS = 250;
 const LATER_MS = 1_000;
 const RARELY_MS = 60_000;
+/** So long a worker may have no room for any job before its neighbours step back. */
+const STARVED_MS = 2_000;
 /** Sums of fractions of cores are not exact. */
 const SLACK = 1e-9;
 
@@ -70,9 +72,13 @@ const processes: AdmissionRule = ({ need, isInside }, view) => {
 };
 
 const cores: AdmissionRule = ({ need, isInside }, view) => {
-  const free = isInside ? INSIDE_CORES - view.reserved.insideCores : view.cpuCores - view.reserved.cpuCores;
+  const others =
+    isInside || view.isProcessLimitSet ? 0 : view.neighbours.reduce((sum, { cpuCores }) => sum + cpuCores, 0);
+  const own = isInside ? INSIDE_CORES - view.reserved.insideCores : view.cpuCores - view.reserved.cpuCores;
+  const free = own - others;
   if (need.cpuCores <= free + SLACK) return undefined;
-  const whose = isInside ? "the share for work inside the worker" : "the cores of this worker";
+  const shared = others > 0 ? ` (${count(others)} are promised to other workers of this machine)` : "";
+  const whose = isInside ? "the share for work inside the worker" : `the cores of this worker${shared}`;
   return {
     code: "CPU",
     lacking: "cpuCores",
@@ -83,15 +89,32 @@ const cores: AdmissionRule = ({ need, isInside }, view) => {
   };
 };
 
+/** A worker of this machine that has work and could start none of it comes first: whoever has a job already steps back. */
+const neighbour: AdmissionRule = ({ isInside }, { neighbours, reserved }) => {
+  if (isInside || reserved.processes === 0) return undefined;
+  const starved = neighbours.find(({ starvedMs }) => starvedMs > STARVED_MS);
+  if (starved === undefined) return undefined;
+  const { workerId, starvedMs } = starved;
+  return {
+    code: "NEIGHBOUR",
+    lacking: "turn",
+    message: `worker ${workerId} of this machine has had no room for any job for ${count(starvedMs / 1_000)} s; it comes first`,
+    need: 0,
+    have: starvedMs,
+    retryAfterMs: SOON_MS,
+  };
+};
+
 /**
  * Memory in use, and promised, and asked for, against the tightest level. Promises count as if they were used up, so
  * that fifty jobs offered at once are admitted only as far as they fit when all have grown.
  */
 const memory: AdmissionRule = ({ need, isInside }, view) => {
-  const room = (level: MemoryLevel) => ceilingBytes(level, view, isInside) - level.usedBytes - view.growthBytes;
+  const promised = (level: MemoryLevel) => view.growthBytes + neighbourBytes(view, level);
+  const room = (level: MemoryLevel) => ceilingBytes(level, view, isInside) - level.usedBytes - promised(level);
   const [level, free] = tightestOf(view, room);
   if (need.memoryBytes <= free) return undefined;
-  const after = level.usedBytes + view.growthBytes + need.memoryBytes;
+  const after = level.usedBytes + promised(level) + need.memoryBytes;
   const isNow = isInside || !view.isMemoryThresholdSet || after > DANGER_RATIO * level.limitBytes;
   const ceiling = ceilingBytes(level, view, isInside);
   const line = isNow ? "" : `, the threshold of ${percent(view.memoryThreshold)}`;
@@ -100,7 +123,7 @@ const memory: AdmissionRule = ({ need, isInside }, view) => {
     lacking: "memoryBytes",
     message:
       `needs ${bytes(need.memoryBytes)} of memory, ${bytes(Math.max(0, free))} is free below ${bytes(ceiling)}${line} ` +
-      `(${bytes(level.usedBytes)} of ${nameOf(level)} in use, ${bytes(view.growthBytes)} more promised)`,
+      `(${bytes(level.usedBytes)} of ${nameOf(level)} in use, ${bytes(promised(level))} more promised)`,
     need: need.memoryBytes,
     have: Math.max(0, free),
     retryAfterMs: SOON_MS,
@@ -153,6 +176,7 @@ export const admissionRules: readonly AdmissionRule[] = [
   labels,
   fitsAtAll,
   processes,
+  neighbour,
   cores,
   memory,
   cooldown,
@@ -172,6 +196,13 @@ export function ceilingBytes(
   const threshold = isInside ? HIGHEST_THRESHOLD : Math.min(view.memoryThreshold, HIGHEST_THRESHOLD);
   const reserve = level.name === "host" ? view.systemReserveBytes : 0;
   return Math.floor(Math.min(threshold * level.limitBytes, level.limitBytes - reserve));
+}
+
+/** What other workers of this machine have promised within this level and their jobs do not use yet. */
+export function neighbourBytes(view: Pick<AdmissionView, "neighbours">, level: MemoryLevel): number {
+  return view.neighbours
+    .filter((neighbour) => neighbour.levels.includes(level.name))
+    .reduce((sum, { growthBytes }) => sum + growthBytes, 0);
 }
 
 /** The level with the least of what `room` says, and how much that is. */

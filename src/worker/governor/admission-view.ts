@@ -1,10 +1,12 @@
 /** The seam of the rules: what a job asks for, what a worker looks like, what a rule may object. */
 import type { Amounts, ResourceName } from "../../contract/resources.ts";
+import type { Neighbour } from "./machine-ledger.ts";
 import type { MemoryLevel } from "./probes/probe.ts";
 
 type DeferCode =
   | "MEM_NOW"
   | "MEM_THRESHOLD"
+  | "NEIGHBOUR"
   | "CPU"
   | "CPU_THRESHOLD"
   | "PROCESSES"
@@ -17,7 +19,7 @@ type DeferCode =
 /** Why not now. `need` and `have` are in the unit of what is lacking: bytes, cores, processes, or a ratio of 0 to 1. */
 export interface Objection {
   readonly code: DeferCode;
-  readonly lacking: ResourceName | "labels" | "pressure" | "time" | "state";
+  readonly lacking: ResourceName | "labels" | "pressure" | "time" | "state" | "turn";
   readonly message: string;
   readonly need: number | string | null;
   readonly have: number | string | null;
@@ -64,8 +66,12 @@ export interface AdmissionView {
   readonly systemReserveBytes: number;
   /** Promised to running jobs and not yet in use. */
   readonly growthBytes: number;
+  /** What other workers of this machine have promised. Their memory counts against the levels that both are in. */
+  readonly neighbours: readonly Neighbour[];
   readonly cpuCores: number;
   readonly maxProcesses: number;
+  /** Whether a person has set it: then it is their word on the cores too, whatever other workers promise. */
+  readonly isProcessLimitSet: boolean;
   /** Cores and processes promised to jobs with processes, and cores to work inside the worker. */
   readonly reserved: { readonly cpuCores: number; readonly processes: number; readonly insideCores: number };
   readonly cpuThreshold: number | undefined;

@@ -32,6 +32,11 @@ export class Enforcer {
     this.#deps = deps;
   }
 
+  /** Whether a job was ended whose memory is not back yet. */
+  get isEnding(): boolean {
+    return this.#ending !== undefined;
+  }
+
   /** Looks once; ends at most one job. */
   enforce(view: Omit<EnforcementView, "jobs">, jobs: readonly Reservation[], nowMs: number): void {
     this.#settle(jobs, nowMs);

@@ -1,6 +1,6 @@
 /** From the ledger, a reading and the settings to what the rules, a heartbeat and the timer look at. Pure. */
 import type { Amounts } from "../../contract/resources.ts";
-import { ceilingBytes, DANGER_RATIO } from "./admission-rules.ts";
+import { ceilingBytes, DANGER_RATIO, neighbourBytes } from "./admission-rules.ts";
 import type { AdmissionView, Gates } from "./admission-view.ts";
 import type { CapacityReading } from "./capacity.ts";
 import { DEFAULT_MEMORY_THRESHOLD, type GovernorConfig } from "./governor-config.ts";
@@ -14,6 +14,7 @@ export interface ViewFacts {
   readonly jobs: readonly Reservation[];
   readonly maxProcesses: number;
   readonly gates: Gates;
+  readonly neighbours: AdmissionView["neighbours"];
 }
 
 export function createView({ config, reading, jobs, ...facts }: ViewFacts): AdmissionView {
@@ -32,6 +33,7 @@ export function createView({ config, reading, jobs, ...facts }: ViewFacts): Admi
     memory: reading.memory,
     memoryThreshold: config.memoryThreshold ?? DEFAULT_MEMORY_THRESHOLD,
     isMemoryThresholdSet: config.memoryThreshold !== undefined,
+    isProcessLimitSet: config.maxProcesses !== undefined,
     systemReserveBytes: config.systemReserveBytes ?? 0,
     growthBytes: growth,
     cpuCores: reading.cpuCores,
@@ -57,10 +59,13 @@ export function observedOf(reading: CapacityReading, processes: number): Amounts
 
 /** What another job could get now: below the threshold, beside what is promised or in use. Never below 0. */
 export function headroomOf(view: AdmissionView, observed: Amounts, committed: Amounts): Amounts {
-  const rooms = view.memory.map((level) => ceilingBytes(level, view) - level.usedBytes - view.growthBytes);
+  const rooms = view.memory.map(
+    (level) => ceilingBytes(level, view) - level.usedBytes - view.growthBytes - neighbourBytes(view, level),
+  );
+  const neighbourCores = view.neighbours.reduce((sum, { cpuCores }) => sum + cpuCores, 0);
   return {
     memoryBytes: Math.max(0, Math.min(...rooms)),
-    cpuCores: Math.max(0, view.cpuCores - Math.max(committed.cpuCores, observed.cpuCores)),
+    cpuCores: Math.max(0, view.cpuCores - Math.max(committed.cpuCores + neighbourCores, observed.cpuCores)),
     processes: Math.max(0, view.maxProcesses - view.reserved.processes),
   };
 }

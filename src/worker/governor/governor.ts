@@ -20,8 +20,9 @@ import { Enforcer } from "./enforcer.ts";
 import { GateKeeper } from "./gate-keeper.ts";
 import { checkGovernorConfig, DEFAULT_MEMORY_THRESHOLD, type GovernorConfig } from "./governor-config.ts";
 import { capacityOf, createView, headroomOf, observedOf, readingPauseMs } from "./governor-view.ts";
+import { aloneLedger, type SharedLedger } from "./machine-ledger.ts";
 import type { ProcessTrees } from "./probes/process-trees.ts";
-import { Reservations, type Usage } from "./reservations.ts";
+import { growthBytes, Reservations, type Usage } from "./reservations.ts";
 import { estimateWaitMs, WaitingReasons, type Wait } from "./waiting.ts";
 
 /** Where the governor counts. */
@@ -37,6 +38,8 @@ export interface GovernorDeps {
   readonly sensor: CapacitySensor;
   readonly processes: ProcessTrees;
   readonly metrics: GovernorMetrics;
+  /** What this worker and its neighbours promise, of one machine. Default: it is alone. */
+  readonly shared?: SharedLedger;
   /** Ends a job now. Its ticket is released once its processes are gone; until then no other job is chosen. */
   readonly evict: (eviction: Eviction) => void;
 }
@@ -79,6 +82,7 @@ export class Governor implements Service {
   readonly #labels: ReadonlySet<string>;
   readonly #ledger = new Reservations({ memoryBytes: 0, cpuCores: 0, processes: 0 });
   readonly #waiting = new WaitingReasons();
+  readonly #shared: SharedLedger;
   readonly #gates: GateKeeper;
   readonly #enforcer: Enforcer;
   readonly #listeners = new Set<() => void>();
@@ -89,12 +93,15 @@ export class Governor implements Service {
   #timer: NodeJS.Timeout | undefined;
   #tickDueMs = 0;
   #isStarted = false;
+  #backlog: ReadonlySet<string> = new Set();
+  #starvedSinceMs: number | undefined;
 
   /** @throws {InvalidInputError} for a setting out of its range */
   constructor(deps: GovernorDeps, config: GovernorConfig) {
     this.#deps = deps;
     this.#config = checkGovernorConfig(config);
     this.#labels = new Set(config.labels);
+    this.#shared = deps.shared ?? aloneLedger;
     this.#gates = new GateKeeper(this.#config.cpuThreshold);
     this.#enforcer = new Enforcer({
       logger: deps.logger,
@@ -126,6 +133,7 @@ export class Governor implements Service {
     this.#timer = undefined;
     this.#deps.sensor.close();
     this.#deps.processes.close();
+    this.#shared.close();
     return Promise.resolve();
   }
 
@@ -133,7 +141,8 @@ export class Governor implements Service {
   tryReserve(question: ReserveQuestion): GovernorTicket | Wait {
     const reading = this.#fresh();
     const request = this.#requestOf(question, reading);
-    const answer = decideAdmission(request, this.#view(reading));
+    const view = this.#view(reading);
+    const answer = decideAdmission(request, view);
     if (answer.kind !== "admit") return this.#wait(question.queue, answer, request);
     const nowMs = this.#deps.clock.nowMs();
     const reserved = this.#ledger.reserve(request.need, { queue: question.queue, isInside: request.isInside, nowMs });
@@ -148,8 +157,21 @@ export class Governor implements Service {
         request,
       );
     }
+    const crossed = this.#crossing(request, view);
+    if (crossed !== undefined) {
+      this.#ledger.release(reserved.reservation.id);
+      this.#publish();
+      return this.#wait(question.queue, crossed, request);
+    }
     this.#waiting.clear(question.queue);
     return this.#ticket(reserved.reservation.id, request);
+  }
+
+  /** The objection when another worker of this machine has promised the same room in the same moment. */
+  #crossing(request: Request, view: AdmissionView): Wait | undefined {
+    this.#publish();
+    const answer = decideAdmission(request, { ...view, neighbours: this.#shared.others() });
+    return answer.kind === "admit" ? undefined : answer;
   }
 
   /** What `tryReserve` would answer now; reserves, remembers and counts nothing. */
@@ -196,6 +218,11 @@ export class Governor implements Service {
 
   clearWaiting(queue: string): void {
     this.#waiting.clear(queue);
+  }
+
+  /** Tells which of the waiting queues hold a job: a wait for room is one only there. */
+  noteBacklog(queues: ReadonlySet<string>): void {
+    this.#backlog = queues;
   }
 
   /** From now on nothing is admitted; not taken back. */
@@ -254,6 +281,7 @@ export class Governor implements Service {
     // A promise that no job was found for has changed nothing that anybody could wait for.
     if (released?.jobId === undefined) return;
     this.#deps.processes.unwatch(released.jobId);
+    this.#publish();
     this.#staleAfterMs = STALE_AFTER_RELEASE_MS;
     this.#announceRoom();
   }
@@ -314,6 +342,7 @@ export class Governor implements Service {
       jobs: this.#ledger.all,
       maxProcesses: this.#maxProcesses(reading),
       gates: this.#gates.state(reading, nowMs, this.#ledger.reserved(false).processes),
+      neighbours: this.#shared.others(),
     });
   }
 
@@ -341,6 +370,7 @@ export class Governor implements Service {
       this.#readJobs();
       const reading = this.#read();
       this.#enforce(reading);
+      this.#publish();
       const view = this.#view(reading);
       const hasRoom = this.#waiting.requests.some((request) => decideAdmission(request, view).kind === "admit");
       if (hasRoom) this.#announceRoom();
@@ -352,8 +382,27 @@ export class Governor implements Service {
   }
 
   #enforce({ memory, pressure, atMs }: CapacityReading): void {
+    // One victim at a time, on the whole machine: what it frees is not known yet.
+    if (!this.#enforcer.isEnding && this.#shared.others().some((neighbour) => neighbour.isEnding)) return;
     const { memoryThreshold = DEFAULT_MEMORY_THRESHOLD, systemReserveBytes = 0 } = this.#config;
     this.#enforcer.enforce({ memory, pressure, memoryThreshold, systemReserveBytes }, this.#ledger.all, atMs);
+  }
+
+  /** Tells the other workers of this machine what is promised here. */
+  #publish(): void {
+    const jobs = this.#ledger.all;
+    const nowMs = this.#deps.clock.monotonicMs();
+    const { cpuCores, processes } = this.#ledger.reserved(false);
+    const isStarved = processes === 0 && this.#waiting.queuesWithoutRoom.some((queue) => this.#backlog.has(queue));
+    this.#starvedSinceMs = isStarved ? (this.#starvedSinceMs ?? nowMs) : undefined;
+    const promise = {
+      growthBytes: jobs.reduce((sum, job) => sum + growthBytes(job), 0),
+      cpuCores,
+      processes,
+      isEnding: this.#enforcer.isEnding,
+      starvedMs: nowMs - (this.#starvedSinceMs ?? nowMs),
+    };
+    this.#shared.publish(promise, this.#reading?.memory.map((level) => level.name) ?? []);
   }
 
   #announceRoom(): void {

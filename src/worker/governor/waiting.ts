@@ -36,6 +36,13 @@ export class WaitingReasons {
     );
   }
 
+  /** The queues whose next job does not fit beside what is promised or in use. */
+  get queuesWithoutRoom(): readonly string[] {
+    return [...this.#byQueue].flatMap(([queue, { wait }]) =>
+      wait.kind === "defer" && (wait.lacking === "memoryBytes" || wait.lacking === "cpuCores") ? [queue] : [],
+    );
+  }
+
   get size(): number {
     return this.#byQueue.size;
   }

@@ -17,8 +17,10 @@ const idle: AdmissionView = {
   isMemoryThresholdSet: true,
   systemReserveBytes: 0,
   growthBytes: 0,
+  neighbours: [],
   cpuCores: 2,
   maxProcesses: 2,
+  isProcessLimitSet: false,
   reserved: { cpuCores: 0, processes: 0, insideCores: 0 },
   cpuThreshold: undefined,
   gates: open,
@@ -37,7 +39,38 @@ function codeOf(request: Request, view: Partial<AdmissionView>): string {
   return answer.kind === "admit" ? "admit" : answer.code;
 }
 
+const neighbour = {
+  workerId: "other",
+  levels: ["host"],
+  growthBytes: 0,
+  cpuCores: 0,
+  processes: 1,
+  isEnding: false,
+  starvedMs: 0,
+};
+
 describe("decideAdmission", () => {
+  test("counts what other workers of the machine have promised, within the levels that both are in", () => {
+    const host = [{ name: "host", limitBytes: GiB, usedBytes: 0 }];
+    const beside = (promised: Partial<typeof neighbour>) =>
+      codeOf(job, { memory: host, neighbours: [{ ...neighbour, ...promised }] });
+    expect(beside({ growthBytes: 690 * MiB })).toBe("admit");
+    expect(beside({ growthBytes: 700 * MiB })).toBe("MEM_THRESHOLD");
+    expect(beside({ growthBytes: 700 * MiB, levels: ["cgroup /elsewhere"] })).toBe("admit");
+    expect(beside({ cpuCores: 1 })).toBe("admit");
+    expect(beside({ cpuCores: 1.5 })).toBe("CPU");
+    expect(codeOf(job, { neighbours: [{ ...neighbour, cpuCores: 1.5 }], isProcessLimitSet: true })).toBe("admit");
+  });
+
+  test("lets a worker that could start nothing for a while go first, unless this one has no job either", () => {
+    const neighbours = [{ ...neighbour, starvedMs: 2_500 }];
+    const reserved = { cpuCores: 1, processes: 1, insideCores: 0 };
+    expect(codeOf(job, { neighbours, reserved })).toBe("NEIGHBOUR");
+    expect(codeOf(job, { neighbours })).toBe("admit");
+    expect(codeOf(job, { neighbours: [{ ...neighbour, starvedMs: 1_500 }], reserved })).toBe("admit");
+    expect(codeOf(scan, { neighbours, reserved })).toBe("admit");
+  });
+
   const full = { reserved: { cpuCores: 2, processes: 2, insideCores: 0 } };
   const used = (bytes: number) => ({ memory: [{ name: "host", limitBytes: GiB, usedBytes: bytes }] });
   const cpu = (allowed: number, others = 0.1) => ({ ...open, cpu: { allowed, utilisation: 0.9, others } });

@@ -1,0 +1,242 @@
+/**
+ * What the workers of one machine have promised, in one place that all of them see: a small file each in a folder in
+ * memory. They need no server and no lock: a worker writes its promise first, reads those of the others then, and takes
+ * its own back when both do not fit. Of two that promise at the same moment at least one sees the other, so the machine is
+ * never promised twice; both may step back then, and each tries again a moment later.
+ *
+ * A file lives as long as its worker. One whose worker was killed is removed by the next worker that finds it; where
+ * process numbers mean nothing (another container over the same folder), a file that was not written for `STALE_MS` no
+ * longer counts. What its jobs use is measured all the same.
+ */
+import {
+  closeSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
+import { tmpdir, userInfo } from "node:os";
+import { join } from "node:path";
+import { z } from "zod";
+import { messageOf } from "../../contract/errors.ts";
+import type { Logger } from "../../platform/logger.ts";
+import { isAlive, ownIdentity, processIdentity } from "../../platform/process-identity.ts";
+import { CachedFile } from "./probes/cached-file.ts";
+
+/** What one worker has promised to its jobs. */
+export interface MachinePromise {
+  /** Promised and not yet in use. */
+  readonly growthBytes: number;
+  readonly cpuCores: number;
+  readonly processes: number;
+  /** It is ending a job for its memory: others wait for what that frees. */
+  readonly isEnding: boolean;
+  /** For how long it has had work and no room for any job; 0 when that is not so. */
+  readonly starvedMs: number;
+}
+
+/** A promise of another worker, and the memory levels (by name) that it counts against. */
+export interface Neighbour extends MachinePromise {
+  readonly workerId: string;
+  readonly levels: readonly string[];
+}
+
+/** The seam to the governor. */
+export interface SharedLedger {
+  publish(promise: MachinePromise, levels: readonly string[]): void;
+  /** What the other workers have promised, as of now. */
+  others(): readonly Neighbour[];
+  close(): void;
+}
+
+/** For a worker that shares its machine with no other. */
+export const aloneLedger: SharedLedger = {
+  publish: () => undefined,
+  others: () => [],
+  close: () => undefined,
+};
+
+const record = z.object({
+  /** The same at both ends: what was read is one whole writing. */
+  write: z.int(),
+  workerId: z.string(),
+  owner: processIdentity.extend({ namespace: z.string() }),
+  atMs: z.number(),
+  growthBytes: z.number().nonnegative(),
+  cpuCores: z.number().nonnegative(),
+  processes: z.number().nonnegative(),
+  isEnding: z.boolean(),
+  starvedMs: z.number().nonnegative(),
+  levels: z.array(z.string()),
+  written: z.int(),
+});
+type Stored = z.output<typeof record>;
+
+const STALE_MS = 5_000;
+/** A worker that wrote this recently is not asked whether it lives. */
+const SURELY_ALIVE_MS = 500;
+/** A file is rewritten in place: what is shorter than before is filled up with blanks. */
+const FILE_BYTES = 4_096;
+const READS = 3;
+const SUFFIX = ".json";
+
+/** Where the workers of one user on this machine meet: a file system in memory where there is one. */
+export function machineFolder(): string {
+  const name = `headroom-${userInfo().uid}`;
+  try {
+    if (statSync("/dev/shm").isDirectory()) return join("/dev/shm", name);
+  } catch {
+    // No such file system here: the folder for temporary files does as well.
+  }
+  return join(tmpdir(), name);
+}
+
+interface OtherFile {
+  readonly file: CachedFile;
+  last: Stored | undefined;
+}
+
+export class MachineLedger implements SharedLedger {
+  readonly #folder: string;
+  readonly #workerId: string;
+  readonly #logger: Logger;
+  readonly #path: string;
+  readonly #others = new Map<string, OtherFile>();
+  readonly #namespace = pidNamespace();
+  #file: number | undefined;
+  #writes = 0;
+  #fault = "";
+
+  constructor(folder: string, workerId: string, logger: Logger) {
+    this.#folder = folder;
+    this.#workerId = workerId;
+    this.#logger = logger;
+    this.#path = join(folder, `${ownIdentity().pid}-${encodeURIComponent(workerId)}${SUFFIX}`);
+  }
+
+  publish(promise: MachinePromise, levels: readonly string[]): void {
+    this.#attempt("could not be written", () => {
+      this.#writes += 1;
+      const stored: Stored = {
+        write: this.#writes,
+        workerId: this.#workerId,
+        owner: { ...ownIdentity(), namespace: this.#namespace },
+        atMs: machineMs(),
+        ...promise,
+        levels: [...levels],
+        written: this.#writes,
+      };
+      // As it is read: names of cgroups are bytes to us.
+      writeSync(this.#opened(), JSON.stringify(stored).padEnd(FILE_BYTES), 0, "latin1");
+    });
+  }
+
+  others(): readonly Neighbour[] {
+    return (
+      this.#attempt("could not be read", () => {
+        const names = readdirSync(this.#folder).filter((name) => name.endsWith(SUFFIX));
+        this.#forgetMissing(names);
+        return names.flatMap((name) => this.#neighbour(name) ?? []);
+      }) ?? []
+    );
+  }
+
+  close(): void {
+    if (this.#file === undefined) return;
+    closeSync(this.#file);
+    this.#file = undefined;
+    rmSync(this.#path, { force: true });
+    this.#forgetMissing([]);
+  }
+
+  #opened(): number {
+    // Somebody has cleaned up around us: a file without a name is seen by nobody.
+    if (this.#file !== undefined && fstatSync(this.#file).nlink === 0) {
+      closeSync(this.#file);
+      this.#file = undefined;
+    }
+    if (this.#file === undefined) {
+      mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
+      this.#file = openSync(this.#path, "w", 0o600);
+    }
+    return this.#file;
+  }
+
+  #neighbour(name: string): Neighbour | undefined {
+    const path = join(this.#folder, name);
+    if (path === this.#path) return undefined;
+    const stored = this.#read(path);
+    if (stored === undefined || this.#counts(stored)) return stored;
+    if (stored.owner.namespace === this.#namespace) {
+      rmSync(path, { force: true });
+      this.#forget(path);
+    }
+    return undefined;
+  }
+
+  /** The last whole record; undefined when there was none yet, or it is none of ours. */
+  #read(path: string): Stored | undefined {
+    const other = this.#others.get(path) ?? { file: new CachedFile(path), last: undefined };
+    this.#others.set(path, other);
+    for (let read = 0; read < READS; read += 1) {
+      try {
+        const stored = record.parse(JSON.parse(other.file.read()));
+        if (stored.write !== stored.written) continue;
+        other.last = stored;
+        break;
+      } catch {
+        // Being written, or gone since: read again; then what it said before still stands.
+      }
+    }
+    return other.last;
+  }
+
+  #counts({ owner, atMs }: Stored): boolean {
+    const ageMs = machineMs() - atMs;
+    if (owner.namespace !== this.#namespace) return ageMs < STALE_MS;
+    return ageMs < SURELY_ALIVE_MS || isAlive(owner);
+  }
+
+  #forgetMissing(names: readonly string[]): void {
+    const present = new Set(names.map((name) => join(this.#folder, name)));
+    for (const path of [...this.#others.keys()]) if (!present.has(path)) this.#forget(path);
+  }
+
+  #forget(path: string): void {
+    this.#others.get(path)?.file.close();
+    this.#others.delete(path);
+  }
+
+  /** A machine whose ledger cannot be shared is governed by measurement alone; that is said once. */
+  #attempt<T>(what: string, work: () => T): T | undefined {
+    try {
+      const done = work();
+      this.#fault = "";
+      return done;
+    } catch (error) {
+      const fault = `${what}: ${messageOf(error)}`;
+      if (fault !== this.#fault) {
+        this.#logger.warn({ err: error, folder: this.#folder }, `ledger of this machine ${what}`);
+      }
+      this.#fault = fault;
+      return undefined;
+    }
+  }
+}
+
+/** The clock that all processes since the last start of the machine share, in ms. */
+function machineMs(): number {
+  return Number(process.hrtime.bigint() / 1_000_000n);
+}
+
+function pidNamespace(): string {
+  try {
+    return readlinkSync("/proc/self/ns/pid");
+  } catch {
+    return "unknown"; // not Linux: process numbers of one machine mean the same to all
+  }
+}
