@@ -7,10 +7,12 @@ import { configCommand } from "./commands/config.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { explainCommand } from "./commands/explain.ts";
 import { exportCommand } from "./commands/export.ts";
+import { limitsCommand } from "./commands/limits.ts";
 import { boardCommand, producerCommand, schedulerCommand, workerCommand } from "./commands/processes.ts";
 import { runCommand } from "./commands/run.ts";
 import { runsCommand } from "./commands/runs.ts";
 import { statusCommand } from "./commands/status.ts";
+import { topCommand } from "./commands/top.ts";
 import { upCommand } from "./commands/up.ts";
 import { refuseChildCommand, type Invocation } from "./command-line.ts";
 import { reportFailure } from "./failure.ts";
@@ -55,9 +57,10 @@ export function createProgram(invocation: Invocation): Command {
   program.commandsGroup("Files through a command:");
   program.addCommand(runCommand(invocation));
   program.commandsGroup("Look and act:");
-  for (const make of [statusCommand, runsCommand, cancelCommand, releaseCommand, explainCommand, exportCommand]) {
+  for (const make of [statusCommand, topCommand, runsCommand, explainCommand, exportCommand]) {
     program.addCommand(make(invocation));
   }
+  for (const make of [cancelCommand, releaseCommand, limitsCommand]) program.addCommand(make(invocation));
   program.commandsGroup("Set up:");
   program.addCommand(doctorCommand(invocation)).addCommand(configCommand(invocation));
   program.commandsGroup("Processes:");

@@ -49,10 +49,17 @@ const limits = z.strictObject({
     .optional(),
 });
 
+/** What a person may say about how much of a machine jobs take; changeable while workers run (limits.ts). */
+export const resourceLimits = {
+  max_processes: z.int().min(1).max(10_000),
+  memory_threshold_percent: percent,
+  cpu_threshold_percent: percent,
+} as const;
+
 const resources = z.strictObject({
-  max_processes: z.int().min(1).max(10_000).optional(),
-  memory_threshold_percent: percent.default(90),
-  cpu_threshold_percent: percent.default(100),
+  max_processes: resourceLimits.max_processes.optional(),
+  memory_threshold_percent: resourceLimits.memory_threshold_percent.default(90),
+  cpu_threshold_percent: resourceLimits.cpu_threshold_percent.default(100),
 });
 
 export const configSchema = z.strictObject({

@@ -60,7 +60,7 @@ export class UnsafeRedisError extends HeadroomError {
 export class NotFoundError extends HeadroomError {
   readonly code = "ERR_NOT_FOUND";
 
-  constructor(kind: "run" | "job" | "file" | "profile" | "route", id: string) {
+  constructor(kind: "run" | "job" | "file" | "profile" | "route" | "limit", id: string) {
     super(`expected a known ${kind}, found no ${kind} "${id}"`);
   }
 }

@@ -46,6 +46,8 @@ export const keys = {
   worker: (kp: string, workerId: string) => `${kp}:worker:${workerId}`,
   /** Set of worker ids that ever sent a heartbeat and were not yet swept. */
   workers: (kp: string) => `${kp}:workers`,
+  /** Hash of limits that were set while workers run, by worker id, host or `*` (see limits.ts). */
+  limits: (kp: string) => `${kp}:limits`,
   /** The scheduler's leader lease. */
   leader: (kp: string) => `${kp}:leader`,
 } as const;

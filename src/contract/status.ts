@@ -81,6 +81,8 @@ export interface RunningJob {
   readonly sinceMs: number;
   readonly reserved: Partial<Amounts>;
   readonly rssBytes: number | null;
+  /** When it probably ends; null when nobody can say. */
+  readonly endsAtMs: number | null;
 }
 
 /** A queue whose head a worker does not claim, and why. */

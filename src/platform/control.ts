@@ -13,6 +13,8 @@ const controlMessage = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("cancel"), runId: z.string().min(1) }),
   /** A queue was added to for the first time. */
   z.object({ kind: z.literal("queue"), name: z.string().min(1) }),
+  /** Limits of workers were changed. */
+  z.object({ kind: z.literal("limits") }),
   /** Something changed that may let a waiting lane go on. */
   z.object({ kind: z.literal("wake") }),
 ]);

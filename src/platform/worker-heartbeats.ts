@@ -28,7 +28,16 @@ const heartbeat = z.object({
   observed: amounts,
   headroom: amounts,
   running: z
-    .array(z.object({ jobId: z.string(), runId: z.string(), sinceMs: z.number(), reserved: amounts, rssBytes: time }))
+    .array(
+      z.object({
+        jobId: z.string(),
+        runId: z.string(),
+        sinceMs: z.number(),
+        reserved: amounts,
+        rssBytes: time,
+        endsAtMs: time.optional().transform((atMs) => atMs ?? null),
+      }),
+    )
     .catch([]),
   waiting: z
     .array(

@@ -5,6 +5,7 @@
  * what runs goes on; at the deadline what still runs is aborted and handed back, and no attempt is burned.
  */
 import type { Redis } from "ioredis";
+import { hostname } from "node:os";
 import { type JobName } from "../contract/jobs.ts";
 import { bucketBytes } from "../contract/profiles.ts";
 import type { Clock } from "../platform/clock.ts";
@@ -32,6 +33,7 @@ import { ProcessTrees } from "./governor/probes/process-trees.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { HeldJobs } from "./held-jobs.ts";
 import { type Lane } from "./lane.ts";
+import { LiveLimits } from "./live-limits.ts";
 import { Lanes } from "./lanes.ts";
 import { PullLoop, type Ticket } from "./pull-loop.ts";
 import { RunCache } from "./run-cache.ts";
@@ -90,6 +92,7 @@ export class WorkerService implements Service {
   readonly #heartbeat: Heartbeat;
   readonly #held: HeldJobs;
   readonly #runs: RunCache;
+  readonly #limits: LiveLimits;
   readonly #group: ServiceGroup;
   #inventoryTimer: NodeJS.Timeout | undefined;
   #stopping: Promise<void> | undefined;
@@ -107,18 +110,7 @@ export class WorkerService implements Service {
     const hash = new RunHash(this.#redis, config.kp);
     this.#runs = new RunCache(hash, deps.store);
     this.#control = new ControlBus({ redis: this.#redis, subscriber: this.#subscriber, logger }, config.kp);
-    this.#governor = new Governor(
-      {
-        ...{ logger, clock, metrics: createGovernorMetrics(deps.metrics) },
-        sensor: new CapacitySensor(createProbes(systemRoots)),
-        processes: new ProcessTrees(systemRoots),
-        shared: new MachineLedger(machineFolder(), config.workerId, logger),
-        evict: (eviction) => {
-          this.#runner.evict(eviction.jobId, eviction.message);
-        },
-      },
-      { ...config.governor, labels: config.labels },
-    );
+    this.#governor = this.#createGovernor();
     this.#demands = new LearnedDemands({ redis: this.#redis, prefix: config.kp, clock, logger });
     this.#runner = new ChunkRunner({ logger, clock }, { nice: config.nice, oomScoreAdj: 1_000 });
     const shared = { redis: this.#redis, kp: config.kp, store: deps.store, clock, logger, queues: this.#queues };
@@ -141,8 +133,15 @@ export class WorkerService implements Service {
       config,
     );
     this.#heartbeat = new Heartbeat({ redis: this.#redis, kp: config.kp, logger }, () => this.#status.heartbeat());
+    this.#limits = new LiveLimits({
+      ...shared,
+      governor: this.#governor,
+      settings: config.governor,
+      worker: { workerId: config.workerId, host: hostname() },
+    });
     this.#group = new ServiceGroup([
       this.#governor,
+      this.#limits,
       this.#demands,
       this.#runner,
       this.#control,
@@ -182,10 +181,12 @@ export class WorkerService implements Service {
       onMessage: (message) => {
         if (message.kind === "cancel") this.#held.cancel(message.runId);
         else if (message.kind === "queue") void this.#lanes.refresh();
+        else if (message.kind === "limits") void this.#limits.refresh();
         else this.#loop.kick();
       },
       onResubscribed: () => {
         void this.#lanes.refresh();
+        void this.#limits.refresh();
         void this.#held.cancelMissed();
       },
     });
@@ -229,6 +230,23 @@ export class WorkerService implements Service {
       await Promise.all([this.#redis, this.#blocking, this.#subscriber].map((redis) => closeRedis(redis)));
       this.#state.moveTo("stopped");
     }
+  }
+
+  #createGovernor(): Governor {
+    const { logger, clock, metrics } = this.#deps;
+    const { governor, labels, workerId } = this.#config;
+    return new Governor(
+      {
+        ...{ logger, clock, metrics: createGovernorMetrics(metrics) },
+        sensor: new CapacitySensor(createProbes(systemRoots)),
+        processes: new ProcessTrees(systemRoots),
+        shared: new MachineLedger(machineFolder(), workerId, logger),
+        evict: (eviction) => {
+          this.#runner.evict(eviction.jobId, eviction.message);
+        },
+      },
+      { ...governor, labels },
+    );
   }
 
   #createLanes(): Lanes {

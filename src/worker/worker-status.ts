@@ -53,6 +53,7 @@ export class WorkerStatus {
         sinceMs,
         reserved: measured.get(jobId)?.reserved ?? {},
         rssBytes: measured.get(jobId)?.rssBytes ?? null,
+        endsAtMs: measured.get(jobId)?.endsAtMs ?? null,
       })),
       waiting: waiting.flat(),
     };

@@ -64,6 +64,7 @@ describe.skipIf(chromium === undefined)("pages of the board in a browser", () =>
       sinceMs: Date.now() - 9_000,
       reserved: { memoryBytes: 2 ** 28 },
       rssBytes: 2 ** 27,
+      endsAtMs: null,
     };
     const wait = {
       queue: "exec.default@14",

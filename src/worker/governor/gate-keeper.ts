@@ -13,13 +13,20 @@ import {
 } from "./gates.ts";
 
 export class GateKeeper {
-  readonly #cpuThreshold: number | undefined;
+  #cpuThreshold: number | undefined;
   #cpu: CpuGate = openCpuGate;
   #pressure: PressureGate = openPressureGate;
   #cooldown: Cooldown | undefined;
 
   constructor(cpuThreshold: number | undefined) {
     this.#cpuThreshold = cpuThreshold;
+  }
+
+  /** Another threshold, or none: what was held for the one before is let go. */
+  setCpuThreshold(cpuThreshold: number | undefined): void {
+    if (cpuThreshold === this.#cpuThreshold) return;
+    this.#cpuThreshold = cpuThreshold;
+    this.#cpu = openCpuGate;
   }
 
   update(reading: CapacityReading, running: { processes: number; maxProcesses: number }): void {

@@ -1,6 +1,7 @@
 /** From the ledger, a reading and the settings to what the rules, a heartbeat and the timer look at. Pure. */
 import type { Amounts } from "../../contract/resources.ts";
 import { ceilingBytes, DANGER_RATIO, neighbourBytes } from "./admission-rules.ts";
+import type { RunningJob } from "../../contract/status.ts";
 import type { AdmissionView, Gates } from "./admission-view.ts";
 import type { CapacityReading } from "./capacity.ts";
 import { DEFAULT_MEMORY_THRESHOLD, type GovernorConfig } from "./governor-config.ts";
@@ -40,6 +41,13 @@ export function createView({ config, reading, jobs, ...facts }: ViewFacts): Admi
     reserved,
     cpuThreshold: config.cpuThreshold,
   };
+}
+
+/** What a heartbeat says of a reservation that has its job. */
+export function runningJobOf({ jobId, runId, sinceMs, need, usage, endsAtMs }: Reservation): RunningJob | undefined {
+  if (jobId === undefined) return undefined;
+  const rssBytes = usage?.rssBytes ?? null;
+  return { jobId, runId: runId ?? "", sinceMs, reserved: need, rssBytes, endsAtMs: endsAtMs ?? null };
 }
 
 /** What this worker has in all. */

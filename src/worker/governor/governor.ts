@@ -19,7 +19,7 @@ import type { Eviction, EvictionReason } from "./enforcement.ts";
 import { Enforcer } from "./enforcer.ts";
 import { GateKeeper } from "./gate-keeper.ts";
 import { checkGovernorConfig, DEFAULT_MEMORY_THRESHOLD, type GovernorConfig } from "./governor-config.ts";
-import { capacityOf, createView, headroomOf, observedOf, readingPauseMs } from "./governor-view.ts";
+import { capacityOf, createView, headroomOf, observedOf, readingPauseMs, runningJobOf } from "./governor-view.ts";
 import { aloneLedger, type SharedLedger } from "./machine-ledger.ts";
 import type { ProcessTrees } from "./probes/process-trees.ts";
 import { growthBytes, Reservations, type Usage } from "./reservations.ts";
@@ -78,7 +78,7 @@ const WARM_UP_MS = 300;
 
 export class Governor implements Service {
   readonly #deps: GovernorDeps;
-  readonly #config: GovernorConfig;
+  #config: GovernorConfig;
   readonly #labels: ReadonlySet<string>;
   readonly #ledger = new Reservations({ memoryBytes: 0, cpuCores: 0, processes: 0 });
   readonly #waiting = new WaitingReasons();
@@ -236,6 +236,14 @@ export class Governor implements Service {
     if (!isPaused) this.#announceRoom();
   }
 
+  /** Limits other than before, while jobs run: what runs goes on. @throws {InvalidInputError} for a setting out of its range */
+  configure(config: Omit<GovernorConfig, "labels">): void {
+    this.#config = checkGovernorConfig({ ...config, labels: this.#config.labels });
+    this.#gates.setCpuThreshold(this.#config.cpuThreshold);
+    if (this.#isStarted) this.#read();
+    this.#announceRoom();
+  }
+
   /** What a heartbeat, the metrics and `explain` tell of this worker. */
   snapshot(): GovernorSnapshot {
     const reading = this.#fresh();
@@ -250,11 +258,7 @@ export class Governor implements Service {
       reserved: this.#ledger.reserved(),
       observed,
       headroom: headroomOf(view, observed, this.#ledger.committed(false)),
-      running: jobs.flatMap(({ jobId, runId, sinceMs, need, usage }) =>
-        jobId === undefined
-          ? []
-          : [{ jobId, runId: runId ?? "", sinceMs, reserved: need, rssBytes: usage?.rssBytes ?? null }],
-      ),
+      running: jobs.flatMap((job) => runningJobOf(job) ?? []),
       waiting: this.#waiting.list((request) => estimateWaitMs(request, view, jobs, nowMs)),
       degraded: reading.degraded,
     };

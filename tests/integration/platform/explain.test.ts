@@ -145,7 +145,7 @@ describe("explain", () => {
   test("running, cancelling and ended runs", async ({ redis, prefix }) => {
     await using cluster = new Cluster(redis, prefix);
     await cluster.queues.addRun(ref, cluster.spec, [{ chunk: "1", files }]);
-    const running = [{ jobId: chunkId, runId: "r1", sinceMs: 9, reserved: {}, rssBytes: null }];
+    const running = [{ jobId: chunkId, runId: "r1", sinceMs: 9, reserved: {}, rssBytes: null, endsAtMs: null }];
     await beat(redis, prefix, testWorker({ running }));
     expect((await cluster.explain()).reasons[0]).toMatchObject({ code: "running", where: "worker node-1", sinceMs: 9 });
     cluster.state = "cancelling";

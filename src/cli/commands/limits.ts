@@ -1,0 +1,118 @@
+/** `headroom limits`: change what workers may take while they run. */
+import type { Command } from "commander";
+import { parse } from "yaml";
+import { InvalidInputError, NotFoundError } from "../../contract/errors.ts";
+import { ALL_WORKERS, limitNames, parseLimits, type Limits } from "../../contract/limits.ts";
+import { limitsFor, loadAllLimits, resetLimits, setLimits } from "../../platform/limits.ts";
+import { loadLiveWorkers, type Cluster } from "../cluster.ts";
+import { act, addJsonOption, addPlaceOptions, describeCommand, withCluster, type Invocation } from "../command-line.ts";
+import { formatTable } from "../format.ts";
+import { outStyle, print, printJson, say, type Io } from "../io.ts";
+import type { PlaceOptions } from "../settings.ts";
+import type { Style } from "../style.ts";
+
+interface Flags extends PlaceOptions {
+  readonly json?: boolean;
+  readonly worker?: string;
+}
+
+const WORKER_OPTION = "only for this worker, or all workers of this host (default: every worker)";
+
+export function limitsCommand(invocation: Invocation): Command {
+  const { io } = invocation;
+  const command = describeCommand("limits", "show or change what workers may take, while they run", [
+    "headroom limits",
+    "headroom limits set max_processes=4 memory_threshold_percent=70",
+    "headroom limits set paused=true --worker node-7",
+    "headroom limits reset",
+  ]);
+  const set = describeCommand("set", "set limits; they count over the configuration until they are reset", [
+    "headroom limits set max_processes=4",
+    "headroom limits set paused=true --worker node-7",
+  ])
+    .argument("<name=value...>", limitNames.join(", "))
+    .option("--worker <id or host>", WORKER_OPTION);
+  const reset = describeCommand("reset", "take back what was set", [
+    "headroom limits reset",
+    "headroom limits reset --worker node-7",
+  ]).option("--worker <id or host>", "only what was set for this worker or host (default: everything)");
+  addPlaceOptions(addJsonOption(set)).action(
+    act(invocation, async (pairs: readonly string[], flags: Flags) => {
+      const change = parsePairs(pairs);
+      await withCluster(flags, io, (cluster) => changeLimits(cluster, io, { change, flags }));
+      return undefined;
+    }),
+  );
+  addPlaceOptions(addJsonOption(reset)).action(
+    act(invocation, async (flags: Flags) => {
+      const removed = await withCluster(flags, io, (cluster) => resetLimits(depsOf(cluster), flags.worker));
+      if (flags.worker !== undefined && removed === 0) throw new NotFoundError("limit", flags.worker);
+      if (flags.json === true) printJson(io, { removed });
+      else say(io, removed === 0 ? "nothing was set" : `took back what was set for ${removed} of them`);
+      return undefined;
+    }),
+  );
+  addPlaceOptions(addJsonOption(command)).action(
+    act(invocation, (flags: Flags) => withCluster(flags, io, (cluster) => show(cluster, io, flags))),
+  );
+  return command.addCommand(set).addCommand(reset);
+}
+
+async function changeLimits(
+  cluster: Cluster,
+  io: Io,
+  { change, flags }: { change: Limits; flags: Flags },
+): Promise<undefined> {
+  const target = flags.worker ?? ALL_WORKERS;
+  const workers = await loadLiveWorkers(cluster);
+  const isKnown =
+    target === ALL_WORKERS || workers.some((worker) => worker.workerId === target || worker.host === target);
+  const limits = await setLimits(depsOf(cluster), target, change);
+  if (flags.json === true) printJson(io, { target, limits });
+  else say(io, `set for ${target === ALL_WORKERS ? "every worker" : target}: ${limitsText(limits)}`);
+  // Hosts that are down now may come back: a warning, not an error.
+  if (!isKnown) say(io, `no live worker or host is called ${target}; it counts as soon as one is`);
+}
+
+async function show(cluster: Cluster, io: Io, flags: Flags): Promise<undefined> {
+  const [known, workers] = await Promise.all([loadAllLimits(depsOf(cluster)), loadLiveWorkers(cluster)]);
+  if (flags.json === true) {
+    const effective = workers.map((worker) => ({
+      ...{ workerId: worker.workerId, host: worker.host },
+      limits: limitsFor(known, worker),
+    }));
+    printJson(io, { set: Object.fromEntries(known), workers: effective });
+    return;
+  }
+  print(io, shownText(known, outStyle(io)));
+}
+
+function shownText(known: ReadonlyMap<string, Limits>, style: Style): string {
+  if (known.size === 0) return style.dim("nothing is set: each worker keeps to its own configuration");
+  const rows = [...known].map(([target, limits]) => [
+    target === ALL_WORKERS ? "every worker" : target,
+    limitsText(limits),
+  ]);
+  const [first = "", ...lines] = formatTable([["FOR", "LIMITS"], ...rows]);
+  return [style.dim(first), ...lines].join("\n");
+}
+
+function limitsText(limits: Limits): string {
+  return Object.entries(limits)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(" ");
+}
+
+function parsePairs(pairs: readonly string[]): Limits {
+  const entries = pairs.map((pair) => {
+    const at = pair.indexOf("=");
+    if (at > 0) return [pair.slice(0, at), parse(pair.slice(at + 1)) as unknown] as const;
+    const fault = { where: "limits set", expected: "NAME=VALUE", found: JSON.stringify(pair) };
+    throw new InvalidInputError("command line", [fault]);
+  });
+  return parseLimits(Object.fromEntries(entries));
+}
+
+function depsOf({ redis, place, logger }: Cluster) {
+  return { redis, kp: place.kp, logger };
+}

@@ -1,0 +1,69 @@
+/** Limits that people set while this worker runs (`headroom limits`), over those it was started with. */
+import { messageOf } from "../contract/errors.ts";
+import type { Limits } from "../contract/limits.ts";
+import type { Service } from "../platform/lifecycle.ts";
+import { limitsFor, loadAllLimits, type LimitsDeps } from "../platform/limits.ts";
+import type { GovernorConfig } from "./governor/governor-config.ts";
+import type { Governor } from "./governor/governor.ts";
+
+type Settings = Omit<GovernorConfig, "labels">;
+
+export interface LiveLimitsDeps extends LimitsDeps {
+  readonly governor: Pick<Governor, "configure" | "setPaused">;
+  /** What the worker was started with. */
+  readonly settings: Settings;
+  readonly worker: { readonly workerId: string; readonly host: string };
+}
+
+export class LiveLimits implements Service {
+  readonly #deps: LiveLimitsDeps;
+  #applied = "{}";
+  #reading: Promise<void> = Promise.resolve();
+
+  constructor(deps: LiveLimitsDeps) {
+    this.#deps = deps;
+  }
+
+  async start(): Promise<void> {
+    await this.refresh();
+  }
+
+  async stop(): Promise<void> {
+    await this.#reading;
+  }
+
+  /** Reads what is set, and applies it when it is another than before. One at a time; a failure keeps what counts now. */
+  refresh(): Promise<void> {
+    this.#reading = this.#reading
+      .then(() => this.#apply())
+      .catch((error: unknown) => {
+        this.#deps.logger.warn(
+          { err: error, reason: messageOf(error) },
+          "limits could not be read, the last ones stay",
+        );
+      });
+    return this.#reading;
+  }
+
+  async #apply(): Promise<void> {
+    const { governor, settings, worker, logger } = this.#deps;
+    const limits = limitsFor(await loadAllLimits(this.#deps), worker);
+    const text = JSON.stringify(limits);
+    if (text === this.#applied) return;
+    governor.configure(settingsWith(settings, limits));
+    governor.setPaused(limits.paused === true);
+    this.#applied = text;
+    logger.info({ limits }, "limits of this worker changed");
+  }
+}
+
+/** Settings of a worker with limits over them. People write per cent. */
+export function settingsWith(settings: Settings, limits: Limits): Settings {
+  const { max_processes, memory_threshold_percent: memory, cpu_threshold_percent: cpu } = limits;
+  return {
+    ...settings,
+    ...(max_processes !== undefined && { maxProcesses: max_processes }),
+    ...(memory !== undefined && { memoryThreshold: memory / 100 }),
+    ...(cpu !== undefined && { cpuThreshold: cpu / 100 }),
+  };
+}

@@ -1,0 +1,68 @@
+import { stripVTControlCharacters } from "node:util";
+import { describe, expect, test } from "vitest";
+import { bar, topText } from "../../../src/cli/top-text.ts";
+import { plainStyle, styleFor } from "../../../src/cli/style.ts";
+import { GiB, MiB } from "../../../src/contract/resources.ts";
+import type { WorkerHeartbeat } from "../../../src/contract/status.ts";
+
+const nowMs = Date.UTC(2026, 0, 2, 3, 4, 5);
+const job = { runId: "r1", reserved: { memoryBytes: 512 * MiB } };
+const worker: WorkerHeartbeat = {
+  ...{ workerId: "node-1-worker", host: "node-1", pid: 7, startedAtMs: 0, atMs: nowMs, state: "working" },
+  labels: ["gpu"],
+  capacity: { memoryBytes: 4 * GiB, cpuCores: 8, processes: 8 },
+  reserved: { memoryBytes: 3 * GiB, cpuCores: 2, processes: 2 },
+  observed: { memoryBytes: 2 * GiB, cpuCores: 1.25, processes: 2 },
+  headroom: { memoryBytes: 600 * MiB, cpuCores: 6, processes: 6 },
+  running: [
+    { ...job, jobId: "r1.0.c1", sinceMs: nowMs - 61_000, rssBytes: 100 * MiB, endsAtMs: nowMs + 4_000 },
+    { ...job, jobId: "r1.0.c2", sinceMs: nowMs - 1_000, rssBytes: 300 * MiB, endsAtMs: null },
+  ],
+  waiting: [
+    {
+      ...{ queue: "exec.default@20", code: "MEM_NOW", message: "needs 1024 MiB of memory, 600 MiB is free" },
+      ...{ sinceMs: nowMs, etaMs: 4_000, need: GiB, have: 600 * MiB },
+    },
+  ],
+};
+const options = { nowMs, columns: 100, style: plainStyle, maxJobs: 20 };
+
+describe("top", () => {
+  test("shows room, promises and use of each resource, jobs with the largest first, and what waits for what", () => {
+    const lines = topText([worker], options).split("\n");
+    expect(lines[0]).toMatch(/^headroom top {2}1 worker, 2 jobs running/);
+    expect(lines[2]).toBe("node-1-worker  working  gpu  on node-1");
+    expect(lines[3]).toBe(
+      `  memory    ${"█".repeat(12)}${"▒".repeat(6)}${"░".repeat(6)}  2 GiB used, 3 GiB reserved, 600 MiB free of 4 GiB`,
+    );
+    expect(lines[7]).toContain("r1.0.c2");
+    expect(lines[8]).toMatch(/r1\.0\.c1 +1 min 01 s +512 MiB +100 MiB +4 s$/);
+    expect(lines[9]).toBe(
+      "  waits: exec.default@20  MEM_NOW  needs 1024 MiB of memory, 600 MiB is free, in 4 s perhaps",
+    );
+  });
+
+  test("never draws wider than asked for, nor more cells than there are", () => {
+    const colour = styleFor({ isTTY: true }, {});
+    for (const [used, reserved] of [
+      [0, 0],
+      [0.5, 2],
+      [3, 1],
+      [-1, 0.5],
+      [0.99, 0],
+    ] as const) {
+      expect(stripVTControlCharacters(bar(used, reserved, colour))).toHaveLength(24);
+    }
+    for (const line of topText([worker], { ...options, columns: 60 })
+      .split("\n")
+      .slice(6)) {
+      expect(line.length).toBeLessThanOrEqual(60);
+    }
+  });
+
+  test("counts the jobs that it leaves out, says when a worker is silent, and when there is none", () => {
+    expect(topText([worker], { ...options, maxJobs: 1 })).toContain("and 1 more job");
+    expect(topText([{ ...worker, atMs: nowMs - 9_000 }], options)).toContain("silent for 9 s");
+    expect(topText([], options)).toContain("no worker is alive; start one with: headroom worker");
+  });
+});
