@@ -32,7 +32,12 @@ export type CounterName = (typeof counterNames)[number];
 export type Counters = Readonly<Record<CounterName, number>>;
 
 /** The fields of a hash in which nothing is counted yet. */
-export function liveFields({ spec, epoch, state, createdAtMs }: Omit<LiveRun, "runId">): Record<string, string | number> {
+export function liveFields({
+  spec,
+  epoch,
+  state,
+  createdAtMs,
+}: Omit<LiveRun, "runId">): Record<string, string | number> {
   return { spec: JSON.stringify(spec), epoch, state, createdAtMs };
 }
 
@@ -68,6 +73,12 @@ export class RunHash {
       state: state as RunState,
       createdAtMs: Number(createdAtMs),
     };
+  }
+
+  /** Where the run stands now. */
+  async stage(runId: string): Promise<Pick<LiveRun, "epoch" | "state"> | undefined> {
+    const [epoch, state] = await this.#redis.hmget(keys.run(this.#kp, runId), "epoch", "state");
+    return epoch == null || state == null ? undefined : { epoch: Number(epoch), state: state as RunState };
   }
 
   async state(runId: string): Promise<RunState | undefined> {

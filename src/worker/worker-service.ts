@@ -180,7 +180,7 @@ export class WorkerService implements Service {
       onMessage: (message) => {
         if (message.kind === "cancel") this.#held.cancel(message.runId);
         else if (message.kind === "queue") void this.#lanes.refresh();
-        else this.#loop.kick();
+        else this.#loop.lookAgain();
       },
       onResubscribed: () => {
         void this.#lanes.refresh();

@@ -16,7 +16,7 @@ export interface ViewFacts {
   readonly gates: Gates;
 }
 
-export function createView({ config, reading, jobs, ...facts }: ViewFacts): AdmissionView {
+export function createView({ state, labels, config, reading, jobs, maxProcesses, gates }: ViewFacts): AdmissionView {
   const reserved = { cpuCores: 0, processes: 0, insideCores: 0 };
   let growth = 0;
   for (const job of jobs) {
@@ -28,7 +28,11 @@ export function createView({ config, reading, jobs, ...facts }: ViewFacts): Admi
     }
   }
   return {
-    ...facts,
+    // By name: this is made for each claim, and copying what is left over would cost more than all the rest of it.
+    state,
+    labels,
+    maxProcesses,
+    gates,
     memory: reading.memory,
     memoryThreshold: config.memoryThreshold ?? DEFAULT_MEMORY_THRESHOLD,
     isMemoryThresholdSet: config.memoryThreshold !== undefined,

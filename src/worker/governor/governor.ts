@@ -70,6 +70,8 @@ export interface GovernorSnapshot {
 
 const FRESH_MS = 20;
 const STALE_AFTER_RELEASE_MS = 2;
+/** The timer reads CPU and pressure. Where no threshold asks for CPU, a claim reads them only when the timer is late. */
+const SLOW_AGE_OF_CLAIM_MS = 1_100;
 /** Longer than the sensor waits between two readings of the CPUs. */
 const WARM_UP_MS = 300;
 
@@ -275,13 +277,17 @@ export class Governor implements Service {
   #fresh(): CapacityReading {
     const reading = this.#reading;
     const ageMs = reading === undefined ? Infinity : this.#deps.clock.monotonicMs() - reading.atMs;
-    return reading === undefined || ageMs >= this.#staleAfterMs ? this.#read() : reading;
+    return reading === undefined || ageMs >= this.#staleAfterMs ? this.#read(this.#slowAgeOfClaimMs) : reading;
   }
 
-  #read(): CapacityReading {
+  get #slowAgeOfClaimMs(): number | undefined {
+    return this.#config.cpuThreshold === undefined ? SLOW_AGE_OF_CLAIM_MS : undefined;
+  }
+
+  #read(slowAgeMs?: number): CapacityReading {
     const nowMs = this.#deps.clock.monotonicMs();
     this.#staleAfterMs = FRESH_MS;
-    const reading = this.#deps.sensor.read(nowMs, () => this.#readOwnCpuMs());
+    const reading = this.#deps.sensor.read(nowMs, () => this.#readOwnCpuMs(), slowAgeMs);
     this.#reading = reading;
     const cores = reading.cpuCores;
     const maxProcesses = this.#maxProcesses(reading);
