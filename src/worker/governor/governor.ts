@@ -276,12 +276,8 @@ export class Governor implements Service {
   /** The last reading, or a new one when that is too old to decide on. */
   #fresh(): CapacityReading {
     const reading = this.#reading;
-    const ageMs = reading === undefined ? Infinity : this.#deps.clock.monotonicMs() - reading.atMs;
-    return reading === undefined || ageMs >= this.#staleAfterMs ? this.#read(this.#slowAgeOfClaimMs) : reading;
-  }
-
-  get #slowAgeOfClaimMs(): number | undefined {
-    return this.#config.cpuThreshold === undefined ? SLOW_AGE_OF_CLAIM_MS : undefined;
+    if (reading !== undefined && this.#deps.clock.monotonicMs() - reading.atMs < this.#staleAfterMs) return reading;
+    return this.#read(this.#config.cpuThreshold === undefined ? SLOW_AGE_OF_CLAIM_MS : undefined);
   }
 
   #read(slowAgeMs?: number): CapacityReading {
