@@ -1,9 +1,16 @@
 /**
- * Bar: enqueue-to-start of a single file on an idle cluster, p99 at most twice that of a bare BullMQ worker. From the
- * enqueuing call to the first line of the handler, one after the other, both sides in turn in one process.
+ * Bar: enqueue-to-start of a single file on an idle cluster, p99 at most twice that of a bare BullMQ worker.
+ *
+ * Both sides take turns in one process, on one Redis, one sample after the other, each on an idle cluster. Two moments are
+ * measured on each side, from the enqueuing call on:
+ * - `handler`, which the bar is about: the worker holds the job and calls its code, the processor there, the handler here;
+ * - `process`: the first byte that the started process writes has come back. The processor of the bare worker starts the
+ *   same command with Node's `spawn`, and does none of the rest: no digests, no journal, no fence, no row.
  */
 import { Queue, Worker } from "bullmq";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { constants, mkdirSync, openSync, writeFileSync } from "node:fs";
+import { Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { closeRedis, openRedis } from "../src/platform/redis.ts";
@@ -12,25 +19,51 @@ import { quantile, report, round, scratch } from "./support.ts";
 
 const SAMPLES = Number(process.env["BENCH_SAMPLES"] ?? 500);
 const WARM_UP = 50;
-const GAP_MS = 5;
+/** For what is still written down after a run has ended: the cluster is idle at each call. */
+const GAP_MS = 30;
+
+interface Sample {
+  readonly handler: number;
+  readonly process: number;
+}
 
 using folder = scratch("latency");
+const fifo = join(folder.path, "fifo");
 mkdirSync(join(folder.path, "in"));
 writeFileSync(join(folder.path, "in", "file"), "content");
+execFileSync("mkfifo", [fifo]);
+const command = ["/bin/sh", "-c", 'echo >"$0"', fifo] as const;
 
-let onStart: () => void = () => undefined;
-const nextStart = () =>
-  new Promise<number>(
-    (resolve) =>
-      (onStart = () => {
-        resolve(performance.now());
-      }),
-  );
+let onHandler: () => void = () => undefined;
+let onProcess: () => void = () => undefined;
+// Open for writing too, so that it does not end with its first writer.
+const told = new Socket({ fd: openSync(fifo, constants.O_RDWR | constants.O_NONBLOCK), readable: true });
+told.on("data", () => {
+  onProcess();
+});
+
+/** Calls and waits for both moments; milliseconds from the call. */
+async function measure(call: () => Promise<void>): Promise<Sample> {
+  const from = performance.now();
+  const since = () => performance.now() - from;
+  const handler = new Promise<number>((resolve) => {
+    onHandler = () => {
+      resolve(since());
+    };
+  });
+  const started = new Promise<number>((resolve) => {
+    onProcess = () => {
+      resolve(since());
+    };
+  });
+  await call();
+  return { handler: await handler, process: await started };
+}
 
 await using cluster = await startBenchCluster({
   folder: folder.path,
   onClaim: (jobName) => {
-    if (jobName === "exec") onStart();
+    if (jobName === "exec") onHandler();
   },
 });
 const connection = openRedis(cluster.redis.url, "blocking", benchLogger);
@@ -38,52 +71,59 @@ const queue = new Queue("bare", { connection });
 const worker = new Worker(
   "bare",
   () => {
-    onStart();
-    return Promise.resolve();
+    onHandler();
+    const child = spawn(command[0], command.slice(1), { stdio: "ignore" });
+    return new Promise((resolve) => child.once("exit", resolve));
   },
   { connection },
 );
 await worker.waitUntilReady();
 
-async function bare(): Promise<number> {
-  const started = nextStart();
-  const from = performance.now();
-  await queue.add("file", { path: "file" }, { removeOnComplete: true });
-  return (await started) - from;
-}
-
-async function ours(): Promise<number> {
-  const started = nextStart();
-  const from = performance.now();
-  const { run } = await cluster.client.run({
-    command: ["/bin/true"],
-    input: { kind: "list", root: join(folder.path, "in"), paths: ["file"] },
-    output: { from: "none", root: folder.path },
+const bare = () =>
+  measure(async () => {
+    await queue.add("file", { path: "file" }, { removeOnComplete: true });
   });
-  const took = (await started) - from;
-  await cluster.client.wait(run.id);
-  return took;
+
+async function ours(): Promise<Sample> {
+  let id = "";
+  const sample = await measure(async () => {
+    const { run } = await cluster.client.run({
+      command: [...command],
+      input: { kind: "list", root: join(folder.path, "in"), paths: ["file"] },
+      output: { from: "none", root: folder.path },
+    });
+    id = run.id;
+  });
+  await cluster.client.wait(id);
+  return sample;
 }
 
-const times = { bare: [] as number[], ours: [] as number[] };
+const samples = { bare: [] as Sample[], ours: [] as Sample[] };
 for (let at = 0; at < SAMPLES + WARM_UP; at += 1) {
-  const pair = { bare: await bare(), ours: 0 };
+  const pair = { bare: await bare(), ours: { handler: 0, process: 0 } };
   await sleep(GAP_MS);
   pair.ours = await ours();
   await sleep(GAP_MS);
   if (at < WARM_UP) continue;
-  times.bare.push(pair.bare);
-  times.ours.push(pair.ours);
+  samples.bare.push(pair.bare);
+  samples.ours.push(pair.ours);
 }
 await worker.close();
 await queue.close();
 await closeRedis(connection);
-const p = (values: readonly number[], share: number) => round(quantile(values, share));
+told.destroy();
+
+function figures(moment: keyof Sample) {
+  const [theirs, own] = [samples.bare, samples.ours].map((side) => side.map((sample) => sample[moment]));
+  const ms = (values: readonly number[] = []) =>
+    Object.fromEntries([50, 95, 99].map((percent) => [`p${percent}`, round(quantile(values, percent / 100))]));
+  const ratio = (share: number) => round(quantile(own ?? [], share) / quantile(theirs ?? [], share));
+  return { bullmqMs: ms(theirs), headroomMs: ms(own), ratioP50: ratio(0.5), ratioP99: ratio(0.99) };
+}
+
 report("start-latency", {
   samples: SAMPLES,
-  bullmqMs: { p50: p(times.bare, 0.5), p95: p(times.bare, 0.95), p99: p(times.bare, 0.99) },
-  headroomMs: { p50: p(times.ours, 0.5), p95: p(times.ours, 0.95), p99: p(times.ours, 0.99) },
-  ratioP50: round(quantile(times.ours, 0.5) / quantile(times.bare, 0.5)),
-  ratioP99: round(quantile(times.ours, 0.99) / quantile(times.bare, 0.99)),
-  bar: "ratioP99 <= 2",
+  ...figures("handler"),
+  process: figures("process"),
+  bar: "ratioP50 <= 2, ratioP99 <= 2",
 });

@@ -42,13 +42,18 @@ export async function openCluster(place: Place, logger: Logger): Promise<Cluster
       throw errors.length === 1 ? errors[0] : new AggregateError(errors, "not everything was closed");
   };
   try {
-    // Loaded when they are needed: help and refusals must not wait for the queue library and the database driver.
-    const [{ createClient }, { openStore }] = await Promise.all([
+    const starting = place.redisUrl === undefined ? startEmbeddedRedis({ home: place.home, logger }) : undefined;
+    if (starting !== undefined) {
+      // A start that failed has left nothing behind.
+      const started = starting.catch(() => undefined);
+      opened.push(async () => (await started)?.stop());
+    }
+    // Loaded when they are needed, while Redis starts: help and refusals must not wait for them.
+    const [embedded, { createClient }, { openStore }] = await Promise.all([
+      starting,
       import("../producer/client.ts"),
       import("../store/open-store.ts"),
     ]);
-    const embedded = place.redisUrl === undefined ? await startEmbeddedRedis({ home: place.home, logger }) : undefined;
-    if (embedded !== undefined) opened.push(() => embedded.stop());
     const redisUrl = place.redisUrl ?? urlOf(embedded);
     const redis = openRedis(redisUrl, "command", logger);
     opened.push(() => closeRedis(redis));

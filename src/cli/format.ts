@@ -34,9 +34,9 @@ export function formatDuration(ms: number): string {
   return `${Math.floor(hours / 24)} d ${pad(hours % 24)} h`;
 }
 
-/** `1,234,567`. */
+/** `1,234,567`. By hand: the first use of a locale loads its tables, at the end of each command. */
 export function formatCount(count: number): string {
-  return Math.round(count).toLocaleString("en-US");
+  return String(Math.round(count)).replace(/\B(?=(\d{3})+$)/g, ",");
 }
 
 /** `1 file`, `2 files`. */

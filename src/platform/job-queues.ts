@@ -1,14 +1,14 @@
 /** Where jobs are put: queues by name, the directory that tells workers of them, and how the jobs of a run are added. */
-import { FlowProducer, Queue, type FlowJob, type JobsOptions } from "bullmq";
+import { Job, Queue, type JobsOptions } from "bullmq";
 import type { Redis } from "ioredis";
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import { InfrastructureError } from "../contract/errors.ts";
 import type { FileEntry } from "../contract/files.ts";
 import type { Payload } from "../contract/jobs.ts";
 import { bucketOf, CONTROL_PROFILE, controlProfile, type Profile } from "../contract/profiles.ts";
 import { jobIds, keys, queueName } from "../contract/queues.ts";
 import type { RunSpec } from "../contract/run-spec.ts";
+import { addFlow, type FlowJob } from "./flow-step.ts";
 
 /** What a worker must know of a queue beside its name: any job of it fits this. */
 export const queueSpec = z.object({ cpuCores: z.number(), labels: z.array(z.string()) });
@@ -61,7 +61,6 @@ export class JobQueues {
   readonly #kp: string;
   readonly #queues = new Map<string, Queue>();
   readonly #announced = new Set<string>();
-  #flows: FlowProducer | undefined;
 
   constructor(redis: Redis, kp: string) {
     this.#redis = redis;
@@ -101,35 +100,38 @@ export class JobQueues {
     return Object.entries(specs).map(([name, json]) => ({ name, spec: queueSpec.parse(JSON.parse(json)) }));
   }
 
-  /** Adds the root of a run with its first children: a scan, or chunks that are known already. */
-  async addRun(ref: RunRef, spec: RunSpec, chunks: readonly ChunkToAdd[] | "scan"): Promise<void> {
+  /**
+   * Adds the root of a run with its first children: a scan, or chunks that are known already. `live`, the fields of its
+   * hash, are set in the same step: one round trip stands between the caller and the start.
+   */
+  async addRun(
+    ref: RunRef,
+    spec: RunSpec,
+    chunks: readonly ChunkToAdd[] | "scan",
+    live?: Readonly<Record<string, string | number>>,
+  ): Promise<void> {
     const exec = execPlace(spec);
     await Promise.all([this.announce(reportPlace), this.announce(scanPlace), this.announce(exec)]);
-    const children: FlowJob[] =
+    const { runId, epoch } = ref;
+    const rootId = jobIds.report(runId, epoch);
+    const roots = this.queue(reportPlace.name);
+    const { ignoreDependencyOnFailure: _, ...rootOptions } = this.#options(rootId, spec);
+    const root = { queue: roots, job: new Job(roots, "report", ref, rootOptions, rootId) };
+    const child = (place: QueuePlace, name: string, id: string, data: unknown): FlowJob => {
+      const queue = this.queue(place.name);
+      const opts = { ...this.#options(id, spec), parent: { id: rootId, queue: roots.qualifiedName } };
+      return { queue, job: new Job(queue, name, data, opts, id) };
+    };
+    const children =
       chunks === "scan"
-        ? [
-            {
-              name: "scan",
-              queueName: scanPlace.name,
-              data: ref satisfies Payload<"scan">,
-              opts: this.#options(jobIds.scan(ref.runId, ref.epoch), spec),
-            },
-          ]
-        : chunks.map((chunk) => ({
-            name: "exec",
-            queueName: exec.name,
-            data: { ...ref, chunk: chunk.chunk, files: [...chunk.files] } satisfies Payload<"exec">,
-            opts: this.#options(jobIds.chunk(ref.runId, ref.epoch, chunk.chunk), spec),
-          }));
-    this.#flows ??= new FlowProducer({ connection: this.#redis, prefix: this.#kp });
-    const id = jobIds.report(ref.runId, ref.epoch);
-    const root = this.#options(id, spec);
-    delete root.ignoreDependencyOnFailure;
-    await this.#flows.add({ name: "report", queueName: reportPlace.name, data: ref, opts: root, children });
-    // FlowProducer.add does not look at every answer of its transaction (bullmq#3851): ask for the root.
-    if ((await this.queue(reportPlace.name).getJob(id)) === undefined) {
-      throw new InfrastructureError(`redis: expected job ${id} after adding it, found none`);
-    }
+        ? [child(scanPlace, "scan", jobIds.scan(runId, epoch), ref satisfies Payload<"scan">)]
+        : chunks.map(({ chunk, files }) => {
+            const data: Payload<"exec"> = { ...ref, chunk, files: [...files] };
+            return child(exec, "exec", jobIds.chunk(runId, epoch, chunk), data);
+          });
+    // A new epoch of an old run begins with all counters at zero.
+    const hash = live && { key: keys.run(this.#kp, runId), fields: live, isAnew: epoch > 0 };
+    await addFlow(root, children, hash);
   }
 
   /** Adds chunks below the root of a run that has not ended; ids make it safe to repeat. */
@@ -199,7 +201,6 @@ export class JobQueues {
 
   async close(): Promise<void> {
     await Promise.all([...this.#queues.values()].map((queue) => queue.close()));
-    await this.#flows?.close();
   }
 
   #options(jobId: string, spec: RunSpec): JobsOptions {

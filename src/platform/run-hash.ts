@@ -31,6 +31,16 @@ export const counterNames = [
 export type CounterName = (typeof counterNames)[number];
 export type Counters = Readonly<Record<CounterName, number>>;
 
+/** The fields of a hash in which nothing is counted yet. */
+export function liveFields({
+  spec,
+  epoch,
+  state,
+  createdAtMs,
+}: Omit<LiveRun, "runId">): Record<string, string | number> {
+  return { spec: JSON.stringify(spec), epoch, state, createdAtMs };
+}
+
 /** Reads and writes the hash of one run after the other. */
 export class RunHash {
   readonly #redis: Redis;
@@ -41,14 +51,10 @@ export class RunHash {
     this.#kp = kp;
   }
 
-  /** Writes a new run, or a new epoch of an old one with all counters at zero, but for those in `fields`. */
-  async create(run: LiveRun, fields: Readonly<Record<string, string | number>> = {}): Promise<void> {
+  /** Writes the hash of a run that has lost it, with all counters at zero. A new run gets its own with its jobs. */
+  async create(run: LiveRun): Promise<void> {
     const key = keys.run(this.#kp, run.runId);
-    const { state, epoch, createdAtMs } = run;
-    const all = { spec: JSON.stringify(run.spec), epoch, state, createdAtMs, ...fields };
-    // One command for a new run: it stands between the caller and the start.
-    if (epoch === 0) await this.#redis.hset(key, all);
-    else await this.#redis.multi().del(key).hset(key, all).exec();
+    await this.#redis.multi().del(key).hset(key, liveFields(run)).exec();
   }
 
   async load(runId: string): Promise<LiveRun | undefined> {
@@ -67,6 +73,12 @@ export class RunHash {
       state: state as RunState,
       createdAtMs: Number(createdAtMs),
     };
+  }
+
+  /** Where the run stands now. */
+  async stage(runId: string): Promise<Pick<LiveRun, "epoch" | "state"> | undefined> {
+    const [epoch, state] = await this.#redis.hmget(keys.run(this.#kp, runId), "epoch", "state");
+    return epoch == null || state == null ? undefined : { epoch: Number(epoch), state: state as RunState };
   }
 
   async state(runId: string): Promise<RunState | undefined> {

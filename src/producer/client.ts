@@ -8,6 +8,7 @@
  * ```
  */
 import type { Redis } from "ioredis";
+import { setImmediate } from "node:timers/promises";
 import { checkTemplates } from "../contract/template.ts";
 import { ConflictError, InvalidInputError, lineOf, NotFoundError } from "../contract/errors.ts";
 import { isTerminal } from "../contract/outcomes.ts";
@@ -248,25 +249,35 @@ export class Client implements ClientPort, AsyncDisposable {
       await this.#storePages(run.id, run.spec, pages);
       await enqueueRun(this.#submit, run, chunks);
     } catch (error) {
-      const change = { message: `could not be enqueued: ${lineOf(error)}`, endedAtMs: this.#deps.clock.nowMs() };
-      await this.#deps.store?.runs.move(run.id, ["queued"], "broken", change);
+      await this.#markBroken(run.id, error);
       throw error;
     }
   }
 
+  async #markBroken(runId: string, error: unknown): Promise<void> {
+    const change = { message: `could not be enqueued: ${lineOf(error)}`, endedAtMs: this.#deps.clock.nowMs() };
+    await this.#deps.store?.runs.move(runId, ["queued"], "broken", change);
+  }
+
   /**
-   * Enqueues first and records then, so that a few named files start one round trip sooner. Should the store refuse, the
-   * run is cancelled and the caller is told; a worker that was quicker wrote the same row (`RunCache.ensureRow`).
+   * Enqueues, and records while Redis is at work, so that a few named files do not wait for the store. What failed alone
+   * is told to the other: jobs without a row are cancelled, a row without jobs is `broken`. A worker that was quicker wrote
+   * the same row (`RunCache.ensureRow`).
    */
   async #startAtOnce(id: string, spec: RunSpec, chunks: PlannedChunks): Promise<{ run: RunRecord; created: boolean }> {
-    const createdAtMs = this.#deps.clock.nowMs();
-    await enqueueRun(this.#submit, { id, spec, epoch: 0, createdAtMs }, chunks);
-    try {
-      return { run: (await this.#record(id, spec, {})).run, created: true };
-    } catch (error) {
-      await requestCancel(this.#submit, id, `could not be recorded: ${lineOf(error)}`);
-      throw error;
+    const run = queuedRecord({ id, spec, epoch: 0, createdAtMs: this.#deps.clock.nowMs() });
+    const [enqueued, recorded] = await Promise.allSettled([
+      enqueueRun(this.#submit, run, chunks),
+      // What goes to Redis goes out first: making a statement takes longer than that.
+      setImmediate().then(() => this.#record(id, spec, {})),
+    ]);
+    if (enqueued.status === "rejected") {
+      if (recorded.status === "fulfilled") await this.#markBroken(id, enqueued.reason);
+      throw enqueued.reason;
     }
+    if (recorded.status === "fulfilled") return { run: recorded.value.run, created: true };
+    await requestCancel(this.#submit, id, `could not be recorded: ${lineOf(recorded.reason)}`);
+    throw recorded.reason;
   }
 
   async #record(id: string, spec: RunSpec, options: RunOptions): Promise<{ run: RunRecord; created: boolean }> {

@@ -7,7 +7,7 @@ import { keys } from "../contract/queues.ts";
 import type { RunRecord } from "../contract/run-record.ts";
 import type { RunSpec } from "../contract/run-spec.ts";
 import type { ChunkToAdd, JobQueues } from "../platform/job-queues.ts";
-import type { RunHash } from "../platform/run-hash.ts";
+import { liveFields, type RunHash } from "../platform/run-hash.ts";
 import type { Store } from "../store/store.ts";
 
 export interface SubmitDeps {
@@ -67,10 +67,8 @@ export async function enqueueRun(
 ): Promise<void> {
   const { id: runId, epoch, spec, createdAtMs } = run;
   const known = chunks === "scan" ? {} : { total: chunks.length, chunks: chunks.length, scanned: "1" };
-  const live = { runId, spec, epoch, state: "queued", createdAtMs } as const;
-  const traceId = spec.traceId ?? runId;
-  // One connection keeps their order: the jobs are not there before the hash that they read.
-  await Promise.all([deps.hash.create(live, known), deps.queues.addRun({ runId, epoch, traceId }, spec, chunks)]);
+  const live = { ...liveFields({ spec, epoch, state: "queued", createdAtMs }), ...known };
+  await deps.queues.addRun({ runId, epoch, traceId: spec.traceId ?? runId }, spec, chunks, live);
 }
 
 /** The chunks of a few named files, one each; `scan` when the files have to be found. */

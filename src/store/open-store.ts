@@ -6,7 +6,6 @@ import type { StoreDatabase } from "./database.ts";
 import { SqlFileTable } from "./file-results.ts";
 import { SqlInputPages } from "./inputs.ts";
 import { migrate } from "./migrate.ts";
-import { openPostgres } from "./postgres.ts";
 import { deleteRunsEndedBefore } from "./retention.ts";
 import { SqlRunTable } from "./runs.ts";
 import { openSqlite } from "./sqlite.ts";
@@ -25,7 +24,11 @@ export async function openStore(url: string, logger: StoreLogger): Promise<Store
 
 async function openDatabase(url: string, logger: StoreLogger): Promise<StoreDatabase> {
   const scheme = /^[a-z]+(?=:)/.exec(url)?.[0];
-  if (scheme === "postgres" || scheme === "postgresql") return openPostgres(url, logger);
+  if (scheme === "postgres" || scheme === "postgresql") {
+    // Its driver is loaded where there is a server to talk to: a command over files must not wait for it.
+    const { openPostgres } = await import("./postgres.ts");
+    return openPostgres(url, logger);
+  }
   const path = url.slice("sqlite:".length).replace(/^\/{2,}/, "/");
   if (scheme === "sqlite" && isAbsolute(path) && !path.endsWith("/") && !path.includes("\0")) return openSqlite(path);
   const found = scheme === "sqlite" ? JSON.stringify(url) : scheme === undefined ? "no scheme" : `scheme "${scheme}"`;

@@ -1,5 +1,5 @@
 /** Runs: one row each, moved from state to state by compare-and-set. */
-import { sql, type Selectable } from "kysely";
+import { CompiledQuery, sql, type Selectable } from "kysely";
 import { InfrastructureError, NotFoundError } from "../contract/errors.ts";
 import { isTerminal, runStates, type RunState } from "../contract/outcomes.ts";
 import { pathFromPrintable, printablePath } from "../contract/path-bytes.ts";
@@ -14,6 +14,8 @@ const endedStates = runStates.filter(isTerminal);
 
 export class SqlRunTable implements RunTable {
   readonly #database: StoreDatabase;
+  /** Written once: a caller waits for this statement, and making its text takes longer than carrying it out. */
+  #insertSql: string | undefined;
 
   constructor(database: StoreDatabase) {
     this.#database = database;
@@ -89,21 +91,11 @@ export class SqlRunTable implements RunTable {
     return row && fromRunRow(row);
   }
 
-  #insert(run: NewRun, key: string | null): Promise<RunRow | undefined> {
-    return this.#database.write
-      .insertInto("runs")
-      .values({
-        id: run.id,
-        state: "queued",
-        epoch: 0,
-        spec: toJson(run.spec),
-        created_at_ms: run.createdAtMs,
-        queued_at_ms: run.createdAtMs,
-        idempotency_key: key,
-      })
-      .onConflict((conflict) => conflict.doNothing())
-      .returning(runColumns)
-      .executeTakeFirst();
+  async #insert({ id, spec, createdAtMs }: NewRun, key: string | null): Promise<RunRow | undefined> {
+    this.#insertSql ??= insertRun(this.#database.write).compile().sql;
+    const parameters = [id, toJson(spec), createdAtMs, createdAtMs, key];
+    const { rows } = await this.#database.write.executeQuery(CompiledQuery.raw(this.#insertSql, parameters));
+    return rows[0] as RunRow | undefined;
   }
 
   /** Read where it was written, so that the row that was in the way is there. */
@@ -139,6 +131,23 @@ const runColumns = [
 ] as const;
 
 type RunRow = Pick<Selectable<RunsTable>, (typeof runColumns)[number]>;
+
+/** Inserts a queued run, with parameters for its id, specification, both times and idempotency key, in this order. */
+function insertRun(db: StoreQueries) {
+  return db
+    .insertInto("runs")
+    .values({
+      id: "",
+      state: sql.lit("queued" as const),
+      epoch: sql.lit(0),
+      spec: "",
+      created_at_ms: 0,
+      queued_at_ms: 0,
+      idempotency_key: null,
+    })
+    .onConflict((conflict) => conflict.doNothing())
+    .returning(runColumns);
+}
 
 function visibleRuns(db: StoreQueries) {
   return db.selectFrom("runs").select(runColumns).where("deleted_at_ms", "is", null);

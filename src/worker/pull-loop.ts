@@ -1,12 +1,16 @@
 /**
  * Admit, then claim (law 1). One loop serves all lanes of a worker:
  *
- *   for each lane that the governor would admit: reserve, then fetch; nothing there: release
+ *   for each lane that may hold something and that the governor would admit: reserve, then fetch; nothing there: release
  *   nothing fetched at all: park on one blocking read over the marker keys of the lanes that may be served
  *
  * States: `idle` (not started) → `pulling` → `draining` (no more claims, running jobs end) → `stopped`.
  * The loop is woken by a marker in Redis, by `kick` (room was made, a queue is new, a delayed job is due), or by its
  * park time. A marker that was popped although its lane may not be served by now is put back for the other workers.
+ *
+ * A lane is `open` until a fetch finds nothing in it. Then it is `empty`, and left alone until its marker is popped: what
+ * is added later leaves one behind, which stays until somebody pops it. It is open again after LOOK_AGAIN_MS too, for a
+ * worker that popped a marker may be lost before it fetches.
  */
 import type { Redis } from "ioredis";
 import { messageOf } from "../contract/errors.ts";
@@ -36,6 +40,7 @@ export interface PullLoopDeps {
 }
 
 const PARK_SECONDS = 1;
+const LOOK_AGAIN_MS = 1_000;
 const ERROR_PAUSE_MS = 500;
 /** A blocking read that has not come back by then hangs on a dead connection. */
 const STUCK_MS = 10_000;
@@ -55,6 +60,8 @@ export class PullLoop implements Service {
   #loop: Promise<void> | undefined;
   #running = new Set<Promise<void>>();
   #turn = 0;
+  /** Lanes in which the last fetch found nothing, and when that was. */
+  readonly #emptySinceMs = new Map<Lane, number>();
   /** The lane whose marker was popped: it has something to fetch, so it is served before any other. */
   #hint: { readonly lane: Lane; readonly score: number } | undefined;
   #lastPassMs: number;
@@ -77,10 +84,16 @@ export class PullLoop implements Service {
     return Promise.resolve();
   }
 
-  /** Looks at all lanes again, now. */
+  /** Looks at the lanes that may hold something again, now. */
   kick(): void {
     this.#kicked = true;
     this.#wake();
+  }
+
+  /** Looks at all lanes again, now. */
+  lookAgain(): void {
+    this.#emptySinceMs.clear();
+    this.kick();
   }
 
   /** Milliseconds since the loop last got an answer from Redis, and since it last claimed a job; 0 before the first claim. */
@@ -139,9 +152,14 @@ export class PullLoop implements Service {
     if (claimed > 0) return claimed;
     for (let at = 0; at < lanes.length; at += 1) {
       const lane = lanes[(at + this.#turn) % lanes.length];
-      if (lane !== undefined) claimed += await this.#serve(lane);
+      if (lane !== undefined && this.#mayHoldJobs(lane)) claimed += await this.#serve(lane);
     }
     return claimed;
+  }
+
+  #mayHoldJobs(lane: Lane): boolean {
+    const since = this.#emptySinceMs.get(lane);
+    return since === undefined || this.#deps.clock.monotonicMs() - since >= LOOK_AGAIN_MS;
   }
 
   /** Serves the lane whose marker was popped; one that may not be served by now has its marker put back for others. */
@@ -179,9 +197,11 @@ export class PullLoop implements Service {
       });
       if (job?.id === undefined) {
         ticket.release();
+        this.#emptySinceMs.set(lane, this.#deps.clock.monotonicMs());
         this.#watchDue(lane);
         return false;
       }
+      this.#emptySinceMs.delete(lane);
       this.#running.add(ended);
       ticket.bind(job.id, (job.data as { runId: string }).runId);
       this.#lastClaimMs = this.#deps.clock.monotonicMs();
@@ -202,7 +222,7 @@ export class PullLoop implements Service {
     this.#dueTimer = setTimeout(
       () => {
         this.#dueAtMs = 0;
-        this.kick();
+        this.lookAgain();
       },
       Math.min(due - now, 60_000) + 1,
     );
@@ -242,6 +262,7 @@ export class PullLoop implements Service {
   async #marker(key: string, score: number, lanes: readonly Lane[]): Promise<void> {
     const lane = lanes.find((candidate) => candidate.markerKey === key);
     if (this.#state === "pulling" && lane !== undefined) {
+      this.#emptySinceMs.delete(lane);
       this.#hint = { lane, score };
       this.kick();
       return;

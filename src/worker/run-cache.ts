@@ -18,6 +18,16 @@ export class RunCache {
     this.#store = store;
   }
 
+  /** The run in this epoch, and whether its jobs are still to do their work. One round trip. */
+  async open(runId: string, epoch: number): Promise<{ readonly run: LiveRun; readonly isWanted: boolean }> {
+    if (this.#runs.get(runId)?.epoch === epoch) {
+      const isCancelled = await this.isCancelled(runId, epoch);
+      return { run: await this.load(runId, epoch), isWanted: !isCancelled };
+    }
+    const run = await this.load(runId, epoch);
+    return { run, isWanted: isWanted(run, epoch) };
+  }
+
   /** The run in this epoch. Its `state` is the one of the first reading: ask `isCancelled` for the state now. */
   async load(runId: string, epoch: number): Promise<LiveRun> {
     const cached = this.#runs.get(runId);
@@ -31,8 +41,8 @@ export class RunCache {
 
   /** Whether the jobs of this run are not to do their work any more. */
   async isCancelled(runId: string, epoch: number): Promise<boolean> {
-    const run = await this.#hash.load(runId);
-    return run !== undefined && (run.epoch !== epoch || run.state === "cancelling" || isTerminal(run.state));
+    const now = await this.#hash.stage(runId);
+    return now !== undefined && !isWanted(now, epoch);
   }
 
   /** Makes sure that the store has a row for the run: a producer without a store leaves that to the first worker. */
@@ -58,6 +68,12 @@ export class RunCache {
     }
   }
 
+  /** Writes down that work on the run has begun. */
+  async begin(run: LiveRun): Promise<void> {
+    await this.ensureRow(run);
+    await this.markRunning(run);
+  }
+
   async #fromStore(runId: string): Promise<LiveRun | undefined> {
     const record = await this.#store.runs.get(runId);
     if (record === undefined) return undefined;
@@ -72,4 +88,8 @@ export class RunCache {
     if (!isTerminal(record.state)) await this.#hash.create(run);
     return run;
   }
+}
+
+function isWanted(run: Pick<LiveRun, "epoch" | "state">, epoch: number): boolean {
+  return run.epoch === epoch && run.state !== "cancelling" && !isTerminal(run.state);
 }

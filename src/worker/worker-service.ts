@@ -182,7 +182,7 @@ export class WorkerService implements Service {
         if (message.kind === "cancel") this.#held.cancel(message.runId);
         else if (message.kind === "queue") void this.#lanes.refresh();
         else if (message.kind === "limits") void this.#limits.refresh();
-        else this.#loop.kick();
+        else this.#loop.lookAgain();
       },
       onResubscribed: () => {
         void this.#lanes.refresh();

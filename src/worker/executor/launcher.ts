@@ -91,9 +91,13 @@ export class Launcher {
     this.ping();
   }
 
-  /** Removes what processes left in the folder of a slot that is not used now. */
+  /** Removes what processes left in the folder of a slot that is not used now. Most leave nothing: then it stays. */
   clearFolder(slot: number): void {
-    if (this.#slots.delete(slot)) rmSync(join(this.#scratch, String(slot)), { recursive: true, force: true });
+    if (!this.#slots.has(slot)) return;
+    const folder = join(this.#scratch, String(slot));
+    if (isEmptyFolder(folder)) return;
+    this.#slots.delete(slot);
+    rmSync(folder, { recursive: true, force: true });
   }
 
   ping(): void {
@@ -245,6 +249,14 @@ export class Launcher {
       for (const [id] of waiting) this.#end(id, notStarted(this.#stderr.trim() || "it keeps ending"));
     }
     for (const [id, launch] of begun) this.#end(id, lost(launch, begun.length - 1));
+  }
+}
+
+function isEmptyFolder(path: string): boolean {
+  try {
+    return readdirSync(path).length === 0;
+  } catch {
+    return false; // Removed, or closed to us, by a process that worked in it: to be made anew.
   }
 }
 

@@ -90,10 +90,11 @@ export class CapacitySensor {
   /**
    * Reads memory, and, when that is due, CPU and pressure. `readOwnCpuMs` tells the CPU time that this worker and its jobs
    * have used so far: what is beyond it is the load of others. Both are read at one moment, or they would not match.
+   * CPU and pressure are due when they are `slowAgeMs` old.
    */
-  read(nowMs: number, readOwnCpuMs: () => number): CapacityReading {
+  read(nowMs: number, readOwnCpuMs: () => number, slowAgeMs = SLOW_MS): CapacityReading {
     const memory = this.#memory.flatMap((watched) => watched.read(nowMs) ?? []);
-    if (nowMs - this.#slowAtMs >= SLOW_MS) {
+    if (nowMs - this.#slowAtMs >= slowAgeMs) {
       this.#slowAtMs = nowMs;
       this.#readCpu(nowMs, readOwnCpuMs());
       this.#readPressure(nowMs);

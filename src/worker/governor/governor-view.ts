@@ -18,7 +18,8 @@ export interface ViewFacts {
   readonly neighbours: AdmissionView["neighbours"];
 }
 
-export function createView({ config, reading, jobs, ...facts }: ViewFacts): AdmissionView {
+export function createView(facts: ViewFacts): AdmissionView {
+  const { state, labels, config, reading, jobs, maxProcesses, gates, neighbours } = facts;
   const reserved = { cpuCores: 0, processes: 0, insideCores: 0 };
   let growth = 0;
   for (const job of jobs) {
@@ -30,7 +31,12 @@ export function createView({ config, reading, jobs, ...facts }: ViewFacts): Admi
     }
   }
   return {
-    ...facts,
+    // By name: this is made for each claim, and copying what is left over would cost more than all the rest of it.
+    state,
+    labels,
+    maxProcesses,
+    gates,
+    neighbours,
     memory: reading.memory,
     memoryThreshold: config.memoryThreshold ?? DEFAULT_MEMORY_THRESHOLD,
     isMemoryThresholdSet: config.memoryThreshold !== undefined,

@@ -73,6 +73,8 @@ export interface GovernorSnapshot {
 
 const FRESH_MS = 20;
 const STALE_AFTER_RELEASE_MS = 2;
+/** The timer reads CPU and pressure. Where no threshold asks for CPU, a claim reads them only when the timer is late. */
+const SLOW_AGE_OF_CLAIM_MS = 1_100;
 /** Longer than the sensor waits between two readings of the CPUs. */
 const WARM_UP_MS = 300;
 
@@ -306,14 +308,14 @@ export class Governor implements Service {
   /** The last reading, or a new one when that is too old to decide on. */
   #fresh(): CapacityReading {
     const reading = this.#reading;
-    const ageMs = reading === undefined ? Infinity : this.#deps.clock.monotonicMs() - reading.atMs;
-    return reading === undefined || ageMs >= this.#staleAfterMs ? this.#read() : reading;
+    if (reading !== undefined && this.#deps.clock.monotonicMs() - reading.atMs < this.#staleAfterMs) return reading;
+    return this.#read(this.#config.cpuThreshold === undefined ? SLOW_AGE_OF_CLAIM_MS : undefined);
   }
 
-  #read(): CapacityReading {
+  #read(slowAgeMs?: number): CapacityReading {
     const nowMs = this.#deps.clock.monotonicMs();
     this.#staleAfterMs = FRESH_MS;
-    const reading = this.#deps.sensor.read(nowMs, () => this.#readOwnCpuMs());
+    const reading = this.#deps.sensor.read(nowMs, () => this.#readOwnCpuMs(), slowAgeMs);
     this.#reading = reading;
     const cores = reading.cpuCores;
     const maxProcesses = this.#maxProcesses(reading);

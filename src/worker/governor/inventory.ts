@@ -2,7 +2,6 @@
  * What kind of machine this is, for people: read once, in the background, long after the worker has started to work.
  * The only importer of systeminformation, which forks for most of what it knows and must never be near the governor.
  */
-import { cpu, diskLayout, graphics, osInfo } from "systeminformation";
 import { messageOf } from "../../contract/errors.ts";
 import type { Logger } from "../../platform/logger.ts";
 
@@ -25,11 +24,13 @@ export async function loadInventory(logger: Logger): Promise<Inventory> {
       return undefined;
     }
   };
+  // Loaded now: it is large, and a worker of one command never comes here.
+  const reader = await attempt("all", () => import("systeminformation"));
   // One after the other: each forks, and a worker that starts has better uses for its cores.
-  const processor = await attempt("cpu", cpu);
-  const system = await attempt("os", osInfo);
-  const disks = await attempt("disks", diskLayout);
-  const cards = await attempt("graphics", graphics);
+  const processor = reader && (await attempt("cpu", reader.cpu));
+  const system = reader && (await attempt("os", reader.osInfo));
+  const disks = reader && (await attempt("disks", reader.diskLayout));
+  const cards = reader && (await attempt("graphics", reader.graphics));
   return {
     cpuModel: known(processor && `${processor.manufacturer} ${processor.brand}`),
     cores: processor?.cores ?? null,

@@ -29,11 +29,22 @@ export interface PlanDeps {
   readonly store: Store;
 }
 
-/** Reads what is known of the chunk's files. `isRepeat`: a worker held this job before. */
+/** How often each (binary, arguments, input) has crashed, by crash digest. */
+export async function loadCrashes(redis: Redis, kp: string): Promise<ReadonlyMap<string, number>> {
+  const counts = await redis.hgetall(keys.crashes(kp));
+  return new Map(Object.entries(counts).map(([digest, count]) => [digest, Number(count)]));
+}
+
+/** Reads what is known of the chunk's files. `isRepeat`: a worker held this job before. `crashes`: when read already. */
 export async function planChunk(
   deps: PlanDeps,
   run: LiveRun,
-  chunk: { files: readonly FileEntry[]; fence: Fence; isRepeat: boolean },
+  chunk: {
+    files: readonly FileEntry[];
+    fence: Fence;
+    isRepeat: boolean;
+    crashes: ReadonlyMap<string, number> | undefined;
+  },
 ): Promise<ChunkPlan> {
   const paths = chunk.files.map((file) => file.path);
   const rows = chunk.isRepeat || run.epoch > 0 ? await deps.store.files.get(run.runId, paths) : [];
@@ -41,9 +52,7 @@ export async function planChunk(
   const journal = chunk.isRepeat
     ? await recover(run, chunk.fence, settled)
     : { intents: new Map<number, Intent>(), retry: undefined };
-  const crashes = new Map(
-    Object.entries(await deps.redis.hgetall(keys.crashes(deps.kp))).map(([digest, count]) => [digest, Number(count)]),
-  );
+  const crashes = chunk.crashes ?? (await loadCrashes(deps.redis, deps.kp));
   for (const retry of journal.retry ?? []) {
     for (const file of retry.files) settled.add((file as FileEntry).path);
   }

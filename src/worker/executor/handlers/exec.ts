@@ -7,7 +7,7 @@ import type { ChunkToAdd, JobQueues } from "../../../platform/job-queues.ts";
 import type { LiveRun } from "../../../platform/run-hash.ts";
 import { withTrace } from "../../../platform/trace.ts";
 import { HandBack } from "../../lane.ts";
-import { lossesOf, planChunk, type ChunkPlan } from "../../result/chunk-plan.ts";
+import { loadCrashes, lossesOf, planChunk, type ChunkPlan } from "../../result/chunk-plan.ts";
 import { Fence } from "../../result/fence.ts";
 import { Recorder, type RecorderDeps, type RetryFile } from "../../result/recorder.ts";
 import type { RunCache } from "../../run-cache.ts";
@@ -57,22 +57,30 @@ class ChunkAttempt {
 
   async run(): Promise<void> {
     const { runId, epoch } = this.#payload;
-    const run = await this.#deps.runs.load(runId, epoch);
-    await this.#deps.runs.ensureRow(run);
     // A retry chunk may be added a second time by the next holder of the chunk that asked for it.
     const isRepeat = this.#context.job.attemptsStarted > 1 || this.#payload.chunk.includes("-");
-    const plan = await planChunk(this.#deps, run, { files: this.#payload.files, fence: this.#fence, isRepeat });
+    // Asked for together: a file waits for its start meanwhile. A repeat counts crashes of its own first.
+    const [{ run, isWanted }, crashes] = await Promise.all([
+      this.#deps.runs.open(runId, epoch),
+      isRepeat ? undefined : loadCrashes(this.#deps.redis, this.#deps.kp),
+    ]);
+    const plan = await planChunk(this.#deps, run, {
+      files: this.#payload.files,
+      fence: this.#fence,
+      isRepeat,
+      crashes,
+    });
     const recorder = new Recorder(this.#deps, run, {
       fence: this.#fence,
       signal: this.#abort.signal,
       files: plan.files,
       crashes: plan.crashes,
     });
-    if (run.epoch !== epoch || (await this.#deps.runs.isCancelled(runId, epoch))) {
+    if (!isWanted) {
+      await this.#deps.runs.ensureRow(run);
       await this.#cancelAll(recorder, plan.files);
       return;
     }
-    await this.#deps.runs.markRunning(run);
     const about = { runId, jobId: this.#jobId, files: plan.files.length };
     this.#deps.logger.info(about, "chunk started");
     try {
@@ -152,6 +160,8 @@ class ChunkAttempt {
         this.#abort.abort(error);
       });
     };
+    // The first file does not wait for the store; its result does, since it needs the row of its run.
+    queue(() => this.#deps.runs.begin(run));
     const events: ChunkEvents = {
       starting: async (files) => {
         const entries = new Map<number, unknown>(

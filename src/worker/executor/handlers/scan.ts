@@ -49,9 +49,9 @@ const CANCEL_CHECK_MS = 500;
 export function createScanHandler(deps: ScanDeps): Handler<"scan"> {
   return (payload, context) =>
     withTrace(payload.traceId, async () => {
-      const run = await deps.runs.load(payload.runId, payload.epoch);
+      const { run, isWanted } = await deps.runs.open(payload.runId, payload.epoch);
       await deps.runs.ensureRow(run);
-      if (await deps.runs.isCancelled(payload.runId, payload.epoch)) return;
+      if (!isWanted) return;
       await deps.runs.markRunning(run);
       const scan = new Scan(deps, run, { ref: payload, ...context });
       try {
