@@ -89,6 +89,16 @@ calibration:
 # store:
 #   url: "\${STORE_URL}"
 
+# What runs may use on this machine, whoever asks; what is absent is any. Without .. parts, links are looked up.
+# allow:
+#   binaries:
+#     - /usr/bin/sha256sum
+#     - path: /opt/tool
+#       sha256: "64 hexadecimal digits"
+#   read: [/data/in]
+#   write: [/data/out]
+#   env: [LANGUAGE]
+
 # worker:
 #   labels: []
 #   drain_seconds: 25

@@ -5,6 +5,7 @@
  * what runs goes on; at the deadline what still runs is aborted and handed back, and no attempt is burned.
  */
 import type { Redis } from "ioredis";
+import type { Allow } from "../contract/allow.ts";
 import { type JobName } from "../contract/jobs.ts";
 import { bucketBytes } from "../contract/profiles.ts";
 import type { Clock } from "../platform/clock.ts";
@@ -14,6 +15,7 @@ import { ServiceGroup, type Service } from "../platform/lifecycle.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import type { Checks } from "../platform/ops-server.ts";
+import { PolicyGate } from "../platform/policy-gate.ts";
 import { closeRedis, openRedis } from "../platform/redis.ts";
 import { RunHash } from "../platform/run-hash.ts";
 import { State, type Transitions } from "../platform/state.ts";
@@ -56,6 +58,8 @@ export interface WorkerConfig {
   /** Jobs that still run this long after a stop are handed back. */
   readonly drainMs: number;
   readonly nice: number;
+  /** What runs may use here, whatever a producer has let through. */
+  readonly allow: Allow;
 }
 
 type WorkerState = "starting" | "working" | "draining" | "stopped";
@@ -118,11 +122,12 @@ export class WorkerService implements Service {
       { ...config.governor, labels: config.labels },
     );
     this.#demands = new LearnedDemands({ redis: this.#redis, prefix: config.kp, clock, logger });
-    this.#runner = new ChunkRunner({ logger, clock }, { nice: config.nice, oomScoreAdj: 1_000 });
+    this.#runner = new ChunkRunner({ logger, clock }, { nice: config.nice, oomScoreAdj: 1_000, allow: config.allow });
     const shared = { redis: this.#redis, kp: config.kp, store: deps.store, clock, logger, queues: this.#queues };
     this.#held = new HeldJobs({ ...shared, governor: this.#governor, ...(deps.onClaim && { onClaim: deps.onClaim }) });
     this.#held.handlers = createHandlers({
       ...{ ...shared, metrics: deps.metrics, hash, runs: this.#runs, runner: this.#runner },
+      gate: new PolicyGate(config.allow),
       learned: new LearnedRuns(this.#demands, logger),
       workerId: config.workerId,
       onUsage: (jobId, sample) => {

@@ -1,7 +1,7 @@
 import { request } from "node:http";
 import { describe, expect } from "vitest";
 import type { z } from "zod";
-import type { RunSpecInput } from "../../../src/contract/run-spec.ts";
+import type { RunSpecInput } from "../../../src/contract/run-request.ts";
 import { createProducer } from "../../../src/producer/main.ts";
 import {
   cancelAck,
