@@ -53,7 +53,9 @@ export function checkRunSpec(written: unknown): CheckedRunSpec {
         fault.path.length === 0 ? { ...fault, where: "run" } : placed(written, fault),
       );
   // A rule over a value that is no value says nothing new.
-  const rules = [...pathFaults(full).map((fault) => placed(written, fault)), ...short].filter((rule) => !own.some((fault) => fault.where === rule.where));
+  const rules = [...pathFaults(full).map((fault) => placed(written, fault)), ...short].filter(
+    (rule) => !own.some((fault) => fault.where === rule.where),
+  );
   const faults = [...own, ...rules];
   return parsed.success && faults.length === 0 ? { kind: "valid", spec: parsed.data } : { kind: "faulty", faults };
 }

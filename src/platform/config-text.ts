@@ -89,12 +89,10 @@ calibration:
 # store:
 #   url: "\${STORE_URL}"
 
-# What runs may use on this machine, whoever asks; what is absent is any. Without .. parts, links are looked up.
+# What runs may use on this machine, whoever asks: absolute paths. What is absent is any, an empty list is nothing.
+# A binary may be pinned: { path: "/opt/tool", sha256: "64 hexadecimal digits" }
 # allow:
-#   binaries:
-#     - /usr/bin/sha256sum
-#     - path: /opt/tool
-#       sha256: "64 hexadecimal digits"
+#   binaries: [/usr/bin/sha256sum]
 #   read: [/data/in]
 #   write: [/data/out]
 #   env: [LANGUAGE]

@@ -285,7 +285,8 @@ function checkRoot(root: string): string {
   if (stat instanceof Error) {
     throw rootFault("input", "an existing folder", `${printablePath(root)} (${codeOf(stat)})`, stat);
   }
-  if (!stat.isDirectory()) throw rootFault("input", "a folder", `a file at ${printablePath(root)}`);
+  if (!stat.isDirectory())
+    throw rootFault("input", "a folder (files are given as a list)", `a file at ${printablePath(root)}`);
   return realPathOf(root);
 }
 

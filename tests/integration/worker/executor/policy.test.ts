@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { ExecFixture } from "../../../support/exec-fixture.ts";
+import { ExecFixture, type ChunkOptions } from "../../../support/exec-fixture.ts";
 
 const CAT = "/usr/bin/cat";
 
@@ -19,7 +19,7 @@ describe("policy of a worker", () => {
     const files = exec.files({ a: "alpha" });
     const elsewhere = exec.scratch.folder("elsewhere");
     exec.scratch.file("elsewhere/a", "secret");
-    const cases = [
+    const cases: readonly (readonly [string[], NonNullable<ChunkOptions["spec"]>, string])[] = [
       [[script, "{input}"], {}, "command[0]"],
       [["/bin/sh", "-c", `echo started >> ${trace}`, "{input}"], {}, "command[0]"],
       [[CAT, "{input}"], { inputRules: { check: [script, "{input}"] } }, "inputRules.check[0]"],
@@ -27,9 +27,9 @@ describe("policy of a worker", () => {
       [[CAT, "{input}"], { env: { LD_PRELOAD: "/x.so" } }, "env.LD_PRELOAD"],
       [[CAT, "{input}"], { input: { kind: "list", root: elsewhere } }, "input.root"],
       [[CAT, "{input}"], { output: { root: join(exec.scratch.path, "out2") } }, "output.root"],
-    ] as const;
+    ];
     for (const [command, spec, where] of cases) {
-      const { only } = await exec.run(command, files, { spec: spec as object });
+      const { only } = await exec.run(command, files, { spec: spec });
       expect(only).toMatchObject({ outcome: "failed", failureClass: "policy", attempts: 0, startedAtMs: null });
       expect(only.message).toContain(`${where}: expected `);
     }
