@@ -51,6 +51,7 @@ export async function startBenchCluster(options: BenchClusterOptions): Promise<B
       lockMs: 30_000,
       drainMs: 5_000,
       nice: 0,
+      allow: {},
     },
   );
   const command = openRedis(redis.url, "command", benchLogger);

@@ -8,7 +8,8 @@ import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { join } from "node:path";
 import type { FileEntry } from "../src/contract/files.ts";
-import { runSpec, type RunSpec, type RunSpecInput } from "../src/contract/run-spec.ts";
+import type { RunSpecInput } from "../src/contract/run-request.ts";
+import { runSpec, type RunSpec } from "../src/contract/run-spec.ts";
 import { systemClock } from "../src/platform/clock.ts";
 import { createLogger } from "../src/platform/logger.ts";
 import { ChunkRunner, type ChunkEvents } from "../src/worker/executor/chunk-runner.ts";
@@ -94,7 +95,7 @@ async function headroom(
 
 const runner = new ChunkRunner(
   { logger: createLogger("warn", {}), clock: systemClock },
-  { nice: 0, oomScoreAdj: 1_000 },
+  { nice: 0, allow: {}, oomScoreAdj: 1_000 },
 );
 await runner.start();
 const spec = runSpec.parse(base);

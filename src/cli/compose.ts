@@ -2,6 +2,7 @@
 import { hostname } from "node:os";
 import { randomBytes } from "node:crypto";
 import type { BoardConfig } from "../board/config.ts";
+import type { Allow } from "../contract/allow.ts";
 import type { ResourceSettings } from "../contract/config-compile.ts";
 import { systemClock } from "../platform/clock.ts";
 import { ControlBus } from "../platform/control.ts";
@@ -39,6 +40,8 @@ export interface WorkerSettings extends Partial<ResourceSettings> {
   readonly workerId?: string | undefined;
   readonly labels?: readonly string[] | undefined;
   readonly drainMs?: number | undefined;
+  /** What runs may use on this machine. */
+  readonly allow?: Allow | undefined;
 }
 
 const LOCK_MS = 30_000;
@@ -64,6 +67,7 @@ export async function createWorkerPart(parts: Parts, settings: WorkerSettings = 
       lockMs: LOCK_MS,
       drainMs: settings.drainMs ?? DRAIN_MS,
       nice: 0,
+      allow: settings.allow ?? {},
     },
   );
   return { service: worker, ...worker.checks };

@@ -1,6 +1,6 @@
 /** From an error to what a person reads and the shell gets. */
 import { CommanderError } from "commander";
-import { exitCodes, HeadroomError, InvalidInputError, messageOf } from "../contract/errors.ts";
+import { exitCodes, FaultsError, HeadroomError, messageOf } from "../contract/errors.ts";
 import type { Io } from "./io.ts";
 import { isDebugging } from "./settings.ts";
 
@@ -30,7 +30,7 @@ export function exitCodeOf(error: unknown): number {
 
 function failureText(error: unknown): string {
   if (error instanceof AggregateError) return [error.message, ...error.errors.map(messageOf)].join("\n  ");
-  if (error instanceof InvalidInputError) return faultsText(error);
+  if (error instanceof FaultsError) return faultsText(error);
   if (error instanceof HeadroomError) return error.message;
   const refusal = redisRefusal(error);
   if (refusal !== undefined) return `expected redis to take the command, found: ${refusal}`;
@@ -48,7 +48,7 @@ function redisRefusal(error: unknown): string | undefined {
 }
 
 /** One fault is one line; several are a list. */
-function faultsText({ faults, message }: InvalidInputError): string {
+function faultsText({ faults, message }: FaultsError): string {
   const [only, ...more] = faults;
   if (only === undefined || more.length > 0) return message;
   return `${only.where}: expected ${only.expected}, found ${only.found}`;

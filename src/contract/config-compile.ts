@@ -2,8 +2,9 @@
 import type { Config } from "./config.ts";
 import { InvalidInputError, type Fault } from "./errors.ts";
 import { defaultRetryRules, failureClasses, type FailureClass, type RetryRule } from "./outcomes.ts";
-import type { InputSpec, RunSpecInput } from "./run-spec.ts";
-import { INPUTS, writesOutputFile } from "./template.ts";
+import type { RunSpecInput } from "./run-request.ts";
+import type { InputSpec } from "./run-spec.ts";
+import { INPUTS, outputFromOf } from "./template.ts";
 
 /** What a configuration cannot say by itself: paths looked up on this machine. */
 export interface RunParts {
@@ -49,7 +50,7 @@ export function resourceSettings(config: Config): ResourceSettings {
 /** @throws {InvalidInputError} when there is no command, or the outputs would fall among the inputs. */
 export function compileConfig(config: Config, parts: RunParts): CompiledConfig {
   const command = parts.command ?? commandOf(config) ?? [];
-  const from = parts.outputFrom ?? (writesOutputFile(command) ? "file" : "stdout");
+  const from = parts.outputFrom ?? outputFromOf(command);
   const faults: Fault[] = [];
   if (command.length === 0) faults.push({ where: "binary.path", expected: "a command to run", found: "nothing" });
   const isAmongInputs =

@@ -22,6 +22,8 @@ type LeafKind = "number" | "boolean" | "text" | "quantity" | "list";
 export interface ConfigLeaf {
   readonly path: readonly string[];
   readonly kind: LeafKind;
+  /** Words that stand for a whole list. */
+  readonly words: readonly string[];
   /** `HEADROOM_<SECTION>_<KEY>`. */
   readonly variable: string;
 }
@@ -41,10 +43,12 @@ function leavesOf(schema: JsonSchema, path: readonly string[]): ConfigLeaf[] {
   if (schema.properties !== undefined) {
     return Object.entries(schema.properties).flatMap(([key, below]) => leavesOf(below, [...path, key]));
   }
-  const { type } = schema;
-  // Two types are a number and a text with a unit.
-  const kind = typeof type === "string" ? leafKinds[type] : "quantity";
-  return kind === undefined ? [] : [{ path, kind, variable: variableOf(path) }];
+  const { type, anyOf = [] } = schema;
+  const words = anyOf.flatMap((branch) => (typeof branch["const"] === "string" ? [branch["const"]] : []));
+  // Two types are a number and a text with a unit, unless one is a list.
+  const isList = anyOf.some((branch) => branch.type === "array");
+  const kind = typeof type === "string" ? leafKinds[type] : isList ? "list" : "quantity";
+  return kind === undefined ? [] : [{ path, kind, words, variable: variableOf(path) }];
 }
 
 function variableOf(path: readonly string[]): string {

@@ -1,5 +1,6 @@
 /** The configuration file: schema and defaults. Keys are in snake_case, units stand in their names. */
 import { z } from "zod";
+import { allowSchema } from "./allow.ts";
 import { bytes, milliseconds, seconds } from "./config-units.ts";
 import { failureClasses, type FailureClass } from "./outcomes.ts";
 import { profileName } from "./profiles.ts";
@@ -124,6 +125,8 @@ export const configSchema = z.strictObject({
         .optional(),
     })
     .prefault({}),
+  /** What runs may use here: what is absent is any. */
+  allow: allowSchema.prefault({}),
   worker: z
     .strictObject({
       labels: z.array(text).default([]),

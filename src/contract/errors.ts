@@ -25,15 +25,35 @@ export interface Fault {
   readonly found: string;
 }
 
-/** The input of a person or a program is not what it must be; all faults are reported together. */
-export class InvalidInputError extends HeadroomError {
-  readonly code = "ERR_INVALID_INPUT";
+/** Something that was asked for has faults; all of them are reported together. */
+export abstract class FaultsError extends HeadroomError {
   readonly faults: readonly Fault[];
 
-  constructor(what: string, faults: readonly Fault[], options?: ErrorOptions) {
+  constructor(headline: string, faults: readonly Fault[], options?: ErrorOptions) {
     const lines = faults.map((fault) => `  ${fault.where}: expected ${fault.expected}, found ${fault.found}`);
-    super(`${what} has ${faults.length} ${faults.length === 1 ? "fault" : "faults"}\n${lines.join("\n")}`, options);
+    super(`${headline}\n${lines.join("\n")}`, options);
     this.faults = faults;
+  }
+}
+
+/** The input of a person or a program is not what it must be. */
+export class InvalidInputError extends FaultsError {
+  readonly code = "ERR_INVALID_INPUT";
+
+  constructor(what: string, faults: readonly Fault[], options?: ErrorOptions) {
+    super(`${what} has ${faults.length} ${faults.length === 1 ? "fault" : "faults"}`, faults, options);
+  }
+}
+
+/** The operator of this process does not allow what a run asks for. */
+export class PolicyError extends FaultsError {
+  readonly code = "ERR_POLICY";
+
+  constructor(faults: readonly Fault[]) {
+    super(
+      `the run asks for ${faults.length === 1 ? "what is" : `${faults.length} things that are`} not allowed here`,
+      faults,
+    );
   }
 }
 
@@ -120,8 +140,12 @@ export class PathEscapeError extends HeadroomError {
 
 /** The message of anything that was thrown, on one line: for records that are shown in rows. */
 export function lineOf(error: unknown): string {
-  if (!(error instanceof InvalidInputError)) return messageOf(error);
-  return error.faults.map(({ where, expected, found }) => `${where}: expected ${expected}, found ${found}`).join("; ");
+  return error instanceof FaultsError ? faultsLine(error.faults) : messageOf(error);
+}
+
+/** Faults on one line. */
+export function faultsLine(faults: readonly Fault[]): string {
+  return faults.map(({ where, expected, found }) => `${where}: expected ${expected}, found ${found}`).join("; ");
 }
 
 /** The message of anything that was thrown. */

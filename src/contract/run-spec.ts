@@ -1,11 +1,11 @@
 /** What a run is: the compiled, checked form that producers write and workers read. Durations in ms, sizes in bytes. */
 import { z } from "zod";
-import { InvalidInputError } from "./errors.ts";
-import { keysAt, type JsonSchema } from "./json-schema.ts";
 import { failureClasses } from "./outcomes.ts";
 import { profileName, profileSchema } from "./profiles.ts";
 import { MiB } from "./resources.ts";
-import { field, schemaFaults, showFound, showPath, type PathFault } from "./schema-faults.ts";
+
+/** Variables that every run has handed on from its worker unless it says otherwise. */
+export const DEFAULT_ENV_ALLOW: readonly string[] = ["PATH", "LANG", "LC_ALL", "TZ", "TMPDIR"];
 
 const retryRule = z.strictObject({
   attempts: z.int().min(1).max(1000),
@@ -71,7 +71,7 @@ export const runSpec = z.strictObject({
   output: outputSpec,
   env: z.record(z.string(), z.string()).default({}),
   /** Names of variables that the worker hands on from its own environment. */
-  envAllow: z.array(z.string()).default(["PATH", "LANG", "LC_ALL", "TZ", "TMPDIR"]),
+  envAllow: z.array(z.string()).default([...DEFAULT_ENV_ALLOW]),
   timeoutMs: z.int().positive().default(3_600_000),
   /** Between TERM and KILL. */
   killAfterMs: z.int().nonnegative().default(2_000),
@@ -101,54 +101,3 @@ export const runSpec = z.strictObject({
   traceId: z.string().optional(),
 });
 export type RunSpec = Readonly<z.output<typeof runSpec>>;
-export type RunSpecInput = z.input<typeof runSpec>;
-
-export type CheckedRunSpec =
-  | { readonly kind: "valid"; readonly spec: RunSpec }
-  | { readonly kind: "faulty"; readonly faults: readonly PathFault[] };
-
-/** Checks a run specification, the rules that a schema cannot say included. */
-export function checkRunSpec(input: unknown): CheckedRunSpec {
-  const parsed = runSpec.safeParse(input);
-  const own = parsed.success
-    ? []
-    : schemaFaults(parsed.error.issues, input, runSpecKeys).map((fault) =>
-        fault.path.length === 0 ? { ...fault, where: "run" } : fault,
-      );
-  // A rule over a value that is no value says nothing new.
-  const faults = [...own, ...pathFaults(input).filter((rule) => !own.some((fault) => fault.where === rule.where))];
-  return parsed.success && faults.length === 0 ? { kind: "valid", spec: parsed.data } : { kind: "faulty", faults };
-}
-
-/** Checks a run specification. @throws {InvalidInputError} with every fault and its place */
-export function parseRunSpec(input: unknown): RunSpec {
-  const checked = checkRunSpec(input);
-  if (checked.kind === "valid") return checked.spec;
-  throw new InvalidInputError(
-    "run specification",
-    checked.faults.map(({ where, expected, found }) => ({ where, expected, found })),
-  );
-}
-
-function runSpecKeys(path: readonly PropertyKey[]): readonly string[] {
-  return keysAt(z.toJSONSchema(runSpec, { io: "input" }) as JsonSchema, path);
-}
-
-const binaryExpected = "the absolute path of a binary";
-const folderExpected = "the absolute path of a folder";
-/** A worker has neither the folder nor the PATH of whoever asks: these must mean the same everywhere. */
-const absolutePaths: readonly (readonly [path: readonly (string | number)[], expected: string])[] = [
-  [["command", 0], binaryExpected],
-  [["input", "root"], folderExpected],
-  [["inputRules", "check", 0], binaryExpected],
-  [["output", "root"], folderExpected],
-  [["output", "check", 0], binaryExpected],
-];
-
-function pathFaults(input: unknown): PathFault[] {
-  return absolutePaths.flatMap(([path, expected]) => {
-    const value = path.reduce<unknown>((at, part) => field(at, String(part)), input);
-    if (typeof value !== "string" || (value.startsWith("/") && !value.includes("\0"))) return [];
-    return [{ path, where: showPath(path), expected, found: showFound(value, path) }];
-  });
-}

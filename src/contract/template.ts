@@ -52,12 +52,13 @@ export function placeholdersOf(template: string): ReadonlySet<string> {
   return found;
 }
 
-/** Whether the command writes its output to a file that it is told. */
-export function writesOutputFile(command: readonly string[]): boolean {
-  return command.some((argument) => {
+/** Where the output of a command comes from: a file that it is told to write, else what it prints. */
+export function outputFromOf(command: readonly string[]): "file" | "stdout" {
+  const isTold = command.some((argument) => {
     const used = placeholdersOf(argument);
     return used.has("output") || used.has("output_file");
   });
+  return isTold ? "file" : "stdout";
 }
 
 /** Checks the placeholders of a command and an output name. @throws {InvalidInputError} with all faults. */

@@ -52,7 +52,7 @@ function valueOf(leaf: ConfigLeaf, text: string): unknown {
     case "boolean":
       return text === "true" || text === "false" ? text === "true" : text;
     case "list":
-      return listOf(text);
+      return leaf.words.includes(text.trim()) ? text.trim() : listOf(text);
   }
 }
 

@@ -89,6 +89,14 @@ calibration:
 # store:
 #   url: "\${STORE_URL}"
 
+# What runs may use on this machine, whoever asks: absolute paths. What is absent is any, an empty list is nothing.
+# A binary may be pinned: { path: "/opt/tool", sha256: "64 hexadecimal digits" }
+# allow:
+#   binaries: [/usr/bin/sha256sum]
+#   read: [/data/in]
+#   write: [/data/out]
+#   env: [LANGUAGE]
+
 # worker:
 #   labels: []
 #   drain_seconds: 25

@@ -3,12 +3,8 @@ import { constants, readlinkSync, realpathSync } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { InvalidInputError, PathEscapeError } from "../contract/errors.ts";
+import { isInside } from "../contract/inside.ts";
 import { fsPath, pathFromBytes, printablePath } from "../contract/path-bytes.ts";
-
-/** Whether `path` is `root` or below it; both absolute and without links. */
-export function isInside(root: string, path: string): boolean {
-  return path === root || path.startsWith(root.endsWith("/") ? root : `${root}/`);
-}
 
 /**
  * The absolute path of `relative` below `root`. Links on the way are allowed as long as they stay inside; a part that is
@@ -39,7 +35,7 @@ export async function openConfined(root: string, relative: string): Promise<File
         { where: printablePath(relative), expected: "a regular file", found: stat.isDirectory() ? "a folder" : "none" },
       ]);
     }
-    if (!isInside(realPathOf(root), openedPath(handle) ?? realPathOf(path))) {
+    if (!isInside(realPathOf(root), openedPath(handle.fd) ?? realPathOf(path))) {
       throw new PathEscapeError(printablePath(root), printablePath(relative));
     }
     return handle;
@@ -60,8 +56,10 @@ export function realPathOf(path: string): string {
     const parent = dirname(absolute);
     if (code !== "ENOENT" || parent === absolute) throw error;
     const target = linkTarget(absolute);
-    if (target !== undefined) return realPathOf(resolve(parent, target));
-    return join(realPathOf(parent), absolute.slice(parent.length).replace(/^\/+/, ""));
+    const realParent = realPathOf(parent);
+    // Relative to where the link really is, as the kernel takes it.
+    if (target !== undefined) return realPathOf(resolve(realParent, target));
+    return join(realParent, absolute.slice(parent.length).replace(/^\/+/, ""));
   }
 }
 
@@ -75,9 +73,9 @@ function linkTarget(path: string): string | undefined {
 }
 
 /** Where the kernel says an open file is; undefined on systems without /proc. */
-function openedPath(handle: FileHandle): string | undefined {
+export function openedPath(fd: number): string | undefined {
   try {
-    return pathFromBytes(readlinkSync(`/proc/self/fd/${handle.fd}`, { encoding: "buffer" }));
+    return pathFromBytes(readlinkSync(`/proc/self/fd/${fd}`, { encoding: "buffer" }));
   } catch {
     // No /proc: the caller falls back to the path itself.
     return undefined;

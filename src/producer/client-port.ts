@@ -1,7 +1,7 @@
 /** What the HTTP intake needs of the client library; `client.ts` is the implementation. */
 import type { RunState } from "../contract/outcomes.ts";
 import type { RunRecord } from "../contract/run-record.ts";
-import type { RunSpecInput } from "../contract/run-spec.ts";
+import type { RunRequest } from "../contract/run-request.ts";
 import type { CancelAck, Explanation, RunStatus } from "../contract/status.ts";
 
 export interface RunOptions {
@@ -22,8 +22,8 @@ export interface Backlog {
 }
 
 export interface ClientPort {
-  /** Checks, stores and enqueues a run, or returns the earlier one of the same idempotency key. @throws {InvalidInputError} */
-  run(spec: RunSpecInput, options?: RunOptions): Promise<{ run: RunRecord; created: boolean }>;
+  /** Checks, stores and enqueues a run, or returns the earlier one of the same idempotency key. @throws {InvalidInputError} {PolicyError} */
+  run(request: RunRequest, options?: RunOptions): Promise<{ run: RunRecord; created: boolean }>;
   /** @throws {NotFoundError} */
   status(runId: string): Promise<RunStatus>;
   /** Newest first; `before` is the id of the last run of the page before. */

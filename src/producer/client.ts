@@ -3,19 +3,22 @@
  *
  * ```ts
  * await using client = await createClient({ redis: "redis://127.0.0.1:6379" });
- * const { run } = await client.run({ command: ["/usr/bin/sha256sum", "{input}"], input: {...}, output: {...} });
+ * const { run } = await client.run({ command: ["/usr/bin/sha256sum", "{input}"], input: "/in", output: "/out" });
  * const ended = await client.wait(run.id);
  * ```
  */
 import type { Redis } from "ioredis";
 import { setImmediate } from "node:timers/promises";
 import { checkTemplates } from "../contract/template.ts";
+import { parseAllow, type AllowInput } from "../contract/allow.ts";
 import { ConflictError, InvalidInputError, lineOf, NotFoundError } from "../contract/errors.ts";
 import { isTerminal } from "../contract/outcomes.ts";
 import { DEFAULT_PREFIX, keyPrefix, keys } from "../contract/queues.ts";
 import type { RunRecord } from "../contract/run-record.ts";
-import { parseRunSpec, type RunSpec, type RunSpecInput } from "../contract/run-spec.ts";
+import { parseRunSpec, placeIn, type RunRequest, type RunSpecInput } from "../contract/run-request.ts";
+import type { RunSpec } from "../contract/run-spec.ts";
 import type { CancelAck, Explanation, RunStatus } from "../contract/status.ts";
+import { showPath } from "../contract/schema-faults.ts";
 import { requestCancel } from "../platform/cancel-run.ts";
 import { systemClock, type Clock } from "../platform/clock.ts";
 import { crashDigest } from "../platform/crash-digest.ts";
@@ -26,6 +29,7 @@ import { closeRedis, openRedis } from "../platform/redis.ts";
 import { memoryFill } from "../platform/redis-check.ts";
 import { RunHash } from "../platform/run-hash.ts";
 import { loadLiveFigures, runStatusOf } from "../platform/run-status.ts";
+import { PolicyGate } from "../platform/policy-gate.ts";
 import { newTraceId } from "../platform/trace.ts";
 import { loadHeartbeats } from "../platform/worker-heartbeats.ts";
 import { openStore } from "../store/open-store.ts";
@@ -40,6 +44,8 @@ export interface ClientOptions {
   /** URL or store. Without one, runs live in Redis until a worker writes them down; old runs cannot be listed. */
   readonly store?: string | Store;
   readonly prefix?: string;
+  /** What runs may use: others are refused here, before anything is stored. The workers have the last word. */
+  readonly allow?: AllowInput;
   readonly logger?: Logger;
   readonly clock?: Clock;
 }
@@ -58,6 +64,7 @@ const ACK_WAIT_MS = 5_000;
 
 /** Connects to a cluster. @throws {InfrastructureError} when Redis or the store does not answer */
 export async function createClient(options: ClientOptions): Promise<Client> {
+  const gate = new PolicyGate(parseAllow(options.allow));
   const logger = options.logger ?? createLogger("silent", {});
   const ownsRedis = typeof options.redis === "string";
   const redis = typeof options.redis === "string" ? openRedis(options.redis, "command", logger) : options.redis;
@@ -66,7 +73,10 @@ export async function createClient(options: ClientOptions): Promise<Client> {
     const store = typeof options.store === "string" ? await openStore(options.store, logger) : options.store;
     if (ownsStore) await store?.migrate();
     const kp = keyPrefix(options.prefix ?? DEFAULT_PREFIX);
-    return new Client({ redis, store, kp, logger, clock: options.clock ?? systemClock }, { ownsRedis, ownsStore });
+    return new Client(
+      { redis, store, kp, gate, logger, clock: options.clock ?? systemClock },
+      { ownsRedis, ownsStore },
+    );
   } catch (error) {
     if (ownsRedis) await closeRedis(redis);
     throw error;
@@ -77,6 +87,7 @@ interface ClientDeps {
   readonly redis: Redis;
   readonly store: Store | undefined;
   readonly kp: string;
+  readonly gate: PolicyGate;
   readonly logger: Logger;
   readonly clock: Clock;
 }
@@ -92,9 +103,10 @@ export class Client implements ClientPort, AsyncDisposable {
     this.#submit = { ...deps, queues: new JobQueues(deps.redis, deps.kp), hash: new RunHash(deps.redis, deps.kp) };
   }
 
-  async run(input: RunSpecInput, options: StreamedRunOptions = {}): Promise<{ run: RunRecord; created: boolean }> {
+  async run(input: RunRequest, options: StreamedRunOptions = {}): Promise<{ run: RunRecord; created: boolean }> {
     const spec = parseRunSpec({ ...input, traceId: options.traceId ?? input.traceId ?? newTraceId() });
     checkTemplates(spec.command, spec.output.name);
+    this.#deps.gate.require(spec, (path) => showPath(placeIn(input, path)));
     const id = newRunId(this.#deps.clock.nowMs());
     const earlier = await this.#earlier(id, options.idempotencyKey);
     if (earlier !== undefined) return { run: earlier, created: false };
@@ -123,6 +135,7 @@ export class Client implements ClientPort, AsyncDisposable {
     const before = await store.runs.get(runId);
     if (before === undefined) throw new NotFoundError("run", runId);
     const spec = parseRunSpec({ ...before.spec, ...change, traceId: newTraceId() });
+    this.#deps.gate.require(spec);
     await claimOutput(this.#submit, runId, spec);
     const run = await store.runs.reopen(runId, spec, this.#deps.clock.nowMs());
     if (run === undefined) throw new ConflictError(`run ${runId}: expected it to have ended, found it ${before.state}`);

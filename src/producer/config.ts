@@ -1,4 +1,5 @@
 /** Settings of the HTTP intake. */
+import type { Allow } from "../contract/allow.ts";
 
 export interface ProducerConfig {
   readonly host: string;
@@ -10,6 +11,8 @@ export interface ProducerConfig {
   readonly token?: string;
   /** The origin that browsers use when a proxy stands between. */
   readonly publicOrigin?: string;
+  /** What runs may use; others are refused before anything is stored. Beyond loopback it must say which binaries. */
+  readonly allow?: Allow;
   /** New runs are refused while this many jobs wait. */
   readonly maxWaitingJobs: number;
 }

@@ -4,7 +4,8 @@ export type { RunEvent } from "./run-events.ts";
 export type { Backlog, RunListQuery, RunOptions } from "./client-port.ts";
 export type { FileResult } from "../contract/files.ts";
 export type { RunRecord, RunReport } from "../contract/run-record.ts";
-export type { RunSpec, RunSpecInput } from "../contract/run-spec.ts";
+export type { RunRequest, RunSpecInput } from "../contract/run-request.ts";
+export type { RunSpec } from "../contract/run-spec.ts";
 export type { CancelAck, Explanation, RunStatus } from "../contract/status.ts";
 export {
   BacklogFullError,
@@ -13,4 +14,5 @@ export {
   InfrastructureError,
   InvalidInputError,
   NotFoundError,
+  PolicyError,
 } from "../contract/errors.ts";

@@ -2,7 +2,7 @@
 import express, { type Express } from "express";
 import helmet from "helmet";
 import type { Redis } from "ioredis";
-import { InvalidInputError } from "../contract/errors.ts";
+import { InvalidInputError, type Fault } from "../contract/errors.ts";
 import { bearerOf, isLoopback, isSameSecret, refuseCrossSite, refuseForeignHost } from "../platform/http/access.ts";
 import { HttpService } from "../platform/http/http-service.ts";
 import { RequestError } from "../platform/http/problem.ts";
@@ -11,6 +11,7 @@ import { mountNotFound, mountRoutes, type Authorize } from "../platform/http/rou
 import type { Service } from "../platform/lifecycle.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Metrics } from "../platform/metrics.ts";
+import { PolicyGate } from "../platform/policy-gate.ts";
 import type { Store } from "../store/store.ts";
 import type { ClientPort } from "./client-port.ts";
 import type { ProducerConfig } from "./config.ts";
@@ -31,12 +32,10 @@ export interface Producer extends Service {
   readonly url: string;
 }
 
-/** The HTTP intake as a service. @throws {InvalidInputError} when it would be open to the network without a token. */
+/** The HTTP intake as a service. @throws {InvalidInputError} when the network could reach it and it is not safe for that */
 export function createProducer(deps: ProducerDeps, config: ProducerConfig): Producer {
-  if (!isLoopback(config.host) && config.token === undefined) {
-    const expected = `a bearer token, because the intake listens on ${config.host}`;
-    throw new InvalidInputError("intake", [{ where: "producer token", expected, found: "none" }]);
-  }
+  const faults = isLoopback(config.host) ? [] : exposureFaults(config);
+  if (faults.length > 0) throw new InvalidInputError("intake", faults);
   const http = new HttpService(createApp(deps, config), config);
   return {
     get url() {
@@ -50,6 +49,21 @@ export function createProducer(deps: ProducerDeps, config: ProducerConfig): Prod
   };
 }
 
+/** What an intake that the network reaches lacks: who may call, and what a call may run. */
+function exposureFaults({ host, token, allow }: ProducerConfig): Fault[] {
+  const why = `because the intake listens on ${host}`;
+  const faults: Fault[] = [];
+  if (token === undefined) {
+    const expected = `a bearer token (HEADROOM_PRODUCER_TOKEN), ${why}`;
+    faults.push({ where: "producer token", expected, found: "none" });
+  }
+  if (allow?.binaries === undefined) {
+    const expected = `a list of the binaries that runs may use, ${why}; to let callers run any, say so: HEADROOM_ALLOW_BINARIES=any`;
+    faults.push({ where: "allow.binaries", expected, found: "nothing" });
+  }
+  return faults;
+}
+
 function createApp(deps: ProducerDeps, config: ProducerConfig): Express {
   const app = express();
   app.set("query parser", "simple");
@@ -60,7 +74,8 @@ function createApp(deps: ProducerDeps, config: ProducerConfig): Express {
   if (config.token === undefined) app.use(refuseForeignHost());
   const authorize = bearerAuthorize(config.token);
   const idempotency = new IdempotencyKeys(deps.redis, config.prefix);
-  mountRoutes(app, intakeRoutes({ ...deps, idempotency }, config.maxWaitingJobs), authorize);
+  const gate = new PolicyGate(config.allow);
+  mountRoutes(app, intakeRoutes({ ...deps, idempotency, gate }, config.maxWaitingJobs), authorize);
   mountNotFound(app, authorize);
   app.use(problemHandler(deps.logger));
   return app;

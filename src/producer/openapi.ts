@@ -1,13 +1,13 @@
 /** The OpenAPI 3.1 document of the HTTP intake, made from the schemas that it checks with. */
 import { z } from "zod";
-import { runSpec } from "../contract/run-spec.ts";
+import { runRequest } from "../contract/run-request.ts";
 import { fileListQuery, runListQuery } from "../platform/http/run-queries.ts";
 import { cancelAck, explanation, filePage, problem, runPage, runRecord, runStatus } from "./responses.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
 const shapes = {
-  RunSpec: runSpec,
+  RunRequest: runRequest,
   Run: runRecord,
   RunStatus: runStatus,
   RunPage: runPage,
@@ -21,9 +21,10 @@ type ShapeName = keyof typeof shapes;
 const problems = {
   400: "The request has faults; `errors` names each.",
   401: "No valid bearer token.",
-  403: "A page of another site made the request.",
+  403: "The run asks for what the operator does not allow (`ERR_POLICY`; `errors` names each), or a page of another site asked.",
   404: "No run of this id.",
   405: "Another method is expected.",
+  409: "Another run writes to the output folder.",
   413: "The body is larger than 1 MiB.",
   415: "The body is not application/json.",
   422: "Another body came first under this Idempotency-Key.",
@@ -71,14 +72,14 @@ function collection(): Json {
         header("Idempotency-Key", "The same key and body give the same run again, with status 200."),
         header("traceparent", "W3C Trace Context; the trace id goes on into every log line of the run."),
       ],
-      requestBody: { required: true, content: { "application/json": { schema: ref("RunSpec") } } },
+      requestBody: { required: true, content: { "application/json": { schema: ref("RunRequest") } } },
       responses: {
         201: {
           ...ok("The run was stored and enqueued.", "Run"),
           headers: { Location: { schema: { type: "string" } } },
         },
         200: ok("The run of this Idempotency-Key.", "Run"),
-        ...refusals(400, 401, 403, 413, 415, 422, 429, 503),
+        ...refusals(400, 401, 403, 409, 413, 415, 422, 429, 503),
       },
     },
     get: {

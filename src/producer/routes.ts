@@ -1,25 +1,30 @@
 /** The HTTP intake: runs over HTTP, with the same client that the library and the command line use. */
 import express, { type Request, type RequestHandler, type Response } from "express";
-import { BacklogFullError } from "../contract/errors.ts";
+import { BacklogFullError, PolicyError } from "../contract/errors.ts";
 import type { RunRecord } from "../contract/run-record.ts";
-import type { RunSpecInput } from "../contract/run-spec.ts";
+import { placeIn } from "../contract/run-request.ts";
+import { showPath } from "../contract/schema-faults.ts";
 import { requestTraceId } from "../platform/http/request-context.ts";
 import { RequestError } from "../platform/http/problem.ts";
 import { nextPath, nextRun, parseFileListQuery, parseRunListQuery } from "../platform/http/run-queries.ts";
 import type { Route } from "../platform/http/route-table.ts";
+import type { Logger } from "../platform/logger.ts";
 import type { Metrics } from "../platform/metrics.ts";
+import type { PolicyGate } from "../platform/policy-gate.ts";
 import type { Store } from "../store/store.ts";
 import type { ClientPort } from "./client-port.ts";
 import type { Claim, IdempotencyKeys } from "./idempotency.ts";
 import { decideIntake, refusalWords } from "./intake.ts";
 import { openApiDocument } from "./openapi.ts";
-import { parseIdempotencyKey, parseRunBody } from "./run-requests.ts";
+import { parseIdempotencyKey, parseRunBody, type RunBody } from "./run-requests.ts";
 
 export interface RouteDeps {
   readonly client: ClientPort;
   readonly store: Store;
   readonly idempotency: IdempotencyKeys;
   readonly metrics: Metrics;
+  readonly logger: Logger;
+  readonly gate: PolicyGate;
 }
 
 /** The largest body of `POST /v1/runs`. */
@@ -74,7 +79,8 @@ export function intakeRoutes(deps: RouteDeps, maxWaiting: number): Route[] {
 
 async function createRun(deps: RouteDeps, maxWaiting: number, req: Request, res: Response): Promise<void> {
   const key = parseIdempotencyKey(req);
-  const spec = parseRunBody(req.body);
+  const body = parseRunBody(req.body);
+  requireAllowed(deps, body, requestTraceId(res));
   const claim: Claim = key === undefined ? { kind: "first" } : await deps.idempotency.claim(key, req.body);
   if (claim.kind === "repeated" && claim.runId !== undefined) {
     answerRun(res, 200, await deps.client.status(claim.runId));
@@ -83,7 +89,7 @@ async function createRun(deps: RouteDeps, maxWaiting: number, req: Request, res:
   try {
     // A repeated request asks for a run that was let in already.
     if (claim.kind === "first") await checkIntake(deps, maxWaiting);
-    const { run, created } = await submit(deps, spec, key, requestTraceId(res));
+    const { run, created } = await submit(deps, body, key, requestTraceId(res));
     if (key !== undefined) await deps.idempotency.settle(key, req.body, run.id);
     answerRun(res, created ? 201 : 200, run);
   } catch (error) {
@@ -92,9 +98,24 @@ async function createRun(deps: RouteDeps, maxWaiting: number, req: Request, res:
   }
 }
 
-function submit({ client }: RouteDeps, spec: RunSpecInput, key: string | undefined, callerTraceId: string) {
-  const traceId = spec.traceId ?? callerTraceId;
-  return client.run({ ...spec, traceId }, { traceId, ...(key !== undefined && { idempotencyKey: key }) });
+/** Before anything is stored, the idempotency key included. @throws {PolicyError} */
+function requireAllowed({ gate, logger, metrics }: RouteDeps, { request, spec }: RunBody, traceId: string): void {
+  try {
+    gate.require(spec, (path) => showPath(placeIn(request, path)));
+  } catch (error) {
+    if (!(error instanceof PolicyError)) throw error;
+    metrics.counter("headroom_intake_refused_total").inc({ reason: "policy" });
+    logger.warn(
+      { audit: true, traceId, faults: error.faults.length, command: spec.command[0] },
+      "run refused by policy",
+    );
+    throw error;
+  }
+}
+
+function submit({ client }: RouteDeps, { request }: RunBody, key: string | undefined, callerTraceId: string) {
+  const traceId = request.traceId ?? callerTraceId;
+  return client.run({ ...request, traceId }, { traceId, ...(key !== undefined && { idempotencyKey: key }) });
 }
 
 function answerRun(res: Response, status: number, run: RunRecord): void {

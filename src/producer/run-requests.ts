@@ -1,10 +1,17 @@
 /** Reads what callers of the HTTP intake send. Every fault is reported, each with where it is. */
 import type { Request } from "express";
-import { checkRunSpec, type RunSpecInput } from "../contract/run-spec.ts";
+import { checkRunSpec, type RunRequest } from "../contract/run-request.ts";
+import type { RunSpec } from "../contract/run-spec.ts";
 import { jsonPointer, RequestError } from "../platform/http/problem.ts";
 
-/** The run that a body asks for, as it was sent. @throws {RequestError} 400 with all faults */
-export function parseRunBody(body: unknown): RunSpecInput {
+/** What a body asks for: as it was sent, and completed. */
+export interface RunBody {
+  readonly request: RunRequest;
+  readonly spec: RunSpec;
+}
+
+/** @throws {RequestError} 400 with all faults */
+export function parseRunBody(body: unknown): RunBody {
   const checked = checkRunSpec(body);
   if (checked.kind === "faulty") {
     const errors = checked.faults.map(({ path, expected, found }) => ({
@@ -14,7 +21,7 @@ export function parseRunBody(body: unknown): RunSpecInput {
     const detail = `the run has ${errors.length} ${errors.length === 1 ? "fault" : "faults"}`;
     throw new RequestError(400, detail, { code: "ERR_INVALID_INPUT", errors });
   }
-  return body as RunSpecInput;
+  return { request: body as RunRequest, spec: checked.spec };
 }
 
 /** The Idempotency-Key of a request, or undefined when it has none. @throws {RequestError} 400 */

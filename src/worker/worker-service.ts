@@ -6,6 +6,7 @@
  */
 import type { Redis } from "ioredis";
 import { hostname } from "node:os";
+import type { Allow } from "../contract/allow.ts";
 import { type JobName } from "../contract/jobs.ts";
 import { bucketBytes } from "../contract/profiles.ts";
 import type { Clock } from "../platform/clock.ts";
@@ -15,6 +16,7 @@ import { ServiceGroup, type Service } from "../platform/lifecycle.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import type { Checks } from "../platform/ops-server.ts";
+import { PolicyGate } from "../platform/policy-gate.ts";
 import { closeRedis, openRedis } from "../platform/redis.ts";
 import { RunHash } from "../platform/run-hash.ts";
 import { State, type Transitions } from "../platform/state.ts";
@@ -59,6 +61,8 @@ export interface WorkerConfig {
   /** Jobs that still run this long after a stop are handed back. */
   readonly drainMs: number;
   readonly nice: number;
+  /** What runs may use here, whatever a producer has let through. */
+  readonly allow: Allow;
 }
 
 type WorkerState = "starting" | "working" | "draining" | "stopped";
@@ -112,11 +116,12 @@ export class WorkerService implements Service {
     this.#control = new ControlBus({ redis: this.#redis, subscriber: this.#subscriber, logger }, config.kp);
     this.#governor = this.#createGovernor();
     this.#demands = new LearnedDemands({ redis: this.#redis, prefix: config.kp, clock, logger });
-    this.#runner = new ChunkRunner({ logger, clock }, { nice: config.nice, oomScoreAdj: 1_000 });
+    this.#runner = new ChunkRunner({ logger, clock }, { nice: config.nice, oomScoreAdj: 1_000, allow: config.allow });
     const shared = { redis: this.#redis, kp: config.kp, store: deps.store, clock, logger, queues: this.#queues };
     this.#held = new HeldJobs({ ...shared, governor: this.#governor, ...(deps.onClaim && { onClaim: deps.onClaim }) });
     this.#held.handlers = createHandlers({
       ...{ ...shared, metrics: deps.metrics, hash, runs: this.#runs, runner: this.#runner },
+      gate: new PolicyGate(config.allow),
       learned: new LearnedRuns(this.#demands, logger),
       workerId: config.workerId,
       onUsage: (jobId, sample) => {

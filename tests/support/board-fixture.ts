@@ -2,7 +2,8 @@
 import type { Redis } from "ioredis";
 import { unrunResult, type FileResult } from "../../src/contract/files.ts";
 import { keyPrefix, keys } from "../../src/contract/queues.ts";
-import { parseRunSpec, type RunSpec, type RunSpecInput } from "../../src/contract/run-spec.ts";
+import { parseRunSpec, type RunSpecInput } from "../../src/contract/run-request.ts";
+import type { RunSpec } from "../../src/contract/run-spec.ts";
 import type { WorkerHeartbeat } from "../../src/contract/status.ts";
 import { JobQueues } from "../../src/platform/job-queues.ts";
 import type { Logger } from "../../src/platform/logger.ts";

@@ -1,9 +1,11 @@
 /** A chunk runner over a scratch folder: real processes, callbacks that keep what they were told. */
 import { chmodSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Allow } from "../../src/contract/allow.ts";
 import type { FileEntry, FileResult } from "../../src/contract/files.ts";
 import { fsPath } from "../../src/contract/path-bytes.ts";
-import { runSpec, type RunSpecInput } from "../../src/contract/run-spec.ts";
+import type { RunSpecInput } from "../../src/contract/run-request.ts";
+import { runSpec } from "../../src/contract/run-spec.ts";
 import { systemClock } from "../../src/platform/clock.ts";
 import {
   ChunkRunner,
@@ -39,11 +41,17 @@ export class ExecFixture implements AsyncDisposable {
   readonly scratch = new Scratch();
   readonly input = this.scratch.folder("in");
   readonly output = this.scratch.folder("out");
-  readonly runner = new ChunkRunner({ logger: quietLogger, clock: systemClock }, { nice: 0, oomScoreAdj: 1_000 });
+  readonly runner: ChunkRunner;
   #chunks = 0;
 
-  static async open(): Promise<ExecFixture> {
-    const fixture = new ExecFixture();
+  /** `allowOf` gets the scratch folder, for rules about what lies in it. */
+  private constructor(allowOf: (folder: string) => Allow) {
+    const config = { nice: 0, oomScoreAdj: 1_000, allow: allowOf(this.scratch.path) };
+    this.runner = new ChunkRunner({ logger: quietLogger, clock: systemClock }, config);
+  }
+
+  static async open(allowOf: (folder: string) => Allow = () => ({})): Promise<ExecFixture> {
+    const fixture = new ExecFixture(allowOf);
     await fixture.runner.start();
     return fixture;
   }

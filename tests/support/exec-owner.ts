@@ -6,7 +6,7 @@ import { ChunkRunner } from "../../src/worker/executor/chunk-runner.ts";
 
 const [script = "", input = "", output = ""] = process.argv.slice(2);
 const deps = { logger: createLogger("warn", {}), clock: systemClock };
-const runner = new ChunkRunner(deps, { nice: 0, oomScoreAdj: 1_000 });
+const runner = new ChunkRunner(deps, { nice: 0, allow: {}, oomScoreAdj: 1_000 });
 await runner.start();
 await runner.run(
   {

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import type { Redis } from "ioredis";
 import { expect } from "vitest";
 import { keyPrefix } from "../../src/contract/queues.ts";
-import type { RunSpecInput } from "../../src/contract/run-spec.ts";
+import type { RunSpecInput } from "../../src/contract/run-request.ts";
 import type { RunStatus } from "../../src/contract/status.ts";
 import { JobQueues } from "../../src/platform/job-queues.ts";
 import { closeRedis, openRedis } from "../../src/platform/redis.ts";

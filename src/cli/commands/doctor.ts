@@ -1,8 +1,9 @@
 /** `headroom doctor`: is this machine ready, and what mends what is not. */
-import type { Command } from "commander";
+import { Option, type Command } from "commander";
 import { exitCodes } from "../../contract/errors.ts";
+import { loadConfig } from "../../platform/config-file.ts";
 import { act, addJsonOption, addPlaceOptions, describeCommand, type Invocation } from "../command-line.ts";
-import type { Finding } from "../doctor/checks.ts";
+import type { Finding } from "../doctor/finding.ts";
 import { oneLine } from "../format.ts";
 import { outStyle, print, printJson } from "../io.ts";
 import { openLogFile } from "../log-file.ts";
@@ -10,6 +11,7 @@ import { logLevelOf, openPlace, type PlaceOptions } from "../settings.ts";
 import type { Style } from "../style.ts";
 
 interface Flags extends PlaceOptions {
+  readonly config?: string;
   readonly json?: boolean;
 }
 
@@ -17,14 +19,16 @@ export function doctorCommand(invocation: Invocation): Command {
   const command = describeCommand("doctor", "check that this machine is ready to run", [
     "headroom doctor",
     "headroom doctor --redis redis://queue:6379 --store postgres://db/headroom",
-  ]);
+  ]).addOption(new Option("-c, --config <file>", "configuration file").env("HEADROOM_CONFIG"));
   return addPlaceOptions(addJsonOption(command)).action(
     act(invocation, async (flags: Flags) => {
       const { io } = invocation;
-      const place = openPlace(flags, io);
+      const file = flags.config === undefined ? {} : { file: flags.config };
+      const { allow, redis, store } = loadConfig({ ...file, env: io.env, cwd: io.cwd });
+      const place = openPlace(flags, io, { redisUrl: redis.url, storeUrl: store.url, prefix: redis.prefix });
       const log = openLogFile(place.home, logLevelOf(io.env), { process: "doctor" });
       const { examine } = await import("../doctor/checks.ts");
-      const findings = await examine({ place, logger: log.logger, env: io.env });
+      const findings = await examine({ place, allow, logger: log.logger, env: io.env });
       log.flush();
       const isReady = findings.every(({ status }) => status !== "fail");
       if (flags.json === true) printJson(io, { ok: isReady, checks: findings });

@@ -75,7 +75,7 @@ function parseDays(text: string): number {
 export function producerCommand(invocation: Invocation): Command {
   const command = describeCommand("producer", "run the HTTP intake", [
     `headroom producer ${CLUSTER}`,
-    `HEADROOM_PRODUCER_TOKEN=… headroom producer ${CLUSTER} --host 0.0.0.0`,
+    `HEADROOM_PRODUCER_TOKEN=… HEADROOM_ALLOW_BINARIES=/opt/tool headroom producer ${CLUSTER} --host 0.0.0.0`,
   ]).addOption(new Option("--public-origin <url>", "that browsers use, behind a proxy").env("HEADROOM_PUBLIC_ORIGIN"));
   addServiceOptions(addListenOptions(command, "PRODUCER", producerDefaults.port));
   type Flags = ServiceFlags & ListenFlags & { readonly publicOrigin?: string };
@@ -90,6 +90,7 @@ export function producerCommand(invocation: Invocation): Command {
           host: flags.host ?? producerDefaults.host,
           port: parsePort(flags.port, "--port", producerDefaults.port),
           prefix: keyPrefix(parts.cluster.place.prefix),
+          allow: config.allow,
           ...(token === undefined ? {} : { token }),
           ...(flags.publicOrigin === undefined ? {} : { publicOrigin: flags.publicOrigin }),
         }),

@@ -1,6 +1,7 @@
 /** `headroom up`: all processes in one, on a laptop, with an embedded Redis and store unless others are named. */
 import { Option, type Command } from "commander";
 import { boardDefaults } from "../../board/config.ts";
+import type { Config } from "../../contract/config.ts";
 import { systemClock } from "../../platform/clock.ts";
 import { producerDefaults } from "../../producer/config.ts";
 import { boardConfigOf } from "../board-flags.ts";
@@ -65,7 +66,7 @@ async function up(flags: Flags, io: Io): Promise<never> {
   for (const warning of cluster.warnings) say(io, `redis: ${warning}`);
   const parts = createParts(cluster, "up");
   const board = await makeBoard(parts, flags, io);
-  const intake = await makeIntake(parts, flags, io);
+  const intake = await makeIntake(parts, flags, { io, config });
   const made = [
     board,
     intake,
@@ -97,7 +98,11 @@ async function makeBoard(parts: Parts, flags: Flags, io: Io): Promise<ListeningP
   return createBoardPart(parts, config, (text) => io.stderr.write(text));
 }
 
-async function makeIntake(parts: Parts, flags: Flags, io: Io): Promise<ListeningPart> {
+async function makeIntake(
+  parts: Parts,
+  flags: Flags,
+  { io, config }: { io: Io; config: Config },
+): Promise<ListeningPart> {
   const host = flags.host ?? producerDefaults.host;
   const port =
     flags.intakePort === undefined
@@ -110,6 +115,7 @@ async function makeIntake(parts: Parts, flags: Flags, io: Io): Promise<Listening
     host,
     port,
     prefix,
+    allow: config.allow,
     ...(token === undefined ? {} : { token }),
   });
 }

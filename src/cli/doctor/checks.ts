@@ -2,6 +2,7 @@
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { availableParallelism, totalmem } from "node:os";
+import type { Allow } from "../../contract/allow.ts";
 import { InfrastructureError, messageOf, UnsafeRedisError } from "../../contract/errors.ts";
 import { GiB, MiB } from "../../contract/resources.ts";
 import { startEmbeddedRedis } from "../../platform/embedded-redis.ts";
@@ -13,17 +14,12 @@ import { closeRedis, openRedis } from "../../platform/redis.ts";
 import { openStore } from "../../store/open-store.ts";
 import { formatBytes, formatCount } from "../format.ts";
 import type { Place } from "../settings.ts";
-
-export interface Finding {
-  readonly check: string;
-  readonly status: "ok" | "warn" | "fail";
-  readonly found: string;
-  /** What mends it; null when there is nothing to mend. */
-  readonly fix: string | null;
-}
+import type { Finding } from "./finding.ts";
+import { checkPolicy } from "./policy.ts";
 
 interface DoctorDeps {
   readonly place: Place;
+  readonly allow: Allow;
   readonly logger: Logger;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
@@ -38,7 +34,8 @@ const ok = (check: string, found: string): Finding => ({ check, status: "ok", fo
 /** All checks; one that fails does not keep the others from being made. */
 export async function examine(deps: DoctorDeps): Promise<Finding[]> {
   const [disk, redis, store] = await Promise.all([checkDisk(deps.place.home), checkServer(deps), checkStore(deps)]);
-  return [checkNode(), checkHome(deps.place.home), disk, ...redis, store, checkPerl(), ...checkLimits()];
+  const policy = checkPolicy(deps.allow);
+  return [checkNode(), checkHome(deps.place.home), disk, ...redis, store, checkPerl(), ...checkLimits(), ...policy];
 }
 
 function checkNode(): Finding {

@@ -3,8 +3,9 @@ import { join } from "node:path";
 import { outputNameFor, needsNameCheck } from "../../contract/output-names.ts";
 import { OutputNames } from "../../contract/output-name-set.ts";
 import { printablePath } from "../../contract/path-bytes.ts";
-import { parseRunSpec, type RunSpec } from "../../contract/run-spec.ts";
-import { expand, INPUTS, pathPlaceholders, writesOutputFile } from "../../contract/template.ts";
+import { parseRunSpec } from "../../contract/run-request.ts";
+import type { RunSpec } from "../../contract/run-spec.ts";
+import { expand, INPUTS, outputFromOf, pathPlaceholders } from "../../contract/template.ts";
 import { messageOf } from "../../contract/errors.ts";
 import { openSource } from "../../platform/scan/source.ts";
 import type { ScannedFile, ScanProblem } from "../../platform/scan/scan-batch.ts";
@@ -121,7 +122,7 @@ class Tally {
 
 /** The plan for people. */
 export function dryRunText(result: DryRun, spec: Pick<RunPlan["spec"], "command">, style: Style): string {
-  const isCaptured = !writesOutputFile(spec.command);
+  const isCaptured = outputFromOf(spec.command) === "stdout";
   const lines = [
     `${style.bold(`${plural(result.files, "file")} would run`)}, ${formatBytes(result.bytes)}; nothing was started`,
     `  ${style.dim("output".padEnd(9))}${oneLine(result.output)}`,

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { InvalidInputError, type Fault } from "../../contract/errors.ts";
-import { isInside } from "../../platform/confined-path.ts";
+import { isInside } from "../../contract/inside.ts";
 import { parseList, type ListSeparator } from "../../platform/scan/list.ts";
 
 /** So many paths fit into the specification of a run itself. */

@@ -1,5 +1,6 @@
 /** Which parts of an earlier run a new command line changes: those that differ from what it says by default. */
-import type { RunSpec, RunSpecInput } from "../../contract/run-spec.ts";
+import type { RunSpecInput } from "../../contract/run-request.ts";
+import type { RunSpec } from "../../contract/run-spec.ts";
 
 /** Sections of which single settings are changed, not the whole. */
 const sections = ["output", "inputRules", "resources", "chunk"] as const;

@@ -5,10 +5,13 @@ import { commandOf, compileConfig, type ResourceSettings } from "../../contract/
 import type { Config } from "../../contract/config.ts";
 import { parseSizeBytes } from "../../contract/config-units.ts";
 import { InvalidInputError, messageOf, type Fault } from "../../contract/errors.ts";
-import type { InputSpec, RunSpecInput } from "../../contract/run-spec.ts";
+import { parseRunSpec, type RunSpecInput } from "../../contract/run-request.ts";
+import type { InputSpec } from "../../contract/run-spec.ts";
+import { showPath } from "../../contract/schema-faults.ts";
 import { checkTemplates } from "../../contract/template.ts";
 import { loadConfig } from "../../platform/config-file.ts";
 import { realPathOf } from "../../platform/confined-path.ts";
+import { PolicyGate } from "../../platform/policy-gate.ts";
 import { parseInput, type ParsedInput } from "../../platform/scan/input-argument.ts";
 import type { Io } from "../io.ts";
 import { settingsOf, type RunFlags } from "../run-flags.ts";
@@ -69,7 +72,32 @@ export async function openRunPlan(request: PlanRequest, config: Config): Promise
     command,
     ...(title === undefined ? {} : { name: title }),
   });
-  return { spec: withOwnRules(compiled.run, own), resources: compiled.resources, config, outputWhere, list };
+  const spec = withOwnRules(compiled.run, own);
+  try {
+    requireAllowed(spec, request, { config, outputWhere });
+  } catch (error) {
+    list?.close();
+    throw error;
+  }
+  return { spec, resources: compiled.resources, config, outputWhere, list };
+}
+
+/** @throws {PolicyError} when the configuration of this machine does not allow the run */
+function requireAllowed(
+  spec: RunSpecInput,
+  { flags, childCommand }: PlanRequest,
+  { config, outputWhere }: { config: Config; outputWhere: string },
+): void {
+  new PolicyGate(config.allow).require(parseRunSpec(spec), (path) => {
+    if (path[0] === "command") return commandPlace(childCommand, flags);
+    if (path[0] === "input") return placeOf("input", flags);
+    if (path[0] === "output" && path[1] === "root") return outputWhere;
+    return showPath(path);
+  });
+}
+
+function commandPlace(childCommand: readonly string[] | undefined, flags: RunFlags): string {
+  return childCommand === undefined && flags.config !== undefined ? "binary.path" : "command";
 }
 
 interface CheckedRequest {
@@ -112,7 +140,7 @@ function checkRequest(request: PlanRequest, config: Config): CheckedRequest {
 function checkedCommand(request: PlanRequest, config: Config): readonly string[] {
   const { childCommand, flags, earlier } = request;
   const command = childCommand ?? commandOf(config) ?? earlier?.command;
-  const where = childCommand === undefined && flags.config !== undefined ? "binary.path" : "command";
+  const where = commandPlace(childCommand, flags);
   if (command?.[0] === undefined) throw missing(where, "a command to run, such as -- sha256sum {input}");
   checkTemplates(command, config.output.name);
   return withBinary(command, where, request);

@@ -4,10 +4,11 @@ import { STATUS_CODES } from "node:http";
 import {
   BacklogFullError,
   ConflictError,
+  FaultsError,
   HeadroomError,
   InfrastructureError,
-  InvalidInputError,
   NotFoundError,
+  PolicyError,
 } from "../../contract/errors.ts";
 
 /** One fault of a request. `pointer` is a JSON pointer into the body, or `?name` for a query parameter. */
@@ -53,12 +54,15 @@ export function problemOf(error: unknown): { problem: Problem; headers: Readonly
   if (error instanceof RequestError) {
     return { problem: problem(error.status, error.code, error.message, error.errors), headers: error.headers };
   }
-  if (error instanceof InvalidInputError) {
+  if (error instanceof FaultsError) {
     const errors = error.faults.map(({ where, expected, found }) => ({
       pointer: pointerOf(where),
       detail: `expected ${expected}, found ${found}`,
     }));
-    return { problem: problem(400, error.code, firstLine(error.message), errors), headers: {} };
+    return {
+      problem: problem(error instanceof PolicyError ? 403 : 400, error.code, firstLine(error.message), errors),
+      headers: {},
+    };
   }
   if (error instanceof BacklogFullError) {
     const headers = { "Retry-After": String(error.retryAfterSeconds) };

@@ -4,8 +4,8 @@
  */
 import { resolve } from "node:path";
 import type { Fault } from "../../contract/errors.ts";
+import { isInside } from "../../contract/inside.ts";
 import { pathFromBytes, printablePath } from "../../contract/path-bytes.ts";
-import { isInside } from "../confined-path.ts";
 import { BATCH_FILES } from "./scan-batch.ts";
 
 export type ListSeparator = "auto" | "newline" | "nul";

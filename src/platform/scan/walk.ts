@@ -7,8 +7,9 @@ import { lstatSync, statSync, type Stats } from "node:fs";
 import { lstat } from "node:fs/promises";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { InvalidInputError } from "../../contract/errors.ts";
+import { isInside } from "../../contract/inside.ts";
 import { fsPath, printablePath } from "../../contract/path-bytes.ts";
-import { isInside, realPathOf } from "../confined-path.ts";
+import { realPathOf } from "../confined-path.ts";
 import { Folder, type EntryKind, type FolderEntry } from "./folder.ts";
 import { Pace } from "./pace.ts";
 import { createPathFilter, type PathFilter } from "./path-filter.ts";
@@ -284,7 +285,8 @@ function checkRoot(root: string): string {
   if (stat instanceof Error) {
     throw rootFault("input", "an existing folder", `${printablePath(root)} (${codeOf(stat)})`, stat);
   }
-  if (!stat.isDirectory()) throw rootFault("input", "a folder", `a file at ${printablePath(root)}`);
+  if (!stat.isDirectory())
+    throw rootFault("input", "a folder (files are given as a list)", `a file at ${printablePath(root)}`);
   return realPathOf(root);
 }
 

@@ -8,9 +8,10 @@
  * what runs and starts nothing more; what had already ended well is still published, if permission comes in time.
  */
 import { setImmediate } from "node:timers/promises";
-import { messageOf } from "../../contract/errors.ts";
+import { faultsLine, messageOf } from "../../contract/errors.ts";
 import type { FileEntry, FileResult } from "../../contract/files.ts";
 import type { FailureClass } from "../../contract/outcomes.ts";
+import type { PolicyDecision, PolicyGate } from "../../platform/policy-gate.ts";
 import { argsSha256, type BinaryDigests } from "../result/digests.ts";
 import type { Failure } from "../result/outcome.ts";
 import { removeTemp, type Flusher } from "../result/publish.ts";
@@ -39,6 +40,7 @@ export interface DriveParts {
   readonly host: ChunkHost;
   readonly binaries: BinaryDigests;
   readonly flusher: Flusher;
+  readonly gate: PolicyGate;
   verdictOf(call: Call): Failure | null;
 }
 
@@ -57,6 +59,7 @@ const YIELD_BYTES = 1024 * 1024;
 
 export class ChunkDrive {
   readonly #request: ChunkRequest;
+  readonly #policy: PolicyDecision;
   readonly #parts: DriveParts;
   readonly #changed = new Condition();
   readonly #pace = new Pace();
@@ -74,12 +77,20 @@ export class ChunkDrive {
   #isFed = false;
   #bytesSinceYield = 0;
 
-  constructor(request: ChunkRequest, parts: DriveParts) {
-    this.#request = request;
+  constructor(asked: ChunkRequest, parts: DriveParts) {
     this.#parts = parts;
-    const digest = argsSha256(request.spec);
+    this.#policy = parts.gate.decide(asked.spec);
+    // What was asked for is what the digest is of; what was allowed is what is started.
+    const digest = argsSha256(asked.spec);
+    const allowed = this.#policy.kind === "allowed" ? this.#policy : undefined;
+    const request = { ...asked, spec: allowed?.spec ?? asked.spec };
+    this.#request = request;
     this.#results = new FileResults(request, digest);
-    this.#preparer = new Preparer(request, this.#results, { argsSha256: digest, binaries: parts.binaries });
+    this.#preparer = new Preparer(request, this.#results, {
+      argsSha256: digest,
+      binaries: parts.binaries,
+      inputRoot: allowed?.inputRoot,
+    });
     this.#stopped = new Promise((_resolve, reject) => (this.#giveUp = reject));
     // It matters only to who waits for an answer after a stop.
     this.#stopped.catch(() => undefined);
@@ -94,6 +105,7 @@ export class ChunkDrive {
       },
       changed: this.#changed,
       flusher: parts.flusher,
+      gate: parts.gate,
       check: (argv, what) => parts.slot.check(argv, what),
       verdictOf: (call) => parts.verdictOf(call),
       takeApart: (call, failure) => this.#takeApart(call, failure),
@@ -149,12 +161,18 @@ export class ChunkDrive {
 
   async #feed(): Promise<void> {
     const { files, spec } = this.#request;
-    const failure = await this.#preparer.checkBinary();
+    const failure = await this.#refusal();
     if (failure !== null) {
       this.#parts.host.results(files.map((file) => this.#results.notStarted(file, failure, null)));
       return;
     }
     await (spec.perChunk ? this.#feedJoined(files) : this.#feedEach(files));
+  }
+
+  /** Why no file of the chunk is run: not allowed here, or another binary than the pinned one. */
+  async #refusal(): Promise<Failure | null> {
+    if (this.#policy.kind === "refused") return { class: "policy", message: faultsLine(this.#policy.faults) };
+    return this.#preparer.checkBinaries(this.#policy.pins);
   }
 
   async #feedEach(files: readonly FileEntry[]): Promise<void> {

@@ -1,10 +1,13 @@
 /** Messages between the worker's main thread and the thread that owns the launcher. Structured clones; always in order. */
+import type { Allow } from "../../contract/allow.ts";
 import type { FileResult } from "../../contract/files.ts";
 import type { ChunkEnd, ChunkRequest, Publication, Starting, UsageSample } from "./chunk-request.ts";
 
 export interface ExecConfig {
   readonly nice: number;
   readonly oomScoreAdj: number;
+  /** What runs may use on this worker. */
+  readonly allow: Allow;
 }
 
 export type ToThread =

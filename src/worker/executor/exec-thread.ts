@@ -1,6 +1,7 @@
 /** The thread that owns the launcher. Everything it does may block for a moment; the worker's main thread never waits for it. */
 import { isMainThread, parentPort, workerData, type MessagePort } from "node:worker_threads";
 import { messageOf } from "../../contract/errors.ts";
+import { PolicyGate } from "../../platform/policy-gate.ts";
 import { BinaryDigests } from "../result/digests.ts";
 import { Flusher } from "../result/publish.ts";
 import { ChunkDrive, HostRefusal } from "./chunk-drive.ts";
@@ -22,6 +23,7 @@ class ExecThread {
   readonly #kills = new MemoryKills();
   readonly #binaries = new BinaryDigests();
   readonly #flusher = new Flusher();
+  readonly #gate: PolicyGate;
   readonly #watch: Watch;
   readonly #drives = new Map<string, ChunkDrive>();
   readonly #waiting = new Map<number, Waiting>();
@@ -33,6 +35,7 @@ class ExecThread {
 
   constructor(port: MessagePort, config: ExecConfig) {
     this.#port = port;
+    this.#gate = new PolicyGate(config.allow);
     this.#launcher = new Launcher(config, (fields, text) => {
       this.#post({ kind: "warn", fields, text });
     });
@@ -86,6 +89,7 @@ class ExecThread {
       host: this.#hostOf(chunkId),
       binaries: this.#binaries,
       flusher: this.#flusher,
+      gate: this.#gate,
       verdictOf: (call) => verdictOf(call, spec, this.#kills),
     });
     this.#drives.set(chunkId, drive);

@@ -3,6 +3,7 @@ import type { Clock } from "../../platform/clock.ts";
 import type { JobQueues } from "../../platform/job-queues.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { Metrics } from "../../platform/metrics.ts";
+import type { PolicyGate } from "../../platform/policy-gate.ts";
 import type { RunHash } from "../../platform/run-hash.ts";
 import type { Store } from "../../store/store.ts";
 import type { LearnedRuns } from "../governor/learned-runs.ts";
@@ -27,6 +28,7 @@ export interface HandlerDeps {
   readonly runs: RunCache;
   readonly queues: JobQueues;
   readonly runner: ChunkRunner;
+  readonly gate: PolicyGate;
   readonly learned: LearnedRuns;
   onUsage(jobId: string, sample: UsageSample): void;
   /** A job will probably take this long from now on. */

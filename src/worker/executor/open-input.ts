@@ -2,9 +2,10 @@
 import { closeSync, constants, fstatSync, openSync, type Stats } from "node:fs";
 import { dirname } from "node:path";
 import { PathEscapeError } from "../../contract/errors.ts";
+import { isInside } from "../../contract/inside.ts";
 import { fsPath } from "../../contract/path-bytes.ts";
 import type { RunSpec } from "../../contract/run-spec.ts";
-import { isInside, isRelativeInside, realPathOf } from "../../platform/confined-path.ts";
+import { isRelativeInside, openedPath, realPathOf } from "../../platform/confined-path.ts";
 import { errnoOf } from "../result/errno.ts";
 import { hashOpen } from "../result/digests.ts";
 import type { Failure } from "../result/outcome.ts";
@@ -25,11 +26,15 @@ export class InputReader {
   readonly #spec: RunSpec;
   readonly #root: string;
   readonly #realFolders = new Map<string, string>();
+  /** Where the policy has found the root; what is opened must then lie there, whatever links have become since. */
+  readonly #allowedRoot: string | undefined;
   #realRootPath: string | undefined;
 
-  constructor(spec: RunSpec) {
+  constructor(spec: RunSpec, allowedRoot: string | undefined) {
     this.#spec = spec;
     this.#root = spec.input.root.replace(/\/+$/, "") || "/";
+    this.#allowedRoot = allowedRoot;
+    this.#realRootPath = allowedRoot;
   }
 
   /** The absolute path of an entry, as the command gets it. */
@@ -70,6 +75,9 @@ export class InputReader {
       fd = linked;
     }
     try {
+      if (this.#allowedRoot !== undefined && !isInside(this.#allowedRoot, openedPath(fd) ?? "")) {
+        return escape("no link that leaves the input folder");
+      }
       const stat = fstatSync(fd);
       const failure = this.#sizeFailure(stat);
       if (failure !== null) return failure;

@@ -4,6 +4,7 @@ import type { FileEntry, FileResult } from "../../contract/files.ts";
 import { fsPath } from "../../contract/path-bytes.ts";
 import { expand, INPUTS, pathPlaceholders } from "../../contract/template.ts";
 import { crashDigest } from "../../platform/crash-digest.ts";
+import type { Pin } from "../../platform/policy-gate.ts";
 import { hashFileOfSize, type BinaryDigests } from "../result/digests.ts";
 import { errnoOf } from "../result/errno.ts";
 import { classify, type Failure } from "../result/outcome.ts";
@@ -33,13 +34,13 @@ export class Preparer {
   constructor(
     request: ChunkRequest,
     results: FileResults,
-    parts: { readonly argsSha256: string; readonly binaries: BinaryDigests },
+    parts: { readonly argsSha256: string; readonly binaries: BinaryDigests; readonly inputRoot: string | undefined },
   ) {
     this.#request = request;
     this.#results = results;
     this.#argsSha256 = parts.argsSha256;
     this.#binaries = parts.binaries;
-    this.#inputs = new InputReader(request.spec);
+    this.#inputs = new InputReader(request.spec, parts.inputRoot);
     this.#targets = new TargetPlan(request.spec, request);
     this.#inputPaths = new Set(request.files.map((file) => this.#inputs.pathOf(file.path)));
   }
@@ -48,17 +49,32 @@ export class Preparer {
     return this.#request.spec.command[0] ?? "";
   }
 
-  /** Reads the binary's digest and compares it with the pinned one. */
-  async checkBinary(): Promise<Failure | null> {
-    const pinned = this.#request.spec.binarySha256;
+  /** Reads the binary's digest, and compares digests with those that the run and the operator have pinned. */
+  async checkBinaries(pins: readonly Pin[]): Promise<Failure | null> {
+    const { binarySha256: pinned } = this.#request.spec;
+    const own = pinned === undefined ? [] : [{ binary: this.binary, sha256: [pinned] }];
     try {
       this.#results.binarySha256 = await this.#binaries.digestOf(this.binary);
     } catch (error) {
-      return this.#binaryFailure(errnoOf(error), pinned !== undefined);
+      const isPinned = [...own, ...pins].some(({ binary }) => binary === this.binary);
+      const failure = this.#binaryFailure(errnoOf(error), this.binary, isPinned);
+      if (failure !== null) return failure;
     }
-    if (pinned === undefined || pinned === this.#results.binarySha256) return null;
-    const found = this.#results.binarySha256;
-    return { class: "policy", message: `expected ${this.binary} with SHA-256 ${pinned}, found ${found}` };
+    for (const pin of [...own, ...pins]) {
+      const failure = await this.#checkPin(pin);
+      if (failure !== null) return failure;
+    }
+    return null;
+  }
+
+  async #checkPin({ binary, sha256 }: Pin): Promise<Failure | null> {
+    try {
+      const found = await this.#binaries.digestOf(binary);
+      if (sha256.includes(found)) return null;
+      return { class: "policy", message: `expected ${binary} with SHA-256 ${sha256.join(" or ")}, found ${found}` };
+    } catch (error) {
+      return this.#binaryFailure(errnoOf(error), binary, true);
+    }
   }
 
   async prepare(file: FileEntry, check: RunCheck): Promise<Preparation> {
@@ -132,12 +148,12 @@ export class Preparer {
   }
 
   /** A binary that may be run but not read has no digest; that is only wrong when one was asked for. */
-  #binaryFailure(errno: string, isPinned: boolean): Failure | null {
+  #binaryFailure(errno: string, binary: string, isPinned: boolean): Failure | null {
     if (errno === "EACCES" && !isPinned) return null;
     const end = { kind: "not-started", stage: "exec", errno } as const;
     const { successExitCodes, timeoutMs } = this.#request.spec;
     const calm = { stop: null, evictReason: null, sawMemoryKill: false, isDiskFull: false, maxOutputBytes: 0 };
-    return classify(end, { binary: this.binary, successExitCodes, timeoutMs, ...calm });
+    return classify(end, { binary, successExitCodes, timeoutMs, ...calm });
   }
 
   #claim({ outputPath, file }: ReadyInput): Target | Failure | null {

@@ -2,7 +2,9 @@
  * Takes calls that ended, in batches: classifies them, examines and flushes what they wrote, asks for permission, renames,
  * and tells the results. Works beside the next processes; while one batch is on its way the next one gathers.
  */
+import { faultsLine } from "../../contract/errors.ts";
 import type { FileEntry, FileResult } from "../../contract/files.ts";
+import type { PolicyGate } from "../../platform/policy-gate.ts";
 import { examineOutput, removeTemp, renameOutput, type Flusher, type WholeOutput } from "../result/publish.ts";
 import type { Failure } from "../result/outcome.ts";
 import type { Call } from "./call.ts";
@@ -27,6 +29,7 @@ export interface PublisherParts {
   readonly changed: Condition;
   readonly check: RunCheck;
   readonly flusher: Flusher;
+  readonly gate: PolicyGate;
   /** Why a call's process failed, or null. */
   verdictOf(call: Call): Failure | null;
   /** Takes a failed call of several files apart instead of failing them; whether it does. */
@@ -156,9 +159,10 @@ export class Publisher {
     const whole = await this.#flush(written, results);
     if (whole.length === 0) return;
     const allowed = await this.#ask(whole);
+    const refused = this.#refusedFolders(whole);
     const renamed: Written[] = [];
     whole.forEach((one, at) => {
-      const failure = allowed[at] === true ? renameOf(one.call) : null;
+      const failure = allowed[at] === true ? (refused.get(one.call.target?.folder ?? "") ?? renameOf(one.call)) : null;
       if (allowed[at] !== true) this.#drop(one.call, this.fenced);
       else if (failure !== null) this.#fail(one.call, failure, results);
       else renamed.push(one);
@@ -174,6 +178,16 @@ export class Publisher {
       if (failure !== null) this.#fail(call, failure, results);
       else results.push(...this.#succeeded(call, { path: call.target?.relative ?? "", ...sizes(output) }));
     }
+  }
+
+  /** Folders that lead out of what the operator allows by now: links may have been changed while the process ran. */
+  #refusedFolders(whole: readonly Written[]): ReadonlyMap<string, Failure> {
+    const refused = new Map<string, Failure>();
+    for (const folder of new Set(whole.map(({ call }) => call.target?.folder ?? ""))) {
+      const fault = this.#parts.gate.writeFault(folder);
+      if (fault !== undefined) refused.set(folder, { class: "policy", message: faultsLine([fault]) });
+    }
+    return refused;
   }
 
   /** Checks and flushes; the outputs that are on disk. */

@@ -1,9 +1,10 @@
 /** What is left to do of a chunk, when it may have been begun before: by a worker that was lost, or in an earlier epoch. */
 import type { Redis } from "ioredis";
 import { rm } from "node:fs/promises";
-import { resolve, sep } from "node:path";
+import { basename, resolve, sep } from "node:path";
 import type { FileEntry } from "../../contract/files.ts";
 import { QUARANTINE_AFTER_CRASHES } from "../../contract/outcomes.ts";
+import { isTemporaryName } from "../../contract/output-names.ts";
 import { fsPath } from "../../contract/path-bytes.ts";
 import { keys } from "../../contract/queues.ts";
 import type { LiveRun } from "../../platform/run-hash.ts";
@@ -35,22 +36,25 @@ export async function loadCrashes(redis: Redis, kp: string): Promise<ReadonlyMap
   return new Map(Object.entries(counts).map(([digest, count]) => [digest, Number(count)]));
 }
 
-/** Reads what is known of the chunk's files. `isRepeat`: a worker held this job before. `crashes`: when read already. */
-export async function planChunk(
-  deps: PlanDeps,
-  run: LiveRun,
-  chunk: {
-    files: readonly FileEntry[];
-    fence: Fence;
-    isRepeat: boolean;
-    crashes: ReadonlyMap<string, number> | undefined;
-  },
-): Promise<ChunkPlan> {
+/** The chunk as it was claimed. */
+export interface ChunkFacts {
+  readonly files: readonly FileEntry[];
+  readonly fence: Fence;
+  /** A worker held this job before. */
+  readonly isRepeat: boolean;
+  /** Outputs may be written, so what is left of earlier ones may be removed. */
+  readonly mayClean: boolean;
+  /** When read already. */
+  readonly crashes: ReadonlyMap<string, number> | undefined;
+}
+
+/** Reads what is known of the chunk's files. */
+export async function planChunk(deps: PlanDeps, run: LiveRun, chunk: ChunkFacts): Promise<ChunkPlan> {
   const paths = chunk.files.map((file) => file.path);
   const rows = chunk.isRepeat || run.epoch > 0 ? await deps.store.files.get(run.runId, paths) : [];
   const settled = new Set(rows.filter((row) => row.epoch === run.epoch).map((row) => row.path));
   const journal = chunk.isRepeat
-    ? await recover(run, chunk.fence, settled)
+    ? await recover(run, chunk, settled)
     : { intents: new Map<number, Intent>(), retry: undefined };
   const crashes = chunk.crashes ?? (await loadCrashes(deps.redis, deps.kp));
   for (const retry of journal.retry ?? []) {
@@ -79,13 +83,16 @@ export async function planChunk(
 }
 
 /** Counts a crash for what ran when the worker was lost, and removes the temporary files it left. */
-async function recover(run: LiveRun, fence: Fence, settled: ReadonlySet<string>): Promise<Journal> {
+async function recover(
+  run: LiveRun,
+  { fence, mayClean }: { fence: Fence; mayClean: boolean },
+  settled: ReadonlySet<string>,
+): Promise<Journal> {
   const journal = await fence.read();
   const intents = new Map<number, Intent>();
   const accounted: number[] = [];
   for (const [index, intent] of journal.intents) {
-    const temp = resolve(run.spec.output.root, intent.t);
-    if (intent.t !== "" && temp.startsWith(run.spec.output.root + sep)) await rm(fsPath(temp), { force: true });
+    if (mayClean && intent.t !== "") await removeTempOf(run.spec.output.root, intent.t);
     // A row may have been written without its entry being deleted: that file had ended.
     if (settled.has(intent.p)) accounted.push(index);
     else if (intent.o === undefined && intent.c !== undefined && (await fence.blame(index, intent))) {
@@ -94,6 +101,13 @@ async function recover(run: LiveRun, fence: Fence, settled: ReadonlySet<string>)
   }
   await fence.settle(accounted);
   return { intents, retry: journal.retry };
+}
+
+/** The journal is in Redis, and what is there must not make a worker remove anything but a temporary file. */
+async function removeTempOf(outputRoot: string, relative: string): Promise<void> {
+  const temp = resolve(outputRoot, relative);
+  const isOurs = temp.startsWith(outputRoot + sep) && isTemporaryName(basename(temp));
+  if (isOurs) await rm(fsPath(temp), { force: true });
 }
 
 /** How often a worker was lost while the file's process ran. */

@@ -3,10 +3,11 @@ import { mkdirSync } from "node:fs";
 import { posix } from "node:path";
 import { InvalidInputError, lineOf, PathEscapeError } from "../../contract/errors.ts";
 import type { FileEntry } from "../../contract/files.ts";
+import { isInside } from "../../contract/inside.ts";
 import { outputNameFor } from "../../contract/output-names.ts";
 import { fsPath } from "../../contract/path-bytes.ts";
 import type { RunSpec } from "../../contract/run-spec.ts";
-import { isInside, realPathOf } from "../../platform/confined-path.ts";
+import { realPathOf } from "../../platform/confined-path.ts";
 import { errnoOf } from "./errno.ts";
 import type { Failure } from "./outcome.ts";
 

@@ -3,7 +3,7 @@ import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { execPlace } from "../../../src/platform/job-queues.ts";
-import { parseRunSpec, type RunSpecInput } from "../../../src/contract/run-spec.ts";
+import { parseRunSpec, type RunSpecInput } from "../../../src/contract/run-request.ts";
 import { FaultCluster, PATIENT, kp } from "../../support/fault-cluster.ts";
 
 /** A job that waits for the file `go`, after it wrote half of an output. */

@@ -1,7 +1,7 @@
 /** Runs whose jobs are not where their state says, and queues that not every worker may serve. */
 import { expect, test } from "vitest";
 import { jobIds, keys } from "../../../src/contract/queues.ts";
-import { parseRunSpec } from "../../../src/contract/run-spec.ts";
+import { parseRunSpec } from "../../../src/contract/run-request.ts";
 import { execPlace, reportPlace } from "../../../src/platform/job-queues.ts";
 import { newRunId } from "../../../src/producer/submit.ts";
 import { FaultCluster, PATIENT, kp, sha256 } from "../../support/fault-cluster.ts";

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { FaultCluster, PATIENT, kp, seeded } from "../../support/fault-cluster.ts";
 import { execPlace } from "../../../src/platform/job-queues.ts";
-import { parseRunSpec, type RunSpecInput } from "../../../src/contract/run-spec.ts";
+import { parseRunSpec, type RunSpecInput } from "../../../src/contract/run-request.ts";
 
 const SEED = Number(process.env["FAULT_SEED"] ?? 20_261);
 const FILES = 1_000;

@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { parseRunSpec } from "../../../src/contract/run-spec.ts";
+import { parseRunSpec } from "../../../src/contract/run-request.ts";
 import { execPlace } from "../../../src/platform/job-queues.ts";
 import { FaultCluster, kp, PATIENT } from "../../support/fault-cluster.ts";
 

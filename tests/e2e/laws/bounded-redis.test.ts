@@ -1,6 +1,6 @@
 /** Law 6: how many files a run has shows neither in the jobs that wait in Redis nor in the keys that it leaves. */
 import { expect, test } from "vitest";
-import { parseRunSpec } from "../../../src/contract/run-spec.ts";
+import { parseRunSpec } from "../../../src/contract/run-request.ts";
 import { isTerminal } from "../../../src/contract/outcomes.ts";
 import { execPlace } from "../../../src/platform/job-queues.ts";
 import { FaultCluster, PATIENT } from "../../support/fault-cluster.ts";

@@ -1,4 +1,4 @@
-import { chmodSync } from "node:fs";
+import { chmodSync, existsSync } from "node:fs";
 import { Readable, Writable } from "node:stream";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { main } from "../../../src/cli/main.ts";
@@ -54,6 +54,24 @@ describe("headroom config validate --json", () => {
 
 describe("headroom run", () => {
   const dry = ["run", "-i", "in", "-o", "out", "--dry-run"];
+
+  test("refuses what the configuration of the machine does not allow, before it makes the output folder", async () => {
+    const { scratch, call } = openCommandLine();
+    scratch.file("in/a", "alpha");
+    const allow = { binaries: ["/opt/tool"], read: [`${scratch.path}/other`], write: [`${scratch.path}/out`] };
+    scratch.file("allow.yaml", JSON.stringify({ allow }));
+    const rest = ["-i", "in", "-o", "elsewhere", "-c", "allow.yaml", "-e", "A=b", "--", process.execPath, "{input}"];
+    for (const dryRun of [["--dry-run"], []]) {
+      const { code, stderr } = await call("run", ...dryRun, ...rest);
+      expect(code).toBe(2);
+      expect(stderr).toContain("the run asks for 4 things that are not allowed here");
+      expect(stderr).toContain("command: expected a binary that allow.binaries names (/opt/tool), found");
+      expect(stderr).toContain(`--input: expected a folder inside one of allow.read (${scratch.path}/other), found`);
+      expect(stderr).toContain("--output: expected a folder inside one of allow.write");
+      expect(stderr).toContain("env.A: expected a variable that allow.env names (it names none)");
+    }
+    expect(existsSync(`${scratch.path}/elsewhere`)).toBe(false);
+  });
 
   test("tells the faults of all options together", async () => {
     const { scratch, call } = openCommandLine();

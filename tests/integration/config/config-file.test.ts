@@ -48,6 +48,25 @@ describe("configuration file", () => {
     expect(runSpec.parse(compiled.run).output.from).toBe("file");
   });
 
+  test("rules of the policy come by variables: a list, a JSON list with digests, or any", () => {
+    const sha256 = "a".repeat(64);
+    const env = {
+      HEADROOM_ALLOW_BINARIES: JSON.stringify(["/bin/cat", { path: "/opt/tool", sha256 }]),
+      HEADROOM_ALLOW_READ: "/data/in, /data/more",
+      HEADROOM_ALLOW_WRITE: "any",
+      HEADROOM_ALLOW_ENV: "LANGUAGE",
+    };
+    expect(loadConfig({ env, cwd: "/" }).allow).toEqual({
+      binaries: [{ path: "/bin/cat" }, { path: "/opt/tool", sha256 }],
+      read: ["/data/in", "/data/more"],
+      write: "any",
+      env: ["LANGUAGE"],
+    });
+    expect(() => loadConfig({ env: { HEADROOM_ALLOW_READ: "in" }, cwd: "/" })).toThrow(
+      'HEADROOM_ALLOW_READ: expected an absolute path without .. parts, found "in"',
+    );
+  });
+
   test("five faults are five faults, each with its line", () => {
     const text = theFile
       .replace("max_processes: 3", "max_processes: many")

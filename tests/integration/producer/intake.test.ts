@@ -1,7 +1,12 @@
 import { request } from "node:http";
 import { describe, expect } from "vitest";
 import type { z } from "zod";
-import type { RunSpecInput } from "../../../src/contract/run-spec.ts";
+import type { RunSpecInput } from "../../../src/contract/run-request.ts";
+import { parseAllow } from "../../../src/contract/allow.ts";
+import { PolicyError } from "../../../src/contract/errors.ts";
+import { realPathOf } from "../../../src/platform/confined-path.ts";
+import { createClient } from "../../../src/producer/client.ts";
+import type { ProducerConfig } from "../../../src/producer/config.ts";
 import { createProducer } from "../../../src/producer/main.ts";
 import {
   cancelAck,
@@ -16,6 +21,13 @@ import { ranFile } from "../../support/board-fixture.ts";
 import { startIntake, type IntakeFixture } from "../../support/intake-fixture.ts";
 import { keepingLogger } from "../../support/quiet-logger.ts";
 import { deletePrefix, test } from "../../support/redis.ts";
+
+/** On a system with one folder for all binaries /bin is a link, and the message says so. */
+const shell = `${realPathOf("/bin")}/sh`;
+const real = shell === "/bin/sh" ? "" : `, which is "${shell}"`;
+
+const binaryNamed = (name: string) =>
+  `the absolute path of a binary, as the workers have it, such as "/usr/bin/${name}"`;
 
 function body(fixture: IntakeFixture, output = "out"): RunSpecInput {
   return {
@@ -142,10 +154,10 @@ describe("HTTP intake", () => {
       output: { root: "out", from: "stdout", check: ["test", "-s", "{output}"] },
     });
     expect((await readProblem(answer)).errors).toEqual([
-      { pointer: "/command/0", detail: 'expected the absolute path of a binary, found "cat"' },
+      { pointer: "/command/0", detail: `expected ${binaryNamed("cat")}, found "cat"` },
       { pointer: "/input/root", detail: 'expected the absolute path of a folder, found ""' },
       { pointer: "/output/root", detail: 'expected the absolute path of a folder, found "out"' },
-      { pointer: "/output/check/0", detail: 'expected the absolute path of a binary, found "test"' },
+      { pointer: "/output/check/0", detail: `expected ${binaryNamed("test")}, found "test"` },
     ]);
     const relative = { ...body(fixture), command: ["./cat"] };
     await expect(fixture.client.run(relative)).rejects.toThrow(
@@ -161,6 +173,84 @@ describe("HTTP intake", () => {
       },
       { pointer: "?stat", detail: 'expected a known key (did you mean "state"?), found the unknown key "stat"' },
     ]);
+    await deletePrefix(redis, prefix);
+  });
+
+  test("takes short forms, and says what is wrong with them where they stand", async ({ redis, prefix }) => {
+    await using fixture = await startIntake({ redis, prefix });
+    const { folder } = fixture;
+    const answer = await fixture.post({
+      command: ["/bin/cp", "{input}", "{output}"],
+      input: folder,
+      output: `${folder}/o`,
+    });
+    expect(answer.status).toBe(201);
+    expect((await readAs(runRecord, answer)).spec).toMatchObject({
+      input: { kind: "tree", root: folder },
+      output: { root: `${folder}/o`, from: "file" },
+    });
+    const listed = { command: ["/bin/cat", "{input}"], input: [`${folder}/a`, `${folder}/b/c`], output: `${folder}/p` };
+    expect((await readAs(runRecord, await fixture.post(listed))).spec).toMatchObject({
+      input: { kind: "list", root: folder, paths: ["a", "b/c"] },
+      output: { from: "stdout" },
+    });
+    const faulty = await readProblem(await fixture.post({ ...listed, input: ["/a", "b"], output: "out" }));
+    expect(faulty.errors?.map(({ pointer }) => pointer).toSorted()).toEqual(["/input/1", "/output"]);
+    await deletePrefix(redis, prefix);
+  });
+
+  test("refuses what the operator does not allow, all of it at once, and stores nothing", async ({ redis, prefix }) => {
+    const { logger, lines } = keepingLogger();
+    const allow = parseAllow({ binaries: ["/bin/cat"], read: ["/data/in"], write: ["/data/out"], env: ["LANGUAGE"] });
+    await using fixture = await startIntake({ redis, prefix, logger, config: { allow } });
+    const before = await redis.keys(`*${prefix}*`);
+    const refused = await fixture.post(
+      {
+        command: ["/bin/sh", "-c", "id"],
+        input: "/data/in2",
+        inputRules: { check: ["/usr/bin/env", "sh"] },
+        output: { root: "/data/out/../../etc", check: ["/bin/sh"] },
+        env: { LD_PRELOAD: "/tmp/x.so", LANGUAGE: "de" },
+      },
+      { "idempotency-key": "k" },
+    );
+    const { status, code, errors = [] } = await readProblem(refused);
+    expect([status, code]).toEqual([403, "ERR_POLICY"]);
+    expect(errors).toEqual([
+      {
+        pointer: "/command/0",
+        detail: 'expected a binary that allow.binaries names (/bin/cat), found "/bin/sh"' + real,
+      },
+      expect.objectContaining({ pointer: "/inputRules/check/0" }),
+      expect.objectContaining({ pointer: "/output/check/0" }),
+      { pointer: "/input", detail: 'expected a folder inside one of allow.read (/data/in), found "/data/in2"' },
+      expect.objectContaining({ pointer: "/output/root" }),
+      expect.objectContaining({ pointer: "/env/LD_PRELOAD" }),
+    ]);
+    expect(await redis.keys(`*${prefix}*`)).toEqual(before);
+    expect(await fixture.store.runs.list({ limit: 10 })).toEqual([]);
+    expect(await fixture.metrics.expose()).toContain('headroom_intake_refused_total{reason="policy"} 1');
+    expect(lines()).toContainEqual(expect.objectContaining({ audit: true, command: "/bin/sh", faults: 6 }));
+    const good = { command: ["/bin/cat", "{input}"], input: "/data/in/a", output: "/data/out/b" };
+    expect((await fixture.post(good, { "idempotency-key": "k" })).status).toBe(201);
+    await deletePrefix(redis, prefix);
+  });
+
+  test("a client with rules refuses as well, before anything is stored", async ({ redis, prefix }) => {
+    await using fixture = await startIntake({ redis, prefix });
+    const options = { redis, store: fixture.store, prefix, allow: { binaries: ["/bin/cat"], read: [fixture.folder] } };
+    await using client = await createClient(options);
+    const good = { command: ["/bin/cat", "{input}"], input: fixture.folder, output: `${fixture.folder}/out` };
+    const bad = client.run({ ...good, command: ["/bin/sh"], input: [`${fixture.folder}2/a`] });
+    await expect(bad).rejects.toMatchObject({
+      code: "ERR_POLICY",
+      faults: [{ where: "command[0]" }, { where: "input" }],
+    });
+    expect(await fixture.store.runs.list({ limit: 10 })).toEqual([]);
+    const { run } = await client.run(good);
+    await fixture.store.runs.move(run.id, ["queued"], "cancelled", {});
+    await expect(client.resume(run.id, { command: ["/bin/sh"] })).rejects.toThrow(PolicyError);
+    await expect(createClient({ ...options, allow: { binaries: ["cat"] } })).rejects.toThrow(/allow\.binaries\[0\]/);
     await deletePrefix(redis, prefix);
   });
 
@@ -255,12 +345,19 @@ describe("HTTP intake", () => {
     await deletePrefix(redis, prefix);
   });
 
-  test("does not start beyond loopback without a token", async ({ redis, prefix }) => {
+  test("does not start beyond loopback without a token and without a word on binaries", async ({ redis, prefix }) => {
     await using fixture = await startIntake({ redis, prefix });
     const { client, store, metrics } = fixture;
     const { logger } = keepingLogger();
-    const config = { host: "0.0.0.0", port: 0, prefix, maxWaitingJobs: 1 };
-    expect(() => createProducer({ client, store, redis, logger, metrics }, config)).toThrow(/bearer token/);
+    const listen = { host: "0.0.0.0", port: 0, prefix, maxWaitingJobs: 1 };
+    const create = (config: Partial<ProducerConfig>) =>
+      createProducer({ client, store, redis, logger, metrics }, { ...listen, ...config });
+    expect(() => create({})).toThrow(/intake has 2 faults[^]*bearer token[^]*HEADROOM_ALLOW_BINARIES=any/);
+    expect(() => create({ token: "t" })).toThrow(/allow\.binaries: expected a list/);
+    expect(() => create({ token: "t", allow: { read: ["/in"] } })).toThrow(/allow\.binaries/);
+    expect(() => create({ allow: { binaries: "any" } })).toThrow(/intake has 1 fault[^]*bearer token/);
+    for (const binaries of ["any", [{ path: "/usr/bin/cat" }], []] as const)
+      create({ token: "t", allow: { binaries } });
     await deletePrefix(redis, prefix);
   });
 });

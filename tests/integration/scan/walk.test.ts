@@ -120,7 +120,7 @@ describe("walk", () => {
     using scratch = new Scratch();
     const file = scratch.file("f");
     await expect(scan(join(scratch.path, "no"))).rejects.toThrow(/expected an existing folder, found .*ENOENT/);
-    await expect(scan(file)).rejects.toThrow(/expected a folder, found a file/);
+    await expect(scan(file)).rejects.toThrow(/expected a folder \(files are given as a list\), found a file/);
   });
 });
 

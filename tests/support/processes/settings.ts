@@ -1,11 +1,14 @@
 /** What a test tells a process that it starts. */
 import { z } from "zod";
+import { allowSchema } from "../../../src/contract/allow.ts";
 
 const settings = z.strictObject({
   id: z.string(),
   redis: z.string(),
   store: z.string(),
   prefix: z.string(),
+  /** What runs may use, as the configuration has it. */
+  allow: allowSchema.prefault({}),
   labels: z.array(z.string()).default([]),
   maxProcesses: z.int().default(2),
   lockMs: z.int().default(2_000),

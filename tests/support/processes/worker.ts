@@ -31,6 +31,7 @@ const worker = new WorkerService(
     lockMs: settings.lockMs,
     drainMs: settings.drainMs,
     nice: 0,
+    allow: settings.allow,
   },
 );
 const announced = {

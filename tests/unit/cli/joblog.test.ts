@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { csvCell, manifestWriter } from "../../../src/cli/joblog.ts";
 import { unrunResult, type FileResult } from "../../../src/contract/files.ts";
-import { parseRunSpec } from "../../../src/contract/run-spec.ts";
+import { parseRunSpec } from "../../../src/contract/run-request.ts";
 
 const run = {
   id: "r1",

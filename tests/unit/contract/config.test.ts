@@ -71,6 +71,39 @@ describe("suggestions", () => {
   });
 });
 
+describe("allow", () => {
+  const sha256 = "a".repeat(64);
+
+  test("takes paths, paths with digests, and any", () => {
+    const { allow } = valid({
+      allow: { binaries: ["/bin/a", { path: "/opt/b", sha256 }], read: ["/in/"], write: "any" },
+    });
+    expect(allow).toEqual({ binaries: [{ path: "/bin/a" }, { path: "/opt/b", sha256 }], read: ["/in/"], write: "any" });
+    expect(valid({}).allow).toEqual({});
+  });
+
+  test("what was printed can be loaded again", () => {
+    const { allow } = valid({ allow: { binaries: ["/bin/a", { path: "/opt/b", sha256 }] } });
+    expect(valid({ allow } as ConfigInput).allow).toEqual(allow);
+  });
+
+  test("says which entry is wrong", () => {
+    const binaries = ["sh", { path: "../x" }, { path: "/x", sha256: "AB" }, "/a/../b"];
+    expect(faults({ allow: { binaries, read: ["in"], write: 7, red: [] } })).toEqual({
+      "allow.binaries[0]": 'an absolute path without .. parts | "sh"',
+      "allow.binaries[1].path": 'an absolute path without .. parts | "../x"',
+      "allow.binaries[2].sha256": '64 hexadecimal digits in lower case | "AB"',
+      "allow.binaries[3]": 'an absolute path without .. parts | "/a/../b"',
+      "allow.read[0]": 'an absolute path without .. parts | "in"',
+      "allow.write": '"any", or a list of absolute paths of folders | 7',
+      "allow.red": 'a known key (did you mean "read"?) | the unknown key "red"',
+    });
+    expect(faults({ allow: { binaries: [{ path: "/x", sha265: sha256 }] } })).toEqual({
+      "allow.binaries[0].sha265": 'a known key (did you mean "sha256"?) | the unknown key "sha265"',
+    });
+  });
+});
+
 describe("config", () => {
   test("an empty file is the defaults of a run", () => {
     const compiled = compileConfig(valid({}), { ...parts, command: ["/bin/cat", "{input}"] });

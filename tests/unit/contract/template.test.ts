@@ -5,7 +5,7 @@ import {
   expand,
   pathPlaceholders,
   placeholdersOf,
-  writesOutputFile,
+  outputFromOf,
 } from "../../../src/contract/template.ts";
 
 describe("templates", () => {
@@ -30,8 +30,8 @@ describe("templates", () => {
   });
 
   test("an output placeholder says that the command writes the file", () => {
-    expect(writesOutputFile(["cp", "{input}", "--to={output_file}"])).toBe(true);
-    expect(writesOutputFile(["sha256sum", "{input}", "{{output}"])).toBe(false);
+    expect(outputFromOf(["cp", "{input}", "--to={output_file}"])).toBe("file");
+    expect(outputFromOf(["sha256sum", "{input}", "{{output}"])).toBe("stdout");
   });
 
   test("all faults are reported together", () => {

@@ -1,9 +1,10 @@
 /** Runs the binary over the files of one chunk: plan, run, record, ask again for what is worth another try. */
-import { LeaseLostError } from "../../../contract/errors.ts";
-import { cancelledResult, type FileEntry, type FileResult } from "../../../contract/files.ts";
+import { faultsLine, LeaseLostError, type Fault } from "../../../contract/errors.ts";
+import { cancelledResult, unrunResult, type FileEntry, type FileResult } from "../../../contract/files.ts";
 import type { Payload } from "../../../contract/jobs.ts";
 import { requestCancel } from "../../../platform/cancel-run.ts";
 import type { ChunkToAdd, JobQueues } from "../../../platform/job-queues.ts";
+import type { PolicyGate } from "../../../platform/policy-gate.ts";
 import type { LiveRun } from "../../../platform/run-hash.ts";
 import { withTrace } from "../../../platform/trace.ts";
 import { HandBack } from "../../lane.ts";
@@ -20,6 +21,7 @@ export interface ExecDeps extends RecorderDeps {
   readonly runs: RunCache;
   readonly queues: JobQueues;
   readonly runner: ChunkRunner;
+  readonly gate: PolicyGate;
   learn(run: LiveRun, results: readonly FileResult[]): void;
   onUsage(jobId: string, sample: UsageSample): void;
   onStart(run: LiveRun, jobId: string, files: number): void;
@@ -64,12 +66,9 @@ class ChunkAttempt {
       this.#deps.runs.open(runId, epoch),
       isRepeat ? undefined : loadCrashes(this.#deps.redis, this.#deps.kp),
     ]);
-    const plan = await planChunk(this.#deps, run, {
-      files: this.#payload.files,
-      fence: this.#fence,
-      isRepeat,
-      crashes,
-    });
+    const mayClean = this.#deps.gate.writeFault(run.spec.output.root) === undefined;
+    const chunk = { files: this.#payload.files, fence: this.#fence, isRepeat, mayClean, crashes };
+    const plan = await planChunk(this.#deps, run, chunk);
     const recorder = new Recorder(this.#deps, run, {
       fence: this.#fence,
       signal: this.#abort.signal,
@@ -85,7 +84,11 @@ class ChunkAttempt {
     this.#deps.logger.info(about, "chunk started");
     try {
       await this.#holdSuspects(plan.files);
-      const end = await this.#runFiles(run, plan, recorder);
+      const policy = this.#deps.gate.decide(run.spec);
+      const end =
+        policy.kind === "refused"
+          ? await refuseAll(plan, recorder, policy.faults)
+          : await this.#runFiles(run, plan, recorder);
       await this.#settle(run, plan, { recorder, end });
       this.#deps.logger.info(
         { ...about, failed: recorder.failedCount, retries: recorder.retries.length },
@@ -251,6 +254,13 @@ class ChunkAttempt {
     const what = limit.unit === "files" ? `${limit.value} files` : `${limit.value} % of ${counters.total} files`;
     await requestCancel(this.#deps, run.runId, `${failed} files failed, at most ${what} may`);
   }
+}
+
+/** Ends the files of a run that is not allowed here, whoever has enqueued it. */
+async function refuseAll(plan: ChunkPlan, recorder: Recorder, faults: readonly Fault[]): Promise<ChunkEnd> {
+  const why = { outcome: "failed", failureClass: "policy", message: faultsLine(faults) } as const;
+  await recorder.add(plan.files.map((file) => unrunResult(file, why)));
+  return { kind: "done", notRun: [], interrupted: [], fenced: [] };
 }
 
 /** Chunks for what is worth another try, grouped by when and with how much memory. */

@@ -8,6 +8,7 @@ import { keys } from "../../../contract/queues.ts";
 import { noFiles, type FileCounts, type RunReport } from "../../../contract/run-record.ts";
 import type { JobQueues } from "../../../platform/job-queues.ts";
 import type { Clock } from "../../../platform/clock.ts";
+import type { PolicyGate } from "../../../platform/policy-gate.ts";
 import type { LiveRun, RunHash } from "../../../platform/run-hash.ts";
 import type { Logger } from "../../../platform/logger.ts";
 import type { Store } from "../../../store/store.ts";
@@ -22,6 +23,7 @@ export interface ReportDeps {
   readonly runs: RunCache;
   readonly hash: RunHash;
   readonly queues: JobQueues;
+  readonly gate: PolicyGate;
   readonly clock: Clock;
   readonly logger: Logger;
   onEnded(state: RunState): void;
@@ -92,6 +94,8 @@ async function clearLeftovers(deps: ReportDeps, run: LiveRun, live: Live): Promi
   if (ended.length > 0) await deps.redis.del(...ended.map((jobId) => keys.inflight(deps.kp, jobId)));
   // A chunk that is taken out of its queue is not claimed again by a worker that would clear up after the one before.
   if (run.spec.output.from === "none" || !(live.isCancelled || live.broken !== undefined)) return;
+  // Nothing was written where nothing may be, so nothing of ours is left there.
+  if (deps.gate.writeFault(run.spec.output.root) !== undefined) return;
   try {
     await removeStaleTemps(run.spec.output.root, run.runId);
   } catch (error) {

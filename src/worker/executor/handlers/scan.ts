@@ -5,7 +5,14 @@
  * A scan that is started again (its worker was lost) walks from the beginning and leaves out what has a row or waits in a
  * chunk already.
  */
-import { InvalidInputError, isPassing, LeaseLostError, lineOf, messageOf } from "../../../contract/errors.ts";
+import {
+  InvalidInputError,
+  isPassing,
+  LeaseLostError,
+  lineOf,
+  messageOf,
+  PolicyError,
+} from "../../../contract/errors.ts";
 import { Chunker } from "../../../contract/chunking.ts";
 import { unrunResult, type FileEntry, type FileResult } from "../../../contract/files.ts";
 import { jobs } from "../../../contract/jobs.ts";
@@ -14,6 +21,7 @@ import { needsNameCheck, outputNameFor } from "../../../contract/output-names.ts
 import type { Clock } from "../../../platform/clock.ts";
 import type { ChunkToAdd, JobQueues, RunRef } from "../../../platform/job-queues.ts";
 import type { LiveRun, RunHash } from "../../../platform/run-hash.ts";
+import type { PolicyGate } from "../../../platform/policy-gate.ts";
 import type { Logger } from "../../../platform/logger.ts";
 import type { ScanBatch, ScannedFile, ScanProblem } from "../../../platform/scan/scan-batch.ts";
 import { openSource } from "../../../platform/scan/source.ts";
@@ -28,6 +36,7 @@ export interface ScanDeps {
   readonly runs: RunCache;
   readonly hash: RunHash;
   readonly queues: JobQueues;
+  readonly gate: PolicyGate;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Milliseconds that a file of this run takes, as far as is known by now. */
@@ -71,7 +80,8 @@ async function endScan(deps: ScanDeps, run: LiveRun, end: { error: unknown; sign
   if (isPassing(reason)) throw new HandBack(messageOf(reason), RETRY_MS);
   // What is wrong with the input as a whole, or with this code, ends the run, and its report says so.
   deps.logger.error({ err: reason, runId: run.runId }, "scan failed");
-  await deps.hash.set(run.runId, { broken: lineOf(reason), scanned: "1" });
+  const why = reason instanceof PolicyError ? `policy: ${lineOf(reason)}` : lineOf(reason);
+  await deps.hash.set(run.runId, { broken: why, scanned: "1" });
 }
 
 class Scan {
@@ -105,6 +115,8 @@ class Scan {
   }
 
   async run(): Promise<void> {
+    // Before anything of the input is looked at. What a producer has let through does not count here.
+    this.#deps.gate.require(this.#run.spec);
     if (await this.#hasPredecessor()) await this.#recover();
     const { input, output } = this.#run.spec;
     const pages =

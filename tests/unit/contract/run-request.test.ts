@@ -1,12 +1,15 @@
 import { describe, expect, test } from "vitest";
 import { InvalidInputError } from "../../../src/contract/errors.ts";
-import { checkRunSpec, parseRunSpec } from "../../../src/contract/run-spec.ts";
+import { checkRunSpec, parseRunSpec } from "../../../src/contract/run-request.ts";
 
 const good = {
   command: ["/bin/cat", "{input}"],
   input: { kind: "list", root: "/in", paths: ["a"] },
   output: { root: "/out", from: "stdout" },
 };
+
+const binaryNamed = (name: string) =>
+  `the absolute path of a binary, as the workers have it, such as "/usr/bin/${name}"`;
 
 /** `where: expected | found` of every fault. */
 function faultsOf(input: unknown): string[] {
@@ -21,7 +24,7 @@ describe("run specification", () => {
   });
 
   test.each([
-    [{ command: ["cat"] }, 'command[0]: the absolute path of a binary | "cat"'],
+    [{ command: ["cat"] }, `command[0]: ${binaryNamed("cat")} | "cat"`],
     [{ command: ["./cat"] }, 'command[0]: the absolute path of a binary | "./cat"'],
     [{ command: [""] }, 'command[0]: the absolute path of a binary | ""'],
     [{ command: ["/bin/c\0at"] }, 'command[0]: the absolute path of a binary | "/bin/c\\u0000at"'],
@@ -29,11 +32,11 @@ describe("run specification", () => {
     [{ input: { kind: "tree", root: "" } }, 'input.root: the absolute path of a folder | ""'],
     [{ input: { kind: "tree", root: "in" } }, 'input.root: the absolute path of a folder | "in"'],
     [{ output: { root: "../out", from: "none" } }, 'output.root: the absolute path of a folder | "../out"'],
-    [{ output: { ...good.output, check: ["test", "-s"] } }, 'output.check[0]: the absolute path of a binary | "test"'],
-    [{ inputRules: { check: ["test"] } }, 'inputRules.check[0]: the absolute path of a binary | "test"'],
+    [{ output: { ...good.output, check: ["test", "-s"] } }, `output.check[0]: ${binaryNamed("test")} | "test"`],
+    [{ inputRules: { check: ["test"] } }, `inputRules.check[0]: ${binaryNamed("test")} | "test"`],
     [{ output: { ...good.output, check: [] } }, "output.check: a list that is not empty | []"],
     [{ input: { kind: "glob", root: "/in" } }, 'input.kind: one of tree, list, synthetic | "glob"'],
-    [{ input: "in" }, 'input: a mapping of keys | "in"'],
+    [{ input: "in" }, 'input: the absolute path of a folder | "in"'],
     [{ output: { root: "/o", from: "stdot" } }, /^output\.from: one of stdout, file, none \(did you mean "stdout"\?\)/],
     [{ comand: [] }, 'comand: a known key (did you mean "command"?) | the unknown key "comand"'],
     [
@@ -57,10 +60,54 @@ describe("run specification", () => {
     expect(() => parseRunSpec({ command: ["cat"], input: { kind: "list", root: "" }, output: 5 })).toThrow(
       new InvalidInputError("run specification", [
         { where: "output", expected: "a mapping of keys", found: "5" },
-        { where: "command[0]", expected: "the absolute path of a binary", found: '"cat"' },
+        { where: "command[0]", expected: binaryNamed("cat"), found: '"cat"' },
         { where: "input.root", expected: "the absolute path of a folder", found: '""' },
       ]),
     );
     expect(faultsOf(undefined)).toEqual(["run: a mapping of keys | nothing"]);
+  });
+});
+
+describe("short forms", () => {
+  const command = ["/bin/cat", "{input}"];
+
+  test("a folder is a path, and the command says where the output comes from", () => {
+    expect(parseRunSpec({ command, input: "/in", output: "/out" })).toEqual(
+      parseRunSpec({ command, input: { kind: "tree", root: "/in" }, output: { root: "/out", from: "stdout" } }),
+    );
+    const writing = ["/bin/cp", "{input}", "--to={output_file}"];
+    expect(parseRunSpec({ command: writing, input: "/in", output: "/out" }).output.from).toBe("file");
+    expect(parseRunSpec({ command: writing, input: "/in", output: { root: "/out" } }).output.from).toBe("file");
+    expect(parseRunSpec({ command: writing, input: "/in", output: { root: "/out", from: "none" } }).output.from).toBe(
+      "none",
+    );
+    expect(parseRunSpec({ command: ["/bin/cat", "{inputs}"], input: "/in", output: "/out" }).perChunk).toBe(true);
+  });
+
+  test.each([
+    [["/in/a"], "/in", ["a"]],
+    [["/a"], "/", ["a"]],
+    [["/in/x/a", "/in/y//b"], "/in", ["x/a", "y/b"]],
+    [["/in/a", "/in/a/b"], "/in", ["a", "a/b"]],
+    [["/data/in/a", "/data/in2/a"], "/data", ["in/a", "in2/a"]],
+    [["/in/\udcff", "/in/./b"], "/in", ["\udcff", "b"]],
+  ])("%j is a list below the folder that they share", (files, root, paths) => {
+    expect(parseRunSpec({ command, input: files, output: "/out" }).input).toEqual({ kind: "list", root, paths });
+  });
+
+  test.each([
+    [{ input: ["a"] }, 'input[0]: the absolute path of a file, without .. parts | "a"'],
+    [{ input: ["/in/a", "/in/../b"] }, 'input[1]: the absolute path of a file, without .. parts | "/in/../b"'],
+    [{ input: ["/in/"] }, 'input[0]: the absolute path of a file, without .. parts | "/in/"'],
+    [{ input: ["/in/a", 7] }, "input[1]: the absolute path of a file, without .. parts | 7"],
+    [{ input: [] }, "input: 1 to 1000 files, or a folder | 0 of them"],
+    [{ input: "in" }, 'input: the absolute path of a folder | "in"'],
+    [{ output: "out" }, 'output: the absolute path of a folder | "out"'],
+    [
+      { output: { root: "/o", form: "file" } },
+      'output.form: a known key (did you mean "from"?) | the unknown key "form"',
+    ],
+  ])("a fault stands where it was written: %j", (change, fault) => {
+    expect(faultsOf({ command, input: "/in", output: "/out", ...change })).toContain(fault);
   });
 });

@@ -1,0 +1,103 @@
+/**
+ * The operator's policy over the disk of this machine: looks paths up without links, and has `contract/policy.ts` decide.
+ * Links are looked up anew for each decision, because they may be changed while a process lives.
+ */
+import { basename, dirname, join } from "node:path";
+import { ANY, type Allow } from "../contract/allow.ts";
+import { messageOf, PolicyError } from "../contract/errors.ts";
+import { decidePath, envFaults, isRestricted, pathAsksOf } from "../contract/policy.ts";
+import type { AllowedPlace, PathAsk, PathRule, Seen } from "../contract/policy.ts";
+import type { RunSpec } from "../contract/run-spec.ts";
+import { showPath, type PathFault } from "../contract/schema-faults.ts";
+import { realPathOf } from "./confined-path.ts";
+
+/** A binary that must have one of these digests when it is started. */
+export interface Pin {
+  readonly binary: string;
+  readonly sha256: readonly string[];
+}
+
+/** What was allowed, so that a link which is changed afterwards gains nothing. */
+export interface AllowedRun {
+  readonly kind: "allowed";
+  /** Names the binaries by the paths that were looked up. */
+  readonly spec: RunSpec;
+  readonly pins: readonly Pin[];
+  /** The input root without links; undefined where inputs are not confined. */
+  readonly inputRoot: string | undefined;
+}
+
+export type PolicyDecision = AllowedRun | { readonly kind: "refused"; readonly faults: readonly PathFault[] };
+
+export class PolicyGate {
+  readonly #allow: Allow;
+
+  constructor(allow: Allow = {}) {
+    this.#allow = allow;
+  }
+
+  /** Decides about a run, with every fault. */
+  decide(spec: RunSpec): PolicyDecision {
+    const faults: PathFault[] = [];
+    const pins: Pin[] = [];
+    let bound = spec;
+    let inputRoot: string | undefined;
+    for (const ask of pathAsksOf(this.#allow, spec)) {
+      const decision = decidePath(ask, see(ask.rule, ask.value), this.#placesOf(ask.rule));
+      if (decision.kind === "refused") faults.push(decision.fault);
+      else if (ask.rule === "read") inputRoot = decision.real;
+      else if (ask.rule === "binaries") {
+        bound = withBinary(bound, ask.path, decision.real);
+        if (decision.sha256 !== undefined) pins.push({ binary: decision.real, sha256: decision.sha256 });
+      }
+    }
+    faults.push(...envFaults(this.#allow, spec));
+    return faults.length > 0 ? { kind: "refused", faults } : { kind: "allowed", spec: bound, pins, inputRoot };
+  }
+
+  /**
+   * Lets an allowed run through. `placeOf` says where in what a person wrote a place of the run stands.
+   * @throws {PolicyError} with every fault
+   */
+  require(spec: RunSpec, placeOf: (path: PathFault["path"]) => string = showPath): void {
+    const decision = this.decide(spec);
+    if (decision.kind === "allowed") return;
+    throw new PolicyError(
+      decision.faults.map(({ path, expected, found }) => ({ where: placeOf(path), expected, found })),
+    );
+  }
+
+  /** Why nothing may be written to a folder now, or undefined. */
+  writeFault(folder: string): PathFault | undefined {
+    if (!isRestricted(this.#allow, "write")) return undefined;
+    const ask: PathAsk = { rule: "write", path: ["output", "root"], value: folder };
+    const decision = decidePath(ask, see("write", folder), this.#placesOf("write"));
+    return decision.kind === "refused" ? decision.fault : undefined;
+  }
+
+  #placesOf(rule: PathRule): AllowedPlace[] {
+    const entries = this.#allow[rule];
+    if (entries === undefined || entries === ANY) return [];
+    return entries.map((entry) => {
+      const { path, ...pin } = typeof entry === "string" ? { path: entry } : entry;
+      return { written: path, seen: see(rule, path), ...pin };
+    });
+  }
+}
+
+function see(rule: PathRule, path: string): Seen {
+  try {
+    const real = rule === "binaries" ? join(realPathOf(dirname(path)), basename(path)) : realPathOf(path);
+    return { kind: "real", real };
+  } catch (error) {
+    const why = error instanceof Error && "code" in error ? String(error.code) : messageOf(error);
+    return { kind: "unknown", why };
+  }
+}
+
+function withBinary(spec: RunSpec, [section]: PathAsk["path"], binary: string): RunSpec {
+  const of = (command: readonly string[] | undefined): string[] => [binary, ...(command ?? []).slice(1)];
+  if (section === "command") return { ...spec, command: of(spec.command) };
+  if (section === "output") return { ...spec, output: { ...spec.output, check: of(spec.output.check) } };
+  return { ...spec, inputRules: { ...spec.inputRules, check: of(spec.inputRules.check) } };
+}
