@@ -6,6 +6,7 @@ import type { Metrics } from "../../platform/metrics.ts";
 import type { RunHash } from "../../platform/run-hash.ts";
 import type { Store } from "../../store/store.ts";
 import type { LearnedRuns } from "../governor/learned-runs.ts";
+import type { OutputClaims } from "../output-claims.ts";
 import type { RunCache } from "../run-cache.ts";
 import type { ChunkRunner } from "./chunk-runner.ts";
 import type { Handlers } from "./executor.ts";
@@ -27,6 +28,7 @@ export interface HandlerDeps {
   readonly runs: RunCache;
   readonly queues: JobQueues;
   readonly runner: ChunkRunner;
+  readonly claims: OutputClaims;
   readonly learned: LearnedRuns;
   onUsage(jobId: string, sample: UsageSample): void;
   /** A job will probably take this long from now on. */

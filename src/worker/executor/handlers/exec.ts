@@ -1,8 +1,8 @@
 /** Runs the binary over the files of one chunk: plan, run, record, ask again for what is worth another try. */
-import { LeaseLostError } from "../../../contract/errors.ts";
+import { ConflictError, LeaseLostError } from "../../../contract/errors.ts";
 import { cancelledResult, type FileEntry, type FileResult } from "../../../contract/files.ts";
 import type { Payload } from "../../../contract/jobs.ts";
-import { requestCancel } from "../../../platform/cancel-run.ts";
+import { breakRun, requestCancel } from "../../../platform/cancel-run.ts";
 import type { ChunkToAdd, JobQueues } from "../../../platform/job-queues.ts";
 import type { LiveRun } from "../../../platform/run-hash.ts";
 import { withTrace } from "../../../platform/trace.ts";
@@ -10,6 +10,7 @@ import { HandBack } from "../../lane.ts";
 import { lossesOf, planChunk, type ChunkPlan } from "../../result/chunk-plan.ts";
 import { Fence } from "../../result/fence.ts";
 import { Recorder, type RecorderDeps, type RetryFile } from "../../result/recorder.ts";
+import type { OutputClaims } from "../../output-claims.ts";
 import type { RunCache } from "../../run-cache.ts";
 import type { ChunkRunner } from "../chunk-runner.ts";
 import type { ChunkEnd, ChunkEvents, UsageSample } from "../chunk-request.ts";
@@ -20,6 +21,7 @@ export interface ExecDeps extends RecorderDeps {
   readonly runs: RunCache;
   readonly queues: JobQueues;
   readonly runner: ChunkRunner;
+  readonly claims: OutputClaims;
   learn(run: LiveRun, results: readonly FileResult[]): void;
   onUsage(jobId: string, sample: UsageSample): void;
   onStart(run: LiveRun, jobId: string, files: number): void;
@@ -69,6 +71,12 @@ class ChunkAttempt {
       crashes: plan.crashes,
     });
     if (run.epoch !== epoch || (await this.#deps.runs.isCancelled(runId, epoch))) {
+      await this.#cancelAll(recorder, plan.files);
+      return;
+    }
+    const taken = await this.#deps.claims.hold(run);
+    if (taken !== undefined) {
+      await breakRun(this.#deps, runId, taken);
       await this.#cancelAll(recorder, plan.files);
       return;
     }
@@ -160,6 +168,7 @@ class ChunkAttempt {
         await this.#write(entries);
       },
       mayPublish: async (items) => {
+        await this.#keepFolder(run);
         const entries = new Map<number, unknown>(
           items.map((item) => [item.index, { p: item.path, t: item.temp, c: item.crashDigest, o: item.sha256 }]),
         );
@@ -185,6 +194,15 @@ class ChunkAttempt {
       },
     };
     return { events, settled: () => work };
+  }
+
+  /** Ends the run when another one has taken its output folder: nothing more of it may appear there. */
+  async #keepFolder(run: LiveRun): Promise<void> {
+    const taken = await this.#deps.claims.hold(run);
+    if (taken === undefined) return;
+    await breakRun(this.#deps, run.runId, taken);
+    this.#abort.abort(new RunCancelled(run.runId));
+    throw new ConflictError(taken);
   }
 
   /** Writes to the journal if the lease holds; else ends this attempt. */

@@ -5,6 +5,7 @@
  * A scan that is started again (its worker was lost) walks from the beginning and leaves out what has a row or waits in a
  * chunk already.
  */
+import type { Redis } from "ioredis";
 import { InvalidInputError, isPassing, LeaseLostError, lineOf, messageOf } from "../../../contract/errors.ts";
 import { Chunker } from "../../../contract/chunking.ts";
 import { unrunResult, type FileEntry, type FileResult } from "../../../contract/files.ts";
@@ -17,17 +18,22 @@ import type { LiveRun, RunHash } from "../../../platform/run-hash.ts";
 import type { Logger } from "../../../platform/logger.ts";
 import type { ScanBatch, ScannedFile, ScanProblem } from "../../../platform/scan/scan-batch.ts";
 import { openSource } from "../../../platform/scan/source.ts";
+import { breakRun } from "../../../platform/cancel-run.ts";
 import { withTrace } from "../../../platform/trace.ts";
 import type { Store } from "../../../store/store.ts";
 import { HandBack } from "../../lane.ts";
+import type { OutputClaims } from "../../output-claims.ts";
 import type { RunCache } from "../../run-cache.ts";
 import { RunCancelled, type Handler, type JobContext } from "../executor.ts";
 
 export interface ScanDeps {
+  readonly redis: Redis;
+  readonly kp: string;
   readonly store: Store;
   readonly runs: RunCache;
   readonly hash: RunHash;
   readonly queues: JobQueues;
+  readonly claims: OutputClaims;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Milliseconds that a file of this run takes, as far as is known by now. */
@@ -52,6 +58,11 @@ export function createScanHandler(deps: ScanDeps): Handler<"scan"> {
       const run = await deps.runs.load(payload.runId, payload.epoch);
       await deps.runs.ensureRow(run);
       if (await deps.runs.isCancelled(payload.runId, payload.epoch)) return;
+      const taken = await deps.claims.hold(run);
+      if (taken !== undefined) {
+        await breakRun(deps, payload.runId, taken);
+        return;
+      }
       await deps.runs.markRunning(run);
       const scan = new Scan(deps, run, { ref: payload, ...context });
       try {
