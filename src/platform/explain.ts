@@ -12,7 +12,7 @@ import type { Clock } from "./clock.ts";
 import { decideJobReasons, decideRunReasons, type JobFacts, type QueueFacts } from "./explain-reasons.ts";
 import { execPlace, reportPlace, scanPlace, type JobQueues, type QueuePlace } from "./job-queues.ts";
 import { loadLiveFigures, runStatusOf } from "./run-status.ts";
-import { isAlive, loadHeartbeats } from "./worker-heartbeats.ts";
+import { isAlive, isProcessThere, loadHeartbeats } from "./worker-heartbeats.ts";
 
 export interface ExplainDeps {
   readonly redis: Redis;
@@ -20,6 +20,8 @@ export interface ExplainDeps {
   readonly prefix: string;
   readonly queues: JobQueues;
   readonly clock: Clock;
+  /** The Redis is that of a data folder, so all its workers are processes of this machine. */
+  readonly isEmbedded?: boolean;
   /** The store's record of a run. */
   readonly findRun: (runId: string) => Promise<RunRecord | undefined>;
   /** The store's record of attempts, to tell why a file is tried again. */
@@ -49,7 +51,8 @@ async function explainRun(deps: ExplainDeps, run: RunRecord): Promise<Explanatio
     loadJob(deps, reportPlace, jobIds.report(run.id, run.epoch)),
   ]);
   const status = runStatusOf(run, live, workers, nowMs);
-  const reasons = decideRunReasons({ status, workers, queues, scan, report, openJobs, nowMs });
+  const isEmbedded = deps.isEmbedded ?? false;
+  const reasons = decideRunReasons({ status, workers, queues, scan, report, openJobs, nowMs, isEmbedded });
   return { subject: { kind: "run", id: run.id }, state: status.state, reasons };
 }
 
@@ -61,13 +64,13 @@ async function explainJob(deps: ExplainDeps, jobId: string): Promise<Explanation
   const job = place === undefined ? undefined : await loadJob(deps, place, jobId);
   if (place === undefined || job === undefined) throw new NotFoundError("job", jobId);
   const [workers, queue] = await Promise.all([loadAlive(deps, nowMs), loadQueue(deps, place)]);
-  const reasons = decideJobReasons({ job, queue, workers, nowMs });
+  const reasons = decideJobReasons({ job, queue, workers, nowMs, isEmbedded: deps.isEmbedded ?? false });
   return { subject: { kind: "job", id: jobId }, state: job.state, reasons };
 }
 
 async function loadAlive(deps: ExplainDeps, nowMs: number): Promise<WorkerHeartbeat[]> {
   const workers = await loadHeartbeats(deps.redis, deps.prefix);
-  return workers.filter((worker) => isAlive(worker, nowMs));
+  return workers.filter((worker) => isAlive(worker, nowMs) && (deps.isEmbedded !== true || isProcessThere(worker)));
 }
 
 /** What queues of one job name and profile share, whatever their size bucket. */

@@ -21,17 +21,26 @@ import { crashDigest } from "../platform/crash-digest.ts";
 import { explain } from "../platform/explain.ts";
 import { JobQueues } from "../platform/job-queues.ts";
 import { createLogger, type Logger } from "../platform/logger.ts";
+import { heldText } from "../platform/output-claim.ts";
 import { closeRedis, openRedis } from "../platform/redis.ts";
 import { memoryFill } from "../platform/redis-check.ts";
 import { RunHash } from "../platform/run-hash.ts";
 import { loadLiveFigures, runStatusOf } from "../platform/run-status.ts";
 import { newTraceId } from "../platform/trace.ts";
-import { loadHeartbeats } from "../platform/worker-heartbeats.ts";
+import { isProcessThere, loadHeartbeats } from "../platform/worker-heartbeats.ts";
 import { openStore } from "../store/open-store.ts";
 import type { Store } from "../store/store.ts";
 import type { Backlog, ClientPort, RunListQuery, RunOptions } from "./client-port.ts";
 import { followRun, type RunEvent } from "./run-events.ts";
-import { claimOutput, enqueueRun, newRunId, planChunks, type PlannedChunks, type SubmitDeps } from "./submit.ts";
+import {
+  claimOutput,
+  enqueueRun,
+  findForeignHolder,
+  newRunId,
+  planChunks,
+  type PlannedChunks,
+  type SubmitDeps,
+} from "./submit.ts";
 
 export interface ClientOptions {
   /** URL, or a connection that stays the caller's. */
@@ -41,6 +50,8 @@ export interface ClientOptions {
   readonly prefix?: string;
   readonly logger?: Logger;
   readonly clock?: Clock;
+  /** The Redis is that of a data folder, so all its workers are processes of this machine. Default: false. */
+  readonly isEmbedded?: boolean;
 }
 
 export interface StreamedRunOptions extends RunOptions {
@@ -65,7 +76,8 @@ export async function createClient(options: ClientOptions): Promise<Client> {
     const store = typeof options.store === "string" ? await openStore(options.store, logger) : options.store;
     if (ownsStore) await store?.migrate();
     const kp = keyPrefix(options.prefix ?? DEFAULT_PREFIX);
-    return new Client({ redis, store, kp, logger, clock: options.clock ?? systemClock }, { ownsRedis, ownsStore });
+    const { clock = systemClock, isEmbedded = false } = options;
+    return new Client({ redis, store, kp, logger, clock, isEmbedded }, { ownsRedis, ownsStore });
   } catch (error) {
     if (ownsRedis) await closeRedis(redis);
     throw error;
@@ -78,6 +90,7 @@ interface ClientDeps {
   readonly kp: string;
   readonly logger: Logger;
   readonly clock: Clock;
+  readonly isEmbedded: boolean;
 }
 
 export class Client implements ClientPort, AsyncDisposable {
@@ -129,6 +142,13 @@ export class Client implements ClientPort, AsyncDisposable {
     return run;
   }
 
+  /** Says which run of another cluster or data folder is seen to write to the output folder of this one, if any. */
+  async findForeignHolder({ id, spec }: Pick<RunRecord, "id" | "spec">): Promise<string | undefined> {
+    const { root } = spec.output;
+    const holder = spec.output.from === "none" ? undefined : await findForeignHolder(this.#submit, id, root);
+    return holder === undefined ? undefined : heldText(root, holder);
+  }
+
   async status(runId: string): Promise<RunStatus> {
     const { redis, kp } = this.#deps;
     const [record, [live], workers] = await Promise.all([
@@ -137,7 +157,8 @@ export class Client implements ClientPort, AsyncDisposable {
       loadHeartbeats(redis, kp),
     ]);
     if (record === undefined) throw new NotFoundError("run", runId);
-    return runStatusOf(record, live, workers, this.#deps.clock.nowMs());
+    const there = this.#deps.isEmbedded ? workers.filter(isProcessThere) : workers;
+    return runStatusOf(record, live, there, this.#deps.clock.nowMs());
   }
 
   async list(query: RunListQuery): Promise<RunRecord[]> {
@@ -198,10 +219,11 @@ export class Client implements ClientPort, AsyncDisposable {
   }
 
   explain(id: string): Promise<Explanation> {
-    const { redis, kp, clock } = this.#deps;
+    const { redis, kp, clock, isEmbedded } = this.#deps;
     return explain(
       {
         redis,
+        isEmbedded,
         prefix: kp,
         queues: this.#submit.queues,
         clock,

@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { Readable } from "node:stream";
 import type { Config } from "../../contract/config.ts";
-import { exitCodes, InvalidInputError, NotFoundError, messageOf } from "../../contract/errors.ts";
+import { ConflictError, exitCodes, InvalidInputError, NotFoundError, messageOf } from "../../contract/errors.ts";
 import { isTerminal } from "../../contract/outcomes.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
 import type { RunStatus } from "../../contract/status.ts";
@@ -145,6 +145,7 @@ class RunSession {
   async #runOn(cluster: Cluster, plan: RunPlan | undefined, interrupt: Interrupt): Promise<number> {
     const { flags, io } = this.#parts;
     if (flags.detach === true) await refuseLonelyDetach(cluster);
+    if (flags.resume !== undefined) await refuseTakenFolder(cluster, flags.resume);
     const worker = cluster.isEmbedded && flags.detach !== true ? this.#localWorker(cluster) : undefined;
     let isFollowed = false;
     try {
@@ -196,7 +197,7 @@ class RunSession {
     const { flags, childCommand, config, io, place } = this.#parts;
     const before = await cluster.store.runs.get(flags.resume ?? "");
     if (before === undefined) throw new NotFoundError("run", flags.resume ?? "");
-    if (cluster.isEmbedded && !isTerminal(before.state)) {
+    if (goesOn(cluster, before)) {
       // Whoever followed it was killed: its jobs are still there, and the worker of this data folder goes on with them.
       say(io, `run ${before.id} has not ended, so this goes on with it, unchanged`);
       return before;
@@ -273,6 +274,19 @@ class RunSession {
 function exitCodeOfState({ state }: Pick<RunStatus, "state">): number {
   if (state === "succeeded") return exitCodes.ok;
   return state === "broken" ? exitCodes.infrastructure : exitCodes.someFailed;
+}
+
+/** Whether the run is one whose follower was killed: it is gone on with as it is. */
+function goesOn(cluster: Cluster, run: Pick<RunRecord, "state">): boolean {
+  return cluster.isEmbedded && !isTerminal(run.state);
+}
+
+/** Looks before a worker starts: it would end an unfinished run whose folder another one has taken since. */
+async function refuseTakenFolder(cluster: Cluster, runId: string): Promise<void> {
+  const before = await cluster.store.runs.get(runId);
+  if (before === undefined || !goesOn(cluster, before)) return;
+  const held = await cluster.client.findForeignHolder(before);
+  if (held !== undefined) throw new ConflictError(held);
 }
 
 /** An embedded Redis ends with its last user: without a worker nobody would ever run what is left behind. */
