@@ -1,7 +1,9 @@
 /** The decision behind `explain`: from facts about runs, jobs, queues and workers to reasons. Pure. */
 import { isTerminal } from "../contract/outcomes.ts";
+import { printablePath } from "../contract/path-bytes.ts";
 import { runOfJobId } from "../contract/queues.ts";
-import type { RunStatus, WaitCode, WaitReason, WorkerHeartbeat } from "../contract/status.ts";
+import { MiB } from "../contract/resources.ts";
+import type { RoomWait, RunStatus, WaitCode, WaitReason, WorkerHeartbeat } from "../contract/status.ts";
 
 export interface QueueFacts {
   readonly name: string;
@@ -43,6 +45,8 @@ export interface RunQuestion {
   readonly report: JobFacts | undefined;
   /** Jobs below the root that have not ended. */
   readonly openJobs: number;
+  /** What the disk of the outputs lacks. */
+  readonly room?: RoomWait | undefined;
   readonly nowMs: number;
   /** All workers are processes of this machine, which come and go with the commands that brought them. */
   readonly isEmbedded: boolean;
@@ -71,6 +75,7 @@ export function decideRunReasons(asked: RunQuestion): WaitReason[] {
   }
   const reasons = [
     ...runningReasons(asked),
+    ...roomReasons(asked),
     ...scanReasons(asked),
     ...noWorkerReasons(asked, status.id),
     ...labelReasons(asked.workers, status.spec.resources.labels),
@@ -124,6 +129,19 @@ function runningReasons({ status, workers }: RunQuestion): WaitReason[] {
     const sinceMs = Math.min(...mine.map((job) => job.sinceMs));
     return [reason(workerWhere(worker), "running", `runs ${jobsWords(mine.length)} of this run`, { sinceMs })];
   });
+}
+
+function roomReasons({ status, room }: RunQuestion): WaitReason[] {
+  if (room === undefined) return [];
+  const { root } = status.spec.output;
+  const { freeBytes, needBytes } = room;
+  const need = needBytes === 0 ? "" : `, an output needs more than ${mebibytes(needBytes)}`;
+  const message = `the disk of ${printablePath(root)} has no room: ${mebibytes(freeBytes)} free${need}; free some, and the run goes on by itself`;
+  return [reason(`output ${printablePath(root)}`, "DISK_FULL", message, { need: needBytes, have: freeBytes })];
+}
+
+function mebibytes(bytes: number): string {
+  return `${Math.round((bytes / MiB) * 10) / 10} MiB`;
 }
 
 function scanReasons({ status, scan, report }: RunQuestion): WaitReason[] {

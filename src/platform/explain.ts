@@ -1,13 +1,14 @@
 /** Why is it not running? Gathers what Redis knows, then decides the reasons (explain-reasons.ts). */
 import type { Job } from "bullmq";
 import type { Redis } from "ioredis";
+import { z } from "zod";
 import { NotFoundError } from "../contract/errors.ts";
 import type { AttemptRecord } from "../contract/files.ts";
 import { jobs } from "../contract/jobs.ts";
 import { printablePath } from "../contract/path-bytes.ts";
-import { jobIds, runOfJobId } from "../contract/queues.ts";
+import { jobIds, keys, runOfJobId } from "../contract/queues.ts";
 import type { RunRecord } from "../contract/run-record.ts";
-import type { Explanation, WorkerHeartbeat } from "../contract/status.ts";
+import type { Explanation, RoomWait, WorkerHeartbeat } from "../contract/status.ts";
 import type { Clock } from "./clock.ts";
 import { decideJobReasons, decideRunReasons, type JobFacts, type QueueFacts } from "./explain-reasons.ts";
 import { execPlace, reportPlace, scanPlace, type JobQueues, type QueuePlace } from "./job-queues.ts";
@@ -28,6 +29,10 @@ export interface ExplainDeps {
   readonly findAttempts?: (runId: string, path: string) => Promise<readonly AttemptRecord[]>;
 }
 
+const roomWait = z.object({ freeBytes: z.number(), needBytes: z.number(), atMs: z.number() });
+/** Longer than the pause after which a chunk looks again. */
+const ROOM_TOLD_MS = 20_000;
+
 /** Says why a run or a job is not running. @throws {NotFoundError} for an id that is neither. */
 export async function explain(deps: ExplainDeps, id: string): Promise<Explanation> {
   const runId = runOfJobId(id);
@@ -45,14 +50,15 @@ async function explainRun(deps: ExplainDeps, run: RunRecord): Promise<Explanatio
     deps.queues.openCount({ runId: run.id, epoch: run.epoch }),
   ]);
   const mine = places.filter((place) => family(place.name) === family(execPlace(run.spec).name));
-  const [queues, scan, report] = await Promise.all([
+  const [queues, scan, report, room] = await Promise.all([
     Promise.all(mine.map((place) => loadQueue(deps, place))),
     loadJob(deps, scanPlace, jobIds.scan(run.id, run.epoch)),
     loadJob(deps, reportPlace, jobIds.report(run.id, run.epoch)),
+    loadRoom(deps, run.id, nowMs),
   ]);
   const status = runStatusOf(run, live, workers, nowMs);
   const isEmbedded = deps.isEmbedded ?? false;
-  const reasons = decideRunReasons({ status, workers, queues, scan, report, openJobs, nowMs, isEmbedded });
+  const reasons = decideRunReasons({ status, workers, queues, scan, report, openJobs, room, nowMs, isEmbedded });
   return { subject: { kind: "run", id: run.id }, state: status.state, reasons };
 }
 
@@ -71,6 +77,13 @@ async function explainJob(deps: ExplainDeps, jobId: string): Promise<Explanation
 async function loadAlive(deps: ExplainDeps, nowMs: number): Promise<WorkerHeartbeat[]> {
   const workers = await loadHeartbeats(deps.redis, deps.prefix);
   return workers.filter((worker) => isAlive(worker, nowMs) && (deps.isEmbedded !== true || isProcessThere(worker)));
+}
+
+/** What the disk of the outputs lacks; undefined when no chunk was given back for that of late. */
+async function loadRoom(deps: ExplainDeps, runId: string, nowMs: number): Promise<RoomWait | undefined> {
+  const text = await deps.redis.hget(keys.run(deps.prefix, runId), "room");
+  const room = text === null ? undefined : roomWait.parse(JSON.parse(text));
+  return room !== undefined && nowMs - room.atMs < ROOM_TOLD_MS ? room : undefined;
 }
 
 /** What queues of one job name and profile share, whatever their size bucket. */

@@ -21,7 +21,6 @@ import { crashDigest } from "../platform/crash-digest.ts";
 import { explain } from "../platform/explain.ts";
 import { JobQueues } from "../platform/job-queues.ts";
 import { createLogger, type Logger } from "../platform/logger.ts";
-import { heldText } from "../platform/output-claim.ts";
 import { closeRedis, openRedis } from "../platform/redis.ts";
 import { memoryFill } from "../platform/redis-check.ts";
 import { RunHash } from "../platform/run-hash.ts";
@@ -32,15 +31,7 @@ import { openStore } from "../store/open-store.ts";
 import type { Store } from "../store/store.ts";
 import type { Backlog, ClientPort, RunListQuery, RunOptions } from "./client-port.ts";
 import { followRun, type RunEvent } from "./run-events.ts";
-import {
-  claimOutput,
-  enqueueRun,
-  findForeignHolder,
-  newRunId,
-  planChunks,
-  type PlannedChunks,
-  type SubmitDeps,
-} from "./submit.ts";
+import { claimOutput, enqueueRun, newRunId, planChunks, type PlannedChunks, type SubmitDeps } from "./submit.ts";
 
 export interface ClientOptions {
   /** URL, or a connection that stays the caller's. */
@@ -140,13 +131,6 @@ export class Client implements ClientPort, AsyncDisposable {
     if (run === undefined) throw new ConflictError(`run ${runId}: expected it to have ended, found it ${before.state}`);
     await this.#start(run, "scan", pages);
     return run;
-  }
-
-  /** Says which run of another cluster or data folder is seen to write to the output folder of this one, if any. */
-  async findForeignHolder({ id, spec }: Pick<RunRecord, "id" | "spec">): Promise<string | undefined> {
-    const { root } = spec.output;
-    const holder = spec.output.from === "none" ? undefined : await findForeignHolder(this.#submit, id, root);
-    return holder === undefined ? undefined : heldText(root, holder);
   }
 
   async status(runId: string): Promise<RunStatus> {

@@ -63,7 +63,13 @@ export class PullLoop implements Service {
   constructor(deps: PullLoopDeps) {
     this.#deps = deps;
     this.#logger = deps.logger;
-    this.#watch = new PullWatch({ ...deps, limits: deps.limits ?? pullLimits });
+    this.#watch = new PullWatch({
+      ...deps,
+      limits: deps.limits ?? pullLimits,
+      onReadHangs: () => {
+        this.kick();
+      },
+    });
   }
 
   start(): Promise<void> {

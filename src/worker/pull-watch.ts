@@ -4,7 +4,8 @@
  * The loop is in a pass (it asks Redis for jobs) or in a read (it waits for a marker, on the blocking connection). Each
  * of them is expected to come back; what happens when one does not:
  *
- *   read, `stuckMs`                        its connection is opened anew: it hangs, whatever the system says of it
+ *   read, `stuckMs`                        its connection is opened anew: it hangs, whatever the system says of it;
+ *                                          and the loop makes a pass, which needs only the other connection
  *   pass, `stuckMs`                        a PING is sent after it, on the same connection
  *   … and no answer to that, `stuckMs`     the connection is opened anew; its commands are sent again
  *   … and an answer, but no pass, `hangMs` nothing in this process will end the pass: `onStuck`, which ends the process
@@ -30,6 +31,8 @@ export interface PullWatchDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly limits: PullLimits;
+  /** A read hangs: until it comes back, the loop has to look without being woken. */
+  onReadHangs(): void;
   /** The loop hangs for a reason that no new connection mends. */
   onStuck(error: InfrastructureError): void;
 }
@@ -108,12 +111,13 @@ export class PullWatch {
   }
 
   #look(): void {
-    const { logger, limits, blocking } = this.#deps;
+    const { logger, limits, blocking, onReadHangs } = this.#deps;
     const nowMs = this.#now();
     if (this.#readMs !== undefined && nowMs - this.#readMs >= limits.stuckMs) {
       logger.warn({ stuckMs: Math.round(nowMs - this.#readMs) }, "blocking read hangs, opening its connection anew");
       this.#readMs = nowMs;
       blocking.disconnect(true);
+      onReadHangs();
     }
     if (this.#pass !== undefined && nowMs - this.#pass.sinceMs >= limits.stuckMs) this.#lookAtPass(this.#pass, nowMs);
   }

@@ -6,6 +6,9 @@ import { ConflictError, exitCodes, InvalidInputError, NotFoundError, messageOf }
 import { isTerminal } from "../../contract/outcomes.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
 import type { RunStatus } from "../../contract/status.ts";
+import { heldText } from "../../platform/output-claim.ts";
+import { RunHash } from "../../platform/run-hash.ts";
+import { findForeignHolder } from "../../producer/submit.ts";
 import { loadLiveWorkers, openCluster, type Cluster } from "../cluster.ts";
 import { act, addPlaceOptions, describeCommand, type Invocation } from "../command-line.ts";
 import { followRun } from "../follow.ts";
@@ -19,6 +22,7 @@ import { runJson } from "../run-json.ts";
 import { dryRunText, planDryRun } from "../run/dry-run.ts";
 import { LocalWorker } from "../run/local-worker.ts";
 import { openOutputFolder } from "../run/output-folder.ts";
+import { RoomWatch } from "../run/room-watch.ts";
 import { writeReportFiles } from "../run/report-files.ts";
 import { resumeChange } from "../run/resume-change.ts";
 import { loadRunConfig, openRunPlan, type EarlierRun, type RunPlan } from "../run/run-plan.ts";
@@ -153,9 +157,11 @@ class RunSession {
       interrupt.signal.throwIfAborted();
       const { id } = plan === undefined ? await this.#resume(cluster) : await this.#enqueue(cluster, plan);
       if (flags.detach === true) return this.#detached(id);
-      const status = await this.#follow(cluster, id, { interrupt, worker });
+      const room = cluster.isEmbedded ? new RoomWatch(cluster) : undefined;
+      const status = await this.#follow(cluster, id, { interrupt, worker, room });
       isFollowed = true;
-      return this.#end(status, interrupt.isAsked);
+      const exitCode = this.#end(status, interrupt.isAsked);
+      return room?.hasGivenUp === true && status.state === "cancelled" ? exitCodes.infrastructure : exitCode;
     } catch (error) {
       if (!interrupt.isAsked) throw error;
       this.#progress.clear();
@@ -230,7 +236,7 @@ class RunSession {
   async #follow(
     cluster: Cluster,
     id: string,
-    { interrupt, worker }: { interrupt: Interrupt; worker: LocalWorker | undefined },
+    { interrupt, worker, room }: { interrupt: Interrupt; worker: LocalWorker | undefined; room: RoomWatch | undefined },
   ): Promise<RunStatus> {
     const cancel = (): void => {
       this.#progress.note("headroom: cancelling; press Ctrl-C again to leave at once");
@@ -243,8 +249,9 @@ class RunSession {
     try {
       return await followRun(cluster, id, {
         progress: this.#progress,
-        tend: async () => {
+        tend: async (status) => {
           await worker?.ensure();
+          await room?.look(status);
         },
       });
     } finally {
@@ -285,8 +292,10 @@ function goesOn(cluster: Cluster, run: Pick<RunRecord, "state">): boolean {
 async function refuseTakenFolder(cluster: Cluster, runId: string): Promise<void> {
   const before = await cluster.store.runs.get(runId);
   if (before === undefined || !goesOn(cluster, before)) return;
-  const held = await cluster.client.findForeignHolder(before);
-  if (held !== undefined) throw new ConflictError(held);
+  const { root, from } = before.spec.output;
+  const deps = { hash: new RunHash(cluster.redis, cluster.place.kp), store: cluster.store };
+  const holder = from === "none" ? undefined : await findForeignHolder(deps, runId, root);
+  if (holder !== undefined) throw new ConflictError(heldText(root, holder));
 }
 
 /** An embedded Redis ends with its last user: without a worker nobody would ever run what is left behind. */

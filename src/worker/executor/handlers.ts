@@ -59,6 +59,9 @@ export function createHandlers(deps: HandlerDeps): Handlers {
       onRetry: (failureClass) => {
         metrics.counter("headroom_retries_total").inc({ failure_class: failureClass });
       },
+      onNoRoom: () => {
+        metrics.counter("headroom_admissions_total").inc({ decision: "defer", reason: "DISK_FULL" });
+      },
       onFenced: (count) => {
         metrics.counter("headroom_fenced_total").inc(count);
       },

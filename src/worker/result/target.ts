@@ -9,7 +9,7 @@ import type { RunSpec } from "../../contract/run-spec.ts";
 import { isInside, realPathOf } from "../../platform/confined-path.ts";
 import { holderBelow } from "../../platform/output-claim.ts";
 import { errnoOf } from "./errno.ts";
-import type { Failure } from "./outcome.ts";
+import { isFullErrno, type Failure } from "./outcome.ts";
 
 export interface Target {
   /** Relative to the output root. */
@@ -81,7 +81,9 @@ export class TargetPlan {
       const holder = this.#holderOf(folder);
       if (holder !== undefined) return isHeld(folder, holder);
     } catch (error) {
-      return { class: "infrastructure", message: `could not make the output folder: ${errnoOf(error)}` };
+      const errno = errnoOf(error);
+      const message = `could not make the output folder: ${errno}`;
+      return { class: "infrastructure", message, ...(isFullErrno(errno) && { isDiskFull: true }) };
     }
     this.#taken.set(relative, index);
     const name = tempName(this.#place.runId, index, this.#place.token);

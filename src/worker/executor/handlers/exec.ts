@@ -4,12 +4,14 @@ import { cancelledResult, type FileEntry, type FileResult } from "../../../contr
 import type { Payload } from "../../../contract/jobs.ts";
 import { breakRun, requestCancel } from "../../../platform/cancel-run.ts";
 import type { ChunkToAdd, JobQueues } from "../../../platform/job-queues.ts";
+import type { RoomWait } from "../../../contract/status.ts";
 import type { LiveRun } from "../../../platform/run-hash.ts";
 import { withTrace } from "../../../platform/trace.ts";
 import { HandBack } from "../../lane.ts";
 import { lossesOf, planChunk, type ChunkPlan } from "../../result/chunk-plan.ts";
 import { Fence } from "../../result/fence.ts";
-import { Recorder, type RecorderDeps, type RetryFile } from "../../result/recorder.ts";
+import { Recorder, ROOM_PAUSE_MS, type RecorderDeps, type RetryFile } from "../../result/recorder.ts";
+import { findShortage } from "../../result/room.ts";
 import type { OutputClaims } from "../../output-claims.ts";
 import type { RunCache } from "../../run-cache.ts";
 import type { ChunkRunner } from "../chunk-runner.ts";
@@ -24,6 +26,7 @@ export interface ExecDeps extends RecorderDeps {
   readonly claims: OutputClaims;
   learn(run: LiveRun, results: readonly FileResult[]): void;
   onUsage(jobId: string, sample: UsageSample): void;
+  onNoRoom(): void;
   onStart(run: LiveRun, jobId: string, files: number): void;
   onChunk(run: LiveRun, files: number, seconds: number): void;
 }
@@ -74,6 +77,7 @@ class ChunkAttempt {
       await this.#cancelAll(recorder, plan.files);
       return;
     }
+    await this.#waitForRoom(run, plan.files);
     const taken = await this.#deps.claims.hold(run);
     if (taken !== undefined) {
       await breakRun(this.#deps, runId, taken);
@@ -96,6 +100,18 @@ class ChunkAttempt {
       if (run.spec.executor === "process") await this.#absolve();
       throw error;
     }
+  }
+
+  /** Gives the chunk back while the disk of its outputs has no room for them, and says so to whoever asks. */
+  async #waitForRoom(run: LiveRun, files: readonly FileEntry[]): Promise<void> {
+    const { root, from } = run.spec.output;
+    if (from === "none" || run.spec.executor !== "process") return;
+    const shortage = await findShortage(root, files);
+    if (shortage === undefined) return;
+    const { clock, hash, onNoRoom } = this.#deps;
+    await hash.set(run.runId, { room: JSON.stringify({ ...shortage, atMs: clock.nowMs() } satisfies RoomWait) });
+    onNoRoom();
+    throw new HandBack(`no room on the disk of ${root}`, ROOM_PAUSE_MS);
   }
 
   /**
@@ -267,7 +283,9 @@ export function retryChunks(chunk: string, retries: readonly RetryFile[]): Chunk
   for (const retry of retries) {
     // Delays differ by their jitter: files of one second go together.
     const slot = Math.ceil(retry.delayMs / 1_000);
-    const key = `${slot}/${retry.memoryBytes ?? 0}`;
+    // What does not fit must not keep smaller outputs waiting: files of about one need go together.
+    const room = retry.entry.roomBytes === undefined ? "" : Math.ceil(Math.log2(retry.entry.roomBytes + 1));
+    const key = `${slot}/${retry.memoryBytes ?? 0}/${room}`;
     const group = groups.get(key) ?? { files: [], delayMs: 0, memoryBytes: retry.memoryBytes };
     group.files.push(retry.entry);
     group.delayMs = Math.max(group.delayMs, Math.ceil(retry.delayMs));
