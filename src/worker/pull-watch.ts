@@ -32,7 +32,7 @@ export interface PullWatchDeps {
   readonly logger: Logger;
   readonly limits: PullLimits;
   /** A read hangs: until it comes back, the loop has to look without being woken. */
-  onReadHangs(): void;
+  readonly onReadHangs: () => void;
   /** The loop hangs for a reason that no new connection mends. */
   onStuck(error: InfrastructureError): void;
 }

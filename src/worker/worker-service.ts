@@ -133,11 +133,7 @@ export class WorkerService implements Service {
     this.#demands = new LearnedDemands({ redis: this.#redis, prefix: config.kp, clock, logger });
     this.#runner = new ChunkRunner({ logger, clock }, { nice: config.nice, oomScoreAdj: 1_000 });
     const shared = { redis: this.#redis, kp: config.kp, store: deps.store, clock, logger, queues: this.#queues };
-    this.#claims = new OutputClaims({
-      ...{ clock, logger, outputs: new OutputRegistry(this.#redis, config.kp) },
-      knowsEnd: async (runId) => isTerminal((await this.#runs.stateOf(runId)) ?? "running"),
-      onLost: (runId, reason) => breakRun({ redis: this.#redis, hash, kp: config.kp }, runId, reason),
-    });
+    this.#claims = this.#createClaims(hash);
     this.#held = new HeldJobs({ ...shared, governor: this.#governor, ...(deps.onClaim && { onClaim: deps.onClaim }) });
     this.#held.handlers = createHandlers({
       ...{ ...shared, metrics: deps.metrics, hash, runs: this.#runs, runner: this.#runner, claims: this.#claims },
@@ -152,10 +148,8 @@ export class WorkerService implements Service {
     });
     this.#lanes = this.#createLanes();
     this.#loop = this.#createLoop();
-    this.#status = new WorkerStatus(
-      { ...shared, governor: this.#governor, held: this.#held, state: () => this.#state.current },
-      config,
-    );
+    const state = (): string => this.#state.current;
+    this.#status = new WorkerStatus({ ...shared, governor: this.#governor, held: this.#held, state }, config);
     this.#heartbeat = new Heartbeat({ redis: this.#redis, kp: config.kp, logger }, () => this.#status.heartbeat());
     this.#group = new ServiceGroup([
       this.#governor,
@@ -168,10 +162,7 @@ export class WorkerService implements Service {
       this.#loop,
     ]);
     exposeGovernor(deps.metrics, () => this.#governor.snapshot());
-    deps.metrics.onCollect(() => {
-      deps.metrics.gauge("headroom_last_claim_age_seconds").set(this.#loop.ages.claimMs / 1_000);
-      deps.metrics.gauge("headroom_pull_age_seconds").set(this.#loop.ages.pullMs / 1_000);
-    });
+    this.#exposeAges();
   }
 
   /** For the operations server. Liveness says nothing about Redis: an outage must not restart every worker. */
@@ -252,6 +243,25 @@ export class WorkerService implements Service {
       await Promise.all([this.#redis, this.#blocking, this.#subscriber].map((redis) => closeRedis(redis)));
       this.#state.moveTo("stopped");
     }
+  }
+
+  #exposeAges(): void {
+    const { metrics } = this.#deps;
+    metrics.onCollect(() => {
+      const { claimMs, pullMs } = this.#loop.ages;
+      metrics.gauge("headroom_last_claim_age_seconds").set(claimMs / 1_000);
+      metrics.gauge("headroom_pull_age_seconds").set(pullMs / 1_000);
+    });
+  }
+
+  #createClaims(hash: RunHash): OutputClaims {
+    const { clock, logger } = this.#deps;
+    const { kp } = this.#config;
+    return new OutputClaims({
+      ...{ clock, logger, outputs: new OutputRegistry(this.#redis, kp) },
+      knowsEnd: async (runId) => isTerminal((await this.#runs.stateOf(runId)) ?? "running"),
+      onLost: (runId, reason) => breakRun({ redis: this.#redis, hash, kp }, runId, reason),
+    });
   }
 
   #createLanes(): Lanes {

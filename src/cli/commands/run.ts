@@ -109,6 +109,7 @@ interface SessionParts {
 class RunSession {
   readonly #parts: SessionParts;
   readonly #progress: Progress;
+  #room: RoomWatch | undefined;
 
   constructor(parts: SessionParts) {
     this.#parts = parts;
@@ -157,11 +158,9 @@ class RunSession {
       interrupt.signal.throwIfAborted();
       const { id } = plan === undefined ? await this.#resume(cluster) : await this.#enqueue(cluster, plan);
       if (flags.detach === true) return this.#detached(id);
-      const room = cluster.isEmbedded ? new RoomWatch(cluster) : undefined;
-      const status = await this.#follow(cluster, id, { interrupt, worker, room });
+      const status = await this.#follow(cluster, id, { interrupt, worker });
       isFollowed = true;
-      const exitCode = this.#end(status, interrupt.isAsked);
-      return room?.hasGivenUp === true && status.state === "cancelled" ? exitCodes.infrastructure : exitCode;
+      return this.#end(status, interrupt.isAsked);
     } catch (error) {
       if (!interrupt.isAsked) throw error;
       this.#progress.clear();
@@ -236,8 +235,9 @@ class RunSession {
   async #follow(
     cluster: Cluster,
     id: string,
-    { interrupt, worker, room }: { interrupt: Interrupt; worker: LocalWorker | undefined; room: RoomWatch | undefined },
+    { interrupt, worker }: { interrupt: Interrupt; worker: LocalWorker | undefined },
   ): Promise<RunStatus> {
+    this.#room = cluster.isEmbedded ? new RoomWatch(cluster) : undefined;
     const cancel = (): void => {
       this.#progress.note("headroom: cancelling; press Ctrl-C again to leave at once");
       cluster.client.cancel(id, "interrupted at the command line").catch((error: unknown) => {
@@ -251,7 +251,7 @@ class RunSession {
         progress: this.#progress,
         tend: async (status) => {
           await worker?.ensure();
-          await room?.look(status);
+          await this.#room?.look(status);
         },
       });
     } finally {
@@ -274,13 +274,14 @@ class RunSession {
     if (status.state === "broken")
       say(io, `run ${status.id} could not be carried out: ${message ?? `see ${log.path}`}`);
     if (status.state === "cancelled") say(io, `to go on where it stopped: headroom run --resume ${status.id}`);
-    return isInterrupted ? exitCodes.interrupted : exitCodeOfState(status);
+    return isInterrupted ? exitCodes.interrupted : exitCodeOfState(status, this.#room);
   }
 }
 
-function exitCodeOfState({ state }: Pick<RunStatus, "state">): number {
+function exitCodeOfState({ state }: Pick<RunStatus, "state">, room: RoomWatch | undefined): number {
   if (state === "succeeded") return exitCodes.ok;
-  return state === "broken" ? exitCodes.infrastructure : exitCodes.someFailed;
+  const isOutOfRoom = state === "cancelled" && room?.hasGivenUp === true;
+  return state === "broken" || isOutOfRoom ? exitCodes.infrastructure : exitCodes.someFailed;
 }
 
 /** Whether the run is one whose follower was killed: it is gone on with as it is. */

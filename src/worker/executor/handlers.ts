@@ -37,8 +37,11 @@ export interface HandlerDeps {
 
 export function createHandlers(deps: HandlerDeps): Handlers {
   const { metrics, learned } = deps;
+  const onNoRoom = (): void => {
+    metrics.counter("headroom_admissions_total").inc({ decision: "defer", reason: "DISK_FULL" });
+  };
   return {
-    scan: createScanHandler({ ...deps, msPerFile: (run) => learned.msPerFile(run) }),
+    scan: createScanHandler({ ...deps, onNoRoom, msPerFile: (run) => learned.msPerFile(run) }),
     exec: createExecHandler({
       ...deps,
       random: Math.random,
@@ -59,9 +62,7 @@ export function createHandlers(deps: HandlerDeps): Handlers {
       onRetry: (failureClass) => {
         metrics.counter("headroom_retries_total").inc({ failure_class: failureClass });
       },
-      onNoRoom: () => {
-        metrics.counter("headroom_admissions_total").inc({ decision: "defer", reason: "DISK_FULL" });
-      },
+      onNoRoom,
       onFenced: (count) => {
         metrics.counter("headroom_fenced_total").inc(count);
       },

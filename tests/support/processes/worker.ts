@@ -23,8 +23,8 @@ const worker = new WorkerService(
     ...{ redisUrl: settings.redis, store, logger, metrics, clock: systemClock },
     onClaim: (name, id) => {
       process.stdout.write(`claimed ${name} ${id}\n`);
-      const endMs = performance.now() + settings.blockMs;
-      while (performance.now() < endMs);
+      const before = process.cpuUsage();
+      while (process.cpuUsage(before).user < settings.blockMs * 1_000);
     },
     onStuck: (error) => {
       setImmediate(() => {

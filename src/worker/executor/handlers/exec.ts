@@ -4,21 +4,20 @@ import { cancelledResult, type FileEntry, type FileResult } from "../../../contr
 import type { Payload } from "../../../contract/jobs.ts";
 import { breakRun, requestCancel } from "../../../platform/cancel-run.ts";
 import type { ChunkToAdd, JobQueues } from "../../../platform/job-queues.ts";
-import type { RoomWait } from "../../../contract/status.ts";
 import type { LiveRun } from "../../../platform/run-hash.ts";
 import { withTrace } from "../../../platform/trace.ts";
 import { HandBack } from "../../lane.ts";
 import { lossesOf, planChunk, type ChunkPlan } from "../../result/chunk-plan.ts";
 import { Fence } from "../../result/fence.ts";
-import { Recorder, ROOM_PAUSE_MS, type RecorderDeps, type RetryFile } from "../../result/recorder.ts";
-import { findShortage } from "../../result/room.ts";
+import { Recorder, type RecorderDeps, type RetryFile } from "../../result/recorder.ts";
 import type { OutputClaims } from "../../output-claims.ts";
 import type { RunCache } from "../../run-cache.ts";
 import type { ChunkRunner } from "../chunk-runner.ts";
 import type { ChunkEnd, ChunkEvents, UsageSample } from "../chunk-request.ts";
 import { RunCancelled, type Handler, type JobContext } from "../executor.ts";
+import { waitForRoom, type RoomWaitDeps } from "../room-wait.ts";
 
-export interface ExecDeps extends RecorderDeps {
+export interface ExecDeps extends RecorderDeps, RoomWaitDeps {
   readonly workerId: string;
   readonly runs: RunCache;
   readonly queues: JobQueues;
@@ -26,7 +25,6 @@ export interface ExecDeps extends RecorderDeps {
   readonly claims: OutputClaims;
   learn(run: LiveRun, results: readonly FileResult[]): void;
   onUsage(jobId: string, sample: UsageSample): void;
-  onNoRoom(): void;
   onStart(run: LiveRun, jobId: string, files: number): void;
   onChunk(run: LiveRun, files: number, seconds: number): void;
 }
@@ -77,7 +75,7 @@ class ChunkAttempt {
       await this.#cancelAll(recorder, plan.files);
       return;
     }
-    await this.#waitForRoom(run, plan.files);
+    await waitForRoom(this.#deps, run, plan.files);
     const taken = await this.#deps.claims.hold(run);
     if (taken !== undefined) {
       await breakRun(this.#deps, runId, taken);
@@ -100,18 +98,6 @@ class ChunkAttempt {
       if (run.spec.executor === "process") await this.#absolve();
       throw error;
     }
-  }
-
-  /** Gives the chunk back while the disk of its outputs has no room for them, and says so to whoever asks. */
-  async #waitForRoom(run: LiveRun, files: readonly FileEntry[]): Promise<void> {
-    const { root, from } = run.spec.output;
-    if (from === "none" || run.spec.executor !== "process") return;
-    const shortage = await findShortage(root, files);
-    if (shortage === undefined) return;
-    const { clock, hash, onNoRoom } = this.#deps;
-    await hash.set(run.runId, { room: JSON.stringify({ ...shortage, atMs: clock.nowMs() } satisfies RoomWait) });
-    onNoRoom();
-    throw new HandBack(`no room on the disk of ${root}`, ROOM_PAUSE_MS);
   }
 
   /**

@@ -25,8 +25,9 @@ import { HandBack } from "../../lane.ts";
 import type { OutputClaims } from "../../output-claims.ts";
 import type { RunCache } from "../../run-cache.ts";
 import { RunCancelled, type Handler, type JobContext } from "../executor.ts";
+import { waitForRoom, type RoomWaitDeps } from "../room-wait.ts";
 
-export interface ScanDeps {
+export interface ScanDeps extends RoomWaitDeps {
   readonly redis: Redis;
   readonly kp: string;
   readonly store: Store;
@@ -58,6 +59,7 @@ export function createScanHandler(deps: ScanDeps): Handler<"scan"> {
       const run = await deps.runs.load(payload.runId, payload.epoch);
       await deps.runs.ensureRow(run);
       if (await deps.runs.isCancelled(payload.runId, payload.epoch)) return;
+      await waitForRoom(deps, run, []);
       const taken = await deps.claims.hold(run);
       if (taken !== undefined) {
         await breakRun(deps, payload.runId, taken);
