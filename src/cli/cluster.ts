@@ -1,13 +1,12 @@
 /** A way into a cluster: Redis (given, or the embedded one of the data folder), the store, and the client over both. */
 import type { Redis } from "ioredis";
-import { hostname } from "node:os";
 import type { WorkerHeartbeat } from "../contract/status.ts";
 import { systemClock } from "../platform/clock.ts";
 import { startEmbeddedRedis, type EmbeddedRedis } from "../platform/embedded-redis.ts";
 import type { Logger } from "../platform/logger.ts";
 import { checkRedis } from "../platform/redis-check.ts";
 import { closeRedis, openRedis } from "../platform/redis.ts";
-import { isAlive, loadHeartbeats } from "../platform/worker-heartbeats.ts";
+import { isAlive, isProcessThere, loadHeartbeats } from "../platform/worker-heartbeats.ts";
 import type { Client } from "../producer/client.ts";
 import type { Store } from "../store/store.ts";
 import type { Place } from "./settings.ts";
@@ -61,9 +60,9 @@ export async function openCluster(place: Place, logger: Logger): Promise<Cluster
     const store = await openStore(place.storeUrl, logger);
     opened.push(() => store.close());
     await store.migrate();
-    const client = await createClient({ redis, store, prefix: place.prefix, logger });
-    opened.push(() => client.close());
     const isEmbedded = embedded !== undefined;
+    const client = await createClient({ redis, store, prefix: place.prefix, logger, isEmbedded });
+    opened.push(() => client.close());
     return { place, logger, redisUrl, redis, store, client, isEmbedded, warnings, close, [Symbol.asyncDispose]: close };
   } catch (error) {
     await close().catch((closeError: unknown) => {
@@ -82,15 +81,4 @@ function urlOf(embedded: EmbeddedRedis | undefined): string {
 export async function loadLiveWorkers({ redis, place }: Pick<Cluster, "redis" | "place">): Promise<WorkerHeartbeat[]> {
   const beats = await loadHeartbeats(redis, place.kp);
   return beats.filter((beat) => isAlive(beat, systemClock.nowMs()) && isProcessThere(beat));
-}
-
-function isProcessThere({ host, pid }: WorkerHeartbeat): boolean {
-  if (host !== hostname() || pid <= 0) return true;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    // EPERM: another user's process, so it is there.
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
 }

@@ -4,6 +4,7 @@ import { randomBytes } from "node:crypto";
 import type { BoardConfig } from "../board/config.ts";
 import type { Allow } from "../contract/allow.ts";
 import type { ResourceSettings } from "../contract/config-compile.ts";
+import type { JobName } from "../contract/jobs.ts";
 import { systemClock } from "../platform/clock.ts";
 import { ControlBus } from "../platform/control.ts";
 import type { Service } from "../platform/lifecycle.ts";
@@ -30,18 +31,21 @@ export interface Part {
   readonly readiness: Checks;
 }
 
-/** What the machine's owner says about a worker; undefined is the worker's own default. */
 /** A part that listens on a port of its own, known once it has started. */
 export interface ListeningPart extends Part {
   readonly url: () => string;
 }
 
+/** What the machine's owner says about a worker; undefined is the worker's own default. */
 export interface WorkerSettings extends Partial<ResourceSettings> {
   readonly workerId?: string | undefined;
   readonly labels?: readonly string[] | undefined;
   readonly drainMs?: number | undefined;
   /** What runs may use on this machine. */
   readonly allow?: Allow | undefined;
+  readonly lockMs?: number | undefined;
+  /** Serves jobs of these names alone. */
+  readonly jobNames?: readonly JobName[] | undefined;
 }
 
 const LOCK_MS = 30_000;
@@ -58,16 +62,17 @@ export async function createWorkerPart(parts: Parts, settings: WorkerSettings = 
   const { WorkerService } = await import("../worker/worker-service.ts");
   const { cluster, logger, metrics } = parts;
   const worker = new WorkerService(
-    { redisUrl: cluster.redisUrl, store: cluster.store, logger, metrics, clock: systemClock },
+    { redisUrl: cluster.redisUrl, store: cluster.store, logger, metrics, clock: systemClock, onStuck: endProcess },
     {
       kp: cluster.place.kp,
       workerId: settings.workerId ?? uniqueId("worker"),
       labels: settings.labels ?? [],
       governor: governorConfigOf(settings),
-      lockMs: LOCK_MS,
+      lockMs: settings.lockMs ?? LOCK_MS,
       drainMs: settings.drainMs ?? DRAIN_MS,
       nice: 0,
       allow: settings.allow ?? {},
+      ...(settings.jobNames === undefined ? {} : { jobNames: settings.jobNames }),
     },
   );
   return { service: worker, ...worker.checks };
@@ -153,6 +158,13 @@ function governorConfigOf(settings: WorkerSettings): GovernorConfig {
     ...(memory === undefined ? {} : { memoryThreshold: memory / 100 }),
     ...(cpu === undefined || cpu >= 100 ? {} : { cpuThreshold: cpu / 100 }),
   };
+}
+
+/** An error that nobody catches ends a process of ours in an orderly way (run.ts); who supervises it starts another. */
+function endProcess(error: Error): void {
+  setImmediate(() => {
+    throw error;
+  });
 }
 
 function uniqueId(what: string): string {

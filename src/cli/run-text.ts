@@ -55,8 +55,8 @@ export function stateStyle(state: RunState, style: Style): (text: string) => str
   return styles[state];
 }
 
-/** A run that goes on. */
-export function statusText(status: RunStatus, style: Style): string {
+/** A run that goes on; `wait` says why it does not. */
+export function statusText(status: RunStatus, style: Style, wait?: string): string {
   const rows: (readonly [string, string])[] = [
     ["state", stateStyle(status.state, style)(status.state)],
     ["command", formatCommand(status.spec.command)],
@@ -65,6 +65,7 @@ export function statusText(status: RunStatus, style: Style): string {
     ["created", formatTime(status.createdAtMs)],
     ["progress", plainProgressLine(status)],
     ["running", `${formatCount(status.progress.runningJobs)} of ${formatCount(status.progress.chunks)} chunks`],
+    ...(wait === undefined ? [] : [["waits", oneLine(wait)] as const]),
     ...(status.message === null ? [] : [["message", oneLine(status.message)] as const]),
   ];
   return [style.bold(status.id), ...rows.map(([label, text]) => `  ${style.dim(label.padEnd(10))}${text}`)].join("\n");

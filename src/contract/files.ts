@@ -13,6 +13,8 @@ export const fileEntry = z.object({
   bytes: z.int().nonnegative(),
   /** Starts that already failed, by failure class. */
   tries: z.partialRecord(z.enum(failureClasses), z.int().positive()).optional(),
+  /** The disk was full when its output had this many bytes: it waits until there is more room than that. */
+  roomBytes: z.int().nonnegative().optional(),
 });
 export type FileEntry = Readonly<z.output<typeof fileEntry>>;
 

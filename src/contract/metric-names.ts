@@ -132,6 +132,11 @@ export const metricTable = {
     help: "Time since this worker last claimed a job; 0 before the first.",
     labels: [],
   },
+  headroom_pull_age_seconds: {
+    type: "gauge",
+    help: "Time since the pull loop of this worker last got an answer from Redis; above 10 it is not ready.",
+    labels: [],
+  },
 } as const satisfies Record<`headroom_${string}`, MetricDefinition>;
 
 export type MetricTable = typeof metricTable;

@@ -7,7 +7,7 @@ import { expand, pathPlaceholders } from "./template.ts";
 /** Bytes that common file systems allow in one part of a path. */
 const PART_BYTES = 255;
 
-/** What the names of unfinished outputs begin with. No scan takes them as input, and a sweep may remove them. */
+/** What the names of unfinished outputs and of claims begin with. No scan takes them as input, and a sweep may remove them. */
 export const TEMPORARY_PREFIX = ".headroom-";
 
 /** Whether a file name is that of an unfinished output. */
@@ -20,7 +20,7 @@ type Naming = Pick<RunSpec, "output">;
 /**
  * The output path of an input, relative to the output root, without empty parts and `.` parts.
  * @throws {PathEscapeError} when it leaves the output root.
- * @throws {InvalidInputError} when it is empty, holds NUL, has a part over 255 bytes or looks like a temporary file.
+ * @throws {InvalidInputError} when it is empty, holds NUL, has a part over 255 bytes or one that looks temporary.
  */
 export function outputNameFor(spec: Naming, path: string, index: number, runId: string): string {
   const template = spec.output.name;
@@ -34,7 +34,9 @@ export function outputNameFor(spec: Naming, path: string, index: number, runId: 
     throw badName(path, "a file name that is not empty", expanded);
   }
   if (expanded.includes("\0")) throw badName(path, "a name without NUL bytes", expanded);
-  if (isTemporaryName(last)) throw badName(path, `a name that does not begin with ${TEMPORARY_PREFIX}`, expanded);
+  if (parts.some(isTemporaryName)) {
+    throw badName(path, `no part of a name to begin with ${TEMPORARY_PREFIX}`, expanded);
+  }
   const long = parts.find((part) => part.length * 3 > PART_BYTES && pathToBytes(part).length > PART_BYTES);
   if (long !== undefined) throw badName(path, `parts of ${PART_BYTES} bytes at most`, long);
   return parts.join("/");

@@ -38,8 +38,8 @@ export const keys = {
   inflight: (kp: string, jobId: string) => `${kp}:inflight:${jobId}`,
   /** Hash of crash counts by digest of (binary, input). */
   crashes: (kp: string) => `${kp}:crashes`,
-  /** The run that writes to an output folder. */
-  outputLock: (kp: string, outputDigest: string) => `${kp}:output:${outputDigest}`,
+  /** Hash of the output folders that runs write to: folder to run id. */
+  outputs: (kp: string) => `${kp}:outputs`,
   /** Hash of learned figures by profile and binary. */
   learned: (kp: string, learnedKey: string) => `${kp}:learned:${learnedKey}`,
   /** Hash of one worker's last heartbeat: capacity, reserved, reasons of waiting. Expires. */

@@ -41,7 +41,8 @@ export type WaitCode =
   | "waits-for-children"
   | "scanning"
   | "not-submitted"
-  | "failed";
+  | "failed"
+  | "DISK_FULL";
 
 export interface WaitReason {
   /** What says so: a worker, a queue, a job or the run itself, such as `worker host-1`. */
@@ -55,6 +56,14 @@ export interface WaitReason {
   readonly etaMs: number | null;
   readonly need: string | number | null;
   readonly have: string | number | null;
+}
+
+/** What the disk of a run's outputs lacks, as the worker that gave a chunk back saw it: field `room` of its hash. */
+export interface RoomWait {
+  readonly freeBytes: number;
+  /** More than this has to be free. */
+  readonly needBytes: number;
+  readonly atMs: number;
 }
 
 export interface Explanation {

@@ -13,3 +13,13 @@ export async function requestCancel(
   await deps.redis.publish(keys.control(deps.kp), JSON.stringify({ kind: "cancel", runId }));
   return moved;
 }
+
+/** Ends a run that cannot be carried out: its report says why, and its files that have not ended are cancelled. */
+export async function breakRun(
+  deps: { redis: Redis; hash: RunHash; kp: string },
+  runId: string,
+  reason: string,
+): Promise<void> {
+  await deps.hash.set(runId, { broken: reason });
+  await requestCancel(deps, runId, reason);
+}

@@ -1,6 +1,9 @@
 /** The decision behind `explain`: from facts about runs, jobs, queues and workers to reasons. Pure. */
 import { isTerminal } from "../contract/outcomes.ts";
-import type { RunStatus, WaitCode, WaitReason, WorkerHeartbeat } from "../contract/status.ts";
+import { printablePath } from "../contract/path-bytes.ts";
+import { runOfJobId } from "../contract/queues.ts";
+import { MiB } from "../contract/resources.ts";
+import type { RoomWait, RunStatus, WaitCode, WaitReason, WorkerHeartbeat } from "../contract/status.ts";
 
 export interface QueueFacts {
   readonly name: string;
@@ -42,7 +45,11 @@ export interface RunQuestion {
   readonly report: JobFacts | undefined;
   /** Jobs below the root that have not ended. */
   readonly openJobs: number;
+  /** What the disk of the outputs lacks. */
+  readonly room?: RoomWait | undefined;
   readonly nowMs: number;
+  /** All workers are processes of this machine, which come and go with the commands that brought them. */
+  readonly isEmbedded: boolean;
 }
 
 export interface JobQuestion {
@@ -50,6 +57,7 @@ export interface JobQuestion {
   readonly queue: QueueFacts;
   readonly workers: readonly WorkerHeartbeat[];
   readonly nowMs: number;
+  readonly isEmbedded: boolean;
 }
 
 /** Why a run is not running, or that it is, or how it ended. Never empty. */
@@ -62,12 +70,15 @@ export function decideRunReasons(asked: RunQuestion): WaitReason[] {
   }
   if (status.state === "cancelling") {
     const left = status.progress.runningJobs;
-    return [reason(where, "cancelling", `cancelling: ${jobsWords(left)} still held by workers`, { have: left })];
+    const message = `cancelling: ${jobsWords(left)} still held by workers`;
+    return [reason(where, "cancelling", message, { have: left }), ...noWorkerReasons(asked, status.id)];
   }
   const reasons = [
     ...runningReasons(asked),
+    ...roomReasons(asked),
     ...scanReasons(asked),
-    ...workerReasons(asked.workers, status.spec.resources.labels),
+    ...noWorkerReasons(asked, status.id),
+    ...labelReasons(asked.workers, status.spec.resources.labels),
     ...asked.queues.flatMap((queue) => queueReasons(queue, asked.workers, asked.nowMs)),
   ];
   return reasons.length > 0 ? reasons : [idleReason(asked)];
@@ -79,7 +90,7 @@ export function decideJobReasons(asked: JobQuestion): WaitReason[] {
   const where = `job ${job.id}`;
   switch (job.state) {
     case "active":
-      return [holderReason(asked)];
+      return [...noWorkerReasons(asked, runOfJobId(job.id)), holderReason(asked)];
     case "completed":
       return [reason(where, "ended", "the job has ended", { sinceMs: job.endedAtMs })];
     case "failed":
@@ -102,7 +113,8 @@ export function decideJobReasons(asked: JobQuestion): WaitReason[] {
     }
     default: {
       const reasons = [
-        ...workerReasons(asked.workers, queue.labels),
+        ...noWorkerReasons(asked, runOfJobId(job.id)),
+        ...labelReasons(asked.workers, queue.labels),
         ...queueReasons({ ...queue, delayed: 0 }, asked.workers, nowMs),
       ];
       return reasons.length > 0 ? reasons : [noLaneReason(queue.name)];
@@ -119,6 +131,19 @@ function runningReasons({ status, workers }: RunQuestion): WaitReason[] {
   });
 }
 
+function roomReasons({ status, room }: RunQuestion): WaitReason[] {
+  if (room === undefined) return [];
+  const { root } = status.spec.output;
+  const { freeBytes, needBytes } = room;
+  const need = needBytes === 0 ? "" : `, an output needs more than ${mebibytes(needBytes)}`;
+  const message = `the disk of ${printablePath(root)} has no room: ${mebibytes(freeBytes)} free${need}; free some, and the run goes on by itself`;
+  return [reason(`output ${printablePath(root)}`, "DISK_FULL", message, { need: needBytes, have: freeBytes })];
+}
+
+function mebibytes(bytes: number): string {
+  return `${Math.round((bytes / MiB) * 10) / 10} MiB`;
+}
+
 function scanReasons({ status, scan, report }: RunQuestion): WaitReason[] {
   const where = `run ${status.id}`;
   if (scan?.state === "active") {
@@ -133,12 +158,22 @@ function scanReasons({ status, scan, report }: RunQuestion): WaitReason[] {
   return [];
 }
 
-/** What the workers as a whole lack. */
-function workerReasons(workers: readonly WorkerHeartbeat[], labels: readonly string[]): WaitReason[] {
-  if (workers.length === 0) {
-    const message = "no worker is alive; start one with: headroom worker";
-    return [reason("cluster", "no-worker", message, { need: 1, have: 0 })];
-  }
+/** That nobody is there to do anything, and what to do about it. */
+function noWorkerReasons(
+  { workers, isEmbedded }: Pick<RunQuestion, "workers" | "isEmbedded">,
+  runId: string | undefined,
+): WaitReason[] {
+  if (workers.length > 0) return [];
+  const run = runId ?? "RUN";
+  const advice = isEmbedded
+    ? `to go on with the run: headroom run --resume ${run}; to end it: headroom cancel ${run}`
+    : "start one with: headroom worker";
+  return [reason("cluster", "no-worker", `no worker is alive; ${advice}`, { need: 1, have: 0 })];
+}
+
+/** What the workers that are there lack. */
+function labelReasons(workers: readonly WorkerHeartbeat[], labels: readonly string[]): WaitReason[] {
+  if (workers.length === 0) return [];
   if (workers.some((worker) => labels.every((label) => worker.labels.includes(label)))) return [];
   const have = [...new Set(workers.flatMap((worker) => worker.labels))].toSorted().join(", ");
   const message = `no live worker carries all the labels that are needed: ${labels.join(", ")}`;

@@ -1,18 +1,19 @@
 /** Why is it not running? Gathers what Redis knows, then decides the reasons (explain-reasons.ts). */
 import type { Job } from "bullmq";
 import type { Redis } from "ioredis";
+import { z } from "zod";
 import { NotFoundError } from "../contract/errors.ts";
 import type { AttemptRecord } from "../contract/files.ts";
 import { jobs } from "../contract/jobs.ts";
 import { printablePath } from "../contract/path-bytes.ts";
-import { jobIds, runOfJobId } from "../contract/queues.ts";
+import { jobIds, keys, runOfJobId } from "../contract/queues.ts";
 import type { RunRecord } from "../contract/run-record.ts";
-import type { Explanation, WorkerHeartbeat } from "../contract/status.ts";
+import type { Explanation, RoomWait, WorkerHeartbeat } from "../contract/status.ts";
 import type { Clock } from "./clock.ts";
 import { decideJobReasons, decideRunReasons, type JobFacts, type QueueFacts } from "./explain-reasons.ts";
 import { execPlace, reportPlace, scanPlace, type JobQueues, type QueuePlace } from "./job-queues.ts";
 import { loadLiveFigures, runStatusOf } from "./run-status.ts";
-import { isAlive, loadHeartbeats } from "./worker-heartbeats.ts";
+import { isAlive, isProcessThere, loadHeartbeats } from "./worker-heartbeats.ts";
 
 export interface ExplainDeps {
   readonly redis: Redis;
@@ -20,11 +21,17 @@ export interface ExplainDeps {
   readonly prefix: string;
   readonly queues: JobQueues;
   readonly clock: Clock;
+  /** The Redis is that of a data folder, so all its workers are processes of this machine. */
+  readonly isEmbedded?: boolean;
   /** The store's record of a run. */
   readonly findRun: (runId: string) => Promise<RunRecord | undefined>;
   /** The store's record of attempts, to tell why a file is tried again. */
   readonly findAttempts?: (runId: string, path: string) => Promise<readonly AttemptRecord[]>;
 }
+
+const roomWait = z.object({ freeBytes: z.number(), needBytes: z.number(), atMs: z.number() });
+/** Longer than the pause after which a chunk looks again. */
+const ROOM_TOLD_MS = 20_000;
 
 /** Says why a run or a job is not running. @throws {NotFoundError} for an id that is neither. */
 export async function explain(deps: ExplainDeps, id: string): Promise<Explanation> {
@@ -43,13 +50,15 @@ async function explainRun(deps: ExplainDeps, run: RunRecord): Promise<Explanatio
     deps.queues.openCount({ runId: run.id, epoch: run.epoch }),
   ]);
   const mine = places.filter((place) => family(place.name) === family(execPlace(run.spec).name));
-  const [queues, scan, report] = await Promise.all([
+  const [queues, scan, report, room] = await Promise.all([
     Promise.all(mine.map((place) => loadQueue(deps, place))),
     loadJob(deps, scanPlace, jobIds.scan(run.id, run.epoch)),
     loadJob(deps, reportPlace, jobIds.report(run.id, run.epoch)),
+    loadRoom(deps, run.id, nowMs),
   ]);
   const status = runStatusOf(run, live, workers, nowMs);
-  const reasons = decideRunReasons({ status, workers, queues, scan, report, openJobs, nowMs });
+  const isEmbedded = deps.isEmbedded ?? false;
+  const reasons = decideRunReasons({ status, workers, queues, scan, report, openJobs, room, nowMs, isEmbedded });
   return { subject: { kind: "run", id: run.id }, state: status.state, reasons };
 }
 
@@ -61,13 +70,20 @@ async function explainJob(deps: ExplainDeps, jobId: string): Promise<Explanation
   const job = place === undefined ? undefined : await loadJob(deps, place, jobId);
   if (place === undefined || job === undefined) throw new NotFoundError("job", jobId);
   const [workers, queue] = await Promise.all([loadAlive(deps, nowMs), loadQueue(deps, place)]);
-  const reasons = decideJobReasons({ job, queue, workers, nowMs });
+  const reasons = decideJobReasons({ job, queue, workers, nowMs, isEmbedded: deps.isEmbedded ?? false });
   return { subject: { kind: "job", id: jobId }, state: job.state, reasons };
 }
 
 async function loadAlive(deps: ExplainDeps, nowMs: number): Promise<WorkerHeartbeat[]> {
   const workers = await loadHeartbeats(deps.redis, deps.prefix);
-  return workers.filter((worker) => isAlive(worker, nowMs));
+  return workers.filter((worker) => isAlive(worker, nowMs) && (deps.isEmbedded !== true || isProcessThere(worker)));
+}
+
+/** What the disk of the outputs lacks; undefined when no chunk was given back for that of late. */
+async function loadRoom(deps: ExplainDeps, runId: string, nowMs: number): Promise<RoomWait | undefined> {
+  const text = await deps.redis.hget(keys.run(deps.prefix, runId), "room");
+  const room = text === null ? undefined : roomWait.parse(JSON.parse(text));
+  return room !== undefined && nowMs - room.atMs < ROOM_TOLD_MS ? room : undefined;
 }
 
 /** What queues of one job name and profile share, whatever their size bucket. */

@@ -1,5 +1,6 @@
 /** Reads what the workers say about themselves. A heartbeat of another version is read as far as it goes. */
 import type { Redis } from "ioredis";
+import { hostname } from "node:os";
 import { z } from "zod";
 import { keys } from "../contract/queues.ts";
 import { WORKER_ALIVE_MS, type WorkerHeartbeat } from "../contract/status.ts";
@@ -69,6 +70,18 @@ function parseHeartbeat(text: string): WorkerHeartbeat | undefined {
 /** Whether the worker that sent this still counts as there. */
 export function isAlive(worker: WorkerHeartbeat, nowMs: number): boolean {
   return nowMs - worker.atMs <= WORKER_ALIVE_MS && worker.state !== "stopped";
+}
+
+/** Whether the process of a worker is there. Known of workers of this machine alone: any other is taken at its word. */
+export function isProcessThere({ host, pid }: Pick<WorkerHeartbeat, "host" | "pid">): boolean {
+  if (host !== hostname() || pid <= 0) return true;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // EPERM: another user's process, so it is there.
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
 }
 
 /** The last heartbeat of every worker that has one, by host and id. */

@@ -31,7 +31,7 @@ import { RunHash } from "../platform/run-hash.ts";
 import { loadLiveFigures, runStatusOf } from "../platform/run-status.ts";
 import { PolicyGate } from "../platform/policy-gate.ts";
 import { newTraceId } from "../platform/trace.ts";
-import { loadHeartbeats } from "../platform/worker-heartbeats.ts";
+import { isProcessThere, loadHeartbeats } from "../platform/worker-heartbeats.ts";
 import { openStore } from "../store/open-store.ts";
 import type { Store } from "../store/store.ts";
 import type { Backlog, ClientPort, RunListQuery, RunOptions } from "./client-port.ts";
@@ -48,6 +48,8 @@ export interface ClientOptions {
   readonly allow?: AllowInput;
   readonly logger?: Logger;
   readonly clock?: Clock;
+  /** The Redis is that of a data folder, so all its workers are processes of this machine. Default: false. */
+  readonly isEmbedded?: boolean;
 }
 
 export interface StreamedRunOptions extends RunOptions {
@@ -73,10 +75,8 @@ export async function createClient(options: ClientOptions): Promise<Client> {
     const store = typeof options.store === "string" ? await openStore(options.store, logger) : options.store;
     if (ownsStore) await store?.migrate();
     const kp = keyPrefix(options.prefix ?? DEFAULT_PREFIX);
-    return new Client(
-      { redis, store, kp, gate, logger, clock: options.clock ?? systemClock },
-      { ownsRedis, ownsStore },
-    );
+    const { clock = systemClock, isEmbedded = false } = options;
+    return new Client({ redis, store, kp, gate, logger, clock, isEmbedded }, { ownsRedis, ownsStore });
   } catch (error) {
     if (ownsRedis) await closeRedis(redis);
     throw error;
@@ -90,6 +90,7 @@ interface ClientDeps {
   readonly gate: PolicyGate;
   readonly logger: Logger;
   readonly clock: Clock;
+  readonly isEmbedded: boolean;
 }
 
 export class Client implements ClientPort, AsyncDisposable {
@@ -151,7 +152,8 @@ export class Client implements ClientPort, AsyncDisposable {
       loadHeartbeats(redis, kp),
     ]);
     if (record === undefined) throw new NotFoundError("run", runId);
-    return runStatusOf(record, live, workers, this.#deps.clock.nowMs());
+    const there = this.#deps.isEmbedded ? workers.filter(isProcessThere) : workers;
+    return runStatusOf(record, live, there, this.#deps.clock.nowMs());
   }
 
   async list(query: RunListQuery): Promise<RunRecord[]> {
@@ -212,10 +214,11 @@ export class Client implements ClientPort, AsyncDisposable {
   }
 
   explain(id: string): Promise<Explanation> {
-    const { redis, kp, clock } = this.#deps;
+    const { redis, kp, clock, isEmbedded } = this.#deps;
     return explain(
       {
         redis,
+        isEmbedded,
         prefix: kp,
         queues: this.#submit.queues,
         clock,

@@ -1,12 +1,13 @@
 /** From a checked specification to jobs in Redis: reserve the output folder, write the run, add its flow. */
 import type { Redis } from "ioredis";
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { ConflictError } from "../contract/errors.ts";
 import { isTerminal } from "../contract/outcomes.ts";
-import { keys } from "../contract/queues.ts";
 import type { RunRecord } from "../contract/run-record.ts";
 import type { RunSpec } from "../contract/run-spec.ts";
 import type { ChunkToAdd, JobQueues } from "../platform/job-queues.ts";
+import { findHolder, heldText, type ClaimHolder } from "../platform/output-claim.ts";
+import { OutputRegistry } from "../platform/output-registry.ts";
 import { liveFields, type RunHash } from "../platform/run-hash.ts";
 import type { Store } from "../store/store.ts";
 
@@ -31,32 +32,56 @@ export function newRunId(nowMs: number): string {
 
 /** Takes the output folder for this run. @throws {ConflictError} naming the run that writes there */
 export async function claimOutput(deps: SubmitDeps, runId: string, spec: RunSpec): Promise<void> {
-  if (spec.output.from === "none") return;
-  const key = keys.outputLock(deps.kp, createHash("sha256").update(spec.output.root).digest("hex"));
+  const { root, from } = spec.output;
+  if (from === "none") return;
+  const outputs = new OutputRegistry(deps.redis, deps.kp);
   for (let round = 0; round < 3; round += 1) {
-    if ((await deps.redis.set(key, runId, "NX")) === "OK") return;
-    const holder = await deps.redis.get(key);
-    if (holder === runId) return;
-    if (holder === null) continue;
-    if (!(await hasEnded(deps, holder))) {
+    const holder = await outputs.claim(root, runId);
+    if (holder === undefined) return refuseForeign(deps, outputs, { runId, root });
+    if (!(await hasEnded(deps, holder.runId, true))) {
+      const where = holder.root === root ? "" : `, which writes to ${holder.root}`;
       throw new ConflictError(
-        `output folder ${spec.output.root}: expected no other run to write there, found run ${holder}; wait for it, resume it, cancel it, or name another folder`,
+        `output folder ${root}: expected no other run to write there, found run ${holder.runId}${where}; wait for it, resume it, cancel it, or name another folder`,
       );
     }
-    // The holder ended without giving the folder back. Only its own value is deleted, so two takers cannot both win.
-    await deps.redis.eval(
-      'if redis.call("GET", KEYS[1]) == ARGV[1] then redis.call("DEL", KEYS[1]) end',
-      1,
-      key,
-      holder,
-    );
+    // The holder ended without giving the folder back. Only its own entry is taken off, so two takers cannot both win.
+    await outputs.release(holder.root, holder.runId);
   }
-  throw new ConflictError(`output folder ${spec.output.root}: other runs take it again and again`);
+  throw new ConflictError(`output folder ${root}: other runs take it again and again`);
 }
 
-async function hasEnded(deps: SubmitDeps, runId: string): Promise<boolean> {
+/**
+ * Refuses a folder that a run of another cluster or data folder is seen to write to. It is the worker that claims it
+ * for good; this tells early what can be seen from here.
+ */
+async function refuseForeign(
+  deps: SubmitDeps,
+  outputs: OutputRegistry,
+  { runId, root }: { runId: string; root: string },
+): Promise<void> {
+  const holder = await findForeignHolder(deps, runId, root);
+  if (holder === undefined) return;
+  await outputs.release(root, runId);
+  throw new ConflictError(heldText(root, holder));
+}
+
+/** The run of another cluster or data folder that is seen to write to the folder. */
+export async function findForeignHolder(
+  deps: Pick<SubmitDeps, "hash" | "store">,
+  runId: string,
+  root: string,
+): Promise<ClaimHolder | undefined> {
+  try {
+    return await findHolder(root, { nowMs: Date.now(), runId, knowsEnd: (id) => hasEnded(deps, id, false) });
+  } catch {
+    return undefined; // not to be seen from this machine: the worker looks again, and claims
+  }
+}
+
+/** Whether a run has ended; `otherwise` is said of one that nobody here knows. */
+async function hasEnded(deps: Pick<SubmitDeps, "hash" | "store">, runId: string, otherwise: boolean): Promise<boolean> {
   const state = (await deps.hash.state(runId)) ?? (await deps.store?.runs.get(runId))?.state;
-  return state === undefined || isTerminal(state);
+  return state === undefined ? otherwise : isTerminal(state);
 }
 
 /** Writes the live side of a run and adds its jobs. Safe to repeat: ids are made from the run and its epoch. */

@@ -29,7 +29,7 @@ export async function sweepCancelled(deps: SweepDeps, runId: string): Promise<nu
   let swept = 0;
   for await (const open of deps.queues.openJobs({ runId, epoch: live.epoch })) {
     const job = (await deps.queues.queue(open.queue).getJob(open.id)) as Job | undefined;
-    if (job === undefined || !sweepable.has(await job.getState())) continue;
+    if (job === undefined || !(await isSweepable(deps, job, open))) continue;
     if (job.name === "exec") await recordCancelled(deps, live, jobs.exec.payload.parse(job.data).files);
     if (!(await isRemoved(job))) continue;
     // What a lost worker noted of it; the report clears the output folder.
@@ -37,6 +37,18 @@ export async function sweepCancelled(deps: SweepDeps, runId: string): Promise<nu
     swept += 1;
   }
   return swept;
+}
+
+/** What waits, and what a lost worker held: its lock has run out, and BullMQ has found that nobody renews it. */
+async function isSweepable({ redis, kp }: SweepDeps, job: Job, at: { queue: string; id: string }): Promise<boolean> {
+  const state = await job.getState();
+  if (state !== "active") return sweepable.has(state);
+  const queue = `${kp}:${at.queue}`;
+  const [isMarked, isLocked] = await Promise.all([
+    redis.sismember(`${queue}:stalled`, at.id),
+    redis.exists(`${queue}:${at.id}:lock`),
+  ]);
+  return isMarked === 1 && isLocked === 0;
 }
 
 async function recordCancelled(

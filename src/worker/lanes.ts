@@ -1,6 +1,7 @@
 /** The lanes of a worker: one for each queue that it may serve, opened when the queue becomes known. */
 import type { Redis } from "ioredis";
 import { messageOf } from "../contract/errors.ts";
+import { parseQueueName } from "../contract/queues.ts";
 import type { JobQueues, QueuePlace } from "../platform/job-queues.ts";
 import type { Service } from "../platform/lifecycle.ts";
 import type { Logger } from "../platform/logger.ts";
@@ -19,22 +20,32 @@ export interface LanesDeps {
   onNewLane(): void;
 }
 
+/** Which queues are this worker's. */
+export interface Serves {
+  readonly labels: readonly string[];
+  /** All names by default. */
+  readonly jobNames?: readonly JobName[];
+}
+
 const REFRESH_MS = 5_000;
 
 export class Lanes implements Service {
   readonly #deps: LanesDeps;
   readonly #config: LaneConfig;
-  readonly #labels: ReadonlySet<string>;
+  readonly #serves: (place: QueuePlace) => boolean;
   readonly #lanes = new Map<string, Lane>();
   #list: readonly Lane[] = [];
   #timer: NodeJS.Timeout | undefined;
   #refreshing: Promise<void> = Promise.resolve();
   #stopped = false;
 
-  constructor(deps: LanesDeps, config: LaneConfig, labels: readonly string[]) {
+  constructor(deps: LanesDeps, config: LaneConfig, serves: Serves) {
     this.#deps = deps;
     this.#config = config;
-    this.#labels = new Set(labels);
+    const { labels, jobNames } = { labels: new Set(serves.labels), jobNames: new Set<string>(serves.jobNames) };
+    this.#serves = ({ name, spec }) =>
+      spec.labels.every((label) => labels.has(label)) &&
+      (serves.jobNames === undefined || jobNames.has(parseQueueName(name).jobName));
   }
 
   get all(): readonly Lane[] {
@@ -79,9 +90,5 @@ export class Lanes implements Service {
       this.#list = [...this.#lanes.values()];
       this.#deps.onNewLane();
     }
-  }
-
-  #serves(place: QueuePlace): boolean {
-    return place.spec.labels.every((label) => this.#labels.has(label));
   }
 }

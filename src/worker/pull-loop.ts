@@ -13,11 +13,12 @@
  * worker that popped a marker may be lost before it fetches.
  */
 import type { Redis } from "ioredis";
-import { messageOf } from "../contract/errors.ts";
+import { messageOf, type InfrastructureError } from "../contract/errors.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Service } from "../platform/lifecycle.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Lane } from "./lane.ts";
+import { pullLimits, PullWatch, type PullLimits } from "./pull-watch.ts";
 
 /** What the governor says to a lane: a ticket to release, or why not. */
 export type Ticket =
@@ -37,13 +38,14 @@ export interface PullLoopDeps {
   admit(lane: Lane): Ticket;
   /** Whether `admit` would say yes now, without reserving. */
   couldAdmit(lane: Lane): boolean;
+  /** The loop hangs, and only a new process helps (see pull-watch.ts). */
+  onStuck(error: InfrastructureError): void;
+  readonly limits?: PullLimits;
 }
 
 const PARK_SECONDS = 1;
 const LOOK_AGAIN_MS = 1_000;
 const ERROR_PAUSE_MS = 500;
-/** A blocking read that has not come back by then hangs on a dead connection. */
-const STUCK_MS = 10_000;
 
 export class PullLoop implements Service {
   readonly #deps: PullLoopDeps;
@@ -52,9 +54,7 @@ export class PullLoop implements Service {
   #wake: () => void = () => undefined;
   #kicked = false;
   #parked: Promise<void> | undefined;
-  #parkedAtMs = 0;
   #parkedKeys: ReadonlySet<string> = new Set();
-  #stuckTimer: NodeJS.Timeout | undefined;
   #dueTimer: NodeJS.Timeout | undefined;
   #dueAtMs = 0;
   #loop: Promise<void> | undefined;
@@ -64,21 +64,25 @@ export class PullLoop implements Service {
   readonly #emptySinceMs = new Map<Lane, number>();
   /** The lane whose marker was popped: it has something to fetch, so it is served before any other. */
   #hint: { readonly lane: Lane; readonly score: number } | undefined;
-  #lastPassMs: number;
+  readonly #watch: PullWatch;
   #lastClaimMs: number | undefined;
 
   constructor(deps: PullLoopDeps) {
     this.#deps = deps;
     this.#logger = deps.logger;
-    this.#lastPassMs = deps.clock.monotonicMs();
+    this.#watch = new PullWatch({
+      ...deps,
+      limits: deps.limits ?? pullLimits,
+      onReadHangs: () => {
+        this.kick();
+      },
+    });
   }
 
   start(): Promise<void> {
     if (this.#state === "idle") {
       this.#state = "pulling";
-      this.#stuckTimer = setInterval(() => {
-        this.#cutWhenStuck();
-      }, 1_000);
+      this.#watch.start();
       this.#loop = this.#run();
     }
     return Promise.resolve();
@@ -97,16 +101,22 @@ export class PullLoop implements Service {
   }
 
   /** Milliseconds since the loop last got an answer from Redis, and since it last claimed a job; 0 before the first claim. */
-  get ages(): { passMs: number; claimMs: number } {
+  get ages(): { pullMs: number; claimMs: number } {
     const now = this.#deps.clock.monotonicMs();
-    return { passMs: now - this.#lastPassMs, claimMs: now - (this.#lastClaimMs ?? now) };
+    return { pullMs: this.#watch.ageMs, claimMs: now - (this.#lastClaimMs ?? now) };
+  }
+
+  /** Whether the loop hangs for good. */
+  get isStuck(): boolean {
+    return this.#watch.isStuck;
   }
 
   /** Stops claiming; jobs that run go on. */
   async drain(): Promise<void> {
     if (this.#state === "pulling") this.#state = "draining";
     this.kick();
-    await this.#loop;
+    // One that hangs for good is not waited for: what runs can still be ended, or handed back.
+    if (!this.#watch.isStuck) await this.#loop;
     const hint = this.#hint;
     this.#hint = undefined;
     // Popped in the last moment: somebody else has to see it.
@@ -123,7 +133,7 @@ export class PullLoop implements Service {
     await this.drain();
     this.#state = "stopped";
     clearTimeout(this.#dueTimer);
-    clearInterval(this.#stuckTimer);
+    this.#watch.stop();
   }
 
   get #wakeKey(): string {
@@ -134,10 +144,12 @@ export class PullLoop implements Service {
     while (this.#state === "pulling") {
       try {
         this.#kicked = false;
+        this.#watch.passBegins();
         const claimed = await this.#pass();
-        this.#lastPassMs = this.#deps.clock.monotonicMs();
+        this.#watch.passEnds(claimed);
         if (claimed === 0) await this.#rest();
       } catch (error) {
+        this.#watch.passFails();
         this.#logger.warn({ err: error, reason: messageOf(error) }, "pull loop could not read from redis");
         await this.#deps.clock.sleep(ERROR_PAUSE_MS);
       }
@@ -244,13 +256,16 @@ export class PullLoop implements Service {
   }
 
   async #park(lanes: readonly Lane[]): Promise<void> {
-    this.#parkedAtMs = this.#deps.clock.monotonicMs();
+    this.#watch.readBegins();
+    let isAnswered = false;
     this.#parkedKeys = new Set(lanes.map((lane) => lane.markerKey));
     try {
       const popped = await this.#deps.blocking.bzpopmin(...this.#parkedKeys, this.#wakeKey, PARK_SECONDS);
-      this.#lastPassMs = this.#deps.clock.monotonicMs();
+      isAnswered = true;
+      this.#watch.readEnds(true);
       if (popped !== null && popped[0] !== this.#wakeKey) await this.#marker(popped[0], Number(popped[2]), lanes);
     } catch (error) {
+      if (!isAnswered) this.#watch.readEnds(false);
       if (this.#state !== "pulling") return;
       this.#logger.warn({ err: error }, "blocking read failed");
       await this.#deps.clock.sleep(ERROR_PAUSE_MS);
@@ -273,14 +288,5 @@ export class PullLoop implements Service {
   /** BullMQ's own members: "0" with score 0 for a job that waits, "1" with its due time for a delayed one. */
   async #putBack(key: string, score: number): Promise<void> {
     await this.#deps.redis.zadd(key, score, score > 0 ? "1" : "0");
-  }
-
-  /** Cuts a blocking connection that hangs, so that it is opened anew (law 8). */
-  #cutWhenStuck(): void {
-    const stuckMs = this.#deps.clock.monotonicMs() - this.#parkedAtMs;
-    if (this.#parked === undefined || stuckMs < STUCK_MS) return;
-    this.#logger.warn({ stuckMs: Math.round(stuckMs) }, "blocking read hangs, opening its connection anew");
-    this.#parkedAtMs = this.#deps.clock.monotonicMs();
-    this.#deps.blocking.disconnect(true);
   }
 }

@@ -1,6 +1,6 @@
 /** The runs that this worker's jobs belong to, read once each. */
 import { NotFoundError } from "../contract/errors.ts";
-import { isTerminal } from "../contract/outcomes.ts";
+import { isTerminal, type RunState } from "../contract/outcomes.ts";
 import type { LiveRun, RunHash } from "../platform/run-hash.ts";
 import type { Store } from "../store/store.ts";
 
@@ -37,6 +37,11 @@ export class RunCache {
     if (this.#runs.size >= MAX_RUNS) this.#runs.clear();
     this.#runs.set(runId, run);
     return run;
+  }
+
+  /** The state of a run that may be another cluster's: undefined when it is. */
+  async stateOf(runId: string): Promise<RunState | undefined> {
+    return (await this.#hash.state(runId)) ?? (await this.#store.runs.get(runId))?.state;
   }
 
   /** Whether the jobs of this run are not to do their work any more. */

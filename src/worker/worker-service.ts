@@ -7,8 +7,11 @@
 import type { Redis } from "ioredis";
 import { hostname } from "node:os";
 import type { Allow } from "../contract/allow.ts";
+import type { InfrastructureError } from "../contract/errors.ts";
 import { type JobName } from "../contract/jobs.ts";
+import { isTerminal } from "../contract/outcomes.ts";
 import { bucketBytes } from "../contract/profiles.ts";
+import { breakRun } from "../platform/cancel-run.ts";
 import type { Clock } from "../platform/clock.ts";
 import { ControlBus } from "../platform/control.ts";
 import { JobQueues } from "../platform/job-queues.ts";
@@ -18,6 +21,7 @@ import type { Metrics } from "../platform/metrics.ts";
 import type { Checks } from "../platform/ops-server.ts";
 import { PolicyGate } from "../platform/policy-gate.ts";
 import { closeRedis, openRedis } from "../platform/redis.ts";
+import { OutputRegistry } from "../platform/output-registry.ts";
 import { RunHash } from "../platform/run-hash.ts";
 import { State, type Transitions } from "../platform/state.ts";
 import type { Store } from "../store/store.ts";
@@ -38,6 +42,8 @@ import { type Lane } from "./lane.ts";
 import { LiveLimits } from "./live-limits.ts";
 import { Lanes } from "./lanes.ts";
 import { PullLoop, type Ticket } from "./pull-loop.ts";
+import type { PullLimits } from "./pull-watch.ts";
+import { OutputClaims } from "./output-claims.ts";
 import { RunCache } from "./run-cache.ts";
 import { WorkerStatus } from "./worker-status.ts";
 
@@ -49,6 +55,8 @@ export interface WorkerDeps {
   readonly clock: Clock;
   /** Told of each claim, before the job's handler starts. */
   readonly onClaim?: (jobName: JobName, jobId: string) => void;
+  /** Told when the worker cannot claim any more, and only a new process would. Its liveness says so too. */
+  readonly onStuck?: (error: InfrastructureError) => void;
 }
 
 export interface WorkerConfig {
@@ -63,6 +71,10 @@ export interface WorkerConfig {
   readonly nice: number;
   /** What runs may use here, whatever a producer has let through. */
   readonly allow: Allow;
+  /** Serves jobs of these names alone; all by default. */
+  readonly jobNames?: readonly JobName[];
+  /** When a pull loop that does not come back is helped. */
+  readonly pullLimits?: PullLimits;
 }
 
 type WorkerState = "starting" | "working" | "draining" | "stopped";
@@ -97,6 +109,7 @@ export class WorkerService implements Service {
   readonly #held: HeldJobs;
   readonly #runs: RunCache;
   readonly #limits: LiveLimits;
+  readonly #claims: OutputClaims;
   readonly #group: ServiceGroup;
   #inventoryTimer: NodeJS.Timeout | undefined;
   #stopping: Promise<void> | undefined;
@@ -118,9 +131,10 @@ export class WorkerService implements Service {
     this.#demands = new LearnedDemands({ redis: this.#redis, prefix: config.kp, clock, logger });
     this.#runner = new ChunkRunner({ logger, clock }, { nice: config.nice, oomScoreAdj: 1_000, allow: config.allow });
     const shared = { redis: this.#redis, kp: config.kp, store: deps.store, clock, logger, queues: this.#queues };
+    this.#claims = this.#createClaims(hash);
     this.#held = new HeldJobs({ ...shared, governor: this.#governor, ...(deps.onClaim && { onClaim: deps.onClaim }) });
     this.#held.handlers = createHandlers({
-      ...{ ...shared, metrics: deps.metrics, hash, runs: this.#runs, runner: this.#runner },
+      ...{ ...shared, metrics: deps.metrics, hash, runs: this.#runs, runner: this.#runner, claims: this.#claims },
       gate: new PolicyGate(config.allow),
       learned: new LearnedRuns(this.#demands, logger),
       workerId: config.workerId,
@@ -133,10 +147,8 @@ export class WorkerService implements Service {
     });
     this.#lanes = this.#createLanes();
     this.#loop = this.#createLoop();
-    this.#status = new WorkerStatus(
-      { ...shared, governor: this.#governor, held: this.#held, state: () => this.#state.current },
-      config,
-    );
+    const state = (): string => this.#state.current;
+    this.#status = new WorkerStatus({ ...shared, governor: this.#governor, held: this.#held, state }, config);
     this.#heartbeat = new Heartbeat({ redis: this.#redis, kp: config.kp, logger }, () => this.#status.heartbeat());
     this.#limits = new LiveLimits({
       ...shared,
@@ -150,29 +162,33 @@ export class WorkerService implements Service {
       this.#demands,
       this.#runner,
       this.#control,
+      this.#claims,
       this.#lanes,
       this.#heartbeat,
       this.#loop,
     ]);
     exposeGovernor(deps.metrics, () => this.#governor.snapshot());
-    deps.metrics.onCollect(() => {
-      deps.metrics.gauge("headroom_last_claim_age_seconds").set(this.#loop.ages.claimMs / 1_000);
-    });
+    this.#exposeAges();
   }
 
   /** For the operations server. Liveness says nothing about Redis: an outage must not restart every worker. */
   get checks(): { readonly liveness: Checks; readonly readiness: Checks } {
     return {
-      liveness: {},
+      liveness: {
+        pulling: () =>
+          this.#loop.isStuck
+            ? Promise.reject(new Error("the pull loop hangs, though redis answers: only a new process helps"))
+            : Promise.resolve(),
+      },
       readiness: {
         pulling: () => {
-          const { passMs } = this.#loop.ages;
+          const { pullMs } = this.#loop.ages;
           if (this.#state.current !== "working") return Promise.reject(new Error(`worker is ${this.#state.current}`));
-          return passMs < SILENT_MS
+          return pullMs < SILENT_MS
             ? Promise.resolve()
             : Promise.reject(
                 new Error(
-                  `expected an answer from redis within ${SILENT_MS} ms, the last one is ${Math.round(passMs)} ms old`,
+                  `expected an answer from redis within ${SILENT_MS} ms, the last one is ${Math.round(pullMs)} ms old`,
                 ),
               );
         },
@@ -254,9 +270,28 @@ export class WorkerService implements Service {
     );
   }
 
+  #exposeAges(): void {
+    const { metrics } = this.#deps;
+    metrics.onCollect(() => {
+      const { claimMs, pullMs } = this.#loop.ages;
+      metrics.gauge("headroom_last_claim_age_seconds").set(claimMs / 1_000);
+      metrics.gauge("headroom_pull_age_seconds").set(pullMs / 1_000);
+    });
+  }
+
+  #createClaims(hash: RunHash): OutputClaims {
+    const { clock, logger } = this.#deps;
+    const { kp } = this.#config;
+    return new OutputClaims({
+      ...{ clock, logger, outputs: new OutputRegistry(this.#redis, kp) },
+      knowsEnd: async (runId) => isTerminal((await this.#runs.stateOf(runId)) ?? "running"),
+      onLost: (runId, reason) => breakRun({ redis: this.#redis, hash, kp }, runId, reason),
+    });
+  }
+
   #createLanes(): Lanes {
     const { logger } = this.#deps;
-    const { kp, workerId, lockMs, labels } = this.#config;
+    const { kp, workerId, lockMs, labels, jobNames } = this.#config;
     return new Lanes(
       {
         redis: this.#redis,
@@ -272,7 +307,7 @@ export class WorkerService implements Service {
         },
       },
       { prefix: kp, lockMs, stalledCheckMs: Math.max(1_000, Math.floor(lockMs / 2)) },
-      labels,
+      { labels, ...(jobNames && { jobNames }) },
     );
   }
 
@@ -287,6 +322,8 @@ export class WorkerService implements Service {
       lanes: () => this.#lanes.all,
       admit: (lane) => this.#admit(lane),
       couldAdmit: (lane) => this.#governor.check(questionOf(lane)).kind === "admit",
+      onStuck: (error) => this.#deps.onStuck?.(error),
+      ...(this.#config.pullLimits && { limits: this.#config.pullLimits }),
     });
   }
 

@@ -231,7 +231,7 @@ export class FaultCluster implements AsyncDisposable {
   }
 
   async #leftovers(): Promise<string[]> {
-    const left = [...(await this.keys.keys(`${kp}:inflight:*`)), ...(await this.keys.keys(`${kp}:output:*`))];
+    const left = [...(await this.keys.keys(`${kp}:inflight:*`)), ...(await this.keys.keys(`${kp}:outputs`))];
     for (const { name } of await this.#queues.list()) {
       const counts = await this.#queues
         .queue(name)

@@ -4,7 +4,13 @@ import { exitCodes } from "../../contract/errors.ts";
 import { isTerminal } from "../../contract/outcomes.ts";
 import { act, addJsonOption, addPlaceOptions, describeCommand, withCluster, type Invocation } from "../command-line.ts";
 import { plural } from "../format.ts";
-import { print, printJson } from "../io.ts";
+import type { RunReport } from "../../contract/run-record.ts";
+import type { CancelAck } from "../../contract/status.ts";
+import type { Cluster } from "../cluster.ts";
+import { outStyle, print, printJson } from "../io.ts";
+import { reportText } from "../report-text.ts";
+import { cancelAlone, isAlone } from "../run/cancel-alone.ts";
+import { writeReportFiles } from "../run/report-files.ts";
 import type { PlaceOptions } from "../settings.ts";
 
 interface Flags extends PlaceOptions {
@@ -22,16 +28,35 @@ export function cancelCommand(invocation: Invocation): Command {
   return addPlaceOptions(addJsonOption(command)).action(
     act(invocation, async (runId: string, flags: Flags) => {
       const { io } = invocation;
-      const before = await withCluster(flags, io, async ({ client }) => {
-        const status = await client.status(runId);
-        return { ended: isTerminal(status.state), ack: await client.cancel(runId, flags.reason) };
-      });
-      const { ended, ack } = before;
+      const { ended, ack, report, folder } = await withCluster(flags, io, (cluster) => cancel(cluster, runId, flags));
       if (flags.json === true) printJson(io, ack);
       else if (ended) print(io, `run ${runId} had ended before: ${ack.state}`);
+      else if (report !== null)
+        print(io, reportText(report, { style: outStyle(io), ...folder, message: flags.reason }));
       else if (ack.acknowledged) print(io, `run ${runId} is ${ack.state}`);
       else print(io, `run ${runId} is ${ack.state}; ${plural(ack.stillRunning, "job")} still running`);
       return exitCodes.ok;
     }),
   );
+}
+
+interface Cancelled {
+  readonly ended: boolean;
+  readonly ack: CancelAck;
+  /** Of a run that this command itself has ended. */
+  readonly report: RunReport | null;
+  readonly folder: { readonly reportFolder?: string };
+}
+
+async function cancel(cluster: Cluster, runId: string, { reason }: Flags): Promise<Cancelled> {
+  const { client, place } = cluster;
+  const before = await client.status(runId);
+  const ended = isTerminal(before.state);
+  if (ended || !(await isAlone(cluster))) {
+    return { ended, ack: await client.cancel(runId, reason), report: null, folder: {} };
+  }
+  // Whoever ran it was killed: without a worker it would be cancelled for ever and never end.
+  const { state, report } = await cancelAlone(cluster, runId, reason);
+  const folder = report === null ? {} : { reportFolder: writeReportFiles(place.home, report) };
+  return { ended, ack: { runId, state, acknowledged: true, stillRunning: 0 }, report, folder };
 }

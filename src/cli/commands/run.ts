@@ -2,10 +2,13 @@
 import type { Command } from "commander";
 import { Readable } from "node:stream";
 import type { Config } from "../../contract/config.ts";
-import { exitCodes, InvalidInputError, NotFoundError, messageOf } from "../../contract/errors.ts";
+import { ConflictError, exitCodes, InvalidInputError, NotFoundError, messageOf } from "../../contract/errors.ts";
 import { isTerminal } from "../../contract/outcomes.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
 import type { RunStatus } from "../../contract/status.ts";
+import { heldText } from "../../platform/output-claim.ts";
+import { RunHash } from "../../platform/run-hash.ts";
+import { findForeignHolder } from "../../producer/submit.ts";
 import { loadLiveWorkers, openCluster, type Cluster } from "../cluster.ts";
 import { act, addPlaceOptions, describeCommand, type Invocation } from "../command-line.ts";
 import { followRun } from "../follow.ts";
@@ -19,6 +22,7 @@ import { runJson } from "../run-json.ts";
 import { dryRunText, planDryRun } from "../run/dry-run.ts";
 import { LocalWorker } from "../run/local-worker.ts";
 import { openOutputFolder } from "../run/output-folder.ts";
+import { RoomWatch } from "../run/room-watch.ts";
 import { writeReportFiles } from "../run/report-files.ts";
 import { resumeChange } from "../run/resume-change.ts";
 import { loadRunConfig, openRunPlan, type EarlierRun, type RunPlan } from "../run/run-plan.ts";
@@ -105,6 +109,7 @@ interface SessionParts {
 class RunSession {
   readonly #parts: SessionParts;
   readonly #progress: Progress;
+  #room: RoomWatch | undefined;
 
   constructor(parts: SessionParts) {
     this.#parts = parts;
@@ -145,6 +150,7 @@ class RunSession {
   async #runOn(cluster: Cluster, plan: RunPlan | undefined, interrupt: Interrupt): Promise<number> {
     const { flags, io } = this.#parts;
     if (flags.detach === true) await refuseLonelyDetach(cluster);
+    if (flags.resume !== undefined) await refuseTakenFolder(cluster, flags.resume);
     const worker = cluster.isEmbedded && flags.detach !== true ? this.#localWorker(cluster) : undefined;
     let isFollowed = false;
     try {
@@ -197,7 +203,7 @@ class RunSession {
     const { flags, childCommand, config, io, place } = this.#parts;
     const before = await cluster.store.runs.get(flags.resume ?? "");
     if (before === undefined) throw new NotFoundError("run", flags.resume ?? "");
-    if (cluster.isEmbedded && !isTerminal(before.state)) {
+    if (goesOn(cluster, before)) {
       // Whoever followed it was killed: its jobs are still there, and the worker of this data folder goes on with them.
       say(io, `run ${before.id} has not ended, so this goes on with it, unchanged`);
       return before;
@@ -232,6 +238,7 @@ class RunSession {
     id: string,
     { interrupt, worker }: { interrupt: Interrupt; worker: LocalWorker | undefined },
   ): Promise<RunStatus> {
+    this.#room = cluster.isEmbedded ? new RoomWatch(cluster) : undefined;
     const cancel = (): void => {
       this.#progress.note("headroom: cancelling; press Ctrl-C again to leave at once");
       cluster.client.cancel(id, "interrupted at the command line").catch((error: unknown) => {
@@ -243,8 +250,9 @@ class RunSession {
     try {
       return await followRun(cluster, id, {
         progress: this.#progress,
-        tend: async () => {
+        tend: async (status) => {
           await worker?.ensure();
+          await this.#room?.look(status);
         },
       });
     } finally {
@@ -267,13 +275,29 @@ class RunSession {
     if (status.state === "broken")
       say(io, `run ${status.id} could not be carried out: ${message ?? `see ${log.path}`}`);
     if (status.state === "cancelled") say(io, `to go on where it stopped: headroom run --resume ${status.id}`);
-    return isInterrupted ? exitCodes.interrupted : exitCodeOfState(status);
+    return isInterrupted ? exitCodes.interrupted : exitCodeOfState(status, this.#room);
   }
 }
 
-function exitCodeOfState({ state }: Pick<RunStatus, "state">): number {
+function exitCodeOfState({ state }: Pick<RunStatus, "state">, room: RoomWatch | undefined): number {
   if (state === "succeeded") return exitCodes.ok;
-  return state === "broken" ? exitCodes.infrastructure : exitCodes.someFailed;
+  const isOutOfRoom = state === "cancelled" && room?.hasGivenUp === true;
+  return state === "broken" || isOutOfRoom ? exitCodes.infrastructure : exitCodes.someFailed;
+}
+
+/** Whether the run is one whose follower was killed: it is gone on with as it is. */
+function goesOn(cluster: Cluster, run: Pick<RunRecord, "state">): boolean {
+  return cluster.isEmbedded && !isTerminal(run.state);
+}
+
+/** Looks before a worker starts: it would end an unfinished run whose folder another one has taken since. */
+async function refuseTakenFolder(cluster: Cluster, runId: string): Promise<void> {
+  const before = await cluster.store.runs.get(runId);
+  if (before === undefined || !goesOn(cluster, before)) return;
+  const { root, from } = before.spec.output;
+  const deps = { hash: new RunHash(cluster.redis, cluster.place.kp), store: cluster.store };
+  const holder = from === "none" ? undefined : await findForeignHolder(deps, runId, root);
+  if (holder !== undefined) throw new ConflictError(heldText(root, holder));
 }
 
 /** An embedded Redis ends with its last user: without a worker nobody would ever run what is left behind. */

@@ -4,6 +4,7 @@ import { isTerminal } from "../../contract/outcomes.ts";
 import { systemClock } from "../../platform/clock.ts";
 import { loadLiveWorkers, type Cluster } from "../cluster.ts";
 import { act, addJsonOption, addPlaceOptions, describeCommand, withCluster, type Invocation } from "../command-line.ts";
+import { shownWait } from "../follow.ts";
 import { outStyle, print, printJson, type Io } from "../io.ts";
 import { reportText } from "../report-text.ts";
 import { listedRunJson, statusJson } from "../run-json.ts";
@@ -43,7 +44,10 @@ async function showRun(
   if (flags.json === true) printJson(io, statusJson(status));
   else if (isTerminal(status.state) && status.report !== null) {
     print(io, reportText(status.report, { style, message: status.message }));
-  } else print(io, statusText(status, style));
+  } else {
+    const { reasons } = await client.explain(runId);
+    print(io, statusText(status, style, shownWait(reasons, status)));
+  }
 }
 
 async function showCluster(cluster: Cluster, io: Io, flags: Flags): Promise<undefined> {

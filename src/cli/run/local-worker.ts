@@ -3,6 +3,7 @@ import { systemClock } from "../../platform/clock.ts";
 import { ServiceGroup } from "../../platform/lifecycle.ts";
 import { loadLiveWorkers, type Cluster } from "../cluster.ts";
 import { createParts, createSchedulerPart, createWorkerPart, type WorkerSettings } from "../compose.ts";
+import { releaseLostJobs } from "./lost-workers.ts";
 
 const LOOK_EVERY_MS = 2_000;
 /** What this process still runs for others when its own run has ended may take this long. */
@@ -36,6 +37,8 @@ export class LocalWorker {
     this.#lookedAtMs = nowMs;
     const [other] = (await loadLiveWorkers(this.#cluster)).filter((worker) => worker.state !== "draining");
     if (other !== undefined) return other;
+    const released = await releaseLostJobs(this.#cluster);
+    if (released > 0) this.#cluster.logger.info({ released }, "jobs of workers that were killed are free again");
     const parts = createParts(this.#cluster, "run");
     const worker = await createWorkerPart(parts, { ...this.#settings, drainMs: DRAIN_MS });
     const scheduler = await createSchedulerPart(parts);

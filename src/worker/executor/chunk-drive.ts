@@ -15,6 +15,7 @@ import type { PolicyDecision, PolicyGate } from "../../platform/policy-gate.ts";
 import { argsSha256, type BinaryDigests } from "../result/digests.ts";
 import type { Failure } from "../result/outcome.ts";
 import { removeTemp, type Flusher } from "../result/publish.ts";
+import { isFull } from "../result/room.ts";
 import type { Call, ReadyInput } from "./call.ts";
 import type { ChunkEnd, ChunkRequest } from "./chunk-request.ts";
 import { Condition } from "./condition.ts";
@@ -182,13 +183,20 @@ export class ChunkDrive {
       next += group.length;
       const calls: Call[] = [];
       for (const ready of await this.#prepare(group)) {
-        const call = this.#preparer.callOf(ready);
+        const call = this.#roomFailure() ?? this.#preparer.callOf(ready);
         if ("class" in call) this.#parts.host.results([this.#results.notStarted(ready.file, call, ready.input)]);
         else calls.push(call);
       }
       await this.#start(calls);
     }
     this.#notRun.push(...files.slice(next));
+  }
+
+  /** Why a file is not begun now: the disk took no more a moment ago, and still has no room. */
+  #roomFailure(): Failure | null {
+    const { output } = this.#request.spec;
+    if (!this.#publisher.sawFullDisk || output.from === "none" || !isFull(output.root)) return null;
+    return { class: "infrastructure", isDiskFull: true, message: "no space left where the output goes: not started" };
   }
 
   /** How many files from `next` on go together; one that was there when something crashed goes alone. */

@@ -1,6 +1,7 @@
 /** Makes the rows of the manifest for the files of one chunk. */
 import type { FileEntry, FileResult } from "../../contract/files.ts";
 import type { Failure } from "../result/outcome.ts";
+import type { AttemptResult } from "../result/room.ts";
 import type { Call, ReadyInput } from "./call.ts";
 import type { ChunkRequest } from "./chunk-request.ts";
 import type { OpenedInput } from "./open-input.ts";
@@ -29,12 +30,13 @@ export class FileResults {
   }
 
   /** A file that ended without a start. */
-  notStarted(file: FileEntry, failure: Failure, input: OpenedInput | null): FileResult {
+  notStarted(file: FileEntry, failure: Failure, input: OpenedInput | null): AttemptResult {
     return {
       ...this.#base(file, input),
       outcome: failure.class === "cancelled" ? "cancelled" : "failed",
       failureClass: failure.class,
       message: failure.message,
+      ...(failure.isDiskFull && { roomBytes: 0 }),
     };
   }
 
@@ -48,7 +50,8 @@ export class FileResults {
     return { ...this.#base(file, input), ...outputFields(output), attempts: triesOf(file) + 1 };
   }
 
-  failed(call: Call, { file, input }: ReadyInput, failure: Failure): FileResult {
+  /** `takenBytes`: what the unfinished output had taken up. */
+  failed(call: Call, { file, input }: ReadyInput, failure: Failure, takenBytes = 0): AttemptResult {
     const wasStarted = call.end !== null && call.end.startedUs > 0;
     return {
       ...this.#base(file, input),
@@ -57,6 +60,7 @@ export class FileResults {
       failureClass: failure.class,
       message: failure.message,
       attempts: triesOf(file) + (wasStarted ? 1 : 0),
+      ...(failure.isDiskFull && { roomBytes: takenBytes }),
     };
   }
 

@@ -7,6 +7,7 @@ import type { PolicyGate } from "../../platform/policy-gate.ts";
 import type { RunHash } from "../../platform/run-hash.ts";
 import type { Store } from "../../store/store.ts";
 import type { LearnedRuns } from "../governor/learned-runs.ts";
+import type { OutputClaims } from "../output-claims.ts";
 import type { RunCache } from "../run-cache.ts";
 import type { ChunkRunner } from "./chunk-runner.ts";
 import type { Handlers } from "./executor.ts";
@@ -29,6 +30,7 @@ export interface HandlerDeps {
   readonly queues: JobQueues;
   readonly runner: ChunkRunner;
   readonly gate: PolicyGate;
+  readonly claims: OutputClaims;
   readonly learned: LearnedRuns;
   onUsage(jobId: string, sample: UsageSample): void;
   /** A job will probably take this long from now on. */
@@ -37,8 +39,11 @@ export interface HandlerDeps {
 
 export function createHandlers(deps: HandlerDeps): Handlers {
   const { metrics, learned } = deps;
+  const onNoRoom = (): void => {
+    metrics.counter("headroom_admissions_total").inc({ decision: "defer", reason: "DISK_FULL" });
+  };
   return {
-    scan: createScanHandler({ ...deps, msPerFile: (run) => learned.msPerFile(run) }),
+    scan: createScanHandler({ ...deps, onNoRoom, msPerFile: (run) => learned.msPerFile(run) }),
     exec: createExecHandler({
       ...deps,
       random: Math.random,
@@ -59,6 +64,7 @@ export function createHandlers(deps: HandlerDeps): Handlers {
       onRetry: (failureClass) => {
         metrics.counter("headroom_retries_total").inc({ failure_class: failureClass });
       },
+      onNoRoom,
       onFenced: (count) => {
         metrics.counter("headroom_fenced_total").inc(count);
       },

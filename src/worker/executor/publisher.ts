@@ -7,6 +7,7 @@ import type { FileEntry, FileResult } from "../../contract/files.ts";
 import type { PolicyGate } from "../../platform/policy-gate.ts";
 import { examineOutput, removeTemp, renameOutput, type Flusher, type WholeOutput } from "../result/publish.ts";
 import type { Failure } from "../result/outcome.ts";
+import { takenBytes } from "../result/room.ts";
 import type { Call } from "./call.ts";
 import type { ChunkRequest, Publication, Starting } from "./chunk-request.ts";
 import type { Condition } from "./condition.ts";
@@ -52,6 +53,8 @@ export class Publisher {
   readonly fenced: FileEntry[] = [];
   /** Files whose output was dropped, because permission could not be asked for. */
   readonly unsettled: FileEntry[] = [];
+  /** An output of this chunk did not fit: the next ones are only begun where there is room. */
+  sawFullDisk = false;
   readonly #parts: PublisherParts;
   #ended: Call[] = [];
   #inHand = 0;
@@ -146,9 +149,11 @@ export class Publisher {
   }
 
   #fail(call: Call, failure: Failure, results: FileResult[]): void {
+    const taken = failure.isDiskFull && call.target !== null ? takenBytes(call.target.temp) : 0;
+    this.sawFullDisk ||= failure.isDiskFull === true;
     removeTemp(call.target);
     if (call.inputs.length > 1 && this.#parts.takeApart(call, failure)) return;
-    for (const input of call.inputs) results.push(this.#parts.results.failed(call, input, failure));
+    for (const input of call.inputs) results.push(this.#parts.results.failed(call, input, failure, taken));
   }
 
   #succeeded(call: Call, output: KeptOutput | null): FileResult[] {

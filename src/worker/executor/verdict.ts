@@ -1,8 +1,7 @@
 /** Reads what the machine says about the end of a process, and has it classified. */
-import { statfsSync } from "node:fs";
-import { fsPath } from "../../contract/path-bytes.ts";
 import type { RunSpec } from "../../contract/run-spec.ts";
 import { classify, type Failure, type ProcessEnd, type StopReason } from "../result/outcome.ts";
+import { isFull } from "../result/room.ts";
 import type { SlotProcess } from "./call.ts";
 import type { MemoryKills } from "./memory-kills.ts";
 
@@ -27,14 +26,4 @@ function isUnexplainedKill(end: ProcessEnd, stop: StopReason | null): boolean {
 
 function isUnwell(end: ProcessEnd, spec: RunSpec): boolean {
   return end.kind === "signalled" || (end.kind === "exited" && !spec.successExitCodes.includes(end.code));
-}
-
-function isFull(folder: string): boolean {
-  try {
-    const { bavail, blocks } = statfsSync(fsPath(folder));
-    // File systems without a size (some network ones) say 0 of 0.
-    return blocks > 0 && bavail === 0;
-  } catch {
-    return false; // No answer is no evidence.
-  }
 }

@@ -36,6 +36,13 @@ export interface EndContext {
 export interface Failure {
   readonly class: FailureClass;
   readonly message: string;
+  /** The disk took no more: no attempt is burned, and the file waits for room. */
+  readonly isDiskFull?: true;
+}
+
+/** What the system says when a disk, or the part of it that this user may have, is full. */
+export function isFullErrno(errno: string): boolean {
+  return errno === "ENOSPC" || errno === "EDQUOT";
 }
 
 /** Why the process failed its file, or null when it ended well. */
@@ -60,7 +67,7 @@ export function classify(end: ProcessEnd, context: EndContext): Failure | null {
 function exited(code: number, { successExitCodes, isDiskFull }: EndContext): Failure {
   const expected = `expected exit code ${successExitCodes.join(" or ")}, found ${code}`;
   return isDiskFull
-    ? { class: "infrastructure", message: `no space left where the output goes: ${expected}` }
+    ? { class: "infrastructure", isDiskFull: true, message: `no space left where the output goes: ${expected}` }
     : { class: "exit", message: expected };
 }
 
@@ -70,7 +77,11 @@ function signalled(signal: string, { sawMemoryKill, isDiskFull }: EndContext): F
   }
   // A mapped file cannot grow on a full disk: the kernel says so with SIGBUS.
   if (signal === "SIGBUS" && isDiskFull) {
-    return { class: "infrastructure", message: "no space left where the output goes: ended by SIGBUS" };
+    return {
+      class: "infrastructure",
+      isDiskFull: true,
+      message: "no space left where the output goes: ended by SIGBUS",
+    };
   }
   return { class: "signal", message: `expected an exit, found the process ended by ${signal}` };
 }
@@ -123,7 +134,9 @@ function notStarted(stage: StartStage, errno: string, binary: string): Failure {
     setup: "the standard streams",
     launcher: "the launcher",
   };
-  return { class: "infrastructure", message: `could not start: expected ${places[stage]}, found ${errno}` };
+  const isDiskFull = stage === "output" && isFullErrno(errno);
+  const message = `could not start: expected ${places[stage]}, found ${errno}`;
+  return { class: "infrastructure", message, ...(isDiskFull && { isDiskFull }) };
 }
 
 export type RetryDecision = { readonly retry: true; readonly delayMs: number } | { readonly retry: false };

@@ -12,7 +12,7 @@ import { fsPath, pathFromBytes } from "../../contract/path-bytes.ts";
 import type { RunSpec } from "../../contract/run-spec.ts";
 import { hashOpen } from "./digests.ts";
 import { errnoOf } from "./errno.ts";
-import type { Failure } from "./outcome.ts";
+import { isFullErrno, type Failure } from "./outcome.ts";
 import { tempPrefix, type Target } from "./target.ts";
 
 const fsyncAsync = promisify(fsync);
@@ -132,7 +132,8 @@ const reasons: Readonly<Record<string, string>> = {
 function notKept(step: string, error: unknown): Failure {
   const errno = errnoOf(error);
   const found = reasons[errno] ?? errno;
-  return { class: "infrastructure", message: `could not ${step}: expected a disk that takes it, found ${found}` };
+  const message = `could not ${step}: expected a disk that takes it, found ${found}`;
+  return { class: "infrastructure", message, ...(isFullErrno(errno) && { isDiskFull: true }) };
 }
 
 /** Removes a temporary file; that there is none is as good. */

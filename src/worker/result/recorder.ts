@@ -15,6 +15,7 @@ import type { Logger } from "../../platform/logger.ts";
 import type { Store } from "../../store/store.ts";
 import type { Fence } from "./fence.ts";
 import { decideRetry } from "./outcome.ts";
+import type { AttemptResult } from "./room.ts";
 
 export interface RecorderDeps {
   readonly redis: Redis;
@@ -38,6 +39,8 @@ export interface RetryFile {
   readonly memoryBytes: number | undefined;
 }
 
+/** How often a disk without room is looked at. */
+export const ROOM_PAUSE_MS = 5_000;
 const FLUSH_FILES = 500;
 const FLUSH_MS = 200;
 const STORE_PAUSE_MS = 500;
@@ -80,7 +83,7 @@ export class Recorder {
   }
 
   /** Takes results of attempts. */
-  async add(results: readonly FileResult[]): Promise<void> {
+  async add(results: readonly AttemptResult[]): Promise<void> {
     for (const result of results) {
       if (result.outcome === "failed" && result.failureClass !== null) {
         if (isLeaseLost(this.#signal)) this.#late(result);
@@ -128,8 +131,12 @@ export class Recorder {
     this.#deps.onFenced(1);
   }
 
-  async #failedAttempt(result: FileResult, failureClass: FailureClass): Promise<void> {
+  async #failedAttempt(result: AttemptResult, failureClass: FailureClass): Promise<void> {
     const entry = this.#entries.get(result.path);
+    if (entry !== undefined && result.roomBytes !== undefined) {
+      this.#putOff(entry, result, result.roomBytes);
+      return;
+    }
     if (failureClass === "signal" && (await this.#countCrash(result)) >= QUARANTINE_AFTER_CRASHES) {
       this.#final({
         ...result,
@@ -155,6 +162,17 @@ export class Recorder {
       delayMs: decision.delayMs,
       memoryBytes: failureClass === "out-of-memory" ? grownMemory(result, this.#run) : undefined,
     });
+  }
+
+  /** The disk is full, and that is nobody's failed attempt: the file waits for room, however long that takes. */
+  #putOff(entry: FileEntry, result: FileResult, roomBytes: number): void {
+    this.#deps.onRetry("infrastructure");
+    const { path, message } = result;
+    this.#deps.logger.info({ runId: this.#run.runId, path, message, roomBytes }, "file waits for room on the disk");
+    this.#attempts.push(attemptOf(result, "infrastructure", this.#deps.clock.nowMs()));
+    this.#ended.push(result.index);
+    const most = Math.max(roomBytes, entry.roomBytes ?? 0);
+    this.retries.push({ entry: { ...entry, roomBytes: most }, delayMs: ROOM_PAUSE_MS, memoryBytes: undefined });
   }
 
   async #countCrash(result: FileResult): Promise<number> {

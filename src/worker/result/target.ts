@@ -8,8 +8,9 @@ import { outputNameFor } from "../../contract/output-names.ts";
 import { fsPath } from "../../contract/path-bytes.ts";
 import type { RunSpec } from "../../contract/run-spec.ts";
 import { realPathOf } from "../../platform/confined-path.ts";
+import { holderBelow } from "../../platform/output-claim.ts";
 import { errnoOf } from "./errno.ts";
-import type { Failure } from "./outcome.ts";
+import { isFullErrno, type Failure } from "./outcome.ts";
 
 export interface Target {
   /** Relative to the output root. */
@@ -41,6 +42,7 @@ export class TargetPlan {
   readonly #place: { readonly runId: string; readonly token: string };
   readonly #root: string;
   readonly #folders = new Map<string, string>();
+  readonly #holders = new Map<string, string | undefined>();
   readonly #taken = new Map<string, number>();
 
   constructor(spec: RunSpec, place: { runId: string; token: string }) {
@@ -77,14 +79,26 @@ export class TargetPlan {
     const folder = posix.dirname(path);
     try {
       if (!isInside(this.realFolder(this.#root), this.realFolder(folder))) return leaves();
+      const holder = this.#holderOf(folder);
+      if (holder !== undefined) return isHeld(folder, holder);
     } catch (error) {
-      return { class: "infrastructure", message: `could not make the output folder: ${errnoOf(error)}` };
+      const errno = errnoOf(error);
+      const message = `could not make the output folder: ${errno}`;
+      return { class: "infrastructure", message, ...(isFullErrno(errno) && { isDiskFull: true }) };
     }
     this.#taken.set(relative, index);
     const name = tempName(this.#place.runId, index, this.#place.token);
     const relativeFolder = posix.dirname(relative);
     const tempRelative = relativeFolder === "." ? name : `${relativeFolder}/${name}`;
     return { relative, path, folder, temp: `${folder}/${name}`, tempRelative };
+  }
+
+  /** Another run that has claimed a folder on the way to this one, as an output folder of its own. */
+  #holderOf(folder: string): string | undefined {
+    if (this.#holders.has(folder)) return this.#holders.get(folder);
+    const holder = holderBelow(this.realFolder(this.#root), this.realFolder(folder));
+    this.#holders.set(folder, holder);
+    return holder;
   }
 
   /** The folder without links; it is made when it is not there, unless that would happen outside the root. */
@@ -97,6 +111,11 @@ export class TargetPlan {
     }
     return real;
   }
+}
+
+function isHeld(folder: string, runId: string): Failure {
+  const message = `expected a folder that no other run writes to, found ${folder}, the output folder of run ${runId}`;
+  return { class: "policy", message };
 }
 
 function leaves(): Failure {

@@ -1,24 +1,11 @@
-import { execFileSync } from "node:child_process";
-import { readdirSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { startRedis } from "../../support/redis-server.ts";
-import { Cli, type Running } from "./cli-process.ts";
+import { canMount, smallDisk } from "../../support/small-disk.ts";
+import { Cli } from "./cli-process.ts";
 
 const runArgs = ["run", "-i", "in", "-o", "out", "--", "cat", "{input}"];
-/** Mounting a small disk needs the rights to. */
-const canMount = process.getuid?.() === 0;
-
-/** A disk of this many bytes at `folder`, until it is disposed. */
-function smallDisk(folder: string, bytes: number): Disposable {
-  execFileSync("mount", ["-t", "tmpfs", "-o", `size=${bytes}`, "tmpfs", folder]);
-  return { [Symbol.dispose]: () => execFileSync("umount", ["--lazy", folder]) };
-}
-
-function told(running: Running, text: string): Promise<void> {
-  return expect.poll(() => running.stderr(), { timeout: 60_000 }).toContain(text);
-}
-
 describe("headroom run, on infrastructure that is not as it should be", () => {
   test("refuses a Redis that evicts, with the command that mends it", async () => {
     await using cli = new Cli();
@@ -51,20 +38,6 @@ describe("headroom run, on infrastructure that is not as it should be", () => {
       expect(ended.stderr).toContain("127.0.0.1:1/none: expected a server that answers");
       expect(ended.stderr).not.toContain("secret");
     }
-  });
-
-  test.runIf(canMount)("tries again what no longer fits on the disk, says so, and goes on with the rest", async () => {
-    await using cli = new Cli();
-    using _disk = smallDisk(cli.scratch.folder("out"), 256 * 1024);
-    cli.scratch.file("in/big", "x".repeat(1_000_000));
-    cli.scratch.file("in/small", "s");
-    const running = cli.start(runArgs);
-    const small = join(cli.scratch.path, "out/small.output");
-    await told(running, "no space left");
-    expect(running.stderr()).toMatch(/waits: .*infrastructure of big: no space left where the output goes/);
-    expect(readdirSync(join(small, ".."))).toEqual(["small.output"]);
-    running.child.kill("SIGINT");
-    expect(await running.ended).toMatchObject({ code: 130 });
   });
 
   test.runIf(canMount)("ends with exit code 3 when the data folder is full, without a trace of the code", async () => {

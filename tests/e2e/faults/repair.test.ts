@@ -4,7 +4,7 @@ import { jobIds, keys } from "../../../src/contract/queues.ts";
 import { parseRunSpec } from "../../../src/contract/run-request.ts";
 import { execPlace, reportPlace } from "../../../src/platform/job-queues.ts";
 import { newRunId } from "../../../src/producer/submit.ts";
-import { FaultCluster, PATIENT, kp, sha256 } from "../../support/fault-cluster.ts";
+import { FaultCluster, PATIENT, kp } from "../../support/fault-cluster.ts";
 
 test("the scheduler adds the jobs of a run whose producer died before it did", async () => {
   await using cluster = await FaultCluster.open();
@@ -43,7 +43,7 @@ test("a report whose worker died after the store was told ends the live side too
   await cluster.expectNothingLeft(runId);
   await cluster.keys.hset(keys.run(kp, runId), "state", "running");
   await cluster.keys.persist(keys.run(kp, runId));
-  await cluster.keys.set(keys.outputLock(kp, sha256(cluster.output)), runId);
+  await cluster.keys.hset(keys.outputs(kp), cluster.output, runId);
   const reports = cluster.queues.queue(reportPlace.name);
   const jobId = jobIds.report(runId, 0);
   await (await reports.getJob(jobId))?.remove();

@@ -9,6 +9,7 @@ import { createLogger } from "../../../src/platform/logger.ts";
 import { Metrics } from "../../../src/platform/metrics.ts";
 import { runUntilSignal } from "../../../src/platform/run.ts";
 import { openStore } from "../../../src/store/open-store.ts";
+import { Lane } from "../../../src/worker/lane.ts";
 import { WorkerService } from "../../../src/worker/worker-service.ts";
 import { readSettings } from "./settings.ts";
 
@@ -16,11 +17,19 @@ const settings = readSettings();
 const logger = createLogger(settings.logLevel, { process: settings.id });
 const store = await openStore(settings.store, logger);
 const metrics = new Metrics({ version: "test", process: "worker" }, logger);
+if (settings.hangAfterClaims !== undefined) hangClaims(settings.hangAfterClaims);
 const worker = new WorkerService(
   {
     ...{ redisUrl: settings.redis, store, logger, metrics, clock: systemClock },
     onClaim: (name, id) => {
       process.stdout.write(`claimed ${name} ${id}\n`);
+      const before = process.cpuUsage();
+      while (process.cpuUsage(before).user < settings.blockMs * 1_000);
+    },
+    onStuck: (error) => {
+      setImmediate(() => {
+        throw error;
+      });
     },
   },
   {
@@ -32,6 +41,7 @@ const worker = new WorkerService(
     drainMs: settings.drainMs,
     nice: 0,
     allow: settings.allow,
+    ...(settings.hangAfterClaims === undefined ? {} : { pullLimits: { stuckMs: 500, hangMs: 1_000 } }),
   },
 );
 const announced = {
@@ -42,4 +52,22 @@ const announced = {
   stop: () => Promise.resolve(),
 };
 const closed = { start: () => Promise.resolve(), stop: () => store.close() };
+process.on("SIGUSR2", () => {
+  void metrics.expose().then((text) => {
+    const [, seconds = "none"] =
+      /^headroom_event_loop_lag_seconds\{[^}]*quantile="0.99"[^}]*\} (\S+)$/m.exec(text) ?? [];
+    process.stdout.write(`lag p99 ${seconds}\n`);
+  });
+});
 await runUntilSignal(new ServiceGroup([closed, metrics, worker, announced]), logger, { stopMs: settings.stopMs });
+
+function hangClaims(after: number): void {
+  const descriptor = Object.getOwnPropertyDescriptor(Lane.prototype, "claim") as { value: Lane["claim"] };
+  let claimed = 0;
+  Lane.prototype.claim = async function (this: Lane, ...args) {
+    if (claimed >= after) await new Promise(() => undefined);
+    const job = await descriptor.value.apply(this, args);
+    if (job !== undefined) claimed += 1;
+    return job;
+  };
+}

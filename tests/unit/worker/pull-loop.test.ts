@@ -18,7 +18,8 @@ test("the last claim has no age before the first one", () => {
     lanes: () => [],
     admit: () => ({ kind: "wait" }),
     couldAdmit: () => false,
+    onStuck: () => undefined,
   });
   nowMs += 5_000;
-  expect(loop.ages).toEqual({ passMs: 5_000, claimMs: 0 });
+  expect(loop.ages).toEqual({ pullMs: 5_000, claimMs: 0 });
 });

@@ -1,8 +1,8 @@
 /** Runs the binary over the files of one chunk: plan, run, record, ask again for what is worth another try. */
-import { faultsLine, LeaseLostError, type Fault } from "../../../contract/errors.ts";
+import { ConflictError, faultsLine, LeaseLostError, type Fault } from "../../../contract/errors.ts";
 import { cancelledResult, unrunResult, type FileEntry, type FileResult } from "../../../contract/files.ts";
 import type { Payload } from "../../../contract/jobs.ts";
-import { requestCancel } from "../../../platform/cancel-run.ts";
+import { breakRun, requestCancel } from "../../../platform/cancel-run.ts";
 import type { ChunkToAdd, JobQueues } from "../../../platform/job-queues.ts";
 import type { PolicyGate } from "../../../platform/policy-gate.ts";
 import type { LiveRun } from "../../../platform/run-hash.ts";
@@ -11,17 +11,20 @@ import { HandBack } from "../../lane.ts";
 import { loadCrashes, lossesOf, planChunk, type ChunkPlan } from "../../result/chunk-plan.ts";
 import { Fence } from "../../result/fence.ts";
 import { Recorder, type RecorderDeps, type RetryFile } from "../../result/recorder.ts";
+import type { OutputClaims } from "../../output-claims.ts";
 import type { RunCache } from "../../run-cache.ts";
 import type { ChunkRunner } from "../chunk-runner.ts";
 import type { ChunkEnd, ChunkEvents, UsageSample } from "../chunk-request.ts";
 import { RunCancelled, type Handler, type JobContext } from "../executor.ts";
+import { waitForRoom, type RoomWaitDeps } from "../room-wait.ts";
 
-export interface ExecDeps extends RecorderDeps {
+export interface ExecDeps extends RecorderDeps, RoomWaitDeps {
   readonly workerId: string;
   readonly runs: RunCache;
   readonly queues: JobQueues;
   readonly runner: ChunkRunner;
   readonly gate: PolicyGate;
+  readonly claims: OutputClaims;
   learn(run: LiveRun, results: readonly FileResult[]): void;
   onUsage(jobId: string, sample: UsageSample): void;
   onStart(run: LiveRun, jobId: string, files: number): void;
@@ -80,11 +83,12 @@ class ChunkAttempt {
       await this.#cancelAll(recorder, plan.files);
       return;
     }
+    const policy = this.#deps.gate.decide(run.spec);
+    if (policy.kind !== "refused" && !(await this.#holdFolder(run, plan, recorder))) return;
     const about = { runId, jobId: this.#jobId, files: plan.files.length };
     this.#deps.logger.info(about, "chunk started");
     try {
       await this.#holdSuspects(plan.files);
-      const policy = this.#deps.gate.decide(run.spec);
       const end =
         policy.kind === "refused"
           ? await refuseAll(plan, recorder, policy.faults)
@@ -99,6 +103,16 @@ class ChunkAttempt {
       if (run.spec.executor === "process") await this.#absolve();
       throw error;
     }
+  }
+
+  /** Waits for room on the disk and takes the output folder; false when another run has it, which ends this one. */
+  async #holdFolder(run: LiveRun, plan: ChunkPlan, recorder: Recorder): Promise<boolean> {
+    await waitForRoom(this.#deps, run, plan.files);
+    const taken = await this.#deps.claims.hold(run);
+    if (taken === undefined) return true;
+    await breakRun(this.#deps, run.runId, taken);
+    await this.#cancelAll(recorder, plan.files);
+    return false;
   }
 
   /**
@@ -173,6 +187,7 @@ class ChunkAttempt {
         await this.#write(entries);
       },
       mayPublish: async (items) => {
+        await this.#keepFolder(run);
         const entries = new Map<number, unknown>(
           items.map((item) => [item.index, { p: item.path, t: item.temp, c: item.crashDigest, o: item.sha256 }]),
         );
@@ -198,6 +213,15 @@ class ChunkAttempt {
       },
     };
     return { events, settled: () => work };
+  }
+
+  /** Ends the run when another one has taken its output folder: nothing more of it may appear there. */
+  async #keepFolder(run: LiveRun): Promise<void> {
+    const taken = await this.#deps.claims.hold(run);
+    if (taken === undefined) return;
+    await breakRun(this.#deps, run.runId, taken);
+    this.#abort.abort(new RunCancelled(run.runId));
+    throw new ConflictError(taken);
   }
 
   /** Writes to the journal if the lease holds; else ends this attempt. */
@@ -269,7 +293,9 @@ export function retryChunks(chunk: string, retries: readonly RetryFile[]): Chunk
   for (const retry of retries) {
     // Delays differ by their jitter: files of one second go together.
     const slot = Math.ceil(retry.delayMs / 1_000);
-    const key = `${slot}/${retry.memoryBytes ?? 0}`;
+    // What does not fit must not keep smaller outputs waiting: files of about one need go together.
+    const room = retry.entry.roomBytes === undefined ? "" : Math.ceil(Math.log2(retry.entry.roomBytes + 1));
+    const key = `${slot}/${retry.memoryBytes ?? 0}/${room}`;
     const group = groups.get(key) ?? { files: [], delayMs: 0, memoryBytes: retry.memoryBytes };
     group.files.push(retry.entry);
     group.delayMs = Math.max(group.delayMs, Math.ceil(retry.delayMs));

@@ -1,7 +1,6 @@
 /** Ends a run: counts, percentiles and failures from the store, the final state, the clean-up in Redis. */
 import { WaitingChildrenError } from "bullmq";
 import type { Redis } from "ioredis";
-import { createHash } from "node:crypto";
 import { messageOf } from "../../../contract/errors.ts";
 import { isTerminal, type RunState } from "../../../contract/outcomes.ts";
 import { keys } from "../../../contract/queues.ts";
@@ -13,6 +12,7 @@ import type { LiveRun, RunHash } from "../../../platform/run-hash.ts";
 import type { Logger } from "../../../platform/logger.ts";
 import type { Store } from "../../../store/store.ts";
 import { removeStaleTemps } from "../../result/publish.ts";
+import type { OutputClaims } from "../../output-claims.ts";
 import type { RunCache } from "../../run-cache.ts";
 import type { Handler } from "../executor.ts";
 
@@ -24,6 +24,7 @@ export interface ReportDeps {
   readonly hash: RunHash;
   readonly queues: JobQueues;
   readonly gate: PolicyGate;
+  readonly claims: OutputClaims;
   readonly clock: Clock;
   readonly logger: Logger;
   onEnded(state: RunState): void;
@@ -120,7 +121,7 @@ async function endInStore(deps: ReportDeps, run: LiveRun, live: Live): Promise<v
 async function endLive(deps: ReportDeps, run: LiveRun): Promise<void> {
   const record = await deps.store.runs.get(run.runId);
   if (record?.epoch !== run.epoch || !isTerminal(record.state)) return;
-  await releaseOutput(deps, run);
+  await deps.claims.release(run);
   const { total, succeeded, failed, skipped, cancelled, quarantined } = record.counts ?? noFiles;
   await deps.hash.move(run.runId, ["queued", "running", "cancelling"], record.state, {
     ...{ total, succeeded, failed, skipped, cancelled, quarantined },
@@ -162,15 +163,4 @@ async function summarize(deps: ReportDeps, run: LiveRun, live: Live): Promise<Ru
     failures,
     artifacts: { ...figures.artifacts, examples },
   };
-}
-
-/** Gives the output folder free for other runs, if this one holds it. */
-async function releaseOutput(deps: ReportDeps, run: LiveRun): Promise<void> {
-  const key = keys.outputLock(deps.kp, createHash("sha256").update(run.spec.output.root).digest("hex"));
-  try {
-    if ((await deps.redis.get(key)) === run.runId) await deps.redis.del(key);
-  } catch (error) {
-    // The next run over this folder finds a lock whose run has ended, and takes it over.
-    deps.logger.warn({ runId: run.runId, err: messageOf(error) }, "output folder could not be released");
-  }
 }

@@ -5,6 +5,7 @@
  * A scan that is started again (its worker was lost) walks from the beginning and leaves out what has a row or waits in a
  * chunk already.
  */
+import type { Redis } from "ioredis";
 import {
   InvalidInputError,
   isPassing,
@@ -25,18 +26,24 @@ import type { PolicyGate } from "../../../platform/policy-gate.ts";
 import type { Logger } from "../../../platform/logger.ts";
 import type { ScanBatch, ScannedFile, ScanProblem } from "../../../platform/scan/scan-batch.ts";
 import { openSource } from "../../../platform/scan/source.ts";
+import { breakRun } from "../../../platform/cancel-run.ts";
 import { withTrace } from "../../../platform/trace.ts";
 import type { Store } from "../../../store/store.ts";
 import { HandBack } from "../../lane.ts";
+import type { OutputClaims } from "../../output-claims.ts";
 import type { RunCache } from "../../run-cache.ts";
 import { RunCancelled, type Handler, type JobContext } from "../executor.ts";
+import { waitForRoom, type RoomWaitDeps } from "../room-wait.ts";
 
-export interface ScanDeps {
+export interface ScanDeps extends RoomWaitDeps {
+  readonly redis: Redis;
+  readonly kp: string;
   readonly store: Store;
   readonly runs: RunCache;
   readonly hash: RunHash;
   readonly queues: JobQueues;
   readonly gate: PolicyGate;
+  readonly claims: OutputClaims;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Milliseconds that a file of this run takes, as far as is known by now. */
@@ -61,6 +68,14 @@ export function createScanHandler(deps: ScanDeps): Handler<"scan"> {
       const { run, isWanted } = await deps.runs.open(payload.runId, payload.epoch);
       await deps.runs.ensureRow(run);
       if (!isWanted) return;
+      if (deps.gate.writeFault(run.spec.output.root) === undefined) {
+        await waitForRoom(deps, run, []);
+        const taken = await deps.claims.hold(run);
+        if (taken !== undefined) {
+          await breakRun(deps, payload.runId, taken);
+          return;
+        }
+      }
       await deps.runs.markRunning(run);
       const scan = new Scan(deps, run, { ref: payload, ...context });
       try {
