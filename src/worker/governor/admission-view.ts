@@ -1,11 +1,14 @@
 /** The seam of the rules: what a job asks for, what a worker looks like, what a rule may object. */
 import type { Amounts, ResourceName } from "../../contract/resources.ts";
 import type { Neighbour } from "./machine-ledger.ts";
+import type { MemoryExpectation, Outlook } from "./outlook.ts";
 import type { MemoryLevel } from "./probes/probe.ts";
+import type { ExternalUse } from "./room.ts";
 
 type DeferCode =
   | "MEM_NOW"
   | "MEM_THRESHOLD"
+  | "MEM_FORECAST"
   | "NEIGHBOUR"
   | "CPU"
   | "CPU_THRESHOLD"
@@ -42,6 +45,8 @@ export interface Request {
   readonly labels: readonly string[];
   /** Runs inside the worker: no process of its own. Gates that hold processes back do not hold it. */
   readonly isInside: boolean;
+  /** Its memory over time, as far as that is known; `need` is the most of it. */
+  readonly memory: MemoryExpectation;
 }
 
 /** The gates that measured load closes; undefined is open. */
@@ -64,11 +69,18 @@ export interface AdmissionView {
   readonly isMemoryThresholdSet: boolean;
   /** Memory of the host that is left to others. */
   readonly systemReserveBytes: number;
-  /** Promised to running jobs and not yet in use. */
-  readonly growthBytes: number;
+  /** What the running jobs will take over time, those that were promised to in this moment included. */
+  readonly outlooks: readonly Outlook[];
+  /** What others use of each level, over the last seconds. */
+  readonly external: ExternalUse;
+  /** How sure the forecast has to be (risk.ts). */
+  readonly z: number;
+  readonly nowMs: number;
   /** What other workers of this machine have promised. Their memory counts against the levels that both are in. */
   readonly neighbours: readonly Neighbour[];
   readonly cpuCores: number;
+  /** How far cores may be promised more than once (cores.ts). */
+  readonly kappa: number;
   readonly maxProcesses: number;
   /** Whether a person has set it: then it is their word on the cores too, whatever other workers promise. */
   readonly isProcessLimitSet: boolean;

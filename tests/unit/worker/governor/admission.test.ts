@@ -3,6 +3,9 @@ import { describe, expect, test } from "vitest";
 import { GiB, MiB } from "../../../../src/contract/resources.ts";
 import { decideAdmission, fitToCores } from "../../../../src/worker/governor/admission.ts";
 import type { AdmissionView, Gates, Request } from "../../../../src/worker/governor/admission-view.ts";
+import { outlookOf } from "../../../../src/worker/governor/outlook.ts";
+import { noExternalUse } from "../../../../src/worker/governor/room.ts";
+import { flatExpectation } from "../../../../src/worker/governor/self-tuning.ts";
 
 const open: Gates = { cooldown: undefined, pressure: undefined, cpu: undefined };
 
@@ -16,7 +19,11 @@ const idle: AdmissionView = {
   memoryThreshold: 0.8,
   isMemoryThresholdSet: true,
   systemReserveBytes: 0,
-  growthBytes: 0,
+  outlooks: [],
+  external: noExternalUse,
+  z: 2.33,
+  kappa: 1,
+  nowMs: 0,
   neighbours: [],
   cpuCores: 2,
   maxProcesses: 2,
@@ -30,9 +37,28 @@ const job: Request = {
   need: { memoryBytes: 128 * MiB, cpuCores: 1, processes: 1 },
   labels: [],
   isInside: false,
+  memory: flatExpectation(128 * MiB),
 };
-const scan: Request = { need: { memoryBytes: 32 * MiB, cpuCores: 0.05, processes: 0 }, labels: [], isInside: true };
-const heavy = (memoryBytes: number): Request => ({ ...job, need: { ...job.need, memoryBytes } });
+const scan: Request = {
+  need: { memoryBytes: 32 * MiB, cpuCores: 0.05, processes: 0 },
+  labels: [],
+  isInside: true,
+  memory: flatExpectation(32 * MiB),
+};
+const heavy = (memoryBytes: number): Request => ({
+  ...job,
+  need: { ...job.need, memoryBytes },
+  memory: flatExpectation(memoryBytes),
+});
+/** A job that takes little at first and everything in its second half. */
+const late = {
+  durationMs: { p05: 10_000, p50: 10_000, p95: 10_000 },
+  shape: [0.1, 0.1, 0.1, 0.1, 0.1, 1, 1, 1, 1, 1],
+};
+/** A running job that was promised so much and does not use it yet. */
+const promised = (bytes: number) => [
+  outlookOf({ id: "other", expectation: flatExpectation(bytes), elapsedMs: 0, rssBytes: 0, peakBytes: 0 }),
+];
 
 function codeOf(request: Request, view: Partial<AdmissionView>): string {
   const answer = decideAdmission(request, { ...idle, ...view });
@@ -84,12 +110,18 @@ describe("decideAdmission", () => {
     ["more processes than ever", { ...job, need: { ...job.need, processes: 3 } }, {}, "UNSCHEDULABLE"],
     ["all processes taken", job, full, "PROCESSES"],
     ["all processes taken does not hold a scan", scan, full, "admit"],
+    [
+      "what will be in use while the job runs",
+      { ...heavy(500 * MiB), memory: { ...late, memoryBytes: { p50: 500 * MiB, p95: 500 * MiB } } },
+      { outlooks: promised(400 * MiB) },
+      "MEM_FORECAST",
+    ],
     ["cores taken", job, { reserved: { cpuCores: 1.5, processes: 1, insideCores: 0 } }, "CPU"],
     ["the share inside taken", scan, { reserved: { cpuCores: 0, processes: 0, insideCores: 0.5 } }, "CPU"],
     ["use above the threshold", heavy(MiB), used(0.81 * GiB), "MEM_THRESHOLD"],
     ["use and need just at the threshold", heavy(319 * MiB), used(500 * MiB), "admit"],
     ["use and need above the threshold", heavy(320 * MiB), used(500 * MiB), "MEM_THRESHOLD"],
-    ["promises count as used", job, { growthBytes: 650 * MiB }, "MEM_THRESHOLD"],
+    ["promises count as used", job, { outlooks: promised(650 * MiB) }, "MEM_THRESHOLD"],
     ["near the end of memory", heavy(0.5 * GiB), used(0.5 * GiB), "MEM_NOW"],
     ["no threshold set", job, { ...used(0.85 * GiB), memoryThreshold: 0.9, isMemoryThresholdSet: false }, "MEM_NOW"],
     ["the threshold does not hold a report", scan, used(0.85 * GiB), "admit"],
@@ -116,7 +148,7 @@ describe("decideAdmission", () => {
   });
 
   test("says what is needed, what is there and on which level", () => {
-    const answer = decideAdmission(heavy(700 * MiB), { ...idle, growthBytes: 50 * MiB });
+    const answer = decideAdmission(heavy(700 * MiB), { ...idle, outlooks: promised(50 * MiB) });
     expect(answer).toMatchObject({
       kind: "defer",
       code: "MEM_THRESHOLD",
@@ -143,7 +175,8 @@ describe("decideAdmission", () => {
         fc.double({ min: 0.01, max: 64, noNaN: true }),
         (bytes, cores) => {
           const need = fitToCores({ memoryBytes: bytes, cpuCores: cores, processes: 1 }, 2, 2);
-          expect(decideAdmission({ ...job, need }, empty).kind).not.toBe("defer");
+          const request = { ...job, need, memory: flatExpectation(bytes) };
+          expect(decideAdmission(request, empty).kind).not.toBe("defer");
         },
       ),
     );
@@ -158,7 +191,7 @@ describe("decideAdmission", () => {
     });
     fc.assert(
       fc.property(fc.array(level, { minLength: 1, maxLength: 4 }), amount, amount, (memory, growthBytes, bytes) => {
-        const answer = decideAdmission(heavy(bytes), { ...idle, memory, growthBytes });
+        const answer = decideAdmission(heavy(bytes), { ...idle, memory, outlooks: promised(growthBytes) });
         if (answer.kind !== "admit") return;
         for (const { usedBytes, limitBytes } of memory) {
           expect(usedBytes + growthBytes + bytes).toBeLessThanOrEqual(0.8 * limitBytes);
