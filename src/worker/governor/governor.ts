@@ -202,11 +202,10 @@ export class Governor implements Service {
     const view = this.#view(reading);
     const nowMs = this.#deps.clock.nowMs();
     const jobs = this.#ledger.all;
-    const capacity = capacityOf(view, reading);
     const observed = observedOf(reading, this.#ledger.reserved().processes);
     return {
       state: this.#state,
-      capacity,
+      capacity: capacityOf(view, reading),
       reserved: this.#ledger.reserved(),
       observed,
       headroom: headroomOf(view, observed, this.#ledger.committed(false)),
