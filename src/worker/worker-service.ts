@@ -8,6 +8,7 @@ import type { Redis } from "ioredis";
 import { type JobName } from "../contract/jobs.ts";
 import { bucketBytes } from "../contract/profiles.ts";
 import type { Clock } from "../platform/clock.ts";
+import { LearnedClasses } from "../platform/learned/learned-classes.ts";
 import { ControlBus } from "../platform/control.ts";
 import { JobQueues } from "../platform/job-queues.ts";
 import { ServiceGroup, type Service } from "../platform/lifecycle.ts";
@@ -24,8 +25,8 @@ import { CapacitySensor, createProbes } from "./governor/capacity.ts";
 import type { GovernorConfig } from "./governor/governor-config.ts";
 import { createGovernorMetrics, exposeGovernor } from "./governor/governor-metrics.ts";
 import { Governor, type ReserveQuestion } from "./governor/governor.ts";
-import { LearnedDemands } from "./governor/learned.ts";
 import { LearnedRuns } from "./governor/learned-runs.ts";
+import { createLearnedListener } from "./governor/learned-listener.ts";
 import { systemRoots } from "./governor/probes/probe.ts";
 import { ProcessTrees } from "./governor/probes/process-trees.ts";
 import { Heartbeat } from "./heartbeat.ts";
@@ -81,7 +82,7 @@ export class WorkerService implements Service {
   readonly #queues: JobQueues;
   readonly #control: ControlBus;
   readonly #governor: Governor;
-  readonly #demands: LearnedDemands;
+  readonly #classes: LearnedClasses;
   readonly #runner: ChunkRunner;
   readonly #lanes: Lanes;
   readonly #loop: PullLoop;
@@ -117,13 +118,13 @@ export class WorkerService implements Service {
       },
       { ...config.governor, labels: config.labels },
     );
-    this.#demands = new LearnedDemands({ redis: this.#redis, prefix: config.kp, clock, logger });
+    this.#classes = new LearnedClasses({ redis: this.#redis, prefix: config.kp, clock, logger });
     this.#runner = new ChunkRunner({ logger, clock }, { nice: config.nice, oomScoreAdj: 1_000 });
     const shared = { redis: this.#redis, kp: config.kp, store: deps.store, clock, logger, queues: this.#queues };
     this.#held = new HeldJobs({ ...shared, governor: this.#governor, ...(deps.onClaim && { onClaim: deps.onClaim }) });
     this.#held.handlers = createHandlers({
       ...{ ...shared, metrics: deps.metrics, hash, runs: this.#runs, runner: this.#runner },
-      learned: new LearnedRuns(this.#demands, logger),
+      learned: new LearnedRuns(this.#classes, createLearnedListener({ metrics: deps.metrics, hash, logger })),
       workerId: config.workerId,
       onUsage: (jobId, sample) => {
         this.#held.measure(jobId, sample);
@@ -141,7 +142,7 @@ export class WorkerService implements Service {
     this.#heartbeat = new Heartbeat({ redis: this.#redis, kp: config.kp, logger }, () => this.#status.heartbeat());
     this.#group = new ServiceGroup([
       this.#governor,
-      this.#demands,
+      this.#classes,
       this.#runner,
       this.#control,
       this.#lanes,

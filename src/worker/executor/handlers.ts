@@ -36,16 +36,18 @@ export interface HandlerDeps {
 export function createHandlers(deps: HandlerDeps): Handlers {
   const { metrics, learned } = deps;
   return {
-    scan: createScanHandler({ ...deps, msPerFile: (run) => learned.msPerFile(run) }),
+    scan: createScanHandler(deps),
     exec: createExecHandler({
       ...deps,
       random: Math.random,
+      expectedBytes: (run, entry) => learned.expectedBytes(run, entry),
       onStart: (run, jobId, files) => {
-        const ms = learned.msPerFile(run);
-        if (ms !== undefined) deps.onExpected(jobId, ms * files);
-      },
-      learn: (run, results) => {
-        learned.learn(run, results);
+        const costs = files.map((file) => learned.costOf(run, file).ms);
+        if (costs.some((ms) => ms === undefined)) return;
+        deps.onExpected(
+          jobId,
+          costs.reduce<number>((sum, ms) => sum + (ms ?? 0), 0),
+        );
       },
       onOutcome: (result, run) => {
         const { profile } = run.spec;
