@@ -25,7 +25,7 @@ const retry = z.strictObject(
 );
 
 const profile = z.strictObject({
-  memory: bytes({ min: 1 }).default(128 * MiB),
+  memory: bytes({ min: 1 }).optional(),
   cpu: z.number().positive().default(1),
   labels: z.array(text).default([]),
 });

@@ -13,6 +13,8 @@ export const fileEntry = z.object({
   bytes: z.int().nonnegative(),
   /** Starts that already failed, by failure class. */
   tries: z.partialRecord(z.enum(failureClasses), z.int().positive()).optional(),
+  /** The most memory that was seen of its process before it was ended for memory. */
+  endedAtBytes: z.number().nonnegative().optional(),
 });
 export type FileEntry = Readonly<z.output<typeof fileEntry>>;
 

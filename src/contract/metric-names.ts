@@ -12,6 +12,8 @@ export interface MetricDefinition {
 const durations = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 3_600] as const;
 const requests = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] as const;
 
+const ratios = [0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 2, 3, 5, 10] as const;
+
 export const metricTable = {
   headroom_files_processed_total: {
     type: "counter",
@@ -90,6 +92,32 @@ export const metricTable = {
     type: "counter",
     help: "Processes that the governor ended before the kernel would have.",
     labels: ["reason"],
+  },
+  headroom_prediction_ratio: {
+    type: "histogram",
+    help:
+      "What a process took over the middle of what was expected of it, by target (memory, duration) and by what the " +
+      "expectation rests on (declared, learned, default). 1 is a perfect guess; far above 1 means too little was reserved, " +
+      "far below 1 that room stood empty.",
+    labels: ["target", "basis"],
+    buckets: ratios,
+  },
+  headroom_prediction_coverage: {
+    type: "gauge",
+    help:
+      "Share of the last 30 processes of the class that ended last whose peak memory stayed below its expected p95, by " +
+      "profile. It should lie between 0.92 and 1; lower for long means that the class changes faster than it is learned.",
+    labels: ["profile"],
+  },
+  headroom_anomalies_total: {
+    type: "counter",
+    help: "Processes that took far more than others of their class do, by target (memory, duration) and profile.",
+    labels: ["target", "profile"],
+  },
+  headroom_class_drifts_total: {
+    type: "counter",
+    help: "How often a class of jobs was found to take more than all that had been learned of it, by profile.",
+    labels: ["profile"],
   },
   headroom_redis_memory_bytes: {
     type: "gauge",

@@ -9,6 +9,7 @@ import { hostname } from "node:os";
 import { type JobName } from "../contract/jobs.ts";
 import { bucketBytes } from "../contract/profiles.ts";
 import type { Clock } from "../platform/clock.ts";
+import { LearnedClasses } from "../platform/learned/learned-classes.ts";
 import { ControlBus } from "../platform/control.ts";
 import { JobQueues } from "../platform/job-queues.ts";
 import { ServiceGroup, type Service } from "../platform/lifecycle.ts";
@@ -26,7 +27,7 @@ import type { GovernorConfig } from "./governor/governor-config.ts";
 import { createGovernorMetrics, exposeGovernor } from "./governor/governor-metrics.ts";
 import { Governor } from "./governor/governor.ts";
 import type { ReserveQuestion } from "./governor/governor-port.ts";
-import { LearnedDemands } from "./governor/learned.ts";
+import { createLearnedListener } from "./governor/learned-listener.ts";
 import { LearnedRuns } from "./governor/learned-runs.ts";
 import { MachineLedger, machineFolder } from "./governor/machine-ledger.ts";
 import { systemRoots } from "./governor/probes/probe.ts";
@@ -85,7 +86,7 @@ export class WorkerService implements Service {
   readonly #queues: JobQueues;
   readonly #control: ControlBus;
   readonly #governor: Governor;
-  readonly #demands: LearnedDemands;
+  readonly #classes: LearnedClasses;
   readonly #runner: ChunkRunner;
   readonly #lanes: Lanes;
   readonly #loop: PullLoop;
@@ -112,19 +113,19 @@ export class WorkerService implements Service {
     this.#runs = new RunCache(hash, deps.store);
     this.#control = new ControlBus({ redis: this.#redis, subscriber: this.#subscriber, logger }, config.kp);
     this.#governor = this.#createGovernor();
-    this.#demands = new LearnedDemands({ redis: this.#redis, prefix: config.kp, clock, logger });
+    this.#classes = new LearnedClasses({ redis: this.#redis, prefix: config.kp, clock, logger });
     this.#runner = new ChunkRunner({ logger, clock }, { nice: config.nice, oomScoreAdj: 1_000 });
     const shared = { redis: this.#redis, kp: config.kp, store: deps.store, clock, logger, queues: this.#queues };
     this.#held = new HeldJobs({ ...shared, governor: this.#governor, ...(deps.onClaim && { onClaim: deps.onClaim }) });
     this.#held.handlers = createHandlers({
       ...{ ...shared, metrics: deps.metrics, hash, runs: this.#runs, runner: this.#runner },
-      learned: new LearnedRuns(this.#demands, logger),
+      learned: new LearnedRuns(this.#classes, createLearnedListener({ metrics: deps.metrics, hash, logger })),
       workerId: config.workerId,
       onUsage: (jobId, sample) => {
         this.#held.measure(jobId, sample);
       },
-      onExpected: (jobId, remainingMs) => {
-        this.#governor.describe(jobId, { remainingMs });
+      onExpected: (jobId, facts) => {
+        this.#governor.describe(jobId, facts);
       },
     });
     this.#lanes = this.#createLanes();
@@ -142,8 +143,12 @@ export class WorkerService implements Service {
     });
     this.#group = new ServiceGroup([
       this.#governor,
+<<<<<<< HEAD
       this.#limits,
       this.#demands,
+=======
+      this.#classes,
+>>>>>>> model
       this.#runner,
       this.#control,
       this.#lanes,

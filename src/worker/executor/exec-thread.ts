@@ -108,6 +108,9 @@ class ExecThread {
       reused: (paths) => {
         this.#post({ kind: "reused", chunkId, paths });
       },
+      measured: (measure) => {
+        this.#post({ kind: "measured", chunkId, measure });
+      },
     };
   }
 

@@ -1,4 +1,5 @@
 /** Every job name and its handler: one that is missing does not compile. */
+import type { Expectation } from "../../contract/expectation.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { JobQueues } from "../../platform/job-queues.ts";
 import type { Logger } from "../../platform/logger.ts";
@@ -30,22 +31,24 @@ export interface HandlerDeps {
   readonly learned: LearnedRuns;
   onUsage(jobId: string, sample: UsageSample): void;
   /** A job will probably take this long from now on. */
-  onExpected(jobId: string, remainingMs: number): void;
+  onExpected(jobId: string, facts: { readonly remainingMs?: number; readonly expectation: Expectation }): void;
 }
 
 export function createHandlers(deps: HandlerDeps): Handlers {
   const { metrics, learned } = deps;
   return {
-    scan: createScanHandler({ ...deps, msPerFile: (run) => learned.msPerFile(run) }),
+    scan: createScanHandler(deps),
     exec: createExecHandler({
       ...deps,
       random: Math.random,
+      expectedBytes: (run, entry) => learned.expectedBytes(run, entry),
       onStart: (run, jobId, files) => {
-        const ms = learned.msPerFile(run);
-        if (ms !== undefined) deps.onExpected(jobId, ms * files);
-      },
-      learn: (run, results) => {
-        learned.learn(run, results);
+        const costs = files.map((file) => learned.costOf(run, file).ms);
+        const known = costs.filter((ms) => ms !== undefined);
+        deps.onExpected(jobId, {
+          expectation: learned.expectChunk(run, files),
+          ...(known.length === costs.length && { remainingMs: known.reduce((sum, ms) => sum + ms, 0) }),
+        });
       },
       onOutcome: (result, run) => {
         const { profile } = run.spec;

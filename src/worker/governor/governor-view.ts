@@ -9,7 +9,7 @@ import { countedCores } from "./cores.ts";
 import { DEFAULT_MEMORY_THRESHOLD, type GovernorConfig } from "./governor-config.ts";
 import { elapsedWorkMs, outlookOf, type Outlook } from "./outlook.ts";
 import type { Reservation } from "./reservations.ts";
-import { flatExpectation, type SelfTuning } from "./self-tuning.ts";
+import { flatExpectation, memoryOverTime, type SelfTuning } from "./self-tuning.ts";
 
 export interface ViewFacts {
   readonly state: AdmissionView["state"];
@@ -62,7 +62,7 @@ export function outlookOfReservation(job: Reservation, nowMs: number): Outlook {
   });
   return outlookOf({
     id: job.jobId ?? "",
-    expectation: expectation ?? flatExpectation(need.memoryBytes),
+    expectation: expectation === undefined ? flatExpectation(need.memoryBytes) : memoryOverTime(expectation),
     elapsedMs,
     rssBytes: usage?.rssBytes ?? 0,
     peakBytes,

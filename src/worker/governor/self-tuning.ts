@@ -65,7 +65,7 @@ export class SelfTuning {
   candidateOf(queue: string, promisedBytes: number): MemoryExpectation {
     const known = this.#ofQueue.get(queue);
     if (known === undefined) return flatExpectation(promisedBytes);
-    const { durationMs, shape, memoryBytes } = known;
+    const { durationMs, shape, memoryBytes } = memoryOverTime(known);
     return { durationMs, shape, memoryBytes: { p50: Math.min(promisedBytes, memoryBytes.p50), p95: promisedBytes } };
   }
 }
@@ -73,4 +73,9 @@ export class SelfTuning {
 /** So much from the first moment to the last, and nobody knows for how long. */
 export function flatExpectation(bytes: number): MemoryExpectation {
   return { memoryBytes: { p50: bytes, p95: bytes }, durationMs: undefined, shape: undefined };
+}
+
+/** Without a shape nobody can say when in its life a job takes what, or that it takes nothing from some moment on. */
+export function memoryOverTime({ memoryBytes, durationMs, shape }: Expectation): MemoryExpectation {
+  return { memoryBytes, shape, durationMs: shape === undefined ? undefined : durationMs };
 }

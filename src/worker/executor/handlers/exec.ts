@@ -1,11 +1,13 @@
 /** Runs the binary over the files of one chunk: plan, run, record, ask again for what is worth another try. */
 import { LeaseLostError } from "../../../contract/errors.ts";
-import { cancelledResult, type FileEntry, type FileResult } from "../../../contract/files.ts";
+import { cancelledResult, type FileEntry } from "../../../contract/files.ts";
 import type { Payload } from "../../../contract/jobs.ts";
+import { bucketOf } from "../../../contract/profiles.ts";
 import { requestCancel } from "../../../platform/cancel-run.ts";
 import type { ChunkToAdd, JobQueues } from "../../../platform/job-queues.ts";
 import type { LiveRun } from "../../../platform/run-hash.ts";
 import { withTrace } from "../../../platform/trace.ts";
+import type { LearnedRuns } from "../../governor/learned-runs.ts";
 import { HandBack } from "../../lane.ts";
 import { lossesOf, planChunk, type ChunkPlan } from "../../result/chunk-plan.ts";
 import { Fence } from "../../result/fence.ts";
@@ -20,10 +22,11 @@ export interface ExecDeps extends RecorderDeps {
   readonly runs: RunCache;
   readonly queues: JobQueues;
   readonly runner: ChunkRunner;
-  learn(run: LiveRun, results: readonly FileResult[]): void;
+  /** Tells what processes take, and learns it. */
+  readonly learned: LearnedRuns;
   onUsage(jobId: string, sample: UsageSample): void;
-  onStart(run: LiveRun, jobId: string, files: number): void;
-  onChunk(run: LiveRun, files: number, seconds: number): void;
+  onStart(run: LiveRun, jobId: string, files: readonly FileEntry[]): void;
+  onChunk(run: LiveRun, files: readonly FileEntry[], seconds: number): void;
 }
 
 const RERUN_MS = 1_000;
@@ -73,6 +76,7 @@ class ChunkAttempt {
       return;
     }
     await this.#deps.runs.markRunning(run);
+    await this.#deps.learned.ready(run);
     const about = { runId, jobId: this.#jobId, files: plan.files.length };
     this.#deps.logger.info(about, "chunk started");
     try {
@@ -116,7 +120,7 @@ class ChunkAttempt {
     if (this.#context.signal.aborted) onAbort();
     this.#context.signal.addEventListener("abort", onAbort, { once: true });
     const startedMs = this.#deps.clock.monotonicMs();
-    this.#deps.onStart(run, this.#jobId, plan.files.length);
+    this.#deps.onStart(run, this.#jobId, plan.files);
     const events = this.#events(run, recorder);
     try {
       const end = await this.#deps.runner.run(
@@ -135,10 +139,11 @@ class ChunkAttempt {
         this.#abort.signal,
       );
       await events.settled();
-      this.#deps.onChunk(run, plan.files.length, (this.#deps.clock.monotonicMs() - startedMs) / 1_000);
+      this.#deps.onChunk(run, plan.files, (this.#deps.clock.monotonicMs() - startedMs) / 1_000);
       return end;
     } finally {
       this.#context.signal.removeEventListener("abort", onAbort);
+      this.#deps.learned.forget(this.#jobId);
     }
   }
 
@@ -172,16 +177,17 @@ class ChunkAttempt {
         return items.map(() => isHeld);
       },
       results: (results) => {
-        queue(async () => {
-          this.#deps.learn(run, results);
-          await recorder.add(results);
-        });
+        queue(() => recorder.add(results));
       },
       reused: (paths) => {
         queue(() => recorder.reused(paths));
       },
       usage: (sample) => {
         this.#deps.onUsage(this.#jobId, sample);
+        this.#deps.learned.observe(run, this.#jobId, sample);
+      },
+      measured: (measure) => {
+        this.#deps.learned.learn(run, this.#jobId, measure);
       },
     };
     return { events, settled: () => work };
@@ -204,7 +210,8 @@ class ChunkAttempt {
     }
     if (end.notRun.length > 0) await recorder.add(end.notRun.map((file) => cancelledResult(file)));
     await recorder.flush();
-    const chunks = [...retryChunks(this.#payload.chunk, recorder.retries), ...restoreChunks(plan)];
+    const needOf = (files: readonly FileEntry[]) => this.#deps.learned.chunkBytes(run, files);
+    const chunks = [...retryChunks(this.#payload.chunk, recorder.retries, needOf), ...restoreChunks(plan)];
     if (chunks.length > 0) await this.#retry(run, chunks);
     if (recorder.failedCount > 0) await this.#checkMaxFailures(run);
   }
@@ -243,23 +250,27 @@ class ChunkAttempt {
   }
 }
 
-/** Chunks for what is worth another try, grouped by when and with how much memory. */
-export function retryChunks(chunk: string, retries: readonly RetryFile[]): ChunkToAdd[] {
-  const groups = new Map<string, { files: FileEntry[]; delayMs: number; memoryBytes: number | undefined }>();
-  for (const retry of retries) {
+/** Chunks for what is worth another try, grouped by when and by how much memory; `needOf` tells that of some files. */
+export function retryChunks(
+  chunk: string,
+  retries: readonly RetryFile[],
+  needOf: (files: readonly FileEntry[]) => number,
+): ChunkToAdd[] {
+  const groups = new Map<string, { files: FileEntry[]; delayMs: number }>();
+  for (const { entry, delayMs } of retries) {
     // Delays differ by their jitter: files of one second go together.
-    const slot = Math.ceil(retry.delayMs / 1_000);
-    const key = `${slot}/${retry.memoryBytes ?? 0}`;
-    const group = groups.get(key) ?? { files: [], delayMs: 0, memoryBytes: retry.memoryBytes };
-    group.files.push(retry.entry);
-    group.delayMs = Math.max(group.delayMs, Math.ceil(retry.delayMs));
+    const slot = Math.ceil(delayMs / 1_000);
+    const key = `${slot}/${bucketOf(needOf([entry]))}`;
+    const group = groups.get(key) ?? { files: [], delayMs: 0 };
+    group.files.push(entry);
+    group.delayMs = Math.max(group.delayMs, Math.ceil(delayMs));
     groups.set(key, group);
   }
-  return [...groups.values()].map((group, at) => ({
+  return [...groups.values()].map(({ files, delayMs }, at) => ({
     chunk: `${chunk}-${at}`,
-    files: group.files,
-    delayMs: group.delayMs,
-    ...(group.memoryBytes === undefined ? {} : { memoryBytes: group.memoryBytes }),
+    files,
+    delayMs,
+    memoryBytes: needOf(files),
   }));
 }
 
