@@ -143,12 +143,8 @@ export class WorkerService implements Service {
     });
     this.#group = new ServiceGroup([
       this.#governor,
-<<<<<<< HEAD
       this.#limits,
-      this.#demands,
-=======
       this.#classes,
->>>>>>> model
       this.#runner,
       this.#control,
       this.#lanes,

@@ -1,7 +1,7 @@
 /** How carefully a class is begun of which little is known. */
 
 /** From so many measured jobs on, their number alone holds nothing back. */
-const KNOWN_AFTER = 3;
+export const KNOWN_AFTER = 3;
 /** A job that was measured alone says more than one among many. */
 export const CALIBRATION_WEIGHT = 3;
 

@@ -1,5 +1,6 @@
 /** The rules of admission, one reason each, in the order in which they are told. All pure. */
 import { MiB } from "../../contract/resources.ts";
+import { KNOWN_AFTER, mayRunMore } from "../../platform/learned/calibration.ts";
 import type { AdmissionRule, AdmissionView, Objection, Request } from "./admission-view.ts";
 import { lackingCores } from "./cores.ts";
 import { decideFit } from "./forecast.ts";
@@ -168,6 +169,19 @@ export function usableRoom(view: AdmissionView, isInside = false): Room {
   return roomOf(view.external, { levels, rssBytes, nowMs: view.nowMs });
 }
 
+/** Of a class that nobody knows yet, few run at a time until the first have shown what they take. */
+const calibrating: AdmissionRule = ({ samples, running }) => {
+  if (samples === undefined || mayRunMore(samples, running)) return undefined;
+  return {
+    code: "CALIBRATING",
+    lacking: "samples",
+    message: `the first jobs of a new kind are measured before more of it start: ${samples} measured, ${running} running`,
+    need: KNOWN_AFTER,
+    have: samples,
+    retryAfterMs: SOON_MS,
+  };
+};
+
 const cooldown: AdmissionRule = ({ isInside }, { gates }) => {
   if (isInside || gates.cooldown === undefined) return undefined;
   const { remainingMs } = gates.cooldown;
@@ -215,6 +229,7 @@ export const admissionRules: readonly AdmissionRule[] = [
   fitsAtAll,
   processes,
   neighbour,
+  calibrating,
   cores,
   memory,
   cooldown,

@@ -9,6 +9,7 @@ type DeferCode =
   | "MEM_NOW"
   | "MEM_THRESHOLD"
   | "MEM_FORECAST"
+  | "CALIBRATING"
   | "NEIGHBOUR"
   | "CPU"
   | "CPU_THRESHOLD"
@@ -22,7 +23,7 @@ type DeferCode =
 /** Why not now. `need` and `have` are in the unit of what is lacking: bytes, cores, processes, or a ratio of 0 to 1. */
 export interface Objection {
   readonly code: DeferCode;
-  readonly lacking: ResourceName | "labels" | "pressure" | "time" | "state" | "turn";
+  readonly lacking: ResourceName | "labels" | "pressure" | "time" | "state" | "turn" | "samples";
   readonly message: string;
   readonly need: number | string | null;
   readonly have: number | string | null;
@@ -47,6 +48,10 @@ export interface Request {
   readonly isInside: boolean;
   /** Its memory over time, as far as that is known; `need` is the most of it. */
   readonly memory: MemoryExpectation;
+  /** How many jobs of its class were measured; undefined when that holds nothing back. */
+  readonly samples: number | undefined;
+  /** Jobs of its queue that run here. */
+  readonly running: number;
 }
 
 /** The gates that measured load closes; undefined is open. */

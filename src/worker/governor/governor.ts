@@ -9,7 +9,7 @@
 import { messageOf } from "../../contract/errors.ts";
 import type { Expectation } from "../../contract/expectation.ts";
 import type { Service } from "../../platform/lifecycle.ts";
-import { decideAdmission, fitToCores, type Admission } from "./admission.ts";
+import { decideAdmission, type Admission } from "./admission.ts";
 import type { AdmissionView, Request } from "./admission-view.ts";
 import type { CapacityReading } from "./capacity.ts";
 import { DueTimer } from "./due-timer.ts";
@@ -17,19 +17,12 @@ import { Enforcer } from "./enforcer.ts";
 import { GateKeeper } from "./gate-keeper.ts";
 import { checkGovernorConfig, DEFAULT_MEMORY_THRESHOLD, type GovernorConfig } from "./governor-config.ts";
 import type { GovernorDeps, GovernorSnapshot, GovernorTicket, ReserveQuestion } from "./governor-port.ts";
-import {
-  capacityOf,
-  createView,
-  headroomOf,
-  learnedCores,
-  observedOf,
-  readingPauseMs,
-  runningJobOf,
-} from "./governor-view.ts";
+import { capacityOf, createView, headroomOf, observedOf, readingPauseMs, runningJobOf } from "./governor-view.ts";
 import { aloneLedger } from "./machine-ledger.ts";
 import { Neighbourhood } from "./neighbourhood.ts";
 import { Reservations, type Usage } from "./reservations.ts";
-import { flatExpectation, SelfTuning } from "./self-tuning.ts";
+import { createRequest } from "./request.ts";
+import { SelfTuning } from "./self-tuning.ts";
 import { SensorFaults } from "./sensor-faults.ts";
 import { estimateWaitMs, WaitingReasons, type Wait } from "./waiting.ts";
 
@@ -243,12 +236,9 @@ export class Governor implements Service {
   }
 
   #requestOf({ queue, need, labels }: ReserveQuestion, reading: CapacityReading): Request {
-    const isInside = need.processes === 0;
-    if (isInside) return { need, labels, isInside, memory: flatExpectation(need.memoryBytes) };
-    const learned = this.#config.maxProcesses === undefined ? learnedCores(this.#tuning.ofQueue(queue)) : undefined;
-    const cpuCores = learned?.p50 ?? need.cpuCores;
-    const fitted = fitToCores({ ...need, cpuCores }, reading.cpuCores, this.#config.maxProcesses);
-    return { need: fitted, labels, isInside, memory: this.#tuning.candidateOf(queue, need.memoryBytes) };
+    const { maxProcesses } = this.#config;
+    const facts = { queue, labels, cpuCores: reading.cpuCores, maxProcesses };
+    return createRequest(need, this.#tuning.ofQueue(queue), { ...facts, jobs: this.#ledger.all });
   }
 
   #wait(queue: string, wait: Wait, request: Request | undefined): Wait {

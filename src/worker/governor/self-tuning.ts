@@ -57,17 +57,6 @@ export class SelfTuning {
   ofQueue(queue: string): Expectation | undefined {
     return this.#ofQueue.get(queue);
   }
-
-  /**
-   * What the next job of a queue will probably take. Any job of it fits its promise; how likely, how long and when in its
-   * life it takes that is known from the one before, if at all.
-   */
-  candidateOf(queue: string, promisedBytes: number): MemoryExpectation {
-    const known = this.#ofQueue.get(queue);
-    if (known === undefined) return flatExpectation(promisedBytes);
-    const { durationMs, shape, memoryBytes } = memoryOverTime(known);
-    return { durationMs, shape, memoryBytes: { p50: Math.min(promisedBytes, memoryBytes.p50), p95: promisedBytes } };
-  }
 }
 
 /** So much from the first moment to the last, and nobody knows for how long. */

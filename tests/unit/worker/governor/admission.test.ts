@@ -38,12 +38,16 @@ const job: Request = {
   labels: [],
   isInside: false,
   memory: flatExpectation(128 * MiB),
+  samples: undefined,
+  running: 0,
 };
 const scan: Request = {
   need: { memoryBytes: 32 * MiB, cpuCores: 0.05, processes: 0 },
   labels: [],
   isInside: true,
   memory: flatExpectation(32 * MiB),
+  samples: undefined,
+  running: 0,
 };
 const heavy = (memoryBytes: number): Request => ({
   ...job,
@@ -116,6 +120,9 @@ describe("decideAdmission", () => {
       { outlooks: promised(400 * MiB) },
       "MEM_FORECAST",
     ],
+    ["a kind of job that nobody knows, beside one of it", { ...job, samples: 0, running: 1 }, {}, "CALIBRATING"],
+    ["the first one of its kind", { ...job, samples: 0, running: 0 }, {}, "admit"],
+    ["a kind of which three were measured", { ...job, samples: 3, running: 9 }, {}, "admit"],
     ["cores taken", job, { reserved: { cpuCores: 1.5, processes: 1, insideCores: 0 } }, "CPU"],
     ["the share inside taken", scan, { reserved: { cpuCores: 0, processes: 0, insideCores: 0.5 } }, "CPU"],
     ["use above the threshold", heavy(MiB), used(0.81 * GiB), "MEM_THRESHOLD"],
