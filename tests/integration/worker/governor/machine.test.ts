@@ -6,11 +6,7 @@ import { CapacitySensor, createProbes, type CapacityReading } from "../../../../
 import type { MachineReading } from "../../../../src/worker/governor/machine.ts";
 import { GpuProbe } from "../../../../src/worker/governor/probes/gpu.ts";
 import { UserProcessesProbe } from "../../../../src/worker/governor/probes/user-processes.ts";
-import {
-  HangingQuestions,
-  VolumeProbe,
-  type FileSystemFigures,
-} from "../../../../src/worker/governor/probes/volume.ts";
+import { VolumeProbe, type FileSystemFigures } from "../../../../src/worker/governor/probes/volume.ts";
 import { Volumes } from "../../../../src/worker/governor/volumes.ts";
 import { FakeMachine } from "../../../support/fake-machine.ts";
 
