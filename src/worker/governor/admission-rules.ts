@@ -1,6 +1,7 @@
 /** The rules of admission, one reason each, in the order in which they are told. All pure. */
 import { MiB } from "../../contract/resources.ts";
 import type { AdmissionRule, AdmissionView, Request } from "./admission-view.ts";
+import { machineRules } from "./machine-rules.ts";
 import type { MemoryLevel } from "./probes/probe.ts";
 
 /** Beyond this share of a limit jobs are ended; nothing is admitted that would come near it. */
@@ -158,6 +159,7 @@ export const admissionRules: readonly AdmissionRule[] = [
   cooldown,
   pressure,
   cpuThreshold,
+  ...machineRules,
 ];
 
 /**

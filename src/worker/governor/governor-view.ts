@@ -1,7 +1,7 @@
 /** From the ledger, a reading and the settings to what the rules, a heartbeat and the timer look at. Pure. */
 import type { Amounts } from "../../contract/resources.ts";
 import { ceilingBytes, DANGER_RATIO } from "./admission-rules.ts";
-import type { AdmissionView, Gates } from "./admission-view.ts";
+import type { AdmissionRule, AdmissionView, Gates } from "./admission-view.ts";
 import type { CapacityReading } from "./capacity.ts";
 import { DEFAULT_MEMORY_THRESHOLD, type GovernorConfig } from "./governor-config.ts";
 import { growthBytes, type Reservation } from "./reservations.ts";
@@ -14,6 +14,8 @@ export interface ViewFacts {
   readonly jobs: readonly Reservation[];
   readonly maxProcesses: number;
   readonly gates: Gates;
+  readonly gpus: NonNullable<AdmissionView["gpus"]>;
+  readonly pluginRules?: readonly AdmissionRule[];
 }
 
 export function createView({ config, reading, jobs, ...facts }: ViewFacts): AdmissionView {
@@ -30,6 +32,8 @@ export function createView({ config, reading, jobs, ...facts }: ViewFacts): Admi
   return {
     ...facts,
     memory: reading.memory,
+    running: jobs,
+    figures: reading.machine.plugins,
     memoryThreshold: config.memoryThreshold ?? DEFAULT_MEMORY_THRESHOLD,
     isMemoryThresholdSet: config.memoryThreshold !== undefined,
     systemReserveBytes: config.systemReserveBytes ?? 0,
