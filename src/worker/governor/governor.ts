@@ -13,8 +13,9 @@ import type { Clock } from "../../platform/clock.ts";
 import type { Service } from "../../platform/lifecycle.ts";
 import type { Logger } from "../../platform/logger.ts";
 import { decideAdmission, fitToCores, type Admission } from "./admission.ts";
-import type { AdmissionView, Request } from "./admission-view.ts";
+import type { AdmissionRule, AdmissionView, Request } from "./admission-view.ts";
 import type { CapacityReading, CapacitySensor, Degraded } from "./capacity.ts";
+import { GpuTokens, gpuWishOf } from "./gpu-tokens.ts";
 import type { Eviction, EvictionReason } from "./enforcement.ts";
 import { Enforcer } from "./enforcer.ts";
 import { GateKeeper } from "./gate-keeper.ts";
@@ -37,6 +38,8 @@ export interface GovernorDeps {
   readonly sensor: CapacitySensor;
   readonly processes: ProcessTrees;
   readonly metrics: GovernorMetrics;
+  /** Rules of plugins, asked after our own. */
+  readonly pluginRules?: readonly AdmissionRule[];
   /** Ends a job now. Its ticket is released once its processes are gone; until then no other job is chosen. */
   readonly evict: (eviction: Eviction) => void;
 }
@@ -45,6 +48,8 @@ export interface GovernorDeps {
 export interface GovernorTicket {
   readonly kind: "admit";
   readonly reserved: Amounts;
+  /** The card that is this job's alone, by its UUID. */
+  readonly gpu?: string;
   bind(jobId: string, runId: string): void;
   release(): void;
 }
@@ -81,6 +86,7 @@ export class Governor implements Service {
   readonly #waiting = new WaitingReasons();
   readonly #gates: GateKeeper;
   readonly #enforcer: Enforcer;
+  readonly #gpus = new GpuTokens();
   readonly #listeners = new Set<() => void>();
   #state: AdmissionView["state"] = "open";
   #reading: CapacityReading | undefined;
@@ -95,7 +101,7 @@ export class Governor implements Service {
     this.#deps = deps;
     this.#config = checkGovernorConfig(config);
     this.#labels = new Set(config.labels);
-    this.#gates = new GateKeeper(this.#config.cpuThreshold);
+    this.#gates = new GateKeeper(this.#config.cpuThreshold, this.#config.machine);
     this.#enforcer = new Enforcer({
       logger: deps.logger,
       evict: (eviction) => {
@@ -149,7 +155,7 @@ export class Governor implements Service {
       );
     }
     this.#waiting.clear(question.queue);
-    return this.#ticket(reserved.reservation.id, request);
+    return this.#ticket(reserved.reservation.id, request, reading);
   }
 
   /** What `tryReserve` would answer now; reserves, remembers and counts nothing. */
@@ -167,6 +173,11 @@ export class Governor implements Service {
   /** The process has ended. */
   detach(jobId: string, pid: number): void {
     this.#deps.processes.unwatch(jobId, pid);
+  }
+
+  /** A job writes below this folder: the room there counts from now on. */
+  useVolume(path: string): void {
+    this.#deps.sensor.useVolume(path);
   }
 
   /** Takes a measurement that somebody else made of a job. */
@@ -233,11 +244,13 @@ export class Governor implements Service {
     };
   }
 
-  #ticket(id: number, request: Request): GovernorTicket {
+  #ticket(id: number, request: Request, { machine }: CapacityReading): GovernorTicket {
     this.#schedule();
+    const gpu = request.gpu === undefined ? undefined : this.#gpus.take(id, request.gpu, machine.gpus);
     return {
       kind: "admit",
       reserved: request.need,
+      ...(gpu !== undefined && { gpu }),
       bind: (jobId, runId) => {
         this.#ledger.bind(id, { jobId, runId, nowMs: this.#deps.clock.nowMs() });
         this.#gates.admitted();
@@ -250,6 +263,7 @@ export class Governor implements Service {
   }
 
   #release(id: number): void {
+    this.#gpus.release(id);
     const released = this.#ledger.release(id);
     // A promise that no job was found for has changed nothing that anybody could wait for.
     if (released?.jobId === undefined) return;
@@ -258,10 +272,12 @@ export class Governor implements Service {
     this.#announceRoom();
   }
 
-  #requestOf({ need, labels }: ReserveQuestion, reading: CapacityReading): Request {
+  #requestOf({ queue, need, labels }: ReserveQuestion, reading: CapacityReading): Request {
     const isInside = need.processes === 0;
     const cores = reading.cpuCores;
-    return { need: isInside ? need : fitToCores(need, cores, this.#maxProcesses(reading)), labels, isInside };
+    const gpu = gpuWishOf(labels);
+    const fitted = isInside ? need : fitToCores(need, cores, this.#maxProcesses(reading));
+    return { need: fitted, labels, isInside, queue, ...(gpu !== undefined && { gpu }) };
   }
 
   #wait(queue: string, wait: Wait, request: Request | undefined): Wait {
@@ -314,6 +330,8 @@ export class Governor implements Service {
       jobs: this.#ledger.all,
       maxProcesses: this.#maxProcesses(reading),
       gates: this.#gates.state(reading, nowMs, this.#ledger.reserved(false).processes),
+      gpus: this.#gpus.show(reading.machine.gpus),
+      ...(this.#deps.pluginRules !== undefined && { pluginRules: this.#deps.pluginRules }),
     });
   }
 
