@@ -6,7 +6,13 @@
  */
 import { availableParallelism, freemem, tmpdir, totalmem } from "node:os";
 import { allCores, decideCoreShare } from "./effective-cores.ts";
-import { MachineSensor, unknownMachine, type Figures, type MachineProbes, type MachineReading } from "./machine.ts";
+import {
+  MachineSensor,
+  unknownMachine,
+  type MachineProbes,
+  type MachineReading,
+  type PluginReading,
+} from "./machine.ts";
 import { CgroupMemoryProbe } from "./probes/cgroup-memory.ts";
 import { CpuProbe, type CpuReading } from "./probes/cpu.ts";
 import { DiskIoProbe } from "./probes/disk-io.ts";
@@ -76,7 +82,7 @@ export interface ProbeOptions {
   /** The folder that jobs have for their temporary files. */
   readonly scratch?: string;
   /** Probes of plugins. */
-  readonly plugins?: readonly Probe<Figures>[];
+  readonly plugins?: readonly Probe<PluginReading>[];
   readonly gpu?: GpuProbe;
 }
 
@@ -130,6 +136,8 @@ export class CapacitySensor {
   #stalled: Pressure | undefined;
   #lastMachine = unknownMachine;
   #faults: readonly Degraded[] = [];
+  /** What was last read, for those who only look. */
+  latest: CapacityReading | undefined;
 
   constructor(probes: CapacityProbes) {
     this.#memory = probes.memory.map((probe) => new ProbeRunner(probe));
@@ -153,7 +161,7 @@ export class CapacitySensor {
     this.#readPressure(nowMs);
     this.#readMachine(nowMs);
     const levels = memory.length > 0 ? memory : [runtimeLevel()];
-    return {
+    this.latest = {
       atMs: nowMs,
       memoryBytes: Math.min(...levels.map((level) => level.limitBytes)),
       memory: levels,
@@ -163,6 +171,7 @@ export class CapacitySensor {
       machine: this.#lastMachine,
       degraded: this.#degraded(memory.length > 0),
     };
+    return this.latest;
   }
 
   /** A job writes below this folder: its file system is looked at from now on. */

@@ -35,6 +35,12 @@ export interface HeatReading {
 /** Named figures of a plugin. */
 export type Figures = Readonly<Record<string, number>>;
 
+/** What one reading of a plugin's probe is. */
+export interface PluginReading {
+  readonly plugin: string;
+  readonly figures: Figures;
+}
+
 /** All of it as last known. What cannot be read is undefined, or not in its list. */
 export interface MachineReading {
   readonly load: MachineLoad | undefined;
@@ -46,7 +52,7 @@ export interface MachineReading {
   readonly heat: HeatReading | undefined;
   readonly watts: number | undefined;
   readonly gpus: readonly Gpu[];
-  /** By name of the plugin's probe. */
+  /** By name of the plugin. */
   readonly plugins: Readonly<Partial<Record<string, Figures>>>;
 }
 
@@ -73,7 +79,7 @@ export interface MachineProbes {
   readonly power: Probe<readonly PowerSource[]>;
   readonly gpu: Probe<readonly Gpu[]>;
   readonly volumes: Volumes;
-  readonly plugins: readonly Probe<Figures>[];
+  readonly plugins: readonly Probe<PluginReading>[];
 }
 
 const RATE_MS = 3_000;
@@ -89,7 +95,7 @@ export class MachineSensor {
   readonly #heat: ProbeRunner<Heat>;
   readonly #power: ProbeRunner<readonly PowerSource[]>;
   readonly #gpu: ProbeRunner<readonly Gpu[]>;
-  readonly #plugins: readonly ProbeRunner<Figures>[];
+  readonly #plugins: readonly ProbeRunner<PluginReading>[];
   readonly #volumes: Volumes;
   readonly #rates = new Map<string, RateWindow>();
 
@@ -193,7 +199,7 @@ export class MachineSensor {
     for (const runner of this.#plugins) {
       runner.poll(nowMs);
       const latest = runner.latest(nowMs);
-      if (latest !== undefined) figures[runner.name] = latest;
+      if (latest !== undefined) figures[latest.plugin] = latest.figures;
     }
     return figures;
   }
