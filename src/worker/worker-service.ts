@@ -21,6 +21,8 @@ import type { Store } from "../store/store.ts";
 import { ChunkRunner } from "./executor/chunk-runner.ts";
 import { createHandlers } from "./executor/handlers.ts";
 import { CapacitySensor, createProbes } from "./governor/capacity.ts";
+import { exposeMachine } from "./governor/machine-metrics.ts";
+import type { LoadedPlugins } from "./governor/plugins.ts";
 import type { GovernorConfig } from "./governor/governor-config.ts";
 import { createGovernorMetrics, exposeGovernor } from "./governor/governor-metrics.ts";
 import { Governor, type ReserveQuestion } from "./governor/governor.ts";
@@ -42,6 +44,7 @@ export interface WorkerDeps {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly clock: Clock;
+  readonly plugins?: LoadedPlugins;
   /** Told of each claim, before the job's handler starts. */
   readonly onClaim?: (jobName: JobName, jobId: string) => void;
 }
@@ -106,10 +109,14 @@ export class WorkerService implements Service {
     const hash = new RunHash(this.#redis, config.kp);
     this.#runs = new RunCache(hash, deps.store);
     this.#control = new ControlBus({ redis: this.#redis, subscriber: this.#subscriber, logger }, config.kp);
+    const { probes: plugins = [], rules: pluginRules = [] } = deps.plugins ?? {};
+    const sensor = new CapacitySensor(createProbes(systemRoots, { plugins }));
+    exposeMachine(deps.metrics, sensor);
     this.#governor = new Governor(
       {
         ...{ logger, clock, metrics: createGovernorMetrics(deps.metrics) },
-        sensor: new CapacitySensor(createProbes(systemRoots)),
+        sensor,
+        pluginRules,
         processes: new ProcessTrees(systemRoots),
         evict: (eviction) => {
           this.#runner.evict(eviction.jobId, eviction.message);
@@ -125,6 +132,9 @@ export class WorkerService implements Service {
       ...{ ...shared, metrics: deps.metrics, hash, runs: this.#runs, runner: this.#runner },
       learned: new LearnedRuns(this.#demands, logger),
       workerId: config.workerId,
+      onOutputs: (folder) => {
+        this.#governor.useVolume(folder);
+      },
       onUsage: (jobId, sample) => {
         this.#held.measure(jobId, sample);
       },

@@ -29,6 +29,8 @@ export interface HandlerDeps {
   readonly runner: ChunkRunner;
   readonly learned: LearnedRuns;
   onUsage(jobId: string, sample: UsageSample): void;
+  /** A job writes its outputs below this folder. */
+  onOutputs(folder: string): void;
   /** A job will probably take this long from now on. */
   onExpected(jobId: string, remainingMs: number): void;
 }
@@ -41,6 +43,7 @@ export function createHandlers(deps: HandlerDeps): Handlers {
       ...deps,
       random: Math.random,
       onStart: (run, jobId, files) => {
+        if (run.spec.output.from !== "none") deps.onOutputs(run.spec.output.root);
         const ms = learned.msPerFile(run);
         if (ms !== undefined) deps.onExpected(jobId, ms * files);
       },
