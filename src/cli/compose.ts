@@ -11,6 +11,7 @@ import { Metrics } from "../platform/metrics.ts";
 import { OpsServer, type Checks } from "../platform/ops-server.ts";
 import { closeRedis, openRedis } from "../platform/redis.ts";
 import type { ProducerConfig } from "../producer/config.ts";
+import type { Config } from "../contract/config.ts";
 import type { GovernorConfig } from "../worker/governor/governor-config.ts";
 import type { Cluster } from "./cluster.ts";
 import { packageVersion } from "./version.ts";
@@ -29,16 +30,18 @@ export interface Part {
   readonly readiness: Checks;
 }
 
-/** What the machine's owner says about a worker; undefined is the worker's own default. */
 /** A part that listens on a port of its own, known once it has started. */
 export interface ListeningPart extends Part {
   readonly url: () => string;
 }
 
+/** What the machine's owner says about a worker; undefined is the worker's own default. */
 export interface WorkerSettings extends Partial<ResourceSettings> {
   readonly workerId?: string | undefined;
   readonly labels?: readonly string[] | undefined;
   readonly drainMs?: number | undefined;
+  /** The section of the configuration; its plugins are loaded here. */
+  readonly governor?: Config["governor"] | undefined;
 }
 
 const LOCK_MS = 30_000;
@@ -52,10 +55,14 @@ export function createParts(cluster: Cluster, processName: string, logger: Logge
 }
 
 export async function createWorkerPart(parts: Parts, settings: WorkerSettings = {}): Promise<Part> {
-  const { WorkerService } = await import("../worker/worker-service.ts");
+  const [{ WorkerService }, { loadPlugins }] = await Promise.all([
+    import("../worker/worker-service.ts"),
+    import("../worker/governor/plugins.ts"),
+  ]);
+  const plugins = await loadPlugins(settings.governor ?? { probes: [], rules: [] });
   const { cluster, logger, metrics } = parts;
   const worker = new WorkerService(
-    { redisUrl: cluster.redisUrl, store: cluster.store, logger, metrics, clock: systemClock },
+    { redisUrl: cluster.redisUrl, store: cluster.store, logger, metrics, clock: systemClock, plugins },
     {
       kp: cluster.place.kp,
       workerId: settings.workerId ?? uniqueId("worker"),
@@ -148,6 +155,19 @@ function governorConfigOf(settings: WorkerSettings): GovernorConfig {
     ...(maxProcesses === undefined ? {} : { maxProcesses }),
     ...(memory === undefined ? {} : { memoryThreshold: memory / 100 }),
     ...(cpu === undefined || cpu >= 100 ? {} : { cpuThreshold: cpu / 100 }),
+    machine: machineLimitsOf(settings.governor),
+  };
+}
+
+function machineLimitsOf(governor: WorkerSettings["governor"]): NonNullable<GovernorConfig["machine"]> {
+  if (governor === undefined) return {};
+  const { disk_free, disk_free_inodes, io_pressure_percent, max_temperature, max_watts } = governor;
+  return {
+    ...(disk_free !== undefined && { diskFreeBytes: disk_free }),
+    ...(disk_free_inodes !== undefined && { diskFreeInodes: disk_free_inodes }),
+    ...(io_pressure_percent !== undefined && { ioPressure: io_pressure_percent / 100 }),
+    ...(max_temperature !== undefined && { maxCelsius: max_temperature }),
+    ...(max_watts !== undefined && { maxWatts: max_watts }),
   };
 }
 

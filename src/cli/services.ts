@@ -88,6 +88,7 @@ export function workerSettings(config: Config, flags: WorkerFlags): WorkerSettin
     cpuThresholdPercent: cpu_threshold_percent,
     labels: [...config.worker.labels, ...(flags.label ?? [])],
     drainMs: config.worker.drain_seconds * 1_000,
+    governor: config.governor,
   };
 }
 

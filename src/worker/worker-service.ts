@@ -23,6 +23,8 @@ import type { Store } from "../store/store.ts";
 import { ChunkRunner } from "./executor/chunk-runner.ts";
 import { createHandlers } from "./executor/handlers.ts";
 import { CapacitySensor, createProbes } from "./governor/capacity.ts";
+import { exposeMachine } from "./governor/machine-metrics.ts";
+import type { LoadedPlugins } from "./governor/plugins.ts";
 import type { GovernorConfig } from "./governor/governor-config.ts";
 import { createGovernorMetrics, exposeGovernor } from "./governor/governor-metrics.ts";
 import { Governor } from "./governor/governor.ts";
@@ -47,6 +49,7 @@ export interface WorkerDeps {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly clock: Clock;
+  readonly plugins?: LoadedPlugins;
   /** Told of each claim, before the job's handler starts. */
   readonly onClaim?: (jobName: JobName, jobId: string) => void;
 }
@@ -121,6 +124,9 @@ export class WorkerService implements Service {
       ...{ ...shared, metrics: deps.metrics, hash, runs: this.#runs, runner: this.#runner },
       learned: new LearnedRuns(this.#classes, createLearnedListener({ metrics: deps.metrics, hash, logger })),
       workerId: config.workerId,
+      onOutputs: (folder) => {
+        this.#governor.useVolume(folder);
+      },
       onUsage: (jobId, sample) => {
         this.#held.measure(jobId, sample);
       },
@@ -235,12 +241,15 @@ export class WorkerService implements Service {
   }
 
   #createGovernor(): Governor {
-    const { logger, clock, metrics } = this.#deps;
+    const { logger, clock, metrics, plugins } = this.#deps;
     const { governor, labels, workerId } = this.#config;
+    const sensor = new CapacitySensor(createProbes(systemRoots, { plugins: plugins?.probes ?? [] }));
+    exposeMachine(metrics, sensor);
     return new Governor(
       {
         ...{ logger, clock, metrics: createGovernorMetrics(metrics) },
-        sensor: new CapacitySensor(createProbes(systemRoots)),
+        sensor,
+        pluginRules: plugins?.rules ?? [],
         processes: new ProcessTrees(systemRoots),
         shared: new MachineLedger(machineFolder(), workerId, logger),
         evict: (eviction) => {

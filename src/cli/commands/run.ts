@@ -175,6 +175,7 @@ class RunSession {
       memoryThresholdPercent: memory_threshold_percent,
       cpuThresholdPercent: cpu_threshold_percent,
       labels,
+      governor: this.#parts.config.governor,
     });
   }
 

@@ -30,6 +30,8 @@ export interface HandlerDeps {
   readonly runner: ChunkRunner;
   readonly learned: LearnedRuns;
   onUsage(jobId: string, sample: UsageSample): void;
+  /** A job writes its outputs below this folder. */
+  onOutputs(folder: string): void;
   /** A job will probably take this long from now on. */
   onExpected(jobId: string, facts: { readonly remainingMs?: number; readonly expectation: Expectation }): void;
 }
@@ -43,6 +45,7 @@ export function createHandlers(deps: HandlerDeps): Handlers {
       random: Math.random,
       expectedBytes: (run, entry) => learned.expectedBytes(run, entry),
       onStart: (run, jobId, files) => {
+        if (run.spec.output.from !== "none") deps.onOutputs(run.spec.output.root);
         const costs = files.map((file) => learned.costOf(run, file).ms);
         const known = costs.filter((ms) => ms !== undefined);
         deps.onExpected(jobId, {

@@ -4,6 +4,7 @@ import { KNOWN_AFTER, mayRunMore } from "../../platform/learned/calibration.ts";
 import type { AdmissionRule, AdmissionView, Objection, Request } from "./admission-view.ts";
 import { lackingCores } from "./cores.ts";
 import { decideFit } from "./forecast.ts";
+import { machineRules } from "./machine-rules.ts";
 import type { MemoryLevel } from "./probes/probe.ts";
 import { roomOf, type Room } from "./room.ts";
 
@@ -235,6 +236,7 @@ export const admissionRules: readonly AdmissionRule[] = [
   cooldown,
   pressure,
   cpuThreshold,
+  ...machineRules,
 ];
 
 /**

@@ -1,6 +1,8 @@
 /** The seam of the rules: what a job asks for, what a worker looks like, what a rule may object. */
 import type { Amounts, ResourceName } from "../../contract/resources.ts";
+import type { MachineGates } from "./machine-gates.ts";
 import type { Neighbour } from "./machine-ledger.ts";
+import type { Figures } from "./machine.ts";
 import type { MemoryExpectation, Outlook } from "./outlook.ts";
 import type { MemoryLevel } from "./probes/probe.ts";
 import type { ExternalUse } from "./room.ts";
@@ -16,6 +18,17 @@ type DeferCode =
   | "PROCESSES"
   | "PSI_MEM"
   | "COOLDOWN"
+  | "DISK_SPACE"
+  | "DISK_INODES"
+  | "PSI_IO"
+  | "PIDS"
+  | "FILES"
+  | "HOT"
+  | "POWER"
+  | "GPU"
+  | "GPU_MEM"
+  /** The rule of a plugin, by its name. */
+  | `RULE_${string}`
   | "LABELS"
   | "PAUSED"
   | "DRAINING";
@@ -23,7 +36,20 @@ type DeferCode =
 /** Why not now. `need` and `have` are in the unit of what is lacking: bytes, cores, processes, or a ratio of 0 to 1. */
 export interface Objection {
   readonly code: DeferCode;
-  readonly lacking: ResourceName | "labels" | "pressure" | "time" | "state" | "turn" | "samples";
+  readonly lacking:
+    | ResourceName
+    | "labels"
+    | "pressure"
+    | "time"
+    | "state"
+    | "turn"
+    | "samples"
+    | "disk"
+    | "files"
+    | "heat"
+    | "power"
+    | "gpu"
+    | "rule";
   readonly message: string;
   readonly need: number | string | null;
   readonly have: number | string | null;
@@ -52,6 +78,16 @@ export interface Request {
   readonly samples: number | undefined;
   /** Jobs of its queue that run here. */
   readonly running: number;
+  /** The queue that it waits in. */
+  readonly queue?: string;
+  /** What it is expected to write to a volume. */
+  readonly diskBytes?: number;
+  /** One card of its own. */
+  readonly gpu?: GpuWish;
+}
+
+export interface GpuWish {
+  readonly memoryBytes: number;
 }
 
 /** The gates that measured load closes; undefined is open. */
@@ -62,6 +98,8 @@ export interface Gates {
   readonly pressure: { readonly memorySome: number; readonly memoryFull: number } | undefined;
   /** The CPU threshold is reached: how many processes may run while it is. 0: others alone reach it. */
   readonly cpu: { readonly allowed: number; readonly utilisation: number; readonly others: number } | undefined;
+  /** Those of the rest of the machine; undefined while nothing of it is known. */
+  readonly machine?: MachineGates;
 }
 
 /** This worker, as the rules see it. */
@@ -93,6 +131,16 @@ export interface AdmissionView {
   readonly reserved: { readonly cpuCores: number; readonly processes: number; readonly insideCores: number };
   readonly cpuThreshold: number | undefined;
   readonly gates: Gates;
+  /** What running jobs are expected to still write. */
+  readonly promisedDiskBytes?: number;
+  /** The cards of this machine, and which are taken. */
+  readonly gpus?: readonly { readonly freeBytes: number; readonly isTaken: boolean }[];
+  /** Running jobs: for rules that count them. */
+  readonly running?: readonly { readonly queue: string; readonly need: Amounts }[];
+  /** Figures that plugins read, by name of the probe. */
+  readonly figures?: Readonly<Partial<Record<string, Figures>>>;
+  /** Rules of plugins, asked after our own. */
+  readonly pluginRules?: readonly AdmissionRule[];
 }
 
 /** A rule objects or lets pass. Order decides which reason is told when several hold. */

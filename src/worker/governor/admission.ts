@@ -19,7 +19,7 @@ export function decideAdmission(
   view: AdmissionView,
   rules: readonly AdmissionRule[] = admissionRules,
 ): Admission {
-  for (const rule of rules) {
+  for (const rule of view.pluginRules === undefined ? rules : [...rules, ...view.pluginRules]) {
     const objection = rule(request, view);
     if (objection === undefined) continue;
     if (objection.code !== "UNSCHEDULABLE") return { kind: "defer", ...objection };

@@ -4,7 +4,7 @@ import type { RunningJob, WaitingQueue } from "../../contract/status.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { Admission } from "./admission.ts";
-import type { AdmissionView } from "./admission-view.ts";
+import type { AdmissionRule, AdmissionView } from "./admission-view.ts";
 import type { CapacitySensor, Degraded } from "./capacity.ts";
 import type { Eviction, EvictionReason } from "./enforcement.ts";
 import type { SharedLedger } from "./machine-ledger.ts";
@@ -23,6 +23,8 @@ export interface GovernorDeps {
   readonly sensor: CapacitySensor;
   readonly processes: ProcessTrees;
   readonly metrics: GovernorMetrics;
+  /** Rules of plugins, asked after our own. */
+  readonly pluginRules?: readonly AdmissionRule[];
   /** What this worker and its neighbours promise, of one machine. Default: it is alone. */
   readonly shared?: SharedLedger;
   /** Ends a job now. Its ticket is released once its processes are gone; until then no other job is chosen. */
@@ -33,6 +35,8 @@ export interface GovernorDeps {
 export interface GovernorTicket {
   readonly kind: "admit";
   readonly reserved: Amounts;
+  /** The card that is this job's alone, by its UUID. */
+  readonly gpu?: string;
   bind(jobId: string, runId: string): void;
   release(): void;
 }

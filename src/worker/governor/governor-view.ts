@@ -3,7 +3,7 @@ import type { Expectation } from "../../contract/expectation.ts";
 import type { Amounts } from "../../contract/resources.ts";
 import { ceilingBytes, DANGER_RATIO, neighbourBytes } from "./admission-rules.ts";
 import type { RunningJob } from "../../contract/status.ts";
-import type { AdmissionView, Gates } from "./admission-view.ts";
+import type { AdmissionRule, AdmissionView, Gates } from "./admission-view.ts";
 import type { CapacityReading } from "./capacity.ts";
 import { countedCores } from "./cores.ts";
 import { DEFAULT_MEMORY_THRESHOLD, type GovernorConfig } from "./governor-config.ts";
@@ -23,6 +23,8 @@ export interface ViewFacts {
   readonly tuning: Pick<SelfTuning, "z" | "kappa" | "external">;
   /** By the clock that never goes back. */
   readonly nowMs: number;
+  readonly gpus: NonNullable<AdmissionView["gpus"]>;
+  readonly pluginRules?: readonly AdmissionRule[];
 }
 
 export function createView({ config, reading, jobs, tuning, ...facts }: ViewFacts): AdmissionView {
@@ -38,6 +40,8 @@ export function createView({ config, reading, jobs, tuning, ...facts }: ViewFact
   return {
     ...facts,
     memory: reading.memory,
+    running: jobs,
+    figures: reading.machine.plugins,
     memoryThreshold: config.memoryThreshold ?? DEFAULT_MEMORY_THRESHOLD,
     isMemoryThresholdSet: config.memoryThreshold !== undefined,
     isProcessLimitSet,

@@ -16,6 +16,7 @@ import { DueTimer } from "./due-timer.ts";
 import { Enforcer } from "./enforcer.ts";
 import { GateKeeper } from "./gate-keeper.ts";
 import { checkGovernorConfig, DEFAULT_MEMORY_THRESHOLD, type GovernorConfig } from "./governor-config.ts";
+import { GpuTokens } from "./gpu-tokens.ts";
 import type { GovernorDeps, GovernorSnapshot, GovernorTicket, ReserveQuestion } from "./governor-port.ts";
 import { capacityOf, createView, headroomOf, observedOf, readingPauseMs, runningJobOf } from "./governor-view.ts";
 import { aloneLedger } from "./machine-ledger.ts";
@@ -45,6 +46,7 @@ export class Governor implements Service {
   readonly #enforcer: Enforcer;
   readonly #ticks: DueTimer;
   readonly #faults: SensorFaults;
+  readonly #gpus = new GpuTokens();
   readonly #listeners = new Set<() => void>();
   #state: AdmissionView["state"] = "open";
   #reading: CapacityReading | undefined;
@@ -64,7 +66,7 @@ export class Governor implements Service {
         this.#tick();
       },
     );
-    this.#gates = new GateKeeper(this.#config.cpuThreshold);
+    this.#gates = new GateKeeper(this.#config.cpuThreshold, this.#config.machine);
     this.#enforcer = new Enforcer({
       logger: deps.logger,
       evict: (eviction) => {
@@ -115,7 +117,7 @@ export class Governor implements Service {
       return this.#wait(question.queue, crossed, request);
     }
     this.#waiting.clear(question.queue);
-    return this.#ticket(id, request);
+    return this.#ticket(id, request, reading);
   }
 
   /** The objection when another worker of this machine has promised the same room in the same moment. */
@@ -140,6 +142,11 @@ export class Governor implements Service {
   /** The process has ended. */
   detach(jobId: string, pid: number): void {
     this.#deps.processes.unwatch(jobId, pid);
+  }
+
+  /** A job writes below this folder: the room there counts from now on. */
+  useVolume(path: string): void {
+    this.#deps.sensor.useVolume(path);
   }
 
   /** Takes a measurement that somebody else made of a job. */
@@ -208,11 +215,13 @@ export class Governor implements Service {
     };
   }
 
-  #ticket(id: number, request: Request): GovernorTicket {
+  #ticket(id: number, request: Request, { machine }: CapacityReading): GovernorTicket {
     this.#schedule();
+    const gpu = request.gpu === undefined ? undefined : this.#gpus.take(id, request.gpu, machine.gpus);
     return {
       kind: "admit",
       reserved: request.need,
+      ...(gpu !== undefined && { gpu }),
       bind: (jobId, runId) => {
         this.#ledger.bind(id, { jobId, runId, nowMs: this.#deps.clock.nowMs() });
         this.#gates.admitted();
@@ -225,6 +234,7 @@ export class Governor implements Service {
   }
 
   #release(id: number): void {
+    this.#gpus.release(id);
     const released = this.#ledger.release(id);
     // A promise that no job was found for has changed nothing that anybody could wait for.
     if (released?.jobId === undefined) return;
@@ -291,6 +301,8 @@ export class Governor implements Service {
       neighbours: this.#neighbourhood.others,
       tuning: this.#tuning,
       nowMs,
+      gpus: this.#gpus.show(reading.machine.gpus),
+      ...(this.#deps.pluginRules !== undefined && { pluginRules: this.#deps.pluginRules }),
     });
   }
 

@@ -3,6 +3,7 @@ import type { Expectation } from "../../contract/expectation.ts";
 import type { Amounts } from "../../contract/resources.ts";
 import { fitToCores } from "./admission.ts";
 import type { Request } from "./admission-view.ts";
+import { gpuWishOf } from "./gpu-tokens.ts";
 import { learnedCores } from "./governor-view.ts";
 import type { MemoryExpectation } from "./outlook.ts";
 import type { Reservation } from "./reservations.ts";
@@ -19,16 +20,16 @@ export interface RequestFacts {
 
 /** `usual` is what the job of this queue that was claimed last was expected to take: the next one is probably like it. */
 export function createRequest(need: Amounts, usual: Expectation | undefined, facts: RequestFacts): Request {
-  const { labels, cpuCores, maxProcesses } = facts;
+  const { queue, labels, cpuCores, maxProcesses } = facts;
   const isInside = need.processes === 0;
-  if (isInside) {
-    return { need, labels, isInside, memory: flatExpectation(need.memoryBytes), samples: undefined, running: 0 };
-  }
+  const about = { queue, labels, isInside };
+  if (isInside) return { ...about, need, memory: flatExpectation(need.memoryBytes), samples: undefined, running: 0 };
+  const gpu = gpuWishOf(labels);
   const cores = maxProcesses === undefined ? learnedCores(usual)?.p50 : undefined;
   return {
     need: fitToCores({ ...need, cpuCores: cores ?? need.cpuCores }, cpuCores, maxProcesses),
-    labels,
-    isInside,
+    ...about,
+    ...(gpu !== undefined && { gpu }),
     memory: candidateOf(usual, need.memoryBytes),
     samples: usual === undefined || usual.basis === "declared" ? undefined : usual.samples,
     running: facts.jobs.filter((job) => job.queue === facts.queue).length,

@@ -20,7 +20,7 @@ const governor = new Governor(
   {
     clock: systemClock,
     logger: quietLogger,
-    sensor: new CapacitySensor(createProbes({ proc, cgroup })),
+    sensor: new CapacitySensor(createProbes({ ...systemRoots, proc, cgroup })),
     processes: new ProcessTrees(systemRoots),
     metrics: { decided: () => undefined, evicted: () => undefined },
     shared: new MachineLedger(folder, id, quietLogger),
