@@ -11,7 +11,8 @@ import { createClient, type Client } from "../src/producer/client.ts";
 import { SchedulerService } from "../src/scheduler/scheduler-service.ts";
 import { openStore } from "../src/store/open-store.ts";
 import type { Store } from "../src/store/store.ts";
-import { WorkerService, type WorkerDeps } from "../src/worker/worker-service.ts";
+import { WorkerService } from "../src/worker/worker-service.ts";
+import type { WorkerDeps } from "../src/worker/worker-port.ts";
 import { startRedis, type RedisServer } from "../tests/support/redis-server.ts";
 
 export const PREFIX = "bench";

@@ -63,6 +63,7 @@ async function headroom(
       succeeded += results.filter((result) => result.outcome === "succeeded").length;
     },
     reused: () => undefined,
+    measured: () => undefined,
     usage: () => undefined,
   };
   const started = performance.now();

@@ -13,6 +13,7 @@ import { Metrics } from "../platform/metrics.ts";
 import { OpsServer, type Checks } from "../platform/ops-server.ts";
 import { closeRedis, openRedis } from "../platform/redis.ts";
 import type { ProducerConfig } from "../producer/config.ts";
+import type { Config } from "../contract/config.ts";
 import type { GovernorConfig } from "../worker/governor/governor-config.ts";
 import type { Cluster } from "./cluster.ts";
 import { packageVersion } from "./version.ts";
@@ -46,6 +47,8 @@ export interface WorkerSettings extends Partial<ResourceSettings> {
   readonly lockMs?: number | undefined;
   /** Serves jobs of these names alone. */
   readonly jobNames?: readonly JobName[] | undefined;
+  /** The section of the configuration; its plugins are loaded here. */
+  readonly governor?: Config["governor"] | undefined;
 }
 
 const LOCK_MS = 30_000;
@@ -59,10 +62,17 @@ export function createParts(cluster: Cluster, processName: string, logger: Logge
 }
 
 export async function createWorkerPart(parts: Parts, settings: WorkerSettings = {}): Promise<Part> {
-  const { WorkerService } = await import("../worker/worker-service.ts");
+  const [{ WorkerService }, { loadPlugins }] = await Promise.all([
+    import("../worker/worker-service.ts"),
+    import("../worker/governor/plugins.ts"),
+  ]);
+  const plugins = await loadPlugins(settings.governor ?? { probes: [], rules: [] });
   const { cluster, logger, metrics } = parts;
   const worker = new WorkerService(
-    { redisUrl: cluster.redisUrl, store: cluster.store, logger, metrics, clock: systemClock, onStuck: endProcess },
+    {
+      ...{ redisUrl: cluster.redisUrl, store: cluster.store, logger, metrics, clock: systemClock },
+      ...{ onStuck: endProcess, plugins },
+    },
     {
       kp: cluster.place.kp,
       workerId: settings.workerId ?? uniqueId("worker"),
@@ -157,6 +167,19 @@ function governorConfigOf(settings: WorkerSettings): GovernorConfig {
     ...(maxProcesses === undefined ? {} : { maxProcesses }),
     ...(memory === undefined ? {} : { memoryThreshold: memory / 100 }),
     ...(cpu === undefined || cpu >= 100 ? {} : { cpuThreshold: cpu / 100 }),
+    machine: machineLimitsOf(settings.governor),
+  };
+}
+
+function machineLimitsOf(governor: WorkerSettings["governor"]): NonNullable<GovernorConfig["machine"]> {
+  if (governor === undefined) return {};
+  const { disk_free, disk_free_inodes, io_pressure_percent, max_temperature, max_watts } = governor;
+  return {
+    ...(disk_free !== undefined && { diskFreeBytes: disk_free }),
+    ...(disk_free_inodes !== undefined && { diskFreeInodes: disk_free_inodes }),
+    ...(io_pressure_percent !== undefined && { ioPressure: io_pressure_percent / 100 }),
+    ...(max_temperature !== undefined && { maxCelsius: max_temperature }),
+    ...(max_watts !== undefined && { maxWatts: max_watts }),
   };
 }
 

@@ -89,6 +89,7 @@ export function workerSettings(config: Config, flags: WorkerFlags): WorkerSettin
     labels: [...config.worker.labels, ...(flags.label ?? [])],
     drainMs: config.worker.drain_seconds * 1_000,
     allow: config.allow,
+    governor: config.governor,
   };
 }
 

@@ -1,12 +1,21 @@
 /**
  * Groups files into chunks: small ones together, large ones alone. States: without a known time per file a chunk is small
- * (1 file for the first eight chunks, 2 for the next eight, then 4), so that few files still spread over all slots; with a
- * known time it holds as many files as fill the target time. The time may become known, and change, while the scan goes on.
+ * (1 file for the first eight chunks, 2 for the next eight, then 4), so that few files still spread over all slots; with
+ * known times it holds as many files as fill the target time. Times may become known, and change, while the scan goes on.
+ * Files that need far different amounts of memory do not go together: all would be given what the largest needs.
  */
 import type { FileEntry } from "./files.ts";
 import type { RunSpec } from "./run-spec.ts";
 
 export type ChunkLimits = RunSpec["chunk"];
+
+/** What a file is expected to take. */
+export interface FileCost {
+  /** Undefined (or no positive number) while nothing is known. */
+  readonly ms: number | undefined;
+  /** Files of different groups do not share a chunk. */
+  readonly group: number;
+}
 
 /** Files per chunk while no time is known: for this many chunks each. */
 const START_CHUNKS = 8;
@@ -15,60 +24,79 @@ const START_FILES = [1, 2, 4] as const;
 const MAX_PATH_CHARS = 65_536;
 /** A file larger than this part of a chunk's bytes goes alone. */
 const ALONE_RATIO = 1 / 4;
+/** A chunk that is not full goes on its way after so many others: the files of a rare size must not all come last. */
+const PATIENCE_CHUNKS = 24;
+
+interface OpenChunk {
+  readonly files: FileEntry[];
+  readonly openedAt: number;
+  bytes: number;
+  pathChars: number;
+  ms: number;
+}
 
 export class Chunker {
   readonly #limits: ChunkLimits;
-  readonly #msPerFile: () => number | undefined;
-  #files: FileEntry[] = [];
-  #bytes = 0;
-  #pathChars = 0;
+  readonly #costOf: (entry: FileEntry) => FileCost;
+  readonly #open = new Map<number, OpenChunk>();
   #chunks = 0;
 
-  /** `msPerFile` is asked for each file; undefined (or no positive number) while nothing is known. */
-  constructor(limits: ChunkLimits, msPerFile: () => number | undefined = () => undefined) {
+  /** `costOf` is asked once for each file. */
+  constructor(limits: ChunkLimits, costOf: (entry: FileEntry) => FileCost = () => ({ ms: undefined, group: 0 })) {
     this.#limits = limits;
-    this.#msPerFile = msPerFile;
+    this.#costOf = costOf;
   }
 
-  /** Takes a file in; a chunk if one is full now. */
-  add(entry: FileEntry): FileEntry[] | undefined {
-    const aloneBytes = this.#limits.maxBytes * ALONE_RATIO;
-    if (entry.bytes > aloneBytes) {
+  /** Takes a file in; the chunks that are full now. */
+  add(entry: FileEntry): FileEntry[][] {
+    const { ms, group } = this.#costOf(entry);
+    const isKnown = ms !== undefined && ms > 0;
+    const isAlone = entry.bytes > this.#aloneBytes || (isKnown && ms >= this.#limits.targetMs);
+    if (isAlone) {
       this.#chunks += 1;
-      return [entry];
+      return [[entry]];
     }
-    this.#files.push(entry);
-    this.#bytes += entry.bytes;
-    this.#pathChars += entry.path.length;
-    // The next file is `aloneBytes` at most: closing here keeps every chunk within its bytes.
-    const isFull =
-      this.#files.length >= this.#maxFiles() ||
-      this.#bytes + aloneBytes > this.#limits.maxBytes ||
-      this.#pathChars >= MAX_PATH_CHARS;
-    return isFull ? this.flush() : undefined;
+    const chunk = this.#open.get(group) ?? { files: [], openedAt: this.#chunks, bytes: 0, pathChars: 0, ms: 0 };
+    this.#open.set(group, chunk);
+    chunk.files.push(entry);
+    chunk.bytes += entry.bytes;
+    chunk.pathChars += entry.path.length;
+    chunk.ms += isKnown ? ms : 0;
+    if (!this.#isFull(chunk, isKnown ? ms : undefined)) return [];
+    return [this.#close(group, chunk), ...this.#closeOld()];
   }
 
-  /** What is left over, if anything. Call after the last file. */
-  flush(): FileEntry[] | undefined {
-    if (this.#files.length === 0) return undefined;
-    const chunk = this.#files;
-    this.#files = [];
-    this.#bytes = 0;
-    this.#pathChars = 0;
+  /** What is left over. Call after the last file. */
+  flush(): FileEntry[][] {
+    return [...this.#open].map(([group, chunk]) => this.#close(group, chunk));
+  }
+
+  get #aloneBytes(): number {
+    return this.#limits.maxBytes * ALONE_RATIO;
+  }
+
+  /** `ms`: what one more file like the last one would take. */
+  #isFull({ files, bytes, pathChars, ms: sumMs }: OpenChunk, ms: number | undefined): boolean {
+    const { maxFiles, maxBytes, targetMs } = this.#limits;
+    const start = START_FILES[Math.floor(this.#chunks / START_CHUNKS)] ?? START_FILES[2];
+    return (
+      files.length >= maxFiles ||
+      // The next file is `aloneBytes` at most: closing here keeps every chunk within its bytes.
+      bytes + this.#aloneBytes > maxBytes ||
+      pathChars >= MAX_PATH_CHARS ||
+      (ms === undefined ? files.length >= start : sumMs + ms > targetMs)
+    );
+  }
+
+  #closeOld(): FileEntry[][] {
+    return [...this.#open]
+      .filter(([, { openedAt }]) => this.#chunks - openedAt > PATIENCE_CHUNKS)
+      .map(([group, chunk]) => this.#close(group, chunk));
+  }
+
+  #close(group: number, { files }: OpenChunk): FileEntry[] {
+    this.#open.delete(group);
     this.#chunks += 1;
-    return chunk;
+    return files;
   }
-
-  #maxFiles(): number {
-    return filesPerChunk(this.#limits, this.#msPerFile(), this.#chunks);
-  }
-}
-
-/** How many files the chunk after `chunks` earlier ones holds at most. */
-function filesPerChunk(limits: ChunkLimits, msPerFile: number | undefined, chunks: number): number {
-  if (msPerFile === undefined || !(msPerFile > 0)) {
-    const start = START_FILES[Math.floor(chunks / START_CHUNKS)] ?? START_FILES[2];
-    return Math.min(start, limits.maxFiles);
-  }
-  return Math.max(1, Math.min(limits.maxFiles, Math.floor(limits.targetMs / msPerFile)));
 }

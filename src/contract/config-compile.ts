@@ -31,7 +31,6 @@ export interface ResourceSettings {
 export interface CompiledConfig {
   readonly run: RunSpecInput;
   readonly resources: ResourceSettings;
-  readonly calibrationFiles: number;
 }
 
 /** The argument list of the file, or undefined when it names no binary. */
@@ -63,7 +62,6 @@ export function compileConfig(config: Config, parts: RunParts): CompiledConfig {
   return {
     run: runOf(config, { ...parts, command, outputFrom: from }),
     resources: resourceSettings(config),
-    calibrationFiles: config.calibration.files,
   };
 }
 
@@ -100,6 +98,7 @@ function runOf(config: Config, parts: FullParts): RunSpecInput {
     profile: config.profile,
     resources: profileOf(config),
     chunk: { maxFiles: chunk.max_files, maxBytes: chunk.max_bytes, targetMs: chunk.target_ms },
+    ...(config.calibration.files > 0 && { calibration: { files: config.calibration.files } }),
     ...optional("maxFailures", maxFailuresOf(limits.max_failures)),
   };
 }
@@ -133,7 +132,7 @@ function retryOf(config: Config): Partial<Record<FailureClass, RetryRule>> {
 function profileOf(config: Config): NonNullable<RunSpecInput["resources"]> {
   const profile = config.profiles[config.profile];
   if (profile === undefined) return {};
-  return { memoryBytes: profile.memory, cpuCores: profile.cpu, labels: profile.labels };
+  return { ...optional("memoryBytes", profile.memory), cpuCores: profile.cpu, labels: profile.labels };
 }
 
 /** A count of files, or a share such as `5%`. */

@@ -26,7 +26,7 @@ const retry = z.strictObject(
 );
 
 const profile = z.strictObject({
-  memory: bytes({ min: 1 }).default(128 * MiB),
+  memory: bytes({ min: 1 }).optional(),
   cpu: z.number().positive().default(1),
   labels: z.array(text).default([]),
 });
@@ -63,10 +63,24 @@ const resources = z.strictObject({
   cpu_threshold_percent: resourceLimits.cpu_threshold_percent.default(100),
 });
 
+/** A module that exports a probe or a rule, and what its own schema checks. */
+const plugin = z.strictObject({ module: text, settings: z.record(z.string(), z.unknown()).default({}) });
+
+const governor = z.strictObject({
+  disk_free: bytes({ min: 0 }).optional(),
+  disk_free_inodes: z.int().min(0).optional(),
+  io_pressure_percent: percent.optional(),
+  max_temperature: z.number().min(20).max(150).optional(),
+  max_watts: z.number().positive().optional(),
+  probes: z.array(plugin).default([]),
+  rules: z.array(plugin).default([]),
+});
+
 export const configSchema = z.strictObject({
   binary: z.strictObject({ path: text, flags: z.array(z.string()).default([]) }).optional(),
   directories: z.strictObject({ input: text.optional(), output: text.optional() }).prefault({}),
   resources: resources.prefault({}),
+  governor: governor.prefault({}),
   retry: retry.prefault({}),
   limits: limits.prefault({}),
   chunk: z

@@ -15,6 +15,8 @@ export const fileEntry = z.object({
   tries: z.partialRecord(z.enum(failureClasses), z.int().positive()).optional(),
   /** The disk was full when its output had this many bytes: it waits until there is more room than that. */
   roomBytes: z.int().nonnegative().optional(),
+  /** The most memory that was seen of its process before it was ended for memory. */
+  endedAtBytes: z.number().nonnegative().optional(),
 });
 export type FileEntry = Readonly<z.output<typeof fileEntry>>;
 

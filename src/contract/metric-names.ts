@@ -12,6 +12,8 @@ export interface MetricDefinition {
 const durations = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 3_600] as const;
 const requests = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] as const;
 
+const ratios = [0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 2, 3, 5, 10] as const;
+
 export const metricTable = {
   headroom_files_processed_total: {
     type: "counter",
@@ -71,6 +73,121 @@ export const metricTable = {
     help: "Capacity minus the larger of reserved and observed: bytes, cores or processes.",
     labels: ["resource"],
   },
+  headroom_cpu_throttled_ratio: {
+    type: "gauge",
+    help: "Share of the granted CPU time for which a quota kept threads from running. Above 0.05 fewer cores are promised.",
+    labels: [],
+  },
+  headroom_pressure_ratio: {
+    type: "gauge",
+    help: "Share of the last half second in which some or all tasks stalled for a resource.",
+    labels: ["resource", "kind"],
+  },
+  headroom_load_average: {
+    type: "gauge",
+    help: "Tasks of the whole machine that ran or waited for a CPU or a disk, averaged over a minute.",
+    labels: [],
+  },
+  headroom_disk_bytes_per_second: {
+    type: "gauge",
+    help: "Bytes that disks read or wrote per second, of the host or of this cgroup.",
+    labels: ["scope", "direction"],
+  },
+  headroom_disk_operations_per_second: {
+    type: "gauge",
+    help: "Reads and writes of disks per second, of the host or of this cgroup.",
+    labels: ["scope"],
+  },
+  headroom_disk_busy_ratio: {
+    type: "gauge",
+    help: "Share of the time in which the busiest disk of the host had something to do.",
+    labels: [],
+  },
+  headroom_volume_free_bytes: {
+    type: "gauge",
+    help: "Free room of the fullest volume that jobs use for temporary files (scratch) or outputs (output).",
+    labels: ["use"],
+  },
+  headroom_volume_free_inodes: {
+    type: "gauge",
+    help: "Files that can still be made on the fullest volume that jobs use for temporary files or outputs.",
+    labels: ["use"],
+  },
+  headroom_limit: {
+    type: "gauge",
+    help: "Limit on processes or on open files, of each level that has one: a cgroup, the user, the process, the host.",
+    labels: ["of", "level"],
+  },
+  headroom_limit_used: {
+    type: "gauge",
+    help: "How much of a limit on processes or on open files is used.",
+    labels: ["of", "level"],
+  },
+  headroom_network_bytes_per_second: {
+    type: "gauge",
+    help: "Bytes received or sent per second by the network namespace of the worker, loopback left out.",
+    labels: ["direction"],
+  },
+  headroom_temperature_celsius: {
+    type: "gauge",
+    help: "Temperature that a sensor of the machine tells.",
+    labels: ["sensor"],
+  },
+  headroom_heat_throttles_per_second: {
+    type: "gauge",
+    help: "How often CPUs slowed themselves down for heat, per second.",
+    labels: [],
+  },
+  headroom_power_watts: {
+    type: "gauge",
+    help: "Power that the CPU packages, or else the power sensors, tell in all.",
+    labels: [],
+  },
+  headroom_gpu_memory_bytes: {
+    type: "gauge",
+    help: "Memory of a GPU.",
+    labels: ["gpu"],
+  },
+  headroom_gpu_used_bytes: {
+    type: "gauge",
+    help: "Memory of a GPU that is in use, by whomever.",
+    labels: ["gpu"],
+  },
+  headroom_gpu_utilisation_ratio: {
+    type: "gauge",
+    help: "Share of the last moment in which a GPU computed.",
+    labels: ["gpu"],
+  },
+  headroom_gpu_temperature_celsius: {
+    type: "gauge",
+    help: "Temperature of a GPU.",
+    labels: ["gpu"],
+  },
+  headroom_gpu_power_watts: {
+    type: "gauge",
+    help: "Power that a GPU draws.",
+    labels: ["gpu"],
+  },
+  headroom_gpu_processes: {
+    type: "gauge",
+    help: "Processes that compute on a GPU, by whomever.",
+    labels: ["gpu"],
+  },
+  headroom_probe_up: {
+    type: "gauge",
+    help: "1 for a probe that reads, 0 for one that is degraded; a probe with nothing to read here is left out.",
+    labels: ["probe"],
+  },
+  headroom_probe_duration_seconds: {
+    type: "gauge",
+    help: "Time from asking a probe to its last answer.",
+    labels: ["probe"],
+  },
+  headroom_plugin_figure: {
+    type: "gauge",
+    help: "What the collector of a plugin read last.",
+    labels: ["plugin", "figure"],
+  },
   headroom_event_loop_lag_seconds: {
     type: "gauge",
     help: "How late the event loop ran its timers in the last 10 to 20 s, by quantile.",
@@ -90,6 +207,32 @@ export const metricTable = {
     type: "counter",
     help: "Processes that the governor ended before the kernel would have.",
     labels: ["reason"],
+  },
+  headroom_prediction_ratio: {
+    type: "histogram",
+    help:
+      "What a process took over the middle of what was expected of it, by target (memory, duration) and by what the " +
+      "expectation rests on (declared, learned, default). 1 is a perfect guess; far above 1 means too little was reserved, " +
+      "far below 1 that room stood empty.",
+    labels: ["target", "basis"],
+    buckets: ratios,
+  },
+  headroom_prediction_coverage: {
+    type: "gauge",
+    help:
+      "Share of the last 30 processes of the class that ended last whose peak memory stayed below its expected p95, by " +
+      "profile. It should lie between 0.92 and 1; lower for long means that the class changes faster than it is learned.",
+    labels: ["profile"],
+  },
+  headroom_anomalies_total: {
+    type: "counter",
+    help: "Processes that took far more than others of their class do, by target (memory, duration) and profile.",
+    labels: ["target", "profile"],
+  },
+  headroom_class_drifts_total: {
+    type: "counter",
+    help: "How often a class of jobs was found to take more than all that had been learned of it, by profile.",
+    labels: ["profile"],
   },
   headroom_redis_memory_bytes: {
     type: "gauge",

@@ -8,10 +8,8 @@ export const profileName = z
 
 /** What one process of this profile asks for, and which labels a worker must carry to serve it. */
 export const profileSchema = z.strictObject({
-  memoryBytes: z
-    .int()
-    .positive()
-    .default(128 * MiB),
+  /** Absent when nobody said: then what was learned counts, and the default before anything was. */
+  memoryBytes: z.int().positive().optional(),
   cpuCores: z.number().positive().default(1),
   labels: z.array(z.string().min(1)).default([]),
 });
@@ -19,9 +17,18 @@ export type Profile = Readonly<z.output<typeof profileSchema>>;
 
 export const defaultProfile: Profile = profileSchema.parse({});
 
+/** What a process gets of which nothing is known. */
+export const DEFAULT_MEMORY_BYTES = 128 * MiB;
+
+/** What was declared, or the default. */
+export function memoryOf(profile: Profile): number {
+  return profile.memoryBytes ?? DEFAULT_MEMORY_BYTES;
+}
+
 /** Control jobs (scan, report) run inside the worker and ask for little; their reservation is fixed. */
 export const CONTROL_PROFILE = "control";
-export const controlProfile: Profile = profileSchema.parse({ memoryBytes: 32 * MiB, cpuCores: 0.05 });
+export const CONTROL_MEMORY_BYTES = 32 * MiB;
+export const controlProfile: Profile = profileSchema.parse({ memoryBytes: CONTROL_MEMORY_BYTES, cpuCores: 0.05 });
 
 /** The size bucket of a memory need: two buckets per doubling, so a reservation is at most 41 % too large. */
 export function bucketOf(memoryBytes: number): number {

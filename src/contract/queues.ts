@@ -40,8 +40,12 @@ export const keys = {
   crashes: (kp: string) => `${kp}:crashes`,
   /** Hash of the output folders that runs write to: folder to run id. */
   outputs: (kp: string) => `${kp}:outputs`,
-  /** Hash of learned figures by profile and binary. */
-  learned: (kp: string, learnedKey: string) => `${kp}:learned:${learnedKey}`,
+  /** Hash of what was learned of a class (see class-state.ts in platform/learned). */
+  learned: (kp: string, classKey: string) => `${kp}:learned:${classKey}`,
+  /** What was no such hash and stood in its place: set aside for people to look at. Expires. */
+  learnedAside: (kp: string, classKey: string) => `${kp}:learned-aside:${classKey}`,
+  /** Sorted set of the classes that were learned of, by when that was last. */
+  learnedClasses: (kp: string) => `${kp}:learned`,
   /** Hash of one worker's last heartbeat: capacity, reserved, reasons of waiting. Expires. */
   worker: (kp: string, workerId: string) => `${kp}:worker:${workerId}`,
   /** Set of worker ids that ever sent a heartbeat and were not yet swept. */

@@ -46,6 +46,23 @@ export interface FailureGroup {
   readonly examples: readonly string[];
 }
 
+/** A process that took far more than others of its class do; `path` is null when it was still running. */
+export interface RunAnomaly {
+  readonly path: string | null;
+  readonly target: "memory" | "duration";
+  /** Bytes, or ms. */
+  readonly value: number;
+  /** What the middle of its class takes. */
+  readonly expected: number;
+}
+
+export interface RunAnomalies {
+  readonly count: number;
+  /** How often the class of the run was found to be no longer what it was. */
+  readonly drifts: number;
+  readonly examples: readonly RunAnomaly[];
+}
+
 export interface RunReport {
   readonly id: string;
   readonly name: string | null;
@@ -70,6 +87,8 @@ export interface RunReport {
   readonly fenced: number;
   readonly failures: readonly FailureGroup[];
   readonly slowest: readonly Pick<FileResult, "path" | "durationMs" | "peakBytes">[];
+  /** Absent in reports of runs that ended before anomalies were looked for. */
+  readonly anomalies?: RunAnomalies;
   readonly artifacts: { readonly count: number; readonly bytes: number; readonly examples: readonly Artifact[] };
 }
 

@@ -91,6 +91,8 @@ export const runSpec = z.strictObject({
       targetMs: z.int().positive().default(400),
     })
     .prefault({}),
+  /** The first files, one at a time, before all others: their class is learned from them. */
+  calibration: z.strictObject({ files: z.int().min(1).max(1_000) }).optional(),
   /** The run is cancelled once more files than this have failed. */
   maxFailures: z
     .discriminatedUnion("unit", [

@@ -87,6 +87,7 @@ function isMapping(value: unknown): value is Mapping {
 
 /** Relative paths in a file mean the same wherever the command is started. */
 function anchorPaths(raw: Mapping, folder: string, cwd: string): void {
+  anchorModules(raw["governor"], folder);
   if (folder === resolve(cwd)) return;
   const { directories, binary, input, output } = raw;
   for (const key of ["input", "output"]) {
@@ -97,6 +98,19 @@ function anchorPaths(raw: Mapping, folder: string, cwd: string): void {
   }
   anchorBinary(binary, "path", folder);
   for (const section of [input, output]) anchorBinary(isMapping(section) ? section["check"] : undefined, "0", folder);
+}
+
+/** A module that begins with a dot is a file; any other text is the name of a package. */
+function anchorModules(governor: unknown, folder: string): void {
+  if (!isMapping(governor)) return;
+  for (const list of [governor["probes"], governor["rules"]]) {
+    for (const entry of Array.isArray(list) ? (list as unknown[]) : []) {
+      const module = isMapping(entry) ? entry["module"] : undefined;
+      if (isMapping(entry) && typeof module === "string" && /^\.\.?\//.test(module)) {
+        entry["module"] = resolve(folder, module);
+      }
+    }
+  }
 }
 
 /** A name without a slash is looked up on the PATH. */

@@ -62,10 +62,10 @@ input:
   # max_bytes: 10GiB
   # check: ["file", "{input}"]
 
-# What one process asks for; labels say which workers may take it.
+# What one process asks for; labels say which workers may take it. Without memory it is learned.
 profiles:
   default:
-    memory: 128MiB
+    # memory: 512MiB
     cpu: 1
     labels: []
 profile: default

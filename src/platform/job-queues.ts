@@ -5,7 +5,14 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import type { FileEntry } from "../contract/files.ts";
 import type { Payload } from "../contract/jobs.ts";
-import { bucketOf, CONTROL_PROFILE, controlProfile, type Profile } from "../contract/profiles.ts";
+import {
+  bucketOf,
+  CONTROL_MEMORY_BYTES,
+  CONTROL_PROFILE,
+  controlProfile,
+  memoryOf,
+  type Profile,
+} from "../contract/profiles.ts";
 import { jobIds, keys, queueName } from "../contract/queues.ts";
 import type { RunSpec } from "../contract/run-spec.ts";
 import { addFlow, type FlowJob } from "./flow-step.ts";
@@ -40,11 +47,11 @@ export function placeOf(jobName: string, profileName: string, profile: Profile, 
   return { name: queueName(jobName, profileName + suffix, bucketOf(memoryBytes)), spec };
 }
 
-export const reportPlace = placeOf("report", CONTROL_PROFILE, controlProfile, controlProfile.memoryBytes);
-export const scanPlace = placeOf("scan", CONTROL_PROFILE, controlProfile, controlProfile.memoryBytes);
+export const reportPlace = placeOf("report", CONTROL_PROFILE, controlProfile, CONTROL_MEMORY_BYTES);
+export const scanPlace = placeOf("scan", CONTROL_PROFILE, controlProfile, CONTROL_MEMORY_BYTES);
 
-/** The queue for the chunks of a run; `memoryBytes` is larger than declared after a memory kill. */
-export function execPlace(spec: RunSpec, memoryBytes = spec.resources.memoryBytes): QueuePlace {
+/** The queue for the chunks of a run that are expected to take `memoryBytes`. */
+export function execPlace(spec: RunSpec, memoryBytes = memoryOf(spec.resources)): QueuePlace {
   return placeOf("exec", spec.profile, spec.resources, memoryBytes);
 }
 

@@ -3,11 +3,15 @@ import type { Redis } from "ioredis";
 import type { Outcome, RunState } from "../contract/outcomes.ts";
 import { isTerminal } from "../contract/outcomes.ts";
 import { keys } from "../contract/queues.ts";
+import type { RunAnomalies, RunAnomaly } from "../contract/run-record.ts";
 import { runSpec, type RunSpec } from "../contract/run-spec.ts";
+import { Script } from "./script.ts";
 
 /** How long the live side of an ended run is kept. The store keeps the rest. */
 const KEEP_ENDED_SECONDS = 86_400;
 const MAX_RUN_EVENTS = 2_000;
+/** Anomalies of a run that are kept one by one. */
+const MAX_ANOMALIES = 20;
 
 export interface LiveRun {
   readonly runId: string;
@@ -98,6 +102,32 @@ export class RunHash {
     await this.#redis.hset(keys.run(this.#kp, runId), { ...fields });
   }
 
+  /** Notes a process that took far more than others of its class; the first ones by name. */
+  async anomaly(runId: string, anomaly: RunAnomaly): Promise<void> {
+    const places = [keys.run(this.#kp, runId), keys.events(this.#kp, runId)];
+    await NOTE_ANOMALY.run(this.#redis, places, [JSON.stringify(anomaly), MAX_ANOMALIES, MAX_RUN_EVENTS]);
+  }
+
+  /** Notes that the class of the run is no longer what it was. */
+  async drift(runId: string): Promise<void> {
+    await this.#redis
+      .multi()
+      .hincrby(keys.run(this.#kp, runId), "drifts", 1)
+      .xadd(keys.events(this.#kp, runId), "MAXLEN", "~", MAX_RUN_EVENTS, "*", "kind", "drift")
+      .exec();
+  }
+
+  async anomalies(runId: string): Promise<RunAnomalies> {
+    const names = Array.from({ length: MAX_ANOMALIES }, (_, at) => `anomaly.${at}`);
+    const values = await this.#redis.hmget(keys.run(this.#kp, runId), "anomalies", "drifts", ...names);
+    const [count, drifts, ...examples] = values;
+    return {
+      count: Number(count ?? 0),
+      drifts: Number(drifts ?? 0),
+      examples: examples.flatMap((text) => (text == null ? [] : [JSON.parse(text) as RunAnomaly])),
+    };
+  }
+
   /** Moves the run if it is in one of `from`; whether it did. An ended run expires. */
   async move(
     runId: string,
@@ -145,6 +175,17 @@ export class RunHash {
     await pipeline.exec();
   }
 }
+
+/**
+ * Counts an anomaly of a run, keeps the first ones, and appends an `anomaly` event. KEYS[1] hash of the run. KEYS[2] its
+ * event stream. ARGV[1] the anomaly. ARGV[2] how many are kept. ARGV[3] length of the stream. Returns how many there are.
+ */
+const NOTE_ANOMALY = new Script(`
+local count = redis.call("HINCRBY", KEYS[1], "anomalies", 1)
+if count <= tonumber(ARGV[2]) then redis.call("HSET", KEYS[1], "anomaly." .. (count - 1), ARGV[1]) end
+redis.call("XADD", KEYS[2], "MAXLEN", "~", ARGV[3], "*", "kind", "anomaly", "anomaly", ARGV[1])
+return count
+`);
 
 /**
  * Moves a run from one of several states to another, in one step, and appends a `state` event.

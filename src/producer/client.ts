@@ -35,6 +35,7 @@ import { isProcessThere, loadHeartbeats } from "../platform/worker-heartbeats.ts
 import { openStore } from "../store/open-store.ts";
 import type { Store } from "../store/store.ts";
 import type { Backlog, ClientPort, RunListQuery, RunOptions } from "./client-port.ts";
+import { queuedRecord } from "./queued-record.ts";
 import { followRun, type RunEvent } from "./run-events.ts";
 import { claimOutput, enqueueRun, newRunId, planChunks, type PlannedChunks, type SubmitDeps } from "./submit.ts";
 
@@ -344,17 +345,4 @@ export class Client implements ClientPort, AsyncDisposable {
     if (this.#deps.store !== undefined) return this.#deps.store;
     throw new InvalidInputError("client", [{ where: "store", expected: `a store, to ${what}`, found: "none" }]);
   }
-}
-
-function queuedRecord(run: Pick<RunRecord, "id" | "spec" | "createdAtMs" | "epoch">): RunRecord {
-  return {
-    ...run,
-    state: "queued",
-    startedAtMs: null,
-    endedAtMs: null,
-    counts: null,
-    message: null,
-    idempotencyKey: null,
-    report: null,
-  };
 }

@@ -2,12 +2,17 @@
 import type { Redis } from "ioredis";
 import { isTerminal, type RunState } from "../contract/outcomes.ts";
 import { keys } from "../contract/queues.ts";
+import type { RunAnomaly } from "../contract/run-record.ts";
 import type { Clock } from "../platform/clock.ts";
 
 /** Something that happened to a run. */
 export type RunEvent =
   | { readonly kind: "state"; readonly state: RunState }
-  | { readonly kind: "progress"; readonly changes: Readonly<Record<string, number>> };
+  | { readonly kind: "progress"; readonly changes: Readonly<Record<string, number>> }
+  /** A process took far more than others of its class. */
+  | { readonly kind: "anomaly"; readonly anomaly: RunAnomaly }
+  /** The class of the run takes more than all that was learned of it. */
+  | { readonly kind: "drift" };
 
 export interface FollowDeps {
   readonly redis: Redis;
@@ -107,5 +112,6 @@ function parseEvent(fields: readonly string[]): RunEvent | undefined {
   if (kind === "state") return { kind, state: values.get("state") as RunState };
   if (kind === "progress")
     return { kind, changes: JSON.parse(values.get("changes") ?? "{}") as Record<string, number> };
-  return undefined;
+  if (kind === "anomaly") return { kind, anomaly: JSON.parse(values.get("anomaly") ?? "{}") as RunAnomaly };
+  return kind === "drift" ? { kind } : undefined;
 }

@@ -6,76 +6,37 @@
  */
 import type { Redis } from "ioredis";
 import { hostname } from "node:os";
-import type { Allow } from "../contract/allow.ts";
-import type { InfrastructureError } from "../contract/errors.ts";
-import { type JobName } from "../contract/jobs.ts";
 import { isTerminal } from "../contract/outcomes.ts";
 import { bucketBytes } from "../contract/profiles.ts";
 import { breakRun } from "../platform/cancel-run.ts";
-import type { Clock } from "../platform/clock.ts";
+import { LearnedClasses } from "../platform/learned/learned-classes.ts";
 import { ControlBus } from "../platform/control.ts";
 import { JobQueues } from "../platform/job-queues.ts";
 import { ServiceGroup, type Service } from "../platform/lifecycle.ts";
-import type { Logger } from "../platform/logger.ts";
-import type { Metrics } from "../platform/metrics.ts";
 import type { Checks } from "../platform/ops-server.ts";
 import { PolicyGate } from "../platform/policy-gate.ts";
 import { closeRedis, openRedis } from "../platform/redis.ts";
 import { OutputRegistry } from "../platform/output-registry.ts";
 import { RunHash } from "../platform/run-hash.ts";
 import { State, type Transitions } from "../platform/state.ts";
-import type { Store } from "../store/store.ts";
 import { ChunkRunner } from "./executor/chunk-runner.ts";
 import { createHandlers } from "./executor/handlers.ts";
-import { CapacitySensor, createProbes } from "./governor/capacity.ts";
-import type { GovernorConfig } from "./governor/governor-config.ts";
-import { createGovernorMetrics, exposeGovernor } from "./governor/governor-metrics.ts";
-import { Governor, type ReserveQuestion } from "./governor/governor.ts";
-import { LearnedDemands } from "./governor/learned.ts";
+import { exposeGovernor } from "./governor/governor-metrics.ts";
+import { createGovernor } from "./governor/create-governor.ts";
+import type { Governor } from "./governor/governor.ts";
+import type { ReserveQuestion } from "./governor/governor-port.ts";
+import { createLearnedListener } from "./governor/learned-listener.ts";
 import { LearnedRuns } from "./governor/learned-runs.ts";
-import { MachineLedger, machineFolder } from "./governor/machine-ledger.ts";
-import { systemRoots } from "./governor/probes/probe.ts";
-import { ProcessTrees } from "./governor/probes/process-trees.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { HeldJobs } from "./held-jobs.ts";
 import { type Lane } from "./lane.ts";
 import { LiveLimits } from "./live-limits.ts";
 import { Lanes } from "./lanes.ts";
 import { PullLoop, type Ticket } from "./pull-loop.ts";
-import type { PullLimits } from "./pull-watch.ts";
 import { OutputClaims } from "./output-claims.ts";
 import { RunCache } from "./run-cache.ts";
+import type { WorkerConfig, WorkerDeps } from "./worker-port.ts";
 import { WorkerStatus } from "./worker-status.ts";
-
-export interface WorkerDeps {
-  readonly redisUrl: string;
-  readonly store: Store;
-  readonly logger: Logger;
-  readonly metrics: Metrics;
-  readonly clock: Clock;
-  /** Told of each claim, before the job's handler starts. */
-  readonly onClaim?: (jobName: JobName, jobId: string) => void;
-  /** Told when the worker cannot claim any more, and only a new process would. Its liveness says so too. */
-  readonly onStuck?: (error: InfrastructureError) => void;
-}
-
-export interface WorkerConfig {
-  /** The key prefix with its hash tag. */
-  readonly kp: string;
-  readonly workerId: string;
-  readonly labels: readonly string[];
-  readonly governor: Omit<GovernorConfig, "labels">;
-  readonly lockMs: number;
-  /** Jobs that still run this long after a stop are handed back. */
-  readonly drainMs: number;
-  readonly nice: number;
-  /** What runs may use here, whatever a producer has let through. */
-  readonly allow: Allow;
-  /** Serves jobs of these names alone; all by default. */
-  readonly jobNames?: readonly JobName[];
-  /** When a pull loop that does not come back is helped. */
-  readonly pullLimits?: PullLimits;
-}
 
 type WorkerState = "starting" | "working" | "draining" | "stopped";
 const moves: Transitions<WorkerState> = {
@@ -100,7 +61,7 @@ export class WorkerService implements Service {
   readonly #queues: JobQueues;
   readonly #control: ControlBus;
   readonly #governor: Governor;
-  readonly #demands: LearnedDemands;
+  readonly #classes: LearnedClasses;
   readonly #runner: ChunkRunner;
   readonly #lanes: Lanes;
   readonly #loop: PullLoop;
@@ -127,8 +88,10 @@ export class WorkerService implements Service {
     const hash = new RunHash(this.#redis, config.kp);
     this.#runs = new RunCache(hash, deps.store);
     this.#control = new ControlBus({ redis: this.#redis, subscriber: this.#subscriber, logger }, config.kp);
-    this.#governor = this.#createGovernor();
-    this.#demands = new LearnedDemands({ redis: this.#redis, prefix: config.kp, clock, logger });
+    this.#governor = createGovernor(deps, config, (eviction) => {
+      this.#runner.evict(eviction.jobId, eviction.message);
+    });
+    this.#classes = new LearnedClasses({ redis: this.#redis, prefix: config.kp, clock, logger });
     this.#runner = new ChunkRunner({ logger, clock }, { nice: config.nice, oomScoreAdj: 1_000, allow: config.allow });
     const shared = { redis: this.#redis, kp: config.kp, store: deps.store, clock, logger, queues: this.#queues };
     this.#claims = this.#createClaims(hash);
@@ -136,13 +99,16 @@ export class WorkerService implements Service {
     this.#held.handlers = createHandlers({
       ...{ ...shared, metrics: deps.metrics, hash, runs: this.#runs, runner: this.#runner, claims: this.#claims },
       gate: new PolicyGate(config.allow),
-      learned: new LearnedRuns(this.#demands, logger),
+      learned: new LearnedRuns(this.#classes, createLearnedListener({ metrics: deps.metrics, hash, logger })),
       workerId: config.workerId,
+      onOutputs: (folder) => {
+        this.#governor.useVolume(folder);
+      },
       onUsage: (jobId, sample) => {
         this.#held.measure(jobId, sample);
       },
-      onExpected: (jobId, remainingMs) => {
-        this.#governor.describe(jobId, { remainingMs });
+      onExpected: (jobId, facts) => {
+        this.#governor.describe(jobId, facts);
       },
     });
     this.#lanes = this.#createLanes();
@@ -159,7 +125,7 @@ export class WorkerService implements Service {
     this.#group = new ServiceGroup([
       this.#governor,
       this.#limits,
-      this.#demands,
+      this.#classes,
       this.#runner,
       this.#control,
       this.#claims,
@@ -251,23 +217,6 @@ export class WorkerService implements Service {
       await Promise.all([this.#redis, this.#blocking, this.#subscriber].map((redis) => closeRedis(redis)));
       this.#state.moveTo("stopped");
     }
-  }
-
-  #createGovernor(): Governor {
-    const { logger, clock, metrics } = this.#deps;
-    const { governor, labels, workerId } = this.#config;
-    return new Governor(
-      {
-        ...{ logger, clock, metrics: createGovernorMetrics(metrics) },
-        sensor: new CapacitySensor(createProbes(systemRoots)),
-        processes: new ProcessTrees(systemRoots),
-        shared: new MachineLedger(machineFolder(), workerId, logger),
-        evict: (eviction) => {
-          this.#runner.evict(eviction.jobId, eviction.message);
-        },
-      },
-      { ...governor, labels },
-    );
   }
 
   #exposeAges(): void {

@@ -14,6 +14,7 @@ import {
   type ChunkRequest,
   type Publication,
   type Starting,
+  type ProcessMeasure,
   type UsageSample,
 } from "../../src/worker/executor/chunk-runner.ts";
 import { quietLogger } from "./quiet-logger.ts";
@@ -33,6 +34,7 @@ export interface ChunkOutcome {
   readonly publications: readonly Publication[];
   readonly reused: readonly string[];
   readonly usage: readonly UsageSample[];
+  readonly measures: readonly ProcessMeasure[];
   /** The only result. @throws when there is not exactly one. */
   readonly only: FileResult;
 }
@@ -87,6 +89,7 @@ export class ExecFixture implements AsyncDisposable {
     };
     const reused: string[] = [];
     const usage: UsageSample[] = [];
+    const measures: ProcessMeasure[] = [];
     const events: ChunkEvents = {
       starting: (started) => {
         kept.starting.push(...started);
@@ -101,6 +104,7 @@ export class ExecFixture implements AsyncDisposable {
       },
       reused: (paths) => reused.push(...paths),
       usage: (sample) => usage.push(sample),
+      measured: (measure) => measures.push(measure),
       ...options.events,
     };
     const end = await this.runner.run(this.request(command, files, options), events, options.signal ?? never);
@@ -109,6 +113,7 @@ export class ExecFixture implements AsyncDisposable {
       ...kept,
       reused,
       usage,
+      measures,
       get only() {
         const [result, ...others] = kept.results.values();
         if (result === undefined || others.length > 0)

@@ -29,6 +29,7 @@ await runner.run(
     mayPublish: (items) => Promise.resolve(items.map(() => true)),
     results: () => undefined,
     reused: () => undefined,
+    measured: () => undefined,
     usage: (sample) => process.stdout.write(`pid=${sample.pid}\n`),
   },
   new AbortController().signal,

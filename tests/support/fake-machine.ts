@@ -1,4 +1,4 @@
-/** A tree of files that looks like the `/proc` and `/sys/fs/cgroup` of a machine that we do not have. */
+/** A tree of files that looks like the `/proc`, `/sys` and `/sys/fs/cgroup` of a machine that we do not have. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { ProbeRoots } from "../../src/worker/governor/probes/probe.ts";
@@ -15,7 +15,11 @@ export interface HostFacts {
 
 export class FakeMachine implements Disposable {
   readonly #scratch = new Scratch();
-  readonly roots: ProbeRoots = { proc: join(this.#scratch.path, "proc"), cgroup: join(this.#scratch.path, "cgroup") };
+  readonly roots: ProbeRoots = {
+    proc: join(this.#scratch.path, "proc"),
+    cgroup: join(this.#scratch.path, "cgroup"),
+    sys: join(this.#scratch.path, "sys"),
+  };
 
   /** `paths` are the lines of `/proc/self/cgroup`. */
   constructor(paths: readonly string[], facts: HostFacts = {}) {
@@ -59,6 +63,20 @@ export class FakeMachine implements Disposable {
     const { hierarchical = V1_NONE, inactiveFile = 0 } = facts;
     const stat = `inactive_file 1\nhierarchical_memory_limit ${hierarchical}\ntotal_inactive_file ${inactiveFile}\n`;
     this.write(join(at, "memory.stat"), stat);
+  }
+
+  /** A line of `/proc/diskstats` per disk: reads, sectors read, writes, sectors written, busy ms. */
+  disks(disks: Readonly<Record<string, readonly [number, number, number, number, number]>>): void {
+    const lines = Object.entries(disks).map(
+      ([name, [reads, sectorsRead, writes, sectorsWritten, busyMs]]) =>
+        `   8       0 ${name} ${reads} 0 ${sectorsRead} 0 ${writes} 0 ${sectorsWritten} 0 0 ${busyMs} 0`,
+    );
+    this.write("proc/diskstats", `${lines.join("\n")}\n`);
+  }
+
+  /** The path of something in it. */
+  path(...parts: readonly string[]): string {
+    return join(this.#scratch.path, ...parts);
   }
 
   [Symbol.dispose](): void {

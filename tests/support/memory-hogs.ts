@@ -54,7 +54,7 @@ export class MemoryCgroup implements AsyncDisposable {
     const path = this.folder.slice(join(systemRoots.cgroup, "memory").length);
     this.#scratch.file("self/cgroup", `4:memory:${path}\n`);
     for (const name of ["meminfo", "stat"]) symlinkSync(join("/proc", name), join(this.#scratch.path, name));
-    this.roots = { proc: this.#scratch.path, cgroup: systemRoots.cgroup };
+    this.roots = { proc: this.#scratch.path, cgroup: systemRoots.cgroup, sys: systemRoots.sys };
   }
 
   /** How often the kernel has ended something in it. */

@@ -190,7 +190,7 @@ function aboutCard(run: RunStatus): Html {
       <dd>${pathTag(spec.output.root)}</dd>
       <dt>Profile</dt>
       <dd>
-        ${spec.profile}, ${bytesWords(spec.resources.memoryBytes)} and ${coresWords(spec.resources.cpuCores)} for each
+        ${spec.profile}, ${memoryWords(spec.resources.memoryBytes)} and ${coresWords(spec.resources.cpuCores)} for each
         process
       </dd>
       <dt>Created</dt>
@@ -208,4 +208,8 @@ function aboutCard(run: RunStatus): Html {
       <dd><a href="${jobHref}">Its flow in the queues view</a>, <a href="${chunksHref}">the queue of its chunks</a></dd>
     </dl>
   </section>`;
+}
+
+function memoryWords(declaredBytes: number | undefined): string {
+  return declaredBytes === undefined ? "memory as learned" : bytesWords(declaredBytes);
 }

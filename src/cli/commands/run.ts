@@ -182,6 +182,7 @@ class RunSession {
       cpuThresholdPercent: cpu_threshold_percent,
       labels,
       allow: this.#parts.config.allow,
+      governor: this.#parts.config.governor,
     });
   }
 

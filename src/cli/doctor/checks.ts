@@ -11,7 +11,9 @@ import { findRedisBinary, INSTALL_COMMAND } from "../../platform/redis-binary.ts
 import { checkRedis, isVersionBelow, type RedisFacts } from "../../platform/redis-check.ts";
 import { withoutPassword } from "../../platform/redis-target.ts";
 import { closeRedis, openRedis } from "../../platform/redis.ts";
+import { systemClock } from "../../platform/clock.ts";
 import { openStore } from "../../store/open-store.ts";
+import { surveySensors } from "../../worker/governor/survey.ts";
 import { formatBytes, formatCount } from "../format.ts";
 import type { Place } from "../settings.ts";
 import type { Finding } from "./finding.ts";
@@ -33,9 +35,14 @@ const ok = (check: string, found: string): Finding => ({ check, status: "ok", fo
 
 /** All checks; one that fails does not keep the others from being made. */
 export async function examine(deps: DoctorDeps): Promise<Finding[]> {
-  const [disk, redis, store] = await Promise.all([checkDisk(deps.place.home), checkServer(deps), checkStore(deps)]);
-  const policy = checkPolicy(deps.allow);
-  return [checkNode(), checkHome(deps.place.home), disk, ...redis, store, checkPerl(), ...checkLimits(), ...policy];
+  const [disk, redis, store, sensors] = await Promise.all([
+    checkDisk(deps.place.home),
+    checkServer(deps),
+    checkStore(deps),
+    checkSensors(),
+  ]);
+  const limits = [...checkLimits(), ...checkPolicy(deps.allow)];
+  return [checkNode(), checkHome(deps.place.home), disk, ...redis, store, checkPerl(), ...limits, ...sensors];
 }
 
 function checkNode(): Finding {
@@ -136,6 +143,20 @@ function checkPerl(): Finding {
   } catch {
     return { check: "perl", status: "fail", found: `no executable ${PERL}`, fix: "sudo apt-get install -y perl-base" };
   }
+}
+
+/** Which probes of a worker read here, which find nothing of their kind, and which cannot be read. */
+async function checkSensors(): Promise<Finding[]> {
+  const { mode, statuses } = await surveySensors(systemClock);
+  const named = (state: string) => statuses.filter((status) => status.state === state).map(({ name }) => name);
+  const absent = [...named("absent"), ...named("waiting")];
+  const without = absent.length === 0 ? "" : `; nothing to read for ${absent.join(", ")}`;
+  const broken = statuses.flatMap(({ name, reason }): Finding[] =>
+    reason === undefined
+      ? []
+      : [{ check: "sensor", status: "warn", found: `${name}: ${reason}`, fix: "see docs/operations.md, Sensors" }],
+  );
+  return [ok("sensors", `limits from ${mode}; read: ${named("reading").join(", ")}${without}`), ...broken];
 }
 
 function checkLimits(): Finding[] {

@@ -4,6 +4,7 @@ import type { StopReason } from "../result/outcome.ts";
 import type { Target } from "../result/target.ts";
 import type { LaunchEnd } from "./launch-frames.ts";
 import type { OpenedInput } from "./open-input.ts";
+import type { MemoryTrace } from "./trace.ts";
 
 /** One input that is ready to be given to the binary. */
 export interface ReadyInput {
@@ -17,12 +18,16 @@ export interface ReadyInput {
 /** A process that is to run, runs or has run in a slot. */
 export interface SlotProcess {
   readonly argv: readonly string[];
+  /** Size of all its inputs; null for a check, which is no process of the class. */
+  readonly inputBytes: number | null;
   /** Why the worker ended it, or is about to. */
   stop: StopReason | null;
   evictReason: string | null;
   /** The kernel's count of memory kills when it began. */
   memoryKillsBefore: number;
   end: LaunchEnd | null;
+  /** What was seen of its memory while it ran. */
+  trace: MemoryTrace | null;
 }
 
 export interface Call extends SlotProcess {
@@ -32,6 +37,6 @@ export interface Call extends SlotProcess {
   readonly target: Target | null;
 }
 
-export function slotProcess(argv: readonly string[]): SlotProcess {
-  return { argv, stop: null, evictReason: null, memoryKillsBefore: 0, end: null };
+export function slotProcess(argv: readonly string[], inputBytes: number | null): SlotProcess {
+  return { argv, inputBytes, stop: null, evictReason: null, memoryKillsBefore: 0, end: null, trace: null };
 }

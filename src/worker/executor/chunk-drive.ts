@@ -20,6 +20,7 @@ import type { Call, ReadyInput } from "./call.ts";
 import type { ChunkEnd, ChunkRequest } from "./chunk-request.ts";
 import { Condition } from "./condition.ts";
 import { FileResults } from "./file-results.ts";
+import { measureOf } from "./measure.ts";
 import { Pace } from "./pace.ts";
 import { Preparer, type Preparation } from "./prepare.ts";
 import { Publisher, startingOf, type ChunkHost } from "./publisher.ts";
@@ -312,6 +313,8 @@ export class ChunkDrive {
       removeTemp(call.target);
       this.#interrupted.push(...files);
     } else {
+      const measure = measureOf(call, this.#parts.verdictOf(call));
+      if (measure !== undefined) this.#parts.host.measured(measure);
       this.#publisher.add(call);
     }
     this.#changed.notify();

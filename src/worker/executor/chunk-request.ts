@@ -46,10 +46,31 @@ export interface Publication extends Starting {
 export interface UsageSample {
   readonly chunkId: string;
   readonly pid: number;
+  /** Size of all inputs of the process; null for a check. */
+  readonly inputBytes: number | null;
+  /** Since the process was started. */
+  readonly elapsedMs: number;
   readonly rssBytes: number;
   /** User and system time so far, of the processes that live now and of those they waited for. */
   readonly cpuMs: number;
   readonly processes: number;
+}
+
+/** What one process of the binary took, from which its class is learned. */
+export interface ProcessMeasure {
+  /** `out-of-memory`: it was ended before it was done, so it takes at least this. */
+  readonly end: "well" | "out-of-memory";
+  /** Position of its first file in the order of the scan. */
+  readonly index: number;
+  readonly path: string;
+  readonly inputBytes: number;
+  readonly durationMs: number;
+  readonly cpuMs: number;
+  readonly peakBytes: number;
+  /** Bytes read from and written to disks; null when nobody could tell. */
+  readonly ioBytes: number | null;
+  /** For each tenth of its life the share of its peak that it had come to; null when it was too short to tell. */
+  readonly shape: readonly number[] | null;
 }
 
 export interface ChunkEvents {
@@ -61,6 +82,8 @@ export interface ChunkEvents {
   results(results: readonly FileResult[]): void;
   reused(paths: readonly string[]): void;
   usage(sample: UsageSample): void;
+  /** A process of the binary has ended, by itself or for memory. Comes before the results of its files. */
+  measured(measure: ProcessMeasure): void;
 }
 
 export interface ChunkEnd {

@@ -15,7 +15,15 @@ import type { ChunkEnd, ChunkEvents, ChunkRequest } from "./chunk-request.ts";
 import type { ExecConfig, FromThread, ToThread } from "./exec-protocol.ts";
 import { runNoop } from "./noop.ts";
 
-export type { ChunkEnd, ChunkEvents, ChunkRequest, Publication, Starting, UsageSample } from "./chunk-request.ts";
+export type {
+  ChunkEnd,
+  ChunkEvents,
+  ChunkRequest,
+  ProcessMeasure,
+  Publication,
+  Starting,
+  UsageSample,
+} from "./chunk-request.ts";
 
 export interface ChunkRunnerConfig extends ExecConfig {
   /** Threads, each with a launcher; one serves some thousand files a second. */
@@ -76,6 +84,8 @@ export class ChunkRunner implements Service {
     this.#byChunk.get(chunkId)?.send({ kind: "evict", chunkId, reason });
   }
 }
+
+type OfChunk = Exclude<FromThread, { kind: "ready" | "warn" | "usage" }>;
 
 /** One thread, started again when it has died. */
 class ExecThreadHandle {
@@ -176,9 +186,15 @@ class ExecThreadHandle {
       this.#logger.warn(message.fields, message.text);
       return;
     }
-    const chunkId = message.kind === "usage" ? message.sample.chunkId : message.chunkId;
-    const running = this.#running.get(chunkId);
-    if (running === undefined) return;
+    if (message.kind === "usage") {
+      this.#running.get(message.sample.chunkId)?.events.usage(message.sample);
+      return;
+    }
+    const running = this.#running.get(message.chunkId);
+    if (running !== undefined) this.#tell(running, message);
+  }
+
+  #tell(running: Running, message: OfChunk): void {
     const { events, settled } = running;
     switch (message.kind) {
       case "starting":
@@ -198,8 +214,8 @@ class ExecThreadHandle {
         for (const path of message.paths) settled.add(path);
         events.reused(message.paths);
         break;
-      case "usage":
-        events.usage(message.sample);
+      case "measured":
+        events.measured(message.measure);
         break;
       case "end":
         running.finish(endOf(message, running));

@@ -1,7 +1,7 @@
 /** Messages between the worker's main thread and the thread that owns the launcher. Structured clones; always in order. */
 import type { Allow } from "../../contract/allow.ts";
 import type { FileResult } from "../../contract/files.ts";
-import type { ChunkEnd, ChunkRequest, Publication, Starting, UsageSample } from "./chunk-request.ts";
+import type { ChunkEnd, ChunkRequest, ProcessMeasure, Publication, Starting, UsageSample } from "./chunk-request.ts";
 
 export interface ExecConfig {
   readonly nice: number;
@@ -31,5 +31,6 @@ export type FromThread =
   | { readonly kind: "results"; readonly chunkId: string; readonly results: readonly FileResult[] }
   | { readonly kind: "reused"; readonly chunkId: string; readonly paths: readonly string[] }
   | { readonly kind: "usage"; readonly sample: UsageSample }
+  | { readonly kind: "measured"; readonly chunkId: string; readonly measure: ProcessMeasure }
   | { readonly kind: "end"; readonly chunkId: string; readonly end: Omit<ChunkEnd, "error">; readonly failure?: string }
   | { readonly kind: "warn"; readonly fields: Readonly<Record<string, string | number>>; readonly text: string };

@@ -112,6 +112,9 @@ class ExecThread {
       reused: (paths) => {
         this.#post({ kind: "reused", chunkId, paths });
       },
+      measured: (measure) => {
+        this.#post({ kind: "measured", chunkId, measure });
+      },
     };
   }
 

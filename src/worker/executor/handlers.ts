@@ -1,4 +1,5 @@
 /** Every job name and its handler: one that is missing does not compile. */
+import type { Expectation } from "../../contract/expectation.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { JobQueues } from "../../platform/job-queues.ts";
 import type { Logger } from "../../platform/logger.ts";
@@ -33,8 +34,10 @@ export interface HandlerDeps {
   readonly claims: OutputClaims;
   readonly learned: LearnedRuns;
   onUsage(jobId: string, sample: UsageSample): void;
+  /** A job writes its outputs below this folder. */
+  onOutputs(folder: string): void;
   /** A job will probably take this long from now on. */
-  onExpected(jobId: string, remainingMs: number): void;
+  onExpected(jobId: string, facts: { readonly remainingMs?: number; readonly expectation: Expectation }): void;
 }
 
 export function createHandlers(deps: HandlerDeps): Handlers {
@@ -43,16 +46,19 @@ export function createHandlers(deps: HandlerDeps): Handlers {
     metrics.counter("headroom_admissions_total").inc({ decision: "defer", reason: "DISK_FULL" });
   };
   return {
-    scan: createScanHandler({ ...deps, onNoRoom, msPerFile: (run) => learned.msPerFile(run) }),
+    scan: createScanHandler({ ...deps, onNoRoom }),
     exec: createExecHandler({
       ...deps,
       random: Math.random,
+      expectedBytes: (run, entry) => learned.expectedBytes(run, entry),
       onStart: (run, jobId, files) => {
-        const ms = learned.msPerFile(run);
-        if (ms !== undefined) deps.onExpected(jobId, ms * files);
-      },
-      learn: (run, results) => {
-        learned.learn(run, results);
+        if (run.spec.output.from !== "none") deps.onOutputs(run.spec.output.root);
+        const costs = files.map((file) => learned.costOf(run, file).ms);
+        const known = costs.filter((ms) => ms !== undefined);
+        deps.onExpected(jobId, {
+          expectation: learned.expectChunk(run, files),
+          ...(known.length === costs.length && { remainingMs: known.reduce((sum, ms) => sum + ms, 0) }),
+        });
       },
       onOutcome: (result, run) => {
         const { profile } = run.spec;

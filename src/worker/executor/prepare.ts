@@ -112,7 +112,7 @@ export class Preparer {
       ...(target === null ? {} : { output: target.temp, output_file: target.temp }),
     };
     const argv = [this.binary, ...spec.command.slice(1).map((argument) => expand(argument, values))];
-    return { ...slotProcess(argv), inputs: [ready], target };
+    return { ...slotProcess(argv, ready.input.bytes), inputs: [ready], target };
   }
 
   /** One call for several files; its output has the name of the first one's. */
@@ -125,7 +125,8 @@ export class Preparer {
       .flatMap((argument) =>
         argument === INPUTS ? inputs.map(({ input }) => input.path) : [expand(argument, values)],
       );
-    return { ...slotProcess([this.binary, ...argv]), inputs, target };
+    const inputBytes = inputs.reduce((sum, { input }) => sum + input.bytes, 0);
+    return { ...slotProcess([this.binary, ...argv], inputBytes), inputs, target };
   }
 
   /** A check command with its placeholder filled in. */

@@ -5,6 +5,8 @@ export interface TreeUsage {
   readonly rssBytes: number;
   readonly cpuMs: number;
   readonly processes: number;
+  /** Bytes that came from and went to disks; null when they cannot be read. */
+  readonly ioBytes: number | null;
 }
 
 const PAGE_BYTES = pageBytes();
@@ -18,15 +20,17 @@ export function usageOfTree(pid: number): TreeUsage | undefined {
   let rssBytes = 0;
   let cpuMs = 0;
   let processes = 0;
+  let ioBytes: number | null = null;
   for (let next = queue.pop(); next !== undefined && processes < MAX_PROCESSES; next = queue.pop()) {
     const own = usageOf(next);
     if (own === undefined) continue;
     rssBytes += own.rssBytes;
     cpuMs += own.cpuMs;
     processes += 1;
+    ioBytes = sumOf(ioBytes, ioBytesOf(next));
     queue.push(...childrenOf(next, own.threads));
   }
-  return processes === 0 ? undefined : { rssBytes, cpuMs, processes };
+  return processes === 0 ? undefined : { rssBytes, cpuMs, processes, ioBytes };
 }
 
 const buffer = Buffer.allocUnsafeSlow(64 * 1024);
@@ -54,6 +58,18 @@ function usageOf(pid: number): { rssBytes: number; cpuMs: number; threads: numbe
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const ticks = [11, 12, 13, 14].reduce((sum, at) => sum + Number(fields[at]), 0);
   return { rssBytes: Number(fields[21]) * PAGE_BYTES, cpuMs: ticks * TICK_MS, threads: Number(fields[17]) };
+}
+
+/** Only of processes of the same user, and not in every kernel. */
+function ioBytesOf(pid: number): number | null {
+  const io = readProc(`/proc/${pid}/io`);
+  const read = io === undefined ? null : /^read_bytes: (\d+)$/m.exec(io);
+  const written = io === undefined ? null : /^write_bytes: (\d+)$/m.exec(io);
+  return read === null || written === null ? null : Number(read[1]) + Number(written[1]);
+}
+
+function sumOf(a: number | null, b: number | null): number | null {
+  return b === null ? a : (a ?? 0) + b;
 }
 
 /** Any thread may have started a child. */

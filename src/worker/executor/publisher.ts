@@ -9,7 +9,7 @@ import { examineOutput, removeTemp, renameOutput, type Flusher, type WholeOutput
 import type { Failure } from "../result/outcome.ts";
 import { takenBytes } from "../result/room.ts";
 import type { Call } from "./call.ts";
-import type { ChunkRequest, Publication, Starting } from "./chunk-request.ts";
+import type { ChunkRequest, ProcessMeasure, Publication, Starting } from "./chunk-request.ts";
 import type { Condition } from "./condition.ts";
 import { changeOf } from "./file-identity.ts";
 import type { FileResults, KeptOutput } from "./file-results.ts";
@@ -21,6 +21,7 @@ export interface ChunkHost {
   mayPublish(items: readonly Publication[]): Promise<readonly boolean[]>;
   results(results: readonly FileResult[]): void;
   reused(paths: readonly string[]): void;
+  measured(measure: ProcessMeasure): void;
 }
 
 export interface PublisherParts {

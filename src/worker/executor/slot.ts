@@ -80,7 +80,7 @@ export class Slot {
 
   /** Runs a check command to its end; null when it says yes. */
   async check(argv: readonly string[], what: "input" | "output"): Promise<Failure | null> {
-    const process = slotProcess(argv);
+    const process = slotProcess(argv, null);
     await new Promise<void>((resolve) => {
       this.start(process, noOutput, resolve);
     });
@@ -127,6 +127,7 @@ export class Slot {
     watch.add(started.launchId, {
       chunkId,
       pid: launch.pid,
+      inputBytes: process.inputBytes,
       startedMs: launch.startedUs / 1_000,
       timeoutMs: spec.timeoutMs,
       outputPath: output.path,
@@ -146,7 +147,7 @@ export class Slot {
     process.end = end;
     if (started === undefined) return;
     clearTimeout(started.killTimer);
-    this.#parts.watch.delete(started.launchId);
+    process.trace = this.#parts.watch.delete(started.launchId);
   }
 
   #stop(process: SlotProcess, reason: StopReason, killAfterMs: number): void {

@@ -7,10 +7,13 @@ import { fsPath } from "../../contract/path-bytes.ts";
 import type { UsageSample } from "./chunk-request.ts";
 import type { MemoryKills } from "./memory-kills.ts";
 import { usageOfTree } from "./process-tree.ts";
+import { MemoryTrace } from "./trace.ts";
 
 export interface Watched {
   readonly chunkId: string;
   readonly pid: number;
+  /** Size of all its inputs; null for a check. */
+  readonly inputBytes: number | null;
   /** Milliseconds of the monotonic clock. */
   readonly startedMs: number;
   readonly timeoutMs: number;
@@ -30,6 +33,7 @@ const YOUNG_MS = 100;
 
 export class Watch {
   readonly #watched = new Map<number, Watched>();
+  readonly #traces = new Map<number, MemoryTrace>();
   readonly #stopped = new Set<number>();
   readonly #kills: MemoryKills;
   readonly #onUsage: (sample: UsageSample) => void;
@@ -50,9 +54,13 @@ export class Watch {
     }, TICK_MS);
   }
 
-  delete(launchId: number): void {
+  /** Looks after it no more. Returns what was seen of its memory; null when it ended before that was looked at. */
+  delete(launchId: number): MemoryTrace | null {
     this.#watched.delete(launchId);
     this.#stopped.delete(launchId);
+    const trace = this.#traces.get(launchId) ?? null;
+    this.#traces.delete(launchId);
+    return trace;
   }
 
   close(): void {
@@ -74,7 +82,7 @@ export class Watch {
       const ageMs = nowMs - watched.startedMs;
       if (ageMs < YOUNG_MS && ageMs < watched.timeoutMs) continue;
       if (!this.#stopped.has(id)) this.#enforce(id, watched, ageMs);
-      if (isSampleTick) this.#sample(watched);
+      if (isSampleTick) this.#sample(id, watched, ageMs);
     }
   }
 
@@ -88,9 +96,16 @@ export class Watch {
     }
   }
 
-  #sample({ chunkId, pid }: Watched): void {
+  #sample(id: number, { chunkId, pid, inputBytes }: Watched, elapsedMs: number): void {
     const usage = usageOfTree(pid);
-    if (usage !== undefined) this.#onUsage({ chunkId, pid, ...usage });
+    if (usage === undefined) return;
+    const { ioBytes, ...own } = usage;
+    if (inputBytes !== null) {
+      const trace = this.#traces.get(id) ?? new MemoryTrace();
+      this.#traces.set(id, trace);
+      trace.add(elapsedMs, own.rssBytes, ioBytes);
+    }
+    this.#onUsage({ chunkId, pid, inputBytes, elapsedMs, ...own });
   }
 }
 

@@ -1,7 +1,12 @@
 /** The rules of admission, one reason each, in the order in which they are told. All pure. */
 import { MiB } from "../../contract/resources.ts";
-import type { AdmissionRule, AdmissionView, Request } from "./admission-view.ts";
+import { KNOWN_AFTER, mayRunMore } from "../../platform/learned/calibration.ts";
+import type { AdmissionRule, AdmissionView, Objection, Request } from "./admission-view.ts";
+import { lackingCores } from "./cores.ts";
+import { decideFit } from "./forecast.ts";
+import { machineRules } from "./machine-rules.ts";
 import type { MemoryLevel } from "./probes/probe.ts";
+import { roomOf, type Room } from "./room.ts";
 
 /** Beyond this share of a limit jobs are ended; nothing is admitted that would come near it. */
 export const DANGER_RATIO = 0.93;
@@ -72,22 +77,33 @@ const processes: AdmissionRule = ({ need, isInside }, view) => {
 };
 
 const cores: AdmissionRule = ({ need, isInside }, view) => {
-  const others =
-    isInside || view.isProcessLimitSet ? 0 : view.neighbours.reduce((sum, { cpuCores }) => sum + cpuCores, 0);
-  const own = isInside ? INSIDE_CORES - view.reserved.insideCores : view.cpuCores - view.reserved.cpuCores;
-  const free = own - others;
-  if (need.cpuCores <= free + SLACK) return undefined;
+  if (isInside || view.isProcessLimitSet) return declaredCores({ need, isInside }, view);
+  const others = view.neighbours.reduce((sum, { cpuCores }) => sum + cpuCores, 0);
+  const runningCores = view.reserved.cpuCores + others;
+  const lacking = lackingCores({
+    candidateCores: need.cpuCores,
+    runningCores,
+    cores: view.cpuCores,
+    kappa: view.kappa,
+  });
+  if (lacking === 0) return undefined;
   const shared = others > 0 ? ` (${count(others)} are promised to other workers of this machine)` : "";
-  const whose = isInside ? "the share for work inside the worker" : `the cores of this worker${shared}`;
-  return {
-    code: "CPU",
-    lacking: "cpuCores",
-    message: `needs ${count(need.cpuCores)} cores, ${count(Math.max(0, free))} of ${whose} are free`,
-    need: need.cpuCores,
-    have: Math.max(0, free),
-    retryAfterMs: SOON_MS,
-  };
+  return coresObjection(need.cpuCores, need.cpuCores - lacking, `the cores of this worker${shared}`);
 };
+
+/** Cores as a person has set them, by the number of processes; work inside the worker has a share of its own. */
+function declaredCores({ need, isInside }: Pick<Request, "need" | "isInside">, view: AdmissionView) {
+  const free = isInside ? INSIDE_CORES - view.reserved.insideCores : view.cpuCores - view.reserved.cpuCores;
+  if (need.cpuCores <= free + SLACK) return undefined;
+  const whose = isInside ? "the share for work inside the worker" : "the cores of this worker";
+  return coresObjection(need.cpuCores, free, whose);
+}
+
+function coresObjection(need: number, free: number, whose: string): Objection {
+  const have = Math.max(0, free);
+  const message = `needs ${count(need)} cores, ${count(have)} of ${whose} are free`;
+  return { code: "CPU", lacking: "cpuCores", message, need, have, retryAfterMs: SOON_MS };
+}
 
 /** A worker of this machine that has work and could start none of it comes first: whoever has a job already steps back. */
 const neighbour: AdmissionRule = ({ isInside }, { neighbours, reserved }) => {
@@ -106,26 +122,63 @@ const neighbour: AdmissionRule = ({ isInside }, { neighbours, reserved }) => {
 };
 
 /**
- * Memory in use, and promised, and asked for, against the tightest level. Promises count as if they were used up, so
- * that fifty jobs offered at once are admitted only as far as they fit when all have grown.
+ * The forecast: memory of the running jobs and of this one, over the life of this one, against the tightest level
+ * (forecast.ts). Promises count from the moment they are made, so fifty jobs offered at once are admitted only as far as
+ * they fit when all have grown.
  */
-const memory: AdmissionRule = ({ need, isInside }, view) => {
-  const promised = (level: MemoryLevel) => view.growthBytes + neighbourBytes(view, level);
-  const room = (level: MemoryLevel) => ceilingBytes(level, view, isInside) - level.usedBytes - promised(level);
-  const [level, free] = tightestOf(view, room);
-  if (need.memoryBytes <= free) return undefined;
-  const after = level.usedBytes + promised(level) + need.memoryBytes;
-  const isNow = isInside || !view.isMemoryThresholdSet || after > DANGER_RATIO * level.limitBytes;
+const memory: AdmissionRule = (request, view) => {
+  const { isInside } = request;
+  const room = usableRoom(view, isInside);
+  const fit = decideFit({
+    candidate: request.memory,
+    running: view.outlooks,
+    usableBytes: room.usableBytes,
+    z: view.z,
+  });
+  if (fit.kind === "fits") return undefined;
+  const level = view.memory.find(({ name }) => name === room.level) ?? {
+    name: room.level,
+    limitBytes: 0,
+    usedBytes: 0,
+  };
+  const { needBytes, haveBytes, atMs } = fit;
+  const about = { lacking: "memoryBytes", need: needBytes, have: haveBytes, retryAfterMs: SOON_MS } as const;
+  const isThreshold = !isInside && view.isMemoryThresholdSet;
   const ceiling = ceilingBytes(level, view, isInside);
-  const line = isNow ? "" : `, the threshold of ${percent(view.memoryThreshold)}`;
+  const line = isThreshold ? `, the threshold of ${percent(view.memoryThreshold)}` : "";
+  const promised = view.outlooks.reduce((sum, { hiBytes, rssBytes }) => sum + Math.max(0, hiBytes - rssBytes), 0);
+  const state =
+    `${bytes(level.usedBytes)} of ${nameOf(level)} in use, ` +
+    `${bytes(promised + neighbourBytes(view, level))} more promised`;
+  if (atMs > 0) {
+    const message = `needs ${bytes(needBytes)} of memory in ${count(atMs / 1_000)} s, ${bytes(haveBytes)} will be free then (${state})`;
+    return { code: "MEM_FORECAST", message, ...about };
+  }
+  const message = `needs ${bytes(needBytes)} of memory, ${bytes(haveBytes)} is free below ${bytes(ceiling)}${line} (${state})`;
+  const isNow = !isThreshold || level.limitBytes * DANGER_RATIO < ceiling - haveBytes + needBytes;
+  return { code: isNow ? "MEM_NOW" : "MEM_THRESHOLD", message, ...about };
+};
+
+/** What all jobs may take together at the tightest level, beside what others use and what neighbours were promised. */
+export function usableRoom(view: AdmissionView, isInside = false): Room {
+  const levels = view.memory.map((level) => ({
+    name: level.name,
+    usedBytes: level.usedBytes,
+    ceilingBytes: ceilingBytes(level, view, isInside) - neighbourBytes(view, level),
+  }));
+  const rssBytes = view.outlooks.reduce((sum, outlook) => sum + outlook.rssBytes, 0);
+  return roomOf(view.external, { levels, rssBytes, nowMs: view.nowMs });
+}
+
+/** Of a class that nobody knows yet, few run at a time until the first have shown what they take. */
+const calibrating: AdmissionRule = ({ samples, running }) => {
+  if (samples === undefined || mayRunMore(samples, running)) return undefined;
   return {
-    code: isNow ? "MEM_NOW" : "MEM_THRESHOLD",
-    lacking: "memoryBytes",
-    message:
-      `needs ${bytes(need.memoryBytes)} of memory, ${bytes(Math.max(0, free))} is free below ${bytes(ceiling)}${line} ` +
-      `(${bytes(level.usedBytes)} of ${nameOf(level)} in use, ${bytes(promised(level))} more promised)`,
-    need: need.memoryBytes,
-    have: Math.max(0, free),
+    code: "CALIBRATING",
+    lacking: "samples",
+    message: `the first jobs of a new kind are measured before more of it start: ${samples} measured, ${running} running`,
+    need: KNOWN_AFTER,
+    have: samples,
     retryAfterMs: SOON_MS,
   };
 };
@@ -177,11 +230,13 @@ export const admissionRules: readonly AdmissionRule[] = [
   fitsAtAll,
   processes,
   neighbour,
+  calibrating,
   cores,
   memory,
   cooldown,
   pressure,
   cpuThreshold,
+  ...machineRules,
 ];
 
 /**

@@ -1,17 +1,34 @@
 /** The seam of the rules: what a job asks for, what a worker looks like, what a rule may object. */
 import type { Amounts, ResourceName } from "../../contract/resources.ts";
+import type { MachineGates } from "./machine-gates.ts";
 import type { Neighbour } from "./machine-ledger.ts";
+import type { Figures } from "./machine.ts";
+import type { MemoryExpectation, Outlook } from "./outlook.ts";
 import type { MemoryLevel } from "./probes/probe.ts";
+import type { ExternalUse } from "./room.ts";
 
 type DeferCode =
   | "MEM_NOW"
   | "MEM_THRESHOLD"
+  | "MEM_FORECAST"
+  | "CALIBRATING"
   | "NEIGHBOUR"
   | "CPU"
   | "CPU_THRESHOLD"
   | "PROCESSES"
   | "PSI_MEM"
   | "COOLDOWN"
+  | "DISK_SPACE"
+  | "DISK_INODES"
+  | "PSI_IO"
+  | "PIDS"
+  | "FILES"
+  | "HOT"
+  | "POWER"
+  | "GPU"
+  | "GPU_MEM"
+  /** The rule of a plugin, by its name. */
+  | `RULE_${string}`
   | "LABELS"
   | "PAUSED"
   | "DRAINING";
@@ -19,7 +36,20 @@ type DeferCode =
 /** Why not now. `need` and `have` are in the unit of what is lacking: bytes, cores, processes, or a ratio of 0 to 1. */
 export interface Objection {
   readonly code: DeferCode;
-  readonly lacking: ResourceName | "labels" | "pressure" | "time" | "state" | "turn";
+  readonly lacking:
+    | ResourceName
+    | "labels"
+    | "pressure"
+    | "time"
+    | "state"
+    | "turn"
+    | "samples"
+    | "disk"
+    | "files"
+    | "heat"
+    | "power"
+    | "gpu"
+    | "rule";
   readonly message: string;
   readonly need: number | string | null;
   readonly have: number | string | null;
@@ -42,6 +72,22 @@ export interface Request {
   readonly labels: readonly string[];
   /** Runs inside the worker: no process of its own. Gates that hold processes back do not hold it. */
   readonly isInside: boolean;
+  /** Its memory over time, as far as that is known; `need` is the most of it. */
+  readonly memory: MemoryExpectation;
+  /** How many jobs of its class were measured; undefined when that holds nothing back. */
+  readonly samples: number | undefined;
+  /** Jobs of its queue that run here. */
+  readonly running: number;
+  /** The queue that it waits in. */
+  readonly queue?: string;
+  /** What it is expected to write to a volume. */
+  readonly diskBytes?: number;
+  /** One card of its own. */
+  readonly gpu?: GpuWish;
+}
+
+export interface GpuWish {
+  readonly memoryBytes: number;
 }
 
 /** The gates that measured load closes; undefined is open. */
@@ -52,6 +98,8 @@ export interface Gates {
   readonly pressure: { readonly memorySome: number; readonly memoryFull: number } | undefined;
   /** The CPU threshold is reached: how many processes may run while it is. 0: others alone reach it. */
   readonly cpu: { readonly allowed: number; readonly utilisation: number; readonly others: number } | undefined;
+  /** Those of the rest of the machine; undefined while nothing of it is known. */
+  readonly machine?: MachineGates;
 }
 
 /** This worker, as the rules see it. */
@@ -64,11 +112,18 @@ export interface AdmissionView {
   readonly isMemoryThresholdSet: boolean;
   /** Memory of the host that is left to others. */
   readonly systemReserveBytes: number;
-  /** Promised to running jobs and not yet in use. */
-  readonly growthBytes: number;
+  /** What the running jobs will take over time, those that were promised to in this moment included. */
+  readonly outlooks: readonly Outlook[];
+  /** What others use of each level, over the last seconds. */
+  readonly external: ExternalUse;
+  /** How sure the forecast has to be (risk.ts). */
+  readonly z: number;
+  readonly nowMs: number;
   /** What other workers of this machine have promised. Their memory counts against the levels that both are in. */
   readonly neighbours: readonly Neighbour[];
   readonly cpuCores: number;
+  /** How far cores may be promised more than once (cores.ts). */
+  readonly kappa: number;
   readonly maxProcesses: number;
   /** Whether a person has set it: then it is their word on the cores too, whatever other workers promise. */
   readonly isProcessLimitSet: boolean;
@@ -76,6 +131,16 @@ export interface AdmissionView {
   readonly reserved: { readonly cpuCores: number; readonly processes: number; readonly insideCores: number };
   readonly cpuThreshold: number | undefined;
   readonly gates: Gates;
+  /** What running jobs are expected to still write. */
+  readonly promisedDiskBytes?: number;
+  /** The cards of this machine, and which are taken. */
+  readonly gpus?: readonly { readonly freeBytes: number; readonly isTaken: boolean }[];
+  /** Running jobs: for rules that count them. */
+  readonly running?: readonly { readonly queue: string; readonly need: Amounts }[];
+  /** Figures that plugins read, by name of the probe. */
+  readonly figures?: Readonly<Partial<Record<string, Figures>>>;
+  /** Rules of plugins, asked after our own. */
+  readonly pluginRules?: readonly AdmissionRule[];
 }
 
 /** A rule objects or lets pass. Order decides which reason is told when several hold. */

@@ -19,7 +19,7 @@ export function decideAdmission(
   view: AdmissionView,
   rules: readonly AdmissionRule[] = admissionRules,
 ): Admission {
-  for (const rule of rules) {
+  for (const rule of view.pluginRules === undefined ? rules : [...rules, ...view.pluginRules]) {
     const objection = rule(request, view);
     if (objection === undefined) continue;
     if (objection.code !== "UNSCHEDULABLE") return { kind: "defer", ...objection };
@@ -32,9 +32,9 @@ export function decideAdmission(
 /**
  * What the ledger takes for a need. Cores are compressible: a job that asks for more than there are gets all of them
  * and runs alone, slower, instead of never. When a person wants more processes than there are cores, each counts as
- * the share that lets them all in.
+ * the share that lets them all in (`maxProcesses`; undefined when nobody has said).
  */
-export function fitToCores(need: Amounts, cpuCores: number, maxProcesses: number): Amounts {
-  const share = Math.min(1, cpuCores / maxProcesses);
+export function fitToCores(need: Amounts, cpuCores: number, maxProcesses: number | undefined): Amounts {
+  const share = maxProcesses === undefined ? 1 : Math.min(1, cpuCores / maxProcesses);
   return { ...need, cpuCores: Math.min(need.cpuCores * share, cpuCores) };
 }

@@ -34,7 +34,7 @@ export interface Eviction {
 /** A running job as enforcement sees it. */
 export type EnforcedJob = Pick<
   Reservation,
-  "jobId" | "runId" | "need" | "usage" | "peakBytes" | "sinceMs" | "processSinceMs" | "isRetriable" | "isInside"
+  "jobId" | "runId" | "need" | "usage" | "peakBytes" | "processSinceMs" | "isRetriable" | "isInside"
 >;
 
 export interface EnforcementView {
@@ -119,7 +119,7 @@ function describe(job: EnforcedJob, { level, reason }: Alarm): string {
 }
 
 function startedAtMs(job: EnforcedJob): number {
-  return job.processSinceMs ?? job.sinceMs;
+  return job.processSinceMs ?? Infinity;
 }
 
 function rssBytes(job: EnforcedJob): number {

@@ -27,6 +27,7 @@ export interface EnforcerDeps {
 export class Enforcer {
   readonly #deps: EnforcerDeps;
   #ending: Ending | undefined;
+  #lastJobId: string | undefined;
 
   constructor(deps: EnforcerDeps) {
     this.#deps = deps;
@@ -35,6 +36,11 @@ export class Enforcer {
   /** Whether a job was ended whose memory is not back yet. */
   get isEnding(): boolean {
     return this.#ending !== undefined;
+  }
+
+  /** Whether this job was the last one to be ended. */
+  wasEnded(jobId: string): boolean {
+    return this.#lastJobId === jobId;
   }
 
   /** Looks once; ends at most one job. */
@@ -52,6 +58,7 @@ export class Enforcer {
     if (eviction === undefined) return;
     const rssBytes = jobs.find((job) => job.jobId === eviction.jobId)?.usage?.rssBytes ?? 0;
     this.#ending = { jobId: eviction.jobId, rssBytes, atMs: nowMs };
+    this.#lastJobId = eviction.jobId;
     this.#deps.logger.warn({ ...eviction }, "governor ends a job for its memory");
     this.#deps.evict(eviction);
   }

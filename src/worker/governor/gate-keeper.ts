@@ -11,15 +11,19 @@ import {
   type CpuGate,
   type PressureGate,
 } from "./gates.ts";
+import { decideMachineGates, openMachineGates, showMachineGates, type MachineLimits } from "./machine-gates.ts";
 
 export class GateKeeper {
   #cpuThreshold: number | undefined;
+  readonly #limits: MachineLimits;
   #cpu: CpuGate = openCpuGate;
   #pressure: PressureGate = openPressureGate;
   #cooldown: Cooldown | undefined;
+  #machine = openMachineGates;
 
-  constructor(cpuThreshold: number | undefined) {
+  constructor(cpuThreshold: number | undefined, limits: MachineLimits = {}) {
     this.#cpuThreshold = cpuThreshold;
+    this.#limits = limits;
   }
 
   /** Another threshold, or none: what was held for the one before is let go. */
@@ -31,6 +35,8 @@ export class GateKeeper {
 
   update(reading: CapacityReading, running: { processes: number; maxProcesses: number }): void {
     this.#pressure = decidePressureGate(this.#pressure, reading);
+    const counts = { runningProcesses: running.processes, maxProcesses: running.maxProcesses };
+    this.#machine = decideMachineGates(this.#machine, reading, { limits: this.#limits, ...counts });
     if (this.#cpuThreshold === undefined) return;
     if (reading.cpu === undefined) {
       // A threshold that cannot be measured is not held; the reading says so.
@@ -58,13 +64,15 @@ export class GateKeeper {
   }
 
   /** Which gates are closed. */
-  state({ cpu, pressure }: CapacityReading, nowMs: number, runningProcesses: number): Gates {
+  state(reading: CapacityReading, nowMs: number, runningProcesses: number): Gates {
+    const { cpu, pressure } = reading;
     const remainingMs = cooldownRemainingMs(this.#cooldown, nowMs, runningProcesses);
     const allowed = this.#cpu.isTakenByOthers ? 0 : this.#cpu.allowed;
     return {
       cooldown: remainingMs > 0 ? { remainingMs } : undefined,
       pressure: this.#pressure.isClosed ? { memorySome: 0, memoryFull: 0, ...pressure } : undefined,
       cpu: allowed === undefined || cpu === undefined ? undefined : { allowed, ...cpu },
+      machine: showMachineGates(this.#machine, reading, this.#limits),
     };
   }
 }

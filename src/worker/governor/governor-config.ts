@@ -1,5 +1,6 @@
 /** What a person sets about the resources of a worker, as the governor takes it. Ratios, not per cent. */
 import { InvalidInputError, type Fault } from "../../contract/errors.ts";
+import type { MachineLimits } from "./machine-gates.ts";
 
 export interface GovernorConfig {
   /** Most job processes at once. Default: as many as there are cores. */
@@ -12,6 +13,8 @@ export interface GovernorConfig {
   readonly systemReserveBytes?: number;
   /** What this worker has that not every worker has, such as `gpu`. */
   readonly labels: readonly string[];
+  /** About disks, heat and power. */
+  readonly machine?: MachineLimits;
 }
 
 export const DEFAULT_MEMORY_THRESHOLD = 0.9;

@@ -1,7 +1,7 @@
 /** The governor's figures in the metrics of its process. */
 import { resourceNames } from "../../contract/resources.ts";
 import type { Metrics } from "../../platform/metrics.ts";
-import type { GovernorMetrics, GovernorSnapshot } from "./governor.ts";
+import type { GovernorMetrics, GovernorSnapshot } from "./governor-port.ts";
 
 /** Counts into the worker's metrics. */
 export function createGovernorMetrics(metrics: Metrics): GovernorMetrics {

@@ -1,11 +1,15 @@
 /** From the ledger, a reading and the settings to what the rules, a heartbeat and the timer look at. Pure. */
+import type { Expectation } from "../../contract/expectation.ts";
 import type { Amounts } from "../../contract/resources.ts";
 import { ceilingBytes, DANGER_RATIO, neighbourBytes } from "./admission-rules.ts";
 import type { RunningJob } from "../../contract/status.ts";
-import type { AdmissionView, Gates } from "./admission-view.ts";
+import type { AdmissionRule, AdmissionView, Gates } from "./admission-view.ts";
 import type { CapacityReading } from "./capacity.ts";
+import { countedCores } from "./cores.ts";
 import { DEFAULT_MEMORY_THRESHOLD, type GovernorConfig } from "./governor-config.ts";
-import { growthBytes, type Reservation } from "./reservations.ts";
+import { elapsedWorkMs, outlookOf, type Outlook } from "./outlook.ts";
+import type { Reservation } from "./reservations.ts";
+import { flatExpectation, memoryOverTime, type SelfTuning } from "./self-tuning.ts";
 
 export interface ViewFacts {
   readonly state: AdmissionView["state"];
@@ -16,17 +20,22 @@ export interface ViewFacts {
   readonly maxProcesses: number;
   readonly gates: Gates;
   readonly neighbours: AdmissionView["neighbours"];
+  readonly tuning: Pick<SelfTuning, "z" | "kappa" | "external">;
+  /** By the clock that never goes back. */
+  readonly nowMs: number;
+  readonly gpus: NonNullable<AdmissionView["gpus"]>;
+  readonly pluginRules?: readonly AdmissionRule[];
 }
 
 export function createView(facts: ViewFacts): AdmissionView {
-  const { state, labels, config, reading, jobs, maxProcesses, gates, neighbours } = facts;
+  const { state, labels, config, reading, jobs, maxProcesses, gates, neighbours, tuning, nowMs, gpus, pluginRules } =
+    facts;
+  const isProcessLimitSet = config.maxProcesses !== undefined;
   const reserved = { cpuCores: 0, processes: 0, insideCores: 0 };
-  let growth = 0;
   for (const job of jobs) {
-    growth += growthBytes(job);
     if (job.isInside) reserved.insideCores += job.need.cpuCores;
     else {
-      reserved.cpuCores += job.need.cpuCores;
+      reserved.cpuCores += isProcessLimitSet ? job.need.cpuCores : coresOf(job, reading.cpuCores);
       reserved.processes += job.need.processes;
     }
   }
@@ -37,16 +46,57 @@ export function createView(facts: ViewFacts): AdmissionView {
     maxProcesses,
     gates,
     neighbours,
+    nowMs,
+    gpus,
+    ...(pluginRules !== undefined && { pluginRules }),
     memory: reading.memory,
+    running: jobs,
+    figures: reading.machine.plugins,
     memoryThreshold: config.memoryThreshold ?? DEFAULT_MEMORY_THRESHOLD,
     isMemoryThresholdSet: config.memoryThreshold !== undefined,
-    isProcessLimitSet: config.maxProcesses !== undefined,
+    isProcessLimitSet,
     systemReserveBytes: config.systemReserveBytes ?? 0,
-    growthBytes: growth,
+    outlooks: jobs.map((job) => outlookOfReservation(job, nowMs)),
+    external: tuning.external,
+    z: tuning.z,
+    kappa: tuning.kappa,
     cpuCores: reading.cpuCores,
     reserved,
     cpuThreshold: config.cpuThreshold,
   };
+}
+
+/** What a running job will take over time. Before its process is there, what it was promised. */
+export function outlookOfReservation(job: Reservation, nowMs: number): Outlook {
+  const { expectation, usage, peakBytes, processSinceMs, need } = job;
+  const elapsedMs = elapsedWorkMs({
+    wallMs: nowMs - (processSinceMs ?? nowMs),
+    cpuMs: usage?.cpuMs,
+    cores: expectation?.cpuCores?.p50,
+  });
+  return outlookOf({
+    id: job.jobId ?? "",
+    expectation: expectation === undefined ? flatExpectation(need.memoryBytes) : memoryOverTime(expectation),
+    elapsedMs,
+    rssBytes: usage?.rssBytes ?? 0,
+    peakBytes,
+  });
+}
+
+/** The cores that a job counts with: measured ones of its class, once they are known. */
+function coresOf({ expectation, need }: Reservation, cores: number): number {
+  return countedCores(learnedCores(expectation), need.cpuCores, cores);
+}
+
+/** CPU time that starting, watching and publishing one process costs the worker itself. */
+const OVERHEAD_MS = 2;
+
+/** Cores that jobs of a class take, what they cost the worker included: a process of a few ms is mostly that. */
+export function learnedCores(expectation: Expectation | undefined): Expectation["cpuCores"] {
+  const { cpuCores, durationMs } = expectation ?? {};
+  if (cpuCores === undefined || durationMs === undefined) return undefined;
+  const overhead = OVERHEAD_MS / Math.max(OVERHEAD_MS, durationMs.p50);
+  return { p50: cpuCores.p50 + overhead, p95: cpuCores.p95 + overhead };
 }
 
 /** What a heartbeat says of a reservation that has its job. */
@@ -73,8 +123,9 @@ export function observedOf(reading: CapacityReading, processes: number): Amounts
 
 /** What another job could get now: below the threshold, beside what is promised or in use. Never below 0. */
 export function headroomOf(view: AdmissionView, observed: Amounts, committed: Amounts): Amounts {
+  const growth = view.outlooks.reduce((sum, { hiBytes, rssBytes }) => sum + Math.max(0, hiBytes - rssBytes), 0);
   const rooms = view.memory.map(
-    (level) => ceilingBytes(level, view) - level.usedBytes - view.growthBytes - neighbourBytes(view, level),
+    (level) => ceilingBytes(level, view) - level.usedBytes - growth - neighbourBytes(view, level),
   );
   const neighbourCores = view.neighbours.reduce((sum, { cpuCores }) => sum + cpuCores, 0);
   return {

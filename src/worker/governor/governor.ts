@@ -7,74 +7,30 @@
  * when idle; and before a decision when the last one is older than `FRESH_MS` or a job has just given its memory back.
  */
 import { messageOf } from "../../contract/errors.ts";
-import type { Amounts } from "../../contract/resources.ts";
-import type { RunningJob, WaitingQueue } from "../../contract/status.ts";
-import type { Clock } from "../../platform/clock.ts";
+import type { Expectation } from "../../contract/expectation.ts";
 import type { Service } from "../../platform/lifecycle.ts";
-import type { Logger } from "../../platform/logger.ts";
-import { decideAdmission, fitToCores, type Admission } from "./admission.ts";
+import { decideAdmission, type Admission } from "./admission.ts";
 import type { AdmissionView, Request } from "./admission-view.ts";
-import type { CapacityReading, CapacitySensor, Degraded } from "./capacity.ts";
-import type { Eviction, EvictionReason } from "./enforcement.ts";
+import type { CapacityReading } from "./capacity.ts";
+import { DueTimer } from "./due-timer.ts";
 import { Enforcer } from "./enforcer.ts";
 import { GateKeeper } from "./gate-keeper.ts";
 import { checkGovernorConfig, DEFAULT_MEMORY_THRESHOLD, type GovernorConfig } from "./governor-config.ts";
+import { GpuTokens } from "./gpu-tokens.ts";
+import type { GovernorDeps, GovernorSnapshot, GovernorTicket, ReserveQuestion } from "./governor-port.ts";
 import { capacityOf, createView, headroomOf, observedOf, readingPauseMs, runningJobOf } from "./governor-view.ts";
-import { aloneLedger, type SharedLedger } from "./machine-ledger.ts";
-import type { ProcessTrees } from "./probes/process-trees.ts";
-import { growthBytes, Reservations, type Usage } from "./reservations.ts";
+import { aloneLedger } from "./machine-ledger.ts";
+import { Neighbourhood } from "./neighbourhood.ts";
+import { Reservations, type Usage } from "./reservations.ts";
+import { createRequest } from "./request.ts";
+import { SelfTuning } from "./self-tuning.ts";
+import { SensorFaults } from "./sensor-faults.ts";
 import { estimateWaitMs, WaitingReasons, type Wait } from "./waiting.ts";
-
-/** Where the governor counts. */
-export interface GovernorMetrics {
-  /** One claim admitted, or one queue that begins to wait for this reason. */
-  decided(decision: Admission["kind"], reason: string): void;
-  evicted(reason: EvictionReason): void;
-}
-
-export interface GovernorDeps {
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly sensor: CapacitySensor;
-  readonly processes: ProcessTrees;
-  readonly metrics: GovernorMetrics;
-  /** What this worker and its neighbours promise, of one machine. Default: it is alone. */
-  readonly shared?: SharedLedger;
-  /** Ends a job now. Its ticket is released once its processes are gone; until then no other job is chosen. */
-  readonly evict: (eviction: Eviction) => void;
-}
-
-/** Room for one job. `release` may be called again; `bind` names the job that was claimed for it. */
-export interface GovernorTicket {
-  readonly kind: "admit";
-  readonly reserved: Amounts;
-  bind(jobId: string, runId: string): void;
-  release(): void;
-}
-
-/** What is asked for one job of a queue. `processes: 0` in the need: it runs inside the worker. */
-export interface ReserveQuestion {
-  readonly queue: string;
-  readonly need: Amounts;
-  readonly labels: readonly string[];
-}
-
-export interface GovernorSnapshot {
-  readonly state: AdmissionView["state"];
-  readonly capacity: Amounts;
-  readonly reserved: Amounts;
-  readonly observed: Amounts;
-  readonly headroom: Amounts;
-  readonly running: readonly RunningJob[];
-  readonly waiting: readonly WaitingQueue[];
-  /** Sensors that do not give what they should. */
-  readonly degraded: readonly Degraded[];
-}
 
 const FRESH_MS = 20;
 const STALE_AFTER_RELEASE_MS = 2;
-/** The timer reads CPU and pressure. Where no threshold asks for CPU, a claim reads them only when the timer is late. */
-const SLOW_AGE_OF_CLAIM_MS = 1_100;
+/** Processes of a worker on which nobody has set a limit: work that only waits, for disks or for servers, takes no core. */
+const MOST_PROCESSES_PER_CORE = 16;
 /** Longer than the sensor waits between two readings of the CPUs. */
 const WARM_UP_MS = 300;
 
@@ -82,33 +38,40 @@ export class Governor implements Service {
   readonly #deps: GovernorDeps;
   #config: GovernorConfig;
   readonly #labels: ReadonlySet<string>;
-  readonly #ledger = new Reservations({ memoryBytes: 0, cpuCores: 0, processes: 0 });
+  readonly #ledger = new Reservations();
   readonly #waiting = new WaitingReasons();
-  readonly #shared: SharedLedger;
+  readonly #neighbourhood: Neighbourhood;
+  readonly #tuning = new SelfTuning();
   readonly #gates: GateKeeper;
   readonly #enforcer: Enforcer;
+  readonly #ticks: DueTimer;
+  readonly #faults: SensorFaults;
+  readonly #gpus = new GpuTokens();
   readonly #listeners = new Set<() => void>();
   #state: AdmissionView["state"] = "open";
   #reading: CapacityReading | undefined;
   #staleAfterMs = FRESH_MS;
-  #degraded = "";
-  #timer: NodeJS.Timeout | undefined;
-  #tickDueMs = 0;
   #isStarted = false;
-  #backlog: ReadonlySet<string> = new Set();
-  #starvedSinceMs: number | undefined;
 
   /** @throws {InvalidInputError} for a setting out of its range */
   constructor(deps: GovernorDeps, config: GovernorConfig) {
     this.#deps = deps;
     this.#config = checkGovernorConfig(config);
     this.#labels = new Set(config.labels);
-    this.#shared = deps.shared ?? aloneLedger;
-    this.#gates = new GateKeeper(this.#config.cpuThreshold);
+    this.#neighbourhood = new Neighbourhood(deps.shared ?? aloneLedger);
+    this.#faults = new SensorFaults(deps.logger);
+    this.#ticks = new DueTimer(
+      () => deps.clock.monotonicMs(),
+      () => {
+        this.#tick();
+      },
+    );
+    this.#gates = new GateKeeper(this.#config.cpuThreshold, this.#config.machine);
     this.#enforcer = new Enforcer({
       logger: deps.logger,
       evict: (eviction) => {
         deps.metrics.evicted(eviction.reason);
+        this.#tuning.noteEnd("governor-kill");
         deps.evict(eviction);
       },
       onGone: (nowMs) => {
@@ -131,11 +94,10 @@ export class Governor implements Service {
 
   stop(): Promise<void> {
     this.#isStarted = false;
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#ticks.clear();
     this.#deps.sensor.close();
     this.#deps.processes.close();
-    this.#shared.close();
+    this.#neighbourhood.close();
     return Promise.resolve();
   }
 
@@ -147,32 +109,21 @@ export class Governor implements Service {
     const answer = decideAdmission(request, view);
     if (answer.kind !== "admit") return this.#wait(question.queue, answer, request);
     const nowMs = this.#deps.clock.nowMs();
-    const reserved = this.#ledger.reserve(request.need, { queue: question.queue, isInside: request.isInside, nowMs });
-    if (reserved.kind === "refused") {
-      // The rules have let pass what the books do not hold: the books are right, and the rules need mending.
-      const { lacking, need, have } = reserved;
-      const message = `the ledger has no room for ${need} of ${lacking}, ${have} is left`;
-      const code = lacking === "memoryBytes" ? "MEM_NOW" : lacking === "cpuCores" ? "CPU" : "PROCESSES";
-      return this.#wait(
-        question.queue,
-        { kind: "defer", code, lacking, message, need, have, retryAfterMs: 250 },
-        request,
-      );
-    }
+    const { id } = this.#ledger.reserve(request.need, { queue: question.queue, isInside: request.isInside, nowMs });
     const crossed = this.#crossing(request, view);
     if (crossed !== undefined) {
-      this.#ledger.release(reserved.reservation.id);
+      this.#ledger.release(id);
       this.#publish();
       return this.#wait(question.queue, crossed, request);
     }
     this.#waiting.clear(question.queue);
-    return this.#ticket(reserved.reservation.id, request);
+    return this.#ticket(id, request, reading);
   }
 
   /** The objection when another worker of this machine has promised the same room in the same moment. */
   #crossing(request: Request, view: AdmissionView): Wait | undefined {
     this.#publish();
-    const answer = decideAdmission(request, { ...view, neighbours: this.#shared.others() });
+    const answer = decideAdmission(request, { ...view, neighbours: this.#neighbourhood.others });
     return answer.kind === "admit" ? undefined : answer;
   }
 
@@ -184,7 +135,7 @@ export class Governor implements Service {
 
   /** From now on the process and its descendants are measured as the job's. */
   attach(jobId: string, pid: number): void {
-    this.#ledger.beginProcess(jobId, this.#deps.clock.nowMs());
+    this.#ledger.beginProcess(jobId, this.#deps.clock.monotonicMs());
     this.#deps.processes.watch(jobId, pid);
   }
 
@@ -193,15 +144,23 @@ export class Governor implements Service {
     this.#deps.processes.unwatch(jobId, pid);
   }
 
+  /** A job writes below this folder: the room there counts from now on. */
+  useVolume(path: string): void {
+    this.#deps.sensor.useVolume(path);
+  }
+
   /** Takes a measurement that somebody else made of a job. */
   usage(jobId: string, usage: Usage): void {
     this.#ledger.observe(jobId, usage);
   }
 
-  /** Notes how long a job probably takes from now on, or that it must not be ended to make room. */
-  describe(jobId: string, facts: { remainingMs?: number; isRetriable?: boolean }): void {
-    const { remainingMs, isRetriable } = facts;
+  /** Notes what a job is expected to take, how long from now on, or that it must not be ended to make room. */
+  describe(jobId: string, facts: { remainingMs?: number; isRetriable?: boolean; expectation?: Expectation }): void {
+    const { remainingMs, isRetriable, expectation } = facts;
+    const queue = this.#ledger.ofJob(jobId)?.queue;
+    if (queue !== undefined && expectation !== undefined) this.#tuning.noteExpectation(queue, expectation);
     this.#ledger.describe(jobId, {
+      ...(expectation !== undefined && { expectation }),
       ...(remainingMs !== undefined && { endsAtMs: this.#deps.clock.nowMs() + remainingMs }),
       ...(isRetriable !== undefined && { isRetriable }),
     });
@@ -213,18 +172,9 @@ export class Governor implements Service {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Remembers why a queue waits, for reasons that the governor does not see itself. */
-  noteWaiting(queue: string, wait: Wait): void {
-    this.#wait(queue, wait, undefined);
-  }
-
-  clearWaiting(queue: string): void {
-    this.#waiting.clear(queue);
-  }
-
   /** Tells which of the waiting queues hold a job: a wait for room is one only there. */
   noteBacklog(queues: ReadonlySet<string>): void {
-    this.#backlog = queues;
+    this.#neighbourhood.noteBacklog(queues);
   }
 
   /** From now on nothing is admitted; not taken back. */
@@ -252,11 +202,10 @@ export class Governor implements Service {
     const view = this.#view(reading);
     const nowMs = this.#deps.clock.nowMs();
     const jobs = this.#ledger.all;
-    const capacity = capacityOf(view, reading);
     const observed = observedOf(reading, this.#ledger.reserved().processes);
     return {
       state: this.#state,
-      capacity,
+      capacity: capacityOf(view, reading),
       reserved: this.#ledger.reserved(),
       observed,
       headroom: headroomOf(view, observed, this.#ledger.committed(false)),
@@ -266,11 +215,13 @@ export class Governor implements Service {
     };
   }
 
-  #ticket(id: number, request: Request): GovernorTicket {
+  #ticket(id: number, request: Request, { machine }: CapacityReading): GovernorTicket {
     this.#schedule();
+    const gpu = request.gpu === undefined ? undefined : this.#gpus.take(id, request.gpu, machine.gpus);
     return {
       kind: "admit",
       reserved: request.need,
+      ...(gpu !== undefined && { gpu }),
       bind: (jobId, runId) => {
         this.#ledger.bind(id, { jobId, runId, nowMs: this.#deps.clock.nowMs() });
         this.#gates.admitted();
@@ -283,19 +234,21 @@ export class Governor implements Service {
   }
 
   #release(id: number): void {
+    this.#gpus.release(id);
     const released = this.#ledger.release(id);
     // A promise that no job was found for has changed nothing that anybody could wait for.
     if (released?.jobId === undefined) return;
     this.#deps.processes.unwatch(released.jobId);
+    if (!released.isInside && !this.#enforcer.wasEnded(released.jobId)) this.#tuning.noteEnd("clean");
     this.#publish();
     this.#staleAfterMs = STALE_AFTER_RELEASE_MS;
     this.#announceRoom();
   }
 
-  #requestOf({ need, labels }: ReserveQuestion, reading: CapacityReading): Request {
-    const isInside = need.processes === 0;
-    const cores = reading.cpuCores;
-    return { need: isInside ? need : fitToCores(need, cores, this.#maxProcesses(reading)), labels, isInside };
+  #requestOf({ queue, need, labels }: ReserveQuestion, reading: CapacityReading): Request {
+    const { maxProcesses } = this.#config;
+    const facts = { queue, labels, cpuCores: reading.cpuCores, maxProcesses };
+    return createRequest(need, this.#tuning.ofQueue(queue), { ...facts, jobs: this.#ledger.all });
   }
 
   #wait(queue: string, wait: Wait, request: Request | undefined): Wait {
@@ -309,20 +262,18 @@ export class Governor implements Service {
   #fresh(): CapacityReading {
     const reading = this.#reading;
     if (reading !== undefined && this.#deps.clock.monotonicMs() - reading.atMs < this.#staleAfterMs) return reading;
-    return this.#read(this.#config.cpuThreshold === undefined ? SLOW_AGE_OF_CLAIM_MS : undefined);
+    // The timer reads the CPUs and the rest; a claim reads them only where a threshold asks for it.
+    return this.#read(reading !== undefined && this.#config.cpuThreshold === undefined);
   }
 
-  #read(slowAgeMs?: number): CapacityReading {
+  #read(isForClaim = false): CapacityReading {
     const nowMs = this.#deps.clock.monotonicMs();
     this.#staleAfterMs = FRESH_MS;
-    const reading = this.#deps.sensor.read(nowMs, () => this.#readOwnCpuMs(), slowAgeMs);
+    const reading = this.#deps.sensor.read(nowMs, () => this.#readOwnCpuMs(), isForClaim);
     this.#reading = reading;
-    const cores = reading.cpuCores;
-    const maxProcesses = this.#maxProcesses(reading);
-    // Memory is guarded by the rules against every level; the books hold it to the smallest limit as a whole.
-    this.#ledger.setLimit({ memoryBytes: reading.memoryBytes, cpuCores: cores, processes: maxProcesses });
-    this.#gates.update(reading, { processes: this.#ledger.reserved(false).processes, maxProcesses });
-    this.#tellDegraded(reading);
+    const processes = this.#ledger.reserved(false).processes;
+    this.#gates.update(reading, { processes, maxProcesses: this.#maxProcesses(reading) });
+    this.#faults.tell(reading.degraded);
     return reading;
   }
 
@@ -348,33 +299,29 @@ export class Governor implements Service {
       jobs: this.#ledger.all,
       maxProcesses: this.#maxProcesses(reading),
       gates: this.#gates.state(reading, nowMs, this.#ledger.reserved(false).processes),
-      neighbours: this.#shared.others(),
+      neighbours: this.#neighbourhood.others,
+      tuning: this.#tuning,
+      nowMs,
+      gpus: this.#gpus.show(reading.machine.gpus),
+      ...(this.#deps.pluginRules !== undefined && { pluginRules: this.#deps.pluginRules }),
     });
   }
 
   #maxProcesses(reading: CapacityReading): number {
-    return this.#config.maxProcesses ?? Math.max(1, Math.ceil(reading.cpuCores));
+    return this.#config.maxProcesses ?? Math.max(1, Math.ceil(reading.cpuCores * MOST_PROCESSES_PER_CORE));
   }
 
-  /** Sees that the next tick comes in time. A tick that is due sooner is left alone: it must not be put off for ever. */
+  /** Sees that the next tick comes in time. */
   #schedule(): void {
     if (!this.#isStarted) return;
-    const pauseMs = readingPauseMs(this.#reading, this.#ledger.size, this.#waiting.size);
-    const dueAtMs = this.#deps.clock.monotonicMs() + pauseMs;
-    if (this.#timer !== undefined && this.#tickDueMs <= dueAtMs) return;
-    clearTimeout(this.#timer);
-    this.#tickDueMs = dueAtMs;
-    this.#timer = setTimeout(() => {
-      this.#tick();
-    }, pauseMs);
-    this.#timer.unref();
+    this.#ticks.within(readingPauseMs(this.#reading, this.#ledger.size, this.#waiting.size));
   }
 
   #tick(): void {
-    this.#timer = undefined;
     try {
       this.#readJobs();
       const reading = this.#read();
+      this.#noteReading(reading);
       this.#enforce(reading);
       this.#publish();
       const view = this.#view(reading);
@@ -388,38 +335,35 @@ export class Governor implements Service {
   }
 
   #enforce({ memory, pressure, atMs }: CapacityReading): void {
-    // One victim at a time, on the whole machine: what it frees is not known yet.
-    if (!this.#enforcer.isEnding && this.#shared.others().some((neighbour) => neighbour.isEnding)) return;
+    // One victim at a time, on the whole machine.
+    if (!this.#enforcer.isEnding && this.#neighbourhood.isEnding) return;
     const { memoryThreshold = DEFAULT_MEMORY_THRESHOLD, systemReserveBytes = 0 } = this.#config;
     this.#enforcer.enforce({ memory, pressure, memoryThreshold, systemReserveBytes }, this.#ledger.all, atMs);
   }
 
+  /** Levels and jobs were read at the same moment: what is beyond our jobs is others' use. */
+  #noteReading(reading: CapacityReading): void {
+    const levels = reading.memory.map(({ name, usedBytes }) => ({ name, usedBytes, ceilingBytes: 0 }));
+    const rssBytes = this.#ledger.all.reduce((sum, { usage }) => sum + (usage?.rssBytes ?? 0), 0);
+    this.#tuning.noteRoom({ levels, rssBytes, nowMs: reading.atMs });
+    this.#tuning.noteCpu(reading, this.#waiting.isOnlyFor("CPU"));
+  }
+
   /** Tells the other workers of this machine what is promised here. */
   #publish(): void {
-    const jobs = this.#ledger.all;
-    const nowMs = this.#deps.clock.monotonicMs();
     const { cpuCores, processes } = this.#ledger.reserved(false);
-    const isStarved = processes === 0 && this.#waiting.queuesWithoutRoom.some((queue) => this.#backlog.has(queue));
-    this.#starvedSinceMs = isStarved ? (this.#starvedSinceMs ?? nowMs) : undefined;
-    const promise = {
-      growthBytes: jobs.reduce((sum, job) => sum + growthBytes(job), 0),
+    this.#neighbourhood.publish({
+      jobs: this.#ledger.all,
       cpuCores,
       processes,
       isEnding: this.#enforcer.isEnding,
-      starvedMs: nowMs - (this.#starvedSinceMs ?? nowMs),
-    };
-    this.#shared.publish(promise, this.#reading?.memory.map((level) => level.name) ?? []);
+      queuesWithoutRoom: this.#waiting.queuesWithoutRoom,
+      levels: this.#reading?.memory.map((level) => level.name) ?? [],
+      nowMs: this.#deps.clock.monotonicMs(),
+    });
   }
 
   #announceRoom(): void {
     for (const listener of this.#listeners) listener();
-  }
-
-  #tellDegraded({ degraded }: CapacityReading): void {
-    const text = degraded.map(({ sensor, message }) => `${sensor}: ${message}`).join("; ");
-    if (text === this.#degraded) return;
-    this.#degraded = text;
-    if (text === "") this.#deps.logger.info({}, "all sensors read again");
-    else this.#deps.logger.warn({ code: "NO_SENSOR", sensors: text }, "a sensor cannot be read");
   }
 }

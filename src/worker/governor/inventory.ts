@@ -26,11 +26,12 @@ export async function loadInventory(logger: Logger): Promise<Inventory> {
   };
   // Loaded now: it is large, and a worker of one command never comes here.
   const reader = await attempt("all", () => import("systeminformation"));
+  if (reader === undefined) return { cpuModel: null, cores: null, os: null, kernel: null, disks: [], gpus: [] };
   // One after the other: each forks, and a worker that starts has better uses for its cores.
-  const processor = reader && (await attempt("cpu", reader.cpu));
-  const system = reader && (await attempt("os", reader.osInfo));
-  const disks = reader && (await attempt("disks", reader.diskLayout));
-  const cards = reader && (await attempt("graphics", reader.graphics));
+  const processor = await attempt("cpu", reader.cpu);
+  const system = await attempt("os", reader.osInfo);
+  const disks = await attempt("disks", reader.diskLayout);
+  const cards = await attempt("graphics", reader.graphics);
   return {
     cpuModel: known(processor && `${processor.manufacturer} ${processor.brand}`),
     cores: processor?.cores ?? null,

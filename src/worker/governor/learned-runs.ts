@@ -1,75 +1,226 @@
-/** What a file of a run takes, from what this worker has measured and from what all workers have learned. */
-import { createHash } from "node:crypto";
-import type { FileResult } from "../../contract/files.ts";
+/** What the processes of a run are expected to take, and what is learned from them while they run and when they end. */
+import type { FileCost } from "../../contract/chunking.ts";
+import type { Expectation, ExpectationBasis } from "../../contract/expectation.ts";
+import type { FileEntry } from "../../contract/files.ts";
+import { bucketOf } from "../../contract/profiles.ts";
+import type { RunAnomaly } from "../../contract/run-record.ts";
+import { coverageOf, decideRunningAnomaly, type RunningFacts } from "../../platform/learned/anomaly.ts";
+import { CALIBRATION_WEIGHT } from "../../platform/learned/calibration.ts";
+import { classOf, type LearnedClass } from "../../platform/learned/class-key.ts";
+import { ENOUGH } from "../../platform/learned/class-model.ts";
+import type { Target } from "../../platform/learned/class-state.ts";
+import { expectationOf } from "../../platform/learned/expectation-of.ts";
+import type { LearnedClasses } from "../../platform/learned/learned-classes.ts";
+import { noteOf, retractionOf, type Measure, type Note } from "../../platform/learned/note.ts";
 import type { LiveRun } from "../../platform/run-hash.ts";
-import type { Logger } from "../../platform/logger.ts";
-import type { LearnedDemand } from "./demand.ts";
-import { learnedKey, type LearnedDemands } from "./learned.ts";
+import type { ProcessMeasure, UsageSample } from "../executor/chunk-request.ts";
 
-/** Weight of a new chunk in the mean of this worker. */
+/** Who is told of how well things were predicted. */
+export interface LearnedListener {
+  /** `ratio`: measured over the middle of what was expected. */
+  predicted(target: Target, basis: ExpectationBasis, ratio: number): void;
+  /** Share of the last jobs of a class of this profile that stayed below what was expected. */
+  covered(profile: string, ratio: number): void;
+  anomaly(run: LiveRun, anomaly: RunAnomaly): void;
+  drifted(run: LiveRun): void;
+}
+
+/** Weight of a new chunk in the means of this worker. */
 const SMOOTHING = 0.3;
 const MAX_RUNS = 256;
+/** A process that outgrew its expectation is noted again once it has grown by so much more. */
+const GROWTH = 1.2;
+/** Files whose memory differs by more than two size buckets (a doubling) do not share a chunk. */
+const BUCKETS_PER_GROUP = 2;
+/** One call takes all files of a chunk, whatever one of them takes. */
+const NO_TIME_MS = 0.001;
 
 interface RunFigures {
-  readonly key: string;
+  readonly about: LearnedClass;
   chunkMsPerFile: number | undefined;
-  shared: LearnedDemand | undefined;
+  /** What a file takes beyond its process, in ms. */
+  overheadMs: number;
+}
+
+/** What was told and noted of the process that a job runs now. */
+interface Observed {
+  readonly pid: number;
+  readonly told: Set<Target>;
+  notedBytes: number;
+  note: Note | undefined;
 }
 
 export class LearnedRuns {
-  readonly #demands: LearnedDemands;
-  readonly #logger: Logger;
+  readonly #classes: LearnedClasses;
+  readonly #listener: LearnedListener;
   readonly #runs = new Map<string, RunFigures>();
+  readonly #observed = new Map<string, Observed>();
 
-  constructor(demands: LearnedDemands, logger: Logger) {
-    this.#demands = demands;
-    this.#logger = logger;
+  constructor(classes: LearnedClasses, listener: LearnedListener) {
+    this.#classes = classes;
+    this.#listener = listener;
   }
 
-  /** Notes files that were run. */
-  learn(run: LiveRun, results: readonly FileResult[]): void {
-    if (run.spec.executor !== "process") return;
-    const { key } = this.#of(run);
-    for (const { durationMs, peakBytes, outcome } of results) {
-      if (outcome === "succeeded" && durationMs !== null && peakBytes !== null)
-        this.#demands.record(key, { durationMs, peakBytes });
+  /** Resolves once what is known of the run's class has been asked for. */
+  async ready(run: LiveRun): Promise<void> {
+    if (run.spec.executor === "process") await this.#classes.load(this.#of(run).about);
+  }
+
+  /** Asks anew for what all workers know of the run's class. */
+  async refresh(run: LiveRun): Promise<void> {
+    if (run.spec.executor === "process") await this.#classes.refresh(this.#of(run).about);
+  }
+
+  /** What one process over inputs of this size is expected to take. */
+  expect(run: LiveRun, inputBytes: number, endedAtPeakBytes = 0): Expectation {
+    const learned = run.spec.executor === "process" ? this.#classes.peek(this.#of(run).about) : undefined;
+    return expectationOf({ profile: run.spec.resources, learned, inputBytes, endedAtPeakBytes });
+  }
+
+  /**
+   * What a chunk is expected to take at any moment of its life: of several processes, one after the other, nobody knows
+   * which one runs when.
+   */
+  expectChunk(run: LiveRun, files: readonly FileEntry[]): Expectation {
+    const endedAtBytes = Math.max(0, ...files.map((file) => file.endedAtBytes ?? 0));
+    const expected = this.expect(run, largestInput(run, files), endedAtBytes);
+    return files.length === 1 || run.spec.perChunk ? expected : { ...expected, shape: undefined };
+  }
+
+  /** Memory that a process over this file is expected to take at most. */
+  expectedBytes(run: LiveRun, { bytes, endedAtBytes }: FileEntry): number {
+    return this.expect(run, bytes, endedAtBytes).memoryBytes.p95;
+  }
+
+  /** Memory that the processes of a chunk are expected to take at most, one at a time. */
+  chunkBytes(run: LiveRun, files: readonly FileEntry[]): number {
+    return this.expectChunk(run, files).memoryBytes.p95;
+  }
+
+  /** What a file costs, as far as is known by now; its process and what is done around it. */
+  costOf(run: LiveRun, entry: FileEntry): FileCost {
+    const { chunkMsPerFile, overheadMs } = this.#of(run);
+    if (run.spec.perChunk) return { ms: NO_TIME_MS, group: 0 };
+    if (run.spec.executor !== "process") return { ms: chunkMsPerFile, group: 0 };
+    const { samples, durationMs, memoryBytes } = this.expect(run, entry.bytes, entry.endedAtBytes);
+    const group = Math.floor(bucketOf(memoryBytes.p95) / BUCKETS_PER_GROUP);
+    if (samples >= ENOUGH && durationMs !== undefined) return { ms: durationMs.p50 + overheadMs, group };
+    return { ms: chunkMsPerFile ?? durationMs?.p50, group };
+  }
+
+  /** Whether anything is known of the time that a file takes. */
+  isTimed(run: LiveRun): boolean {
+    return run.spec.perChunk || this.costOf(run, { index: 0, path: "-", bytes: 0 }).ms !== undefined;
+  }
+
+  /** Learns from a process that has ended. */
+  learn(run: LiveRun, jobId: string, measure: ProcessMeasure): void {
+    const { about } = this.#of(run);
+    const observed = this.#observed.get(jobId);
+    this.#observed.delete(jobId);
+    if (observed?.note !== undefined) this.#classes.retract(about, retractionOf(observed.note));
+    const expected = this.expect(run, measure.inputBytes);
+    const note = noteOf(classMeasureOf(run, measure), this.#classes.peek(about), expected);
+    if (measure.end === "well") this.#tellRatios(measure, expected);
+    for (const { target, value, expected: usual } of note.outliers) {
+      if (observed?.told.has(target) !== true) this.#tell(run, measure.path, { target, value, expected: usual });
     }
+    if (this.#classes.note(about, note)) this.#listener.drifted(run);
+    const covered = coverageOf(this.#classes.peek(about)?.state.recent ?? []);
+    if (covered !== undefined) this.#listener.covered(run.spec.profile, covered);
+  }
+
+  /** Learns from a process that runs: one that is beyond what was expected takes at least that. */
+  observe(run: LiveRun, jobId: string, sample: UsageSample): void {
+    const { pid, inputBytes, rssBytes, elapsedMs } = sample;
+    if (run.spec.executor !== "process" || inputBytes === null) return;
+    const known = this.#observed.get(jobId);
+    const observed = known?.pid === pid ? known : { pid, told: new Set<Target>(), notedBytes: 0, note: undefined };
+    if (known !== observed) this.#observed.set(jobId, observed);
+    const expected = this.expect(run, inputBytes);
+    this.#tellRunning(run, observed.told, { rssBytes, elapsedMs, expected });
+    const line = observed.notedBytes > 0 ? GROWTH * observed.notedBytes : expected.memoryBytes.p95;
+    if (rssBytes > line) this.#noteRunning(run, observed, { inputBytes, rssBytes });
   }
 
   /** Notes how long a whole chunk took, which is what the size of the next one is made from. */
-  learnChunk(run: LiveRun, files: number, ms: number): void {
-    if (files === 0) return;
+  learnChunk(run: LiveRun, files: readonly FileEntry[], ms: number): void {
+    if (files.length === 0) return;
     const figures = this.#of(run);
-    const last = figures.chunkMsPerFile ?? ms / files;
-    figures.chunkMsPerFile = last + SMOOTHING * (ms / files - last);
+    const perFile = ms / files.length;
+    figures.chunkMsPerFile = mix(figures.chunkMsPerFile ?? perFile, perFile);
+    if (run.spec.executor !== "process" || run.spec.perChunk) return;
+    const inProcesses = files.reduce((sum, { bytes }) => sum + (this.expect(run, bytes).durationMs?.p50 ?? 0), 0);
+    figures.overheadMs = mix(figures.overheadMs, Math.max(0, (ms - inProcesses) / files.length));
   }
 
-  /** Milliseconds per file, as far as is known by now. */
-  msPerFile(run: LiveRun): number | undefined {
-    const figures = this.#of(run);
-    if (figures.chunkMsPerFile !== undefined) return figures.chunkMsPerFile;
-    this.#demands.load(figures.key).then(
-      (shared) => {
-        figures.shared = shared;
+  /** The job runs no process here any more. */
+  forget(jobId: string): void {
+    this.#observed.delete(jobId);
+  }
+
+  #noteRunning(run: LiveRun, observed: Observed, now: { inputBytes: number; rssBytes: number }): void {
+    const { about } = this.#of(run);
+    if (observed.note !== undefined) this.#classes.retract(about, retractionOf(observed.note));
+    observed.notedBytes = now.rssBytes;
+    observed.note = noteOf(
+      {
+        kind: "at-least",
+        inputBytes: now.inputBytes,
+        peakBytes: now.rssBytes,
+        ...{ durationMs: 0, cpuMs: 0, ioBytes: null, gpuBytes: null, shape: null, weight: 1 },
       },
-      (error: unknown) => {
-        this.#logger.warn({ err: error }, "learned figures could not be read");
-      },
+      this.#classes.peek(about),
+      undefined,
     );
-    return figures.shared?.durationMsPerFile;
+    this.#classes.note(about, observed.note);
+  }
+
+  #tellRatios({ peakBytes, durationMs }: ProcessMeasure, expected: Expectation): void {
+    const { basis, memoryBytes } = expected;
+    if (peakBytes > 0) this.#listener.predicted("memory", basis, peakBytes / memoryBytes.p50);
+    const middle = expected.durationMs?.p50;
+    if (middle !== undefined && middle > 0) this.#listener.predicted("duration", basis, durationMs / middle);
+  }
+
+  /** Says once of each process that it is beyond what its class takes, while it is not done. */
+  #tellRunning(run: LiveRun, told: Set<Target>, now: RunningFacts & { expected: Expectation }): void {
+    const { expected, rssBytes, elapsedMs } = now;
+    if (expected.samples < ENOUGH) return;
+    const target = decideRunningAnomaly(now, expected);
+    if (target === undefined || told.has(target)) return;
+    told.add(target);
+    if (target === "memory") this.#tell(run, null, { target, value: rssBytes, expected: expected.memoryBytes.p50 });
+    else this.#tell(run, null, { target, value: elapsedMs, expected: expected.durationMs?.p50 ?? 0 });
+  }
+
+  #tell(run: LiveRun, path: string | null, what: { target: Target; value: number; expected: number }): void {
+    this.#listener.anomaly(run, { path, ...what });
   }
 
   #of(run: LiveRun): RunFigures {
     const known = this.#runs.get(run.runId);
     if (known !== undefined) return known;
     if (this.#runs.size >= MAX_RUNS) this.#runs.clear();
-    const command = createHash("sha256").update(JSON.stringify(run.spec.command)).digest("hex");
-    const figures: RunFigures = {
-      key: learnedKey(run.spec.profile, command),
-      chunkMsPerFile: undefined,
-      shared: undefined,
-    };
+    const figures: RunFigures = { about: classOf(run.spec), chunkMsPerFile: undefined, overheadMs: 0 };
     this.#runs.set(run.runId, figures);
     return figures;
   }
+}
+
+/** The first files of a run that calibrates are measured alone, and count for more. */
+function classMeasureOf({ spec }: LiveRun, measure: ProcessMeasure): Measure {
+  const isAlone = measure.index < (spec.calibration?.files ?? 0);
+  const kind = measure.end === "well" ? "ended" : "at-least";
+  return { ...measure, kind, gpuBytes: null, weight: isAlone ? CALIBRATION_WEIGHT : 1 };
+}
+
+function mix(before: number, now: number): number {
+  return before + SMOOTHING * (now - before);
+}
+
+/** The most input that one process of a chunk has. */
+function largestInput(run: LiveRun, files: readonly FileEntry[]): number {
+  const sizes = files.map(({ bytes }) => bytes);
+  return run.spec.perChunk ? sizes.reduce((sum, bytes) => sum + bytes, 0) : Math.max(0, ...sizes);
 }

@@ -2,7 +2,8 @@
  * The ledger: what has been promised to running jobs, and what each of them uses. A promise is made before the job is
  * fetched and holds until it ends, so that a job which has only just started is never taken for a small one.
  */
-import { add, lackingOf, nothing, subtract, type Amounts, type ResourceName } from "../../contract/resources.ts";
+import type { Expectation } from "../../contract/expectation.ts";
+import { add, nothing, type Amounts } from "../../contract/resources.ts";
 
 export interface Usage {
   readonly rssBytes: number;
@@ -23,17 +24,15 @@ export interface Reservation {
   readonly usage: Usage | undefined;
   /** The most that was seen of the process that runs now. */
   readonly peakBytes: number;
-  /** When the process that runs now was first seen: what is lost when it is ended. */
+  /** When the process that runs now was first seen, by the clock that never goes back: what is lost when it is ended. */
   readonly processSinceMs: number | undefined;
   /** When it probably ends, on the clock of `sinceMs`; undefined when nobody can say. */
   readonly endsAtMs: number | undefined;
   /** Whether it may be ended to make room, because it will be tried again. */
   readonly isRetriable: boolean;
+  /** What its process is expected to take; undefined until that was looked up, then its promise stands for it. */
+  readonly expectation: Expectation | undefined;
 }
-
-export type ReserveAnswer =
-  | { readonly kind: "reserved"; readonly reservation: Reservation }
-  | { readonly kind: "refused"; readonly lacking: ResourceName; readonly need: number; readonly have: number };
 
 /** What a job counts with: its promise, or what it uses when it has outgrown that. */
 export function committedBytes({ need, usage }: Pick<Reservation, "need" | "usage">): number {
@@ -53,26 +52,10 @@ export function growthBytes({ need, usage }: Pick<Reservation, "need" | "usage">
 export class Reservations {
   readonly #byId = new Map<number, Reservation>();
   readonly #idOfJob = new Map<string, number>();
-  #limit: Amounts;
   #lastId = 0;
 
-  constructor(limit: Amounts) {
-    this.#limit = limit;
-  }
-
-  /** What all promises together may come to. Lowering it takes nothing back from those who have it. */
-  setLimit(limit: Amounts): void {
-    this.#limit = limit;
-  }
-
-  /** Promises `need`, or says of what there is too little. Never over the limit, whoever asks. */
-  reserve(need: Amounts, who: { queue: string; isInside: boolean; nowMs: number }): ReserveAnswer {
-    const left = subtract(this.#limit, this.committed(who.isInside));
-    // Work inside the worker takes no process and has a slice of cores of its own, which the rules guard.
-    const room = who.isInside ? { ...left, cpuCores: Infinity, processes: Infinity } : left;
-    const lacking = lackingOf(need, room);
-    if (lacking !== undefined)
-      return { kind: "refused", lacking, need: need[lacking], have: Math.max(0, room[lacking]) };
+  /** Writes a promise down. Whether there is room for it was decided by the rules (admission.ts), in the same moment. */
+  reserve(need: Amounts, who: { queue: string; isInside: boolean; nowMs: number }): Reservation {
     this.#lastId += 1;
     const reservation: Reservation = {
       id: this.#lastId,
@@ -87,9 +70,10 @@ export class Reservations {
       processSinceMs: undefined,
       endsAtMs: undefined,
       isRetriable: true,
+      expectation: undefined,
     };
     this.#byId.set(reservation.id, reservation);
-    return { kind: "reserved", reservation };
+    return reservation;
   }
 
   /** Names the job that holds the promise. */
@@ -116,8 +100,8 @@ export class Reservations {
     this.#change(known.id, { usage, peakBytes: Math.max(known.peakBytes, usage.rssBytes) });
   }
 
-  /** Notes when a job probably ends, or that it must not be ended. */
-  describe(jobId: string, facts: Partial<Pick<Reservation, "endsAtMs" | "isRetriable">>): void {
+  /** Notes what is expected of a job, when it probably ends, or that it must not be ended. */
+  describe(jobId: string, facts: Partial<Pick<Reservation, "endsAtMs" | "isRetriable" | "expectation">>): void {
     const known = this.ofJob(jobId);
     if (known !== undefined) this.#change(known.id, facts);
   }

@@ -2,7 +2,7 @@
 import type { WaitingQueue } from "../../contract/status.ts";
 import { decideAdmission, type Admission } from "./admission.ts";
 import type { AdmissionView, Request } from "./admission-view.ts";
-import { committedBytes, growthBytes, type Reservation } from "./reservations.ts";
+import type { Reservation } from "./reservations.ts";
 
 /** An answer that is not "admit". */
 export type Wait = Exclude<Admission, { kind: "admit" }>;
@@ -41,6 +41,11 @@ export class WaitingReasons {
     return [...this.#byQueue].flatMap(([queue, { wait }]) =>
       wait.kind === "defer" && (wait.lacking === "memoryBytes" || wait.lacking === "cpuCores") ? [queue] : [],
     );
+  }
+
+  /** Whether something waits, and everything that does waits for this. */
+  isOnlyFor(code: Wait["code"]): boolean {
+    return this.#byQueue.size > 0 && [...this.#byQueue.values()].every(({ wait }) => wait.code === code);
   }
 
   get size(): number {
@@ -93,11 +98,11 @@ export function estimateWaitMs(
 /** The view once a job has ended. */
 function withoutJob(view: AdmissionView, job: Reservation): AdmissionView {
   const { reserved } = view;
-  const used = committedBytes(job) - growthBytes(job);
+  const usedBytes = job.usage?.rssBytes ?? 0;
   return {
     ...view,
-    memory: view.memory.map((level) => ({ ...level, usedBytes: Math.max(0, level.usedBytes - used) })),
-    growthBytes: Math.max(0, view.growthBytes - growthBytes(job)),
+    memory: view.memory.map((level) => ({ ...level, usedBytes: Math.max(0, level.usedBytes - usedBytes) })),
+    outlooks: view.outlooks.filter((outlook) => outlook.id !== job.jobId),
     reserved: {
       cpuCores: reserved.cpuCores - (job.isInside ? 0 : job.need.cpuCores),
       processes: reserved.processes - (job.isInside ? 0 : job.need.processes),

@@ -25,6 +25,8 @@ export interface RecorderDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly random: () => number;
+  /** Memory that a process over this file is expected to take. */
+  expectedBytes(run: LiveRun, entry: FileEntry): number;
   /** For metrics: a file has its outcome, a file will be tried again, a late duplicate was refused. */
   onOutcome(result: FileResult, run: LiveRun): void;
   onRetry(failureClass: FailureClass): void;
@@ -35,8 +37,6 @@ export interface RecorderDeps {
 export interface RetryFile {
   readonly entry: FileEntry;
   readonly delayMs: number;
-  /** More memory than the profile declares, after a memory kill. */
-  readonly memoryBytes: number | undefined;
 }
 
 /** How often a disk without room is looked at. */
@@ -44,8 +44,6 @@ export const ROOM_PAUSE_MS = 5_000;
 const FLUSH_FILES = 500;
 const FLUSH_MS = 200;
 const STORE_PAUSE_MS = 500;
-/** After a memory kill a file asks for this much more than it was seen to use. */
-const MEMORY_GROWTH = 1.35;
 
 export class Recorder {
   readonly retries: RetryFile[] = [];
@@ -158,9 +156,12 @@ export class Recorder {
     this.#attempts.push(attemptOf(result, failureClass, this.#deps.clock.nowMs()));
     this.#ended.push(result.index);
     this.retries.push({
-      entry: { ...entry, tries: { ...entry.tries, [failureClass]: tries } },
+      entry: {
+        ...entry,
+        tries: { ...entry.tries, [failureClass]: tries },
+        ...(failureClass === "out-of-memory" && { endedAtBytes: this.#endedAtBytes(result, entry) }),
+      },
       delayMs: decision.delayMs,
-      memoryBytes: failureClass === "out-of-memory" ? grownMemory(result, this.#run) : undefined,
     });
   }
 
@@ -172,7 +173,12 @@ export class Recorder {
     this.#attempts.push(attemptOf(result, "infrastructure", this.#deps.clock.nowMs()));
     this.#ended.push(result.index);
     const most = Math.max(roomBytes, entry.roomBytes ?? 0);
-    this.retries.push({ entry: { ...entry, roomBytes: most }, delayMs: ROOM_PAUSE_MS, memoryBytes: undefined });
+    this.retries.push({ entry: { ...entry, roomBytes: most }, delayMs: ROOM_PAUSE_MS });
+  }
+
+  /** What it was seen to use; where nobody saw it, all that it was expected to use was too little. */
+  #endedAtBytes({ peakBytes }: FileResult, entry: FileEntry): number {
+    return Math.max(entry.endedAtBytes ?? 0, peakBytes ?? this.#deps.expectedBytes(this.#run, entry));
   }
 
   async #countCrash(result: FileResult): Promise<number> {
@@ -262,10 +268,6 @@ function isRetryable(error: unknown): boolean {
 
 function isLeaseLost(signal: AbortSignal): boolean {
   return signal.aborted && signal.reason instanceof LeaseLostError;
-}
-
-function grownMemory(result: FileResult, run: LiveRun): number {
-  return Math.ceil(MEMORY_GROWTH * Math.max(result.peakBytes ?? 0, run.spec.resources.memoryBytes));
 }
 
 function attemptOf(result: FileResult, failureClass: FailureClass | null, atMs: number): AttemptRecord {

@@ -2,12 +2,12 @@
 import { createRequire } from "node:module";
 import { describe, expect } from "vitest";
 import { fileEntry } from "../../../src/contract/files.ts";
-import { defaultProfile } from "../../../src/contract/profiles.ts";
+import { defaultProfile, memoryOf } from "../../../src/contract/profiles.ts";
 import { placeOf } from "../../../src/platform/job-queues.ts";
 import { startBoard, testSpec, type BoardFixture } from "../../support/board-fixture.ts";
 import { deletePrefix, test } from "../../support/redis.ts";
 
-const { name } = placeOf("exec", "default", defaultProfile, defaultProfile.memoryBytes);
+const { name } = placeOf("exec", "default", defaultProfile, memoryOf(defaultProfile));
 const ref = { runId: "r1", epoch: 0, traceId: "t" };
 const files = [fileEntry.parse({ index: 0, path: "f", bytes: 1 })];
 const json = { "content-type": "application/json" };

@@ -3,7 +3,7 @@ import { request } from "node:http";
 import { describe, expect } from "vitest";
 import { keyPrefix } from "../../../src/contract/queues.ts";
 import { placeOf } from "../../../src/platform/job-queues.ts";
-import { defaultProfile } from "../../../src/contract/profiles.ts";
+import { defaultProfile, memoryOf } from "../../../src/contract/profiles.ts";
 import { ranFile, seedRunning, startBoard, TOKEN, type BoardFixture } from "../../support/board-fixture.ts";
 import { deletePrefix, test } from "../../support/redis.ts";
 import { keepingLogger } from "../../support/quiet-logger.ts";
@@ -23,7 +23,7 @@ const programs = [
   "/queues/api/redis/stats",
 ];
 
-const place = placeOf("exec", "default", defaultProfile, defaultProfile.memoryBytes);
+const place = placeOf("exec", "default", defaultProfile, memoryOf(defaultProfile));
 
 async function signIn(fixture: BoardFixture, token: string, next = "/workers"): Promise<Response> {
   const body = new URLSearchParams({ token, next });

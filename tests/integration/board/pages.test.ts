@@ -65,7 +65,14 @@ describe("pages of the board", () => {
   test("say what a run does and waits for, and link it to its flow", async ({ redis, prefix }) => {
     await using fixture = await startBoard({ redis, prefix });
     await seedRunning(fixture, redis, prefix, { id: "r1", files: [ranFile(0, "a")] });
-    const running = { jobId: jobIds.chunk("r1", 0, "1"), runId: "r1", sinceMs: Date.now(), reserved: {}, rssBytes: 5, endsAtMs: null };
+    const running = {
+      jobId: jobIds.chunk("r1", 0, "1"),
+      runId: "r1",
+      sinceMs: Date.now(),
+      reserved: {},
+      rssBytes: 5,
+      endsAtMs: null,
+    };
     await beat(redis, prefix, testWorker({ running: [running] }));
     const text = await (await fixture.ask("/runs/r1")).text();
     expect(text).toContain("runs 1 job of this run");

@@ -1,12 +1,12 @@
 import { describe, expect } from "vitest";
 import { fileEntry } from "../../../src/contract/files.ts";
-import { defaultProfile } from "../../../src/contract/profiles.ts";
+import { defaultProfile, memoryOf } from "../../../src/contract/profiles.ts";
 import { placeOf } from "../../../src/platform/job-queues.ts";
 import { startBoard, testSpec } from "../../support/board-fixture.ts";
 import { keepingLogger } from "../../support/quiet-logger.ts";
 import { deletePrefix, test } from "../../support/redis.ts";
 
-const place = placeOf("exec", "default", defaultProfile, defaultProfile.memoryBytes);
+const place = placeOf("exec", "default", defaultProfile, memoryOf(defaultProfile));
 const files = Array.from({ length: 50 }, (_, index) => fileEntry.parse({ index, path: `f${index}`, bytes: 1 }));
 const ref = { runId: "r1", epoch: 0, traceId: "t" };
 

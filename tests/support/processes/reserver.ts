@@ -8,7 +8,8 @@ import { setImmediate } from "node:timers/promises";
 import { MiB } from "../../../src/contract/resources.ts";
 import { systemClock } from "../../../src/platform/clock.ts";
 import { CapacitySensor, createProbes } from "../../../src/worker/governor/capacity.ts";
-import { Governor, type GovernorTicket } from "../../../src/worker/governor/governor.ts";
+import { Governor } from "../../../src/worker/governor/governor.ts";
+import type { GovernorTicket } from "../../../src/worker/governor/governor-port.ts";
 import { MachineLedger } from "../../../src/worker/governor/machine-ledger.ts";
 import { systemRoots } from "../../../src/worker/governor/probes/probe.ts";
 import { ProcessTrees } from "../../../src/worker/governor/probes/process-trees.ts";
@@ -19,7 +20,7 @@ const governor = new Governor(
   {
     clock: systemClock,
     logger: quietLogger,
-    sensor: new CapacitySensor(createProbes({ proc, cgroup })),
+    sensor: new CapacitySensor(createProbes({ ...systemRoots, proc, cgroup })),
     processes: new ProcessTrees(systemRoots),
     metrics: { decided: () => undefined, evicted: () => undefined },
     shared: new MachineLedger(folder, id, quietLogger),

@@ -8,9 +8,8 @@ const entries = (count: number, bytes = 1): FileEntry[] =>
   Array.from({ length: count }, (_, index) => ({ index, path: `f${index}`, bytes }));
 
 function chunksOf(chunker: Chunker, files: readonly FileEntry[]): FileEntry[][] {
-  const chunks = files.map((file) => chunker.add(file)).filter((chunk) => chunk !== undefined);
-  const rest = chunker.flush();
-  return rest === undefined ? chunks : [...chunks, rest];
+  const chunks = files.flatMap((file) => chunker.add(file));
+  return [...chunks, ...chunker.flush()];
 }
 
 describe("chunker", () => {
@@ -21,8 +20,8 @@ describe("chunker", () => {
 
   test("fills the target time once a time is known, and follows its changes", () => {
     let msPerFile: number | undefined;
-    const chunker = new Chunker(limits, () => msPerFile);
-    expect(chunker.add({ index: 0, path: "a", bytes: 1 })).toHaveLength(1);
+    const chunker = new Chunker(limits, () => ({ ms: msPerFile, group: 0 }));
+    expect(chunker.add({ index: 0, path: "a", bytes: 1 })).toEqual([[{ index: 0, path: "a", bytes: 1 }]]);
     msPerFile = 40;
     expect(chunksOf(chunker, entries(25)).map((chunk) => chunk.length)).toEqual([10, 10, 5]);
     msPerFile = 4_000;
@@ -32,11 +31,26 @@ describe("chunker", () => {
   });
 
   test("a large file goes alone, before the small ones that still wait", () => {
-    const chunker = new Chunker(limits, () => 1);
-    expect(chunker.add({ index: 0, path: "small", bytes: 250 })).toBeUndefined();
-    expect(chunker.add({ index: 1, path: "large", bytes: 251 })).toEqual([{ index: 1, path: "large", bytes: 251 }]);
+    const chunker = new Chunker(limits, () => ({ ms: 1, group: 0 }));
+    expect(chunker.add({ index: 0, path: "small", bytes: 250 })).toEqual([]);
+    expect(chunker.add({ index: 1, path: "large", bytes: 251 })).toEqual([[{ index: 1, path: "large", bytes: 251 }]]);
     expect(chunker.flush()).toHaveLength(1);
-    expect(chunker.flush()).toBeUndefined();
+    expect(chunker.flush()).toEqual([]);
+  });
+
+  test("a file that takes the target time goes alone, and those beside it fill theirs", () => {
+    const times = [100, 900, 100, 100, 100, 100];
+    const chunker = new Chunker(limits, ({ index }) => ({ ms: times[index], group: 0 }));
+    const chunks = chunksOf(chunker, entries(6)).map((chunk) => chunk.map(({ index }) => index));
+    expect(chunks).toEqual([[1], [0, 2, 3, 4], [5]]);
+  });
+
+  test("files of different groups do not share a chunk, and none waits for the end of a long scan", () => {
+    const chunker = new Chunker({ ...limits, maxFiles: 2 }, ({ index }) => ({ ms: 1, group: index === 3 ? 20 : 4 }));
+    const chunks = entries(60).flatMap((file) => chunker.add(file));
+    expect(chunks.find((chunk) => chunk.some(({ index }) => index === 3))).toHaveLength(1);
+    expect(chunks.flat()).toHaveLength(59);
+    expect(chunker.flush()).toHaveLength(1);
   });
 
   test("never loses or repeats a file, and keeps its limits", () => {
@@ -49,15 +63,13 @@ describe("chunker", () => {
     fc.assert(
       fc.property(files, sizes, (list, some) => {
         let msPerFile: number | undefined;
-        const chunker = new Chunker(some, () => msPerFile);
+        const chunker = new Chunker(some, ({ bytes }) => ({ ms: msPerFile, group: bytes % 3 }));
         const chunks: FileEntry[][] = [];
         for (const [index, [bytes, time]] of list.entries()) {
           msPerFile = time;
-          const chunk = chunker.add({ index, path: `f${index}`, bytes });
-          if (chunk !== undefined) chunks.push(chunk);
+          chunks.push(...chunker.add({ index, path: `f${index}`, bytes }));
         }
-        const rest = chunker.flush();
-        if (rest !== undefined) chunks.push(rest);
+        chunks.push(...chunker.flush());
         expect(
           chunks
             .flat()

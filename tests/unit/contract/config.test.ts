@@ -139,7 +139,7 @@ describe("config", () => {
     });
     const compiled = compileConfig(config, { ...parts, name: "n" });
     expect(compiled.resources).toEqual({ maxProcesses: 3, memoryThresholdPercent: 80, cpuThresholdPercent: 70 });
-    expect(compiled.calibrationFiles).toBe(4);
+    expect(compiled.run.calibration).toEqual({ files: 4 });
     expect(runSpec.parse(compiled.run)).toMatchObject({
       name: "n",
       command: ["/bin/x", "--input={input_file}", "--output={output_file}"],

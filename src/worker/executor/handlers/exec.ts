@@ -1,12 +1,14 @@
 /** Runs the binary over the files of one chunk: plan, run, record, ask again for what is worth another try. */
 import { ConflictError, faultsLine, LeaseLostError, type Fault } from "../../../contract/errors.ts";
-import { cancelledResult, unrunResult, type FileEntry, type FileResult } from "../../../contract/files.ts";
+import { cancelledResult, unrunResult, type FileEntry } from "../../../contract/files.ts";
 import type { Payload } from "../../../contract/jobs.ts";
+import { bucketOf } from "../../../contract/profiles.ts";
 import { breakRun, requestCancel } from "../../../platform/cancel-run.ts";
 import type { ChunkToAdd, JobQueues } from "../../../platform/job-queues.ts";
 import type { PolicyGate } from "../../../platform/policy-gate.ts";
 import type { LiveRun } from "../../../platform/run-hash.ts";
 import { withTrace } from "../../../platform/trace.ts";
+import type { LearnedRuns } from "../../governor/learned-runs.ts";
 import { HandBack } from "../../lane.ts";
 import { loadCrashes, lossesOf, planChunk, type ChunkPlan } from "../../result/chunk-plan.ts";
 import { Fence } from "../../result/fence.ts";
@@ -25,10 +27,11 @@ export interface ExecDeps extends RecorderDeps, RoomWaitDeps {
   readonly runner: ChunkRunner;
   readonly gate: PolicyGate;
   readonly claims: OutputClaims;
-  learn(run: LiveRun, results: readonly FileResult[]): void;
+  /** Tells what processes take, and learns it. */
+  readonly learned: LearnedRuns;
   onUsage(jobId: string, sample: UsageSample): void;
-  onStart(run: LiveRun, jobId: string, files: number): void;
-  onChunk(run: LiveRun, files: number, seconds: number): void;
+  onStart(run: LiveRun, jobId: string, files: readonly FileEntry[]): void;
+  onChunk(run: LiveRun, files: readonly FileEntry[], seconds: number): void;
 }
 
 const RERUN_MS = 1_000;
@@ -85,6 +88,7 @@ class ChunkAttempt {
     }
     const policy = this.#deps.gate.decide(run.spec);
     if (policy.kind !== "refused" && !(await this.#holdFolder(run, plan, recorder))) return;
+    await this.#deps.learned.ready(run);
     const about = { runId, jobId: this.#jobId, files: plan.files.length };
     this.#deps.logger.info(about, "chunk started");
     try {
@@ -141,7 +145,7 @@ class ChunkAttempt {
     if (this.#context.signal.aborted) onAbort();
     this.#context.signal.addEventListener("abort", onAbort, { once: true });
     const startedMs = this.#deps.clock.monotonicMs();
-    this.#deps.onStart(run, this.#jobId, plan.files.length);
+    this.#deps.onStart(run, this.#jobId, plan.files);
     const events = this.#events(run, recorder);
     try {
       const end = await this.#deps.runner.run(
@@ -160,10 +164,11 @@ class ChunkAttempt {
         this.#abort.signal,
       );
       await events.settled();
-      this.#deps.onChunk(run, plan.files.length, (this.#deps.clock.monotonicMs() - startedMs) / 1_000);
+      this.#deps.onChunk(run, plan.files, (this.#deps.clock.monotonicMs() - startedMs) / 1_000);
       return end;
     } finally {
       this.#context.signal.removeEventListener("abort", onAbort);
+      this.#deps.learned.forget(this.#jobId);
     }
   }
 
@@ -200,16 +205,17 @@ class ChunkAttempt {
         return items.map(() => isHeld);
       },
       results: (results) => {
-        queue(async () => {
-          this.#deps.learn(run, results);
-          await recorder.add(results);
-        });
+        queue(() => recorder.add(results));
       },
       reused: (paths) => {
         queue(() => recorder.reused(paths));
       },
       usage: (sample) => {
         this.#deps.onUsage(this.#jobId, sample);
+        this.#deps.learned.observe(run, this.#jobId, sample);
+      },
+      measured: (measure) => {
+        this.#deps.learned.learn(run, this.#jobId, measure);
       },
     };
     return { events, settled: () => work };
@@ -241,7 +247,8 @@ class ChunkAttempt {
     }
     if (end.notRun.length > 0) await recorder.add(end.notRun.map((file) => cancelledResult(file)));
     await recorder.flush();
-    const chunks = [...retryChunks(this.#payload.chunk, recorder.retries), ...restoreChunks(plan)];
+    const needOf = (files: readonly FileEntry[]) => this.#deps.learned.chunkBytes(run, files);
+    const chunks = [...retryChunks(this.#payload.chunk, recorder.retries, needOf), ...restoreChunks(plan)];
     if (chunks.length > 0) await this.#retry(run, chunks);
     if (recorder.failedCount > 0) await this.#checkMaxFailures(run);
   }
@@ -287,25 +294,29 @@ async function refuseAll(plan: ChunkPlan, recorder: Recorder, faults: readonly F
   return { kind: "done", notRun: [], interrupted: [], fenced: [] };
 }
 
-/** Chunks for what is worth another try, grouped by when and with how much memory. */
-export function retryChunks(chunk: string, retries: readonly RetryFile[]): ChunkToAdd[] {
-  const groups = new Map<string, { files: FileEntry[]; delayMs: number; memoryBytes: number | undefined }>();
-  for (const retry of retries) {
+/** Chunks for what is worth another try, grouped by when and by how much memory; `needOf` tells that of some files. */
+export function retryChunks(
+  chunk: string,
+  retries: readonly RetryFile[],
+  needOf: (files: readonly FileEntry[]) => number,
+): ChunkToAdd[] {
+  const groups = new Map<string, { files: FileEntry[]; delayMs: number }>();
+  for (const { entry, delayMs } of retries) {
     // Delays differ by their jitter: files of one second go together.
-    const slot = Math.ceil(retry.delayMs / 1_000);
+    const slot = Math.ceil(delayMs / 1_000);
     // What does not fit must not keep smaller outputs waiting: files of about one need go together.
-    const room = retry.entry.roomBytes === undefined ? "" : Math.ceil(Math.log2(retry.entry.roomBytes + 1));
-    const key = `${slot}/${retry.memoryBytes ?? 0}/${room}`;
-    const group = groups.get(key) ?? { files: [], delayMs: 0, memoryBytes: retry.memoryBytes };
-    group.files.push(retry.entry);
-    group.delayMs = Math.max(group.delayMs, Math.ceil(retry.delayMs));
+    const room = entry.roomBytes === undefined ? "" : Math.ceil(Math.log2(entry.roomBytes + 1));
+    const key = `${slot}/${bucketOf(needOf([entry]))}/${room}`;
+    const group = groups.get(key) ?? { files: [], delayMs: 0 };
+    group.files.push(entry);
+    group.delayMs = Math.max(group.delayMs, Math.ceil(delayMs));
     groups.set(key, group);
   }
-  return [...groups.values()].map((group, at) => ({
+  return [...groups.values()].map(({ files, delayMs }, at) => ({
     chunk: `${chunk}-${at}`,
-    files: group.files,
-    delayMs: group.delayMs,
-    ...(group.memoryBytes === undefined ? {} : { memoryBytes: group.memoryBytes }),
+    files,
+    delayMs,
+    memoryBytes: needOf(files),
   }));
 }
 

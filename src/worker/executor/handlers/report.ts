@@ -138,11 +138,12 @@ export function decideEndState(counts: FileCounts, why: { isCancelled: boolean; 
 
 async function summarize(deps: ReportDeps, run: LiveRun, live: Live): Promise<RunReport> {
   const { runId, epoch, spec } = run;
-  const [files, figures, failures, examples] = await Promise.all([
+  const [files, figures, failures, examples, anomalies] = await Promise.all([
     deps.store.files.counts(runId, epoch),
     deps.store.files.figures(runId, epoch),
     deps.store.files.failureGroups(runId, epoch, FAILURE_GROUPS),
     deps.store.files.artifacts(runId, epoch, ARTIFACT_EXAMPLES),
+    deps.hash.anomalies(runId),
   ]);
   const endedAtMs = deps.clock.nowMs();
   const durationSeconds = Math.max(0, endedAtMs - live.startedAtMs) / 1_000;
@@ -161,6 +162,7 @@ async function summarize(deps: ReportDeps, run: LiveRun, live: Live): Promise<Ru
     filesPerSecond: durationSeconds > 0 ? Math.round((files.total / durationSeconds) * 100) / 100 : 0,
     ...figures,
     failures,
+    anomalies,
     artifacts: { ...figures.artifacts, examples },
   };
 }

@@ -30,6 +30,7 @@ import { breakRun } from "../../../platform/cancel-run.ts";
 import { withTrace } from "../../../platform/trace.ts";
 import type { Store } from "../../../store/store.ts";
 import { HandBack } from "../../lane.ts";
+import type { LearnedRuns } from "../../governor/learned-runs.ts";
 import type { OutputClaims } from "../../output-claims.ts";
 import type { RunCache } from "../../run-cache.ts";
 import { RunCancelled, type Handler, type JobContext } from "../executor.ts";
@@ -46,8 +47,8 @@ export interface ScanDeps extends RoomWaitDeps {
   readonly claims: OutputClaims;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Milliseconds that a file of this run takes, as far as is known by now. */
-  msPerFile(run: LiveRun): number | undefined;
+  /** Tells what files of this run take, as far as is known by now. */
+  readonly learned: Pick<LearnedRuns, "ready" | "refresh" | "costOf" | "isTimed" | "chunkBytes">;
 }
 
 /** Chunks of one run that may wait or run at a time. */
@@ -58,7 +59,6 @@ const ADD_CHUNKS = 12;
 const WINDOW_POLL_MS = 15;
 const WINDOW_MAX_POLL_MS = 250;
 const RETRY_MS = 1_000;
-const NO_TIME_MS = 0.001;
 /** How often a scan asks whether its run was cancelled. */
 const CANCEL_CHECK_MS = 500;
 
@@ -77,6 +77,7 @@ export function createScanHandler(deps: ScanDeps): Handler<"scan"> {
         }
       }
       await deps.runs.markRunning(run);
+      await deps.learned.ready(run);
       const scan = new Scan(deps, run, { ref: payload, ...context });
       try {
         await scan.run();
@@ -124,8 +125,7 @@ class Scan {
     this.#run = run;
     this.#ref = { runId: job.ref.runId, epoch: job.ref.epoch, traceId: job.ref.traceId };
     this.#signal = job.signal;
-    // One call for all files of a chunk: as many as a chunk may hold, whatever a file takes.
-    this.#chunker = new Chunker(run.spec.chunk, () => (run.spec.perChunk ? NO_TIME_MS : deps.msPerFile(run)));
+    this.#chunker = new Chunker(run.spec.chunk, (file) => deps.learned.costOf(run, file));
     this.#names = needsNameCheck(run.spec) ? new OutputNames() : undefined;
   }
 
@@ -183,7 +183,7 @@ class Scan {
       // Files that were seen before claim their names all the same, or another file would take them.
       const problem = this.#nameProblem(file, index);
       if (this.#seen.has(file.path)) continue;
-      if (problem === undefined) this.#push(this.#chunker.add({ index, path: file.path, bytes: file.bytes }));
+      if (problem === undefined) await this.#takeFile({ index, path: file.path, bytes: file.bytes });
       else collisions.push(problem);
       // Not the whole batch first: what the first chunks teach makes the later ones larger.
       if (this.#ready.length >= ADD_CHUNKS) await this.#add();
@@ -208,18 +208,35 @@ class Scan {
     }
   }
 
-  #push(files: FileEntry[] | undefined): void {
-    if (files === undefined) return;
-    this.#ready.push({ chunk: `${this.#round}${this.#chunks}`, files });
-    this.#chunks += 1;
+  async #takeFile(file: FileEntry): Promise<void> {
+    const calibrationFiles = this.#run.spec.calibration?.files ?? 0;
+    if (file.index >= calibrationFiles) {
+      this.#push(this.#chunker.add(file));
+      return;
+    }
+    // One at a time, each to its end: what the others need is learned from them.
+    this.#push([[file]]);
+    await this.#add();
+    await this.#waitForWindow(() => 0);
+    await this.#deps.learned.refresh(this.#run);
+  }
+
+  #push(chunks: readonly FileEntry[][]): void {
+    for (const files of chunks) {
+      this.#ready.push({ chunk: `${this.#round}${this.#chunks}`, files });
+      this.#chunks += 1;
+    }
   }
 
   /** Adds the chunks that are ready, a window at a time. */
   async #add(): Promise<void> {
     while (this.#ready.length > 0) {
-      await this.#waitForWindow();
+      await this.#waitForWindow(() => this.#window - ADD_CHUNKS);
       await this.#checkLease();
-      const some = this.#ready.splice(0, ADD_CHUNKS);
+      // Sized now, not when they were made: the model may have learned while they waited for the window.
+      const some = this.#ready
+        .splice(0, ADD_CHUNKS)
+        .map((chunk) => ({ ...chunk, memoryBytes: this.#deps.learned.chunkBytes(this.#run, chunk.files) }));
       await this.#deps.queues.addChunks(this.#ref, this.#run.spec, some);
       this.#waiting += some.length;
       await this.#deps.hash.count(this.#run.runId, { chunks: some.length });
@@ -228,7 +245,7 @@ class Scan {
   }
 
   get #window(): number {
-    return this.#deps.msPerFile(this.#run) === undefined ? BLIND_WINDOW_CHUNKS : WINDOW_CHUNKS;
+    return this.#deps.learned.isTimed(this.#run) ? WINDOW_CHUNKS : BLIND_WINDOW_CHUNKS;
   }
 
   /** A scan that was stopped past its lock must not add what the next one adds too. */
@@ -237,14 +254,12 @@ class Scan {
     throw new LeaseLostError(`lease of the scan of run ${this.#run.runId} is held by another worker`);
   }
 
-  async #waitForWindow(): Promise<void> {
-    for (
-      let pollMs = WINDOW_POLL_MS;
-      this.#waiting + ADD_CHUNKS > this.#window;
-      pollMs = Math.min(pollMs * 2, WINDOW_MAX_POLL_MS)
-    ) {
-      this.#waiting = await this.#deps.queues.openCount(this.#ref);
-      if (this.#waiting + ADD_CHUNKS <= this.#window) return;
+  /** Waits until no more than `most` chunks are left that have not ended. */
+  async #waitForWindow(most: () => number): Promise<void> {
+    for (let pollMs = WINDOW_POLL_MS; this.#waiting > most(); pollMs = Math.min(pollMs * 2, WINDOW_MAX_POLL_MS)) {
+      // This scan is itself below the root.
+      this.#waiting = (await this.#deps.queues.openCount(this.#ref)) - 1;
+      if (this.#waiting <= most()) return;
       await this.#deps.clock.sleep(pollMs, this.#signal);
       await this.#checkCancelled();
     }

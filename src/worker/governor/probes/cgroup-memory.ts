@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join, relative } from "node:path";
 import { CachedFile, findField, parseField, parseWhole } from "./cached-file.ts";
 import { findCgroup } from "./cgroup-paths.ts";
-import type { MemoryLevel, Probe, ProbeRoots } from "./probe.ts";
+import type { InlineProbe, MemoryLevel, ProbeRoots } from "./probe.ts";
 
 /** Version 1 writes "no limit" as the largest page-aligned number, which depends on the page size. */
 const V1_UNLIMITED = 2 ** 62;
@@ -14,8 +14,11 @@ interface Folder {
   close(): void;
 }
 
-export class CgroupMemoryProbe implements Probe<readonly MemoryLevel[]> {
+export class CgroupMemoryProbe implements InlineProbe<readonly MemoryLevel[]> {
   readonly name = "cgroup memory";
+  readonly mode = "inline";
+  readonly periodMs = 0;
+  readonly staleMs = 0;
   readonly #roots: ProbeRoots;
   #folders: readonly Folder[] = [];
 

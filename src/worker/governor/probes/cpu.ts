@@ -1,19 +1,24 @@
 /** How many cores this process may use, as a fraction, and how much of them is in use. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { CachedFile, parseField, parseWhole, readOptional, unexpected } from "./cached-file.ts";
+import { CachedFile, findField, parseField, parseWhole, readOptional, unexpected } from "./cached-file.ts";
 import { findCgroup } from "./cgroup-paths.ts";
-import type { CpuSource, Probe, ProbeRoots } from "./probe.ts";
+import type { CpuSource, InlineProbe, ProbeRoots } from "./probe.ts";
 import { clockTicks } from "./system-constants.ts";
 
 export interface CpuReading {
   /** min(quota of every parent, cpuset, affinity, what the host has), such as 1.5. */
   readonly cores: number;
   readonly sources: readonly CpuSource[];
+  /** Time that runnable threads were kept from running by the quota, since some fixed moment; undefined without one. */
+  readonly throttledSeconds: number | undefined;
 }
 
-export class CpuProbe implements Probe<CpuReading> {
+export class CpuProbe implements InlineProbe<CpuReading> {
   readonly name = "cpu";
+  readonly mode = "inline";
+  readonly periodMs = 250;
+  readonly staleMs = 5_000;
   readonly #roots: ProbeRoots;
   readonly #hostStat: CachedFile;
   #quota: QuotaUsage | undefined;
@@ -36,7 +41,8 @@ export class CpuProbe implements Probe<CpuReading> {
   read(): CpuReading {
     const sources: CpuSource[] = [this.#readHost()];
     if (this.#quota !== undefined) sources.push(this.#quota.read());
-    return { cores: Math.min(...sources.map((source) => source.cores)), sources };
+    const throttledSeconds = this.#quota?.readThrottled();
+    return { cores: Math.min(...sources.map((source) => source.cores)), sources, throttledSeconds };
   }
 
   close(): void {
@@ -58,24 +64,39 @@ export class CpuProbe implements Probe<CpuReading> {
   }
 }
 
+interface QuotaFiles {
+  readonly usage: CachedFile;
+  readonly usedSeconds: (text: string) => number;
+  /** The file that counts throttling, and its key with the unit of that in a second. */
+  readonly stat: CachedFile | undefined;
+  readonly throttledKey: string;
+  readonly throttledPerSecond: number;
+}
+
 /** The usage of the cgroup that has the tightest quota. */
 class QuotaUsage {
   readonly cores: number;
-  readonly #file: CachedFile;
-  readonly #seconds: (text: string) => number;
+  readonly #files: QuotaFiles;
 
-  constructor(cores: number, file: CachedFile, seconds: (text: string) => number) {
+  constructor(cores: number, files: QuotaFiles) {
     this.cores = cores;
-    this.#file = file;
-    this.#seconds = seconds;
+    this.#files = files;
   }
 
   read(): CpuSource {
-    return { name: "cgroup", cores: this.cores, busySeconds: this.#seconds(this.#file.read()) };
+    const { usage, usedSeconds } = this.#files;
+    return { name: "cgroup", cores: this.cores, busySeconds: usedSeconds(usage.read()) };
+  }
+
+  readThrottled(): number | undefined {
+    const { stat, throttledKey, throttledPerSecond } = this.#files;
+    const throttled = stat === undefined ? undefined : findField(stat.read(), throttledKey);
+    return throttled === undefined ? undefined : throttled / throttledPerSecond;
   }
 
   close(): void {
-    this.#file.close();
+    this.#files.usage.close();
+    this.#files.stat?.close();
   }
 }
 
@@ -89,15 +110,25 @@ function findTightestQuota(roots: ProbeRoots): QuotaUsage | undefined {
   }));
   const tightest = quotas.reduce((best, quota) => (quota.cores < best.cores ? quota : best));
   if (tightest.cores === Infinity) return undefined;
+  const statPath = join(tightest.folder, "cpu.stat");
+  const stat = existsSync(statPath) ? new CachedFile(statPath) : undefined;
   if (place.version === 2) {
-    const file = new CachedFile(join(tightest.folder, "cpu.stat"));
-    return new QuotaUsage(tightest.cores, file, (text) => parseField(text, "usage_usec ", file.path) / 1e6);
+    const usage = stat ?? new CachedFile(statPath);
+    const usedSeconds = (text: string) => parseField(text, "usage_usec ", statPath) / 1e6;
+    return new QuotaUsage(tightest.cores, {
+      ...{ usage, usedSeconds, stat },
+      ...{ throttledKey: "throttled_usec ", throttledPerSecond: 1e6 },
+    });
   }
   // Version 1 accounts for time in a hierarchy of its own: the folder at the same height above this process.
   const accounting = findCgroup(roots, "cpuacct")?.folders.at(tightest.depth);
   if (accounting === undefined) throw unexpected(roots.cgroup, "a cpuacct hierarchy beside the cpu quota", "none");
-  const file = new CachedFile(join(accounting, "cpuacct.usage"));
-  return new QuotaUsage(tightest.cores, file, (text) => parseWhole(text, file.path) / 1e9);
+  const usage = new CachedFile(join(accounting, "cpuacct.usage"));
+  const usedSeconds = (text: string) => parseWhole(text, usage.path) / 1e9;
+  return new QuotaUsage(tightest.cores, {
+    ...{ usage, usedSeconds, stat },
+    ...{ throttledKey: "throttled_time ", throttledPerSecond: 1e9 },
+  });
 }
 
 function quotaV2(folder: string): number {

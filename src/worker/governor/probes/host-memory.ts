@@ -3,10 +3,13 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { KiB } from "../../../contract/resources.ts";
 import { CachedFile, findField, parseField } from "./cached-file.ts";
-import type { MemoryLevel, Probe, ProbeRoots } from "./probe.ts";
+import type { InlineProbe, MemoryLevel, ProbeRoots } from "./probe.ts";
 
-export class HostMemoryProbe implements Probe<readonly MemoryLevel[]> {
+export class HostMemoryProbe implements InlineProbe<readonly MemoryLevel[]> {
   readonly name = "host memory";
+  readonly mode = "inline";
+  readonly periodMs = 0;
+  readonly staleMs = 0;
   readonly #file: CachedFile;
 
   constructor(roots: ProbeRoots) {

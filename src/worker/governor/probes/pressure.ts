@@ -1,16 +1,20 @@
-/** How long tasks were stalled for memory and for CPU (PSI). `total` is fresh on each read, unlike the averages. */
+/** How long tasks were stalled for memory, for CPU and for disks (PSI). `total` is fresh on each read, unlike the averages. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { CachedFile, unexpected } from "./cached-file.ts";
 import { findUnified } from "./cgroup-paths.ts";
-import type { PressureTotals, Probe, ProbeRoots } from "./probe.ts";
+import type { InlineProbe, PressureTotals, ProbeRoots } from "./probe.ts";
 
-export class PressureProbe implements Probe<PressureTotals> {
+export class PressureProbe implements InlineProbe<PressureTotals> {
   readonly name = "pressure";
+  readonly mode = "inline";
+  readonly periodMs = 250;
+  readonly staleMs = 5_000;
   readonly #roots: ProbeRoots;
   #scope: PressureTotals["scope"] = "host";
   #memory: CachedFile | undefined;
   #cpu: CachedFile | undefined;
+  #io: CachedFile | undefined;
 
   constructor(roots: ProbeRoots) {
     this.#roots = roots;
@@ -20,33 +24,39 @@ export class PressureProbe implements Probe<PressureTotals> {
     this.close();
     const place = findUnified(this.#roots);
     const own = place?.isRoot === false ? place.folders[0] : undefined;
-    if (own !== undefined && this.#use("cgroup", join(own, "memory.pressure"), join(own, "cpu.pressure"))) return true;
-    return this.#use("host", join(this.#roots.proc, "pressure/memory"), join(this.#roots.proc, "pressure/cpu"));
+    const inCgroup = (kind: string) => join(own ?? "", `${kind}.pressure`);
+    if (own !== undefined && this.#use("cgroup", inCgroup)) return true;
+    return this.#use("host", (kind) => join(this.#roots.proc, "pressure", kind));
   }
 
   read(): PressureTotals {
     if (this.#memory === undefined || this.#cpu === undefined) throw new Error("the pressure probe is not open");
     const memory = this.#memory.read();
+    const io = this.#io?.read();
+    const ioPath = this.#io?.path ?? "";
     return {
       scope: this.#scope,
       memorySomeSeconds: totalSeconds(memory, "some", this.#memory.path),
       memoryFullSeconds: totalSeconds(memory, "full", this.#memory.path),
       cpuSomeSeconds: totalSeconds(this.#cpu.read(), "some", this.#cpu.path),
+      ioSomeSeconds: io === undefined ? undefined : totalSeconds(io, "some", ioPath),
+      ioFullSeconds: io === undefined ? undefined : totalSeconds(io, "full", ioPath),
     };
   }
 
   close(): void {
     this.#memory?.close();
     this.#cpu?.close();
-    this.#memory = undefined;
-    this.#cpu = undefined;
+    this.#io?.close();
+    this.#memory = this.#cpu = this.#io = undefined;
   }
 
-  #use(scope: PressureTotals["scope"], memoryPath: string, cpuPath: string): boolean {
-    if (!existsSync(memoryPath) || !existsSync(cpuPath)) return false;
+  #use(scope: PressureTotals["scope"], pathOf: (kind: "memory" | "cpu" | "io") => string): boolean {
+    if (!existsSync(pathOf("memory")) || !existsSync(pathOf("cpu"))) return false;
     this.#scope = scope;
-    this.#memory = new CachedFile(memoryPath);
-    this.#cpu = new CachedFile(cpuPath);
+    this.#memory = new CachedFile(pathOf("memory"));
+    this.#cpu = new CachedFile(pathOf("cpu"));
+    if (existsSync(pathOf("io"))) this.#io = new CachedFile(pathOf("io"));
     return true;
   }
 }

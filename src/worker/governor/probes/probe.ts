@@ -1,22 +1,46 @@
-/** The seam of the sensors: what a probe reads, and how it says that it has nothing to read here. */
+/** The seam of the sensors: what a probe reads, how often, for how long that holds, and how it says that it has nothing. */
 
 /** Where the kernel's files are; a test points them at a tree of its own. */
 export interface ProbeRoots {
   readonly proc: string;
   readonly cgroup: string;
+  readonly sys: string;
 }
 
-export const systemRoots: ProbeRoots = { proc: "/proc", cgroup: "/sys/fs/cgroup" };
+export const systemRoots: ProbeRoots = { proc: "/proc", cgroup: "/sys/fs/cgroup", sys: "/sys" };
 
-/** One reader of one kind of figure. A probe never forks and never waits: it reads files that the kernel makes up. */
-export interface Probe<Reading> {
+interface ProbeFacts {
   readonly name: string;
-  /** Finds its files. False: there is nothing of the kind on this machine. May be called again after a failure. */
+  /** Between two readings; 0 reads each time that the sensor is asked. */
+  readonly periodMs: number;
+  /** A reading older than this counts as unknown. */
+  readonly staleMs: number;
+  /** What is amiss though there is a reading, such as one device of several that does not answer. */
+  readonly caveat?: string | undefined;
+}
+
+/** Reads files that the kernel makes up in microseconds: it never forks, never waits, and is read within the tick. */
+export interface InlineProbe<Reading> extends ProbeFacts {
+  readonly mode: "inline";
+  /** Finds its files. False: there is nothing of the kind on this machine. Called again now and then. */
   open(): boolean;
   /** Reads once. @throws when the files cannot be read or do not say what they should */
   read(): Reading;
   close(): void;
 }
+
+/** Reads what may be slow or may never answer (a file system of the network, a sensor chip, a plugin): off the tick. */
+export interface BackgroundProbe<Reading> extends ProbeFacts {
+  readonly mode: "background";
+  /** Without an answer for this long the probe counts as degraded, and `signal` is aborted. */
+  readonly limitMs: number;
+  open(): boolean | Promise<boolean>;
+  /** @throws and rejects like `InlineProbe.read` */
+  read(signal: AbortSignal): Promise<Reading>;
+  close(): void;
+}
+
+export type Probe<Reading> = InlineProbe<Reading> | BackgroundProbe<Reading>;
 
 /** Memory that is accounted for together: a cgroup with a limit, or the host. */
 export interface MemoryLevel {
@@ -41,4 +65,14 @@ export interface PressureTotals {
   readonly memorySomeSeconds: number;
   readonly memoryFullSeconds: number;
   readonly cpuSomeSeconds: number;
+  /** Undefined where the kernel does not tell it. */
+  readonly ioSomeSeconds?: number | undefined;
+  readonly ioFullSeconds?: number | undefined;
+}
+
+/** Things that are counted against a limit: processes of a cgroup, descriptors of this process. */
+export interface CountLevel {
+  readonly name: string;
+  readonly limit: number;
+  readonly used: number;
 }

@@ -96,7 +96,7 @@ describe("machine ledger", () => {
     }
     let held = 0;
     let most = 0;
-    const steps = [...readFileSync(log, "utf8").slice(1)];
+    const steps = Array.from(readFileSync(log, "latin1").slice(1));
     for (const step of steps) {
       held += step === "+" ? 1 : -1;
       most = Math.max(most, held);

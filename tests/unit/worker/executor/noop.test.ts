@@ -32,6 +32,7 @@ function keep(onResults: () => void = () => undefined): { events: ChunkEvents; r
       onResults();
     },
     reused: () => undefined,
+    measured: () => undefined,
     usage: () => undefined,
   };
   return { events, results };

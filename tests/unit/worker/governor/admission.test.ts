@@ -2,40 +2,19 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { GiB, MiB } from "../../../../src/contract/resources.ts";
 import { decideAdmission, fitToCores } from "../../../../src/worker/governor/admission.ts";
-import type { AdmissionView, Gates, Request } from "../../../../src/worker/governor/admission-view.ts";
+import type { AdmissionView, Request } from "../../../../src/worker/governor/admission-view.ts";
+import { flatExpectation } from "../../../../src/worker/governor/self-tuning.ts";
+import { idleView, insideJobOf, jobOf, openGates, promisedOutlooks } from "../../../support/admission-views.ts";
 
-const open: Gates = { cooldown: undefined, pressure: undefined, cpu: undefined };
-
-const idle: AdmissionView = {
-  state: "open",
-  labels: new Set(["gpu"]),
-  memory: [
-    { name: "cgroup /app", limitBytes: GiB, usedBytes: 100 * MiB },
-    { name: "host", limitBytes: 24 * GiB, usedBytes: GiB },
-  ],
-  memoryThreshold: 0.8,
-  isMemoryThresholdSet: true,
-  systemReserveBytes: 0,
-  growthBytes: 0,
-  neighbours: [],
-  cpuCores: 2,
-  maxProcesses: 2,
-  isProcessLimitSet: false,
-  reserved: { cpuCores: 0, processes: 0, insideCores: 0 },
-  cpuThreshold: undefined,
-  gates: open,
+const job = jobOf(128 * MiB);
+const scan = insideJobOf(32 * MiB);
+/** A job that takes little at first and everything in its second half. */
+const late = {
+  durationMs: { p05: 10_000, p50: 10_000, p95: 10_000 },
+  shape: [0.1, 0.1, 0.1, 0.1, 0.1, 1, 1, 1, 1, 1],
 };
-
-const job: Request = {
-  need: { memoryBytes: 128 * MiB, cpuCores: 1, processes: 1 },
-  labels: [],
-  isInside: false,
-};
-const scan: Request = { need: { memoryBytes: 32 * MiB, cpuCores: 0.05, processes: 0 }, labels: [], isInside: true };
-const heavy = (memoryBytes: number): Request => ({ ...job, need: { ...job.need, memoryBytes } });
-
 function codeOf(request: Request, view: Partial<AdmissionView>): string {
-  const answer = decideAdmission(request, { ...idle, ...view });
+  const answer = decideAdmission(request, { ...idleView, ...view });
   return answer.kind === "admit" ? "admit" : answer.code;
 }
 
@@ -73,30 +52,44 @@ describe("decideAdmission", () => {
 
   const full = { reserved: { cpuCores: 2, processes: 2, insideCores: 0 } };
   const used = (bytes: number) => ({ memory: [{ name: "host", limitBytes: GiB, usedBytes: bytes }] });
-  const cpu = (allowed: number, others = 0.1) => ({ ...open, cpu: { allowed, utilisation: 0.9, others } });
+  const cpu = (allowed: number, others = 0.1) => ({ ...openGates, cpu: { allowed, utilisation: 0.9, others } });
   const rows: [string, Request, Partial<AdmissionView>, string][] = [
     ["an idle worker admits", job, {}, "admit"],
     ["a paused worker", job, { state: "paused" }, "PAUSED"],
     ["a draining worker, for work inside too", scan, { state: "draining" }, "DRAINING"],
     ["a label that the worker lacks", { ...job, labels: ["gpu", "tpu"] }, {}, "LABELS"],
     ["a label that it has", { ...job, labels: ["gpu"] }, {}, "admit"],
-    ["more memory than the threshold ever leaves", heavy(0.81 * GiB), {}, "UNSCHEDULABLE"],
+    ["more memory than the threshold ever leaves", jobOf(0.81 * GiB), {}, "UNSCHEDULABLE"],
     ["more processes than ever", { ...job, need: { ...job.need, processes: 3 } }, {}, "UNSCHEDULABLE"],
     ["all processes taken", job, full, "PROCESSES"],
     ["all processes taken does not hold a scan", scan, full, "admit"],
+    [
+      "what will be in use while the job runs",
+      { ...jobOf(500 * MiB), memory: { ...late, memoryBytes: { p50: 500 * MiB, p95: 500 * MiB } } },
+      { outlooks: promisedOutlooks(400 * MiB) },
+      "MEM_FORECAST",
+    ],
+    ["a kind of job that nobody knows, beside one of it", { ...job, samples: 0, running: 1 }, {}, "CALIBRATING"],
+    ["the first one of its kind", { ...job, samples: 0, running: 0 }, {}, "admit"],
+    ["a kind of which three were measured", { ...job, samples: 3, running: 9 }, {}, "admit"],
     ["cores taken", job, { reserved: { cpuCores: 1.5, processes: 1, insideCores: 0 } }, "CPU"],
     ["the share inside taken", scan, { reserved: { cpuCores: 0, processes: 0, insideCores: 0.5 } }, "CPU"],
-    ["use above the threshold", heavy(MiB), used(0.81 * GiB), "MEM_THRESHOLD"],
-    ["use and need just at the threshold", heavy(319 * MiB), used(500 * MiB), "admit"],
-    ["use and need above the threshold", heavy(320 * MiB), used(500 * MiB), "MEM_THRESHOLD"],
-    ["promises count as used", job, { growthBytes: 650 * MiB }, "MEM_THRESHOLD"],
-    ["near the end of memory", heavy(0.5 * GiB), used(0.5 * GiB), "MEM_NOW"],
+    ["use above the threshold", jobOf(MiB), used(0.81 * GiB), "MEM_THRESHOLD"],
+    ["use and need just at the threshold", jobOf(319 * MiB), used(500 * MiB), "admit"],
+    ["use and need above the threshold", jobOf(320 * MiB), used(500 * MiB), "MEM_THRESHOLD"],
+    ["promises count as used", job, { outlooks: promisedOutlooks(650 * MiB) }, "MEM_THRESHOLD"],
+    ["near the end of memory", jobOf(0.5 * GiB), used(0.5 * GiB), "MEM_NOW"],
     ["no threshold set", job, { ...used(0.85 * GiB), memoryThreshold: 0.9, isMemoryThresholdSet: false }, "MEM_NOW"],
     ["the threshold does not hold a report", scan, used(0.85 * GiB), "admit"],
     ["the line of danger does", scan, used(0.9 * GiB), "MEM_NOW"],
-    ["cool-down", job, { gates: { ...open, cooldown: { remainingMs: 800 } } }, "COOLDOWN"],
-    ["memory stalls", job, { gates: { ...open, pressure: { memorySome: 0.2, memoryFull: 0.1 } } }, "PSI_MEM"],
-    ["stalls do not hold a scan", scan, { gates: { ...open, pressure: { memorySome: 1, memoryFull: 1 } } }, "admit"],
+    ["cool-down", job, { gates: { ...openGates, cooldown: { remainingMs: 800 } } }, "COOLDOWN"],
+    ["memory stalls", job, { gates: { ...openGates, pressure: { memorySome: 0.2, memoryFull: 0.1 } } }, "PSI_MEM"],
+    [
+      "stalls do not hold a scan",
+      scan,
+      { gates: { ...openGates, pressure: { memorySome: 1, memoryFull: 1 } } },
+      "admit",
+    ],
     ["others use the CPUs", job, { cpuThreshold: 0.8, gates: cpu(0, 0.9) }, "CPU_THRESHOLD"],
     [
       "a job that ended is replaced at the CPU threshold",
@@ -116,7 +109,7 @@ describe("decideAdmission", () => {
   });
 
   test("says what is needed, what is there and on which level", () => {
-    const answer = decideAdmission(heavy(700 * MiB), { ...idle, growthBytes: 50 * MiB });
+    const answer = decideAdmission(jobOf(700 * MiB), { ...idleView, outlooks: promisedOutlooks(50 * MiB) });
     expect(answer).toMatchObject({
       kind: "defer",
       code: "MEM_THRESHOLD",
@@ -130,20 +123,21 @@ describe("decideAdmission", () => {
   });
 
   test("rejects with an error that carries the numbers", () => {
-    const answer = decideAdmission(heavy(2 * GiB), idle);
+    const answer = decideAdmission(jobOf(2 * GiB), idleView);
     expect(answer).toMatchObject({ kind: "reject", code: "UNSCHEDULABLE", need: 2 * GiB });
     if (answer.kind === "reject") expect(answer.error.message).toContain(String(2 * GiB));
   });
 
   test("an idle worker admits whatever it does not reject: our own promises never block for ever", () => {
-    const empty = { ...idle, memory: [{ name: "host", limitBytes: GiB, usedBytes: 0 }] };
+    const empty = { ...idleView, memory: [{ name: "host", limitBytes: GiB, usedBytes: 0 }] };
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 2 * GiB }),
         fc.double({ min: 0.01, max: 64, noNaN: true }),
         (bytes, cores) => {
           const need = fitToCores({ memoryBytes: bytes, cpuCores: cores, processes: 1 }, 2, 2);
-          expect(decideAdmission({ ...job, need }, empty).kind).not.toBe("defer");
+          const request = { ...job, need, memory: flatExpectation(bytes) };
+          expect(decideAdmission(request, empty).kind).not.toBe("defer");
         },
       ),
     );
@@ -158,7 +152,7 @@ describe("decideAdmission", () => {
     });
     fc.assert(
       fc.property(fc.array(level, { minLength: 1, maxLength: 4 }), amount, amount, (memory, growthBytes, bytes) => {
-        const answer = decideAdmission(heavy(bytes), { ...idle, memory, growthBytes });
+        const answer = decideAdmission(jobOf(bytes), { ...idleView, memory, outlooks: promisedOutlooks(growthBytes) });
         if (answer.kind !== "admit") return;
         for (const { usedBytes, limitBytes } of memory) {
           expect(usedBytes + growthBytes + bytes).toBeLessThanOrEqual(0.8 * limitBytes);

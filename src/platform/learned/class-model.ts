@@ -1,0 +1,227 @@
+/**
+ * What is known of a class, made ready to answer. For memory and for duration three predictors compete: the plain
+ * histogram, and two lines over the size of the input times what was measured over what they predicted; the one whose p95
+ * is least far from its p50 answers. With fewer than eight jobs the jobs themselves do (few-jobs.ts).
+ */
+import type { Expectation, Spread } from "../../contract/expectation.ts";
+import { MiB } from "../../contract/resources.ts";
+import {
+  fits,
+  histogramsOf,
+  SHAPE_BINS,
+  sumOf,
+  weightOfClass,
+  type ClassState,
+  type Fit,
+  type Target,
+} from "./class-state.ts";
+import { doubt, fewDurationsMs, fewPeakBytes } from "./few-jobs.ts";
+import { atLine, lineOf, type Line } from "./regression.ts";
+import {
+  medianAndDeviation,
+  quantile,
+  quantileBucket,
+  ratioScale,
+  scales,
+  SHARE_BUCKETS,
+  weightOf,
+  type Histogram,
+} from "./sketch.ts";
+
+/** With fewer jobs than this the histogram of a predictor says nothing. */
+export const ENOUGH = 8;
+/** A line through fewer points is a guess. */
+const LINE_AFTER = 3;
+/** Fewer traces say nothing of the life of a process. */
+const SHAPE_AFTER = 5;
+const P95 = 0.95;
+/** The unit in which the lines of a target are drawn, in the unit of its scale. */
+const lineUnit = { memory: MiB, duration: 1_000 } as const satisfies Record<Target, number>;
+
+interface Predictor {
+  /** `plain` does not look at the size of the input. */
+  readonly fit: Fit | "plain";
+  readonly line: Line | undefined;
+  /** Of measured values, or of measured over predicted. */
+  readonly spread: Histogram;
+  readonly samples: number;
+}
+
+/** The middle of what is expected, and how far off jobs usually are, as logarithms. */
+export interface Centre {
+  readonly predicted: number;
+  readonly medianLog: number;
+  readonly deviationLog: number;
+  readonly samples: number;
+}
+
+export class ClassModel {
+  readonly state: ClassState;
+  readonly #histograms: ReadonlyMap<string, Histogram>;
+  readonly #lines = new Map<string, Line>();
+  readonly #predictors: Readonly<Record<Target, Predictor>>;
+  readonly #shape: readonly number[] | undefined;
+  readonly #largestInput: number;
+  /** Quantiles and middles are asked for each file of a scan, and the state stands still. */
+  readonly #answers = new Map<string, number>();
+  readonly #middles = new Map<Target, ReturnType<typeof medianAndDeviation>>();
+
+  constructor(state: ClassState) {
+    this.state = state;
+    this.#histograms = histogramsOf(state);
+    for (const target of ["memory", "duration"] as const) {
+      for (const fit of fits) this.#draw(target, fit);
+    }
+    this.#predictors = { memory: this.#choose("memory"), duration: this.#choose("duration") };
+    this.#shape = this.#shapeOf();
+    const largest = Math.max(0, ...(this.#histograms.get("size")?.keys() ?? []));
+    this.#largestInput = scales.size.base * scales.size.growth ** largest;
+  }
+
+  /** How many jobs it rests on. The past fades, so this is not how many there ever were. */
+  get samples(): number {
+    return weightOfClass(this.state);
+  }
+
+  /** What a line says of an input, in the unit of the target; undefined without one. What ratios are taken to. */
+  lineAt(target: Target, fit: Fit, inputBytes: number): number | undefined {
+    const line = this.#lines.get(`${target}/${fit}`);
+    const value = line === undefined ? undefined : atLine(fit, line, inputBytes);
+    return value === undefined ? undefined : value * lineUnit[target];
+  }
+
+  /** What one process of the class is expected to take; undefined while nothing was measured. */
+  predict(inputBytes: number): Expectation | undefined {
+    if (this.samples <= 0 || this.state.recent.length === 0) return undefined;
+    return {
+      basis: "learned",
+      samples: Math.max(1, Math.round(this.samples)),
+      memoryBytes: this.#memory(inputBytes),
+      durationMs: this.#duration(inputBytes),
+      cpuCores: this.#plainSpread("cpu"),
+      ioBytesPerSecond: this.#plainSpread("io"),
+      gpuMemoryBytes: this.#plainSpread("gpu"),
+      shape: this.#shape,
+    };
+  }
+
+  /** Where the middle of a target lies for an input of this size; undefined with too few jobs to tell. */
+  centre(target: Target, inputBytes: number, least: number): Centre | undefined {
+    const { fit, spread, samples } = this.#predictors[target];
+    if (samples < least) return undefined;
+    const middle = this.#middles.has(target) ? this.#middles.get(target) : medianAndDeviation(spread);
+    this.#middles.set(target, middle);
+    if (middle === undefined) return undefined;
+    const scale = fit === "plain" ? scales[target] : ratioScale;
+    const unit = Math.log(scale.growth);
+    const predicted = fit === "plain" ? scale.base : this.lineAt(target, fit, inputBytes);
+    if (predicted === undefined) return undefined;
+    return { predicted, medianLog: middle.median * unit, deviationLog: middle.deviation * unit, samples };
+  }
+
+  /** Which predictor answers for a target now. */
+  chosen(target: Target): Fit | "plain" {
+    return this.#predictors[target].fit;
+  }
+
+  #draw(target: Target, fit: Fit): void {
+    if (this.samples < LINE_AFTER) return;
+    const sum = (name: string) => sumOf(this.state, `${target}/${fit}.${name}`);
+    const line = lineOf({ w: sum("w"), x: sum("x"), xx: sum("xx"), y: sum("y"), xy: sum("xy") });
+    if (line !== undefined) this.#lines.set(`${target}/${fit}`, line);
+  }
+
+  #choose(target: Target): Predictor {
+    const plain = this.#histograms.get(target) ?? new Map<number, number>();
+    let best: Predictor = { fit: "plain", line: undefined, spread: plain, samples: weightOf(plain) };
+    let least = spreadOf(plain, Math.log(scales[target].growth));
+    for (const fit of fits) {
+      const spread = this.#histograms.get(`${target}/${fit}`);
+      const line = this.#lines.get(`${target}/${fit}`);
+      if (spread === undefined || line === undefined || weightOf(spread) < ENOUGH) continue;
+      const width = spreadOf(spread, Math.log(ratioScale.growth));
+      if (width >= least) continue;
+      least = width;
+      best = { fit, line, spread, samples: weightOf(spread) };
+    }
+    return best;
+  }
+
+  #memory(inputBytes: number): Spread {
+    const { recent } = this.state;
+    const samples = this.samples;
+    if (samples < ENOUGH) {
+      const line = this.lineAt("memory", "lin", inputBytes);
+      const most = fewPeakBytes(recent, inputBytes, line);
+      return { p50: Math.ceil(most), p95: Math.ceil(most * doubt(samples)) };
+    }
+    const p95 = this.#quantile("memory", inputBytes, P95);
+    const p50 = this.#quantile("memory", inputBytes, 0.5);
+    const high = Math.ceil(p95 * doubt(this.#predictors.memory.samples));
+    return { p50: Math.min(high, Math.ceil(p50)), p95: high };
+  }
+
+  #duration(inputBytes: number): Expectation["durationMs"] {
+    if (this.samples >= ENOUGH && this.#predictors.duration.samples >= ENOUGH) {
+      const p05 = this.#quantile("duration", inputBytes, 0.05);
+      const p50 = Math.max(p05, this.#quantile("duration", inputBytes, 0.5));
+      return { p05, p50, p95: Math.max(p50, this.#quantile("duration", inputBytes, P95)) };
+    }
+    const seen = fewDurationsMs(this.state.recent, inputBytes);
+    const [shortest] = seen;
+    const longest = seen.at(-1);
+    if (shortest === undefined || longest === undefined) return undefined;
+    const p50 = seen[Math.floor((seen.length - 1) / 2)] ?? longest;
+    return { p05: shortest / 2, p50, p95: longest * (1 + 1 / Math.sqrt(seen.length)) };
+  }
+
+  /** The quantile that the chosen predictor gives. What was never seen of a larger input is at least what a smaller took. */
+  #quantile(target: Target, inputBytes: number, share: number): number {
+    const { fit, spread } = this.#predictors[target];
+    const plain = this.#histograms.get(target) ?? new Map<number, number>();
+    const plainValue = this.#answer(`${target}:${share}`, () => quantile(scales[target], plain, share) ?? 0);
+    if (fit === "plain") return plainValue;
+    const predicted = this.lineAt(target, fit, inputBytes) ?? plainValue;
+    const value = predicted * this.#answer(`${target}/${share}`, () => quantile(ratioScale, spread, share) ?? 1);
+    const least = this.#answer(`${target}:least`, () => quantile(scales[target], plain, 0) ?? 0);
+    const isBeyond = inputBytes > 2 * this.#largestInput;
+    return Math.max(value, isBeyond && share >= P95 ? plainValue : 0, least / scales[target].growth);
+  }
+
+  #answer(name: string, ask: () => number): number {
+    const known = this.#answers.get(name);
+    if (known !== undefined) return known;
+    const answer = ask();
+    this.#answers.set(name, answer);
+    return answer;
+  }
+
+  #plainSpread(name: "cpu" | "io" | "gpu"): Spread | undefined {
+    const histogram = this.#histograms.get(name);
+    if (histogram === undefined) return undefined;
+    const quantileOf = (share: number) =>
+      this.#answer(`${name}:${share}`, () => quantile(scales[name], histogram, share) ?? 0);
+    return { p50: quantileOf(0.5), p95: quantileOf(P95) };
+  }
+
+  /** Never falls: a process that gave memory back early may do so late the next time. */
+  #shapeOf(): readonly number[] | undefined {
+    const bins = Array.from({ length: SHAPE_BINS }, (_, bin) => this.#histograms.get(`shape${bin}`));
+    let most = 0;
+    const shape: number[] = [];
+    for (const bin of bins) {
+      if (bin === undefined || weightOf(bin) < SHAPE_AFTER) return undefined;
+      most = Math.max(most, (quantileBucket(bin, P95) ?? SHARE_BUCKETS) / SHARE_BUCKETS);
+      shape.push(Math.min(1, most));
+    }
+    shape[SHAPE_BINS - 1] = 1;
+    return shape;
+  }
+}
+
+/** How far p95 lies above p50, as a logarithm. */
+function spreadOf(histogram: Histogram, unit: number): number {
+  const high = quantileBucket(histogram, P95);
+  const middle = quantileBucket(histogram, 0.5);
+  return high === undefined || middle === undefined ? Infinity : (high - middle) * unit;
+}

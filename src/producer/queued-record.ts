@@ -1,0 +1,16 @@
+/** The record of a run that no worker has begun. */
+import type { RunRecord } from "../contract/run-record.ts";
+
+/** Nothing is known of it but what was asked for. */
+export function queuedRecord(run: Pick<RunRecord, "id" | "spec" | "createdAtMs" | "epoch">): RunRecord {
+  return {
+    ...run,
+    state: "queued",
+    startedAtMs: null,
+    endedAtMs: null,
+    counts: null,
+    message: null,
+    idempotencyKey: null,
+    report: null,
+  };
+}

@@ -1,0 +1,34 @@
+/** What a process that has ended says of its class; nothing when it failed for reasons of its own. Pure. */
+import type { Failure } from "../result/outcome.ts";
+import type { Call } from "./call.ts";
+import type { ProcessMeasure } from "./chunk-request.ts";
+import type { LaunchEnd } from "./launch-frames.ts";
+import type { MemoryTrace } from "./trace.ts";
+
+export function measureOf(call: Call, failure: Failure | null): ProcessMeasure | undefined {
+  const { end: launch, inputBytes } = call;
+  if (launch === null || launch.startedUs === 0 || inputBytes === null) return undefined;
+  if (failure !== null && failure.class !== "out-of-memory") return undefined;
+  const { file } = call.inputs[0];
+  return {
+    end: failure === null ? "well" : "out-of-memory",
+    index: file.index,
+    path: file.path,
+    inputBytes,
+    cpuMs: launch.cpuMs,
+    ...ofTrace(launch, call.trace, failure === null),
+  };
+}
+
+function ofTrace(
+  launch: LaunchEnd,
+  trace: MemoryTrace | null,
+  isWell: boolean,
+): Pick<ProcessMeasure, "durationMs" | "peakBytes" | "ioBytes" | "shape"> {
+  const durationMs = (launch.endedUs - launch.startedUs) / 1_000;
+  if (trace === null) return { durationMs, peakBytes: launch.peakBytes, ioBytes: null, shape: null };
+  // The kernel tells the largest of its processes, the trace the sum of all at one time.
+  const peakBytes = Math.max(launch.peakBytes, trace.peakBytes);
+  const shape = isWell ? trace.shape(durationMs, peakBytes) : null;
+  return { durationMs, peakBytes, ioBytes: trace.ioBytes, shape };
+}

@@ -1,0 +1,129 @@
+/**
+ * Does a candidate fit beside the running jobs, over the whole of its life? Pure.
+ *
+ *   for 12 stretches of [0, d95(candidate)]:  min(S hi, S mid + z * sqrt(S ((hi - mid) / 1.645)^2)) <= H
+ *
+ * S is the sum over the running jobs and the candidate, of their envelopes (outlook.ts). The right side of the minimum is
+ * a chance constraint: peaks that are independent do not all come at their 95th percentile at once (1.645 is the 95th
+ * percentile of the normal distribution; z is tuned by risk.ts). H is the room of the tightest level (room.ts).
+ * Stretches and not points: a job that grows and ends between two points would be in neither.
+ */
+import { envelopeBytes, laterBy, outlookOfCandidate, remainingMs } from "./outlook.ts";
+import type { MemoryExpectation, Outlook } from "./outlook.ts";
+
+export interface ForecastQuestion {
+  readonly candidate: MemoryExpectation;
+  readonly running: readonly Outlook[];
+  /** What all jobs together may take (`roomOf`). */
+  readonly usableBytes: number;
+  readonly z: number;
+  /** Whether what is not memory would be there too, beside those that are left. Asked by `earliestFit` only. */
+  readonly hasCores?: (left: readonly Outlook[]) => boolean;
+}
+
+export type Fit = { readonly kind: "fits"; readonly spareBytes: number } | Misfit;
+
+/** What is lacking, and when it is worst. */
+export interface Misfit {
+  readonly kind: "lacks";
+  /** In how many ms from now the lack is largest; 0 is now. */
+  readonly atMs: number;
+  readonly lackingBytes: number;
+  /** What the candidate takes at that moment, and what would be there for it. */
+  readonly needBytes: number;
+  readonly haveBytes: number;
+}
+
+/** When a candidate that does not fit now probably will. */
+export interface EarliestFit {
+  readonly afterMs: number;
+  /** The job whose end makes the room; undefined when it fits at once. */
+  readonly freedBy: string | undefined;
+}
+
+const STRETCHES = 12;
+const P95_SIGMAS = 1.645;
+/** How far ahead to look when nobody knows how long the candidate takes. */
+const UNKNOWN_MS = 60_000;
+
+/** Decides whether a candidate fits now and later, or says how much is lacking at the worst moment. */
+export function decideFit(question: ForecastQuestion): Fit {
+  const candidate = outlookOfCandidate(question.candidate);
+  return fitOf(candidate, question);
+}
+
+function fitOf(candidate: Outlook, { running, usableBytes, z }: Omit<ForecastQuestion, "candidate">): Fit {
+  const horizonMs = candidate.durationMs?.p95 ?? unknownHorizonMs(running);
+  let worst: Misfit | undefined;
+  let spareBytes = Infinity;
+  for (let stretch = 0; stretch < STRETCHES; stretch += 1) {
+    const fromMs = (horizonMs * stretch) / STRETCHES;
+    const toMs = (horizonMs * (stretch + 1)) / STRETCHES;
+    const needBytes = envelopeBytes(candidate, fromMs, toMs);
+    const spare = usableBytes - takenBytes(running, candidate, { fromMs, toMs, z });
+    spareBytes = Math.min(spareBytes, spare);
+    if (spare >= 0 || -spare <= (worst?.lackingBytes ?? 0)) continue;
+    const haveBytes = Math.max(0, needBytes + spare);
+    worst = { kind: "lacks", atMs: fromMs, lackingBytes: -spare, needBytes, haveBytes };
+  }
+  return worst ?? { kind: "fits", spareBytes };
+}
+
+/** What all take together in a stretch, with the certainty that z stands for. */
+function takenBytes(
+  running: readonly Outlook[],
+  candidate: Outlook,
+  { fromMs, toMs, z }: { fromMs: number; toMs: number; z: number },
+): number {
+  let high = 0;
+  let middle = 0;
+  let variance = 0;
+  for (let at = -1; at < running.length; at += 1) {
+    const outlook = at < 0 ? candidate : running[at];
+    if (outlook === undefined || outlook.hiBytes <= 0) continue;
+    const hi = envelopeBytes(outlook, fromMs, toMs);
+    const mid = hi * (outlook.midBytes / outlook.hiBytes);
+    const sigma = (hi - mid) / P95_SIGMAS;
+    high += hi;
+    middle += mid;
+    variance += sigma * sigma;
+  }
+  return Math.min(high, middle + z * Math.sqrt(variance));
+}
+
+function unknownHorizonMs(running: readonly Outlook[]): number {
+  return running.reduce((most, outlook) => Math.max(most, remainingMs(outlook, "almost-sure") ?? 0), UNKNOWN_MS);
+}
+
+/**
+ * The first moment at which the candidate fits, when running jobs end as expected and nothing else begins. Looks at the
+ * moments at which one ends (halving, since each end only adds room). Undefined: no end that can be foreseen makes it fit.
+ */
+export function earliestFit(question: ForecastQuestion, certainty: "half" | "almost-sure"): EarliestFit | undefined {
+  const { hasCores = () => true } = question;
+  const fitsBeside = (running: readonly Outlook[]) =>
+    hasCores(running) && decideFit({ ...question, running }).kind === "fits";
+  if (fitsBeside(question.running)) return { afterMs: 0, freedBy: undefined };
+  const ends = question.running
+    .flatMap((outlook) => {
+      const endsInMs = remainingMs(outlook, certainty);
+      return endsInMs === undefined ? [] : [{ outlook, endsInMs: Math.max(0, endsInMs) }];
+    })
+    .toSorted((a, b) => a.endsInMs - b.endsInMs);
+  const unknown = question.running.filter((outlook) => outlook.durationMs === undefined);
+  const fitsAfter = (count: number): boolean => {
+    const atMs = ends[count - 1]?.endsInMs ?? 0;
+    const left = ends.slice(count).map(({ outlook }) => laterBy(outlook, atMs));
+    return fitsBeside([...left, ...unknown]);
+  };
+  let tooFew = 0;
+  let enough = ends.length;
+  if (enough === 0 || !fitsAfter(enough)) return undefined;
+  while (enough - tooFew > 1) {
+    const middle = Math.floor((tooFew + enough) / 2);
+    if (fitsAfter(middle)) enough = middle;
+    else tooFew = middle;
+  }
+  const last = ends[enough - 1];
+  return last === undefined ? undefined : { afterMs: last.endsInMs, freedBy: last.outlook.id };
+}

@@ -1,0 +1,61 @@
+/** What the governor is asked, what it answers, and what it tells of itself. */
+import type { Amounts } from "../../contract/resources.ts";
+import type { RunningJob, WaitingQueue } from "../../contract/status.ts";
+import type { Clock } from "../../platform/clock.ts";
+import type { Logger } from "../../platform/logger.ts";
+import type { Admission } from "./admission.ts";
+import type { AdmissionRule, AdmissionView } from "./admission-view.ts";
+import type { CapacitySensor, Degraded } from "./capacity.ts";
+import type { Eviction, EvictionReason } from "./enforcement.ts";
+import type { SharedLedger } from "./machine-ledger.ts";
+import type { ProcessTrees } from "./probes/process-trees.ts";
+
+/** Where the governor counts. */
+export interface GovernorMetrics {
+  /** One claim admitted, or one queue that begins to wait for this reason. */
+  decided(decision: Admission["kind"], reason: string): void;
+  evicted(reason: EvictionReason): void;
+}
+
+export interface GovernorDeps {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly sensor: CapacitySensor;
+  readonly processes: ProcessTrees;
+  readonly metrics: GovernorMetrics;
+  /** Rules of plugins, asked after our own. */
+  readonly pluginRules?: readonly AdmissionRule[];
+  /** What this worker and its neighbours promise, of one machine. Default: it is alone. */
+  readonly shared?: SharedLedger;
+  /** Ends a job now. Its ticket is released once its processes are gone; until then no other job is chosen. */
+  readonly evict: (eviction: Eviction) => void;
+}
+
+/** Room for one job. `release` may be called again; `bind` names the job that was claimed for it. */
+export interface GovernorTicket {
+  readonly kind: "admit";
+  readonly reserved: Amounts;
+  /** The card that is this job's alone, by its UUID. */
+  readonly gpu?: string;
+  bind(jobId: string, runId: string): void;
+  release(): void;
+}
+
+/** What is asked for one job of a queue. `processes: 0` in the need: it runs inside the worker. */
+export interface ReserveQuestion {
+  readonly queue: string;
+  readonly need: Amounts;
+  readonly labels: readonly string[];
+}
+
+export interface GovernorSnapshot {
+  readonly state: AdmissionView["state"];
+  readonly capacity: Amounts;
+  readonly reserved: Amounts;
+  readonly observed: Amounts;
+  readonly headroom: Amounts;
+  readonly running: readonly RunningJob[];
+  readonly waiting: readonly WaitingQueue[];
+  /** Sensors that do not give what they should. */
+  readonly degraded: readonly Degraded[];
+}

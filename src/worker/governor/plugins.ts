@@ -1,0 +1,136 @@
+/**
+ * Loads the plugins that a configuration names, once, before a worker starts. What cannot be loaded, or has wrong settings,
+ * is a fault of the configuration, all of them told together; what breaks later is degraded and never ends a worker.
+ */
+import { createRequire } from "node:module";
+import { isAbsolute, join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { InvalidInputError, messageOf, type Fault } from "../../contract/errors.ts";
+import { showPath } from "../../contract/schema-faults.ts";
+import type { CapacityRule, Collector, ProbePlugin, RulePlugin, SettingsCheck } from "../plugin.ts";
+import type { AdmissionRule } from "./admission-view.ts";
+import { CollectorProbe } from "./plugin-probe.ts";
+import { GuardedRule } from "./plugin-rule.ts";
+import type { PluginReading } from "./machine.ts";
+import type { Probe } from "./probes/probe.ts";
+
+/** One entry of the configuration: an absolute path or the name of a package, and what its own schema checks. */
+export interface PluginEntry {
+  readonly module: string;
+  readonly settings: unknown;
+}
+
+export interface PluginEntries {
+  readonly probes: readonly PluginEntry[];
+  readonly rules: readonly PluginEntry[];
+}
+
+export interface LoadedPlugins {
+  readonly probes: readonly Probe<PluginReading>[];
+  readonly rules: readonly AdmissionRule[];
+}
+
+const LOAD_MS = 10_000;
+const NAME = /^[a-z][a-z0-9-]{0,39}$/;
+
+/** @throws {InvalidInputError} with every plugin that cannot be used */
+export async function loadPlugins(entries: PluginEntries, title = "configuration"): Promise<LoadedPlugins> {
+  const faults: Fault[] = [];
+  const names = new Set<string>();
+  const makeAll = async (kind: "probe" | "rule", keep: (made: Collector & CapacityRule) => void) => {
+    const list = kind === "probe" ? entries.probes : entries.rules;
+    for (const [at, entry] of list.entries()) {
+      const where = `governor.${kind}s[${at}]`;
+      try {
+        const made = await make<Collector & CapacityRule>(kind, entry, where);
+        checkName(made.name, where, names);
+        keep(made);
+      } catch (error) {
+        if (!(error instanceof InvalidInputError)) throw error;
+        faults.push(...error.faults);
+      }
+    }
+  };
+  const probes: Probe<PluginReading>[] = [];
+  const rules: GuardedRule[] = [];
+  await makeAll("probe", (made) => probes.push(new CollectorProbe(made)));
+  await makeAll("rule", (made) => rules.push(new GuardedRule(made)));
+  if (faults.length > 0) throw new InvalidInputError(title, faults);
+  return { probes: [...probes, ...rules], rules: rules.map((rule) => rule.decide) };
+}
+
+async function make<Made>(kind: "probe" | "rule", { module, settings }: PluginEntry, where: string): Promise<Made> {
+  const loaded = await within(LOAD_MS, importModule(module)).catch((error: unknown) => {
+    throw fault(`${where}.module`, "a module that can be loaded", `${module}: ${messageOf(error)}`, error);
+  });
+  const plugin = loaded[kind] as ProbePlugin | RulePlugin | undefined;
+  if (typeof plugin?.create !== "function") {
+    throw fault(`${where}.module`, `a module that exports a ${kind}`, `${module} without one`);
+  }
+  const checked = checkSettings(plugin.settings, settings, `${where}.settings`);
+  let made: Partial<Collector & CapacityRule>;
+  try {
+    made = plugin.create(checked);
+  } catch (error) {
+    throw fault(`${where}.settings`, `settings that the ${kind} accepts`, messageOf(error), error);
+  }
+  const method = kind === "probe" ? made.read : made.decide;
+  if (typeof method === "function") return made as Made;
+  throw fault(`${where}.module`, `a ${kind} with its function`, `one of ${module} without it`);
+}
+
+function checkSettings(check: SettingsCheck<unknown> | undefined, raw: unknown, where: string): unknown {
+  if (check === undefined) return raw;
+  if (typeof check === "function") {
+    try {
+      return check(raw);
+    } catch (error) {
+      throw fault(where, messageOf(error), JSON.stringify(raw), error);
+    }
+  }
+  const answer = check.safeParse(raw);
+  if (answer.success) return answer.data;
+  const faults = answer.error.issues.map(({ path, message }): Fault => {
+    const found = path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], raw);
+    const place = path.length === 0 ? where : `${where}.${showPath(path)}`;
+    return { where: place, expected: message, found: found === undefined ? "nothing" : JSON.stringify(found) };
+  });
+  throw new InvalidInputError("plugin", faults);
+}
+
+function checkName(name: unknown, where: string, names: Set<string>): void {
+  if (typeof name !== "string" || !NAME.test(name)) {
+    throw fault(`${where}.module`, "a plugin whose name is lower-case letters, digits and -", JSON.stringify(name));
+  }
+  if (names.has(name)) throw fault(`${where}.module`, "a plugin with a name of its own", `"${name}" a second time`);
+  names.add(name);
+}
+
+/** A package is looked for beside the configuration's folder first, and then beside Headroom itself. */
+async function importModule(module: string): Promise<Record<string, unknown>> {
+  if (isAbsolute(module)) return (await import(pathToFileURL(module).href)) as Record<string, unknown>;
+  let path: string;
+  try {
+    path = createRequire(join(process.cwd(), "package.json")).resolve(module);
+  } catch {
+    // Not there, or made for `import` alone: then the runtime's own way finds it or says why not.
+    return (await import(module)) as Record<string, unknown>;
+  }
+  return (await import(pathToFileURL(path).href)) as Record<string, unknown>;
+}
+
+function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new Error(`it is still not loaded after ${ms} ms`));
+    }, ms);
+  });
+  return Promise.race([work, late]).finally(() => {
+    clearTimeout(timer);
+  });
+}
+
+function fault(where: string, expected: string, found: string, cause?: unknown): InvalidInputError {
+  return new InvalidInputError("plugin", [{ where, expected, found }], { cause });
+}

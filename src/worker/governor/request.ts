@@ -1,0 +1,44 @@
+/** From what one job of a queue may take at most to what the rules are asked. Pure. */
+import type { Expectation } from "../../contract/expectation.ts";
+import type { Amounts } from "../../contract/resources.ts";
+import { fitToCores } from "./admission.ts";
+import type { Request } from "./admission-view.ts";
+import { gpuWishOf } from "./gpu-tokens.ts";
+import { learnedCores } from "./governor-view.ts";
+import type { MemoryExpectation } from "./outlook.ts";
+import type { Reservation } from "./reservations.ts";
+import { flatExpectation, memoryOverTime } from "./self-tuning.ts";
+
+export interface RequestFacts {
+  readonly queue: string;
+  readonly labels: readonly string[];
+  readonly cpuCores: number;
+  /** What a person has set, if anything. */
+  readonly maxProcesses: number | undefined;
+  readonly jobs: readonly Reservation[];
+}
+
+/** `usual` is what the job of this queue that was claimed last was expected to take: the next one is probably like it. */
+export function createRequest(need: Amounts, usual: Expectation | undefined, facts: RequestFacts): Request {
+  const { queue, labels, cpuCores, maxProcesses } = facts;
+  const isInside = need.processes === 0;
+  const about = { queue, labels, isInside };
+  if (isInside) return { ...about, need, memory: flatExpectation(need.memoryBytes), samples: undefined, running: 0 };
+  const gpu = gpuWishOf(labels);
+  const cores = maxProcesses === undefined ? learnedCores(usual)?.p50 : undefined;
+  return {
+    need: fitToCores({ ...need, cpuCores: cores ?? need.cpuCores }, cpuCores, maxProcesses),
+    ...about,
+    ...(gpu !== undefined && { gpu }),
+    memory: candidateOf(usual, need.memoryBytes),
+    samples: usual === undefined || usual.basis === "declared" ? undefined : usual.samples,
+    running: facts.jobs.filter((job) => job.queue === facts.queue).length,
+  };
+}
+
+/** Any job of a queue fits its promise; how likely, how long and when in its life it takes that is known from another. */
+function candidateOf(usual: Expectation | undefined, promisedBytes: number): MemoryExpectation {
+  if (usual === undefined) return flatExpectation(promisedBytes);
+  const { durationMs, shape, memoryBytes } = memoryOverTime(usual);
+  return { durationMs, shape, memoryBytes: { p50: Math.min(promisedBytes, memoryBytes.p50), p95: promisedBytes } };
+}

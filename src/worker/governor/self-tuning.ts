@@ -1,0 +1,70 @@
+/**
+ * What a worker learns of itself while it admits: how sure it has to be (risk.ts), how far its cores can be promised more
+ * than once (cores.ts), what others took of its memory lately (room.ts), and what the jobs of each queue looked like.
+ */
+import type { Expectation } from "../../contract/expectation.ts";
+import type { CapacityReading } from "./capacity.ts";
+import { decideOvercommit, firstOvercommit, type Overcommit } from "./cores.ts";
+import type { MemoryExpectation } from "./outlook.ts";
+import { decideRisk, firstRisk, type Risk, type RiskEvent } from "./risk.ts";
+import { noExternalUse, noteExternalUse, type ExternalUse, type RoomReading } from "./room.ts";
+
+const MAX_QUEUES = 1_000;
+
+export class SelfTuning {
+  #risk: Risk = firstRisk;
+  #overcommit: Overcommit = firstOvercommit;
+  #external: ExternalUse = noExternalUse;
+  readonly #ofQueue = new Map<string, Expectation>();
+
+  get z(): number {
+    return this.#risk.z;
+  }
+
+  get kappa(): number {
+    return this.#overcommit.kappa;
+  }
+
+  get external(): ExternalUse {
+    return this.#external;
+  }
+
+  noteEnd(event: RiskEvent): void {
+    this.#risk = decideRisk(this.#risk, event);
+  }
+
+  /** Takes a reading of all levels and of all jobs, made at the same moment. */
+  noteRoom(reading: RoomReading): void {
+    this.#external = noteExternalUse(this.#external, reading);
+  }
+
+  noteCpu({ cpu, pressure, atMs }: CapacityReading, isOnlyCpuInTheWay: boolean): void {
+    this.#overcommit = decideOvercommit(this.#overcommit, {
+      nowMs: atMs,
+      pressureSome: pressure?.cpuSome,
+      throttledRatio: 0,
+      idleRatio: cpu === undefined ? 0 : 1 - cpu.utilisation,
+      isOnlyCpuInTheWay,
+    });
+  }
+
+  /** Remembers what a job of a queue was expected to take: the next one of that queue is probably like it. */
+  noteExpectation(queue: string, expectation: Expectation): void {
+    if (this.#ofQueue.size >= MAX_QUEUES) this.#ofQueue.clear();
+    this.#ofQueue.set(queue, expectation);
+  }
+
+  ofQueue(queue: string): Expectation | undefined {
+    return this.#ofQueue.get(queue);
+  }
+}
+
+/** So much from the first moment to the last, and nobody knows for how long. */
+export function flatExpectation(bytes: number): MemoryExpectation {
+  return { memoryBytes: { p50: bytes, p95: bytes }, durationMs: undefined, shape: undefined };
+}
+
+/** Without a shape nobody can say when in its life a job takes what, or that it takes nothing from some moment on. */
+export function memoryOverTime({ memoryBytes, durationMs, shape }: Expectation): MemoryExpectation {
+  return { memoryBytes, shape, durationMs: shape === undefined ? undefined : durationMs };
+}

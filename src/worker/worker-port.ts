@@ -1,0 +1,42 @@
+/** What a worker is made with. */
+import type { Allow } from "../contract/allow.ts";
+import type { InfrastructureError } from "../contract/errors.ts";
+import type { JobName } from "../contract/jobs.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { Logger } from "../platform/logger.ts";
+import type { Metrics } from "../platform/metrics.ts";
+import type { Store } from "../store/store.ts";
+import type { GovernorConfig } from "./governor/governor-config.ts";
+import type { LoadedPlugins } from "./governor/plugins.ts";
+import type { PullLimits } from "./pull-watch.ts";
+
+export interface WorkerDeps {
+  readonly redisUrl: string;
+  readonly store: Store;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+  readonly plugins?: LoadedPlugins;
+  /** Told of each claim, before the job's handler starts. */
+  readonly onClaim?: (jobName: JobName, jobId: string) => void;
+  /** Told when the worker cannot claim any more, and only a new process would. Its liveness says so too. */
+  readonly onStuck?: (error: InfrastructureError) => void;
+}
+
+export interface WorkerConfig {
+  /** The key prefix with its hash tag. */
+  readonly kp: string;
+  readonly workerId: string;
+  readonly labels: readonly string[];
+  readonly governor: Omit<GovernorConfig, "labels">;
+  readonly lockMs: number;
+  /** Jobs that still run this long after a stop are handed back. */
+  readonly drainMs: number;
+  readonly nice: number;
+  /** What runs may use here, whatever a producer has let through. */
+  readonly allow: Allow;
+  /** Serves jobs of these names alone; all by default. */
+  readonly jobNames?: readonly JobName[];
+  /** When a pull loop that does not come back is helped. */
+  readonly pullLimits?: PullLimits;
+}

@@ -1,0 +1,148 @@
+import { describe, expect, test } from "vitest";
+import { MiB } from "../../../../src/contract/resources.ts";
+import { mayRunMore } from "../../../../src/platform/learned/calibration.ts";
+import type { Measure } from "../../../../src/platform/learned/note.ts";
+import { Learning } from "../../../support/learning.ts";
+import { laws, randomJob, randomOf, type Law } from "../../../support/random-jobs.ts";
+
+const flat: Law = { base: 300, perInput: 0, sizes: [1, 1_000], noise: 0.05, seconds: [5, 5] };
+const steep: Law = { base: 50, perInput: 2, sizes: [1, 1_000], noise: 0.05, seconds: [1, 60] };
+const liar = (peakMiB: number): Measure => ({
+  ...{ kind: "ended", inputBytes: MiB, peakBytes: peakMiB * MiB, durationMs: 1_000, cpuMs: 900 },
+  ...{ ioBytes: null, gpuBytes: null, shape: null, weight: 1 },
+});
+
+function learned(law: Law, jobs: number, seed = 1): Learning {
+  const learning = new Learning();
+  const random = randomOf(seed);
+  for (let at = 0; at < jobs; at += 1) learning.take(randomJob(law, random));
+  return learning;
+}
+
+describe("a class", () => {
+  test("is predicted by the size of its inputs where that says more", () => {
+    const learning = learned(steep, 200);
+    expect(learning.model?.chosen("memory")).toBe("lin");
+    const small = learning.expect(10 * MiB).memoryBytes.p95;
+    const large = learning.expect(900 * MiB).memoryBytes.p95;
+    expect(small).toBeGreaterThan(70 * MiB);
+    expect(small).toBeLessThan(100 * MiB);
+    expect(large).toBeGreaterThan(1_850 * MiB);
+    expect(large).toBeLessThan(2_300 * MiB);
+    const { durationMs } = learning.expect(900 * MiB);
+    expect(durationMs?.p05).toBeLessThan(durationMs?.p50 ?? 0);
+    expect(durationMs?.p50).toBeLessThan(durationMs?.p95 ?? 0);
+  });
+
+  test("is predicted without the size where that says nothing", () => {
+    const learning = learned(flat, 200);
+    const [small, large] = [learning.expect(MiB), learning.expect(1_000 * MiB)].map(
+      ({ memoryBytes }) => memoryBytes.p95,
+    );
+    for (const bytes of [small ?? 0, large ?? 0]) {
+      expect(bytes).toBeGreaterThan(300 * MiB);
+      expect(bytes).toBeLessThan(370 * MiB);
+    }
+  });
+
+  test("gives more than the largest that was seen while few are known", () => {
+    for (const jobs of [1, 2, 3, 5, 7]) {
+      const learning = learned(flat, jobs);
+      const largest = Math.max(...learning.state.recent.map(({ peakBytes }) => peakBytes));
+      expect(learning.expect(MiB).memoryBytes.p95).toBeGreaterThanOrEqual(largest * (1 + 0.45 / Math.sqrt(jobs)));
+      expect(learning.expect(MiB).samples).toBe(jobs);
+    }
+  });
+
+  test("covers all but one in twenty, job by job, of every kind", () => {
+    for (const law of Object.values(laws)) {
+      const random = randomOf(77);
+      const learning = new Learning();
+      let within = 0;
+      for (let at = 0; at < 200; at += 1) {
+        const { isWithin } = learning.take(randomJob(law, random));
+        if (at >= 20 && isWithin) within += 1;
+      }
+      expect(within / 180).toBeGreaterThanOrEqual(0.92);
+    }
+  });
+
+  test("tells the life of a process as a line that never falls and ends at its peak", () => {
+    const learning = new Learning();
+    const late = [0.2, 0.2, 0.4, 0.3, 0.3, 0.45, 0.9, 1, 0.8, 0.5];
+    for (let at = 0; at < 12; at += 1) learning.take({ ...liar(500), shape: late });
+    expect(learning.expect(MiB).shape).toEqual([0.2, 0.2, 0.4, 0.4, 0.4, 0.45, 0.9, 1, 1, 1]);
+  });
+});
+
+describe("what was declared", () => {
+  test("counts until jobs are seen to pass it, and is raised within three that lie", () => {
+    const learning = new Learning(100 * MiB);
+    expect(learning.expect(MiB)).toMatchObject({ basis: "declared", memoryBytes: { p95: 100 * MiB } });
+    for (let at = 0; at < 3; at += 1) learning.take(liar(2_000));
+    const { basis, memoryBytes } = learning.expect(MiB);
+    expect(basis).toBe("declared");
+    expect(memoryBytes.p95).toBeGreaterThanOrEqual(2_000 * MiB);
+  });
+
+  test("stays what it was where jobs take less", () => {
+    const learning = new Learning(1_000 * MiB);
+    for (let at = 0; at < 30; at += 1) learning.take(liar(200));
+    const { memoryBytes } = learning.expect(MiB);
+    expect(memoryBytes.p95).toBe(1_000 * MiB);
+    expect(memoryBytes.p50).toBeLessThan(250 * MiB);
+  });
+
+  test("a job that runs and is beyond it raises what the next ones get", () => {
+    const learning = new Learning(100 * MiB);
+    learning.take({ ...liar(900), kind: "at-least" });
+    expect(learning.expect(MiB).memoryBytes.p95).toBeGreaterThanOrEqual(900 * MiB);
+  });
+});
+
+// Scenario 15 of the governor: three in a hundred take twice as much.
+test("finds nine in ten of the jobs that take twice as much, with one false alarm in a thousand at most", () => {
+  const found = { right: 0, missed: 0, wrong: 0, quiet: 0 };
+  for (const [at, law] of Object.values(laws).entries()) {
+    const learning = new Learning();
+    const random = randomOf(31 * (at + 1));
+    const choice = randomOf(17 * (at + 1));
+    for (let job = 0; job < 400; job += 1) {
+      const isStrange = choice.uniform() < 0.03;
+      const { note } = learning.take(randomJob(law, random, isStrange ? 2 : 1));
+      if (job < 40) continue;
+      const isFlagged = note.outliers.some(({ target }) => target === "memory");
+      if (isStrange) found[isFlagged ? "right" : "missed"] += 1;
+      else found[isFlagged ? "wrong" : "quiet"] += 1;
+    }
+    expect(learning.drifts).toBe(0);
+  }
+  expect(found.right + found.missed).toBeGreaterThan(50);
+  expect(found.right / (found.right + found.missed)).toBeGreaterThanOrEqual(0.9);
+  expect(found.wrong / (found.wrong + found.quiet)).toBeLessThanOrEqual(0.001);
+});
+
+// Scenario 17 of the governor: the class changes, or what was learned is gone.
+test.each(["takes twice as much", "is forgotten"])("covers again within thirty jobs when a class %s", (what) => {
+  let within = 0;
+  let jobs = 0;
+  for (const [at, law] of Object.values(laws).entries()) {
+    const learning = learned(law, 200, at + 1);
+    const isChange = what === "takes twice as much";
+    if (!isChange) learning.wipe();
+    const random = randomOf(1_000 + at);
+    for (let job = 0; job < 60; job += 1) {
+      const { isWithin } = learning.take(randomJob(law, random, isChange ? 2 : 1));
+      if (job < 30) continue;
+      jobs += 1;
+      if (isWithin) within += 1;
+    }
+    expect(learning.drifts > 0).toBe(isChange);
+  }
+  expect(within / jobs).toBeGreaterThanOrEqual(0.92);
+});
+
+test("a class is begun with one job, then as many as were measured, then freely", () => {
+  const most = [0, 1, 2, 3].map((samples) => [0, 1, 2, 3, 50].filter((running) => mayRunMore(samples, running)));
+  expect(most).toEqual([[0], [0], [0, 1], [0, 1, 2, 3, 50]]);
+});
