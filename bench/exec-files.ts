@@ -80,6 +80,7 @@ async function headroom(
           known: new Map(),
           intents: new Map(),
           quarantined: new Set(),
+          suspects: new Map(),
         },
         events,
         new AbortController().signal,

@@ -38,6 +38,10 @@ export const keys = {
   inflight: (kp: string, jobId: string) => `${kp}:inflight:${jobId}`,
   /** Hash of crash counts by digest of (binary, input). */
   crashes: (kp: string) => `${kp}:crashes`,
+  /** Hash of how many of these were losses of a worker. */
+  losses: (kp: string) => `${kp}:losses`,
+  /** Set of the digests that one lost process of a worker was counted for. Expires. */
+  lost: (kp: string, workerId: string, startedAtMs: number) => `${kp}:lost:${workerId}:${startedAtMs}`,
   /** The run that writes to an output folder. */
   outputLock: (kp: string, outputDigest: string) => `${kp}:output:${outputDigest}`,
   /** Hash of learned figures by profile and binary. */

@@ -31,6 +31,7 @@ import { ProcessTrees } from "./governor/probes/process-trees.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { HeldJobs } from "./held-jobs.ts";
 import { type Lane } from "./lane.ts";
+import type { WorkerProcess } from "./lane-token.ts";
 import { Lanes } from "./lanes.ts";
 import { PullLoop, type Ticket } from "./pull-loop.ts";
 import { RunCache } from "./run-cache.ts";
@@ -74,6 +75,7 @@ const INVENTORY_AFTER_MS = 5_000;
 export class WorkerService implements Service {
   readonly #deps: WorkerDeps;
   readonly #config: WorkerConfig;
+  readonly #who: WorkerProcess;
   readonly #state: State<WorkerState>;
   readonly #redis: Redis;
   readonly #blocking: Redis;
@@ -97,6 +99,7 @@ export class WorkerService implements Service {
     this.#deps = deps;
     this.#config = config;
     const { logger, clock } = deps;
+    this.#who = { workerId: config.workerId, startedAtMs: clock.nowMs() };
     this.#state = new State("worker", moves, "starting", logger);
     // Its commands wait until Redis is back: a worker rides out an outage, a caller of the API is told.
     this.#redis = openRedis(deps.redisUrl, "blocking", logger);
@@ -125,6 +128,9 @@ export class WorkerService implements Service {
       ...{ ...shared, metrics: deps.metrics, hash, runs: this.#runs, runner: this.#runner },
       learned: new LearnedRuns(this.#demands, logger),
       workerId: config.workerId,
+      onSolitude: (isWanted) => {
+        this.#governor.setSolitary(isWanted);
+      },
       onUsage: (jobId, sample) => {
         this.#held.measure(jobId, sample);
       },
@@ -136,7 +142,7 @@ export class WorkerService implements Service {
     this.#loop = this.#createLoop();
     this.#status = new WorkerStatus(
       { ...shared, governor: this.#governor, held: this.#held, state: () => this.#state.current },
-      config,
+      { ...this.#who, labels: config.labels },
     );
     this.#heartbeat = new Heartbeat({ redis: this.#redis, kp: config.kp, logger }, () => this.#status.heartbeat());
     this.#group = new ServiceGroup([
@@ -231,13 +237,13 @@ export class WorkerService implements Service {
 
   #createLanes(): Lanes {
     const { logger } = this.#deps;
-    const { kp, workerId, lockMs, labels } = this.#config;
+    const { kp, lockMs, labels } = this.#config;
     return new Lanes(
       {
         redis: this.#redis,
         queues: this.#queues,
         logger,
-        workerId,
+        worker: this.#who,
         run: (claimed) => this.#held.run(claimed),
         onEnded: (job) => {
           void this.#held.forget(job);

@@ -128,6 +128,7 @@ export class ExecFixture implements AsyncDisposable {
       known: new Map(),
       intents: new Map(),
       quarantined: new Set(),
+      suspects: new Map(),
       ...options.request,
     };
   }

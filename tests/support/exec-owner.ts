@@ -23,6 +23,7 @@ await runner.run(
     known: new Map(),
     intents: new Map(),
     quarantined: new Set(),
+    suspects: new Map(),
   },
   {
     starting: () => Promise.resolve(),

@@ -14,6 +14,7 @@ import type { FailureClass } from "../../contract/outcomes.ts";
 import { argsSha256, type BinaryDigests } from "../result/digests.ts";
 import type { Failure } from "../result/outcome.ts";
 import { removeTemp, type Flusher } from "../result/publish.ts";
+import { lossesOf } from "../result/suspicion.ts";
 import type { Call, ReadyInput } from "./call.ts";
 import type { ChunkEnd, ChunkRequest } from "./chunk-request.ts";
 import { Condition } from "./condition.ts";
@@ -65,6 +66,7 @@ export class ChunkDrive {
   readonly #publisher: Publisher;
   readonly #notRun: FileEntry[] = [];
   readonly #interrupted: FileEntry[] = [];
+  readonly #postponed: FileEntry[] = [];
   /** Groups that one call is to be made for, when the command takes many files. */
   readonly #groups: ReadyInput[][] = [];
   readonly #stopped: Promise<never>;
@@ -121,7 +123,8 @@ export class ChunkDrive {
     const { fenced, unsettled } = this.#publisher;
     const interrupted = [...this.#interrupted, ...unsettled];
     const notRun = [...this.#notRun, ...interrupted];
-    return { kind: this.#stop?.kind ?? "done", notRun, interrupted, fenced, failure: this.#stop?.failure };
+    const kind = this.#stop?.kind ?? "done";
+    return { kind, notRun, interrupted, postponed: this.#postponed, fenced, failure: this.#stop?.failure };
   }
 
   abort(): void {
@@ -183,7 +186,9 @@ export class ChunkDrive {
   }
 
   async #feedJoined(files: readonly FileEntry[]): Promise<void> {
-    this.#groups.push(await this.#prepare(files));
+    const ready = await this.#prepare(files);
+    this.#groups.push(ready.filter(({ file }) => lossesOf(file) === 0));
+    for (const one of ready) if (lossesOf(one.file) > 0) this.#groups.push([one]);
     for (let group = this.#groups.shift(); group !== undefined; group = this.#groups.shift()) {
       const [first, ...rest] = group;
       if (first === undefined) continue;
@@ -216,6 +221,7 @@ export class ChunkDrive {
       if (prepared === null) this.#notRun.push(file);
       else if (prepared.kind === "ready") ready.push(prepared.ready);
       else if (prepared.kind === "result") results.push(prepared.result);
+      else if (prepared.kind === "postponed") this.#postponed.push(prepared.file);
       else reused.push(prepared.path);
     }
     if (results.length > 0) this.#parts.host.results(results);
@@ -297,7 +303,5 @@ const takenApart: ReadonlySet<FailureClass> = new Set(["exit", "signal", "timeou
 
 function isSuspect(file: FileEntry | undefined): boolean {
   const tries = file?.tries;
-  return (
-    tries !== undefined && ((tries["node-lost"] ?? 0) > 0 || (tries.signal ?? 0) > 0 || (tries.infrastructure ?? 0) > 0)
-  );
+  return file !== undefined && (lossesOf(file) > 0 || (tries?.signal ?? 0) > 0 || (tries?.infrastructure ?? 0) > 0);
 }

@@ -29,6 +29,8 @@ export interface HandlerDeps {
   readonly runner: ChunkRunner;
   readonly learned: LearnedRuns;
   onUsage(jobId: string, sample: UsageSample): void;
+  /** A file asks to run alone here, or none does any more. */
+  onSolitude(isWanted: boolean): void;
   /** A job will probably take this long from now on. */
   onExpected(jobId: string, remainingMs: number): void;
 }

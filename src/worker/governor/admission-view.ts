@@ -11,6 +11,7 @@ type DeferCode =
   | "PSI_MEM"
   | "COOLDOWN"
   | "LABELS"
+  | "ALONE"
   | "PAUSED"
   | "DRAINING";
 
@@ -55,6 +56,8 @@ export interface Gates {
 /** This worker, as the rules see it. */
 export interface AdmissionView {
   readonly state: "open" | "paused" | "draining";
+  /** A file that may have cost workers runs alone here, or waits for that. */
+  readonly isSolitary: boolean;
   readonly labels: ReadonlySet<string>;
   readonly memory: readonly MemoryLevel[];
   /** Share of each level up to which jobs are admitted, and whether a person has set it. */

@@ -8,6 +8,7 @@ import { growthBytes, type Reservation } from "./reservations.ts";
 
 export interface ViewFacts {
   readonly state: AdmissionView["state"];
+  readonly isSolitary: boolean;
   readonly labels: ReadonlySet<string>;
   readonly config: GovernorConfig;
   readonly reading: CapacityReading;

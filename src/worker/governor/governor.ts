@@ -83,6 +83,7 @@ export class Governor implements Service {
   readonly #enforcer: Enforcer;
   readonly #listeners = new Set<() => void>();
   #state: AdmissionView["state"] = "open";
+  #isSolitary = false;
   #reading: CapacityReading | undefined;
   #staleAfterMs = FRESH_MS;
   #degraded = "";
@@ -209,6 +210,12 @@ export class Governor implements Service {
     if (!isPaused) this.#announceRoom();
   }
 
+  /** While it is solitary no job with processes is admitted. */
+  setSolitary(isSolitary: boolean): void {
+    this.#isSolitary = isSolitary;
+    if (!isSolitary) this.#announceRoom();
+  }
+
   /** What a heartbeat, the metrics and `explain` tell of this worker. */
   snapshot(): GovernorSnapshot {
     const reading = this.#fresh();
@@ -308,6 +315,7 @@ export class Governor implements Service {
     const nowMs = this.#deps.clock.monotonicMs();
     return createView({
       state: this.#state,
+      isSolitary: this.#isSolitary,
       labels: this.#labels,
       config: this.#config,
       reading,

@@ -19,6 +19,8 @@ export interface ChunkPlan {
   readonly intents: ReadonlyMap<string, string>;
   readonly quarantined: ReadonlySet<string>;
   readonly crashes: ReadonlyMap<string, number>;
+  /** Crash digests and how many workers were lost with them. */
+  readonly losses: ReadonlyMap<string, number>;
   /** Retry chunks that this chunk had asked for already. */
   readonly retry: Journal["retry"];
 }
@@ -41,9 +43,8 @@ export async function planChunk(
   const journal = chunk.isRepeat
     ? await recover(run, chunk.fence, settled)
     : { intents: new Map<number, Intent>(), retry: undefined };
-  const crashes = new Map(
-    Object.entries(await deps.redis.hgetall(keys.crashes(deps.kp))).map(([digest, count]) => [digest, Number(count)]),
-  );
+  const crashes = await loadCounts(deps.redis, keys.crashes(deps.kp));
+  const losses = await loadCounts(deps.redis, keys.losses(deps.kp));
   for (const retry of journal.retry ?? []) {
     for (const file of retry.files) settled.add((file as FileEntry).path);
   }
@@ -53,10 +54,8 @@ export async function planChunk(
     const path = byIndex.get(index);
     if (path !== undefined && intent.o !== undefined) intents.set(path, intent.o);
   }
-  const left = chunk.files.filter((file) => !settled.has(file.path)).map((file) => withLosses(file, journal.intents));
   return {
-    // Suspects last: where workers are killed soon after they start, the same innocent file must not be hit each time.
-    files: left.toSorted((a, b) => lossesOf(a) - lossesOf(b)),
+    files: chunk.files.filter((file) => !settled.has(file.path)),
     known: new Map(
       rows.filter((row) => row.epoch < run.epoch && row.outcome === "succeeded").map((row) => [row.path, row]),
     ),
@@ -65,8 +64,13 @@ export async function planChunk(
       [...crashes].filter(([, count]) => count >= QUARANTINE_AFTER_CRASHES).map(([digest]) => digest),
     ),
     crashes,
+    losses,
     retry: journal.retry,
   };
+}
+
+async function loadCounts(redis: Redis, key: string): Promise<Map<string, number>> {
+  return new Map(Object.entries(await redis.hgetall(key)).map(([digest, count]) => [digest, Number(count)]));
 }
 
 /** Counts a crash for what ran when the worker was lost, and removes the temporary files it left. */
@@ -79,21 +83,9 @@ async function recover(run: LiveRun, fence: Fence, settled: ReadonlySet<string>)
     if (intent.t !== "" && temp.startsWith(run.spec.output.root + sep)) await rm(fsPath(temp), { force: true });
     // A row may have been written without its entry being deleted: that file had ended.
     if (settled.has(intent.p)) accounted.push(index);
-    else if (intent.o === undefined && intent.c !== undefined && (await fence.blame(index, intent))) {
-      intents.set(index, { ...intent, n: (intent.n ?? 0) + 1 });
-    } else intents.set(index, intent);
+    else if (intent.o === undefined && intent.c !== undefined) await fence.blame(index, intent);
+    else intents.set(index, intent);
   }
   await fence.settle(accounted);
   return { intents, retry: journal.retry };
-}
-
-/** How often a worker was lost while the file's process ran. */
-export function lossesOf(file: FileEntry): number {
-  return file.tries?.["node-lost"] ?? 0;
-}
-
-/** A file that was there when a worker was lost is started alone, so that the next loss tells which one it was. */
-function withLosses(file: FileEntry, intents: Journal["intents"]): FileEntry {
-  const losses = intents.get(file.index)?.n ?? 0;
-  return losses === 0 ? file : { ...file, tries: { ...file.tries, "node-lost": losses } };
 }

@@ -7,13 +7,15 @@ import type { ChunkToAdd, JobQueues } from "../../../platform/job-queues.ts";
 import type { LiveRun } from "../../../platform/run-hash.ts";
 import { withTrace } from "../../../platform/trace.ts";
 import { HandBack } from "../../lane.ts";
-import { lossesOf, planChunk, type ChunkPlan } from "../../result/chunk-plan.ts";
+import { planChunk, type ChunkPlan } from "../../result/chunk-plan.ts";
 import { Fence } from "../../result/fence.ts";
 import { Recorder, type RecorderDeps, type RetryFile } from "../../result/recorder.ts";
+import { decideStart, lossesOf } from "../../result/suspicion.ts";
 import type { RunCache } from "../../run-cache.ts";
 import type { ChunkRunner } from "../chunk-runner.ts";
 import type { ChunkEnd, ChunkEvents, UsageSample } from "../chunk-request.ts";
 import { RunCancelled, type Handler, type JobContext } from "../executor.ts";
+import { Solitude } from "../solitude.ts";
 
 export interface ExecDeps extends RecorderDeps {
   readonly workerId: string;
@@ -22,6 +24,7 @@ export interface ExecDeps extends RecorderDeps {
   readonly runner: ChunkRunner;
   learn(run: LiveRun, results: readonly FileResult[]): void;
   onUsage(jobId: string, sample: UsageSample): void;
+  onSolitude(isWanted: boolean): void;
   onStart(run: LiveRun, jobId: string, files: number): void;
   onChunk(run: LiveRun, files: number, seconds: number): void;
 }
@@ -29,13 +32,21 @@ export interface ExecDeps extends RecorderDeps {
 const RERUN_MS = 1_000;
 
 export function createExecHandler(deps: ExecDeps): Handler<"exec"> {
-  return (payload, context) => withTrace(payload.traceId, () => new ChunkAttempt(deps, payload, context).run());
+  const solitude = new Solitude(deps.onSolitude);
+  const startedMs = deps.clock.monotonicMs();
+  const worker = { solitude, upMs: () => deps.clock.monotonicMs() - startedMs };
+  return (payload, context) =>
+    withTrace(payload.traceId, () => new ChunkAttempt({ ...deps, ...worker }, payload, context).run());
 }
 
-const SUSPECT_PAUSE_MS = 1_000;
+interface AttemptDeps extends ExecDeps {
+  readonly solitude: Solitude;
+  /** How long this worker has been up. */
+  readonly upMs: () => number;
+}
 
 class ChunkAttempt {
-  readonly #deps: ExecDeps;
+  readonly #deps: AttemptDeps;
   readonly #payload: Payload<"exec">;
   readonly #context: JobContext;
   readonly #jobId: string;
@@ -43,7 +54,7 @@ class ChunkAttempt {
   /** Aborted with the job, or when the fence finds the lease gone. */
   readonly #abort = new AbortController();
 
-  constructor(deps: ExecDeps, payload: Payload<"exec">, context: JobContext) {
+  constructor(deps: AttemptDeps, payload: Payload<"exec">, context: JobContext) {
     this.#deps = deps;
     this.#payload = payload;
     this.#context = context;
@@ -76,8 +87,8 @@ class ChunkAttempt {
     const about = { runId, jobId: this.#jobId, files: plan.files.length };
     this.#deps.logger.info(about, "chunk started");
     try {
-      await this.#holdSuspects(plan.files);
-      const end = await this.#runFiles(run, plan, recorder);
+      const isAlone = this.#mayStart(plan.files);
+      const end = await this.#deps.solitude.run(isAlone, this.#context.signal, () => this.#runFiles(run, plan, recorder));
       await this.#settle(run, plan, { recorder, end });
       this.#deps.logger.info(
         { ...about, failed: recorder.failedCount, retries: recorder.retries.length },
@@ -90,15 +101,17 @@ class ChunkAttempt {
     }
   }
 
-  /**
-   * Where only suspects are left, they wait a little before they start: a worker that is killed as soon as it is up, for
-   * reasons of its own, is then lost before they run, and they are not blamed.
-   */
-  async #holdSuspects(files: readonly FileEntry[]): Promise<void> {
-    const fewest = Math.min(...files.map((file) => lossesOf(file)));
-    if (files.length === 0 || fewest === 0) return;
-    // An abort ends the pause; what it means is decided where the files would run.
-    await this.#deps.clock.sleep(SUSPECT_PAUSE_MS * fewest, this.#context.signal).catch(() => undefined);
+  /** How many workers were lost with each file of this chunk: those that differ in this are in chunks of their own. */
+  get #losses(): number {
+    return Math.max(0, ...this.#payload.files.map((file) => lossesOf(file)));
+  }
+
+  /** Whether the files are to run alone on this worker. @throws {HandBack} when it has not been up for long enough */
+  #mayStart(files: readonly FileEntry[]): boolean {
+    if (files.length === 0) return false;
+    const start = decideStart(this.#losses, this.#deps.upMs());
+    if (start.kind === "start") return start.isAlone;
+    throw new HandBack("files that ran when a worker was lost wait until this one has been up for longer", start.waitMs);
   }
 
   async #absolve(): Promise<void> {
@@ -130,6 +143,7 @@ class ChunkAttempt {
           known: plan.known,
           intents: plan.intents,
           quarantined: plan.quarantined,
+          suspects: new Map([...plan.losses].filter(([, losses]) => losses > this.#losses)),
         },
         events.events,
         this.#abort.signal,
@@ -202,11 +216,22 @@ class ChunkAttempt {
       // What was to be tried again has no row: the next holder of this job starts it, with its tries counted anew.
       throw reason;
     }
-    if (end.notRun.length > 0) await recorder.add(end.notRun.map((file) => cancelledResult(file)));
+    const isCancelled = this.#abort.signal.aborted;
+    const cancelled = isCancelled ? [...end.notRun, ...end.postponed] : end.notRun;
+    if (cancelled.length > 0) await recorder.add(cancelled.map((file) => cancelledResult(file)));
     await recorder.flush();
-    const chunks = [...retryChunks(this.#payload.chunk, recorder.retries), ...restoreChunks(plan)];
+    const retries = isCancelled ? recorder.retries : [...recorder.retries, ...this.#suspects(end.postponed)];
+    const chunks = [...retryChunks(this.#payload.chunk, retries), ...restoreChunks(plan)];
     if (chunks.length > 0) await this.#retry(run, chunks);
     if (recorder.failedCount > 0) await this.#checkMaxFailures(run);
+  }
+
+  /** Suspects go to chunks of their own, to be started when this worker, or another, has been up for long enough. */
+  #suspects(postponed: readonly FileEntry[]): RetryFile[] {
+    return postponed.map((entry) => {
+      const start = decideStart(lossesOf(entry), this.#deps.upMs());
+      return { entry, delayMs: start.kind === "wait" ? start.waitMs : 0, memoryBytes: undefined };
+    });
   }
 
   /** Why this attempt leaves files without an outcome to the next one; undefined when none are left, or all are cancelled. */
@@ -243,13 +268,13 @@ class ChunkAttempt {
   }
 }
 
-/** Chunks for what is worth another try, grouped by when and with how much memory. */
+/** Chunks for what is worth another try, grouped by when, with how much memory, and by the workers lost with it. */
 export function retryChunks(chunk: string, retries: readonly RetryFile[]): ChunkToAdd[] {
   const groups = new Map<string, { files: FileEntry[]; delayMs: number; memoryBytes: number | undefined }>();
   for (const retry of retries) {
     // Delays differ by their jitter: files of one second go together.
     const slot = Math.ceil(retry.delayMs / 1_000);
-    const key = `${slot}/${retry.memoryBytes ?? 0}`;
+    const key = `${slot}/${retry.memoryBytes ?? 0}/${lossesOf(retry.entry)}`;
     const group = groups.get(key) ?? { files: [], delayMs: 0, memoryBytes: retry.memoryBytes };
     group.files.push(retry.entry);
     group.delayMs = Math.max(group.delayMs, Math.ceil(retry.delayMs));

@@ -20,6 +20,7 @@ const request: ChunkRequest = {
   known: new Map(),
   intents: new Map(),
   quarantined: new Set(),
+  suspects: new Map(),
 };
 
 function keep(onResults: () => void = () => undefined): { events: ChunkEvents; results: FileResult[] } {
