@@ -81,6 +81,7 @@ async function headroom(
           intents: new Map(),
           quarantined: new Set(),
           suspects: new Map(),
+          isOneByOne: false,
         },
         events,
         new AbortController().signal,

@@ -40,6 +40,8 @@ export const keys = {
   crashes: (kp: string) => `${kp}:crashes`,
   /** Hash of how many of these were losses of a worker. */
   losses: (kp: string) => `${kp}:losses`,
+  /** There for a while after a loss was counted. */
+  unrest: (kp: string) => `${kp}:unrest`,
   /** Set of the digests that one lost process of a worker was counted for. Expires. */
   lost: (kp: string, workerId: string, startedAtMs: number) => `${kp}:lost:${workerId}:${startedAtMs}`,
   /** The run that writes to an output folder. */

@@ -129,6 +129,7 @@ export class ExecFixture implements AsyncDisposable {
       intents: new Map(),
       quarantined: new Set(),
       suspects: new Map(),
+      isOneByOne: false,
       ...options.request,
     };
   }

@@ -24,6 +24,7 @@ await runner.run(
     intents: new Map(),
     quarantined: new Set(),
     suspects: new Map(),
+    isOneByOne: false,
   },
   {
     starting: () => Promise.resolve(),

@@ -178,6 +178,7 @@ export class ChunkDrive {
 
   /** How many files from `next` on go together; one that was there when something crashed goes alone. */
   #groupSize(files: readonly FileEntry[], next: number): number {
+    if (this.#request.isOneByOne) return 1;
     const size = this.#pace.nextSize();
     for (let count = 0; count < size; count += 1) {
       if (isSuspect(files[next + count])) return Math.max(1, count);

@@ -25,6 +25,8 @@ export interface ChunkRequest {
   readonly quarantined: ReadonlySet<string>;
   /** Crash digests of what is not to be started beside these files, and how many workers were lost with each. */
   readonly suspects: ReadonlyMap<string, number>;
+  /** Files are announced when they run, not in groups: a loss of this worker is to blame no other. */
+  readonly isOneByOne: boolean;
 }
 
 /** A file whose process is about to be started. */

@@ -10,6 +10,7 @@ import type { LiveRun } from "../../platform/run-hash.ts";
 import type { Store } from "../../store/store.ts";
 import type { KnownOutput } from "../executor/chunk-request.ts";
 import type { Fence, Intent, Journal } from "./fence.ts";
+import { UNREST_MS } from "./suspicion.ts";
 
 export interface ChunkPlan {
   /** Files without an outcome in this epoch. */
@@ -21,6 +22,8 @@ export interface ChunkPlan {
   readonly crashes: ReadonlyMap<string, number>;
   /** Crash digests and how many workers were lost with them. */
   readonly losses: ReadonlyMap<string, number>;
+  /** Since when no loss of a worker was noticed; Infinity: for longer than that is known. */
+  readonly calmMs: number;
   /** Retry chunks that this chunk had asked for already. */
   readonly retry: Journal["retry"];
 }
@@ -43,8 +46,11 @@ export async function planChunk(
   const journal = chunk.isRepeat
     ? await recover(run, chunk.fence, settled)
     : { intents: new Map<number, Intent>(), retry: undefined };
-  const crashes = await loadCounts(deps.redis, keys.crashes(deps.kp));
-  const losses = await loadCounts(deps.redis, keys.losses(deps.kp));
+  const [crashes, losses, unrestMs] = await Promise.all([
+    loadCounts(deps.redis, keys.crashes(deps.kp)),
+    loadCounts(deps.redis, keys.losses(deps.kp)),
+    deps.redis.pttl(keys.unrest(deps.kp)),
+  ]);
   for (const retry of journal.retry ?? []) {
     for (const file of retry.files) settled.add((file as FileEntry).path);
   }
@@ -65,6 +71,7 @@ export async function planChunk(
     ),
     crashes,
     losses,
+    calmMs: unrestMs > 0 ? UNREST_MS - unrestMs : Infinity,
     retry: journal.retry,
   };
 }

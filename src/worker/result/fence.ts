@@ -15,6 +15,7 @@ import { z } from "zod";
 import { keys } from "../../contract/queues.ts";
 import { HEARTBEAT_KEPT_MS } from "../heartbeat.ts";
 import { parseToken } from "../lane-token.ts";
+import { UNREST_MS } from "./suspicion.ts";
 import { Script } from "../../platform/script.ts";
 
 const intent = z.object({
@@ -80,11 +81,11 @@ export class Fence {
   async blame(index: number, { c = "", k = "" }: Intent): Promise<boolean> {
     const { workerId, startedAtMs } = parseToken(k);
     const kp = this.#kp;
-    const counts = [keys.crashes(kp), keys.losses(kp), keys.lost(kp, workerId, startedAtMs)];
+    const counts = [keys.crashes(kp), keys.losses(kp), keys.lost(kp, workerId, startedAtMs), keys.unrest(kp)];
     const blamed = await BLAME.run(
       this.#redis,
       [this.#lockKey, this.#journalKey, keys.worker(kp, workerId), ...counts],
-      [this.#token, String(index), c, startedAtMs, HEARTBEAT_KEPT_MS, KEEP_SECONDS],
+      [this.#token, String(index), c, startedAtMs, HEARTBEAT_KEPT_MS, KEEP_SECONDS, UNREST_MS],
     );
     return blamed === 1;
   }
@@ -133,9 +134,9 @@ return 1
 /**
  * Counts a crash and forgets its entry, in one step, so that a worker that is lost here too counts no more.
  * KEYS[1] lock of the job. KEYS[2] journal. KEYS[3] heartbeat of the holder before. KEYS[4] crash counts. KEYS[5] counts of
- * losses. KEYS[6] what the holder before was counted for. ARGV[1] token. ARGV[2] field. ARGV[3] digest of the crash.
+ * losses. KEYS[6] what the holder before was counted for. KEYS[7] is there while workers are being lost. ARGV[1] token. ARGV[2] field. ARGV[3] digest of the crash.
  * ARGV[4] when the holder before started, by its clock. ARGV[5] how long heartbeats are kept, in ms. ARGV[6] for how many
- * seconds is known what was counted.
+ * seconds is known what was counted. ARGV[7] for how many ms KEYS[7] is there.
  * Returns 1 when counted, 2 when the holder before lives, 3 when it was counted for this digest before or there is none,
  * 0 when the lock is gone or another's.
  * A worker renews a lock at half its time at the latest, so one that died before this lock was free has been silent for
@@ -146,6 +147,7 @@ if redis.call("GET", KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call("HDEL", KEYS[2], ARGV[2])
 local silentMs = tonumber(ARGV[5]) - redis.call("PTTL", KEYS[3])
 if redis.call("HGET", KEYS[3], "startedAtMs") == ARGV[4] and silentMs < redis.call("PTTL", KEYS[1]) / 2 then return 2 end
+redis.call("SET", KEYS[7], "1", "PX", ARGV[7])
 if ARGV[3] == "" or redis.call("SADD", KEYS[6], ARGV[3]) == 0 then return 3 end
 redis.call("EXPIRE", KEYS[6], ARGV[6])
 redis.call("HINCRBY", KEYS[4], ARGV[3], 1)

@@ -87,8 +87,10 @@ class ChunkAttempt {
     const about = { runId, jobId: this.#jobId, files: plan.files.length };
     this.#deps.logger.info(about, "chunk started");
     try {
-      const isAlone = this.#mayStart(plan.files);
-      const end = await this.#deps.solitude.run(isAlone, this.#context.signal, () => this.#runFiles(run, plan, recorder));
+      const isAlone = this.#mayStart(plan);
+      const end = await this.#deps.solitude.run(isAlone, this.#context.signal, () =>
+        this.#runFiles(run, plan, recorder),
+      );
       await this.#settle(run, plan, { recorder, end });
       this.#deps.logger.info(
         { ...about, failed: recorder.failedCount, retries: recorder.retries.length },
@@ -106,12 +108,12 @@ class ChunkAttempt {
     return Math.max(0, ...this.#payload.files.map((file) => lossesOf(file)));
   }
 
-  /** Whether the files are to run alone on this worker. @throws {HandBack} when it has not been up for long enough */
-  #mayStart(files: readonly FileEntry[]): boolean {
+  /** Whether the files are to run alone on this worker. @throws {HandBack} when they have to wait */
+  #mayStart({ files, calmMs }: ChunkPlan): boolean {
     if (files.length === 0) return false;
-    const start = decideStart(this.#losses, this.#deps.upMs());
+    const start = decideStart(this.#losses, { upMs: this.#deps.upMs(), calmMs });
     if (start.kind === "start") return start.isAlone;
-    throw new HandBack("files that ran when a worker was lost wait until this one has been up for longer", start.waitMs);
+    throw new HandBack("files that ran when a worker was lost wait until no more are lost", start.waitMs);
   }
 
   async #absolve(): Promise<void> {
@@ -144,6 +146,7 @@ class ChunkAttempt {
           intents: plan.intents,
           quarantined: plan.quarantined,
           suspects: new Map([...plan.losses].filter(([, losses]) => losses > this.#losses)),
+          isOneByOne: plan.calmMs < Infinity,
         },
         events.events,
         this.#abort.signal,
@@ -220,16 +223,18 @@ class ChunkAttempt {
     const cancelled = isCancelled ? [...end.notRun, ...end.postponed] : end.notRun;
     if (cancelled.length > 0) await recorder.add(cancelled.map((file) => cancelledResult(file)));
     await recorder.flush();
-    const retries = isCancelled ? recorder.retries : [...recorder.retries, ...this.#suspects(end.postponed)];
+    const retries = isCancelled
+      ? recorder.retries
+      : [...recorder.retries, ...this.#suspects(end.postponed, plan.calmMs)];
     const chunks = [...retryChunks(this.#payload.chunk, retries), ...restoreChunks(plan)];
     if (chunks.length > 0) await this.#retry(run, chunks);
     if (recorder.failedCount > 0) await this.#checkMaxFailures(run);
   }
 
-  /** Suspects go to chunks of their own, to be started when this worker, or another, has been up for long enough. */
-  #suspects(postponed: readonly FileEntry[]): RetryFile[] {
+  /** Suspects go to chunks of their own, to be started when this worker, or another, may. */
+  #suspects(postponed: readonly FileEntry[], calmMs: number): RetryFile[] {
     return postponed.map((entry) => {
-      const start = decideStart(lossesOf(entry), this.#deps.upMs());
+      const start = decideStart(lossesOf(entry), { upMs: this.#deps.upMs(), calmMs });
       return { entry, delayMs: start.kind === "wait" ? start.waitMs : 0, memoryBytes: undefined };
     });
   }
