@@ -82,6 +82,8 @@ async function headroom(
           known: new Map(),
           intents: new Map(),
           quarantined: new Set(),
+          suspects: new Map(),
+          isOneByOne: false,
         },
         events,
         new AbortController().signal,

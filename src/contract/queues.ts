@@ -38,6 +38,12 @@ export const keys = {
   inflight: (kp: string, jobId: string) => `${kp}:inflight:${jobId}`,
   /** Hash of crash counts by digest of (binary, input). */
   crashes: (kp: string) => `${kp}:crashes`,
+  /** Hash of how many of these were losses of a worker. */
+  losses: (kp: string) => `${kp}:losses`,
+  /** There for a while after a loss was counted. */
+  unrest: (kp: string) => `${kp}:unrest`,
+  /** Set of the digests that one lost process of a worker was counted for. Expires. */
+  lost: (kp: string, workerId: string, startedAtMs: number) => `${kp}:lost:${workerId}:${startedAtMs}`,
   /** Hash of the output folders that runs write to: folder to run id. */
   outputs: (kp: string) => `${kp}:outputs`,
   /** Hash of what was learned of a class (see class-state.ts in platform/learned). */

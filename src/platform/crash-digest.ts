@@ -1,5 +1,7 @@
 /** What a crash is counted by, wherever it is counted, read or forgiven. */
+import type { Redis } from "ioredis";
 import { createHash } from "node:crypto";
+import { keys } from "../contract/queues.ts";
 
 /** What a process was made of. */
 export interface CrashIdentity {
@@ -15,4 +17,11 @@ export interface CrashIdentity {
 export function crashDigest({ binarySha256, argsSha256, inputSha256 }: CrashIdentity): string | undefined {
   if (binarySha256 === null || argsSha256 === null || inputSha256 === null) return undefined;
   return createHash("sha256").update(`${binarySha256}:${argsSha256}:${inputSha256}`).digest("hex");
+}
+
+/** Forgets the crashes of what has these digests. */
+export async function forgiveCrashes(redis: Redis, kp: string, digests: readonly string[]): Promise<void> {
+  if (digests.length === 0) return;
+  await redis.hdel(keys.crashes(kp), ...digests);
+  await redis.hdel(keys.losses(kp), ...digests);
 }

@@ -21,7 +21,7 @@ import type { CancelAck, Explanation, RunStatus } from "../contract/status.ts";
 import { showPath } from "../contract/schema-faults.ts";
 import { requestCancel } from "../platform/cancel-run.ts";
 import { systemClock, type Clock } from "../platform/clock.ts";
-import { crashDigest } from "../platform/crash-digest.ts";
+import { crashDigest, forgiveCrashes } from "../platform/crash-digest.ts";
 import { explain } from "../platform/explain.ts";
 import { JobQueues } from "../platform/job-queues.ts";
 import { createLogger, type Logger } from "../platform/logger.ts";
@@ -207,7 +207,7 @@ export class Client implements ClientPort, AsyncDisposable {
       } as const;
       const page = await files.page(runId, run.epoch, query);
       const digests = page.map((file) => crashDigest(file)).filter((digest) => digest !== undefined);
-      if (digests.length > 0) await this.#deps.redis.hdel(keys.crashes(this.#deps.kp), ...digests);
+      await forgiveCrashes(this.#deps.redis, this.#deps.kp, digests);
       released += page.length;
       afterPath = page.at(-1)?.path;
       if (page.length < RELEASE_PAGE) return released;

@@ -19,7 +19,7 @@ import { LeaseLostError, messageOf } from "../contract/errors.ts";
 import { parseQueueName, queueName } from "../contract/queues.ts";
 import type { QueuePlace } from "../platform/job-queues.ts";
 import type { Logger } from "../platform/logger.ts";
-import { lockToken } from "./lane-token.ts";
+import { lockToken, type WorkerProcess } from "./lane-token.ts";
 
 export interface LaneConfig {
   readonly prefix: string;
@@ -68,7 +68,7 @@ class LaneWorker extends Worker {
 export interface LaneDeps {
   readonly redis: Redis;
   readonly logger: Logger;
-  readonly workerId: string;
+  readonly worker: WorkerProcess;
   run(claimed: ClaimedJob): Promise<void>;
   /** The job is completed or failed in Redis; what was kept for its recovery can go. */
   onEnded(job: Job): void;
@@ -79,6 +79,7 @@ export class Lane {
   readonly jobName: string;
   readonly bucket: number;
   readonly #worker: LaneWorker;
+  readonly #who: WorkerProcess;
   readonly #prefix: string;
   readonly #logger: Logger;
   readonly #running = new Map<string, AbortController>();
@@ -89,6 +90,7 @@ export class Lane {
     const parts = parseQueueName(place.name);
     this.jobName = parts.jobName;
     this.bucket = parts.bucket;
+    this.#who = deps.worker;
     this.#prefix = config.prefix;
     this.#logger = deps.logger.child({ queue: queueName(parts.jobName, parts.profile, parts.bucket) });
     this.#worker = new LaneWorker(
@@ -100,7 +102,7 @@ export class Lane {
         connection: deps.redis,
         prefix: config.prefix,
         autorun: false,
-        name: deps.workerId,
+        name: deps.worker.workerId,
         lockDuration: config.lockMs,
         stalledInterval: config.stalledCheckMs,
         maxStalledCount: MAX_STALLED,
@@ -143,9 +145,9 @@ export class Lane {
   }
 
   /** Fetches one job and runs it to its end in the background; `onEnd` is called then. Undefined when there is none. */
-  async claim(workerId: string, onEnd: () => void): Promise<Job | undefined> {
+  async claim(onEnd: () => void): Promise<Job | undefined> {
     this.#claims += 1;
-    const token = lockToken(workerId, Date.now(), this.#claims);
+    const token = lockToken(this.#who, Date.now(), this.#claims);
     const job = (await this.#worker.getNextJob(token, { block: false })) as Job | undefined;
     if (job === undefined) return undefined;
     this.#worker

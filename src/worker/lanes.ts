@@ -6,6 +6,7 @@ import type { JobQueues, QueuePlace } from "../platform/job-queues.ts";
 import type { Service } from "../platform/lifecycle.ts";
 import type { Logger } from "../platform/logger.ts";
 import { Lane, type ClaimedJob, type LaneConfig } from "./lane.ts";
+import type { WorkerProcess } from "./lane-token.ts";
 import type { JobName, Payload } from "../contract/jobs.ts";
 import type { Job } from "bullmq";
 
@@ -14,7 +15,7 @@ export interface LanesDeps {
   readonly redis: Redis;
   readonly queues: JobQueues;
   readonly logger: Logger;
-  readonly workerId: string;
+  readonly worker: WorkerProcess;
   run(claimed: ClaimedJob): Promise<void>;
   onEnded(job: Job<Payload<JobName>>): void;
   onNewLane(): void;

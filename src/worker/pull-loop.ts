@@ -201,7 +201,7 @@ export class PullLoop implements Service {
     let end: () => void = () => undefined;
     const ended = new Promise<void>((resolve) => (end = resolve));
     try {
-      const job = await lane.claim(this.#deps.workerId, () => {
+      const job = await lane.claim(() => {
         ticket.release();
         end();
         this.#running.delete(ended);

@@ -31,6 +31,7 @@ import { Heartbeat } from "./heartbeat.ts";
 import { HeldJobs } from "./held-jobs.ts";
 import { type Lane } from "./lane.ts";
 import { LiveLimits } from "./live-limits.ts";
+import type { WorkerProcess } from "./lane-token.ts";
 import { Lanes } from "./lanes.ts";
 import { PullLoop, type Ticket } from "./pull-loop.ts";
 import { OutputClaims } from "./output-claims.ts";
@@ -54,6 +55,7 @@ const INVENTORY_AFTER_MS = 5_000;
 export class WorkerService implements Service {
   readonly #deps: WorkerDeps;
   readonly #config: WorkerConfig;
+  readonly #who: WorkerProcess;
   readonly #state: State<WorkerState>;
   readonly #redis: Redis;
   readonly #blocking: Redis;
@@ -79,6 +81,7 @@ export class WorkerService implements Service {
     this.#deps = deps;
     this.#config = config;
     const { logger, clock } = deps;
+    this.#who = { workerId: config.workerId, startedAtMs: clock.nowMs() };
     this.#state = new State("worker", moves, "starting", logger);
     // Its commands wait until Redis is back: a worker rides out an outage, a caller of the API is told.
     this.#redis = openRedis(deps.redisUrl, "blocking", logger);
@@ -104,6 +107,9 @@ export class WorkerService implements Service {
       onOutputs: (folder) => {
         this.#governor.useVolume(folder);
       },
+      onSolitude: (isWanted) => {
+        this.#governor.setSolitary(isWanted);
+      },
       onUsage: (jobId, sample) => {
         this.#held.measure(jobId, sample);
       },
@@ -114,7 +120,8 @@ export class WorkerService implements Service {
     this.#lanes = this.#createLanes();
     this.#loop = this.#createLoop();
     const state = (): string => this.#state.current;
-    this.#status = new WorkerStatus({ ...shared, governor: this.#governor, held: this.#held, state }, config);
+    const who = { ...this.#who, labels: config.labels };
+    this.#status = new WorkerStatus({ ...shared, governor: this.#governor, held: this.#held, state }, who);
     this.#heartbeat = new Heartbeat({ redis: this.#redis, kp: config.kp, logger }, () => this.#status.heartbeat());
     this.#limits = new LiveLimits({
       ...shared,
@@ -240,13 +247,13 @@ export class WorkerService implements Service {
 
   #createLanes(): Lanes {
     const { logger } = this.#deps;
-    const { kp, workerId, lockMs, labels, jobNames } = this.#config;
+    const { kp, lockMs, labels, jobNames } = this.#config;
     return new Lanes(
       {
         redis: this.#redis,
         queues: this.#queues,
         logger,
-        workerId,
+        worker: this.#who,
         run: (claimed) => this.#held.run(claimed),
         onEnded: (job) => {
           void this.#held.forget(job);

@@ -8,6 +8,7 @@ import type { Logger } from "../platform/logger.ts";
 import type { Governor } from "./governor/governor.ts";
 import { loadInventory } from "./governor/inventory.ts";
 import type { HeldJobs } from "./held-jobs.ts";
+import type { WorkerProcess } from "./lane-token.ts";
 
 export interface WorkerStatusDeps {
   readonly redis: Redis;
@@ -21,13 +22,11 @@ export interface WorkerStatusDeps {
 
 export class WorkerStatus {
   readonly #deps: WorkerStatusDeps;
-  readonly #who: { readonly workerId: string; readonly labels: readonly string[] };
-  readonly #startedAtMs: number;
+  readonly #who: WorkerProcess & { readonly labels: readonly string[] };
 
-  constructor(deps: WorkerStatusDeps, who: { readonly workerId: string; readonly labels: readonly string[] }) {
+  constructor(deps: WorkerStatusDeps, who: WorkerProcess & { readonly labels: readonly string[] }) {
     this.#deps = deps;
     this.#who = who;
-    this.#startedAtMs = deps.clock.nowMs();
   }
 
   async heartbeat(): Promise<WorkerHeartbeat> {
@@ -42,7 +41,7 @@ export class WorkerStatus {
       workerId: this.#who.workerId,
       host: hostname(),
       pid: process.pid,
-      startedAtMs: this.#startedAtMs,
+      startedAtMs: this.#who.startedAtMs,
       atMs: clock.nowMs(),
       state: this.#deps.state(),
       labels: this.#who.labels,

@@ -9,6 +9,7 @@ export const openGates: Gates = { cooldown: undefined, pressure: undefined, cpu:
 
 export const idleView: AdmissionView = {
   state: "open",
+  isSolitary: false,
   labels: new Set(["gpu"]),
   memory: [
     { name: "cgroup /app", limitBytes: GiB, usedBytes: 100 * MiB },

@@ -141,6 +141,8 @@ export class ExecFixture implements AsyncDisposable {
       known: new Map(),
       intents: new Map(),
       quarantined: new Set(),
+      suspects: new Map(),
+      isOneByOne: false,
       ...options.request,
     };
   }

@@ -23,6 +23,8 @@ await runner.run(
     known: new Map(),
     intents: new Map(),
     quarantined: new Set(),
+    suspects: new Map(),
+    isOneByOne: false,
   },
   {
     starting: () => Promise.resolve(),

@@ -252,17 +252,6 @@ export class FaultCluster implements AsyncDisposable {
   }
 }
 
-/** A generator of numbers from 0 to below 1 that repeats itself for the same seed. */
-export function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-
 export function sha256(text: string): string {
   return createHash("sha256").update(text).digest("hex");
 }

@@ -16,6 +16,7 @@ import { argsSha256, type BinaryDigests } from "../result/digests.ts";
 import type { Failure } from "../result/outcome.ts";
 import { removeTemp, type Flusher } from "../result/publish.ts";
 import { isFull } from "../result/room.ts";
+import { lossesOf } from "../result/suspicion.ts";
 import type { Call, ReadyInput } from "./call.ts";
 import type { ChunkEnd, ChunkRequest } from "./chunk-request.ts";
 import { Condition } from "./condition.ts";
@@ -70,6 +71,7 @@ export class ChunkDrive {
   readonly #publisher: Publisher;
   readonly #notRun: FileEntry[] = [];
   readonly #interrupted: FileEntry[] = [];
+  readonly #postponed: FileEntry[] = [];
   /** Groups that one call is to be made for, when the command takes many files. */
   readonly #groups: ReadyInput[][] = [];
   readonly #stopped: Promise<never>;
@@ -135,7 +137,8 @@ export class ChunkDrive {
     const { fenced, unsettled } = this.#publisher;
     const interrupted = [...this.#interrupted, ...unsettled];
     const notRun = [...this.#notRun, ...interrupted];
-    return { kind: this.#stop?.kind ?? "done", notRun, interrupted, fenced, failure: this.#stop?.failure };
+    const kind = this.#stop?.kind ?? "done";
+    return { kind, notRun, interrupted, postponed: this.#postponed, fenced, failure: this.#stop?.failure };
   }
 
   abort(): void {
@@ -202,6 +205,7 @@ export class ChunkDrive {
 
   /** How many files from `next` on go together; one that was there when something crashed goes alone. */
   #groupSize(files: readonly FileEntry[], next: number): number {
+    if (this.#request.isOneByOne) return 1;
     const size = this.#pace.nextSize();
     for (let count = 0; count < size; count += 1) {
       if (isSuspect(files[next + count])) return Math.max(1, count);
@@ -210,7 +214,9 @@ export class ChunkDrive {
   }
 
   async #feedJoined(files: readonly FileEntry[]): Promise<void> {
-    this.#groups.push(await this.#prepare(files));
+    const ready = await this.#prepare(files);
+    this.#groups.push(ready.filter(({ file }) => lossesOf(file) === 0));
+    for (const one of ready) if (lossesOf(one.file) > 0) this.#groups.push([one]);
     for (let group = this.#groups.shift(); group !== undefined; group = this.#groups.shift()) {
       const [first, ...rest] = group;
       if (first === undefined) continue;
@@ -243,6 +249,7 @@ export class ChunkDrive {
       if (prepared === null) this.#notRun.push(file);
       else if (prepared.kind === "ready") ready.push(prepared.ready);
       else if (prepared.kind === "result") results.push(prepared.result);
+      else if (prepared.kind === "postponed") this.#postponed.push(prepared.file);
       else reused.push(prepared.path);
     }
     if (results.length > 0) this.#parts.host.results(results);
@@ -326,7 +333,5 @@ const takenApart: ReadonlySet<FailureClass> = new Set(["exit", "signal", "timeou
 
 function isSuspect(file: FileEntry | undefined): boolean {
   const tries = file?.tries;
-  return (
-    tries !== undefined && ((tries["node-lost"] ?? 0) > 0 || (tries.signal ?? 0) > 0 || (tries.infrastructure ?? 0) > 0)
-  );
+  return file !== undefined && (lossesOf(file) > 0 || (tries?.signal ?? 0) > 0 || (tries?.infrastructure ?? 0) > 0);
 }

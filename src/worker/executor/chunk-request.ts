@@ -23,6 +23,10 @@ export interface ChunkRequest {
   readonly intents: ReadonlyMap<string, string>;
   /** Crash digests (see `crashDigest`) of what is not run any more. */
   readonly quarantined: ReadonlySet<string>;
+  /** Crash digests of what is not to be started beside these files, and how many workers were lost with each. */
+  readonly suspects: ReadonlyMap<string, number>;
+  /** Files are announced when they run, not in groups: a loss of this worker is to blame no other. */
+  readonly isOneByOne: boolean;
 }
 
 /** A file whose process is about to be started. */
@@ -93,6 +97,8 @@ export interface ChunkEnd {
   readonly notRun: readonly FileEntry[];
   /** Those of `notRun` whose process had been started. */
   readonly interrupted: readonly FileEntry[];
+  /** Suspects, which were not started; their entries say how many workers were lost with them. */
+  readonly postponed: readonly FileEntry[];
   /** Files whose publication was refused. */
   readonly fenced: readonly FileEntry[];
   readonly error?: Error;

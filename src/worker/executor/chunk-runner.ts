@@ -68,7 +68,7 @@ export class ChunkRunner implements Service {
   async run(request: ChunkRequest, events: ChunkEvents, signal: AbortSignal): Promise<ChunkEnd> {
     if (request.spec.executor === "noop") return runNoop(request, events, signal);
     if (signal.aborted || this.#stopping !== undefined) {
-      return { kind: "aborted", notRun: request.files, interrupted: [], fenced: [] };
+      return { kind: "aborted", notRun: request.files, interrupted: [], postponed: [], fenced: [] };
     }
     const thread = this.#threads.reduce((least, other) => (other.load < least.load ? other : least));
     this.#byChunk.set(request.chunkId, thread);
@@ -177,7 +177,7 @@ class ExecThreadHandle {
     if (isFailure) this.#logger.error({ err: error, chunks: this.#running.size }, "executor thread died");
     for (const running of this.#running.values()) {
       const notRun = running.request.files.filter((file) => !running.settled.has(file.path));
-      running.finish({ kind: "aborted", notRun, interrupted: notRun, fenced: [], error });
+      running.finish({ kind: "aborted", notRun, interrupted: notRun, postponed: [], fenced: [], error });
     }
   }
 

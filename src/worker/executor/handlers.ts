@@ -36,6 +36,8 @@ export interface HandlerDeps {
   onUsage(jobId: string, sample: UsageSample): void;
   /** A job writes its outputs below this folder. */
   onOutputs(folder: string): void;
+  /** A file asks to run alone here, or none does any more. */
+  onSolitude(isWanted: boolean): void;
   /** A job will probably take this long from now on. */
   onExpected(jobId: string, facts: { readonly remainingMs?: number; readonly expectation: Expectation }): void;
 }

@@ -10,11 +10,11 @@ export async function runNoop(request: ChunkRequest, events: ChunkEvents, signal
   const { files, workerId } = request;
   for (let at = 0; at < files.length; at += SLICE) {
     if (at > 0) await setImmediate();
-    if (signal.aborted) return { kind: "aborted", notRun: files.slice(at), interrupted: [], fenced: [] };
+    if (signal.aborted) return { kind: "aborted", notRun: files.slice(at), interrupted: [], postponed: [], fenced: [] };
     const startedAtMs = Date.now();
     events.results(files.slice(at, at + SLICE).map((file) => noopResult(file, workerId, startedAtMs)));
   }
-  return { kind: "done", notRun: [], interrupted: [], fenced: [] };
+  return { kind: "done", notRun: [], interrupted: [], postponed: [], fenced: [] };
 }
 
 function noopResult(file: ChunkRequest["files"][number], workerId: string, startedAtMs: number): FileResult {

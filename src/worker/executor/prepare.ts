@@ -8,6 +8,7 @@ import type { Pin } from "../../platform/policy-gate.ts";
 import { hashFileOfSize, type BinaryDigests } from "../result/digests.ts";
 import { errnoOf } from "../result/errno.ts";
 import { classify, type Failure } from "../result/outcome.ts";
+import { withLosses } from "../result/suspicion.ts";
 import { TargetPlan, type Target } from "../result/target.ts";
 import { slotProcess, type Call, type ReadyInput } from "./call.ts";
 import type { ChunkRequest } from "./chunk-request.ts";
@@ -17,7 +18,8 @@ import { InputReader, type OpenedInput } from "./open-input.ts";
 export type Preparation =
   | { readonly kind: "ready"; readonly ready: ReadyInput }
   | { readonly kind: "result"; readonly result: FileResult }
-  | { readonly kind: "reused"; readonly path: string };
+  | { readonly kind: "reused"; readonly path: string }
+  | { readonly kind: "postponed"; readonly file: FileEntry };
 
 /** Runs a check command to its end; null when it says yes. */
 export type RunCheck = (argv: readonly string[], what: "input" | "output") => Promise<Failure | null>;
@@ -94,6 +96,8 @@ export class Preparer {
     if (await this.#isReusable(file, input, relative)) return { kind: "reused", path: file.path };
     const adopted = relative === null ? null : await this.#adopt(file, input, relative);
     if (adopted !== null) return { kind: "result", result: adopted };
+    const losses = this.#request.suspects.get(digest);
+    if (losses !== undefined) return { kind: "postponed", file: withLosses(file, losses) };
     const refusal = await this.#checkInput(input, check);
     if (refusal !== null) return this.#notRun(file, refusal, input);
     return { kind: "ready", ready: { file, input, crashDigest: digest, outputPath: relative } };

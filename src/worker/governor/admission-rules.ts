@@ -36,6 +36,18 @@ const state: AdmissionRule = (_request, view) => {
   };
 };
 
+const alone: AdmissionRule = ({ isInside }, view) => {
+  if (isInside || !view.isSolitary) return undefined;
+  return {
+    code: "ALONE",
+    lacking: "state",
+    message: "a file that ran when two workers were lost is to run alone here, so that a further loss blames no other",
+    need: "beside others",
+    have: "alone",
+    retryAfterMs: LATER_MS,
+  };
+};
+
 const labels: AdmissionRule = (request, view) => {
   const missing = request.labels.filter((label) => !view.labels.has(label));
   if (missing.length === 0) return undefined;
@@ -228,6 +240,7 @@ export const admissionRules: readonly AdmissionRule[] = [
   state,
   labels,
   fitsAtAll,
+  alone,
   processes,
   neighbour,
   calibrating,

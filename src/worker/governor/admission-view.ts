@@ -30,6 +30,7 @@ type DeferCode =
   /** The rule of a plugin, by its name. */
   | `RULE_${string}`
   | "LABELS"
+  | "ALONE"
   | "PAUSED"
   | "DRAINING";
 
@@ -105,6 +106,8 @@ export interface Gates {
 /** This worker, as the rules see it. */
 export interface AdmissionView {
   readonly state: "open" | "paused" | "draining";
+  /** A file that may have cost workers runs alone here, or waits for that. */
+  readonly isSolitary: boolean;
   readonly labels: ReadonlySet<string>;
   readonly memory: readonly MemoryLevel[];
   /** Share of each level up to which jobs are admitted, and whether a person has set it. */

@@ -13,6 +13,7 @@ import { flatExpectation, memoryOverTime, type SelfTuning } from "./self-tuning.
 
 export interface ViewFacts {
   readonly state: AdmissionView["state"];
+  readonly isSolitary: boolean;
   readonly labels: ReadonlySet<string>;
   readonly config: GovernorConfig;
   readonly reading: CapacityReading;
@@ -28,8 +29,21 @@ export interface ViewFacts {
 }
 
 export function createView(facts: ViewFacts): AdmissionView {
-  const { state, labels, config, reading, jobs, maxProcesses, gates, neighbours, tuning, nowMs, gpus, pluginRules } =
-    facts;
+  const {
+    state,
+    isSolitary,
+    labels,
+    config,
+    reading,
+    jobs,
+    maxProcesses,
+    gates,
+    neighbours,
+    tuning,
+    nowMs,
+    gpus,
+    pluginRules,
+  } = facts;
   const isProcessLimitSet = config.maxProcesses !== undefined;
   const reserved = { cpuCores: 0, processes: 0, insideCores: 0 };
   for (const job of jobs) {
@@ -42,6 +56,7 @@ export function createView(facts: ViewFacts): AdmissionView {
   return {
     // By name: this is made for each claim, and copying what is left over would cost more than all the rest of it.
     state,
+    isSolitary,
     labels,
     maxProcesses,
     gates,

@@ -49,6 +49,7 @@ export class Governor implements Service {
   readonly #gpus = new GpuTokens();
   readonly #listeners = new Set<() => void>();
   #state: AdmissionView["state"] = "open";
+  #isSolitary = false;
   #reading: CapacityReading | undefined;
   #staleAfterMs = FRESH_MS;
   #isStarted = false;
@@ -196,6 +197,12 @@ export class Governor implements Service {
     this.#announceRoom();
   }
 
+  /** While it is solitary no job with processes is admitted. */
+  setSolitary(isSolitary: boolean): void {
+    this.#isSolitary = isSolitary;
+    if (!isSolitary) this.#announceRoom();
+  }
+
   /** What a heartbeat, the metrics and `explain` tell of this worker. */
   snapshot(): GovernorSnapshot {
     const reading = this.#fresh();
@@ -293,6 +300,7 @@ export class Governor implements Service {
     const nowMs = this.#deps.clock.monotonicMs();
     return createView({
       state: this.#state,
+      isSolitary: this.#isSolitary,
       labels: this.#labels,
       config: this.#config,
       reading,

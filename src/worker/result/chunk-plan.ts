@@ -11,6 +11,7 @@ import type { LiveRun } from "../../platform/run-hash.ts";
 import type { Store } from "../../store/store.ts";
 import type { KnownOutput } from "../executor/chunk-request.ts";
 import type { Fence, Intent, Journal } from "./fence.ts";
+import { UNREST_MS } from "./suspicion.ts";
 
 export interface ChunkPlan {
   /** Files without an outcome in this epoch. */
@@ -20,6 +21,10 @@ export interface ChunkPlan {
   readonly intents: ReadonlyMap<string, string>;
   readonly quarantined: ReadonlySet<string>;
   readonly crashes: ReadonlyMap<string, number>;
+  /** Crash digests and how many workers were lost with them. */
+  readonly losses: ReadonlyMap<string, number>;
+  /** Since when no loss of a worker was noticed; Infinity: for longer than that is known. */
+  readonly calmMs: number;
   /** Retry chunks that this chunk had asked for already. */
   readonly retry: Journal["retry"];
 }
@@ -30,10 +35,16 @@ export interface PlanDeps {
   readonly store: Store;
 }
 
-/** How often each (binary, arguments, input) has crashed, by crash digest. */
-export async function loadCrashes(redis: Redis, kp: string): Promise<ReadonlyMap<string, number>> {
-  const counts = await redis.hgetall(keys.crashes(kp));
-  return new Map(Object.entries(counts).map(([digest, count]) => [digest, Number(count)]));
+/** What is held against files, by crash digest, and how calm it has been. */
+export type Blame = Pick<ChunkPlan, "crashes" | "losses" | "calmMs">;
+
+export async function loadBlame(redis: Redis, kp: string): Promise<Blame> {
+  const [crashes, losses, unrestMs] = await Promise.all([
+    loadCounts(redis, keys.crashes(kp)),
+    loadCounts(redis, keys.losses(kp)),
+    redis.pttl(keys.unrest(kp)),
+  ]);
+  return { crashes, losses, calmMs: unrestMs > 0 ? UNREST_MS - unrestMs : Infinity };
 }
 
 /** The chunk as it was claimed. */
@@ -45,7 +56,7 @@ export interface ChunkFacts {
   /** Outputs may be written, so what is left of earlier ones may be removed. */
   readonly mayClean: boolean;
   /** When read already. */
-  readonly crashes: ReadonlyMap<string, number> | undefined;
+  readonly blame: Blame | undefined;
 }
 
 /** Reads what is known of the chunk's files. */
@@ -56,7 +67,7 @@ export async function planChunk(deps: PlanDeps, run: LiveRun, chunk: ChunkFacts)
   const journal = chunk.isRepeat
     ? await recover(run, chunk, settled)
     : { intents: new Map<number, Intent>(), retry: undefined };
-  const crashes = chunk.crashes ?? (await loadCrashes(deps.redis, deps.kp));
+  const { crashes, losses, calmMs } = chunk.blame ?? (await loadBlame(deps.redis, deps.kp));
   for (const retry of journal.retry ?? []) {
     for (const file of retry.files) settled.add((file as FileEntry).path);
   }
@@ -66,10 +77,8 @@ export async function planChunk(deps: PlanDeps, run: LiveRun, chunk: ChunkFacts)
     const path = byIndex.get(index);
     if (path !== undefined && intent.o !== undefined) intents.set(path, intent.o);
   }
-  const left = chunk.files.filter((file) => !settled.has(file.path)).map((file) => withLosses(file, journal.intents));
   return {
-    // Suspects last: where workers are killed soon after they start, the same innocent file must not be hit each time.
-    files: left.toSorted((a, b) => lossesOf(a) - lossesOf(b)),
+    files: chunk.files.filter((file) => !settled.has(file.path)),
     known: new Map(
       rows.filter((row) => row.epoch < run.epoch && row.outcome === "succeeded").map((row) => [row.path, row]),
     ),
@@ -78,8 +87,14 @@ export async function planChunk(deps: PlanDeps, run: LiveRun, chunk: ChunkFacts)
       [...crashes].filter(([, count]) => count >= QUARANTINE_AFTER_CRASHES).map(([digest]) => digest),
     ),
     crashes,
+    losses,
+    calmMs,
     retry: journal.retry,
   };
+}
+
+async function loadCounts(redis: Redis, key: string): Promise<Map<string, number>> {
+  return new Map(Object.entries(await redis.hgetall(key)).map(([digest, count]) => [digest, Number(count)]));
 }
 
 /** Counts a crash for what ran when the worker was lost, and removes the temporary files it left. */
@@ -95,9 +110,8 @@ async function recover(
     if (mayClean && intent.t !== "") await removeTempOf(run.spec.output.root, intent.t);
     // A row may have been written without its entry being deleted: that file had ended.
     if (settled.has(intent.p)) accounted.push(index);
-    else if (intent.o === undefined && intent.c !== undefined && (await fence.blame(index, intent))) {
-      intents.set(index, { ...intent, n: (intent.n ?? 0) + 1 });
-    } else intents.set(index, intent);
+    else if (intent.o === undefined && intent.c !== undefined) await fence.blame(index, intent);
+    else intents.set(index, intent);
   }
   await fence.settle(accounted);
   return { intents, retry: journal.retry };
@@ -108,15 +122,4 @@ async function removeTempOf(outputRoot: string, relative: string): Promise<void>
   const temp = resolve(outputRoot, relative);
   const isOurs = temp.startsWith(outputRoot + sep) && isTemporaryName(basename(temp));
   if (isOurs) await rm(fsPath(temp), { force: true });
-}
-
-/** How often a worker was lost while the file's process ran. */
-export function lossesOf(file: FileEntry): number {
-  return file.tries?.["node-lost"] ?? 0;
-}
-
-/** A file that was there when a worker was lost is started alone, so that the next loss tells which one it was. */
-function withLosses(file: FileEntry, intents: Journal["intents"]): FileEntry {
-  const losses = intents.get(file.index)?.n ?? 0;
-  return losses === 0 ? file : { ...file, tries: { ...file.tries, "node-lost": losses } };
 }

@@ -5,17 +5,17 @@
  * written only by the holder of the job's lock, checked in the same script:
  *   started   { p: path, t: temporary file, c: crash digest, k: token of the holder }
  *   publish   the same with o: SHA-256 of the output, written before the rename
- *   blamed    { p: path, t: "", n: losses }: its process may have run when so many workers were lost
- * The entry is deleted once the file's row is in the store or the file will be tried again. So the next holder of the lock
- * knows which file ran when a worker was lost (one crash for its digest), which temporary file to remove, and which output
- * may stand there whole without a row (adopted when its digest matches). A worker that gives a job back in order takes its
- * crash digests out (`absolve`). The field `retry` holds the chunks that this one asked for.
+ * The entry is deleted once the file's row is in the store, the file will be tried again, or a loss was counted for it. So
+ * the next holder of the lock knows which file ran when a worker was lost (one crash for its digest), which temporary file
+ * to remove, and which output may stand there whole without a row (adopted when its digest matches). A worker that gives a
+ * job back in order takes its crash digests out (`absolve`). The field `retry` holds the chunks that this one asked for.
  */
 import type { Redis } from "ioredis";
 import { z } from "zod";
 import { keys } from "../../contract/queues.ts";
 import { HEARTBEAT_KEPT_MS } from "../heartbeat.ts";
 import { parseToken } from "../lane-token.ts";
+import { UNREST_MS } from "./suspicion.ts";
 import { Script } from "../../platform/script.ts";
 
 const intent = z.object({
@@ -23,7 +23,6 @@ const intent = z.object({
   t: z.string(),
   c: z.string().optional(),
   o: z.string().optional(),
-  n: z.int().optional(),
   k: z.string().optional(),
 });
 export type Intent = Readonly<z.output<typeof intent>>;
@@ -75,15 +74,18 @@ export class Fence {
   }
 
   /**
-   * Counts one crash for a file that ran when a worker was lost, once, if this worker holds the lock; whether it did. Not
-   * when the process that held the lock before still lives: then a lock was lost, and no worker.
+   * Counts one crash for what ran when a worker was lost, if this worker holds the lock, and forgets the entry; whether it
+   * counted one. One worker counts once for a digest, however many files have it. Not when the process that held the lock
+   * before still lives: then a lock was lost, and no worker.
    */
-  async blame(index: number, { p, c, k, n = 0 }: Intent): Promise<boolean> {
-    const before = parseToken(k ?? "");
-    const blamed = await this.#redis.eval(
-      ...[BLAME, 4, this.#lockKey, this.#journalKey, keys.crashes(this.#kp), keys.worker(this.#kp, before.workerId)],
-      ...[this.#token, String(index), JSON.stringify({ p, t: "", n: n + 1 }), JSON.stringify({ p, t: "", n }), c ?? ""],
-      ...[before.claimedAtMs, HEARTBEAT_KEPT_MS],
+  async blame(index: number, { c = "", k = "" }: Intent): Promise<boolean> {
+    const { workerId, startedAtMs } = parseToken(k);
+    const kp = this.#kp;
+    const counts = [keys.crashes(kp), keys.losses(kp), keys.lost(kp, workerId, startedAtMs), keys.unrest(kp)];
+    const blamed = await BLAME.run(
+      this.#redis,
+      [this.#lockKey, this.#journalKey, keys.worker(kp, workerId), ...counts],
+      [this.#token, String(index), c, startedAtMs, HEARTBEAT_KEPT_MS, KEEP_SECONDS, UNREST_MS],
     );
     return blamed === 1;
   }
@@ -92,7 +94,7 @@ export class Fence {
   async absolve(): Promise<void> {
     const { intents } = await this.read();
     const started = [...intents].filter(([, { c, o }]) => c !== undefined && o === undefined);
-    if (started.length > 0) await this.write(new Map(started.map(([index, { p, t, n }]) => [index, { p, t, n }])));
+    if (started.length > 0) await this.write(new Map(started.map(([index, { p, t }]) => [index, { p, t }])));
   }
 
   /** What an earlier holder of the lock left behind. */
@@ -130,23 +132,25 @@ return 1
 `;
 
 /**
- * Counts a crash and marks its entry as counted, in one step, so that a worker that is lost here too counts no more.
- * KEYS[1] lock of the job. KEYS[2] journal. KEYS[3] crash counts. KEYS[4] heartbeat of the holder before. ARGV[1] token.
- * ARGV[2] field, ARGV[3] its value when blamed, ARGV[4] when not. ARGV[5] digest of the crash. ARGV[6] when the holder
- * before claimed the job, by its clock. ARGV[7] how long heartbeats are kept, in ms.
- * Returns 1 when blamed, 2 when the holder before lives, 0 when the lock is gone or another's.
+ * Counts a crash and forgets its entry, in one step, so that a worker that is lost here too counts no more.
+ * KEYS[1] lock of the job. KEYS[2] journal. KEYS[3] heartbeat of the holder before. KEYS[4] crash counts. KEYS[5] counts of
+ * losses. KEYS[6] what the holder before was counted for. KEYS[7] is there while workers are being lost. ARGV[1] token. ARGV[2] field. ARGV[3] digest of the crash.
+ * ARGV[4] when the holder before started, by its clock. ARGV[5] how long heartbeats are kept, in ms. ARGV[6] for how many
+ * seconds is known what was counted. ARGV[7] for how many ms KEYS[7] is there.
+ * Returns 1 when counted, 2 when the holder before lives, 3 when it was counted for this digest before or there is none,
+ * 0 when the lock is gone or another's.
  * A worker renews a lock at half its time at the latest, so one that died before this lock was free has been silent for
- * longer than half of it. A heartbeat of a process that started after the claim is that of its successor.
+ * longer than half of it. A heartbeat of another start is that of a successor.
  */
-const BLAME = `
+const BLAME = new Script(`
 if redis.call("GET", KEYS[1]) ~= ARGV[1] then return 0 end
-local started = redis.call("HGET", KEYS[4], "startedAtMs")
-local silentMs = tonumber(ARGV[7]) - redis.call("PTTL", KEYS[4])
-if started and tonumber(started) <= tonumber(ARGV[6]) and silentMs < redis.call("PTTL", KEYS[1]) / 2 then
-  redis.call("HSET", KEYS[2], ARGV[2], ARGV[4])
-  return 2
-end
-redis.call("HSET", KEYS[2], ARGV[2], ARGV[3])
-if ARGV[5] ~= "" then redis.call("HINCRBY", KEYS[3], ARGV[5], 1) end
+redis.call("HDEL", KEYS[2], ARGV[2])
+local silentMs = tonumber(ARGV[5]) - redis.call("PTTL", KEYS[3])
+if redis.call("HGET", KEYS[3], "startedAtMs") == ARGV[4] and silentMs < redis.call("PTTL", KEYS[1]) / 2 then return 2 end
+redis.call("SET", KEYS[7], "1", "PX", ARGV[7])
+if ARGV[3] == "" or redis.call("SADD", KEYS[6], ARGV[3]) == 0 then return 3 end
+redis.call("EXPIRE", KEYS[6], ARGV[6])
+redis.call("HINCRBY", KEYS[4], ARGV[3], 1)
+redis.call("HINCRBY", KEYS[5], ARGV[3], 1)
 return 1
-`;
+`);

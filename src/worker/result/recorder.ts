@@ -9,7 +9,7 @@ import type { AttemptRecord, FileEntry, FileResult } from "../../contract/files.
 import { QUARANTINE_AFTER_CRASHES, type FailureClass, type Outcome } from "../../contract/outcomes.ts";
 import { keys } from "../../contract/queues.ts";
 import type { Clock } from "../../platform/clock.ts";
-import { crashDigest } from "../../platform/crash-digest.ts";
+import { crashDigest, forgiveCrashes } from "../../platform/crash-digest.ts";
 import type { LiveRun, RunHash } from "../../platform/run-hash.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { Store } from "../../store/store.ts";
@@ -203,7 +203,7 @@ export class Recorder {
   async #forgiveCrash(result: FileResult): Promise<void> {
     const digest = crashDigest(result);
     if (digest === undefined || !this.#crashes.delete(digest)) return;
-    await this.#deps.redis.hdel(keys.crashes(this.#deps.kp), digest).catch((error: unknown) => {
+    await forgiveCrashes(this.#deps.redis, this.#deps.kp, [digest]).catch((error: unknown) => {
       this.#deps.logger.warn({ err: error }, "crash count could not be cleared");
     });
   }

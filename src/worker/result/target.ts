@@ -31,9 +31,9 @@ export function tempName(runId: string, index: number, token: string): string {
   return `${tempPrefix(runId)}${index}-${safe(token)}.tmp`;
 }
 
-/** Tokens come from elsewhere and must not become parts of a path, nor make a name too long. */
+/** Tokens come from elsewhere and must not become parts of a path, nor make a name too long. Their ends tell them apart. */
 function safe(text: string): string {
-  return text.replace(/[^A-Za-z0-9_-]/g, "_").slice(0, 80);
+  return text.replace(/[^A-Za-z0-9_-]/g, "_").slice(-80);
 }
 
 /** Makes the targets of one attempt at a chunk; folders are made and checked once. */

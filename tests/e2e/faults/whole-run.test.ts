@@ -1,6 +1,7 @@
 /** Bar: 1,000 files through every fault at once, at random points of a seeded sequence; nothing is lost, nothing twice. */
 import { expect, test } from "vitest";
-import { FaultCluster, PATIENT, kp, seeded } from "../../support/fault-cluster.ts";
+import { FaultCluster, PATIENT, kp } from "../../support/fault-cluster.ts";
+import { seeded } from "../../support/seeded.ts";
 import { execPlace } from "../../../src/platform/job-queues.ts";
 import { parseRunSpec, type RunSpecInput } from "../../../src/contract/run-request.ts";
 
@@ -12,7 +13,8 @@ const WORKERS = 3;
 
 type Fault = "kill" | "redis" | "stop" | "drain";
 
-test("a run survives killed, stopped and drained workers and a killed Redis", async () => {
+test("a run survives killed, stopped and drained workers and a killed Redis", { timeout: 600_000 }, async () => {
+  process.stdout.write(`FAULT_SEED=${SEED}\n`);
   await using cluster = await FaultCluster.open();
   cluster.files(FILES);
   const spec = cluster.spec();
@@ -78,6 +80,14 @@ class Chaos {
     for (const fault of faults) {
       mark += 1 + Math.floor(this.#random() * 2 * (step - 1));
       await expect.poll(() => this.#look(), PATIENT).toBeGreaterThanOrEqual(Math.min(mark, FILES - 20));
+      if (process.env["FAULT_DEBUG"]) {
+        const hist: Record<string, number> = {};
+        for (const n of Object.values(await this.#cluster.keys.hgetall(`${kp}:losses`).catch(() => ({}))))
+          hist[String(n)] = (hist[String(n)] ?? 0) + 1;
+        process.stdout.write(
+          `${Math.round(performance.now() / 100) / 10}s ${fault} mark ${mark} outputs ${this.#look()} ready ${this.#ready.size} ${JSON.stringify(hist)}\n`,
+        );
+      }
       await this.#carryOut(fault);
       this.done[fault] += 1;
       while (this.#ready.size + this.#starting.size < WORKERS) this.#add();

@@ -10,15 +10,17 @@ import type { LiveRun } from "../../../platform/run-hash.ts";
 import { withTrace } from "../../../platform/trace.ts";
 import type { LearnedRuns } from "../../governor/learned-runs.ts";
 import { HandBack } from "../../lane.ts";
-import { loadCrashes, lossesOf, planChunk, type ChunkPlan } from "../../result/chunk-plan.ts";
+import type { OutputClaims } from "../../output-claims.ts";
+import { loadBlame, planChunk, type ChunkPlan } from "../../result/chunk-plan.ts";
 import { Fence } from "../../result/fence.ts";
 import { Recorder, type RecorderDeps, type RetryFile } from "../../result/recorder.ts";
-import type { OutputClaims } from "../../output-claims.ts";
+import { decideStart, lossesOf } from "../../result/suspicion.ts";
 import type { RunCache } from "../../run-cache.ts";
 import type { ChunkRunner } from "../chunk-runner.ts";
 import type { ChunkEnd, ChunkEvents, UsageSample } from "../chunk-request.ts";
 import { RunCancelled, type Handler, type JobContext } from "../executor.ts";
 import { waitForRoom, type RoomWaitDeps } from "../room-wait.ts";
+import { Solitude } from "../solitude.ts";
 
 export interface ExecDeps extends RecorderDeps, RoomWaitDeps {
   readonly workerId: string;
@@ -30,6 +32,7 @@ export interface ExecDeps extends RecorderDeps, RoomWaitDeps {
   /** Tells what processes take, and learns it. */
   readonly learned: LearnedRuns;
   onUsage(jobId: string, sample: UsageSample): void;
+  onSolitude(isWanted: boolean): void;
   onStart(run: LiveRun, jobId: string, files: readonly FileEntry[]): void;
   onChunk(run: LiveRun, files: readonly FileEntry[], seconds: number): void;
 }
@@ -37,13 +40,21 @@ export interface ExecDeps extends RecorderDeps, RoomWaitDeps {
 const RERUN_MS = 1_000;
 
 export function createExecHandler(deps: ExecDeps): Handler<"exec"> {
-  return (payload, context) => withTrace(payload.traceId, () => new ChunkAttempt(deps, payload, context).run());
+  const solitude = new Solitude(deps.onSolitude);
+  const startedMs = deps.clock.monotonicMs();
+  const worker = { solitude, upMs: () => deps.clock.monotonicMs() - startedMs };
+  return (payload, context) =>
+    withTrace(payload.traceId, () => new ChunkAttempt({ ...deps, ...worker }, payload, context).run());
 }
 
-const SUSPECT_PAUSE_MS = 1_000;
+interface AttemptDeps extends ExecDeps {
+  readonly solitude: Solitude;
+  /** How long this worker has been up. */
+  readonly upMs: () => number;
+}
 
 class ChunkAttempt {
-  readonly #deps: ExecDeps;
+  readonly #deps: AttemptDeps;
   readonly #payload: Payload<"exec">;
   readonly #context: JobContext;
   readonly #jobId: string;
@@ -51,7 +62,7 @@ class ChunkAttempt {
   /** Aborted with the job, or when the fence finds the lease gone. */
   readonly #abort = new AbortController();
 
-  constructor(deps: ExecDeps, payload: Payload<"exec">, context: JobContext) {
+  constructor(deps: AttemptDeps, payload: Payload<"exec">, context: JobContext) {
     this.#deps = deps;
     this.#payload = payload;
     this.#context = context;
@@ -68,12 +79,12 @@ class ChunkAttempt {
     // A retry chunk may be added a second time by the next holder of the chunk that asked for it.
     const isRepeat = this.#context.job.attemptsStarted > 1 || this.#payload.chunk.includes("-");
     // Asked for together: a file waits for its start meanwhile. A repeat counts crashes of its own first.
-    const [{ run, isWanted }, crashes] = await Promise.all([
+    const [{ run, isWanted }, blame] = await Promise.all([
       this.#deps.runs.open(runId, epoch),
-      isRepeat ? undefined : loadCrashes(this.#deps.redis, this.#deps.kp),
+      isRepeat ? undefined : loadBlame(this.#deps.redis, this.#deps.kp),
     ]);
     const mayClean = this.#deps.gate.writeFault(run.spec.output.root) === undefined;
-    const chunk = { files: this.#payload.files, fence: this.#fence, isRepeat, mayClean, crashes };
+    const chunk = { files: this.#payload.files, fence: this.#fence, isRepeat, mayClean, blame };
     const plan = await planChunk(this.#deps, run, chunk);
     const recorder = new Recorder(this.#deps, run, {
       fence: this.#fence,
@@ -92,11 +103,12 @@ class ChunkAttempt {
     const about = { runId, jobId: this.#jobId, files: plan.files.length };
     this.#deps.logger.info(about, "chunk started");
     try {
-      await this.#holdSuspects(plan.files);
       const end =
         policy.kind === "refused"
           ? await refuseAll(plan, recorder, policy.faults)
-          : await this.#runFiles(run, plan, recorder);
+          : await this.#deps.solitude.run(this.#mayStart(plan), this.#context.signal, () =>
+              this.#runFiles(run, plan, recorder),
+            );
       await this.#settle(run, plan, { recorder, end });
       this.#deps.logger.info(
         { ...about, failed: recorder.failedCount, retries: recorder.retries.length },
@@ -119,15 +131,17 @@ class ChunkAttempt {
     return false;
   }
 
-  /**
-   * Where only suspects are left, they wait a little before they start: a worker that is killed as soon as it is up, for
-   * reasons of its own, is then lost before they run, and they are not blamed.
-   */
-  async #holdSuspects(files: readonly FileEntry[]): Promise<void> {
-    const fewest = Math.min(...files.map((file) => lossesOf(file)));
-    if (files.length === 0 || fewest === 0) return;
-    // An abort ends the pause; what it means is decided where the files would run.
-    await this.#deps.clock.sleep(SUSPECT_PAUSE_MS * fewest, this.#context.signal).catch(() => undefined);
+  /** How many workers were lost with each file of this chunk: those that differ in this are in chunks of their own. */
+  get #losses(): number {
+    return Math.max(0, ...this.#payload.files.map((file) => lossesOf(file)));
+  }
+
+  /** Whether the files are to run alone on this worker. @throws {HandBack} when they have to wait */
+  #mayStart({ files, calmMs }: ChunkPlan): boolean {
+    if (files.length === 0) return false;
+    const start = decideStart(this.#losses, { upMs: this.#deps.upMs(), calmMs });
+    if (start.kind === "start") return start.isAlone;
+    throw new HandBack("files that ran when a worker was lost wait until no more are lost", start.waitMs);
   }
 
   async #absolve(): Promise<void> {
@@ -159,6 +173,8 @@ class ChunkAttempt {
           known: plan.known,
           intents: plan.intents,
           quarantined: plan.quarantined,
+          suspects: new Map([...plan.losses].filter(([, losses]) => losses > this.#losses)),
+          isOneByOne: plan.calmMs < Infinity,
         },
         events.events,
         this.#abort.signal,
@@ -245,12 +261,25 @@ class ChunkAttempt {
       // What was to be tried again has no row: the next holder of this job starts it, with its tries counted anew.
       throw reason;
     }
-    if (end.notRun.length > 0) await recorder.add(end.notRun.map((file) => cancelledResult(file)));
+    const isCancelled = this.#abort.signal.aborted;
+    const cancelled = isCancelled ? [...end.notRun, ...end.postponed] : end.notRun;
+    if (cancelled.length > 0) await recorder.add(cancelled.map((file) => cancelledResult(file)));
     await recorder.flush();
+    const retries = isCancelled
+      ? recorder.retries
+      : [...recorder.retries, ...this.#suspects(end.postponed, plan.calmMs)];
     const needOf = (files: readonly FileEntry[]) => this.#deps.learned.chunkBytes(run, files);
-    const chunks = [...retryChunks(this.#payload.chunk, recorder.retries, needOf), ...restoreChunks(plan)];
+    const chunks = [...retryChunks(this.#payload.chunk, retries, needOf), ...restoreChunks(plan)];
     if (chunks.length > 0) await this.#retry(run, chunks);
     if (recorder.failedCount > 0) await this.#checkMaxFailures(run);
+  }
+
+  /** Suspects go to chunks of their own, to be started when this worker, or another, may. */
+  #suspects(postponed: readonly FileEntry[], calmMs: number): RetryFile[] {
+    return postponed.map((entry) => {
+      const start = decideStart(lossesOf(entry), { upMs: this.#deps.upMs(), calmMs });
+      return { entry, delayMs: start.kind === "wait" ? start.waitMs : 0 };
+    });
   }
 
   /** Why this attempt leaves files without an outcome to the next one; undefined when none are left, or all are cancelled. */
@@ -291,10 +320,13 @@ class ChunkAttempt {
 async function refuseAll(plan: ChunkPlan, recorder: Recorder, faults: readonly Fault[]): Promise<ChunkEnd> {
   const why = { outcome: "failed", failureClass: "policy", message: faultsLine(faults) } as const;
   await recorder.add(plan.files.map((file) => unrunResult(file, why)));
-  return { kind: "done", notRun: [], interrupted: [], fenced: [] };
+  return { kind: "done", notRun: [], interrupted: [], fenced: [], postponed: [] };
 }
 
-/** Chunks for what is worth another try, grouped by when and by how much memory; `needOf` tells that of some files. */
+/**
+ * Chunks for what is worth another try, grouped by when, by how much memory and room on the disk, and by the workers
+ * lost with it; `needOf` tells the memory of some files.
+ */
 export function retryChunks(
   chunk: string,
   retries: readonly RetryFile[],
@@ -306,7 +338,7 @@ export function retryChunks(
     const slot = Math.ceil(delayMs / 1_000);
     // What does not fit must not keep smaller outputs waiting: files of about one need go together.
     const room = entry.roomBytes === undefined ? "" : Math.ceil(Math.log2(entry.roomBytes + 1));
-    const key = `${slot}/${bucketOf(needOf([entry]))}/${room}`;
+    const key = `${slot}/${bucketOf(needOf([entry]))}/${room}/${lossesOf(entry)}`;
     const group = groups.get(key) ?? { files: [], delayMs: 0 };
     group.files.push(entry);
     group.delayMs = Math.max(group.delayMs, Math.ceil(delayMs));

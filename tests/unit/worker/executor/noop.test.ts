@@ -20,6 +20,8 @@ const request: ChunkRequest = {
   known: new Map(),
   intents: new Map(),
   quarantined: new Set(),
+  suspects: new Map(),
+  isOneByOne: false,
 };
 
 function keep(onResults: () => void = () => undefined): { events: ChunkEvents; results: FileResult[] } {
@@ -42,7 +44,7 @@ describe("noop executor", () => {
   test("succeeds every file once, in order", async () => {
     const { events, results } = keep();
     const end = await runNoop(request, events, new AbortController().signal);
-    expect(end).toEqual({ kind: "done", notRun: [], interrupted: [], fenced: [] });
+    expect(end).toEqual({ kind: "done", notRun: [], interrupted: [], postponed: [], fenced: [] });
     expect(results.map((result) => result.path)).toEqual(files.map((file) => file.path));
     expect(new Set(results.map((result) => result.outcome))).toEqual(new Set(["succeeded"]));
   });

@@ -57,6 +57,8 @@ describe("decideAdmission", () => {
     ["an idle worker admits", job, {}, "admit"],
     ["a paused worker", job, { state: "paused" }, "PAUSED"],
     ["a draining worker, for work inside too", scan, { state: "draining" }, "DRAINING"],
+    ["a file that is to be alone", job, { isSolitary: true }, "ALONE"],
+    ["which does not hold a scan", scan, { isSolitary: true }, "admit"],
     ["a label that the worker lacks", { ...job, labels: ["gpu", "tpu"] }, {}, "LABELS"],
     ["a label that it has", { ...job, labels: ["gpu"] }, {}, "admit"],
     ["more memory than the threshold ever leaves", jobOf(0.81 * GiB), {}, "UNSCHEDULABLE"],
