@@ -146,6 +146,11 @@ export class FaultCluster implements AsyncDisposable {
     return readdirSync(this.output).filter((name) => !name.startsWith("."));
   }
 
+  /** Everything in the output folder but the claim of a run that goes on. */
+  found(): string[] {
+    return readdirSync(this.output).filter((name) => name !== ".headroom-claims");
+  }
+
   /** How often the job's process came to its end for each input. */
   ends(): Map<string, number> {
     const counts = new Map<string, number>();
