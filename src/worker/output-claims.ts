@@ -85,8 +85,10 @@ export class OutputClaims implements Service {
   /** Gives the folder back: no job of the run runs any more. */
   async release({ runId, spec }: ClaimingRun): Promise<void> {
     if (spec.output.from === "none") return;
-    this.#held.delete(runId);
     try {
+      // What is being asked for is made first, and would be left behind.
+      await this.#asking.get(runId);
+      this.#held.delete(runId);
       if (spec.executor === "process") await dropClaim(spec.output.root, runId);
       await this.#deps.outputs.release(spec.output.root, runId);
     } catch (error) {
@@ -143,8 +145,12 @@ export class OutputClaims implements Service {
     const listed = await this.#deps.outputs.list();
     for (const { root, runId } of listed) {
       const place = this.#held.get(runId)?.root ?? root;
-      // A claim is begun by the jobs of its run, on a machine that sees the folder; here it is only kept.
-      if (!this.#held.has(runId) && (await claimWrittenMs(place, runId)) === undefined) continue;
+      // A claim is begun by the jobs of its run, on a machine that sees the folder; here it is only kept. One that is
+      // gone was given back, or is asked for again by the next job.
+      if ((await claimWrittenMs(place, runId)) === undefined) {
+        this.#held.delete(runId);
+        continue;
+      }
       const reason = await this.#ask(runId, place);
       if (reason !== undefined) await this.#deps.onLost(runId, reason);
     }

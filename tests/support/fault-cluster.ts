@@ -146,6 +146,11 @@ export class FaultCluster implements AsyncDisposable {
     return readdirSync(this.output).filter((name) => !name.startsWith("."));
   }
 
+  /** Everything in the output folder but the claim of a run that goes on. */
+  found(): string[] {
+    return readdirSync(this.output).filter((name) => name !== ".headroom-claims");
+  }
+
   /** How often the job's process came to its end for each input. */
   ends(): Map<string, number> {
     const counts = new Map<string, number>();
@@ -188,7 +193,7 @@ export class FaultCluster implements AsyncDisposable {
 
   /** What every run must have left behind, whatever happened to it. */
   async expectWhole(runId: string, names: readonly string[] = [...this.golden.keys()]): Promise<void> {
-    this.#expectOutputs(names);
+    await this.#expectOutputs(names);
     const record = await this.store.runs.get(runId);
     const digests = new Map<string, string | null>();
     const paths: string[] = [];
@@ -202,12 +207,10 @@ export class FaultCluster implements AsyncDisposable {
     await this.expectNothingLeft(runId);
   }
 
-  #expectOutputs(names: readonly string[]): void {
+  async #expectOutputs(names: readonly string[]): Promise<void> {
+    // The store is told of the end before the folder is given back.
+    await expect.poll(() => readdirSync(this.output).filter((name) => name.startsWith(".")), PATIENT).toEqual([]);
     const found = readdirSync(this.output);
-    expect(
-      found.filter((name) => name.startsWith(".")),
-      "temporary files",
-    ).toEqual([]);
     expect(found.sort(), "outputs").toEqual(names.map((name) => `${name}.output`).sort());
     for (const name of names) {
       const output = readFileSync(join(this.output, `${name}.output`), "utf8");

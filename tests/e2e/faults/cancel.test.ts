@@ -28,7 +28,7 @@ test("clears away what a killed worker left of a run that is cancelled then", as
   await cluster.scheduler();
   const killed = await cluster.worker();
   const runId = await cluster.run(cluster.spec(`echo half > "$2"; sleep 600`));
-  await expect.poll(() => readdirSync(cluster.output).length, PATIENT).toBeGreaterThanOrEqual(2);
+  await expect.poll(() => cluster.found().length, PATIENT).toBeGreaterThanOrEqual(2);
   killed.child.kill("SIGKILL");
   await killed.ended();
   await expect.poll(() => cluster.orphans(), PATIENT).toEqual([]);

@@ -1,5 +1,5 @@
 /** Workers that are drained, stopped past their lock or killed while a file runs: who is blamed, and who may publish. */
-import { readdirSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { execPlace } from "../../../src/platform/job-queues.ts";
@@ -42,7 +42,7 @@ test("a file that runs during three drains is blamed for none of them", async ()
     worker.child.kill(signal);
     expect(await worker.ended()).toBe(0);
     expect(cluster.orphans()).toEqual([]);
-    expect(readdirSync(cluster.output)).toEqual([]);
+    expect(cluster.found()).toEqual([]);
   }
   await cluster.worker();
   await expect.poll(() => cluster.orphans().length, PATIENT).toBeGreaterThan(0);
@@ -104,11 +104,11 @@ test("a worker that was stopped past its lock publishes nothing and goes on", as
   await expect.poll(() => cluster.orphans().length, PATIENT).toBeGreaterThan(0);
   late.child.kill("SIGSTOP");
   const other = await cluster.worker({ id: "other" });
-  const before = readdirSync(cluster.output);
+  const before = cluster.found();
   await expect.poll(() => heldChunk(cluster, spec, "other"), PATIENT).toBe(chunk);
   // The other one's process has begun when its temporary file has taken the place of this one's.
-  await expect.poll(() => readdirSync(cluster.output), PATIENT).not.toEqual(before);
-  await expect.poll(() => readdirSync(cluster.output).length, PATIENT).toBe(1);
+  await expect.poll(() => cluster.found(), PATIENT).not.toEqual(before);
+  await expect.poll(() => cluster.found().length, PATIENT).toBe(1);
   go();
   await cluster.ended(runId);
   const inode = cluster.inode("file-0.output");

@@ -23,8 +23,12 @@ const worker = new WorkerService(
     ...{ redisUrl: settings.redis, store, logger, metrics, clock: systemClock },
     onClaim: (name, id) => {
       process.stdout.write(`claimed ${name} ${id}\n`);
+      const isOver = () => {
+        const { user, system } = process.cpuUsage(before);
+        return user + system >= settings.blockMs * 1_000;
+      };
       const before = process.cpuUsage();
-      while (process.cpuUsage(before).user < settings.blockMs * 1_000);
+      while (!isOver());
     },
     onStuck: (error) => {
       setImmediate(() => {

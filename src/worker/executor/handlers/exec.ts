@@ -208,12 +208,13 @@ class ChunkAttempt {
         await this.#write(entries);
       },
       mayPublish: async (items) => {
-        await this.#keepFolder(run);
         const entries = new Map<number, unknown>(
           items.map((item) => [item.index, { p: item.path, t: item.temp, c: item.crashDigest, o: item.sha256 }]),
         );
         const isHeld = await this.#write(entries);
-        if (!isHeld)
+        // Asked by the holder of the lease alone: one that was late would claim the folder for a run that has ended.
+        if (isHeld) await this.#keepFolder(run);
+        else
           recorder.fenced(
             items.map((item) => ({ path: item.path, outputSha256: item.sha256 })),
             this.#deps.workerId,
