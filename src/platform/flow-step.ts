@@ -1,12 +1,20 @@
 /**
- * Adds a root and its children to their queues in one transaction: one write, one round trip, all of it or nothing.
+ * Adds a root and its children to their queues, and sets the hash of their run, in one script: one command, one round
+ * trip, nothing of it seen by others before all of it is there.
  *
- * BullMQ's `FlowProducer.add` does the same, but lets nothing else into its transaction, makes each job's queue anew, and
- * does not look at every answer (bullmq#3851), so it has to be asked afterwards. This uses the parts it is made of, which
- * BullMQ keeps public for that: `Job.toFlowEntry`, `RedisQueueBackend.addJobToTransaction` and `execCommand`.
+ * BullMQ's `FlowProducer.add` makes a transaction of the same scripts, but lets nothing else into it, makes each queue
+ * anew, and does not look at every answer (bullmq#3851); ioredis takes longer to make that transaction than Redis to carry
+ * it out. So this has BullMQ prepare its calls (`addJobToTransaction`, which it keeps public for that), keeps them, and
+ * runs them inside one script that is put together from BullMQ's own.
+ *
+ * Built on the place of those scripts in BullMQ's package, which it does not promise. They are asserted when this file is
+ * loaded, and BullMQ's version is pinned.
  */
 import type { Job, Queue } from "bullmq";
+import type { Redis } from "ioredis";
+import { createRequire } from "node:module";
 import { InfrastructureError } from "../contract/errors.ts";
+import { Script } from "./script.ts";
 
 export interface FlowJob {
   readonly queue: Queue;
@@ -22,40 +30,114 @@ export interface FlowHash {
   readonly isAnew: boolean;
 }
 
+type Argument = string | number | Buffer;
+interface Call {
+  readonly name: PartName;
+  readonly args: readonly Argument[];
+}
+
+const partNames = [
+  "addParentJob",
+  "addStandardJob",
+  "addPrioritizedJob",
+  "releaseParentIfNoPendingDependencies",
+] as const;
+type PartName = (typeof partNames)[number];
+
+const parts = loadParts();
+const keysOf = new Map<string, number>(parts.map(({ name, keys }) => [name, keys]));
+
+/**
+ * Runs scripts of BullMQ one after the other.
+ * KEYS[1] hash of the run, or the root's key when there is none to set. KEYS[2…] the keys of the calls, in their order.
+ * ARGV[1] 1 to delete the hash first, else 0. ARGV[2] how many arguments of HSET follow, 0 for no hash; those. Then for each
+ * call its name, how many keys it takes, how many arguments, and these.
+ * Returns the answers of the calls: ids of jobs, or negative numbers that say what was not done; false for no answer.
+ */
+const STEP = new Script(`
+local parts = {}
+${parts.map(({ name, content }) => `parts["${name}"] = function(KEYS, ARGV)\n${content}\nend`).join("\n")}
+if ARGV[1] == "1" then redis.call("DEL", KEYS[1]) end
+local fields = tonumber(ARGV[2])
+if fields > 0 then redis.call("HSET", KEYS[1], unpack(ARGV, 3, 2 + fields)) end
+local answers = {}
+local key, at = 2, 3 + fields
+while at <= #ARGV do
+  local keys, count = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+  local answer = parts[ARGV[at]]({ unpack(KEYS, key, key + keys - 1) }, { unpack(ARGV, at + 3, at + 2 + count) })
+  answers[#answers + 1] = answer or false
+  key, at = key + keys, at + 3 + count
+end
+return answers
+`);
+
 /** Safe to repeat: a job whose id is there already stays as it is. @throws {InfrastructureError} naming what was not added */
-export async function addFlow(root: FlowJob, children: readonly FlowJob[], hash?: FlowHash): Promise<void> {
-  const backend = root.queue.getBackend();
-  const step = (await backend.client).multi();
-  if (hash?.isAnew === true) step.del(hash.key);
-  if (hash !== undefined) step.hset(hash.key, { ...hash.fields });
+export async function addFlow(
+  redis: Redis,
+  root: FlowJob,
+  children: readonly FlowJob[],
+  hash?: FlowHash,
+): Promise<void> {
+  const rootId = root.job.id ?? "";
+  const calls = await callsOf(root, children);
+  const fields = hash === undefined ? [] : Object.entries(hash.fields).flat();
+  const keys = [hash?.key ?? root.queue.toKey(rootId)];
+  const args: Argument[] = [hash?.isAnew === true ? 1 : 0, fields.length, ...fields];
+  for (const call of calls) {
+    const count = keysOf.get(call.name) ?? 0;
+    keys.push(...call.args.slice(0, count).map(String));
+    args.push(call.name, count, call.args.length - count, ...call.args.slice(count));
+  }
+  const answers = (await STEP.run(redis, keys, args)) as readonly unknown[];
+  const refused = answers.find((answer) => typeof answer === "number" && answer < 0);
+  if (refused === undefined && answers.length === calls.length) return;
+  throw new InfrastructureError(`redis: expected to add every job of flow ${rootId}, found ${JSON.stringify(answers)}`);
+}
+
+async function callsOf(root: FlowJob, children: readonly FlowJob[]): Promise<readonly Call[]> {
+  const calls = new CallList();
   const parentKey = root.queue.toKey(root.job.id ?? "");
   const parentDependenciesKey = `${parentKey}:dependencies`;
   // An only child may release its parent itself; of several, the first must not do so before the others are there.
   const deferParentRelease = children.length > 1;
-  const entries = [
-    { ...root, parentKeyOpts: { addToWaitingChildren: children.length > 0 } },
-    ...children.map((child) => ({ ...child, parentKeyOpts: { parentKey, parentDependenciesKey, deferParentRelease } })),
-  ];
-  await Promise.all(
-    entries.map(({ queue, job, parentKeyOpts }) => {
-      const { jobData, jobId } = job.toFlowEntry(parentKeyOpts);
-      return queue.getBackend().addJobToTransaction(step, jobData, jobId, parentKeyOpts);
-    }),
-  );
+  await calls.add(root, { addToWaitingChildren: children.length > 0 });
+  for (const child of children) await calls.add(child, { parentKey, parentDependenciesKey, deferParentRelease });
   if (deferParentRelease) {
-    const release = [parentKey, parentDependenciesKey, root.queue.qualifiedName, root.job.id, Date.now()];
-    backend.execCommand(step, "releaseParentIfNoPendingDependencies", release);
+    const release = [parentKey, parentDependenciesKey, root.queue.qualifiedName, root.job.id ?? "", Date.now()];
+    calls.runCommand("releaseParentIfNoPendingDependencies", release);
   }
-  refuseFailed(await step.exec(), root.job.id ?? "");
+  return calls.all;
 }
 
-/** A script answers with a negative number what it did not do; an empty answer is a transaction that was not carried out. */
-function refuseFailed(answers: readonly [Error | null, unknown][] | null, jobId: string): void {
-  if (answers === null) throw new InfrastructureError(`redis: expected to add flow ${jobId}, found it discarded`);
-  for (const [error, answer] of answers) {
-    if (error !== null) throw error;
-    if (typeof answer === "number" && answer < 0) {
-      throw new InfrastructureError(`redis: expected to add every job of flow ${jobId}, found answer ${answer}`);
-    }
+type Backend = ReturnType<Queue["getBackend"]>;
+type Transaction = Parameters<Backend["addJobToTransaction"]>[0];
+type ParentOptions = Parameters<Backend["addJobToTransaction"]>[3];
+
+/** Stands where BullMQ expects a transaction, and keeps what it would send. */
+class CallList {
+  readonly all: Call[] = [];
+
+  async add({ queue, job }: FlowJob, parentOptions: ParentOptions): Promise<void> {
+    const { jobData, jobId } = job.toFlowEntry(parentOptions ?? {});
+    const self = this as unknown as Transaction;
+    await queue.getBackend().addJobToTransaction(self, jobData, jobId, parentOptions);
   }
+
+  /** The name comes with BullMQ's version behind a colon. */
+  runCommand(command: string, args: readonly Argument[]): this {
+    const [name] = command.split(":");
+    const known = partNames.find((part) => part === name);
+    if (known === undefined) throw new TypeError(`bullmq: expected a script for new jobs, found ${command}`);
+    this.all.push({ name: known, args });
+    return this;
+  }
+}
+
+function loadParts(): readonly { readonly name: PartName; readonly content: string; readonly keys: number }[] {
+  const scripts = createRequire(import.meta.url)("bullmq/dist/cjs/scripts/index.js") as Record<string, unknown>;
+  return partNames.map((name) => {
+    const { content, keys } = (scripts[name] ?? {}) as { content?: unknown; keys?: unknown };
+    if (typeof content === "string" && typeof keys === "number") return { name, content, keys };
+    throw new TypeError(`bullmq: expected the text of its script ${name}, found ${typeof content}`);
+  });
 }

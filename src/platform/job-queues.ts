@@ -118,7 +118,8 @@ export class JobQueues {
     live?: Readonly<Record<string, string | number>>,
   ): Promise<void> {
     const exec = execPlace(spec);
-    await Promise.all([this.announce(reportPlace), this.announce(scanPlace), this.announce(exec)]);
+    const places = [reportPlace, scanPlace, exec].filter((place) => !this.#announced.has(place.name));
+    if (places.length > 0) await Promise.all(places.map((place) => this.announce(place)));
     const { runId, epoch } = ref;
     const rootId = jobIds.report(runId, epoch);
     const roots = this.queue(reportPlace.name);
@@ -138,7 +139,7 @@ export class JobQueues {
           });
     // A new epoch of an old run begins with all counters at zero.
     const hash = live && { key: keys.run(this.#kp, runId), fields: live, isAnew: epoch > 0 };
-    await addFlow(root, children, hash);
+    await addFlow(this.#redis, root, children, hash);
   }
 
   /** Adds chunks below the root of a run that has not ended; ids make it safe to repeat. */

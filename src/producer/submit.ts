@@ -1,6 +1,6 @@
 /** From a checked specification to jobs in Redis: reserve the output folder, write the run, add its flow. */
 import type { Redis } from "ioredis";
-import { randomBytes } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { ConflictError } from "../contract/errors.ts";
 import { isTerminal } from "../contract/outcomes.ts";
 import type { RunRecord } from "../contract/run-record.ts";
@@ -27,7 +27,8 @@ export type PlannedChunks = readonly ChunkToAdd[] | "scan";
 
 /** A new run id: time first, so that ids sort by age; no dots, since job ids are built from it. */
 export function newRunId(nowMs: number): string {
-  return `${nowMs.toString(36).padStart(9, "0")}${randomBytes(5).toString("hex")}`;
+  // The first twelve digits of such a UUID are random.
+  return `${nowMs.toString(36).padStart(9, "0")}${randomUUID().replaceAll("-", "").slice(0, 10)}`;
 }
 
 /** Takes the output folder for this run. @throws {ConflictError} naming the run that writes there */

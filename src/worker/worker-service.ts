@@ -104,17 +104,9 @@ export class WorkerService implements Service {
       gate: new PolicyGate(config.allow),
       learned: new LearnedRuns(this.#classes, createLearnedListener({ metrics: deps.metrics, hash, logger })),
       workerId: config.workerId,
-      onOutputs: (folder) => {
-        this.#governor.useVolume(folder);
-      },
-      onSolitude: (isWanted) => {
-        this.#governor.setSolitary(isWanted);
-      },
+      governor: this.#governor,
       onUsage: (jobId, sample) => {
         this.#held.measure(jobId, sample);
-      },
-      onExpected: (jobId, facts) => {
-        this.#governor.describe(jobId, facts);
       },
     });
     this.#lanes = this.#createLanes();

@@ -1,5 +1,4 @@
 /** Every job name and its handler: one that is missing does not compile. */
-import type { Expectation } from "../../contract/expectation.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { JobQueues } from "../../platform/job-queues.ts";
 import type { Logger } from "../../platform/logger.ts";
@@ -7,6 +6,7 @@ import type { Metrics } from "../../platform/metrics.ts";
 import type { PolicyGate } from "../../platform/policy-gate.ts";
 import type { RunHash } from "../../platform/run-hash.ts";
 import type { Store } from "../../store/store.ts";
+import type { Governor } from "../governor/governor.ts";
 import type { LearnedRuns } from "../governor/learned-runs.ts";
 import type { OutputClaims } from "../output-claims.ts";
 import type { RunCache } from "../run-cache.ts";
@@ -34,16 +34,11 @@ export interface HandlerDeps {
   readonly claims: OutputClaims;
   readonly learned: LearnedRuns;
   onUsage(jobId: string, sample: UsageSample): void;
-  /** A job writes its outputs below this folder. */
-  onOutputs(folder: string): void;
-  /** A file asks to run alone here, or none does any more. */
-  onSolitude(isWanted: boolean): void;
-  /** A job will probably take this long from now on. */
-  onExpected(jobId: string, facts: { readonly remainingMs?: number; readonly expectation: Expectation }): void;
+  readonly governor: Pick<Governor, "useVolume" | "setSolitary" | "describe">;
 }
 
 export function createHandlers(deps: HandlerDeps): Handlers {
-  const { metrics, learned } = deps;
+  const { metrics, learned, governor } = deps;
   const onNoRoom = (): void => {
     metrics.counter("headroom_admissions_total").inc({ decision: "defer", reason: "DISK_FULL" });
   };
@@ -54,10 +49,10 @@ export function createHandlers(deps: HandlerDeps): Handlers {
       random: Math.random,
       expectedBytes: (run, entry) => learned.expectedBytes(run, entry),
       onStart: (run, jobId, files) => {
-        if (run.spec.output.from !== "none") deps.onOutputs(run.spec.output.root);
+        if (run.spec.output.from !== "none") governor.useVolume(run.spec.output.root);
         const costs = files.map((file) => learned.costOf(run, file).ms);
         const known = costs.filter((ms) => ms !== undefined);
-        deps.onExpected(jobId, {
+        governor.describe(jobId, {
           expectation: learned.expectChunk(run, files),
           ...(known.length === costs.length && { remainingMs: known.reduce((sum, ms) => sum + ms, 0) }),
         });
@@ -73,6 +68,9 @@ export function createHandlers(deps: HandlerDeps): Handlers {
         metrics.counter("headroom_retries_total").inc({ failure_class: failureClass });
       },
       onNoRoom,
+      onSolitude: (isWanted) => {
+        governor.setSolitary(isWanted);
+      },
       onFenced: (count) => {
         metrics.counter("headroom_fenced_total").inc(count);
       },

@@ -329,7 +329,7 @@ export class Governor implements Service {
     try {
       this.#readJobs();
       const reading = this.#read();
-      this.#noteReading(reading);
+      this.#tuning.noteReading(reading, this.#ledger.all, this.#waiting.isOnlyFor("CPU"));
       this.#enforce(reading);
       this.#publish();
       const view = this.#view(reading);
@@ -349,21 +349,9 @@ export class Governor implements Service {
     this.#enforcer.enforce({ memory, pressure, memoryThreshold, systemReserveBytes }, this.#ledger.all, atMs);
   }
 
-  /** Levels and jobs were read at the same moment: what is beyond our jobs is others' use. */
-  #noteReading(reading: CapacityReading): void {
-    const levels = reading.memory.map(({ name, usedBytes }) => ({ name, usedBytes, ceilingBytes: 0 }));
-    const rssBytes = this.#ledger.all.reduce((sum, { usage }) => sum + (usage?.rssBytes ?? 0), 0);
-    this.#tuning.noteRoom({ levels, rssBytes, nowMs: reading.atMs });
-    this.#tuning.noteCpu(reading, this.#waiting.isOnlyFor("CPU"));
-  }
-
   /** Tells the other workers of this machine what is promised here. */
   #publish(): void {
-    const { cpuCores, processes } = this.#ledger.reserved(false);
-    this.#neighbourhood.publish({
-      jobs: this.#ledger.all,
-      cpuCores,
-      processes,
+    this.#neighbourhood.publish(this.#ledger.all, {
       isEnding: this.#enforcer.isEnding,
       queuesWithoutRoom: this.#waiting.queuesWithoutRoom,
       levels: this.#reading?.memory.map((level) => level.name) ?? [],

@@ -2,10 +2,7 @@
 import type { MachinePromise, Neighbour, SharedLedger } from "./machine-ledger.ts";
 import { growthBytes, type Reservation } from "./reservations.ts";
 
-export interface OwnShare {
-  readonly jobs: readonly Reservation[];
-  readonly cpuCores: number;
-  readonly processes: number;
+export interface OwnState {
   readonly isEnding: boolean;
   /** Queues whose next job does not fit beside what is promised or in use. */
   readonly queuesWithoutRoom: readonly string[];
@@ -37,13 +34,15 @@ export class Neighbourhood {
     this.#backlog = queues;
   }
 
-  publish(own: OwnShare): void {
-    const isStarved = own.processes === 0 && own.queuesWithoutRoom.some((queue) => this.#backlog.has(queue));
+  publish(jobs: readonly Reservation[], own: OwnState): void {
+    const outside = jobs.filter((job) => !job.isInside);
+    const processes = outside.reduce((sum, { need }) => sum + need.processes, 0);
+    const isStarved = processes === 0 && own.queuesWithoutRoom.some((queue) => this.#backlog.has(queue));
     this.#starvedSinceMs = isStarved ? (this.#starvedSinceMs ?? own.nowMs) : undefined;
     const promise: MachinePromise = {
-      growthBytes: own.jobs.reduce((sum, job) => sum + growthBytes(job), 0),
-      cpuCores: own.cpuCores,
-      processes: own.processes,
+      growthBytes: jobs.reduce((sum, job) => sum + growthBytes(job), 0),
+      cpuCores: outside.reduce((sum, { need }) => sum + need.cpuCores, 0),
+      processes,
       isEnding: own.isEnding,
       starvedMs: own.nowMs - (this.#starvedSinceMs ?? own.nowMs),
     };

@@ -7,7 +7,8 @@ import type { CapacityReading } from "./capacity.ts";
 import { decideOvercommit, firstOvercommit, type Overcommit } from "./cores.ts";
 import type { MemoryExpectation } from "./outlook.ts";
 import { decideRisk, firstRisk, type Risk, type RiskEvent } from "./risk.ts";
-import { noExternalUse, noteExternalUse, type ExternalUse, type RoomReading } from "./room.ts";
+import type { Reservation } from "./reservations.ts";
+import { noExternalUse, noteExternalUse, type ExternalUse } from "./room.ts";
 
 const MAX_QUEUES = 1_000;
 
@@ -33,12 +34,15 @@ export class SelfTuning {
     this.#risk = decideRisk(this.#risk, event);
   }
 
-  /** Takes a reading of all levels and of all jobs, made at the same moment. */
-  noteRoom(reading: RoomReading): void {
-    this.#external = noteExternalUse(this.#external, reading);
+  /** Levels and jobs were read at the same moment: what is beyond our jobs is others' use. */
+  noteReading(reading: CapacityReading, jobs: readonly Reservation[], isOnlyCpuInTheWay: boolean): void {
+    const levels = reading.memory.map(({ name, usedBytes }) => ({ name, usedBytes, ceilingBytes: 0 }));
+    const rssBytes = jobs.reduce((sum, { usage }) => sum + (usage?.rssBytes ?? 0), 0);
+    this.#external = noteExternalUse(this.#external, { levels, rssBytes, nowMs: reading.atMs });
+    this.#noteCpu(reading, isOnlyCpuInTheWay);
   }
 
-  noteCpu({ cpu, pressure, atMs }: CapacityReading, isOnlyCpuInTheWay: boolean): void {
+  #noteCpu({ cpu, pressure, atMs }: CapacityReading, isOnlyCpuInTheWay: boolean): void {
     this.#overcommit = decideOvercommit(this.#overcommit, {
       nowMs: atMs,
       pressureSome: pressure?.cpuSome,

@@ -2,7 +2,6 @@
 import { ConflictError, faultsLine, LeaseLostError, type Fault } from "../../../contract/errors.ts";
 import { cancelledResult, unrunResult, type FileEntry } from "../../../contract/files.ts";
 import type { Payload } from "../../../contract/jobs.ts";
-import { bucketOf } from "../../../contract/profiles.ts";
 import { breakRun, requestCancel } from "../../../platform/cancel-run.ts";
 import type { ChunkToAdd, JobQueues } from "../../../platform/job-queues.ts";
 import type { PolicyGate } from "../../../platform/policy-gate.ts";
@@ -19,6 +18,7 @@ import type { RunCache } from "../../run-cache.ts";
 import type { ChunkRunner } from "../chunk-runner.ts";
 import type { ChunkEnd, ChunkEvents, UsageSample } from "../chunk-request.ts";
 import { RunCancelled, type Handler, type JobContext } from "../executor.ts";
+import { restoreChunks, retryChunks } from "../retry-chunks.ts";
 import { waitForRoom, type RoomWaitDeps } from "../room-wait.ts";
 import { Solitude } from "../solitude.ts";
 
@@ -40,7 +40,9 @@ export interface ExecDeps extends RecorderDeps, RoomWaitDeps {
 const RERUN_MS = 1_000;
 
 export function createExecHandler(deps: ExecDeps): Handler<"exec"> {
-  const solitude = new Solitude(deps.onSolitude);
+  const solitude = new Solitude((isWanted) => {
+    deps.onSolitude(isWanted);
+  });
   const startedMs = deps.clock.monotonicMs();
   const worker = { solitude, upMs: () => deps.clock.monotonicMs() - startedMs };
   return (payload, context) =>
@@ -322,43 +324,4 @@ async function refuseAll(plan: ChunkPlan, recorder: Recorder, faults: readonly F
   const why = { outcome: "failed", failureClass: "policy", message: faultsLine(faults) } as const;
   await recorder.add(plan.files.map((file) => unrunResult(file, why)));
   return { kind: "done", notRun: [], interrupted: [], fenced: [], postponed: [] };
-}
-
-/**
- * Chunks for what is worth another try, grouped by when, by how much memory and room on the disk, and by the workers
- * lost with it; `needOf` tells the memory of some files.
- */
-export function retryChunks(
-  chunk: string,
-  retries: readonly RetryFile[],
-  needOf: (files: readonly FileEntry[]) => number,
-): ChunkToAdd[] {
-  const groups = new Map<string, { files: FileEntry[]; delayMs: number }>();
-  for (const { entry, delayMs } of retries) {
-    // Delays differ by their jitter: files of one second go together.
-    const slot = Math.ceil(delayMs / 1_000);
-    // What does not fit must not keep smaller outputs waiting: files of about one need go together.
-    const room = entry.roomBytes === undefined ? "" : Math.ceil(Math.log2(entry.roomBytes + 1));
-    const key = `${slot}/${bucketOf(needOf([entry]))}/${room}/${lossesOf(entry)}`;
-    const group = groups.get(key) ?? { files: [], delayMs: 0 };
-    group.files.push(entry);
-    group.delayMs = Math.max(group.delayMs, Math.ceil(delayMs));
-    groups.set(key, group);
-  }
-  return [...groups.values()].map(({ files, delayMs }, at) => ({
-    chunk: `${chunk}-${at}`,
-    files,
-    delayMs,
-    memoryBytes: needOf(files),
-  }));
-}
-
-/** The retry chunks of an earlier holder of this job, to be added again: their ids make that safe. */
-function restoreChunks(plan: ChunkPlan): ChunkToAdd[] {
-  return (plan.retry ?? []).map((retry) => ({
-    chunk: retry.chunk,
-    files: retry.files as FileEntry[],
-    delayMs: retry.delayMs,
-    ...(retry.memoryBytes === undefined ? {} : { memoryBytes: retry.memoryBytes }),
-  }));
 }
