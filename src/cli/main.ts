@@ -8,6 +8,7 @@ import { doctorCommand } from "./commands/doctor.ts";
 import { explainCommand } from "./commands/explain.ts";
 import { exportCommand } from "./commands/export.ts";
 import { boardCommand, producerCommand, schedulerCommand, workerCommand } from "./commands/processes.ts";
+import { learnedCommand } from "./commands/learned.ts";
 import { runCommand } from "./commands/run.ts";
 import { runsCommand } from "./commands/runs.ts";
 import { statusCommand } from "./commands/status.ts";
@@ -55,7 +56,15 @@ export function createProgram(invocation: Invocation): Command {
   program.commandsGroup("Files through a command:");
   program.addCommand(runCommand(invocation));
   program.commandsGroup("Look and act:");
-  for (const make of [statusCommand, runsCommand, cancelCommand, releaseCommand, explainCommand, exportCommand]) {
+  for (const make of [
+    statusCommand,
+    runsCommand,
+    cancelCommand,
+    releaseCommand,
+    explainCommand,
+    exportCommand,
+    learnedCommand,
+  ]) {
     program.addCommand(make(invocation));
   }
   program.commandsGroup("Set up:");

@@ -5,6 +5,7 @@ import { InvalidInputError } from "../contract/errors.ts";
 import type { StoreDatabase } from "./database.ts";
 import { SqlFileTable } from "./file-results.ts";
 import { SqlInputPages } from "./inputs.ts";
+import { SqlLearned } from "./learned.ts";
 import { migrate } from "./migrate.ts";
 import { openPostgres } from "./postgres.ts";
 import { deleteRunsEndedBefore } from "./retention.ts";
@@ -39,6 +40,7 @@ class SqlStore implements Store {
   readonly runs: SqlRunTable;
   readonly files: SqlFileTable;
   readonly inputs: SqlInputPages;
+  readonly learned: SqlLearned;
   readonly #database: StoreDatabase;
   #closing: Promise<void> | undefined;
 
@@ -48,6 +50,7 @@ class SqlStore implements Store {
     this.runs = new SqlRunTable(database);
     this.files = new SqlFileTable(database);
     this.inputs = new SqlInputPages(database);
+    this.learned = new SqlLearned(database);
   }
 
   migrate(): Promise<void> {
