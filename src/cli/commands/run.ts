@@ -75,6 +75,30 @@ async function run(flags: RunFlags, { io, childCommand }: Invocation): Promise<n
   }
 }
 
+/** Another command that is a run with its own files and its own end. */
+export interface RunVariant extends Pick<Invocation, "io" | "childCommand"> {
+  readonly flags: RunFlags;
+  /** The output folder, in the data folder. */
+  readonly outputOf: (home: string) => string;
+  readonly adapt: (plan: RunPlan) => Promise<RunPlan>;
+  /** Says how it ended; what the shell gets. */
+  readonly end: (cluster: Cluster, status: RunStatus) => Promise<number>;
+}
+
+/** Runs a variant, as `run` does. */
+export async function runWith({ outputOf, adapt, end, ...parts }: RunVariant): Promise<number> {
+  const asked = loadRunConfig(parts);
+  const defaults = { redisUrl: asked.redis.url, storeUrl: asked.store.url, prefix: asked.redis.prefix };
+  const place = openPlace(parts.flags, parts.io, defaults);
+  const config = { ...asked, directories: { ...asked.directories, output: outputOf(place.home) } };
+  const log = openLogFile(place.home, logLevelOf(parts.io.env, config.logging.level), { process: "run" });
+  try {
+    return await new RunSession({ ...parts, config, place, log, adapt, end }).run();
+  } finally {
+    log.flush();
+  }
+}
+
 async function dryRun(request: Parameters<typeof openRunPlan>[0], config: Config): Promise<number> {
   const { flags, io } = request;
   if (flags.resume !== undefined) {
@@ -99,6 +123,8 @@ interface SessionParts {
   readonly config: Config;
   readonly place: Place;
   readonly log: LogFile;
+  readonly adapt?: RunVariant["adapt"];
+  readonly end?: RunVariant["end"];
 }
 
 /** One call of `headroom run` that reaches a cluster. */
@@ -119,13 +145,15 @@ class RunSession {
       say(io, "left at once; what was running is handed back");
     });
     // What is wrong with a new run is found before anything is started.
-    const plan = flags.resume === undefined ? await this.#plan(undefined) : undefined;
+    const asked = flags.resume === undefined ? await this.#plan(undefined) : undefined;
+    const { adapt } = this.#parts;
+    const plan = asked === undefined || adapt === undefined ? asked : await adapt(asked);
     try {
       await using cluster = await openCluster(place, log.logger);
       if (!cluster.isEmbedded) for (const warning of cluster.warnings) say(io, `redis: ${warning}`);
       return await this.#runOn(cluster, plan, interrupt);
     } finally {
-      plan?.list?.close();
+      asked?.list?.close();
     }
   }
 
@@ -154,7 +182,9 @@ class RunSession {
       if (flags.detach === true) return this.#detached(id);
       const status = await this.#follow(cluster, id, { interrupt, worker });
       isFollowed = true;
-      return this.#end(status, interrupt.isAsked);
+      this.#progress.clear();
+      const { end } = this.#parts;
+      return end === undefined || interrupt.isAsked ? this.#end(status, interrupt.isAsked) : await end(cluster, status);
     } catch (error) {
       if (!interrupt.isAsked) throw error;
       this.#progress.clear();
