@@ -2,7 +2,16 @@ import tseslint from "typescript-eslint";
 
 export default tseslint.config(
   {
-    ignores: ["dist/", "node_modules/", "coverage/", "bin/", "scripts/", "eslint.config.js", ".dependency-cruiser.cjs"],
+    ignores: [
+      "dist/",
+      "examples/",
+      "node_modules/",
+      "coverage/",
+      "bin/",
+      "scripts/",
+      "eslint.config.js",
+      ".dependency-cruiser.cjs",
+    ],
   },
   ...tseslint.configs.strictTypeChecked,
   ...tseslint.configs.stylisticTypeChecked,

@@ -1,6 +1,7 @@
 /** The command line: parses, runs one command, turns what it threw into a message and an exit code. */
 import { Command } from "commander";
 import { exitCodes } from "../contract/errors.ts";
+import { calibrateCommand } from "./commands/calibrate.ts";
 import { cancelCommand } from "./commands/cancel.ts";
 import { releaseCommand } from "./commands/release.ts";
 import { configCommand } from "./commands/config.ts";
@@ -9,6 +10,7 @@ import { explainCommand } from "./commands/explain.ts";
 import { exportCommand } from "./commands/export.ts";
 import { limitsCommand } from "./commands/limits.ts";
 import { boardCommand, producerCommand, schedulerCommand, workerCommand } from "./commands/processes.ts";
+import { learnedCommand } from "./commands/learned.ts";
 import { runCommand } from "./commands/run.ts";
 import { runsCommand } from "./commands/runs.ts";
 import { statusCommand } from "./commands/status.ts";
@@ -45,6 +47,9 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   }
 }
 
+/** The commands that take another one behind `--`. */
+const takesCommand: ReadonlySet<string> = new Set(["run", "calibrate"]);
+
 /** All commands, ready to parse. */
 export function createProgram(invocation: Invocation): Command {
   const { io } = invocation;
@@ -55,9 +60,9 @@ export function createProgram(invocation: Invocation): Command {
     .addHelpText("after", examples)
     .helpCommand("help [command]", "show help for a command");
   program.commandsGroup("Files through a command:");
-  program.addCommand(runCommand(invocation));
+  program.addCommand(runCommand(invocation)).addCommand(calibrateCommand(invocation));
   program.commandsGroup("Look and act:");
-  for (const make of [statusCommand, topCommand, runsCommand, explainCommand, exportCommand]) {
+  for (const make of [statusCommand, topCommand, runsCommand, explainCommand, exportCommand, learnedCommand]) {
     program.addCommand(make(invocation));
   }
   for (const make of [cancelCommand, releaseCommand, limitsCommand]) program.addCommand(make(invocation));
@@ -69,7 +74,7 @@ export function createProgram(invocation: Invocation): Command {
   }
   for (const command of everyCommand(program)) share(command, io);
   program.hook("preAction", (_program, action) => {
-    if (action.name() !== "run") refuseChildCommand(invocation, action.name());
+    if (!takesCommand.has(action.name())) refuseChildCommand(invocation, action.name());
   });
   return program;
 }

@@ -1,7 +1,7 @@
 /** The report of an ended run as Markdown, for people who read it later or elsewhere. Pure. */
 import type { RunReport } from "../contract/run-record.ts";
 import { formatBytes, formatCommand, formatCount, formatDuration, formatTime, oneLine } from "./format.ts";
-import { summaryOf } from "./report-text.ts";
+import { anomalyText, summaryOf } from "./report-text.ts";
 
 const SHOWN_ARTIFACTS = 20;
 
@@ -16,6 +16,7 @@ export function reportMarkdown(report: RunReport): string {
     ...outcomesTable(report),
     ...durationsTable(report),
     ...retriesTable(report),
+    ...anomaliesSection(report),
     ...failuresSection(report),
     ...slowestTable(report),
     ...artifactsTable(report),
@@ -54,6 +55,21 @@ function outcomesTable({ files, reused }: RunReport): string[] {
       rows.map(([name, count]) => [name, formatCount(count)]),
     ),
     ...note,
+  ];
+}
+
+function anomaliesSection({ anomalies }: RunReport): string[] {
+  if (anomalies === undefined || (anomalies.count === 0 && anomalies.drifts === 0)) return [];
+  const drifts =
+    anomalies.drifts === 0 ? [] : ["The command takes more than was learned of it, and is learned anew.", ""];
+  return [
+    "## Unusual processes",
+    "",
+    `${formatCount(anomalies.count)} took far more than others of this command.`,
+    "",
+    ...drifts,
+    ...anomalies.examples.map((anomaly) => `- ${escapeCell(anomalyText(anomaly))}`),
+    "",
   ];
 }
 

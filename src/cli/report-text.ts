@@ -1,5 +1,5 @@
 /** The report of an ended run, for the terminal. Pure. */
-import type { FileCounts, RunReport } from "../contract/run-record.ts";
+import type { FileCounts, RunAnomaly, RunReport } from "../contract/run-record.ts";
 import { formatBytes, formatCommand, formatCount, formatDuration, formatRate, oneLine, plural } from "./format.ts";
 import type { Style } from "./style.ts";
 
@@ -25,6 +25,7 @@ export function reportText(report: RunReport, { style, reportFolder, message }: 
     ...durationRow(report),
     ...memoryRow(report),
     ...retriesRow(report),
+    ...anomaliesRow(report),
     ...(report.fenced > 0 ? [["fenced", `${plural(report.fenced, "late duplicate")} refused`] as const] : []),
     ...(message == null ? [] : [["message", oneLine(message)] as const]),
     ...(reportFolder === undefined ? [] : [["report", `${reportFolder}/report.md`] as const]),
@@ -80,6 +81,21 @@ function retriesRow({ retries }: RunReport): (readonly [string, string])[] {
   if (classes.length === 0) return [];
   const total = classes.reduce((sum, [, count]) => sum + count, 0);
   return [["retries", `${formatCount(total)}  (${classes.map(([name, count]) => `${name} ${count}`).join(", ")})`]];
+}
+
+function anomaliesRow({ anomalies }: RunReport): (readonly [string, string])[] {
+  if (anomalies === undefined || (anomalies.count === 0 && anomalies.drifts === 0)) return [];
+  const [first] = anomalies.examples;
+  const example = first === undefined ? "" : `, such as ${anomalyText(first)}`;
+  const drift = anomalies.drifts === 0 ? "" : "; the command takes more than was learned of it, and is learned anew";
+  return [["unusual", `${plural(anomalies.count, "process", "processes")} far above the others${example}${drift}`]];
+}
+
+/** `a.mp4: 2 GiB of memory where 500 MiB is usual`. */
+export function anomalyText({ path, target, value, expected }: RunAnomaly): string {
+  const amount = target === "memory" ? formatBytes : formatDuration;
+  const what = target === "memory" ? `${amount(value)} of memory` : amount(value);
+  return `${path === null ? "one while it ran" : oneLine(path)}: ${what} where ${amount(expected)} is usual`;
 }
 
 function failureLines({ failures }: RunReport, style: Style): string[] {

@@ -23,18 +23,3 @@ export function add(a: Amounts, b: Amounts): Amounts {
     processes: a.processes + b.processes,
   };
 }
-
-export function subtract(a: Amounts, b: Amounts): Amounts {
-  return {
-    memoryBytes: a.memoryBytes - b.memoryBytes,
-    cpuCores: a.cpuCores - b.cpuCores,
-    processes: a.processes - b.processes,
-  };
-}
-
-/** The first resource of which `need` asks for more than `room` has, or undefined when it fits. */
-export function lackingOf(need: Amounts, room: Amounts): ResourceName | undefined {
-  // Cores are fractions added up: allow for the rounding of their sum.
-  const slack = 1e-9;
-  return resourceNames.find((name) => need[name] > room[name] + slack);
-}

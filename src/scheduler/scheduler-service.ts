@@ -15,6 +15,7 @@ import type { Store } from "../store/store.ts";
 import { LeaderLease } from "./leader-lease.ts";
 import { collectQueueMetrics } from "./queue-metrics.ts";
 import { repairRuns } from "./repair.ts";
+import { keepLearned } from "./learned-snapshot.ts";
 import { sweepOldRuns } from "./retention.ts";
 import { sweepCancelled } from "./sweep.ts";
 import { endUnschedulable } from "./unschedulable.ts";
@@ -40,6 +41,7 @@ export interface SchedulerConfig {
 const TICK_MS = 2_000;
 const LEASE_MS = 10_000;
 const RETENTION_EVERY_TICKS = 300;
+const LEARNED_EVERY_TICKS = 30;
 
 export class SchedulerService implements Service {
   readonly #deps: SchedulerDeps;
@@ -51,6 +53,7 @@ export class SchedulerService implements Service {
   #loop: Promise<void> | undefined;
   #unlisten: () => void = () => undefined;
   #isLeader = false;
+  #learnedMs = 0;
   #lastTickMs: number;
 
   constructor(deps: SchedulerDeps, config: SchedulerConfig) {
@@ -100,6 +103,7 @@ export class SchedulerService implements Service {
       await repairRuns(deps);
       await endUnschedulable(deps, this.#deps.clock.nowMs());
       await this.#forgetDeadWorkers();
+      if (round % LEARNED_EVERY_TICKS === 0) this.#learnedMs = await keepLearned(deps, this.#learnedMs);
       if (round % RETENTION_EVERY_TICKS === 0) {
         const deleted = await sweepOldRuns(this.#deps.store, this.#deps.clock.nowMs(), this.#config.keepRunsMs);
         if (deleted > 0) this.#deps.logger.info({ deleted }, "old runs deleted");

@@ -6,12 +6,14 @@ import { Migrator, type Migration } from "kysely";
 import { InfrastructureError, messageOf } from "../contract/errors.ts";
 import type { StoreDatabase } from "./database.ts";
 import { createRunsAndFiles } from "./migrations/0001-runs-and-files.ts";
+import { createLearned } from "./migrations/0002-learned.ts";
 import { storeDown } from "./store-errors.ts";
 
 /** Every migration by name, in order of names; one that was released never changes. */
 function migrationsFor(kind: StoreDatabase["kind"]): Record<string, Migration> {
   return {
     "0001-runs-and-files": { up: (db) => createRunsAndFiles(db, kind) },
+    "0002-learned": { up: (db) => createLearned(db) },
   };
 }
 

@@ -5,6 +5,7 @@ import { InvalidInputError } from "../contract/errors.ts";
 import type { StoreDatabase } from "./database.ts";
 import { SqlFileTable } from "./file-results.ts";
 import { SqlInputPages } from "./inputs.ts";
+import { SqlLearned } from "./learned.ts";
 import { migrate } from "./migrate.ts";
 import { deleteRunsEndedBefore } from "./retention.ts";
 import { SqlRunTable } from "./runs.ts";
@@ -42,6 +43,7 @@ class SqlStore implements Store {
   readonly runs: SqlRunTable;
   readonly files: SqlFileTable;
   readonly inputs: SqlInputPages;
+  readonly learned: SqlLearned;
   readonly #database: StoreDatabase;
   #closing: Promise<void> | undefined;
 
@@ -51,6 +53,7 @@ class SqlStore implements Store {
     this.runs = new SqlRunTable(database);
     this.files = new SqlFileTable(database);
     this.inputs = new SqlInputPages(database);
+    this.learned = new SqlLearned(database);
   }
 
   migrate(): Promise<void> {

@@ -74,11 +74,18 @@ interface InputPagesTable {
   paths: string;
 }
 
+interface LearnedClassesTable {
+  class_key: string;
+  at_ms: number;
+  state: string;
+}
+
 export interface Schema {
   runs: RunsTable;
   file_results: FileResultsTable;
   attempts: AttemptsTable;
   input_pages: InputPagesTable;
+  learned_classes: LearnedClassesTable;
 }
 
 export type StoreQueries = Kysely<Schema>;

@@ -43,6 +43,7 @@ export interface Store extends AsyncDisposable {
   readonly runs: RunTable;
   readonly files: FileTable;
   readonly inputs: InputPages;
+  readonly learned: LearnedTable;
   /** Deletes runs that ended before this time with all that hangs on them; the number of runs deleted. */
   deleteRunsEndedBefore(timeMs: number, limit: number): Promise<number>;
 }
@@ -105,6 +106,20 @@ export type FileFigures = Pick<
   RunReport,
   "durationMs" | "peakBytes" | "cpuSeconds" | "inputBytes" | "outputBytes" | "retries" | "fenced" | "slowest" | "reused"
 > & { readonly artifacts: { readonly count: number; readonly bytes: number } };
+
+/** What was learned of one class: the fields of its hash as JSON. */
+export interface SavedClass {
+  readonly key: string;
+  readonly atMs: number;
+  readonly state: string;
+}
+
+/** What was learned, as it stood when it was saved last. */
+export interface LearnedTable {
+  /** Writes classes in the place of those of the same key, and deletes all whose key is not in `keep`. */
+  save(classes: readonly SavedClass[], keep: readonly string[]): Promise<void>;
+  load(): Promise<SavedClass[]>;
+}
 
 /** Input lists that came from a producer: pages of paths (see FileEntry for their encoding), read in order. */
 export interface InputPages {

@@ -6,6 +6,7 @@ import { ConflictError, exitCodes, InvalidInputError, NotFoundError, messageOf }
 import { isTerminal } from "../../contract/outcomes.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
 import type { RunStatus } from "../../contract/status.ts";
+import { workerSettings } from "../services.ts";
 import { heldText } from "../../platform/output-claim.ts";
 import { RunHash } from "../../platform/run-hash.ts";
 import { findForeignHolder } from "../../producer/submit.ts";
@@ -79,6 +80,30 @@ async function run(flags: RunFlags, { io, childCommand }: Invocation): Promise<n
   }
 }
 
+/** Another command that is a run with its own files and its own end. */
+export interface RunVariant extends Pick<Invocation, "io" | "childCommand"> {
+  readonly flags: RunFlags;
+  /** The output folder, in the data folder. */
+  readonly outputOf: (home: string) => string;
+  readonly adapt: (plan: RunPlan) => Promise<RunPlan>;
+  /** Says how it ended; what the shell gets. */
+  readonly end: (cluster: Cluster, status: RunStatus) => Promise<number>;
+}
+
+/** Runs a variant, as `run` does. */
+export async function runWith({ outputOf, adapt, end, ...parts }: RunVariant): Promise<number> {
+  const asked = loadRunConfig(parts);
+  const defaults = { redisUrl: asked.redis.url, storeUrl: asked.store.url, prefix: asked.redis.prefix };
+  const place = openPlace(parts.flags, parts.io, defaults);
+  const config = { ...asked, directories: { ...asked.directories, output: outputOf(place.home) } };
+  const log = openLogFile(place.home, logLevelOf(parts.io.env, config.logging.level), { process: "run" });
+  try {
+    return await new RunSession({ ...parts, config, place, log, adapt, end }).run();
+  } finally {
+    log.flush();
+  }
+}
+
 async function dryRun(request: Parameters<typeof openRunPlan>[0], config: Config): Promise<number> {
   const { flags, io } = request;
   if (flags.resume !== undefined) {
@@ -103,6 +128,8 @@ interface SessionParts {
   readonly config: Config;
   readonly place: Place;
   readonly log: LogFile;
+  readonly adapt?: RunVariant["adapt"];
+  readonly end?: RunVariant["end"];
 }
 
 /** One call of `headroom run` that reaches a cluster. */
@@ -124,13 +151,15 @@ class RunSession {
       say(io, "left at once; what was running is handed back");
     });
     // What is wrong with a new run is found before anything is started.
-    const plan = flags.resume === undefined ? await this.#plan(undefined) : undefined;
+    const asked = flags.resume === undefined ? await this.#plan(undefined) : undefined;
+    const { adapt } = this.#parts;
+    const plan = asked === undefined || adapt === undefined ? asked : await adapt(asked);
     try {
       await using cluster = await openCluster(place, log.logger);
       if (!cluster.isEmbedded) for (const warning of cluster.warnings) say(io, `redis: ${warning}`);
       return await this.#runOn(cluster, plan, interrupt);
     } finally {
-      plan?.list?.close();
+      asked?.list?.close();
     }
   }
 
@@ -160,7 +189,7 @@ class RunSession {
       if (flags.detach === true) return this.#detached(id);
       const status = await this.#follow(cluster, id, { interrupt, worker });
       isFollowed = true;
-      return this.#end(status, interrupt.isAsked);
+      return await this.#endOn(cluster, status, interrupt.isAsked);
     } catch (error) {
       if (!interrupt.isAsked) throw error;
       this.#progress.clear();
@@ -173,17 +202,14 @@ class RunSession {
     }
   }
 
+  async #endOn(cluster: Cluster, status: RunStatus, isInterrupted: boolean): Promise<number> {
+    this.#progress.clear();
+    const { end } = this.#parts;
+    return end === undefined || isInterrupted ? this.#end(status, isInterrupted) : end(cluster, status);
+  }
+
   #localWorker(cluster: Cluster): LocalWorker {
-    const { max_processes, memory_threshold_percent, cpu_threshold_percent } = this.#parts.config.resources;
-    const labels = [...this.#parts.config.worker.labels, ...(this.#parts.flags.label ?? [])];
-    return new LocalWorker(cluster, {
-      maxProcesses: max_processes,
-      memoryThresholdPercent: memory_threshold_percent,
-      cpuThresholdPercent: cpu_threshold_percent,
-      labels,
-      allow: this.#parts.config.allow,
-      governor: this.#parts.config.governor,
-    });
+    return new LocalWorker(cluster, workerSettings(this.#parts.config, this.#parts.flags));
   }
 
   async #startWorker(worker: LocalWorker | undefined): Promise<void> {

@@ -10,7 +10,7 @@ import {
   histogramsOf,
   SHAPE_BINS,
   sumOf,
-  weightOfClass,
+  samplesOf,
   type ClassState,
   type Fit,
   type Target,
@@ -80,7 +80,7 @@ export class ClassModel {
 
   /** How many jobs it rests on. The past fades, so this is not how many there ever were. */
   get samples(): number {
-    return weightOfClass(this.state);
+    return samplesOf(this.state);
   }
 
   /** What a line says of an input, in the unit of the target; undefined without one. What ratios are taken to. */
@@ -107,7 +107,8 @@ export class ClassModel {
 
   /** Where the middle of a target lies for an input of this size; undefined with too few jobs to tell. */
   centre(target: Target, inputBytes: number, least: number): Centre | undefined {
-    const { fit, spread, samples } = this.#predictors[target];
+    const { fit, spread } = this.#predictors[target];
+    const samples = Math.min(this.samples, this.#predictors[target].samples);
     if (samples < least) return undefined;
     const middle = this.#middles.has(target) ? this.#middles.get(target) : medianAndDeviation(spread);
     this.#middles.set(target, middle);
@@ -157,7 +158,7 @@ export class ClassModel {
     }
     const p95 = this.#quantile("memory", inputBytes, P95);
     const p50 = this.#quantile("memory", inputBytes, 0.5);
-    const high = Math.ceil(p95 * doubt(this.#predictors.memory.samples));
+    const high = Math.ceil(p95 * doubt(Math.min(samples, this.#predictors.memory.samples)));
     return { p50: Math.min(high, Math.ceil(p50)), p95: high };
   }
 

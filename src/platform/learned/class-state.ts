@@ -71,6 +71,15 @@ export function weightOfClass(state: ClassState): number {
   return Math.max(0, sumOf(state, "w"));
 }
 
+/**
+ * How many measured jobs a state rests on. A job may weigh more than one (a calibration) and is still one that was seen: a
+ * few heavy ones must not pass for many.
+ */
+export function samplesOf(state: ClassState): number {
+  const weight = weightOfClass(state);
+  return state.recent.length < MAX_RECENT ? Math.min(weight, state.recent.length) : weight;
+}
+
 export function formatRecent(jobs: readonly RecentJob[]): string {
   return jobs
     .map((job) =>

@@ -22,6 +22,7 @@ import {
   LEARNED_VERSION,
   MAX_RECENT,
   parseState,
+  samplesOf,
   weightOfClass,
   type ClassState,
   type ParsedState,
@@ -96,7 +97,7 @@ export class LearnedClasses implements Service {
   /** What is known here by now; undefined when nothing is. Reads again in the background when that is due. */
   peek(about: LearnedClass): ClassModel | undefined {
     const view = this.#viewOf(about);
-    const freshMs = weightOfClass(view.state) < ENOUGH ? FRESH_FEW_MS : FRESH_MS;
+    const freshMs = samplesOf(view.state) < ENOUGH ? FRESH_FEW_MS : FRESH_MS;
     if (this.#deps.clock.monotonicMs() - view.readAtMs >= freshMs) void this.#read(view);
     return modelOf(view);
   }
@@ -120,7 +121,7 @@ export class LearnedClasses implements Service {
     addSums(pending.sums, note.sums);
     pending.recent = [...pending.recent, note.recent].slice(-MAX_RECENT);
     pending.jobs += note.jobs;
-    const wasFew = weightOfClass(view.state) < ENOUGH;
+    const wasFew = samplesOf(view.state) < ENOUGH;
     addToState(view.state, { sums: note.sums, recent: [note.recent], jobs: note.jobs });
     view.newJobs += 1;
     const hasDrifted = decideDrift(view.state.recent);

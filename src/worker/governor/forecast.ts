@@ -8,7 +8,7 @@
  * percentile of the normal distribution; z is tuned by risk.ts). H is the room of the tightest level (room.ts).
  * Stretches and not points: a job that grows and ends between two points would be in neither.
  */
-import { envelopeBytes, laterBy, outlookOfCandidate, remainingMs } from "./outlook.ts";
+import { envelopeBytes, outlookOfCandidate, remainingMs } from "./outlook.ts";
 import type { MemoryExpectation, Outlook } from "./outlook.ts";
 
 export interface ForecastQuestion {
@@ -17,8 +17,6 @@ export interface ForecastQuestion {
   /** What all jobs together may take (`roomOf`). */
   readonly usableBytes: number;
   readonly z: number;
-  /** Whether what is not memory would be there too, beside those that are left. Asked by `earliestFit` only. */
-  readonly hasCores?: (left: readonly Outlook[]) => boolean;
 }
 
 export type Fit = { readonly kind: "fits"; readonly spareBytes: number } | Misfit;
@@ -32,13 +30,6 @@ export interface Misfit {
   /** What the candidate takes at that moment, and what would be there for it. */
   readonly needBytes: number;
   readonly haveBytes: number;
-}
-
-/** When a candidate that does not fit now probably will. */
-export interface EarliestFit {
-  readonly afterMs: number;
-  /** The job whose end makes the room; undefined when it fits at once. */
-  readonly freedBy: string | undefined;
 }
 
 const STRETCHES = 12;
@@ -93,37 +84,4 @@ function takenBytes(
 
 function unknownHorizonMs(running: readonly Outlook[]): number {
   return running.reduce((most, outlook) => Math.max(most, remainingMs(outlook, "almost-sure") ?? 0), UNKNOWN_MS);
-}
-
-/**
- * The first moment at which the candidate fits, when running jobs end as expected and nothing else begins. Looks at the
- * moments at which one ends (halving, since each end only adds room). Undefined: no end that can be foreseen makes it fit.
- */
-export function earliestFit(question: ForecastQuestion, certainty: "half" | "almost-sure"): EarliestFit | undefined {
-  const { hasCores = () => true } = question;
-  const fitsBeside = (running: readonly Outlook[]) =>
-    hasCores(running) && decideFit({ ...question, running }).kind === "fits";
-  if (fitsBeside(question.running)) return { afterMs: 0, freedBy: undefined };
-  const ends = question.running
-    .flatMap((outlook) => {
-      const endsInMs = remainingMs(outlook, certainty);
-      return endsInMs === undefined ? [] : [{ outlook, endsInMs: Math.max(0, endsInMs) }];
-    })
-    .toSorted((a, b) => a.endsInMs - b.endsInMs);
-  const unknown = question.running.filter((outlook) => outlook.durationMs === undefined);
-  const fitsAfter = (count: number): boolean => {
-    const atMs = ends[count - 1]?.endsInMs ?? 0;
-    const left = ends.slice(count).map(({ outlook }) => laterBy(outlook, atMs));
-    return fitsBeside([...left, ...unknown]);
-  };
-  let tooFew = 0;
-  let enough = ends.length;
-  if (enough === 0 || !fitsAfter(enough)) return undefined;
-  while (enough - tooFew > 1) {
-    const middle = Math.floor((tooFew + enough) / 2);
-    if (fitsAfter(middle)) enough = middle;
-    else tooFew = middle;
-  }
-  const last = ends[enough - 1];
-  return last === undefined ? undefined : { afterMs: last.endsInMs, freedBy: last.outlook.id };
 }

@@ -123,11 +123,6 @@ function highestShare(shape: readonly number[], from: number, to: number): numbe
   return Math.min(1, most);
 }
 
-/** The same job so much later, when it still runs. */
-export function laterBy(outlook: Outlook, ms: number): Outlook {
-  return outlook.isOverdue ? outlook : { ...outlook, elapsedMs: outlook.elapsedMs + ms };
-}
-
 /**
  * How long until the job ends: `half` in the middle of what is left, `almost-sure` when all but one in twenty have ended.
  * Undefined while nothing is known.

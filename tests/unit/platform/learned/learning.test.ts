@@ -54,6 +54,16 @@ describe("a class", () => {
     }
   });
 
+  test("a few heavy jobs do not pass for many", () => {
+    const learning = new Learning();
+    for (const peak of [20, 90, 160, 230, 300]) {
+      learning.take({ ...liar(peak), inputBytes: peak * 10_000, weight: 3 });
+    }
+    const { samples, memoryBytes } = learning.expect(3_000_000);
+    expect(samples).toBe(5);
+    expect(memoryBytes.p95).toBeGreaterThanOrEqual(300 * MiB * 1.2);
+  });
+
   test("covers all but one in twenty, job by job, of every kind", () => {
     for (const law of Object.values(laws)) {
       const random = randomOf(77);
