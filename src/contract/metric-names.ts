@@ -175,7 +175,7 @@ export const metricTable = {
   },
   headroom_probe_up: {
     type: "gauge",
-    help: "1 for a probe that reads, 0 for one that is degraded; a probe with nothing to read here is left out.",
+    help: "Whether a probe reads: 1, or 0 for one that is degraded; a probe with nothing to read here is left out.",
     labels: ["probe"],
   },
   headroom_probe_duration_seconds: {
