@@ -7,6 +7,7 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "
 import { join } from "node:path";
 import type { Redis } from "ioredis";
 import { expect } from "vitest";
+import { MiB } from "../../src/contract/resources.ts";
 import { keyPrefix } from "../../src/contract/queues.ts";
 import type { RunSpecInput } from "../../src/contract/run-request.ts";
 import type { RunStatus } from "../../src/contract/status.ts";
@@ -133,6 +134,8 @@ export class FaultCluster implements AsyncDisposable {
       env: { HEADROOM_FAULTS_MARKER: this.marker },
       chunk: { maxFiles: 10 },
       killAfterMs: 200,
+      // Declared: chunks stay in one queue, whatever is learned of them, and tests know which.
+      resources: { memoryBytes: 128 * MiB },
       ...more,
     };
   }
