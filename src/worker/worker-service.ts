@@ -109,17 +109,7 @@ export class WorkerService implements Service {
     const hash = new RunHash(this.#redis, config.kp);
     this.#runs = new RunCache(hash, deps.store);
     this.#control = new ControlBus({ redis: this.#redis, subscriber: this.#subscriber, logger }, config.kp);
-    this.#governor = new Governor(
-      {
-        ...{ logger, clock, metrics: createGovernorMetrics(deps.metrics) },
-        sensor: new CapacitySensor(createProbes(systemRoots)),
-        processes: new ProcessTrees(systemRoots),
-        evict: (eviction) => {
-          this.#runner.evict(eviction.jobId, eviction.message);
-        },
-      },
-      { ...config.governor, labels: config.labels },
-    );
+    this.#governor = this.#createGovernor();
     this.#demands = new LearnedDemands({ redis: this.#redis, prefix: config.kp, clock, logger });
     this.#runner = new ChunkRunner({ logger, clock }, { nice: config.nice, oomScoreAdj: 1_000 });
     const shared = { redis: this.#redis, kp: config.kp, store: deps.store, clock, logger, queues: this.#queues };
@@ -233,6 +223,22 @@ export class WorkerService implements Service {
       await Promise.all([this.#redis, this.#blocking, this.#subscriber].map((redis) => closeRedis(redis)));
       this.#state.moveTo("stopped");
     }
+  }
+
+  #createGovernor(): Governor {
+    const { logger, clock, metrics } = this.#deps;
+    const { governor, labels } = this.#config;
+    return new Governor(
+      {
+        ...{ logger, clock, metrics: createGovernorMetrics(metrics) },
+        sensor: new CapacitySensor(createProbes(systemRoots)),
+        processes: new ProcessTrees(systemRoots),
+        evict: (eviction) => {
+          this.#runner.evict(eviction.jobId, eviction.message);
+        },
+      },
+      { ...governor, labels },
+    );
   }
 
   #createLanes(): Lanes {

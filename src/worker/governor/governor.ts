@@ -190,15 +190,6 @@ export class Governor implements Service {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Remembers why a queue waits, for reasons that the governor does not see itself. */
-  noteWaiting(queue: string, wait: Wait): void {
-    this.#wait(queue, wait, undefined);
-  }
-
-  clearWaiting(queue: string): void {
-    this.#waiting.clear(queue);
-  }
-
   /** From now on nothing is admitted; not taken back. */
   setDraining(): void {
     this.#state = "draining";

@@ -80,14 +80,6 @@ class Chaos {
     for (const fault of faults) {
       mark += 1 + Math.floor(this.#random() * 2 * (step - 1));
       await expect.poll(() => this.#look(), PATIENT).toBeGreaterThanOrEqual(Math.min(mark, FILES - 20));
-      if (process.env["FAULT_DEBUG"]) {
-        const hist: Record<string, number> = {};
-        for (const n of Object.values(await this.#cluster.keys.hgetall(`${kp}:losses`).catch(() => ({}))))
-          hist[String(n)] = (hist[String(n)] ?? 0) + 1;
-        process.stdout.write(
-          `${Math.round(performance.now() / 100) / 10}s ${fault} mark ${mark} outputs ${this.#look()} ready ${this.#ready.size} ${JSON.stringify(hist)}\n`,
-        );
-      }
       await this.#carryOut(fault);
       this.done[fault] += 1;
       while (this.#ready.size + this.#starting.size < WORKERS) this.#add();

@@ -32,7 +32,9 @@ export interface ExecDeps extends RecorderDeps {
 const RERUN_MS = 1_000;
 
 export function createExecHandler(deps: ExecDeps): Handler<"exec"> {
-  const solitude = new Solitude(deps.onSolitude);
+  const solitude = new Solitude((isWanted) => {
+    deps.onSolitude(isWanted);
+  });
   const startedMs = deps.clock.monotonicMs();
   const worker = { solitude, upMs: () => deps.clock.monotonicMs() - startedMs };
   return (payload, context) =>
