@@ -12,11 +12,14 @@ export interface CrashIdentity {
 
 /**
  * What crashes are counted by: this binary on this input, whatever the run. The arguments belong to the binary: for a
- * shell or another interpreter they are the program. Undefined while one of the digests is not known.
+ * shell or another interpreter they are the program, and they name the binary where it may be run but not read. Undefined
+ * while another digest is not known.
  */
 export function crashDigest({ binarySha256, argsSha256, inputSha256 }: CrashIdentity): string | undefined {
-  if (binarySha256 === null || argsSha256 === null || inputSha256 === null) return undefined;
-  return createHash("sha256").update(`${binarySha256}:${argsSha256}:${inputSha256}`).digest("hex");
+  if (argsSha256 === null || inputSha256 === null) return undefined;
+  return createHash("sha256")
+    .update(`${binarySha256 ?? "unread"}:${argsSha256}:${inputSha256}`)
+    .digest("hex");
 }
 
 /** Forgets the crashes of what has these digests. */

@@ -1,5 +1,6 @@
 /** Workers that are drained, stopped past their lock or killed while a file runs: who is blamed, and who may publish. */
-import { writeFileSync } from "node:fs";
+import { DatabaseSync } from "@photostructure/sqlite";
+import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { execPlace } from "../../../src/platform/job-queues.ts";
@@ -124,6 +125,71 @@ test("a worker that was stopped past its lock publishes nothing and goes on", as
   const next = await cluster.run(cluster.spec());
   expect((await cluster.ended(next)).state).toBe("succeeded");
   await cluster.expectWhole(next);
+});
+
+test("what was published before its worker was killed is adopted, not run again, though it had no row", async () => {
+  await using cluster = await FaultCluster.open();
+  cluster.files(2);
+  const { go, first } = waiting(cluster);
+  const killed = await cluster.worker();
+  const runId = await cluster.run(cluster.spec(first));
+  await expect.poll(() => readdirSync(cluster.output).length, PATIENT).toBe(2);
+  const other = new DatabaseSync(cluster.storeUrl.replace("sqlite:", ""));
+  other.exec("begin immediate");
+  go();
+  await expect.poll(() => cluster.outputs(), PATIENT).toHaveLength(2);
+  killed.child.kill("SIGKILL");
+  await killed.ended();
+  other.exec("rollback");
+  other.close();
+  const inodes = cluster.outputs().map((name) => cluster.inode(name));
+  await cluster.worker();
+  expect((await cluster.ended(runId)).state).toBe("succeeded");
+  await cluster.expectWhole(runId);
+  expect(cluster.outputs().map((name) => cluster.inode(name))).toEqual(inodes);
+  expect([...cluster.ends().values()]).toEqual([1, 1]);
+  expect(await cluster.keys.hgetall(`${kp}:crashes`)).toEqual({});
+});
+
+test("two workers that are both stopped past their locks and wake late publish nothing twice", async () => {
+  await using cluster = await FaultCluster.open();
+  cluster.files(120);
+  const spec = cluster.spec("sleep 0.02", { chunk: { maxFiles: 20 } });
+  const late = [await cluster.worker({ id: "late-1" }), await cluster.worker({ id: "late-2" })];
+  const runId = await cluster.run(spec);
+  await expect.poll(() => cluster.outputs().length, PATIENT).toBeGreaterThan(20);
+  for (const worker of late) worker.child.kill("SIGSTOP");
+  await cluster.worker({ id: "other" });
+  expect((await cluster.ended(runId)).state).toBe("succeeded");
+  const inodes = new Map(cluster.outputs().map((name) => [name, cluster.inode(name)]));
+  for (const worker of late) {
+    worker.child.kill("SIGCONT");
+    worker.child.kill("SIGTERM");
+    expect(await worker.ended()).toBe(0);
+  }
+  const attempts = await cluster.store.files.attempts(runId, { limit: 1_000 });
+  const fenced = new Set(attempts.filter(({ end }) => end === "fenced").map(({ path }) => `${path}.output`));
+  const replaced = [...inodes].filter(([name, inode]) => cluster.inode(name) !== inode).map(([name]) => name);
+  expect(replaced.filter((name) => !fenced.has(name))).toEqual([]);
+  await cluster.expectWhole(runId);
+  expect(await cluster.keys.hgetall(`${kp}:crashes`)).toEqual({});
+});
+
+test("a worker that is drained while files wait for their next try leaves them to others", async () => {
+  await using cluster = await FaultCluster.open();
+  cluster.files(10);
+  const marks = cluster.scratch.folder("marks");
+  const failOnce = `mark="${marks}/\${1##*/}"; if [ ! -e "$mark" ]; then touch "$mark"; exit 7; fi`;
+  const runId = await cluster.run(cluster.spec(failOnce));
+  const drained = await cluster.worker();
+  await expect.poll(() => readdirSync(marks).length, PATIENT).toBe(10);
+  drained.child.kill("SIGTERM");
+  expect(await drained.ended()).toBe(0);
+  await cluster.worker();
+  expect((await cluster.ended(runId)).state).toBe("succeeded");
+  await cluster.expectWhole(runId);
+  expect([...cluster.ends().values()].every((ends) => ends === 1)).toBe(true);
+  expect(await cluster.keys.hgetall(`${kp}:crashes`)).toEqual({});
 });
 
 test("a scan whose worker is killed in the middle loses no file and repeats none", async () => {

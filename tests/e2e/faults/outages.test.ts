@@ -26,6 +26,26 @@ test("a locked SQLite file only delays the results", async () => {
   await cluster.expectWhole(runId);
 });
 
+test("a Redis that is killed while the input is scanned, and while the report is made, only delays the run", async () => {
+  await using cluster = await FaultCluster.open();
+  cluster.files(300);
+  const worker = await cluster.worker();
+  const runId = await cluster.run(cluster.spec("sleep 0.01", { chunk: { maxFiles: 2 } }));
+  await worker.line("claimed scan");
+  await cluster.redis.kill();
+  await cluster.redis.restart();
+  await expect.poll(() => cluster.outputs().length, PATIENT).toBeGreaterThan(100);
+  expect((await cluster.client.status(runId)).progress.isScanned).toBe(false);
+  await cluster.redis.kill();
+  await cluster.redis.restart();
+  await worker.line("claimed report");
+  await cluster.redis.kill();
+  await cluster.redis.restart();
+  expect((await cluster.ended(runId)).state).toBe("succeeded");
+  await cluster.expectWhole(runId);
+  expect([...cluster.ends().values()].every((ends) => ends === 1)).toBe(true);
+});
+
 test("a PostgreSQL that stops and starts again only delays the results, kills of workers among it", async () => {
   await using postgres = await startPostgres();
   await using cluster = await FaultCluster.open({ store: await postgres.createDatabase() });

@@ -211,6 +211,28 @@ describe("files through a binary", () => {
     expect(again.starting.map((file) => file.path)).toEqual(["b"]);
   });
 
+  test("does not run suspects beside others, and says how many workers were lost with each", async () => {
+    const files = exec.files({ a: "1", b: "2", c: "3" });
+    const first = await exec.run(["/bin/cat", "{input}"], files);
+    const a = first.results.get("a");
+    const suspects = new Map([[(a && crashDigest(a)) ?? "", 2]]);
+    const again = await exec.run(["/bin/cat", "{input}"], files, { request: { suspects } });
+    expect(again.starting.map((file) => file.path)).toEqual(["b", "c"]);
+    expect(again.end).toMatchObject({
+      kind: "done",
+      notRun: [],
+      postponed: [{ path: "a", tries: { "node-lost": 2 } }],
+    });
+  });
+
+  test("makes a call of its own for each suspect", async () => {
+    const files = exec
+      .files({ a: "1", b: "2", c: "3" })
+      .map((file, at) => (at === 0 ? file : { ...file, tries: { "node-lost": 1 } }));
+    const { results } = await exec.run(["/bin/cat", "{inputs}"], files, { spec: { perChunk: true } });
+    expect(files.map(({ path }) => results.get(path)?.outputPath)).toEqual(["a.output", "b.output", "c.output"]);
+  });
+
   test("refuses outputs outside the root, on inputs, and under one name", async () => {
     const files = exec.files({ a: "1", b: "2" });
     const outside = await exec.run(["/bin/cat", "{input}"], files, { spec: { output: { name: "../{name}" } } });

@@ -33,11 +33,12 @@ describe("digests", () => {
   });
 
   test("of crashes tell binary and input apart", () => {
-    const of = (binarySha256: string, argsSha256: string, inputSha256: string | null) =>
+    const of = (binarySha256: string | null, argsSha256: string, inputSha256: string | null) =>
       crashDigest({ binarySha256, argsSha256, inputSha256 });
     expect(of("a", "b", "c")).not.toBe(of("c", "b", "a"));
     expect(of("a", "b", "c")).not.toBe(of("a", "x", "c"));
     expect(of("a", "b", null)).toBeUndefined();
+    expect(of(null, "b", "c"), "a binary that may not be read").not.toBe(of("a", "b", "c"));
   });
 
   test.each([0, 1, SMALL_BYTES - 1, SMALL_BYTES, SMALL_BYTES + 1, 3 * 1024 * 1024])(
