@@ -25,8 +25,7 @@ export class SqlRunTable implements RunTable {
     const key = run.idempotencyKey === undefined ? null : printablePath(run.idempotencyKey);
     // The earlier run may vanish by retention between the two statements; then the next insert goes through.
     for (let tries = 0; tries < 3; tries += 1) {
-      const inserted = await this.#insert(run, key);
-      if (inserted !== undefined) return { run: fromRunRow(inserted), created: true };
+      if (await this.#insert(run, key)) return { run: queuedRun(run), created: true };
       const earlier = await this.#earlier(run.id, key);
       if (earlier !== undefined) return { run: fromRunRow(earlier), created: false };
     }
@@ -91,11 +90,12 @@ export class SqlRunTable implements RunTable {
     return row && fromRunRow(row);
   }
 
-  async #insert({ id, spec, createdAtMs }: NewRun, key: string | null): Promise<RunRow | undefined> {
+  /** Whether there was no such run, and no run of the same key. */
+  async #insert({ id, spec, createdAtMs }: NewRun, key: string | null): Promise<boolean> {
     this.#insertSql ??= insertRun(this.#database.write).compile().sql;
     const parameters = [id, toJson(spec), createdAtMs, createdAtMs, key];
     const { rows } = await this.#database.write.executeQuery(CompiledQuery.raw(this.#insertSql, parameters));
-    return rows[0] as RunRow | undefined;
+    return rows.length > 0;
   }
 
   /** Read where it was written, so that the row that was in the way is there. */
@@ -146,7 +146,13 @@ function insertRun(db: StoreQueries) {
       idempotency_key: null,
     })
     .onConflict((conflict) => conflict.doNothing())
-    .returning(runColumns);
+    .returning("id");
+}
+
+/** The record of a run that nothing has happened to. */
+function queuedRun({ id, spec, createdAtMs, idempotencyKey }: NewRun): RunRecord {
+  const nothing = { startedAtMs: null, endedAtMs: null, counts: null, message: null, report: null };
+  return { id, state: "queued", epoch: 0, spec, createdAtMs, idempotencyKey: idempotencyKey ?? null, ...nothing };
 }
 
 function visibleRuns(db: StoreQueries) {
