@@ -5,6 +5,7 @@
  * strange jobs do not move. A class: too many of its last jobs were beyond what was expected of all but one in twenty.
  */
 import type { Expectation } from "../../contract/expectation.ts";
+import { MiB } from "../../contract/resources.ts";
 import type { ClassModel } from "./class-model.ts";
 import type { RecentJob, Target } from "./class-state.ts";
 
@@ -25,6 +26,8 @@ const TO_SIGMA = 1.4826;
 const LEAST_SIGMA = 0.02;
 /** With less than this more than expected nobody needs to be told, however regular the class is. */
 const LEAST_RATIO = 1.3;
+/** Nor with less than this more: what a busy machine does to short processes is no news. In bytes, and in ms. */
+const LEAST_EXCESS = { memory: 16 * MiB, duration: 1_000 } as const satisfies Record<Target, number>;
 const LEAST_SAMPLES = 20;
 const LEARN_SIGMAS = 3;
 
@@ -43,7 +46,8 @@ export function decideOutlier(
   const log = Math.log(value / predicted);
   const z = (log - medianLog) / sigma;
   const expected = predicted * Math.exp(medianLog);
-  if (z <= THRESHOLD || value < LEAST_RATIO * expected) return undefined;
+  const isNews = value >= LEAST_RATIO * expected && value >= expected + LEAST_EXCESS[target];
+  if (z <= THRESHOLD || !isNews) return undefined;
   return { target, value, expected, z, learnAs: expected * Math.exp(LEARN_SIGMAS * sigma) };
 }
 
@@ -58,9 +62,12 @@ const DURATION_MARGIN = 2;
 /** Whether a process that still runs is already far beyond what was expected; the first reason. */
 export function decideRunningAnomaly(now: RunningFacts, expected: Expectation): Target | undefined {
   if (expected.samples === 0) return undefined;
-  if (now.rssBytes > MEMORY_MARGIN * expected.memoryBytes.p95) return "memory";
-  if (expected.durationMs !== undefined && now.elapsedMs > DURATION_MARGIN * expected.durationMs.p95) return "duration";
-  return undefined;
+  const { memoryBytes, durationMs } = expected;
+  const memoryLine = Math.max(MEMORY_MARGIN * memoryBytes.p95, memoryBytes.p95 + LEAST_EXCESS.memory);
+  if (now.rssBytes > memoryLine) return "memory";
+  if (durationMs === undefined) return undefined;
+  const durationLine = Math.max(DURATION_MARGIN * durationMs.p95, durationMs.p95 + LEAST_EXCESS.duration);
+  return now.elapsedMs > durationLine ? "duration" : undefined;
 }
 
 /** Last jobs that are looked at, and how many of them beyond what was expected are no chance any more. */

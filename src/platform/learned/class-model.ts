@@ -35,6 +35,8 @@ const LINE_AFTER = 3;
 /** Fewer traces say nothing of the life of a process. */
 const SHAPE_AFTER = 5;
 const P95 = 0.95;
+/** Each file is asked for some times, by the scan, at its start and at its end. */
+const MAX_PREDICTIONS = 512;
 /** The unit in which the lines of a target are drawn, in the unit of its scale. */
 const lineUnit = { memory: MiB, duration: 1_000 } as const satisfies Record<Target, number>;
 
@@ -57,17 +59,21 @@ export interface Centre {
 
 export class ClassModel {
   readonly state: ClassState;
+  /** The largest peak of the jobs that are kept one by one. */
+  readonly largestPeakBytes: number;
   readonly #histograms: ReadonlyMap<string, Histogram>;
   readonly #lines = new Map<string, Line>();
   readonly #predictors: Readonly<Record<Target, Predictor>>;
   readonly #shape: readonly number[] | undefined;
   readonly #largestInput: number;
   /** Quantiles and middles are asked for each file of a scan, and the state stands still. */
+  readonly #predictions = new Map<number, Expectation>();
   readonly #answers = new Map<string, number>();
   readonly #middles = new Map<Target, ReturnType<typeof medianAndDeviation>>();
 
   constructor(state: ClassState) {
     this.state = state;
+    this.largestPeakBytes = Math.max(0, ...state.recent.map(({ peakBytes }) => peakBytes));
     this.#histograms = histogramsOf(state);
     for (const target of ["memory", "duration"] as const) {
       for (const fit of fits) this.#draw(target, fit);
@@ -92,6 +98,15 @@ export class ClassModel {
 
   /** What one process of the class is expected to take; undefined while nothing was measured. */
   predict(inputBytes: number): Expectation | undefined {
+    const known = this.#predictions.get(inputBytes);
+    if (known !== undefined) return known;
+    if (this.#predictions.size >= MAX_PREDICTIONS) this.#predictions.clear();
+    const prediction = this.#predict(inputBytes);
+    if (prediction !== undefined) this.#predictions.set(inputBytes, prediction);
+    return prediction;
+  }
+
+  #predict(inputBytes: number): Expectation | undefined {
     if (this.samples <= 0 || this.state.recent.length === 0) return undefined;
     return {
       basis: "learned",

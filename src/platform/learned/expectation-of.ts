@@ -30,7 +30,7 @@ const unknown = {
 export function expectationOf({ profile, learned, inputBytes, endedAtPeakBytes = 0 }: ExpectationFacts): Expectation {
   const known = learned?.predict(inputBytes);
   const floor = Math.max(LEAST_BYTES, floorBytes(endedAtPeakBytes));
-  const own = ownExpectation(profile, known, largestSeen(learned));
+  const own = ownExpectation(profile, known, learned?.largestPeakBytes ?? 0);
   return { ...own, memoryBytes: atLeast(own.memoryBytes, floor) };
 }
 
@@ -55,10 +55,6 @@ function declaredSpread(declared: number, { samples, memoryBytes }: Expectation,
   // A few jobs that stayed below do not yet say where the middle lies.
   const p50 = samples < ENOUGH ? p95 : Math.min(p95, memoryBytes.p50);
   return { p50, p95 };
-}
-
-function largestSeen(learned: ClassModel | undefined): number {
-  return Math.max(0, ...(learned?.state.recent ?? []).map(({ peakBytes }) => peakBytes));
 }
 
 function atLeast({ p50, p95 }: Spread, floor: number): Spread {

@@ -41,6 +41,8 @@ export const MAX_CLASSES = 1_000;
 const MAX_VIEWS = 256;
 /** A model is made anew once so many of a hundred jobs are new: it is asked before each of them. */
 const STALE_RATIO = 0.03;
+/** Nor more often than this, once a few jobs are known: many short ones end in one turn of the event loop. */
+const MODEL_MS = 100;
 
 interface Pending {
   readonly sums: Map<string, number>;
@@ -53,6 +55,7 @@ interface View {
   readonly about: LearnedClass;
   state: ClassState;
   model: ClassModel | undefined;
+  madeAtMs: number;
   /** Jobs noted since the model was made. */
   newJobs: number;
   pending: Pending | undefined;
@@ -99,14 +102,14 @@ export class LearnedClasses implements Service {
     const view = this.#viewOf(about);
     const freshMs = samplesOf(view.state) < ENOUGH ? FRESH_FEW_MS : FRESH_MS;
     if (this.#deps.clock.monotonicMs() - view.readAtMs >= freshMs) void this.#read(view);
-    return modelOf(view);
+    return this.#modelOf(view);
   }
 
   /** The same, read from Redis if it never was. A Redis that does not answer is logged, and nothing is known then. */
   async load(about: LearnedClass): Promise<ClassModel | undefined> {
     const view = this.#viewOf(about);
     if (view.readAtMs === -Infinity) await this.#read(view);
-    return modelOf(view);
+    return this.#modelOf(view);
   }
 
   /** Reads a class anew. */
@@ -124,7 +127,8 @@ export class LearnedClasses implements Service {
     const wasFew = samplesOf(view.state) < ENOUGH;
     addToState(view.state, { sums: note.sums, recent: [note.recent], jobs: note.jobs });
     view.newJobs += 1;
-    const hasDrifted = decideDrift(view.state.recent);
+    // One that stayed within cannot be the one too many.
+    const hasDrifted = note.recent.coverage === "beyond" && decideDrift(view.state.recent);
     if (hasDrifted) {
       fadeState(view.state, DRIFT_WEIGHT);
       pending.hasDrifted = true;
@@ -152,6 +156,17 @@ export class LearnedClasses implements Service {
     return this.#turn;
   }
 
+  #modelOf(view: View): ClassModel | undefined {
+    const { state, model } = view;
+    if (weightOfClass(state) <= 0) return undefined;
+    const nowMs = this.#deps.clock.monotonicMs();
+    const isDue = samplesOf(state) < ENOUGH || nowMs - view.madeAtMs >= MODEL_MS;
+    if (model !== undefined && !(isDue && view.newJobs > STALE_RATIO * weightOfClass(state))) return model;
+    view.madeAtMs = nowMs;
+    view.newJobs = 0;
+    return (view.model = new ClassModel(state));
+  }
+
   #viewOf(about: LearnedClass): View {
     const known = this.#views.get(about.key);
     if (known !== undefined) return known;
@@ -160,6 +175,7 @@ export class LearnedClasses implements Service {
       about,
       state: emptyState(about),
       model: undefined,
+      madeAtMs: -Infinity,
       newJobs: 0,
       pending: undefined,
       readAtMs: -Infinity,
@@ -251,15 +267,6 @@ export class LearnedClasses implements Service {
       logger.warn({ err: error, jobs: pending.jobs }, "learned figures could not be stored and are dropped");
     }
   }
-}
-
-function modelOf(view: View): ClassModel | undefined {
-  if (weightOfClass(view.state) <= 0) return undefined;
-  if (view.model === undefined || view.newJobs > STALE_RATIO * weightOfClass(view.state)) {
-    view.model = new ClassModel(view.state);
-    view.newJobs = 0;
-  }
-  return view.model;
 }
 
 function addSums(to: Map<string, number>, sums: ReadonlyMap<string, number>): void {

@@ -35,6 +35,9 @@ const BUCKETS_PER_GROUP = 2;
 /** One call takes all files of a chunk, whatever one of them takes. */
 const NO_TIME_MS = 0.001;
 
+/** The share that was covered is told after a job that was not, and now and then. */
+const COVERAGE_EVERY_JOBS = 10;
+
 interface RunFigures {
   readonly about: LearnedClass;
   chunkMsPerFile: number | undefined;
@@ -55,6 +58,7 @@ export class LearnedRuns {
   readonly #listener: LearnedListener;
   readonly #runs = new Map<string, RunFigures>();
   readonly #observed = new Map<string, Observed>();
+  #learned = 0;
 
   constructor(classes: LearnedClasses, listener: LearnedListener) {
     this.#classes = classes;
@@ -119,13 +123,16 @@ export class LearnedRuns {
     const observed = this.#observed.get(jobId);
     this.#observed.delete(jobId);
     if (observed?.note !== undefined) this.#classes.retract(about, retractionOf(observed.note));
-    const expected = this.expect(run, measure.inputBytes);
-    const note = noteOf(classMeasureOf(run, measure), this.#classes.peek(about), expected);
+    const model = this.#classes.peek(about);
+    const expected = expectationOf({ profile: run.spec.resources, learned: model, inputBytes: measure.inputBytes });
+    const note = noteOf(classMeasureOf(run, measure), model, expected);
     if (measure.end === "well") this.#tellRatios(measure, expected);
     for (const { target, value, expected: usual } of note.outliers) {
       if (observed?.told.has(target) !== true) this.#tell(run, measure.path, { target, value, expected: usual });
     }
     if (this.#classes.note(about, note)) this.#listener.drifted(run);
+    this.#learned += 1;
+    if (note.recent.coverage !== "beyond" && this.#learned % COVERAGE_EVERY_JOBS !== 0) return;
     const covered = coverageOf(this.#classes.peek(about)?.state.recent ?? []);
     if (covered !== undefined) this.#listener.covered(run.spec.profile, covered);
   }
