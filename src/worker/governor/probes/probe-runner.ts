@@ -19,6 +19,7 @@ export interface ProbeStatus {
 
 /** Limits, quotas and places can be changed at run time, and what was absent may come. */
 const REOPEN_MS = 5_000;
+const ABSENT_MS = 30_000;
 const FIRST_PAUSE_MS = 1_000;
 const INLINE_LONGEST_PAUSE_MS = 5_000;
 const BACKGROUND_LONGEST_PAUSE_MS = 60_000;
@@ -158,7 +159,9 @@ export class ProbeRunner<Reading> {
     this.#costMs = costMs;
     this.#isNew = this.#isOpen;
     if (!this.#isOpen) this.#last = undefined;
-    this.#dueAtMs = nowMs + (this.#isOpen ? this.#probe.periodMs : Math.max(REOPEN_MS, this.#probe.periodMs));
+    // Sensors that are looked for off the tick, such as chips, hardly ever come, and looking for them is dear.
+    const absentMs = this.#probe.mode === "inline" ? REOPEN_MS : ABSENT_MS;
+    this.#dueAtMs = nowMs + (this.#isOpen ? this.#probe.periodMs : Math.max(absentMs, this.#probe.periodMs));
   }
 
   #failed(nowMs: number, reason: string): void {

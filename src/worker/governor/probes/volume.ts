@@ -40,7 +40,7 @@ export type HangingVolumes = Set<VolumeProbe>;
 export class VolumeProbe implements BackgroundProbe<Volume> {
   readonly name: string;
   readonly mode = "background";
-  readonly periodMs = 1_000;
+  readonly periodMs = 2_000;
   readonly staleMs = 15_000;
   readonly limitMs = LIMIT_MS;
   readonly path: string;
