@@ -14,6 +14,7 @@ import type { UsageSample } from "./executor/chunk-runner.ts";
 import { RunCancelled, type Handlers, type JobContext } from "./executor/executor.ts";
 import type { Governor } from "./governor/governor.ts";
 import { HandBack, type ClaimedJob } from "./lane.ts";
+import type { RunCache } from "./run-cache.ts";
 
 export interface HeldJob extends Pick<RunningJob, "jobId" | "runId" | "sinceMs"> {
   readonly jobName: JobName;
@@ -26,6 +27,7 @@ export interface HeldJobsDeps {
   readonly redis: Redis;
   readonly kp: string;
   readonly store: Store;
+  readonly runs: Pick<RunCache, "ensureRow" | "load">;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly queues: JobQueues;
@@ -165,6 +167,7 @@ export class HeldJobs {
       return;
     }
     const { files } = jobs.exec.payload.parse(job.data);
+    await this.#deps.runs.ensureRow(await this.#deps.runs.load(runId, epoch));
     const paths = files.map((file) => file.path);
     const rows = await this.#deps.store.files.get(runId, paths);
     const known = new Set(rows.filter((row) => row.epoch === epoch).map((row) => row.path));

@@ -96,11 +96,14 @@ export class WorkerService implements Service {
     });
     this.#classes = new LearnedClasses({ redis: this.#redis, prefix: config.kp, clock, logger });
     this.#runner = new ChunkRunner({ logger, clock }, { nice: config.nice, oomScoreAdj: 1_000, allow: config.allow });
-    const shared = { redis: this.#redis, kp: config.kp, store: deps.store, clock, logger, queues: this.#queues };
+    const shared = {
+      ...{ redis: this.#redis, kp: config.kp, store: deps.store, clock, logger },
+      ...{ queues: this.#queues, runs: this.#runs },
+    };
     this.#claims = this.#createClaims(hash);
     this.#held = new HeldJobs({ ...shared, governor: this.#governor, ...(deps.onClaim && { onClaim: deps.onClaim }) });
     this.#held.handlers = createHandlers({
-      ...{ ...shared, metrics: deps.metrics, hash, runs: this.#runs, runner: this.#runner, claims: this.#claims },
+      ...{ ...shared, metrics: deps.metrics, hash, runner: this.#runner, claims: this.#claims },
       gate: new PolicyGate(config.allow),
       learned: new LearnedRuns(this.#classes, createLearnedListener({ metrics: deps.metrics, hash, logger })),
       workerId: config.workerId,

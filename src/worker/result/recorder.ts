@@ -12,6 +12,7 @@ import type { Clock } from "../../platform/clock.ts";
 import { crashDigest, forgiveCrashes } from "../../platform/crash-digest.ts";
 import type { LiveRun, RunHash } from "../../platform/run-hash.ts";
 import type { Logger } from "../../platform/logger.ts";
+import type { RunCache } from "../run-cache.ts";
 import type { Store } from "../../store/store.ts";
 import type { Fence } from "./fence.ts";
 import { decideRetry } from "./outcome.ts";
@@ -22,6 +23,7 @@ export interface RecorderDeps {
   readonly kp: string;
   readonly store: Store;
   readonly hash: RunHash;
+  readonly runs: Pick<RunCache, "ensureRow">;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly random: () => number;
@@ -217,6 +219,8 @@ export class Recorder {
     this.#attempts = [];
     this.#ended = [];
     this.#lastFlushMs = this.#deps.clock.monotonicMs();
+    // Its producer may have died before it told the store, and not every result comes of a file that was begun.
+    if (rows.length + attempts.length > 0) await this.#persist(() => this.#deps.runs.ensureRow(this.#run));
     if (rows.length > 0) {
       const refused = await this.#persist(() => this.#deps.store.files.record(runId, epoch, rows));
       const refusedPaths = new Set(refused.map((row) => row.path));

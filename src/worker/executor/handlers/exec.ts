@@ -95,7 +95,6 @@ class ChunkAttempt {
       crashes: plan.crashes,
     });
     if (!isWanted) {
-      await this.#deps.runs.ensureRow(run);
       await this.#cancelAll(recorder, plan.files);
       return;
     }
