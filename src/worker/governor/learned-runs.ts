@@ -132,7 +132,10 @@ export class LearnedRuns {
     }
     if (this.#classes.note(about, note)) this.#listener.drifted(run);
     this.#learned += 1;
-    if (note.recent.coverage !== "beyond" && this.#learned % COVERAGE_EVERY_JOBS !== 0) return;
+    if (note.recent.coverage === "beyond" || this.#learned % COVERAGE_EVERY_JOBS === 0) this.#tellCovered(run, about);
+  }
+
+  #tellCovered(run: LiveRun, about: LearnedClass): void {
     const covered = coverageOf(this.#classes.peek(about)?.state.recent ?? []);
     if (covered !== undefined) this.#listener.covered(run.spec.profile, covered);
   }
