@@ -42,6 +42,7 @@ export interface WorkerSettings extends Partial<ResourceSettings> {
   readonly workerId?: string | undefined;
   readonly labels?: readonly string[] | undefined;
   readonly drainMs?: number | undefined;
+  readonly memoryMaxBytes?: number | undefined;
   /** What runs may use on this machine. */
   readonly allow?: Allow | undefined;
   readonly lockMs?: number | undefined;
@@ -161,10 +162,11 @@ function clusterChecks({ redis, store }: Cluster): Checks {
 
 /** Percentages as people write them; all of the CPUs is no limit. */
 function governorConfigOf(settings: WorkerSettings): GovernorConfig {
-  const { maxProcesses, memoryThresholdPercent: memory, cpuThresholdPercent: cpu, labels = [] } = settings;
+  const { maxProcesses, memoryMaxBytes, memoryThresholdPercent: memory, cpuThresholdPercent: cpu } = settings;
   return {
-    labels,
+    labels: settings.labels ?? [],
     ...(maxProcesses === undefined ? {} : { maxProcesses }),
+    ...(memoryMaxBytes === undefined ? {} : { memoryMaxBytes }),
     ...(memory === undefined ? {} : { memoryThreshold: memory / 100 }),
     ...(cpu === undefined || cpu >= 100 ? {} : { cpuThreshold: cpu / 100 }),
     machine: machineLimitsOf(settings.governor),

@@ -86,6 +86,7 @@ export function workerSettings(config: Config, flags: WorkerFlags): WorkerSettin
     maxProcesses: max_processes,
     memoryThresholdPercent: memory_threshold_percent,
     cpuThresholdPercent: cpu_threshold_percent,
+    memoryMaxBytes: config.worker.memory_max,
     labels: [...config.worker.labels, ...(flags.label ?? [])],
     drainMs: config.worker.drain_seconds * 1_000,
     allow: config.allow,

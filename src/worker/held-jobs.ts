@@ -9,6 +9,7 @@ import type { RunningJob } from "../contract/status.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { JobQueues } from "../platform/job-queues.ts";
 import type { Logger } from "../platform/logger.ts";
+import { withTrace } from "../platform/trace.ts";
 import type { Store } from "../store/store.ts";
 import type { UsageSample } from "./executor/chunk-runner.ts";
 import { RunCancelled, type Handlers, type JobContext } from "./executor/executor.ts";
@@ -59,7 +60,12 @@ export class HeldJobs {
   }
 
   /** Runs one claimed job; whatever goes wrong, each of its files reaches an outcome in the end (law 3). */
-  async run({ job, token, signal }: ClaimedJob): Promise<void> {
+  run(claimed: ClaimedJob): Promise<void> {
+    const { traceId } = claimed.job.data as { traceId: string };
+    return withTrace(traceId, () => this.#run(claimed));
+  }
+
+  async #run({ job, token, signal }: ClaimedJob): Promise<void> {
     const jobId = job.id ?? "";
     const jobName = job.name;
     if (!isJobName(jobName)) throw new TypeError(`expected a job name of the catalogue, found ${jobName}`);

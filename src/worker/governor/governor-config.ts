@@ -9,6 +9,8 @@ export interface GovernorConfig {
   readonly memoryThreshold?: number;
   /** Share of the CPUs in use at which admission stops. Default, and with 1: none, promised cores alone decide. */
   readonly cpuThreshold?: number;
+  /** Memory that all jobs of this worker may take together, in bytes. Default: no limit but those of the machine. */
+  readonly memoryMaxBytes?: number;
   /** Memory of the host that is left to others, in bytes. Default 0. */
   readonly systemReserveBytes?: number;
   /** What this worker has that not every worker has, such as `gpu`. */
@@ -30,6 +32,7 @@ export function checkGovernorConfig(config: GovernorConfig): GovernorConfig {
   check("maxProcesses", "a whole number from 1", (value) => Number.isSafeInteger(value) && value >= 1);
   check("memoryThreshold", "a ratio above 0, 1 at most", isShare);
   check("cpuThreshold", "a ratio above 0, 1 at most", isShare);
+  check("memoryMaxBytes", "a number of bytes above 0", (value) => Number.isFinite(value) && value > 0);
   check("systemReserveBytes", "a number of bytes from 0", (value) => Number.isFinite(value) && value >= 0);
   if (faults.length > 0) throw new InvalidInputError("the governor's configuration", faults);
   // All CPUs may be in use: that is no threshold, and need not be measured.

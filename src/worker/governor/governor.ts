@@ -21,6 +21,7 @@ import type { GovernorDeps, GovernorSnapshot, GovernorTicket, ReserveQuestion } 
 import { capacityOf, createView, headroomOf, observedOf, readingPauseMs, runningJobOf } from "./governor-view.ts";
 import { aloneLedger } from "./machine-ledger.ts";
 import { Neighbourhood } from "./neighbourhood.ts";
+import { sharedLevels, withOwnLevel } from "./own-level.ts";
 import { Reservations, type Usage } from "./reservations.ts";
 import { createRequest } from "./request.ts";
 import { SelfTuning } from "./self-tuning.ts";
@@ -276,7 +277,8 @@ export class Governor implements Service {
   #read(isForClaim = false): CapacityReading {
     const nowMs = this.#deps.clock.monotonicMs();
     this.#staleAfterMs = FRESH_MS;
-    const reading = this.#deps.sensor.read(nowMs, () => this.#readOwnCpuMs(), isForClaim);
+    const measured = this.#deps.sensor.read(nowMs, () => this.#readOwnCpuMs(), isForClaim);
+    const reading = withOwnLevel(measured, this.#config.memoryMaxBytes, this.#ledger.all);
     this.#reading = reading;
     const processes = this.#ledger.reserved(false).processes;
     this.#gates.update(reading, { processes, maxProcesses: this.#maxProcesses(reading) });
@@ -354,7 +356,7 @@ export class Governor implements Service {
     this.#neighbourhood.publish(this.#ledger.all, {
       isEnding: this.#enforcer.isEnding,
       queuesWithoutRoom: this.#waiting.queuesWithoutRoom,
-      levels: this.#reading?.memory.map((level) => level.name) ?? [],
+      levels: sharedLevels(this.#reading?.memory ?? []),
       nowMs: this.#deps.clock.monotonicMs(),
     });
   }

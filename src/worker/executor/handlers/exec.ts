@@ -45,8 +45,7 @@ export function createExecHandler(deps: ExecDeps): Handler<"exec"> {
   });
   const startedMs = deps.clock.monotonicMs();
   const worker = { solitude, upMs: () => deps.clock.monotonicMs() - startedMs };
-  return (payload, context) =>
-    withTrace(payload.traceId, () => new ChunkAttempt({ ...deps, ...worker }, payload, context).run());
+  return (payload, context) => new ChunkAttempt({ ...deps, ...worker }, payload, context).run();
 }
 
 interface AttemptDeps extends ExecDeps {

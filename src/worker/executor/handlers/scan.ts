@@ -27,7 +27,6 @@ import type { Logger } from "../../../platform/logger.ts";
 import type { ScanBatch, ScannedFile, ScanProblem } from "../../../platform/scan/scan-batch.ts";
 import { openSource } from "../../../platform/scan/source.ts";
 import { breakRun } from "../../../platform/cancel-run.ts";
-import { withTrace } from "../../../platform/trace.ts";
 import type { Store } from "../../../store/store.ts";
 import { HandBack } from "../../lane.ts";
 import type { LearnedRuns } from "../../governor/learned-runs.ts";
@@ -63,28 +62,27 @@ const RETRY_MS = 1_000;
 const CANCEL_CHECK_MS = 500;
 
 export function createScanHandler(deps: ScanDeps): Handler<"scan"> {
-  return (payload, context) =>
-    withTrace(payload.traceId, async () => {
-      const { run, isWanted } = await deps.runs.open(payload.runId, payload.epoch);
-      await deps.runs.ensureRow(run);
-      if (!isWanted) return;
-      if (deps.gate.writeFault(run.spec.output.root) === undefined) {
-        await waitForRoom(deps, run, []);
-        const taken = await deps.claims.hold(run);
-        if (taken !== undefined) {
-          await breakRun(deps, payload.runId, taken);
-          return;
-        }
+  return async (payload, context) => {
+    const { run, isWanted } = await deps.runs.open(payload.runId, payload.epoch);
+    await deps.runs.ensureRow(run);
+    if (!isWanted) return;
+    if (deps.gate.writeFault(run.spec.output.root) === undefined) {
+      await waitForRoom(deps, run, []);
+      const taken = await deps.claims.hold(run);
+      if (taken !== undefined) {
+        await breakRun(deps, payload.runId, taken);
+        return;
       }
-      await deps.runs.markRunning(run);
-      await deps.learned.ready(run);
-      const scan = new Scan(deps, run, { ref: payload, ...context });
-      try {
-        await scan.run();
-      } catch (error) {
-        await endScan(deps, run, { error, signal: context.signal });
-      }
-    });
+    }
+    await deps.runs.markRunning(run);
+    await deps.learned.ready(run);
+    const scan = new Scan(deps, run, { ref: payload, ...context });
+    try {
+      await scan.run();
+    } catch (error) {
+      await endScan(deps, run, { error, signal: context.signal });
+    }
+  };
 }
 
 /** Decides what a scan that could not go on means for its run. */

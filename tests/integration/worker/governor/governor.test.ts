@@ -278,6 +278,25 @@ describe("enforcement on real processes", () => {
     expect(after).toEqual(["kept"]);
   });
 
+  test("holds its jobs together to a limit of its own, and ends one that breaks it, on a machine with room", async () => {
+    const machine = fakeMachine({ limit: GiB, current: 0 });
+    const hogs = new Map([["outgrown", new Hog(110, 2)]]);
+    onTestFinished(() => hogs.get("outgrown")?.kill());
+    const { governor, evictions } = await startGovernor(machine.roots, { memoryMaxBytes: 100 * MiB }, hogs);
+    expect(governor.snapshot().capacity.memoryBytes).toBe(100 * MiB);
+    const first = admitted(governor, ask(40));
+    first.bind("outgrown", "run");
+    admitted(governor, ask(40, "exec.default@11")).bind("kept", "run");
+    const third = governor.tryReserve(ask(40));
+    expect(third).toMatchObject({ kind: "defer", code: "MEM_NOW" });
+    expect(third).toHaveProperty("message", expect.stringContaining("100 MiB of the worker.memory_max"));
+    expect(governor.tryReserve(ask(95))).toMatchObject({ kind: "reject", code: "UNSCHEDULABLE" });
+    governor.attach("outgrown", hogs.get("outgrown")?.pid ?? 0);
+    await expect.poll(() => evictions.map(({ jobId }) => jobId), { timeout: 10_000 }).toEqual(["outgrown"]);
+    first.release();
+    admitted(governor, ask(40));
+  });
+
   test.skipIf(!canMakeMemoryCgroup())("acts before the kernel does, in a real memory cgroup", async () => {
     await using cgroup = new MemoryCgroup(LIMIT);
     const { evictions, after } = await outgrow({ roots: cgroup.roots, cgroup: cgroup.folder });
