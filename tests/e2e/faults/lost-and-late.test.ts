@@ -133,7 +133,7 @@ test("what was published before its worker was killed is adopted, not run again,
   const { go, first } = waiting(cluster);
   const killed = await cluster.worker();
   const runId = await cluster.run(cluster.spec(first));
-  await expect.poll(() => readdirSync(cluster.output).length, PATIENT).toBe(2);
+  await expect.poll(() => cluster.found().length, PATIENT).toBe(2);
   const other = new DatabaseSync(cluster.storeUrl.replace("sqlite:", ""));
   other.exec("begin immediate");
   go();
