@@ -8,7 +8,6 @@
  * ```
  */
 import type { Redis } from "ioredis";
-import { setImmediate } from "node:timers/promises";
 import { checkTemplates } from "../contract/template.ts";
 import { parseAllow, type AllowInput } from "../contract/allow.ts";
 import { ConflictError, InvalidInputError, lineOf, NotFoundError } from "../contract/errors.ts";
@@ -277,24 +276,18 @@ export class Client implements ClientPort, AsyncDisposable {
   }
 
   /**
-   * Enqueues, and records while Redis is at work, so that a few named files do not wait for the store. What failed alone
-   * is told to the other: jobs without a row are cancelled, a row without jobs is `broken`. A worker that was quicker wrote
-   * the same row (`RunCache.ensureRow`).
+   * Enqueues first, so that a few named files do not wait for the store. Jobs whose run cannot be recorded are cancelled.
+   * A worker that was quicker wrote the same row (`RunCache.ensureRow`).
    */
   async #startAtOnce(id: string, spec: RunSpec, chunks: PlannedChunks): Promise<{ run: RunRecord; created: boolean }> {
-    const run = queuedRecord({ id, spec, epoch: 0, createdAtMs: this.#deps.clock.nowMs() });
-    const [enqueued, recorded] = await Promise.allSettled([
-      enqueueRun(this.#submit, run, chunks),
-      // What goes to Redis goes out first: making a statement takes longer than that.
-      setImmediate().then(() => this.#record(id, spec, {})),
-    ]);
-    if (enqueued.status === "rejected") {
-      if (recorded.status === "fulfilled") await this.#markBroken(id, enqueued.reason);
-      throw enqueued.reason;
+    await enqueueRun(this.#submit, queuedRecord({ id, spec, epoch: 0, createdAtMs: this.#deps.clock.nowMs() }), chunks);
+    try {
+      const { run } = await this.#record(id, spec, {});
+      return { run, created: true };
+    } catch (error) {
+      await requestCancel(this.#submit, id, `could not be recorded: ${lineOf(error)}`);
+      throw error;
     }
-    if (recorded.status === "fulfilled") return { run: recorded.value.run, created: true };
-    await requestCancel(this.#submit, id, `could not be recorded: ${lineOf(recorded.reason)}`);
-    throw recorded.reason;
   }
 
   async #record(id: string, spec: RunSpec, options: RunOptions): Promise<{ run: RunRecord; created: boolean }> {

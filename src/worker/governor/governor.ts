@@ -125,7 +125,9 @@ export class Governor implements Service {
   /** The objection when another worker of this machine has promised the same room in the same moment. */
   #crossing(request: Request, view: AdmissionView): Wait | undefined {
     this.#publish();
-    const answer = decideAdmission(request, { ...view, neighbours: this.#neighbourhood.others });
+    const neighbours = this.#neighbourhood.others;
+    if (neighbours.length === 0) return undefined;
+    const answer = decideAdmission(request, { ...view, neighbours });
     return answer.kind === "admit" ? undefined : answer;
   }
 
