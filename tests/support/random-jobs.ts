@@ -57,5 +57,6 @@ export function randomJob(law: Law, random: Random, factor = 1): Measure {
     gpuBytes: null,
     shape: null,
     weight: 1,
+    jobs: 1,
   };
 }

@@ -19,8 +19,10 @@ export interface Measure {
   readonly gpuBytes: number | null;
   /** For each tenth of its life the share of its peak that it had come to; null when it was too short to tell. */
   readonly shape: readonly number[] | null;
-  /** How many jobs it counts for; 1 but for a calibration. */
+  /** How much it counts; a job counts 1, one of a calibration more. */
   readonly weight: number;
+  /** How many jobs it stands for. */
+  readonly jobs: number;
 }
 
 export interface Note {
@@ -57,7 +59,7 @@ export function noteOf(measure: Measure, model: ClassModel | undefined, expected
     durationMs: measure.kind === "ended" ? Math.max(1, measure.durationMs) : 0,
     coverage: coverageOf(measure, expected),
   };
-  return { sums, recent, jobs: measure.kind === "ended" ? 1 : 0, outliers };
+  return { sums, recent, jobs: measure.kind === "ended" ? measure.jobs : 0, outliers };
 }
 
 /** The note that takes an earlier one back. What was noted of a job one by one stays: it was seen. */

@@ -35,6 +35,13 @@ const BUCKETS_PER_GROUP = 2;
 /** One call takes all files of a chunk, whatever one of them takes. */
 const NO_TIME_MS = 0.001;
 
+/** Of a class of short processes, once it is known, one in so many is noted, for all of them: hundreds end in a second. */
+const NOTED_IN = 8;
+const SHORT_MS = 100;
+const KNOWN_SAMPLES = 200;
+/** Beyond so many times the memory that all but one in twenty take, each is noted. */
+const FAR = 2;
+
 /** The share that was covered is told after a job that was not, and now and then. */
 const COVERAGE_EVERY_JOBS = 10;
 
@@ -43,6 +50,8 @@ interface RunFigures {
   chunkMsPerFile: number | undefined;
   /** What a file takes beyond its process, in ms. */
   overheadMs: number;
+  /** Short processes that have ended since the last one that was noted. */
+  unnoted: number;
 }
 
 /** What was told and noted of the process that a job runs now. */
@@ -119,13 +128,18 @@ export class LearnedRuns {
 
   /** Learns from a process that has ended. */
   learn(run: LiveRun, jobId: string, measure: ProcessMeasure): void {
-    const { about } = this.#of(run);
+    const figures = this.#of(run);
+    const { about } = figures;
     const observed = this.#observed.get(jobId);
     this.#observed.delete(jobId);
+    figures.unnoted += 1;
+    if (observed === undefined && this.#standsForNone(figures, measure)) return;
+    const jobs = figures.unnoted;
+    figures.unnoted = 0;
     if (observed?.note !== undefined) this.#classes.retract(about, retractionOf(observed.note));
     const model = this.#classes.peek(about);
     const expected = expectationOf({ profile: run.spec.resources, learned: model, inputBytes: measure.inputBytes });
-    const note = noteOf(classMeasureOf(run, measure), model, expected);
+    const note = noteOf(classMeasureOf(run, measure, jobs), model, expected);
     if (measure.end === "well") this.#tellRatios(measure, expected);
     for (const { target, value, expected: usual } of note.outliers) {
       if (observed?.told.has(target) !== true) this.#tell(run, measure.path, { target, value, expected: usual });
@@ -133,6 +147,15 @@ export class LearnedRuns {
     if (this.#classes.note(about, note)) this.#listener.drifted(run);
     this.#learned += 1;
     if (note.recent.coverage === "beyond" || this.#learned % COVERAGE_EVERY_JOBS === 0) this.#tellCovered(run, about);
+  }
+
+  /** Whether it is short, its class is known and it took nothing out of the way: the next that is noted stands for it. */
+  #standsForNone({ about, unnoted }: RunFigures, measure: ProcessMeasure): boolean {
+    const { end, durationMs, peakBytes, inputBytes } = measure;
+    if (unnoted >= NOTED_IN || end !== "well" || durationMs >= SHORT_MS) return false;
+    const usual = this.#classes.peek(about)?.predict(inputBytes);
+    if (usual === undefined || usual.samples < KNOWN_SAMPLES) return false;
+    return peakBytes <= FAR * usual.memoryBytes.p95;
   }
 
   #tellCovered(run: LiveRun, about: LearnedClass): void {
@@ -178,7 +201,7 @@ export class LearnedRuns {
         kind: "at-least",
         inputBytes: now.inputBytes,
         peakBytes: now.rssBytes,
-        ...{ durationMs: 0, cpuMs: 0, ioBytes: null, gpuBytes: null, shape: null, weight: 1 },
+        ...{ durationMs: 0, cpuMs: 0, ioBytes: null, gpuBytes: null, shape: null, weight: 1, jobs: 1 },
       },
       this.#classes.peek(about),
       undefined,
@@ -212,17 +235,17 @@ export class LearnedRuns {
     const known = this.#runs.get(run.runId);
     if (known !== undefined) return known;
     if (this.#runs.size >= MAX_RUNS) this.#runs.clear();
-    const figures: RunFigures = { about: classOf(run.spec), chunkMsPerFile: undefined, overheadMs: 0 };
+    const figures: RunFigures = { about: classOf(run.spec), chunkMsPerFile: undefined, overheadMs: 0, unnoted: 0 };
     this.#runs.set(run.runId, figures);
     return figures;
   }
 }
 
 /** The first files of a run that calibrates are measured alone, and count for more. */
-function classMeasureOf({ spec }: LiveRun, measure: ProcessMeasure): Measure {
+function classMeasureOf({ spec }: LiveRun, measure: ProcessMeasure, jobs: number): Measure {
   const isAlone = measure.index < (spec.calibration?.files ?? 0);
   const kind = measure.end === "well" ? "ended" : "at-least";
-  return { ...measure, kind, gpuBytes: null, weight: isAlone ? CALIBRATION_WEIGHT : 1 };
+  return { ...measure, kind, gpuBytes: null, weight: isAlone ? CALIBRATION_WEIGHT : jobs, jobs };
 }
 
 function mix(before: number, now: number): number {

@@ -34,6 +34,7 @@ async function learn(deps: { redis: Redis; prefix: string }): Promise<void> {
       gpuBytes: null,
       shape: null,
       weight: 1,
+      jobs: 1,
     };
     classes.note(about, noteOf(measure, classes.peek(about), undefined));
   }

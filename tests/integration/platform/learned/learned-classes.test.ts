@@ -12,7 +12,7 @@ const noteOfPeak = (peakMiB: number): Note =>
   noteOf(
     {
       ...{ kind: "ended", inputBytes: 10 * MiB, peakBytes: peakMiB * MiB, durationMs: 1_000, cpuMs: 800 },
-      ...{ ioBytes: null, gpuBytes: null, shape: null, weight: 1 },
+      ...{ ioBytes: null, gpuBytes: null, shape: null, weight: 1, jobs: 1 },
     },
     undefined,
     undefined,

@@ -9,7 +9,7 @@ const flat: Law = { base: 300, perInput: 0, sizes: [1, 1_000], noise: 0.05, seco
 const steep: Law = { base: 50, perInput: 2, sizes: [1, 1_000], noise: 0.05, seconds: [1, 60] };
 const liar = (peakMiB: number): Measure => ({
   ...{ kind: "ended", inputBytes: MiB, peakBytes: peakMiB * MiB, durationMs: 1_000, cpuMs: 900 },
-  ...{ ioBytes: null, gpuBytes: null, shape: null, weight: 1 },
+  ...{ ioBytes: null, gpuBytes: null, shape: null, weight: 1, jobs: 1 },
 });
 
 function learned(law: Law, jobs: number, seed = 1): Learning {
