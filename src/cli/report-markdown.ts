@@ -90,9 +90,10 @@ function failuresSection({ failures }: RunReport): string[] {
     formatCount(group.files),
     group.failureClass,
     escapeCell(oneLine(group.message)),
+    group.log === null ? "" : code(oneLine(group.log)),
     group.examples.map((path) => code(oneLine(path))).join(" "),
   ]);
-  return table("Failures", ["files", "class", "message", "examples"], rows);
+  return table("Failures", ["files", "class", "message", "last line of the log", "examples"], rows);
 }
 
 function slowestTable({ slowest }: RunReport): string[] {

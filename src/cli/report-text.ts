@@ -104,6 +104,7 @@ function failureLines({ failures }: RunReport, style: Style): string[] {
   for (const group of failures.slice(0, SHOWN_FAILURES)) {
     const what = group.failureClass === "none" ? "" : `${group.failureClass}: `;
     lines.push(`  ${style.red(formatCount(group.files).padStart(6))}  ${what}${oneLine(group.message)}`);
+    if (group.log !== null) lines.push(`          ${style.dim("log:")} ${oneLine(group.log)}`);
     for (const path of group.examples.slice(0, SHOWN_EXAMPLES)) lines.push(style.dim(`          ${oneLine(path)}`));
     if (group.files > SHOWN_EXAMPLES) lines.push(style.dim("          …"));
   }

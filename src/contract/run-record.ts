@@ -44,6 +44,8 @@ export interface FailureGroup {
   readonly message: string;
   readonly files: number;
   readonly examples: readonly string[];
+  /** The end of what the first example's process wrote to standard error; null when that was nothing. */
+  readonly log: string | null;
 }
 
 /** A process that took far more than others of its class do; `path` is null when it was still running. */

@@ -1,5 +1,6 @@
 /** Placeholders of commands and of output names. */
 import { InvalidInputError, type Fault } from "./errors.ts";
+import { suggest } from "./suggest.ts";
 
 /** The placeholders that stand for something of one file. */
 export const filePlaceholders = [
@@ -59,6 +60,16 @@ export function outputFromOf(command: readonly string[]): "file" | "stdout" {
     return used.has("output") || used.has("output_file");
   });
   return isTold ? "file" : "stdout";
+}
+
+/** Words in braces that are no placeholders and look like a slip for one. */
+export function slipsOf(command: readonly string[]): readonly { readonly written: string; readonly meant: string }[] {
+  const names = [...filePlaceholders, "inputs"];
+  const words = new Set(command.flatMap((argument) => [...placeholdersOf(argument)]));
+  return [...words].flatMap((written) => {
+    const meant = names.includes(written) ? undefined : suggest(written, names);
+    return meant === undefined ? [] : [{ written, meant }];
+  });
 }
 
 /** Checks the placeholders of a command and an output name. @throws {InvalidInputError} with all faults. */

@@ -82,6 +82,8 @@ export class JobQueues {
         prefix: this.#kp,
         streams: { events: { maxLen: MAX_EVENTS } },
         skipMetasUpdate: false,
+        // Checked where a process connects (redis-check.ts), and told in our own words.
+        skipVersionCheck: true,
       });
       // Each command's own rejection is what callers see; without a listener an emitted error would end the process.
       queue.on("error", () => undefined);

@@ -94,7 +94,7 @@ function endedProgress(run: RunRecord): ProgressFacts {
 
 function statusOf(run: RunRecord, counts: FileCounts, live: LiveFigures | undefined, facts: ProgressFacts): RunStatus {
   const done = doneFiles(counts);
-  const rate = progressRate(done, run.startedAtMs, facts.endMs);
+  const rate = progressRate(ranFiles(counts), run.startedAtMs, facts.endMs);
   return {
     ...run,
     counts,
@@ -118,6 +118,11 @@ function runningJobsOf(workers: readonly WorkerHeartbeat[], runId: string): numb
 /** Files that have an outcome. */
 function doneFiles(counts: FileCounts): number {
   return counts.succeeded + counts.failed + counts.skipped + counts.cancelled + counts.quarantined;
+}
+
+/** Files on which work was done: a cancel that puts aside a thousand in a moment is no speed. */
+function ranFiles(counts: FileCounts): number {
+  return counts.succeeded + counts.failed + counts.quarantined;
 }
 
 function laterState(recorded: RunState, live: RunState | undefined): RunState {

@@ -24,6 +24,7 @@ import { crashDigest, forgiveCrashes } from "../platform/crash-digest.ts";
 import { explain } from "../platform/explain.ts";
 import { JobQueues } from "../platform/job-queues.ts";
 import { createLogger, type Logger } from "../platform/logger.ts";
+import { checkRedis } from "../platform/redis-check.ts";
 import { closeRedis, openRedis } from "../platform/redis.ts";
 import { memoryFill } from "../platform/redis-check.ts";
 import { RunHash } from "../platform/run-hash.ts";
@@ -64,7 +65,11 @@ const IDEMPOTENCY_SECONDS = 86_400;
 const ACK_POLL_MS = 50;
 const ACK_WAIT_MS = 5_000;
 
-/** Connects to a cluster. @throws {InfrastructureError} when Redis or the store does not answer */
+/**
+ * Connects to a cluster.
+ * @throws {UnsafeRedisError} when jobs would be lost on this Redis: too old, or set to evict
+ * @throws {InfrastructureError} when Redis or the store does not answer
+ */
 export async function createClient(options: ClientOptions): Promise<Client> {
   const gate = new PolicyGate(parseAllow(options.allow));
   const logger = options.logger ?? createLogger("silent", {});
@@ -72,6 +77,7 @@ export async function createClient(options: ClientOptions): Promise<Client> {
   const redis = typeof options.redis === "string" ? openRedis(options.redis, "command", logger) : options.redis;
   const ownsStore = typeof options.store === "string";
   try {
+    for (const warning of (await checkRedis(redis)).warnings) logger.warn({ warning }, "redis is not set up for jobs");
     const store = typeof options.store === "string" ? await openStore(options.store, logger) : options.store;
     if (ownsStore) await store?.migrate();
     const kp = keyPrefix(options.prefix ?? DEFAULT_PREFIX);

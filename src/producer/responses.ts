@@ -24,6 +24,7 @@ const failureGroup = z.object({
   message: z.string(),
   files: count,
   examples: z.array(z.string()).readonly(),
+  log: z.string().nullable(),
 }) satisfies z.ZodType<FailureGroup>;
 
 const artifact = z.object({ path: z.string(), inputPath: z.string(), bytes: count, sha256: z.string() });

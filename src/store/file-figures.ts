@@ -12,6 +12,8 @@ export interface EpochRef {
 }
 
 const SLOWEST_FILES = 10;
+/** Of the log of an example. */
+const LOG_CHARS = 300;
 const EXAMPLES = 3;
 
 export async function loadFigures(db: StoreQueries, epoch: EpochRef): Promise<FileFigures> {
@@ -51,7 +53,7 @@ export async function loadFailureGroups(db: StoreQueries, epoch: EpochRef, limit
   return Promise.all(
     groups.map(async ({ failure_class: failureClass, message, files }) => {
       const examples = await failures
-        .select("path")
+        .select(["path", "log"])
         .where("failure_class", "is not distinct from", failureClass)
         .where("message", "is not distinct from", message)
         .orderBy("path")
@@ -62,6 +64,7 @@ export async function loadFailureGroups(db: StoreQueries, epoch: EpochRef, limit
         message: message ?? "",
         files,
         examples: examples.map((example) => pathFromPrintable(example.path)),
+        log: lastLine(examples[0]?.log ?? ""),
       };
     }),
   );
@@ -174,4 +177,10 @@ async function loadAttemptCounts(
     else if (row.failure_class !== null) retries[row.failure_class] = row.attempts;
   }
   return { retries, fenced };
+}
+
+/** The last line that says something, shortened to what fits beside a message; null without one. */
+function lastLine(log: string): string | null {
+  const line = log.trimEnd().split("\n").at(-1)?.trim() ?? "";
+  return line === "" ? null : line.slice(0, LOG_CHARS);
 }

@@ -106,6 +106,7 @@ export class Lane {
         lockDuration: config.lockMs,
         stalledInterval: config.stalledCheckMs,
         maxStalledCount: MAX_STALLED,
+        skipVersionCheck: true,
       },
       withoutBlocking,
     );

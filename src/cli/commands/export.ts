@@ -27,6 +27,7 @@ export function exportCommand(invocation: Invocation): Command {
     "headroom export RUN --format joblog   # the columns of GNU parallel --joblog",
   ])
     .argument("<run>", "id of a run")
+    .addOption(new Option("--json", "JSON lines, which is the default").conflicts("format"))
     .addOption(new Option("-f, --format <format>", "of the rows").choices(exportFormats).default("jsonl"))
     .option("-o, --output <file>", "write here, not to standard output");
   return addPlaceOptions(command).action(

@@ -2,15 +2,11 @@
 import type { Command } from "commander";
 import { Readable } from "node:stream";
 import type { Config } from "../../contract/config.ts";
-import { ConflictError, exitCodes, InvalidInputError, NotFoundError, messageOf } from "../../contract/errors.ts";
-import { isTerminal } from "../../contract/outcomes.ts";
+import { exitCodes, InvalidInputError, NotFoundError, messageOf } from "../../contract/errors.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
 import type { RunStatus } from "../../contract/status.ts";
 import { workerSettings } from "../services.ts";
-import { heldText } from "../../platform/output-claim.ts";
-import { RunHash } from "../../platform/run-hash.ts";
-import { findForeignHolder } from "../../producer/submit.ts";
-import { loadLiveWorkers, openCluster, type Cluster } from "../cluster.ts";
+import { openCluster, type Cluster } from "../cluster.ts";
 import { act, addPlaceOptions, describeCommand, type Invocation } from "../command-line.ts";
 import { followRun } from "../follow.ts";
 import { Interrupt } from "../interrupt.ts";
@@ -21,9 +17,11 @@ import { reportText } from "../report-text.ts";
 import { addRunOptions, type RunFlags } from "../run-flags.ts";
 import { runJson } from "../run-json.ts";
 import { dryRunText, planDryRun } from "../run/dry-run.ts";
+import { cancelByAnyone } from "../run/cancel-alone.ts";
 import { LocalWorker } from "../run/local-worker.ts";
 import { openOutputFolder } from "../run/output-folder.ts";
 import { RoomWatch } from "../run/room-watch.ts";
+import { goesOn, refuseLonelyDetach, refuseTakenFolder } from "../run/refusals.ts";
 import { writeReportFiles } from "../run/report-files.ts";
 import { resumeChange } from "../run/resume-change.ts";
 import { loadRunConfig, openRunPlan, type EarlierRun, type RunPlan } from "../run/run-plan.ts";
@@ -266,9 +264,10 @@ class RunSession {
     { interrupt, worker }: { interrupt: Interrupt; worker: LocalWorker | undefined },
   ): Promise<RunStatus> {
     this.#room = cluster.isEmbedded ? new RoomWatch(cluster) : undefined;
+    let cancelled: Promise<void> | undefined;
     const cancel = (): void => {
       this.#progress.note("headroom: cancelling; press Ctrl-C again to leave at once");
-      cluster.client.cancel(id, "interrupted at the command line").catch((error: unknown) => {
+      cancelled = cancelByAnyone(cluster, id, "interrupted at the command line").catch((error: unknown) => {
         this.#progress.note(`headroom: run ${id} could not be cancelled: ${messageOf(error)}`);
       });
     };
@@ -284,6 +283,8 @@ class RunSession {
       });
     } finally {
       interrupt.signal.removeEventListener("abort", cancel);
+      // It looks at the cluster until the run has ended, so that is not closed under it.
+      await cancelled;
     }
   }
 
@@ -310,29 +311,6 @@ function exitCodeOfState({ state }: Pick<RunStatus, "state">, room: RoomWatch | 
   if (state === "succeeded") return exitCodes.ok;
   const isOutOfRoom = state === "cancelled" && room?.hasGivenUp === true;
   return state === "broken" || isOutOfRoom ? exitCodes.infrastructure : exitCodes.someFailed;
-}
-
-/** Whether the run is one whose follower was killed: it is gone on with as it is. */
-function goesOn(cluster: Cluster, run: Pick<RunRecord, "state">): boolean {
-  return cluster.isEmbedded && !isTerminal(run.state);
-}
-
-/** Looks before a worker starts: it would end an unfinished run whose folder another one has taken since. */
-async function refuseTakenFolder(cluster: Cluster, runId: string): Promise<void> {
-  const before = await cluster.store.runs.get(runId);
-  if (before === undefined || !goesOn(cluster, before)) return;
-  const { root, from } = before.spec.output;
-  const deps = { hash: new RunHash(cluster.redis, cluster.place.kp), store: cluster.store };
-  const holder = from === "none" ? undefined : await findForeignHolder(deps, runId, root);
-  if (holder !== undefined) throw new ConflictError(heldText(root, holder));
-}
-
-/** An embedded Redis ends with its last user: without a worker nobody would ever run what is left behind. */
-async function refuseLonelyDetach(cluster: Cluster): Promise<void> {
-  if (!cluster.isEmbedded || (await loadLiveWorkers(cluster)).length > 0) return;
-  throw new InvalidInputError("command line", [
-    { where: "--detach", expected: "--redis, or a running headroom up with this data folder", found: "neither" },
-  ]);
 }
 
 /** Nothing to add: the pages are in the store. */

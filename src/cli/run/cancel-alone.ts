@@ -1,4 +1,4 @@
-/** Carries a cancelled run of an embedded cluster to its end when no worker is there that would. */
+/** Carries a cancelled run to its end when no worker is there that would. */
 import { InfrastructureError } from "../../contract/errors.ts";
 import { isTerminal } from "../../contract/outcomes.ts";
 import type { RunStatus } from "../../contract/status.ts";
@@ -11,7 +11,7 @@ const LOCK_MS = 2_000;
 
 /** Whether nobody is there who would end a run. */
 export async function isAlone(cluster: Cluster): Promise<boolean> {
-  return cluster.isEmbedded && (await loadLiveWorkers(cluster)).length === 0;
+  return (await loadLiveWorkers(cluster)).length === 0;
 }
 
 /**
@@ -32,4 +32,10 @@ export async function cancelAlone(cluster: Cluster, runId: string, reason: strin
   } finally {
     await worker.stop(true);
   }
+}
+
+/** Cancels the run: its workers end it, or this process does when there are none. */
+export async function cancelByAnyone(cluster: Cluster, runId: string, reason: string): Promise<void> {
+  if (await isAlone(cluster)) await cancelAlone(cluster, runId, reason);
+  else await cluster.client.cancel(runId, reason);
 }

@@ -8,12 +8,12 @@ import { InvalidInputError, messageOf, type Fault } from "../../contract/errors.
 import { parseRunSpec, type RunSpecInput } from "../../contract/run-request.ts";
 import type { InputSpec } from "../../contract/run-spec.ts";
 import { showPath } from "../../contract/schema-faults.ts";
-import { checkTemplates } from "../../contract/template.ts";
+import { checkTemplates, slipsOf } from "../../contract/template.ts";
 import { loadConfig } from "../../platform/config-file.ts";
 import { realPathOf } from "../../platform/confined-path.ts";
 import { PolicyGate } from "../../platform/policy-gate.ts";
 import { parseInput, type ParsedInput } from "../../platform/scan/input-argument.ts";
-import type { Io } from "../io.ts";
+import { say, type Io } from "../io.ts";
 import { settingsOf, type RunFlags } from "../run-flags.ts";
 import { resolveBinary } from "./binary.ts";
 import { openListedInput, type ListedInput } from "./listed-input.ts";
@@ -79,7 +79,15 @@ export async function openRunPlan(request: PlanRequest, config: Config): Promise
     list?.close();
     throw error;
   }
+  if (request.earlier === undefined) tellSlips(request.io, command);
   return { spec, resources: compiled.resources, config, outputWhere, list };
+}
+
+/** A word in braces may be meant as it stands, for another program: said, not refused. */
+function tellSlips(io: Io, command: readonly string[]): void {
+  for (const { written, meant } of slipsOf(command)) {
+    say(io, `{${written}} in the command is no placeholder and stays as it is; did you mean {${meant}}?`);
+  }
 }
 
 /** @throws {PolicyError} when the configuration of this machine does not allow the run */

@@ -301,7 +301,7 @@ export function describeStore(engine: Store["kind"], freshUrl: () => Promise<str
 
       test("are grouped by failure, most files first", async () => {
         await store.files.record("r", 0, [
-          ...["e", "d", "c", "b", "a\\\udc80"].map((path) => failedOf(path)),
+          ...["e", "d", "c", "b", "a\\\udc80"].map((path) => failedOf(path, { log: `begin\ncat: no such file\n` })),
           failedOf("t", { failureClass: "timeout", message: "expected an end within 5 s" }),
           failedOf("q", { outcome: "quarantined", failureClass: null, message: null }),
           failedOf("x", { outcome: "cancelled", failureClass: "cancelled" }),
@@ -313,9 +313,10 @@ export function describeStore(engine: Store["kind"], freshUrl: () => Promise<str
           message: "expected exit code 0, found 1",
           files: 5,
           examples: ["a\\\udc80", "b", "c"],
+          log: "cat: no such file",
         });
         expect(groups.slice(1)).toHaveLength(2);
-        expect(groups).toContainEqual({ failureClass: "none", message: "", files: 1, examples: ["q"] });
+        expect(groups).toContainEqual({ failureClass: "none", message: "", files: 1, examples: ["q"], log: null });
         expect(await store.files.failureGroups("r", 0, 1)).toHaveLength(1);
       });
 

@@ -93,7 +93,9 @@ export function reportOf(id: string): RunReport {
     outputBytes: 0,
     retries: {},
     fenced: 0,
-    failures: [{ failureClass: "exit", message: "nul \0 and \udc80", files: 1, examples: ["a\0b\udcff"] }],
+    failures: [
+      { failureClass: "exit", message: "nul \0 and \udc80", files: 1, examples: ["a\0b\udcff"], log: "nul \0" },
+    ],
     slowest: [],
     artifacts: { count: 0, bytes: 0, examples: [] },
   };

@@ -6,6 +6,7 @@ import {
   pathPlaceholders,
   placeholdersOf,
   outputFromOf,
+  slipsOf,
 } from "../../../src/contract/template.ts";
 
 describe("templates", () => {
@@ -32,6 +33,13 @@ describe("templates", () => {
   test("an output placeholder says that the command writes the file", () => {
     expect(outputFromOf(["cp", "{input}", "--to={output_file}"])).toBe("file");
     expect(outputFromOf(["sha256sum", "{input}", "{{output}"])).toBe("stdout");
+  });
+
+  test("a word in braces that is nearly a placeholder is told, and braces of other programs are not", () => {
+    expect(slipsOf(["jq", "{inptu}", "--to={ouput}", "{a}", "{print}", "{{iput}", "{input}"])).toEqual([
+      { written: "inptu", meant: "input" },
+      { written: "ouput", meant: "output" },
+    ]);
   });
 
   test("all faults are reported together", () => {

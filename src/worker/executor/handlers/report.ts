@@ -63,18 +63,21 @@ interface Live {
   readonly isCancelled: boolean;
   /** Files that the scan found; undefined when it did not come to its end. */
   readonly scannedFiles: number | undefined;
+  /** Files whose earlier result still held. */
+  readonly reusedFiles: number;
 }
 
 async function loadLive(deps: ReportDeps, run: LiveRun): Promise<Live> {
-  const names = ["state", "startedAtMs", "broken", "message", "scanned", "total"] as const;
+  const names = ["state", "startedAtMs", "broken", "message", "scanned", "total", "reused"] as const;
   const live = await deps.redis.hmget(keys.run(deps.kp, run.runId), ...names);
-  const [state, startedAtMs, broken, message, scanned, total] = live;
+  const [state, startedAtMs, broken, message, scanned, total, reused] = live;
   return {
     startedAtMs: Number(startedAtMs ?? run.createdAtMs),
     broken: broken ?? undefined,
     message: message ?? undefined,
     isCancelled: state === "cancelling",
     scannedFiles: scanned === "1" ? Number(total ?? 0) : undefined,
+    reusedFiles: Number(reused ?? 0),
   };
 }
 
@@ -147,6 +150,7 @@ async function summarize(deps: ReportDeps, run: LiveRun, live: Live): Promise<Ru
   ]);
   const endedAtMs = deps.clock.nowMs();
   const durationSeconds = Math.max(0, endedAtMs - live.startedAtMs) / 1_000;
+  const ranFiles = Math.max(0, files.total - files.cancelled - files.skipped - live.reusedFiles);
   return {
     id: runId,
     name: spec.name ?? null,
@@ -159,7 +163,7 @@ async function summarize(deps: ReportDeps, run: LiveRun, live: Live): Promise<Ru
     endedAtMs,
     files,
     durationSeconds,
-    filesPerSecond: durationSeconds > 0 ? Math.round((files.total / durationSeconds) * 100) / 100 : 0,
+    filesPerSecond: durationSeconds > 0 ? Math.round((ranFiles / durationSeconds) * 100) / 100 : 0,
     ...figures,
     failures,
     anomalies,
