@@ -35,7 +35,13 @@ export function bucketOf(memoryBytes: number): number {
   return Math.max(0, Math.ceil(2 * Math.log2(Math.max(1, memoryBytes / MiB))));
 }
 
+/** The largest size bucket whose reservation is no larger than this; below 0 when none is. */
+export function bucketWithin(memoryBytes: number): number {
+  const at = bucketOf(memoryBytes);
+  return bucketBytes(at) <= memoryBytes ? at : at - 1;
+}
+
 /** The largest memory need in bytes that falls into this bucket: what a reservation for it takes. */
 export function bucketBytes(bucket: number): number {
-  return Math.ceil(2 ** (bucket / 2) * MiB);
+  return Math.floor(2 ** (bucket / 2) * MiB);
 }

@@ -118,6 +118,8 @@ export interface WorkerHeartbeat {
   readonly reserved: Partial<Amounts>;
   readonly observed: Partial<Amounts>;
   readonly headroom: Partial<Amounts>;
+  /** The most memory that this worker would ever admit one job with; null when it is of a version that does not tell. */
+  readonly largestJobBytes: number | null;
   readonly running: readonly RunningJob[];
   readonly waiting: readonly WaitingQueue[];
 }

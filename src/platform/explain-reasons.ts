@@ -10,8 +10,10 @@ export interface QueueFacts {
   /** Labels that a worker needs to serve it. */
   readonly labels: readonly string[];
   readonly isPaused: boolean;
+  /** With the delayed ones that are due. */
   readonly waiting: number;
   readonly active: number;
+  /** Those that are not due yet. */
   readonly delayed: number;
   readonly nextDelayedAtMs: number | null;
   /** How the first of the delayed jobs ended last time; null when nothing is known. */
@@ -21,7 +23,7 @@ export interface QueueFacts {
 export interface JobFacts {
   readonly id: string;
   readonly queue: string;
-  /** BullMQ's state. */
+  /** BullMQ's state, but `waiting` for a delayed job that is due. */
   readonly state: string;
   readonly addedAtMs: number;
   /** When a delayed job may run. */

@@ -10,6 +10,7 @@ import { jobIds, keys, runOfJobId } from "../contract/queues.ts";
 import type { RunRecord } from "../contract/run-record.ts";
 import type { Explanation, RoomWait, WorkerHeartbeat } from "../contract/status.ts";
 import type { Clock } from "./clock.ts";
+import { delayedKey, dueAtMs, lastDueScore } from "./delayed-jobs.ts";
 import { decideJobReasons, decideRunReasons, type JobFacts, type QueueFacts } from "./explain-reasons.ts";
 import { execPlace, reportPlace, scanPlace, type JobQueues, type QueuePlace } from "./job-queues.ts";
 import { loadLiveFigures, runStatusOf } from "./run-status.ts";
@@ -51,9 +52,9 @@ async function explainRun(deps: ExplainDeps, run: RunRecord): Promise<Explanatio
   ]);
   const mine = places.filter((place) => family(place.name) === family(execPlace(run.spec).name));
   const [queues, scan, report, room] = await Promise.all([
-    Promise.all(mine.map((place) => loadQueue(deps, place))),
-    loadJob(deps, scanPlace, jobIds.scan(run.id, run.epoch)),
-    loadJob(deps, reportPlace, jobIds.report(run.id, run.epoch)),
+    Promise.all(mine.map((place) => loadQueue(deps, place, nowMs))),
+    loadJob(deps, scanPlace, jobIds.scan(run.id, run.epoch), nowMs),
+    loadJob(deps, reportPlace, jobIds.report(run.id, run.epoch), nowMs),
     loadRoom(deps, run.id, nowMs),
   ]);
   const status = runStatusOf(run, live, workers, nowMs);
@@ -67,9 +68,9 @@ async function explainJob(deps: ExplainDeps, jobId: string): Promise<Explanation
   const places = await deps.queues.list();
   const found = await Promise.all(places.map((place) => deps.redis.exists(`${deps.prefix}:${place.name}:${jobId}`)));
   const place = places.find((_place, at) => found[at] === 1);
-  const job = place === undefined ? undefined : await loadJob(deps, place, jobId);
+  const job = place === undefined ? undefined : await loadJob(deps, place, jobId, nowMs);
   if (place === undefined || job === undefined) throw new NotFoundError("job", jobId);
-  const [workers, queue] = await Promise.all([loadAlive(deps, nowMs), loadQueue(deps, place)]);
+  const [workers, queue] = await Promise.all([loadAlive(deps, nowMs), loadQueue(deps, place, nowMs)]);
   const reasons = decideJobReasons({ job, queue, workers, nowMs, isEmbedded: deps.isEmbedded ?? false });
   return { subject: { kind: "job", id: jobId }, state: job.state, reasons };
 }
@@ -91,21 +92,23 @@ function family(queueName: string): string {
   return queueName.slice(0, queueName.lastIndexOf("@"));
 }
 
-async function loadQueue(deps: ExplainDeps, place: QueuePlace): Promise<QueueFacts> {
+async function loadQueue(deps: ExplainDeps, place: QueuePlace, nowMs: number): Promise<QueueFacts> {
   const queue = deps.queues.queue(place.name);
-  const [counts, isPaused, [nextId, nextScore]] = await Promise.all([
+  const [delayed, lastDue] = [delayedKey(deps.prefix, place.name), lastDueScore(nowMs)];
+  const [counts, isPaused, due, [nextId, nextScore]] = await Promise.all([
     queue.getJobCounts("wait", "prioritized", "active", "delayed"),
     queue.isPaused(),
-    deps.redis.zrange(delayedKey(deps, place), 0, "0", "WITHSCORES"),
+    deps.redis.zcount(delayed, "-inf", lastDue),
+    deps.redis.zrange(delayed, `(${lastDue}`, "+inf", "BYSCORE", "LIMIT", 0, 1, "WITHSCORES"),
   ]);
   return {
     name: place.name,
     labels: place.spec.labels,
     isPaused,
-    waiting: (counts["wait"] ?? 0) + (counts["prioritized"] ?? 0),
+    waiting: (counts["wait"] ?? 0) + (counts["prioritized"] ?? 0) + due,
     active: counts["active"] ?? 0,
-    delayed: counts["delayed"] ?? 0,
-    nextDelayedAtMs: dueAtMs(nextScore ?? null),
+    delayed: Math.max(0, (counts["delayed"] ?? 0) - due),
+    nextDelayedAtMs: nextScore === undefined ? null : dueAtMs(nextScore),
     lastFailure: nextId === undefined ? null : await loadLastFailure(deps, await loadRaw(deps, place, nextId)),
   };
 }
@@ -126,18 +129,31 @@ function loadRaw(deps: ExplainDeps, place: QueuePlace, jobId: string): Promise<J
   return deps.queues.queue(place.name).getJob(jobId) as Promise<Job | undefined>;
 }
 
-async function loadJob(deps: ExplainDeps, place: QueuePlace, jobId: string): Promise<JobFacts | undefined> {
+function stateFacts(state: string, score: string | null, nowMs: number): Pick<JobFacts, "state" | "dueAtMs"> {
+  if (state !== "delayed" || score === null) return { state, dueAtMs: null };
+  const atMs = dueAtMs(score);
+  return atMs <= nowMs ? { state: "waiting", dueAtMs: null } : { state, dueAtMs: atMs };
+}
+
+async function loadJob(
+  deps: ExplainDeps,
+  place: QueuePlace,
+  jobId: string,
+  nowMs: number,
+): Promise<JobFacts | undefined> {
   const job = await loadRaw(deps, place, jobId);
   if (job === undefined) return undefined;
-  const state = await job.getState();
+  const [state, score] = await Promise.all([
+    job.getState(),
+    deps.redis.zscore(delayedKey(deps.prefix, place.name), jobId),
+  ]);
   const isParent = state === "waiting-children";
   const children = isParent ? await job.getDependenciesCount({ unprocessed: true }) : {};
   return {
     id: jobId,
     queue: place.name,
-    state,
     addedAtMs: job.timestamp,
-    dueAtMs: state === "delayed" ? dueAtMs(await deps.redis.zscore(delayedKey(deps, place), jobId)) : null,
+    ...stateFacts(state, score, nowMs),
     startedAtMs: job.processedOn ?? null,
     endedAtMs: job.finishedOn ?? null,
     failedReason: job.failedReason || null,
@@ -145,13 +161,4 @@ async function loadJob(deps: ExplainDeps, place: QueuePlace, jobId: string): Pro
     attemptsMade: job.attemptsMade,
     unprocessedChildren: children.unprocessed ?? 0,
   };
-}
-
-function delayedKey(deps: ExplainDeps, place: QueuePlace): string {
-  return `${deps.prefix}:${place.name}:delayed`;
-}
-
-/** BullMQ keeps the due time in the score, above twelve bits that keep the order of equal times. */
-function dueAtMs(score: string | null): number | null {
-  return score === null ? null : Math.floor(Number(score) / 0x1000);
 }

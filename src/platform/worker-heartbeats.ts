@@ -10,11 +10,11 @@ const amounts = z
   .object({ memoryBytes: amount, cpuCores: amount, processes: amount })
   .catch({ memoryBytes: null, cpuCores: null, processes: null })
   .transform((read) => {
-    const known = Object.entries(read).filter(([, value]) => typeof value === "number");
-    return Object.fromEntries(known);
+    const told = Object.entries(read).filter(([, value]) => typeof value === "number");
+    return Object.fromEntries(told);
   });
 const figure = z.union([z.string(), z.number()]).nullable().catch(null);
-const time = z.number().nullable().catch(null);
+const known = z.number().nullable().catch(null);
 
 const heartbeat = z.object({
   workerId: z.string(),
@@ -28,6 +28,7 @@ const heartbeat = z.object({
   reserved: amounts,
   observed: amounts,
   headroom: amounts,
+  largestJobBytes: known.optional().transform((bytes) => bytes ?? null),
   running: z
     .array(
       z.object({
@@ -35,8 +36,8 @@ const heartbeat = z.object({
         runId: z.string(),
         sinceMs: z.number(),
         reserved: amounts,
-        rssBytes: time,
-        endsAtMs: time.optional().transform((atMs) => atMs ?? null),
+        rssBytes: known,
+        endsAtMs: known.optional().transform((atMs) => atMs ?? null),
       }),
     )
     .catch([]),
@@ -46,8 +47,8 @@ const heartbeat = z.object({
         queue: z.string(),
         code: z.string(),
         message: z.string(),
-        sinceMs: time,
-        etaMs: time,
+        sinceMs: known,
+        etaMs: known,
         need: figure,
         have: figure,
       }),

@@ -30,6 +30,7 @@ import { LearnedRuns } from "./governor/learned-runs.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { HeldJobs } from "./held-jobs.ts";
 import { type Lane } from "./lane.ts";
+import { LargestJob } from "./largest-job.ts";
 import { LiveLimits } from "./live-limits.ts";
 import type { WorkerProcess } from "./lane-token.ts";
 import { Lanes } from "./lanes.ts";
@@ -104,7 +105,7 @@ export class WorkerService implements Service {
     this.#held = new HeldJobs({ ...shared, governor: this.#governor, ...(deps.onClaim && { onClaim: deps.onClaim }) });
     this.#held.handlers = createHandlers({
       ...{ ...shared, metrics: deps.metrics, hash, runner: this.#runner, claims: this.#claims },
-      gate: new PolicyGate(config.allow),
+      ...{ gate: new PolicyGate(config.allow), largestJob: new LargestJob(shared) },
       learned: new LearnedRuns(this.#classes, createLearnedListener({ metrics: deps.metrics, hash, logger })),
       workerId: config.workerId,
       governor: this.#governor,
@@ -115,8 +116,8 @@ export class WorkerService implements Service {
     this.#lanes = this.#createLanes();
     this.#loop = this.#createLoop();
     const state = (): string => this.#state.current;
-    const who = { ...this.#who, labels: config.labels };
-    this.#status = new WorkerStatus({ ...shared, governor: this.#governor, held: this.#held, state }, who);
+    const status = { ...shared, governor: this.#governor, held: this.#held, state };
+    this.#status = new WorkerStatus(status, { ...this.#who, labels: config.labels });
     this.#heartbeat = new Heartbeat({ redis: this.#redis, kp: config.kp, logger }, () => this.#status.heartbeat());
     this.#limits = new LiveLimits({
       ...shared,

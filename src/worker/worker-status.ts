@@ -4,6 +4,7 @@ import { hostname } from "node:os";
 import { keys } from "../contract/queues.ts";
 import type { WorkerHeartbeat } from "../contract/status.ts";
 import type { Clock } from "../platform/clock.ts";
+import { delayedKey, lastDueScore } from "../platform/delayed-jobs.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Governor } from "./governor/governor.ts";
 import { loadInventory } from "./governor/inventory.ts";
@@ -31,7 +32,7 @@ export class WorkerStatus {
 
   async heartbeat(): Promise<WorkerHeartbeat> {
     const { governor, held, clock } = this.#deps;
-    const { capacity, reserved, observed, headroom, ...view } = governor.snapshot();
+    const { capacity, reserved, observed, headroom, largestJobBytes, ...view } = governor.snapshot();
     const measured = new Map(view.running.map((job) => [job.jobId, job]));
     const waiting = await Promise.all(
       view.waiting.map(async (reason) => ((await this.#hasWaiting(reason.queue)) ? [reason] : [])),
@@ -45,7 +46,7 @@ export class WorkerStatus {
       atMs: clock.nowMs(),
       state: this.#deps.state(),
       labels: this.#who.labels,
-      ...{ capacity, reserved, observed, headroom },
+      ...{ capacity, reserved, observed, headroom, largestJobBytes },
       running: held.all.map(({ jobId, runId, sinceMs }) => ({
         jobId,
         runId,
@@ -71,11 +72,12 @@ export class WorkerStatus {
 
   /** A reason is told only where a job waits for it. */
   async #hasWaiting(queue: string): Promise<boolean> {
-    const { redis, kp } = this.#deps;
-    const [waiting, prioritized] = await Promise.all([
+    const { redis, kp, clock } = this.#deps;
+    const [waiting, prioritized, due] = await Promise.all([
       redis.llen(`${kp}:${queue}:wait`),
       redis.zcard(`${kp}:${queue}:prioritized`),
+      redis.zcount(delayedKey(kp, queue), "-inf", lastDueScore(clock.nowMs())),
     ]);
-    return waiting + prioritized > 0;
+    return waiting + prioritized + due > 0;
   }
 }

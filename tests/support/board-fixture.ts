@@ -174,6 +174,7 @@ export function testWorker(change: Partial<WorkerHeartbeat> = {}): WorkerHeartbe
     reserved: { memoryBytes: 2 * GiB, cpuCores: 2, processes: 2 },
     observed: { memoryBytes: 3 * GiB, cpuCores: 2.4, processes: 2 },
     headroom: { memoryBytes: 13 * GiB, cpuCores: 5.6, processes: 6 },
+    largestJobBytes: 14 * GiB,
     running: [],
     waiting: [],
     ...change,

@@ -8,6 +8,7 @@ import type { RunHash } from "../../platform/run-hash.ts";
 import type { Store } from "../../store/store.ts";
 import type { Governor } from "../governor/governor.ts";
 import type { LearnedRuns } from "../governor/learned-runs.ts";
+import type { LargestJob } from "../largest-job.ts";
 import type { OutputClaims } from "../output-claims.ts";
 import type { RunCache } from "../run-cache.ts";
 import type { ChunkRunner } from "./chunk-runner.ts";
@@ -33,6 +34,7 @@ export interface HandlerDeps {
   readonly gate: PolicyGate;
   readonly claims: OutputClaims;
   readonly learned: LearnedRuns;
+  readonly largestJob: LargestJob;
   onUsage(jobId: string, sample: UsageSample): void;
   readonly governor: Pick<Governor, "useVolume" | "setSolitary" | "describe">;
 }

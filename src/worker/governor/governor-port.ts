@@ -54,6 +54,8 @@ export interface GovernorSnapshot {
   readonly reserved: Amounts;
   readonly observed: Amounts;
   readonly headroom: Amounts;
+  /** The most memory that one job could ever be admitted with. */
+  readonly largestJobBytes: number;
   readonly running: readonly RunningJob[];
   readonly waiting: readonly WaitingQueue[];
   /** Sensors that do not give what they should. */

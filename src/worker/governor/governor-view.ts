@@ -7,6 +7,7 @@ import type { AdmissionRule, AdmissionView, Gates } from "./admission-view.ts";
 import type { CapacityReading } from "./capacity.ts";
 import { countedCores } from "./cores.ts";
 import { DEFAULT_MEMORY_THRESHOLD, type GovernorConfig } from "./governor-config.ts";
+import type { GovernorSnapshot } from "./governor-port.ts";
 import { elapsedWorkMs, outlookOf, type Outlook } from "./outlook.ts";
 import type { Reservation } from "./reservations.ts";
 import { flatExpectation, memoryOverTime, type SelfTuning } from "./self-tuning.ts";
@@ -121,13 +122,24 @@ export function runningJobOf({ jobId, runId, sinceMs, need, usage, endsAtMs }: R
   return { jobId, runId: runId ?? "", sinceMs, reserved: need, rssBytes, endsAtMs: endsAtMs ?? null };
 }
 
+/** What a worker has, has promised, uses, and could still give. */
+export function figuresOf(
+  view: AdmissionView,
+  reading: CapacityReading,
+  { reserved, committed }: { readonly reserved: Amounts; readonly committed: Amounts },
+): Pick<GovernorSnapshot, "capacity" | "reserved" | "observed" | "headroom" | "largestJobBytes"> {
+  const observed = observedOf(reading, reserved.processes);
+  const headroom = headroomOf(view, observed, committed);
+  return { capacity: capacityOf(view, reading), reserved, observed, headroom, largestJobBytes: largestJobBytes(view) };
+}
+
 /** What this worker has in all. */
-export function capacityOf(view: AdmissionView, reading: CapacityReading): Amounts {
+function capacityOf(view: AdmissionView, reading: CapacityReading): Amounts {
   return { memoryBytes: reading.memoryBytes, cpuCores: reading.cpuCores, processes: view.maxProcesses };
 }
 
 /** What is in use as measured, by whomever: memory of the level with the least room. */
-export function observedOf(reading: CapacityReading, processes: number): Amounts {
+function observedOf(reading: CapacityReading, processes: number): Amounts {
   const tightest = reading.memory.toSorted((a, b) => a.limitBytes - a.usedBytes - (b.limitBytes - b.usedBytes))[0];
   return {
     memoryBytes: tightest?.usedBytes ?? 0,
@@ -137,7 +149,7 @@ export function observedOf(reading: CapacityReading, processes: number): Amounts
 }
 
 /** What another job could get now: below the threshold, beside what is promised or in use. Never below 0. */
-export function headroomOf(view: AdmissionView, observed: Amounts, committed: Amounts): Amounts {
+function headroomOf(view: AdmissionView, observed: Amounts, committed: Amounts): Amounts {
   const growth = view.outlooks.reduce((sum, { hiBytes, rssBytes }) => sum + Math.max(0, hiBytes - rssBytes), 0);
   const rooms = view.memory.map(
     (level) => ceilingBytes(level, view) - level.usedBytes - growth - neighbourBytes(view, level),
@@ -148,6 +160,11 @@ export function headroomOf(view: AdmissionView, observed: Amounts, committed: Am
     cpuCores: Math.max(0, view.cpuCores - Math.max(committed.cpuCores + neighbourCores, observed.cpuCores)),
     processes: Math.max(0, view.maxProcesses - view.reserved.processes),
   };
+}
+
+/** The most memory that one job with processes could ever be admitted with: more is `UNSCHEDULABLE` here. */
+function largestJobBytes(view: AdmissionView): number {
+  return Math.min(...view.memory.map((level) => ceilingBytes(level, view)));
 }
 
 const FASTEST_MS = 20;

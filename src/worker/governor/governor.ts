@@ -18,7 +18,7 @@ import { GateKeeper } from "./gate-keeper.ts";
 import { checkGovernorConfig, DEFAULT_MEMORY_THRESHOLD, type GovernorConfig } from "./governor-config.ts";
 import { GpuTokens } from "./gpu-tokens.ts";
 import type { GovernorDeps, GovernorSnapshot, GovernorTicket, ReserveQuestion } from "./governor-port.ts";
-import { capacityOf, createView, headroomOf, observedOf, readingPauseMs, runningJobOf } from "./governor-view.ts";
+import { createView, figuresOf, readingPauseMs, runningJobOf } from "./governor-view.ts";
 import { aloneLedger } from "./machine-ledger.ts";
 import { Neighbourhood } from "./neighbourhood.ts";
 import { sharedLevels, withOwnLevel } from "./own-level.ts";
@@ -212,13 +212,9 @@ export class Governor implements Service {
     const view = this.#view(reading);
     const nowMs = this.#deps.clock.nowMs();
     const jobs = this.#ledger.all;
-    const observed = observedOf(reading, this.#ledger.reserved().processes);
     return {
       state: this.#state,
-      capacity: capacityOf(view, reading),
-      reserved: this.#ledger.reserved(),
-      observed,
-      headroom: headroomOf(view, observed, this.#ledger.committed(false)),
+      ...figuresOf(view, reading, { reserved: this.#ledger.reserved(), committed: this.#ledger.committed(false) }),
       running: jobs.flatMap((job) => runningJobOf(job) ?? []),
       waiting: this.#waiting.list((request) => estimateWaitMs(request, view, jobs, nowMs)),
       degraded: reading.degraded,

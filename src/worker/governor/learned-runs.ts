@@ -2,7 +2,7 @@
 import type { FileCost } from "../../contract/chunking.ts";
 import type { Expectation, ExpectationBasis } from "../../contract/expectation.ts";
 import type { FileEntry } from "../../contract/files.ts";
-import { bucketOf } from "../../contract/profiles.ts";
+import { bucketBytes, bucketOf, bucketWithin } from "../../contract/profiles.ts";
 import type { RunAnomaly } from "../../contract/run-record.ts";
 import { coverageOf, decideRunningAnomaly, type RunningFacts } from "../../platform/learned/anomaly.ts";
 import { CALIBRATION_WEIGHT } from "../../platform/learned/calibration.ts";
@@ -105,9 +105,16 @@ export class LearnedRuns {
     return this.expect(run, bytes, endedAtBytes).memoryBytes.p95;
   }
 
-  /** Memory that the processes of a chunk are expected to take at most, one at a time. */
-  chunkBytes(run: LiveRun, files: readonly FileEntry[]): number {
-    return this.expectChunk(run, files).memoryBytes.p95;
+  /**
+   * Memory to ask for, for the processes of a chunk, one at a time: what they are expected to take at most. A guess that
+   * no worker could admit is cut to the size bucket that the largest one can (`largestJobBytes`); what a person declared
+   * is not.
+   */
+  chunkBytes(run: LiveRun, files: readonly FileEntry[], largestJobBytes: number): number {
+    const wanted = this.expectChunk(run, files).memoryBytes.p95;
+    if (bucketBytes(bucketOf(wanted)) <= largestJobBytes) return wanted;
+    const most = bucketBytes(Math.max(0, bucketWithin(largestJobBytes)));
+    return Math.min(wanted, Math.max(run.spec.resources.memoryBytes ?? 0, most));
   }
 
   /** What a file costs, as far as is known by now; its process and what is done around it. */

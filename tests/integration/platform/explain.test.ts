@@ -129,6 +129,33 @@ describe("explain", () => {
     expect(await cluster.codes()).toEqual(["backoff"]);
   });
 
+  test("a delayed job whose time has come waits for what the worker says, not for another try", async ({
+    redis,
+    prefix,
+  }) => {
+    await using cluster = new Cluster(redis, prefix);
+    await cluster.queues.addRun(ref, cluster.spec, "scan");
+    const queue = execPlace(cluster.spec).name;
+    await cluster.queues.addChunks(ref, cluster.spec, [
+      { chunk: "1", files, delayMs: 1 },
+      { chunk: "2", files, delayMs: 60_000 },
+    ]);
+    const atMs = Date.now();
+    await expect.poll(() => Date.now()).toBeGreaterThan(atMs + 1);
+    const waiting = [
+      { queue, code: "MEM_RESERVED", message: "no room", sinceMs: 5, etaMs: 7, need: "2", have: "1" } as const,
+    ];
+    await beat(redis, prefix, testWorker({ waiting }));
+    const { state, reasons } = await cluster.explain(chunkId);
+    expect(state).toBe("waiting");
+    expect(reasons).toMatchObject([{ code: "MEM_RESERVED" }, { code: "queued-behind", need: 1 }]);
+    const [head, behind, later] = (await cluster.explain()).reasons;
+    expect([head?.code, behind?.code, later?.code]).toEqual(["MEM_RESERVED", "queued-behind", "backoff"]);
+    expect(behind?.message).toBe("1 job waiting, 0 jobs running");
+    expect(later?.message).toMatch(/^1 job waiting for another try; /);
+    expect(later?.etaMs).toBeGreaterThan(50_000);
+  });
+
   test("a file that is tried again says how it ended before", async ({ redis, prefix }) => {
     await using cluster = new Cluster(redis, prefix);
     const message = "no space left where the output goes";

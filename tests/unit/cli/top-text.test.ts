@@ -14,6 +14,7 @@ const worker: WorkerHeartbeat = {
   reserved: { memoryBytes: 3 * GiB, cpuCores: 2, processes: 2 },
   observed: { memoryBytes: 2 * GiB, cpuCores: 1.25, processes: 2 },
   headroom: { memoryBytes: 600 * MiB, cpuCores: 6, processes: 6 },
+  largestJobBytes: 3 * GiB,
   running: [
     { ...job, jobId: "r1.0.c1", sinceMs: nowMs - 61_000, rssBytes: 100 * MiB, endsAtMs: nowMs + 4_000 },
     { ...job, jobId: "r1.0.c2", sinceMs: nowMs - 1_000, rssBytes: 300 * MiB, endsAtMs: null },

@@ -8,6 +8,7 @@ import type { PolicyGate } from "../../../platform/policy-gate.ts";
 import type { LiveRun } from "../../../platform/run-hash.ts";
 import { withTrace } from "../../../platform/trace.ts";
 import type { LearnedRuns } from "../../governor/learned-runs.ts";
+import type { LargestJob } from "../../largest-job.ts";
 import { HandBack } from "../../lane.ts";
 import type { OutputClaims } from "../../output-claims.ts";
 import { loadBlame, planChunk, type ChunkPlan } from "../../result/chunk-plan.ts";
@@ -31,6 +32,7 @@ export interface ExecDeps extends RecorderDeps, RoomWaitDeps {
   readonly claims: OutputClaims;
   /** Tells what processes take, and learns it. */
   readonly learned: LearnedRuns;
+  readonly largestJob: LargestJob;
   onUsage(jobId: string, sample: UsageSample): void;
   onSolitude(isWanted: boolean): void;
   onStart(run: LiveRun, jobId: string, files: readonly FileEntry[]): void;
@@ -269,7 +271,8 @@ class ChunkAttempt {
     const retries = isCancelled
       ? recorder.retries
       : [...recorder.retries, ...this.#suspects(end.postponed, plan.calmMs)];
-    const needOf = (files: readonly FileEntry[]) => this.#deps.learned.chunkBytes(run, files);
+    const largest = retries.length === 0 ? Infinity : await this.#deps.largestJob.bytes(run.spec.resources.labels);
+    const needOf = (files: readonly FileEntry[]) => this.#deps.learned.chunkBytes(run, files, largest);
     const chunks = [...retryChunks(this.#payload.chunk, retries, needOf), ...restoreChunks(plan)];
     if (chunks.length > 0) await this.#retry(run, chunks);
     if (recorder.failedCount > 0) await this.#checkMaxFailures(run);

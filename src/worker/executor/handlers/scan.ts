@@ -30,6 +30,7 @@ import { breakRun } from "../../../platform/cancel-run.ts";
 import type { Store } from "../../../store/store.ts";
 import { HandBack } from "../../lane.ts";
 import type { LearnedRuns } from "../../governor/learned-runs.ts";
+import type { LargestJob } from "../../largest-job.ts";
 import type { OutputClaims } from "../../output-claims.ts";
 import type { RunCache } from "../../run-cache.ts";
 import { RunCancelled, type Handler, type JobContext } from "../executor.ts";
@@ -48,6 +49,7 @@ export interface ScanDeps extends RoomWaitDeps {
   readonly logger: Logger;
   /** Tells what files of this run take, as far as is known by now. */
   readonly learned: Pick<LearnedRuns, "ready" | "refresh" | "costOf" | "isTimed" | "chunkBytes">;
+  readonly largestJob: LargestJob;
 }
 
 /** Chunks of one run that may wait or run at a time. */
@@ -232,9 +234,10 @@ class Scan {
       await this.#waitForWindow(() => this.#window - ADD_CHUNKS);
       await this.#checkLease();
       // Sized now, not when they were made: the model may have learned while they waited for the window.
+      const largest = await this.#deps.largestJob.bytes(this.#run.spec.resources.labels);
       const some = this.#ready
         .splice(0, ADD_CHUNKS)
-        .map((chunk) => ({ ...chunk, memoryBytes: this.#deps.learned.chunkBytes(this.#run, chunk.files) }));
+        .map((chunk) => ({ ...chunk, memoryBytes: this.#deps.learned.chunkBytes(this.#run, chunk.files, largest) }));
       await this.#deps.queues.addChunks(this.#ref, this.#run.spec, some);
       this.#waiting += some.length;
       await this.#deps.hash.count(this.#run.runId, { chunks: some.length });

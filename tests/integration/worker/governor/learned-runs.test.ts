@@ -1,4 +1,6 @@
 import { expect } from "vitest";
+import { fileEntry } from "../../../../src/contract/files.ts";
+import { bucketBytes, bucketOf, profileSchema } from "../../../../src/contract/profiles.ts";
 import { keyPrefix } from "../../../../src/contract/queues.ts";
 import { MiB } from "../../../../src/contract/resources.ts";
 import type { RunAnomaly } from "../../../../src/contract/run-record.ts";
@@ -7,7 +9,7 @@ import { classOf } from "../../../../src/platform/learned/class-key.ts";
 import { LearnedClasses } from "../../../../src/platform/learned/learned-classes.ts";
 import type { LiveRun } from "../../../../src/platform/run-hash.ts";
 import type { ProcessMeasure } from "../../../../src/worker/executor/chunk-request.ts";
-import { LearnedRuns } from "../../../../src/worker/governor/learned-runs.ts";
+import { LearnedRuns, type LearnedListener } from "../../../../src/worker/governor/learned-runs.ts";
 import { quietLogger } from "../../../support/quiet-logger.ts";
 import { deletePrefix, test } from "../../../support/redis.ts";
 import { specOf } from "../../store/fixtures.ts";
@@ -22,6 +24,33 @@ function measureOf(index: number, change: Partial<ProcessMeasure> = {}): Process
   };
 }
 
+const silent: LearnedListener = {
+  predicted: () => undefined,
+  covered: () => undefined,
+  anomaly: () => undefined,
+  drifted: () => undefined,
+};
+
+test("a guess that no worker could admit is cut to what the largest one can, a declaration is not", async ({
+  redis,
+  prefix,
+}) => {
+  const classes = new LearnedClasses({
+    ...{ redis, prefix: keyPrefix(prefix), clock: systemClock, logger: quietLogger },
+  });
+  const learned = new LearnedRuns(classes, silent);
+  const ended = fileEntry.parse({ index: 0, path: "a", bytes: 1, endedAtBytes: 300 * MiB });
+  expect(learned.chunkBytes(run, [ended], Infinity)).toBe(405 * MiB);
+  expect(learned.chunkBytes(run, [ended], 600 * MiB)).toBe(405 * MiB);
+  const cut = learned.chunkBytes(run, [ended], 430 * MiB);
+  expect(bucketBytes(bucketOf(cut))).toBeLessThanOrEqual(430 * MiB);
+  expect(cut).toBeGreaterThan(300 * MiB);
+  const declares = { ...run, spec: specOf({ resources: profileSchema.parse({ memoryBytes: 900 * MiB }) }) };
+  expect(learned.chunkBytes(declares, [ended], 430 * MiB)).toBe(900 * MiB);
+  await classes.stop();
+  await deletePrefix(redis, prefix);
+});
+
 test("of a known class of short processes one in eight is noted, for all; one that takes more is, at once", async ({
   redis,
   prefix,
@@ -32,10 +61,9 @@ test("of a known class of short processes one in eight is noted, for all; one th
   const anomalies: RunAnomaly[] = [];
   let predicted = 0;
   const learned = new LearnedRuns(classes, {
+    ...silent,
     predicted: (target) => (predicted += target === "memory" ? 1 : 0),
-    covered: () => undefined,
     anomaly: (_, anomaly) => anomalies.push(anomaly),
-    drifted: () => undefined,
   });
   await learned.ready(run);
   let index = 0;
