@@ -8,7 +8,7 @@
  * Node, Redis, the store and a worker, and compiles them. Needs `parallel`.
  */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { startBenchCluster, type BenchCluster } from "./cluster.ts";
 import { median, report, round, scratch, timeCommand } from "./support.ts";
@@ -23,27 +23,31 @@ interface RunJson {
 
 using folder = scratch("xargs");
 const input = join(folder.path, "in");
-const output = join(folder.path, "out");
+let sides = 0;
 mkdirSync(input);
 for (let at = 0; at < FILES; at += 1) writeFileSync(join(input, `file-${at}.txt`), `content of file ${at}\n`);
 
-/** No outputs, and nothing that the side before has left for the disk to write: each pays for its own. */
-function clear(): void {
-  rmSync(output, { recursive: true, force: true });
+/**
+ * A name for a folder of outputs that is not there yet, with nothing left for the disk to write: each side pays for its
+ * own. What a side before has written stays: ext4 skips the inodes of the last minute's deletions one by one.
+ */
+function freshOutput(): string {
   execFileSync("sync");
+  sides += 1;
+  return join(folder.path, `out-${sides}`);
 }
 
-async function plain(command: string): Promise<number> {
-  clear();
+async function plain(commandTo: (output: string) => string): Promise<number> {
+  const output = freshOutput();
   mkdirSync(output);
-  const seconds = await timeCommand("bash", ["-c", command]);
+  const seconds = await timeCommand("bash", ["-c", commandTo(output)]);
   const written = readdirSync(output).length;
   if (written !== FILES) throw new Error(`expected ${FILES} outputs, found ${written}`);
   return FILES / seconds;
 }
 
 async function warm(cluster: BenchCluster): Promise<number> {
-  clear();
+  const output = freshOutput();
   const started = performance.now();
   const { run } = await cluster.client.run({
     command: ["/usr/bin/sha256sum", "{input}"],
@@ -63,7 +67,7 @@ async function warm(cluster: BenchCluster): Promise<number> {
 }
 
 function cold(home: string): number {
-  clear();
+  const output = freshOutput();
   const started = performance.now();
   const places = ["--home", home, "--input", input, "--output", output, "--max-processes", String(PROCESSES)];
   const text = execFileSync(
@@ -87,7 +91,8 @@ let lagMs = 0;
   for (let at = 0; at < ROUNDS; at += 1) {
     rates.xargs.push(
       await plain(
-        `find ${input} -type f -print0 | xargs -0 -P${PROCESSES} -I{} sh -c 'sha256sum "$1" > "$0/\${1##*/}.output"' ${output} {}`,
+        (output) =>
+          `find ${input} -type f -print0 | xargs -0 -P${PROCESSES} -I{} sh -c 'sha256sum "$1" > "$0/\${1##*/}.output"' ${output} {}`,
       ),
     );
     rates.warm.push(await warm(cluster));
@@ -97,7 +102,9 @@ let lagMs = 0;
 for (let at = 0; at < ROUNDS; at += 1) {
   rates.cold.push(cold(join(folder.path, `home-${at}`)));
   rates.parallel.push(
-    await plain(`find ${input} -type f | parallel --will-cite -j${PROCESSES} 'sha256sum {} > ${output}/{/}.output'`),
+    await plain(
+      (output) => `find ${input} -type f | parallel --will-cite -j${PROCESSES} 'sha256sum {} > ${output}/{/}.output'`,
+    ),
   );
 }
 

@@ -8,6 +8,12 @@
 # States of a launch: queued (its slot is busy) -> running -> ending (the process is reaped, but what it left behind is
 # still being killed; 2 s at most) -> told. Each `S` frame gets exactly one `X` frame.
 #
+# Where processes come from: a few children of ours wait, as copies of this process, each for one request (a "spare"). They
+# are made several at a time, for a copy of this process makes each page that we write afterwards be copied once, and that
+# would be most of what a launch costs. A request carries all that its process needs, as it has to lie in memory: arrays of
+# pointers and the strings, for the address of a buffer that every copy has at the same place. What is too long for the
+# buffer, or has a log pipe that the spares do not know yet, gets a copy of its own.
+#
 # What keeps descendants in reach: this process is a "subreaper", so a descendant whose parent died becomes a child of
 # ours. A child that is no running launch is a stray. It is killed as soon as its own launch is over; it is known by its
 # session, else by HEADROOM_JOB in its environment, else it is killed when every launch that ran when it was first seen
@@ -18,7 +24,7 @@
 #        S  id u32, slot u16, env id u32, log bytes u32, then joined by NUL: folder, file for standard output or "", argv
 #        K  id u32, signal u8 (a queued launch is dropped)
 #        P  (asks for an answer)
-#   out  B  id u32, pid u32, started at u64 (microseconds, CLOCK_MONOTONIC)
+#   out  B  id u32, pid u32, started at u64 (microseconds, CLOCK_MONOTONIC); again if it has to be started again
 #        X  id u32, pid u32, kind u8 (see below), code u32, stage u8, strays u32, started u64, ended u64, peak KiB u64,
 #           user u64, system u64, log length in all u64, length of the head u32, head and tail of the log
 #        P  (the answer)
@@ -33,23 +39,24 @@ use constant { O_NONBLOCK => 04000, O_CLOEXEC => 02000000 };
 use constant { AT_FDCWD => -100, OUTPUT_FLAGS => 01 | 0100 | 0200 | 02000000 };
 use constant { EINTR => 4, EAGAIN => 11, F_SETFL => 4 };
 use constant { PR_SET_PDEATHSIG => 1, PR_SET_CHILD_SUBREAPER => 36, RLIMIT_CORE => 4 };
+use constant { SPARES => 8, REQUEST_BYTES => 16384, REQUEST_HEAD => 7 };
 use constant { READ_BYTES => 65536, ENDING_MICROS => 2_000_000, LAST_KILL_MICROS => 10_000_000 };
 
 my ($arch, $token, $scratch, $nice, $oom_score_adj) = @ARGV;
 my %tables = (
   x64 => {
-    rt_sigprocmask => 14, openat => 257, chdir => 80, dup3 => 292, execve => 59, clone => 56, wait4 => 61, setsid => 112, getppid => 110,
+    read => 0, rt_sigprocmask => 14, openat => 257, chdir => 80, dup3 => 292, execve => 59, clone => 56, wait4 => 61, setsid => 112, getppid => 110,
     prctl => 157, clock_gettime => 228, exit_group => 231, waitid => 247, signalfd4 => 289, prlimit64 => 302,
   },
   arm64 => {
-    rt_sigprocmask => 135, openat => 56, chdir => 49, dup3 => 24, execve => 221, clone => 220, wait4 => 260, setsid => 157, getppid => 173,
+    read => 63, rt_sigprocmask => 135, openat => 56, chdir => 49, dup3 => 24, execve => 221, clone => 220, wait4 => 260, setsid => 157, getppid => 173,
     prctl => 167, clock_gettime => 113, exit_group => 94, waitid => 95, signalfd4 => 74, prlimit64 => 261,
   },
 );
 die "launcher: expected arguments ARCH TOKEN SCRATCH NICE OOM_SCORE_ADJ\n" unless @ARGV == 5;
 my $nr = $tables{$arch} or die "launcher: expected x64 or arm64, found $arch\n";
 die "launcher: expected a perl with 64-bit integers\n" unless length(pack 'J', 0) == 8;
-my ($openat, $chdir) = @{$nr}{qw(openat chdir)};
+my ($openat, $chdir, $read) = @{$nr}{qw(openat chdir read)};
 my ($rt_sigprocmask, $dup3, $execve, $clone, $wait4, $setsid, $getppid) =
   @{$nr}{qw(rt_sigprocmask dup3 execve clone wait4 setsid getppid)};
 my ($prctl, $clock_gettime, $exit_group, $waitid) = @{$nr}{qw(prctl clock_gettime exit_group waitid)};
@@ -58,7 +65,14 @@ my $self = $$;
 my $no_signals = "\0" x 8;
 # running, ending: pid => launch; seen: stray => newest launch then; failed: pid => stage and errno
 my (%envs, %launches, %running, %ending, %seen, %killed_for, %failed);
+# spares: children that wait for a request, oldest first, and the same by pid; pipes: those that no child reads from
+my (@spares, %spare, @pipes);
+my $launched = 0;
 my @slots;
+my $slots_made = 0;
+# Never assigned to again: every copy of this process has it at this address.
+my $request    = "\0" x REQUEST_BYTES;
+my $request_at = unpack 'J', pack 'P', $request;
 my ($out, $in, $last_id) = ('', '', 0);
 
 # A handler rather than IGNORE: an ignored signal would stay ignored in every process that we start.
@@ -118,18 +132,25 @@ sub slot_of {
   return $slots[$number] //= do {
     pipe my $read, my $write or die "launcher: no pipe: $!\n";
     fcntl $read, F_SETFL, O_NONBLOCK;
-    { read => $read, write => $write, fd => fileno $write, queue => [], busy => 0 };
+    { since => ++$slots_made, read => $read, write => $write, fd => fileno $write, queue => [], busy => 0 };
   };
 }
 
-# Everything that the child needs, made before the clone: each page that the child writes is copied by the kernel, and
-# most of what a launch costs would be such copies.
-sub prepare {
-  my ($launch) = @_;
-  $launch->{mark} = "HEADROOM_JOB=$token.$launch->{id}.";
-  my @env = (@{ $launch->{env} }, $launch->{mark});
-  $launch->{strings} = \@env;
-  return ($launch->{argv}[0], pack('p*', @{ $launch->{argv} }) . pack('J', 0), pack('p*', @env) . pack('J', 0));
+# In a copy of this process: turns it into the program. Texts are given as strings or as addresses.
+sub become {
+  my ($folder, $has_output, $output, $log_fd, $path, $args, $env) = @_;
+  syscall $rt_sigprocmask, 2, $no_signals, 0, 8;
+  fail(STAGE_FOLDER) if syscall($chdir, $folder) != 0;
+  my $output_fd = $log_fd;
+  if ($has_output) {
+    $output_fd = syscall $openat, AT_FDCWD, $output, OUTPUT_FLAGS, 0666;
+    fail(STAGE_OUTPUT) if $output_fd < 0;
+  }
+  fail(STAGE_SETUP)
+    if syscall($dup3, $null_fd, 0, 0) < 0 || syscall($dup3, $output_fd, 1, 0) < 0 || syscall($dup3, $log_fd, 2, 0) < 0;
+  syscall $execve, $path, $args, $env;
+  fail(STAGE_EXEC);
+  return;
 }
 
 sub fail {
@@ -138,39 +159,114 @@ sub fail {
   return;
 }
 
+# A copy begins a session of its own, and dies with us.
+sub leave_home {
+  syscall $setsid;
+  syscall $prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0;
+  syscall $exit_group, 127 if syscall($getppid) != $self;    # the launcher died before the line above
+  return;
+}
+
+# In a spare: waits for the request, and becomes what it says. The length is read alone: a spare that was killed while it
+# waited may still take what its read finds then, but no more, and what is left says that it started nothing.
+sub serve {
+  my ($fd) = @_;
+  leave_home();
+  my $got = syscall $read, $fd, $request_at, 8;
+  while ($got < 8 || $got < unpack 'J', $request) {
+    my $more = syscall $read, $fd, $request_at + $got, REQUEST_BYTES - $got;
+    syscall $exit_group, 127 if $more <= 0 && $! != EINTR;
+    $got += $more if $more > 0;
+  }
+  become(unpack 'x8 J7', $request);
+  return;
+}
+
+# Makes spares, once the last one is used: where nothing is launched, nothing waits. Little is written between the copies.
+# Not Perl's fork: it costs a tenth more, and nothing of the C library is used before execve. What is inherited (nice,
+# oom_score_adj) was set once for the launcher itself.
+sub make_spares {
+  $launched = 0;
+  push @pipes, new_pipe() // return while @pipes < SPARES;
+  my @chosen = splice @pipes, 0, SPARES;
+  my @made   = (0) x SPARES;
+  my $at     = 0;
+  while ($at < SPARES) {
+    serve($chosen[$at]{fd}) if ($made[$at] = syscall $clone, SIGCHLD, 0, 0, 0, 0) == 0;
+    ++$at;
+  }
+  for my $pid (@made) {
+    my $pipe = shift @chosen;
+    if ($pid < 0) { push @pipes, $pipe }
+    else          { push @spares, $spare{$pid} = { pid => $pid, pipe => $pipe, knows => $slots_made } }
+  }
+  return;
+}
+
+sub new_pipe {
+  pipe my $from, my $to or return undef;
+  return { from => $from, to => $to, fd => fileno $from };
+}
+
+# What `become` needs, as it lies in the buffer of a spare: length, seven words, both arrays of pointers, the strings.
+sub request_of {
+  my ($launch, $log_fd) = @_;
+  my ($folder, $output, $argv) = @{$launch}{qw(folder output argv)};
+  my @strings  = ($folder, $output, @$argv, @{ $launch->{env} }, $launch->{mark});
+  my $args_at  = $request_at + 8 + REQUEST_HEAD * 8;
+  my $env_at   = $args_at + 8 * (@$argv + 1);
+  my $at       = $env_at + 8 * (@strings - 2 - @$argv + 1);
+  my @pointers = map { my $here = $at; $at += 1 + length; $here } @strings;
+  my ($folder_at, $output_at, @others) = @pointers;
+  my @args  = splice @others, 0, scalar @$argv;
+  my @words = ($folder_at, $output ne '' ? 1 : 0, $output_at, $log_fd, $args[0], $args_at, $env_at);
+  return pack('J*', $at - $request_at, @words, @args, 0, @others, 0) . join "\0", @strings, '';
+}
+
+# Hands the launch to a spare. Returns its number, or undef when no spare can take it.
+sub hand_to_spare {
+  my ($launch) = @_;
+  my $slot = $launch->{slot};
+  make_spares() if $launched && !@spares;
+  return undef if !@spares || $spares[0]{knows} < $slot->{since};
+  my $text = request_of($launch, $slot->{fd});
+  return undef if length $text > REQUEST_BYTES;
+  my $chosen = shift @spares;
+  delete $spare{ $chosen->{pid} };
+  $launch->{pipe} = $chosen->{pipe};
+  syswrite $chosen->{pipe}{to}, $text;
+  return $chosen->{pid};
+}
+
+# A copy for this launch alone. Everything that it needs is made before: each page that it writes is copied.
+sub copy_for {
+  my ($launch) = @_;
+  my ($folder, $output, $log_fd) = ($launch->{folder}, $launch->{output}, $launch->{slot}{fd});
+  my $has_output = $output ne '';
+  my @env        = (@{ $launch->{env} }, $launch->{mark});
+  my $path       = $launch->{argv}[0];
+  my $args       = pack('p*', @{ $launch->{argv} }) . pack('J', 0);
+  my $env        = pack('p*', @env) . pack('J', 0);
+  my $pid        = syscall $clone, SIGCHLD, 0, 0, 0, 0;
+  return $pid if $pid != 0;
+  leave_home();
+  become($folder, $has_output, $output, $log_fd, $path, $args, $env);
+}
+
 sub start {
   my ($launch) = @_;
   my $slot = $launch->{slot};
   $slot->{busy} = 1;
   # A process may have set O_NONBLOCK on the pipe it shared with those after it.
   fcntl $slot->{write}, F_SETFL, 0;
-  my ($path, $args, $env) = prepare($launch);
-  my ($folder, $output, $log_fd) = ($launch->{folder}, $launch->{output}, $slot->{fd});
-  my $has_output = $output ne '';
-  my $output_fd  = $log_fd;
-  my $pid;
+  $launch->{mark}    = "HEADROOM_JOB=$token.$launch->{id}.";
   $launch->{started} = micros();
-  # Not Perl's fork: it costs a tenth more, and nothing of the C library is used before execve. What is inherited (nice,
-  # oom_score_adj) was set once for the launcher itself.
-  if (($pid = syscall $clone, SIGCHLD, 0, 0, 0, 0) == 0) {
-    syscall $setsid;
-    syscall $prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0;
-    syscall $exit_group, 127 if syscall($getppid) != $self;    # the launcher died before the line above
-    syscall $rt_sigprocmask, 2, $no_signals, 0, 8;
-    fail(STAGE_FOLDER) if syscall($chdir, $folder) != 0;
-    if ($has_output) {
-      $output_fd = syscall $openat, AT_FDCWD, $output, OUTPUT_FLAGS, 0666;
-      fail(STAGE_OUTPUT) if $output_fd < 0;
-    }
-    fail(STAGE_SETUP)
-      if syscall($dup3, $null_fd, 0, 0) < 0 || syscall($dup3, $output_fd, 1, 0) < 0 || syscall($dup3, $log_fd, 2, 0) < 0;
-    syscall $execve, $path, $args, $env;
-    fail(STAGE_EXEC);
-  }
+  my $pid = hand_to_spare($launch) // copy_for($launch);
   if ($pid < 0) {
     @{$launch}{qw(kind code stage pid)} = (NOT_STARTED, $! + 0, STAGE_FORK, 0);
     return tell_end($launch);
   }
+  $launched = 1;
   $launch->{pid} = $pid;
   $running{$pid} = $launch;
   tell_frame(pack 'aNNQ>', 'B', $launch->{id}, $pid, $launch->{started});
@@ -237,8 +333,9 @@ sub reap {
     my $launch = delete $running{$pid};
     kill 'KILL', -$pid if $launch;
     syscall $wait4, $pid, $status, WNOHANG, $rusage;
-    if ($launch) { process_ended($launch) }
-    else         { $strays_ended = 1; delete $seen{$pid} }
+    if    ($launch)                        { process_ended($launch) }
+    elsif (my $lost = delete $spare{$pid}) { @spares = grep { $_ != $lost } @spares }
+    else                                   { $strays_ended = 1; delete $seen{$pid} }
   }
   end_strays() if $strays_ended || %ending || %seen;
   return;
@@ -254,10 +351,22 @@ sub process_ended {
   my $signal = $code & 127;
   @{$launch}{qw(kind code)} = $signal ? (SIGNALLED, $signal) : (EXITED, $code >> 8);
   read_failure($launch) if $launch->{kind} == EXITED && $launch->{code} == 127;
+  return start($launch) if give_back_pipe($launch) && !$launch->{is_killed};
   my @others = strays();
   if (kill(0, -$pid) || @others) { $ending{$pid} = $launch }
   else                           { tell_end($launch) }
   return;
+}
+
+# Keeps the pipe of a launch that came from a spare for the next one. Returns whether the request is still in it: the spare
+# was killed, by somebody else, before it became the program.
+sub give_back_pipe {
+  my ($launch) = @_;
+  my $pipe = delete $launch->{pipe} or return 0;
+  if ($launch->{kind} == EXITED) { push @pipes, $pipe; return 0 }
+  # The next reader would find what is left: this pipe is used no more.
+  fcntl $pipe->{from}, F_SETFL, O_NONBLOCK;
+  return sysread $pipe->{from}, my $left, 1;
 }
 
 sub read_failure {
@@ -271,7 +380,7 @@ sub read_failure {
   return;
 }
 
-# Our children that are no running launch.
+# Our children that are no running launch, and no spare.
 sub strays {
   my $list = '';
   if ($children) {
@@ -282,7 +391,7 @@ sub strays {
     opendir my $proc, '/proc' or return;
     $list = join ' ', grep { /^\d+$/ && (stat_of($_))[0] == $self } readdir $proc;
   }
-  return grep { !exists $running{$_} } split ' ', $list;
+  return grep { !exists $running{$_} && !exists $spare{$_} } split ' ', $list;
 }
 
 # Parent and session of a process; zeros when it is gone.
@@ -365,6 +474,7 @@ sub on_kill {
     @{$launch}{qw(kind code)} = (DROPPED, 0);
     return tell_end($launch);
   }
+  $launch->{is_killed} = 1;
   # What is ending is being killed already, and its number may be somebody else's.
   kill $signal, -$launch->{pid} if exists $running{ $launch->{pid} };
   return;
@@ -407,6 +517,7 @@ sub remove_tree {
 # The worker is gone or wants us to end: kill until no descendant is left, then leave nothing on disk.
 sub die_with_all {
   my $until = micros() + LAST_KILL_MICROS;
+  %spare = ();
   while (micros() < $until) {
     kill 'KILL', map { -$_ } keys %running, keys %ending;
     %running = %ending = ();
@@ -423,6 +534,7 @@ sub die_with_all {
 
 while (1) {
   flush_out() if length $out;
+  make_spares() if $launched && !@spares;
   my $wait = '';
   vec($wait, 0, 1) = 1;
   vec($wait, $signal_fd, 1) = 1;

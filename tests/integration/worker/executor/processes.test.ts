@@ -141,6 +141,24 @@ describe("processes of a chunk", () => {
     expect(exec.outputs()).toEqual(["other.output"]);
   });
 
+  test("start all the same when the launcher's spare processes are killed, and with arguments that none of them can take", async () => {
+    const files = exec.files(Object.fromEntries(["a", "b", "c", "d", "e", "f"].map((name) => [name, name])));
+    const body = `pgrep -c -P $PPID perl; case "$1" in c) pkill -KILL -P $PPID perl;; esac; echo "\${#2}"`;
+    const long = "x".repeat(40_000);
+    for (const [argument, length] of [
+      ["short", 5],
+      [long, 40_000],
+    ] as const) {
+      const { results } = await exec.run([exec.script(body), "{name}", argument], files);
+      for (const { path } of files) expect(results.get(path)).toMatchObject({ outcome: "succeeded", attempts: 1 });
+      const said = files.map(({ path }) => exec.read(`${path}.output`).trim().split("\n"));
+      expect(said.map(([, given]) => Number(given))).toEqual(files.map(() => length));
+      // The launcher makes them once it has started something, so they were there to be killed, and others are after it.
+      const spares = said.map(([count]) => Number(count));
+      expect(Math.min(spares[2] ?? 0, Math.max(...spares.slice(3)))).toBeGreaterThan(0);
+    }
+  });
+
   test("that stop the launcher cannot hold an abort up for long", async () => {
     const files = exec.files({ a: "1" });
     const abort = new AbortController();
