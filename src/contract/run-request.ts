@@ -70,6 +70,18 @@ export function parseRunSpec(written: unknown): RunSpec {
   );
 }
 
+/** A run's specification with parts of it replaced, to be completed: what followed from its command follows from the new one. */
+export function changedRequest(spec: RunSpec, change: Partial<RunSpecInput>): unknown {
+  const { perChunk, output, ...rest } = spec;
+  const { from, ...others } = output;
+  return {
+    ...rest,
+    output: from === outputFromOf(spec.command) ? others : output,
+    ...(perChunk !== spec.command.includes(INPUTS) && { perChunk }),
+    ...change,
+  };
+}
+
 /** Where in what was written a place of the complete specification stands. */
 export function placeIn(written: unknown, path: Path): Path {
   const [section, ...below] = path;

@@ -14,7 +14,7 @@ import { ConflictError, InvalidInputError, lineOf, NotFoundError } from "../cont
 import { isTerminal } from "../contract/outcomes.ts";
 import { DEFAULT_PREFIX, keyPrefix, keys } from "../contract/queues.ts";
 import type { RunRecord } from "../contract/run-record.ts";
-import { parseRunSpec, placeIn, type RunRequest, type RunSpecInput } from "../contract/run-request.ts";
+import { changedRequest, parseRunSpec, placeIn, type RunRequest, type RunSpecInput } from "../contract/run-request.ts";
 import type { RunSpec } from "../contract/run-spec.ts";
 import type { CancelAck, Explanation, RunStatus } from "../contract/status.ts";
 import { showPath } from "../contract/schema-faults.ts";
@@ -141,7 +141,7 @@ export class Client implements ClientPort, AsyncDisposable {
     const store = this.#needStore("resume a run");
     const before = await store.runs.get(runId);
     if (before === undefined) throw new NotFoundError("run", runId);
-    const spec = parseRunSpec({ ...before.spec, ...change, traceId: newTraceId() });
+    const spec = parseRunSpec(changedRequest(before.spec, { ...change, traceId: newTraceId() }));
     this.#deps.gate.require(spec);
     await claimOutput(this.#submit, runId, spec);
     const run = await store.runs.reopen(runId, spec, this.#deps.clock.nowMs());

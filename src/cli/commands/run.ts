@@ -16,6 +16,7 @@ import { Progress } from "../progress.ts";
 import { reportText } from "../report-text.ts";
 import { addRunOptions, type RunFlags } from "../run-flags.ts";
 import { runJson } from "../run-json.ts";
+import { noFilesText } from "../run-text.ts";
 import { dryRunText, planDryRun } from "../run/dry-run.ts";
 import { cancelByAnyone } from "../run/cancel-alone.ts";
 import { LocalWorker } from "../run/local-worker.ts";
@@ -300,6 +301,7 @@ class RunSession {
       const why = status.state === "succeeded" ? null : message;
       print(io, reportText(report, { style: outStyle(io), ...where, message: why }));
     }
+    if (status.state === "succeeded" && status.counts.total === 0) say(io, noFilesText(status.spec));
     if (status.state === "broken")
       say(io, `run ${status.id} could not be carried out: ${message ?? `see ${log.path}`}`);
     if (status.state === "cancelled") say(io, `to go on where it stopped: headroom run --resume ${status.id}`);

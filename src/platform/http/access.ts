@@ -44,21 +44,32 @@ export function refuseCrossSite(publicOrigin?: string): RequestHandler {
   };
 }
 
+/** What a proxy says of whom it speaks for. */
+const PROXY_HEADERS = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"];
+
 /**
- * Refuses requests that name another host. Without a login, that is what keeps a web page from reaching this machine by
- * a name of its own that resolves to 127.0.0.1.
+ * Refuses requests that name another host, or that a proxy brought. Without a login, that is what keeps a web page from
+ * reaching this machine by a name of its own that resolves to 127.0.0.1, and the world from reaching it by a proxy that
+ * was put in front without one.
  */
 export function refuseForeignHost(): RequestHandler {
   return (req, _res, next) => {
     const host = (req.get("host") ?? "").replace(/:\d+$/, "");
-    if (isLoopback(host)) {
+    const brought = PROXY_HEADERS.find((header) => req.get(header) !== undefined);
+    if (!isLoopback(host)) {
+      next(foreign("expected a loopback name in the Host header, found another"));
+    } else if (brought !== undefined) {
+      next(
+        foreign(`expected a request of this machine, found one that a proxy brought (${brought}): a login is needed`),
+      );
+    } else {
       next();
-      return;
     }
-    next(
-      new RequestError(421, "expected a loopback name in the Host header, found another", { code: "ERR_FOREIGN_HOST" }),
-    );
   };
+}
+
+function foreign(message: string): RequestError {
+  return new RequestError(421, message, { code: "ERR_FOREIGN_HOST" });
 }
 
 /** Whether a method may change something. */

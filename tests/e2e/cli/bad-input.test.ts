@@ -71,5 +71,19 @@ describe("headroom run, over bad files and bad commands", () => {
     const ended = await cli.call(["run", "-i", "in", "-o", "out", "--", "cat", "{input}"]);
     expect(ended.code).toBe(0);
     expect(ended.stdout).toContain("no files found");
+    const hint = "; not looked at: hidden files (--hidden), links (--symlinks)";
+    expect(ended.stderr).toContain(`headroom: found no file below ${join(cli.scratch.path, "in")}${hint}`);
+  });
+
+  test("tells a pattern that matches nothing, beside JSON too", async () => {
+    await using cli = new Cli();
+    cli.scratch.file("in/a.txt", "a");
+    const ended = await cli.call(["run", "-i", "in/*.png", "-o", "out", "--hidden", "--json", "--", "cat", "{input}"]);
+    expect(ended.code).toBe(0);
+    expect((JSON.parse(ended.stdout) as RunJson).files["total"]).toBe(0);
+    const folder = join(cli.scratch.path, "in");
+    expect(ended.stderr).toContain(
+      `headroom: found no file below ${folder} that matches *.png; not looked at: links (--symlinks)`,
+    );
   });
 });

@@ -320,7 +320,7 @@ describe("HTTP intake", () => {
     await deletePrefix(redis, prefix);
   });
 
-  test("is not reached by pages of other sites, nor by names that only resolve to it", async ({ redis, prefix }) => {
+  test("is not reached by pages of other sites, by names that only resolve to it, or by a proxy", async ({ redis, prefix }) => {
     await using fixture = await startIntake({ redis, prefix });
     const cross = await fixture.post(body(fixture), { origin: "https://evil.example" });
     expect((await readProblem(cross)).code).toBe("ERR_CROSS_SITE");
@@ -332,6 +332,10 @@ describe("HTTP intake", () => {
       asked.on("error", reject).end();
     });
     expect(status).toBe(421);
+    for (const header of ["x-forwarded-for", "forwarded", "x-real-ip", "via"]) {
+      const brought = await fixture.post(body(fixture), { [header]: "192.0.2.7" });
+      expect((await readProblem(brought)).code).toBe("ERR_FOREIGN_HOST");
+    }
     await deletePrefix(redis, prefix);
   });
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { InvalidInputError } from "../../../src/contract/errors.ts";
-import { checkRunSpec, parseRunSpec } from "../../../src/contract/run-request.ts";
+import { changedRequest, checkRunSpec, parseRunSpec } from "../../../src/contract/run-request.ts";
 
 const good = {
   command: ["/bin/cat", "{input}"],
@@ -109,5 +109,30 @@ describe("short forms", () => {
     ],
   ])("a fault stands where it was written: %j", (change, fault) => {
     expect(faultsOf({ command, input: "/in", output: "/out", ...change })).toContain(fault);
+  });
+});
+
+describe("a run that is started again with a change", () => {
+  const before = parseRunSpec(good);
+
+  test("stays as it was without one", () => {
+    expect(parseRunSpec(changedRequest(before, {}))).toEqual(before);
+    const perChunk = parseRunSpec({ ...good, command: ["/bin/cat", "{inputs}"] });
+    expect(perChunk.perChunk).toBe(true);
+    expect(parseRunSpec(changedRequest(perChunk, {}))).toEqual(perChunk);
+  });
+
+  test("takes what follows from the command from the new one", () => {
+    const toFile = parseRunSpec(changedRequest(before, { command: ["/bin/cp", "{input}", "{output}"] }));
+    expect(toFile.output.from).toBe("file");
+    const many = parseRunSpec(changedRequest(before, { command: ["/bin/cat", "{inputs}"] }));
+    expect(many.perChunk).toBe(true);
+    expect(parseRunSpec(changedRequest(many, { command: ["/bin/cat", "{input}"] })).perChunk).toBe(false);
+  });
+
+  test("keeps what had been set otherwise", () => {
+    const none = parseRunSpec({ ...good, output: { root: "/out", from: "none" } });
+    const changed = parseRunSpec(changedRequest(none, { command: ["/bin/cp", "{input}", "{output}"] }));
+    expect(changed.output.from).toBe("none");
   });
 });
