@@ -301,12 +301,16 @@ class RunSession {
       const why = status.state === "succeeded" ? null : message;
       print(io, reportText(report, { style: outStyle(io), ...where, message: why }));
     }
-    if (status.state === "succeeded" && status.counts.total === 0) say(io, noFilesText(status.spec));
-    if (status.state === "broken")
-      say(io, `run ${status.id} could not be carried out: ${message ?? `see ${log.path}`}`);
-    if (status.state === "cancelled") say(io, `to go on where it stopped: headroom run --resume ${status.id}`);
+    sayNext(io, status, log);
     return isInterrupted ? exitCodes.interrupted : exitCodeOfState(status, this.#room);
   }
+}
+
+/** What the report does not say. */
+function sayNext(io: Io, { id, state, message, counts, spec }: RunStatus, log: LogFile): void {
+  if (state === "succeeded" && counts.total === 0) say(io, noFilesText(spec));
+  if (state === "broken") say(io, `run ${id} could not be carried out: ${message ?? `see ${log.path}`}`);
+  if (state === "cancelled") say(io, `to go on where it stopped: headroom run --resume ${id}`);
 }
 
 function exitCodeOfState({ state }: Pick<RunStatus, "state">, room: RoomWatch | undefined): number {

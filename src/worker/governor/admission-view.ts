@@ -13,6 +13,7 @@ type DeferCode =
   | "MEM_FORECAST"
   | "CALIBRATING"
   | "NEIGHBOUR"
+  | "HOLDING"
   | "CPU"
   | "CPU_THRESHOLD"
   | "PROCESSES"
@@ -79,6 +80,8 @@ export interface Request {
   readonly samples: number | undefined;
   /** Jobs of its queue that run here. */
   readonly running: number;
+  /** How long its jobs usually take here, all their files together; undefined while that is not known. */
+  readonly lastsMs?: number | undefined;
   /** The queue that it waits in. */
   readonly queue?: string;
   /** What it is expected to write to a volume. */
@@ -101,6 +104,17 @@ export interface Gates {
   readonly cpu: { readonly allowed: number; readonly utilisation: number; readonly others: number } | undefined;
   /** Those of the rest of the machine; undefined while nothing of it is known. */
   readonly machine?: MachineGates;
+}
+
+/** What is kept for a job that has waited long (long-waits.ts). */
+export interface Held {
+  readonly queue: string;
+  readonly waitedMs: number;
+  /** When it is expected to start; null when nobody can say when the jobs in its way end. */
+  readonly startsInMs: number | null;
+  /** What others that still run then may take beside it; below zero: nothing. */
+  readonly spareBytes: number;
+  readonly spareCores: number;
 }
 
 /** This worker, as the rules see it. */
@@ -138,6 +152,8 @@ export interface AdmissionView {
   readonly promisedDiskBytes?: number;
   /** The cards of this machine, and which are taken. */
   readonly gpus?: readonly { readonly freeBytes: number; readonly isTaken: boolean }[];
+  /** What has waited long, and what is kept for it. */
+  readonly held?: Held;
   /** Running jobs: for rules that count them. */
   readonly running?: readonly { readonly queue: string; readonly need: Amounts }[];
   /** Figures that plugins read, by name of the probe. */

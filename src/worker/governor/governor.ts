@@ -19,6 +19,7 @@ import { checkGovernorConfig, DEFAULT_MEMORY_THRESHOLD, type GovernorConfig } fr
 import { GpuTokens } from "./gpu-tokens.ts";
 import type { GovernorDeps, GovernorSnapshot, GovernorTicket, ReserveQuestion } from "./governor-port.ts";
 import { createView, figuresOf, readingPauseMs, runningJobOf } from "./governor-view.ts";
+import { LongWaits } from "./long-waits.ts";
 import { aloneLedger } from "./machine-ledger.ts";
 import { Neighbourhood } from "./neighbourhood.ts";
 import { sharedLevels, withOwnLevel } from "./own-level.ts";
@@ -41,6 +42,7 @@ export class Governor implements Service {
   readonly #labels: ReadonlySet<string>;
   readonly #ledger = new Reservations();
   readonly #waiting = new WaitingReasons();
+  readonly #longWaits = new LongWaits();
   readonly #neighbourhood: Neighbourhood;
   readonly #tuning = new SelfTuning();
   readonly #gates: GateKeeper;
@@ -119,6 +121,7 @@ export class Governor implements Service {
       return this.#wait(question.queue, crossed, request);
     }
     this.#waiting.clear(question.queue);
+    this.#longWaits.admitted(question.queue);
     return this.#ticket(id, request, reading);
   }
 
@@ -162,7 +165,7 @@ export class Governor implements Service {
   describe(jobId: string, facts: { remainingMs?: number; isRetriable?: boolean; expectation?: Expectation }): void {
     const { remainingMs, isRetriable, expectation } = facts;
     const queue = this.#ledger.ofJob(jobId)?.queue;
-    if (queue !== undefined && expectation !== undefined) this.#tuning.noteExpectation(queue, expectation);
+    if (queue !== undefined && expectation !== undefined) this.#tuning.noteExpectation(queue, expectation, remainingMs);
     this.#ledger.describe(jobId, {
       ...(expectation !== undefined && { expectation }),
       ...(remainingMs !== undefined && { endsAtMs: this.#deps.clock.nowMs() + remainingMs }),
@@ -179,6 +182,7 @@ export class Governor implements Service {
   /** Tells which of the waiting queues hold a job: a wait for room is one only there. */
   noteBacklog(queues: ReadonlySet<string>): void {
     this.#neighbourhood.noteBacklog(queues);
+    this.#longWaits.note(queues, this.#waiting.queuesWithoutRoom, this.#deps.clock.monotonicMs());
   }
 
   /** From now on nothing is admitted; not taken back. */
@@ -253,13 +257,13 @@ export class Governor implements Service {
 
   #requestOf({ queue, need, labels }: ReserveQuestion, reading: CapacityReading): Request {
     const { maxProcesses } = this.#config;
-    const facts = { queue, labels, cpuCores: reading.cpuCores, maxProcesses };
-    return createRequest(need, this.#tuning.ofQueue(queue), { ...facts, jobs: this.#ledger.all });
+    const facts = { queue, labels, cpuCores: reading.cpuCores, maxProcesses, jobs: this.#ledger.all };
+    return createRequest(need, this.#tuning.ofQueue(queue), facts);
   }
 
-  #wait(queue: string, wait: Wait, request: Request | undefined): Wait {
-    const facts = { nowMs: this.#deps.clock.nowMs(), ...(request !== undefined && { request }) };
-    if (this.#waiting.note(queue, wait, facts)) this.#deps.metrics.decided(wait.kind, wait.code);
+  #wait(queue: string, wait: Wait, request: Request): Wait {
+    const isNew = this.#waiting.note(queue, wait, { nowMs: this.#deps.clock.nowMs(), request });
+    if (isNew) this.#deps.metrics.decided(wait.kind, wait.code);
     this.#schedule();
     return wait;
   }
@@ -298,7 +302,7 @@ export class Governor implements Service {
 
   #view(reading: CapacityReading): AdmissionView {
     const nowMs = this.#deps.clock.monotonicMs();
-    return createView({
+    const facts = {
       state: this.#state,
       isSolitary: this.#isSolitary,
       labels: this.#labels,
@@ -312,7 +316,8 @@ export class Governor implements Service {
       nowMs,
       gpus: this.#gpus.show(reading.machine.gpus),
       ...(this.#deps.pluginRules !== undefined && { pluginRules: this.#deps.pluginRules }),
-    });
+    };
+    return this.#longWaits.hold(createView(facts), this.#waiting, this.#ledger.all, this.#deps.clock.nowMs());
   }
 
   #maxProcesses(reading: CapacityReading): number {
@@ -333,8 +338,7 @@ export class Governor implements Service {
       this.#enforce(reading);
       this.#publish();
       const view = this.#view(reading);
-      const hasRoom = this.#waiting.requests.some((request) => decideAdmission(request, view).kind === "admit");
-      if (hasRoom) this.#announceRoom();
+      if (this.#waiting.requests.some((one) => decideAdmission(one, view).kind === "admit")) this.#announceRoom();
     } catch (error) {
       // One tick that fails must not end all that follow; each probe already answers for itself.
       this.#deps.logger.error({ err: error, reason: messageOf(error) }, "governor could not take a reading");

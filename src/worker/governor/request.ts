@@ -7,7 +7,7 @@ import { gpuWishOf } from "./gpu-tokens.ts";
 import { learnedCores } from "./governor-view.ts";
 import type { MemoryExpectation } from "./outlook.ts";
 import type { Reservation } from "./reservations.ts";
-import { flatExpectation, memoryOverTime } from "./self-tuning.ts";
+import { flatExpectation, memoryOverTime, type UsualJob } from "./self-tuning.ts";
 
 export interface RequestFacts {
   readonly queue: string;
@@ -18,17 +18,19 @@ export interface RequestFacts {
   readonly jobs: readonly Reservation[];
 }
 
-/** `usual` is what the job of this queue that was claimed last was expected to take: the next one is probably like it. */
-export function createRequest(need: Amounts, usual: Expectation | undefined, facts: RequestFacts): Request {
+/** `usualJob` is what the job of this queue that was claimed last was expected to take: the next one is probably like it. */
+export function createRequest(need: Amounts, usualJob: UsualJob | undefined, facts: RequestFacts): Request {
   const { queue, labels, cpuCores, maxProcesses } = facts;
   const isInside = need.processes === 0;
   const about = { queue, labels, isInside };
+  const usual = usualJob?.expectation;
   if (isInside) return { ...about, need, memory: flatExpectation(need.memoryBytes), samples: undefined, running: 0 };
   const gpu = gpuWishOf(labels);
   const cores = maxProcesses === undefined ? learnedCores(usual)?.p50 : undefined;
   return {
     need: fitToCores({ ...need, cpuCores: cores ?? need.cpuCores }, cpuCores, maxProcesses),
     ...about,
+    lastsMs: usualJob?.lastsMs,
     ...(gpu !== undefined && { gpu }),
     memory: candidateOf(usual, need.memoryBytes),
     samples: usual === undefined || usual.basis === "declared" ? undefined : usual.samples,

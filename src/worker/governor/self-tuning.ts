@@ -12,11 +12,17 @@ import { noExternalUse, noteExternalUse, type ExternalUse } from "./room.ts";
 
 const MAX_QUEUES = 1_000;
 
+export interface UsualJob {
+  readonly expectation: Expectation;
+  /** All its files together, in ms; undefined when that is not known. */
+  readonly lastsMs: number | undefined;
+}
+
 export class SelfTuning {
   #risk: Risk = firstRisk;
   #overcommit: Overcommit = firstOvercommit;
   #external: ExternalUse = noExternalUse;
-  readonly #ofQueue = new Map<string, Expectation>();
+  readonly #ofQueue = new Map<string, UsualJob>();
 
   get z(): number {
     return this.#risk.z;
@@ -53,12 +59,13 @@ export class SelfTuning {
   }
 
   /** Remembers what a job of a queue was expected to take: the next one of that queue is probably like it. */
-  noteExpectation(queue: string, expectation: Expectation): void {
+  noteExpectation(queue: string, expectation: Expectation, lastsMs: number | undefined): void {
     if (this.#ofQueue.size >= MAX_QUEUES) this.#ofQueue.clear();
-    this.#ofQueue.set(queue, expectation);
+    this.#ofQueue.set(queue, { expectation, lastsMs });
   }
 
-  ofQueue(queue: string): Expectation | undefined {
+  /** What the job of a queue that was claimed last was expected to take, and for how long. */
+  ofQueue(queue: string): UsualJob | undefined {
     return this.#ofQueue.get(queue);
   }
 }

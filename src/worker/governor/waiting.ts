@@ -36,6 +36,11 @@ export class WaitingReasons {
     );
   }
 
+  /** What the next job of a queue asks for, where that is known. */
+  requestOf(queue: string): Request | undefined {
+    return this.#byQueue.get(queue)?.request;
+  }
+
   /** The queues whose next job does not fit beside what is promised or in use. */
   get queuesWithoutRoom(): readonly string[] {
     return [...this.#byQueue].flatMap(([queue, { wait }]) =>
@@ -96,7 +101,7 @@ export function estimateWaitMs(
 }
 
 /** The view once a job has ended. */
-function withoutJob(view: AdmissionView, job: Reservation): AdmissionView {
+export function withoutJob(view: AdmissionView, job: Reservation): AdmissionView {
   const { reserved } = view;
   const usedBytes = job.usage?.rssBytes ?? 0;
   return {

@@ -320,7 +320,10 @@ describe("HTTP intake", () => {
     await deletePrefix(redis, prefix);
   });
 
-  test("is not reached by pages of other sites, by names that only resolve to it, or by a proxy", async ({ redis, prefix }) => {
+  test("is not reached by pages of other sites, by names that only resolve to it, or by a proxy", async ({
+    redis,
+    prefix,
+  }) => {
     await using fixture = await startIntake({ redis, prefix });
     const cross = await fixture.post(body(fixture), { origin: "https://evil.example" });
     expect((await readProblem(cross)).code).toBe("ERR_CROSS_SITE");

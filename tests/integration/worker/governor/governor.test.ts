@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { GiB, KiB, MiB, nothing, type Amounts } from "../../../../src/contract/resources.ts";
-import { systemClock } from "../../../../src/platform/clock.ts";
+import { systemClock, type Clock } from "../../../../src/platform/clock.ts";
 import { CapacitySensor, createProbes } from "../../../../src/worker/governor/capacity.ts";
 import type { Eviction } from "../../../../src/worker/governor/enforcement.ts";
 import type { GovernorConfig } from "../../../../src/worker/governor/governor-config.ts";
@@ -21,17 +21,22 @@ interface Rig {
   readonly decisions: string[];
 }
 
+interface RigParts {
+  readonly hogs?: Map<string, Hog>;
+  readonly processRoots?: ProbeRoots;
+  readonly clock?: Clock;
+}
+
 async function startGovernor(
   roots: ProbeRoots,
   config: Partial<GovernorConfig> = {},
-  hogs?: Map<string, Hog>,
-  processRoots = systemRoots,
+  { hogs, processRoots = systemRoots, clock = systemClock }: RigParts = {},
 ): Promise<Rig> {
   const evictions: Eviction[] = [];
   const decisions: string[] = [];
   const governor = new Governor(
     {
-      clock: systemClock,
+      clock,
       logger: quietLogger,
       sensor: new CapacitySensor(createProbes(roots)),
       processes: new ProcessTrees(processRoots),
@@ -130,6 +135,33 @@ describe("governor", () => {
     expect(calls).toBe(1);
   });
 
+  test("keeps room for a large job that small ones would keep waiting for ever, and lets in what ends before", async () => {
+    const { roots } = fakeMachine({ limit: LIMIT, current: 0 });
+    let aheadMs = 0;
+    const clock = { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + aheadMs };
+    const { governor } = await startGovernor(roots, { memoryThreshold: 0.8 }, { clock });
+    const [small, big] = ["exec.small@12", "exec.big@15"];
+    const tickets = [1, 2, 3].map((id) => {
+      const ticket = admitted(governor, ask(64, small));
+      ticket.bind(`job-${id}`, "run-1");
+      governor.describe(`job-${id}`, { remainingMs: 60_000 });
+      return ticket;
+    });
+    const backlog = new Set([small, big]);
+    expect(governor.tryReserve(ask(180, big))).toMatchObject({ lacking: "memoryBytes" });
+    governor.noteBacklog(backlog);
+    aheadMs += 11_000;
+    governor.noteBacklog(backlog);
+    tickets[0]?.release();
+    expect(governor.tryReserve(ask(64, small))).toMatchObject({ code: "HOLDING", lacking: "turn" });
+    expect(governor.snapshot().waiting.find((wait) => wait.queue === small)).toMatchObject({ code: "HOLDING" });
+    for (const ticket of tickets) ticket.release();
+    const started = admitted(governor, ask(180, big));
+    expect(governor.tryReserve(ask(64, small))).toMatchObject({ lacking: "memoryBytes" });
+    started.release();
+    admitted(governor, ask(64, small)).release();
+  });
+
   test("drains and pauses with a reason, and never comes back from draining", async () => {
     const { governor } = await startGovernor(fakeMachine({ limit: LIMIT, current: 0 }).roots);
     governor.setPaused(true);
@@ -175,7 +207,7 @@ describe("governor", () => {
     const machine = fakeMachine({ limit: GiB, current: 0 });
     const load = burn(machine, { others: 0, own: 0 });
     const config = { cpuThreshold: 0.8, maxProcesses: 4 };
-    const { governor } = await startGovernor(machine.roots, config, undefined, machine.roots);
+    const { governor } = await startGovernor(machine.roots, config, { processRoots: machine.roots });
     const tickets = [admitted(governor, ask(1)), admitted(governor, ask(1))];
     load.own = 1;
     await expect.poll(() => governor.check(ask(1)), { timeout: 5_000 }).toMatchObject({ code: "CPU_THRESHOLD" });
@@ -238,7 +270,7 @@ describe("enforcement on real processes", () => {
     onTestFinished(() => {
       for (const hog of hogs.values()) hog.kill();
     });
-    const { governor, evictions } = await startGovernor(rig.roots, { memoryThreshold: 0.8 }, hogs);
+    const { governor, evictions } = await startGovernor(rig.roots, { memoryThreshold: 0.8 }, { hogs });
     const start = (jobId: string, mebibytes: number, pauseMs: number): Hog => {
       const ticket = admitted(governor, ask(64));
       ticket.bind(jobId, "run");
@@ -282,7 +314,7 @@ describe("enforcement on real processes", () => {
     const machine = fakeMachine({ limit: GiB, current: 0 });
     const hogs = new Map([["outgrown", new Hog(110, 2)]]);
     onTestFinished(() => hogs.get("outgrown")?.kill());
-    const { governor, evictions } = await startGovernor(machine.roots, { memoryMaxBytes: 100 * MiB }, hogs);
+    const { governor, evictions } = await startGovernor(machine.roots, { memoryMaxBytes: 100 * MiB }, { hogs });
     expect(governor.snapshot().capacity.memoryBytes).toBe(100 * MiB);
     const first = admitted(governor, ask(40));
     first.bind("outgrown", "run");
