@@ -5,6 +5,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { DatabaseSync } from "@photostructure/sqlite";
 import type { Redis } from "ioredis";
 import { expect } from "vitest";
 import { MiB } from "../../src/contract/resources.ts";
@@ -112,6 +113,33 @@ export class FaultCluster implements AsyncDisposable {
     this.processes.set(id, started);
     await started.line("ready");
     return started;
+  }
+
+  /**
+   * Stops workers where they stand (SIGSTOP), but not while one of them writes to the SQLite file: it would keep the file
+   * locked, and what the others do then is another test.
+   */
+  async stall(workers: readonly TsProcess[]): Promise<void> {
+    for (;;) {
+      for (const { child } of workers) child.kill("SIGSTOP");
+      await expect.poll(() => workers.every(({ pid }) => isStopped(pid)), PATIENT).toBe(true);
+      if (!this.#isStoreLocked()) return;
+      for (const { child } of workers) child.kill("SIGCONT");
+    }
+  }
+
+  #isStoreLocked(): boolean {
+    if (!this.storeUrl.startsWith("sqlite:")) return false;
+    const db = new DatabaseSync(this.storeUrl.slice("sqlite:".length), { timeout: 0 });
+    try {
+      db.exec("begin immediate; rollback");
+      return false;
+    } catch (error) {
+      if (/locked|busy/i.test(String(error))) return true;
+      throw error;
+    } finally {
+      db.close();
+    }
   }
 
   /** Writes input files `file-0`… and remembers what their outputs must be. */
@@ -268,4 +296,9 @@ function environOf(pid: number): string {
   } catch {
     return ""; // It ended in between, or is a zombie.
   }
+}
+
+/** Whether all of a process stands still: `T` behind the name in /proc/PID/stat. */
+function isStopped(pid: number): boolean {
+  return readFileSync(`/proc/${pid}/stat`, "utf8").includes(') T ');
 }

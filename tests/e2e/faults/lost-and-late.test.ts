@@ -103,7 +103,7 @@ test("a worker that was stopped past its lock publishes nothing and goes on", as
   const late = await cluster.worker({ id: "late" });
   const chunk = await heldChunk(cluster, spec, "late");
   await expect.poll(() => cluster.orphans().length, PATIENT).toBeGreaterThan(0);
-  late.child.kill("SIGSTOP");
+  await cluster.stall([late]);
   const other = await cluster.worker({ id: "other" });
   const before = cluster.found();
   await expect.poll(() => heldChunk(cluster, spec, "other"), PATIENT).toBe(chunk);
@@ -158,7 +158,7 @@ test("two workers that are both stopped past their locks and wake late publish n
   const late = [await cluster.worker({ id: "late-1" }), await cluster.worker({ id: "late-2" })];
   const runId = await cluster.run(spec);
   await expect.poll(() => cluster.outputs().length, PATIENT).toBeGreaterThan(20);
-  for (const worker of late) worker.child.kill("SIGSTOP");
+  await cluster.stall(late);
   await cluster.worker({ id: "other" });
   expect((await cluster.ended(runId)).state).toBe("succeeded");
   const inodes = new Map(cluster.outputs().map((name) => [name, cluster.inode(name)]));
