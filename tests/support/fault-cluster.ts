@@ -300,5 +300,5 @@ function environOf(pid: number): string {
 
 /** Whether all of a process stands still: `T` behind the name in /proc/PID/stat. */
 function isStopped(pid: number): boolean {
-  return readFileSync(`/proc/${pid}/stat`, "utf8").includes(') T ');
+  return readFileSync(`/proc/${pid}/stat`, "utf8").includes(") T ");
 }
