@@ -26,8 +26,12 @@ export interface BenchCluster extends AsyncDisposable {
 
 export interface BenchClusterOptions {
   readonly folder: string;
+  /** `bench-1` by default. */
+  readonly workerId?: string;
   readonly maxProcesses?: number;
   readonly onClaim?: WorkerDeps["onClaim"];
+  /** Workers beside the first one: how many processes each may have. */
+  readonly more?: readonly { readonly workerId: string; readonly maxProcesses: number }[];
   readonly redisArgs?: readonly string[];
 }
 
@@ -42,19 +46,24 @@ export async function startBenchCluster(options: BenchClusterOptions): Promise<B
   const metrics = new Metrics({ version: "bench", process: "up" }, benchLogger);
   await metrics.start();
   const deps = { store, logger: benchLogger, metrics, clock: systemClock };
-  const worker = new WorkerService(
-    { ...deps, redisUrl: redis.url, ...(options.onClaim === undefined ? {} : { onClaim: options.onClaim }) },
-    {
-      kp,
-      workerId: "bench-1",
-      labels: [],
-      governor: options.maxProcesses === undefined ? {} : { maxProcesses: options.maxProcesses },
-      lockMs: 30_000,
-      drainMs: 5_000,
-      nice: 0,
-      allow: {},
-    },
-  );
+  const createWorker = (workerId: string, maxProcesses: number | undefined): WorkerService =>
+    new WorkerService(
+      { ...deps, redisUrl: redis.url, ...(options.onClaim === undefined ? {} : { onClaim: options.onClaim }) },
+      {
+        kp,
+        workerId,
+        labels: [],
+        governor: maxProcesses === undefined ? {} : { maxProcesses },
+        lockMs: 30_000,
+        drainMs: 5_000,
+        nice: 0,
+        allow: {},
+      },
+    );
+  const workers = [
+    createWorker(options.workerId ?? "bench-1", options.maxProcesses),
+    ...(options.more ?? []).map(({ workerId, maxProcesses }) => createWorker(workerId, maxProcesses)),
+  ];
   const command = openRedis(redis.url, "command", benchLogger);
   const subscriber = openRedis(redis.url, "subscriber", benchLogger);
   const control = new ControlBus({ redis: command, subscriber, logger: benchLogger }, kp);
@@ -62,7 +71,7 @@ export async function startBenchCluster(options: BenchClusterOptions): Promise<B
     { ...deps, redis: command, control },
     { kp, schedulerId: "bench-1", keepRunsMs: 86_400_000 },
   );
-  await worker.start();
+  for (const worker of workers) await worker.start();
   await control.start();
   await scheduler.start();
   const client = await createClient({ redis: redis.url, store, prefix: PREFIX, logger: benchLogger });
@@ -75,7 +84,7 @@ export async function startBenchCluster(options: BenchClusterOptions): Promise<B
       await client.close();
       await scheduler.stop();
       await control.stop();
-      await worker.stop();
+      await Promise.all(workers.map((worker) => worker.stop()));
       await metrics.stop();
       await Promise.all([closeRedis(command), closeRedis(subscriber)]);
       await store.close();

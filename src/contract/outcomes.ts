@@ -52,7 +52,8 @@ export const QUARANTINE_AFTER_CRASHES = 3;
 export const runStates = ["queued", "running", "cancelling", "succeeded", "failed", "cancelled", "broken"] as const;
 export type RunState = (typeof runStates)[number];
 
-const terminal: ReadonlySet<RunState> = new Set(["succeeded", "failed", "cancelled", "broken"]);
+export const terminalStates = ["succeeded", "failed", "cancelled", "broken"] as const satisfies readonly RunState[];
+const terminal: ReadonlySet<RunState> = new Set(terminalStates);
 
 /** Whether a run in this state will never move again (but for a resume). */
 export function isTerminal(state: RunState): boolean {

@@ -56,6 +56,8 @@ export const keys = {
   worker: (kp: string, workerId: string) => `${kp}:worker:${workerId}`,
   /** Set of worker ids that ever sent a heartbeat and were not yet swept. */
   workers: (kp: string) => `${kp}:workers`,
+  /** Hash of how loaded each worker is, by worker id, for the others (see cluster-load.ts). Expires. */
+  loads: (kp: string) => `${kp}:loads`,
   /** Hash of limits that were set while workers run, by worker id, host or `*` (see limits.ts). */
   limits: (kp: string) => `${kp}:limits`,
   /** The scheduler's leader lease. */

@@ -1,7 +1,7 @@
 /** The live side of a run in Redis: spec, state and counters, read and written by every process. */
 import type { Redis } from "ioredis";
 import type { Outcome, RunState } from "../contract/outcomes.ts";
-import { isTerminal } from "../contract/outcomes.ts";
+import { isTerminal, terminalStates } from "../contract/outcomes.ts";
 import { keys } from "../contract/queues.ts";
 import type { RunAnomalies, RunAnomaly } from "../contract/run-record.ts";
 import { runSpec, type RunSpec } from "../contract/run-spec.ts";
@@ -150,31 +150,30 @@ export class RunHash {
     return moved === 1;
   }
 
-  /** Adds to counters and tells followers. */
-  async count(runId: string, changes: Readonly<Partial<Record<CounterName | Outcome, number>>>): Promise<void> {
-    const key = keys.run(this.#kp, runId);
-    const pipeline = this.#redis.pipeline();
-    let any = false;
-    for (const [name, by] of Object.entries(changes)) {
-      if (by === 0) continue;
-      pipeline.hincrby(key, name, by);
-      any = true;
-    }
-    if (!any) return;
-    pipeline.xadd(
-      keys.events(this.#kp, runId),
-      "MAXLEN",
-      "~",
-      MAX_RUN_EVENTS,
-      "*",
-      "kind",
-      "progress",
-      "changes",
-      JSON.stringify(changes),
-    );
-    await pipeline.exec();
+  /** Adds to counters and tells followers. What comes after the run has ended, or was begun anew, is not counted. */
+  async count(
+    { runId, epoch }: Pick<LiveRun, "runId" | "epoch">,
+    changes: Readonly<Partial<Record<CounterName | Outcome, number>>>,
+  ): Promise<void> {
+    const pairs = Object.entries(changes).filter(([, by]) => by !== 0);
+    if (pairs.length === 0) return;
+    const places = [keys.run(this.#kp, runId), keys.events(this.#kp, runId)];
+    await COUNT.run(this.#redis, places, [epoch, MAX_RUN_EVENTS, JSON.stringify(changes), ...pairs.flat()]);
   }
 }
+
+/**
+ * Adds to the counters of a run and appends a `progress` event. A worker that was stopped for long may come with what it
+ * did before: the end of the run has counted that already. KEYS[1] hash of the run. KEYS[2] its event stream. ARGV[1] the
+ * epoch that is counted for. ARGV[2] length of the stream. ARGV[3] the changes as JSON. ARGV[4…] counters and amounts.
+ */
+const COUNT = new Script(`
+local run = redis.call("HMGET", KEYS[1], "state", "epoch")
+if not run[1] or run[2] ~= ARGV[1] or (${JSON.stringify(terminalStates.join(" "))}):find(run[1], 1, true) then return 0 end
+for i = 4, #ARGV, 2 do redis.call("HINCRBY", KEYS[1], ARGV[i], ARGV[i + 1]) end
+redis.call("XADD", KEYS[2], "MAXLEN", "~", ARGV[2], "*", "kind", "progress", "changes", ARGV[3])
+return 1
+`);
 
 /**
  * Counts an anomaly of a run, keeps the first ones, and appends an `anomaly` event. KEYS[1] hash of the run. KEYS[2] its

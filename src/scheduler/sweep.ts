@@ -63,7 +63,7 @@ async function recordCancelled(
   const settled = new Set(known.filter((row) => row.epoch === run.epoch).map((row) => row.path));
   const rows = files.filter((file) => !settled.has(file.path)).map((file) => cancelledResult(file));
   await deps.store.files.record(run.runId, run.epoch, rows);
-  await deps.hash.count(run.runId, { ["cancelled" satisfies Outcome]: rows.length });
+  await deps.hash.count(run, { ["cancelled" satisfies Outcome]: rows.length });
 }
 
 async function isRemoved(job: Job): Promise<boolean> {

@@ -7,7 +7,6 @@
 import type { Redis } from "ioredis";
 import { hostname } from "node:os";
 import { isTerminal } from "../contract/outcomes.ts";
-import { bucketBytes } from "../contract/profiles.ts";
 import { breakRun } from "../platform/cancel-run.ts";
 import { LearnedClasses } from "../platform/learned/learned-classes.ts";
 import { ControlBus } from "../platform/control.ts";
@@ -19,22 +18,22 @@ import { closeRedis, openRedis } from "../platform/redis.ts";
 import { OutputRegistry } from "../platform/output-registry.ts";
 import { RunHash } from "../platform/run-hash.ts";
 import { State, type Transitions } from "../platform/state.ts";
+import { Admissions } from "./admissions.ts";
+import { ClusterLoad } from "./cluster-load.ts";
 import { ChunkRunner } from "./executor/chunk-runner.ts";
 import { createHandlers } from "./executor/handlers.ts";
 import { exposeGovernor } from "./governor/governor-metrics.ts";
 import { createGovernor } from "./governor/create-governor.ts";
 import type { Governor } from "./governor/governor.ts";
-import type { ReserveQuestion } from "./governor/governor-port.ts";
 import { createLearnedListener } from "./governor/learned-listener.ts";
 import { LearnedRuns } from "./governor/learned-runs.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { HeldJobs } from "./held-jobs.ts";
-import { type Lane } from "./lane.ts";
 import { LargestJob } from "./largest-job.ts";
 import { LiveLimits } from "./live-limits.ts";
 import type { WorkerProcess } from "./lane-token.ts";
 import { Lanes } from "./lanes.ts";
-import { PullLoop, type Ticket } from "./pull-loop.ts";
+import { PullLoop } from "./pull-loop.ts";
 import { OutputClaims } from "./output-claims.ts";
 import { RunCache } from "./run-cache.ts";
 import type { WorkerConfig, WorkerDeps } from "./worker-port.ts";
@@ -67,6 +66,7 @@ export class WorkerService implements Service {
   readonly #classes: LearnedClasses;
   readonly #runner: ChunkRunner;
   readonly #lanes: Lanes;
+  readonly #load: ClusterLoad;
   readonly #loop: PullLoop;
   readonly #status: WorkerStatus;
   readonly #heartbeat: Heartbeat;
@@ -114,17 +114,15 @@ export class WorkerService implements Service {
       },
     });
     this.#lanes = this.#createLanes();
+    this.#load = this.#createLoad();
     this.#loop = this.#createLoop();
-    const state = (): string => this.#state.current;
-    const status = { ...shared, governor: this.#governor, held: this.#held, state };
-    this.#status = new WorkerStatus(status, { ...this.#who, labels: config.labels });
+    const status = { ...shared, governor: this.#governor, held: this.#held };
+    this.#status = new WorkerStatus(
+      { ...status, state: () => this.#state.current },
+      { ...this.#who, labels: config.labels },
+    );
     this.#heartbeat = new Heartbeat({ redis: this.#redis, kp: config.kp, logger }, () => this.#status.heartbeat());
-    this.#limits = new LiveLimits({
-      ...shared,
-      governor: this.#governor,
-      settings: config.governor,
-      worker: { workerId: config.workerId, host: hostname() },
-    });
+    this.#limits = this.#createLimits();
     this.#group = new ServiceGroup([
       this.#governor,
       this.#limits,
@@ -134,6 +132,7 @@ export class WorkerService implements Service {
       this.#claims,
       this.#lanes,
       this.#heartbeat,
+      this.#load,
       this.#loop,
     ]);
     exposeGovernor(deps.metrics, () => this.#governor.snapshot());
@@ -231,6 +230,13 @@ export class WorkerService implements Service {
     });
   }
 
+  #createLimits(): LiveLimits {
+    const { logger } = this.#deps;
+    const { kp, workerId, governor: settings } = this.#config;
+    const worker = { workerId, host: hostname() };
+    return new LiveLimits({ redis: this.#redis, kp, logger, governor: this.#governor, settings, worker });
+  }
+
   #createClaims(hash: RunHash): OutputClaims {
     const { clock, logger } = this.#deps;
     const { kp } = this.#config;
@@ -263,7 +269,24 @@ export class WorkerService implements Service {
     );
   }
 
+  #createLoad(): ClusterLoad {
+    const { clock, logger, metrics } = this.#deps;
+    const { kp, workerId, labels } = this.#config;
+    const deps = {
+      ...{ redis: this.#redis, kp, clock, logger },
+      readOwn: () => this.#status.load(),
+      onTurn: () => {
+        this.#loop.kick();
+      },
+      onYield: () => {
+        metrics.counter("headroom_admissions_total").inc({ decision: "defer", reason: "TURN" });
+      },
+    };
+    return new ClusterLoad(deps, { workerId, labels });
+  }
+
   #createLoop(): PullLoop {
+    const admissions = new Admissions({ governor: this.#governor, load: this.#load });
     return new PullLoop({
       redis: this.#redis,
       blocking: this.#blocking,
@@ -272,28 +295,12 @@ export class WorkerService implements Service {
       workerId: this.#config.workerId,
       kp: this.#config.kp,
       lanes: () => this.#lanes.all,
-      admit: (lane) => this.#admit(lane),
-      couldAdmit: (lane) => this.#governor.check(questionOf(lane)).kind === "admit",
+      admit: (lane) => admissions.admit(lane),
+      couldAdmit: (lane) => admissions.couldAdmit(lane),
       onStuck: (error) => this.#deps.onStuck?.(error),
       ...(this.#config.pullLimits && { limits: this.#config.pullLimits }),
     });
   }
-
-  #admit(lane: Lane): Ticket {
-    const answer = this.#governor.tryReserve(questionOf(lane));
-    return answer.kind === "admit" ? answer : { kind: "wait" };
-  }
-}
-
-/** What one job of a lane asks for: the upper edge of its size bucket. Control jobs run inside the worker. */
-function questionOf(lane: Lane): ReserveQuestion {
-  const isExec = lane.jobName === "exec";
-  const need = {
-    memoryBytes: bucketBytes(lane.bucket),
-    cpuCores: lane.place.spec.cpuCores,
-    processes: isExec ? 1 : 0,
-  };
-  return { queue: lane.place.name, need, labels: lane.place.spec.labels };
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -2,6 +2,7 @@
 import type { Redis } from "ioredis";
 import { hostname } from "node:os";
 import { keys } from "../contract/queues.ts";
+import { nothing } from "../contract/resources.ts";
 import type { WorkerHeartbeat } from "../contract/status.ts";
 import type { Clock } from "../platform/clock.ts";
 import { delayedKey, lastDueScore } from "../platform/delayed-jobs.ts";
@@ -10,6 +11,7 @@ import type { Governor } from "./governor/governor.ts";
 import { loadInventory } from "./governor/inventory.ts";
 import type { HeldJobs } from "./held-jobs.ts";
 import type { WorkerProcess } from "./lane-token.ts";
+import type { NodeLoad } from "./turn.ts";
 
 export interface WorkerStatusDeps {
   readonly redis: Redis;
@@ -21,9 +23,14 @@ export interface WorkerStatusDeps {
   state(): string;
 }
 
+/** States of a worker in which it claims jobs, or is about to. */
+const claiming: ReadonlySet<string> = new Set(["starting", "working"]);
+
 export class WorkerStatus {
   readonly #deps: WorkerStatusDeps;
   readonly #who: WorkerProcess & { readonly labels: readonly string[] };
+
+  #told: Pick<NodeLoad, "isOpen" | "capacity" | "withoutRoom"> | undefined;
 
   constructor(deps: WorkerStatusDeps, who: WorkerProcess & { readonly labels: readonly string[] }) {
     this.#deps = deps;
@@ -37,7 +44,9 @@ export class WorkerStatus {
     const waiting = await Promise.all(
       view.waiting.map(async (reason) => ((await this.#hasWaiting(reason.queue)) ? [reason] : [])),
     );
-    governor.noteBacklog(new Set(waiting.flat().map((reason) => reason.queue)));
+    const withoutRoom = waiting.flat().map((reason) => reason.queue);
+    governor.noteBacklog(new Set(withoutRoom));
+    this.#told = { isOpen: view.state === "open", capacity, withoutRoom };
     return {
       workerId: this.#who.workerId,
       host: hostname(),
@@ -57,6 +66,12 @@ export class WorkerStatus {
       })),
       waiting: waiting.flat(),
     };
+  }
+
+  /** What the other workers are told several times a second: as the last heartbeat had it, which costs nothing. */
+  load(): Pick<NodeLoad, "isOpen" | "capacity" | "withoutRoom"> {
+    const { isOpen, ...told } = this.#told ?? { isOpen: false, capacity: nothing, withoutRoom: [] };
+    return { ...told, isOpen: isOpen && claiming.has(this.#deps.state()) };
   }
 
   /** Stores what the machine is made of beside the heartbeat, for people who look at the worker. */

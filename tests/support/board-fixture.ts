@@ -114,13 +114,16 @@ export async function seedRunning(fixture: BoardFixture, redis: Redis, prefix: s
   const hash = new RunHash(redis, keyPrefix(prefix));
   await hash.create({ runId: id, spec, epoch: 0, state: "running", createdAtMs });
   const count = (outcome: FileResult["outcome"]) => files.filter((file) => file.outcome === outcome).length;
-  await hash.count(id, {
-    total: files.length + 40,
-    succeeded: count("succeeded"),
-    failed: count("failed"),
-    quarantined: count("quarantined"),
-    chunks: 7,
-  });
+  await hash.count(
+    { runId: id, epoch: 0 },
+    {
+      total: files.length + 40,
+      succeeded: count("succeeded"),
+      failed: count("failed"),
+      quarantined: count("quarantined"),
+      chunks: 7,
+    },
+  );
   await hash.set(id, { scanned: "1", startedAtMs: createdAtMs + 500 });
 }
 

@@ -116,7 +116,7 @@ export class Recorder {
   /** Files whose rows of an older epoch still hold. */
   async reused(paths: readonly string[]): Promise<void> {
     await this.#persist(() => this.#deps.store.files.reuse(this.#run.runId, this.#run.epoch, paths));
-    await this.#deps.hash.count(this.#run.runId, { succeeded: paths.length, reused: paths.length });
+    await this.#deps.hash.count(this.#run, { succeeded: paths.length, reused: paths.length });
   }
 
   /** Resolves when everything taken so far is in the store. */
@@ -235,7 +235,7 @@ export class Recorder {
     const told = isHeld ? attempts : attempts.map((attempt): AttemptRecord => ({ ...attempt, end: "fenced" }));
     await this.#persist(() => this.#deps.store.files.addAttempts(runId, epoch, told));
     const retried = told.filter((attempt) => attempt.end === "retried").length;
-    if (retried > 0) await this.#deps.hash.count(runId, { retried });
+    if (retried > 0) await this.#deps.hash.count(this.#run, { retried });
   }
 
   async #settle(rows: readonly FileResult[], refused: ReadonlySet<string>): Promise<void> {
@@ -245,7 +245,7 @@ export class Recorder {
       counts[row.outcome] = (counts[row.outcome] ?? 0) + 1;
       this.#deps.onOutcome(row, this.#run);
     }
-    await this.#deps.hash.count(this.#run.runId, counts);
+    await this.#deps.hash.count(this.#run, counts);
     if (this.#run.spec.executor === "process") await this.#fence.settle(rows.map((row) => row.index));
   }
 

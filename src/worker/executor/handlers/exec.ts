@@ -300,7 +300,7 @@ class ChunkAttempt {
     if (!(await this.#write(new Map<number | "retry", unknown>([["retry", chunks]]))))
       throw new LeaseLostError("lease lost before the retry");
     await this.#deps.queues.addChunks(ref, run.spec, chunks);
-    await this.#deps.hash.count(run.runId, { chunks: chunks.length });
+    await this.#deps.hash.count(run, { chunks: chunks.length });
   }
 
   async #cancelAll(recorder: Recorder, files: readonly FileEntry[]): Promise<void> {

@@ -240,7 +240,7 @@ class Scan {
         .map((chunk) => ({ ...chunk, memoryBytes: this.#deps.learned.chunkBytes(this.#run, chunk.files, largest) }));
       await this.#deps.queues.addChunks(this.#ref, this.#run.spec, some);
       this.#waiting += some.length;
-      await this.#deps.hash.count(this.#run.runId, { chunks: some.length });
+      await this.#deps.hash.count(this.#run, { chunks: some.length });
     }
     await this.#deps.hash.set(this.#run.runId, { total: this.#total });
   }
@@ -287,6 +287,6 @@ class Scan {
     });
     await this.#deps.store.files.record(this.#run.runId, this.#run.epoch, results);
     const failed = problems.filter((problem) => problem.outcome === "failed").length;
-    await this.#deps.hash.count(this.#run.runId, { failed, skipped: problems.length - failed });
+    await this.#deps.hash.count(this.#run, { failed, skipped: problems.length - failed });
   }
 }
