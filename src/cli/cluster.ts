@@ -77,8 +77,14 @@ function urlOf(embedded: EmbeddedRedis | undefined): string {
   return embedded.url;
 }
 
-/** The workers of this cluster that live. One of this machine whose process has ended does not, whatever its heartbeat says. */
-export async function loadLiveWorkers({ redis, place }: Pick<Cluster, "redis" | "place">): Promise<WorkerHeartbeat[]> {
-  const beats = await loadHeartbeats(redis, place.kp);
-  return beats.filter((beat) => isAlive(beat, systemClock.nowMs()) && isProcessThere(beat));
+/**
+ * The workers of this cluster that live. In an embedded one all are of this machine: one whose process has ended does not
+ * live, whatever its heartbeat says. In another, process numbers of containers with one host name would mislead.
+ */
+export async function loadLiveWorkers(
+  cluster: Pick<Cluster, "redis" | "place" | "isEmbedded">,
+): Promise<WorkerHeartbeat[]> {
+  const beats = await loadHeartbeats(cluster.redis, cluster.place.kp);
+  const isThere = (beat: WorkerHeartbeat) => !cluster.isEmbedded || isProcessThere(beat);
+  return beats.filter((beat) => isAlive(beat, systemClock.nowMs()) && isThere(beat));
 }
