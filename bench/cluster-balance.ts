@@ -12,8 +12,8 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { spawn } from "node:child_process";
 import { closeRedis, openRedis } from "../src/platform/redis.ts";
-import { benchLogger, startBenchCluster } from "./cluster.ts";
-import { median, report, round, scratch } from "./support.ts";
+import { benchLogger, startBenchCluster } from "./shared/cluster.ts";
+import { median, report, round, scratch } from "./shared/support.ts";
 
 const SIZES = [2, 4, 8] as const;
 const WAVES = Number(process.env["BENCH_WAVES"] ?? 20);

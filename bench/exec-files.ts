@@ -13,7 +13,7 @@ import { runSpec, type RunSpec } from "../src/contract/run-spec.ts";
 import { systemClock } from "../src/platform/clock.ts";
 import { createLogger } from "../src/platform/logger.ts";
 import { ChunkRunner, type ChunkEvents } from "../src/worker/executor/chunk-runner.ts";
-import { median, report, round, scratch, timeCommand } from "./support.ts";
+import { median, report, round, scratch, timeCommand } from "./shared/support.ts";
 
 const FILES = 2_000;
 const NOOP_FILES = 1_000_000;

@@ -10,8 +10,8 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { startBenchCluster, type BenchCluster } from "./cluster.ts";
-import { median, report, round, scratch, timeCommand } from "./support.ts";
+import { startBenchCluster, type BenchCluster } from "./shared/cluster.ts";
+import { median, report, round, scratch, timeCommand } from "./shared/support.ts";
 
 const FILES = 2_000;
 const PROCESSES = Number(process.env["BENCH_PROCESSES"] ?? 4);

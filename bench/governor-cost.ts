@@ -12,7 +12,7 @@ import { CapacitySensor, createProbes } from "../src/worker/governor/capacity.ts
 import { Governor } from "../src/worker/governor/governor.ts";
 import { systemRoots } from "../src/worker/governor/probes/probe.ts";
 import { ProcessTrees } from "../src/worker/governor/probes/process-trees.ts";
-import { report, round } from "./support.ts";
+import { report, round } from "./shared/support.ts";
 
 const JOBS = 50;
 const MEASURE_MS = Number(process.env["BENCH_MS"] ?? 5_000);

@@ -4,8 +4,8 @@
  */
 import { closeRedis, openRedis } from "../src/platform/redis.ts";
 import { parseInfo } from "../src/platform/redis-check.ts";
-import { benchLogger, startBenchCluster } from "./cluster.ts";
-import { report, round, scratch } from "./support.ts";
+import { benchLogger, startBenchCluster } from "./shared/cluster.ts";
+import { report, round, scratch } from "./shared/support.ts";
 
 const FILES = Number(process.env["BENCH_FILES"] ?? 1_000_000);
 const SAMPLE_MS = 200;

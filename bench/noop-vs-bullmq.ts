@@ -6,8 +6,8 @@ import { Queue, Worker } from "bullmq";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { closeRedis, openRedis } from "../src/platform/redis.ts";
-import { benchLogger, startBenchCluster, type BenchCluster } from "./cluster.ts";
-import { median, report, round, scratch } from "./support.ts";
+import { benchLogger, startBenchCluster, type BenchCluster } from "./shared/cluster.ts";
+import { median, report, round, scratch } from "./shared/support.ts";
 
 const FILES = Number(process.env["BENCH_FILES"] ?? 50_000);
 const ROUNDS = Number(process.env["BENCH_ROUNDS"] ?? 3);

@@ -18,8 +18,8 @@ import { Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { closeRedis, openRedis } from "../src/platform/redis.ts";
-import { benchLogger, startBenchCluster } from "./cluster.ts";
-import { quantile, report, round, scratch } from "./support.ts";
+import { benchLogger, startBenchCluster } from "./shared/cluster.ts";
+import { quantile, report, round, scratch } from "./shared/support.ts";
 
 const SAMPLES = Number(process.env["BENCH_SAMPLES"] ?? 500);
 const WARM_UP = 50;

@@ -5,7 +5,7 @@
 import type { FileResult } from "../src/contract/files.ts";
 import { runSpec } from "../src/contract/run-spec.ts";
 import { openStore } from "../src/store/open-store.ts";
-import { report, round, scratch } from "./support.ts";
+import { report, round, scratch } from "./shared/support.ts";
 
 const FILES = Number(process.env["BENCH_FILES"] ?? 200_000);
 const BATCH = 1_000;

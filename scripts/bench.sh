@@ -8,10 +8,7 @@ npx tsc -p tsconfig.bench.json
 node scripts/copy-assets.js "$built/src"
 names=("$@")
 if [ ${#names[@]} -eq 0 ]; then
-  for file in bench/*.ts; do
-    name=$(basename "$file" .ts)
-    case "$name" in cluster | support) ;; *) names+=("$name") ;; esac
-  done
+  for file in bench/*.ts; do names+=("$(basename "$file" .ts)"); done
 fi
 for name in "${names[@]}"; do
   [ -f "$built/bench/$name.js" ] || { echo "bench: expected one of bench/*.ts, found no $name" >&2; exit 2; }

@@ -80,7 +80,10 @@ export class UnsafeRedisError extends HeadroomError {
 export class NotFoundError extends HeadroomError {
   readonly code = "ERR_NOT_FOUND";
 
-  constructor(kind: "run" | "job" | "file" | "profile" | "route" | "limit", id: string) {
+  constructor(
+    kind: "run" | "job" | "file" | "profile" | "route" | "limit" | "run, job, worker or profile",
+    id: string,
+  ) {
     super(`expected a known ${kind}, found no ${kind} "${id}"`);
   }
 }

@@ -42,6 +42,8 @@ export type WaitCode =
   | "scanning"
   | "not-submitted"
   | "failed"
+  | "idle"
+  | "UNSCHEDULABLE"
   | "DISK_FULL";
 
 export interface WaitReason {
@@ -67,8 +69,8 @@ export interface RoomWait {
 }
 
 export interface Explanation {
-  readonly subject: { readonly kind: "run" | "job"; readonly id: string };
-  /** State of the run, or BullMQ's state of the job. */
+  readonly subject: { readonly kind: "run" | "job" | "worker" | "profile"; readonly id: string };
+  /** State of the run or of the worker, BullMQ's state of the job, or whether jobs of the profile run or wait. */
   readonly state: string;
   /** Never empty: every wait has a reason, and so has its absence. */
   readonly reasons: readonly WaitReason[];

@@ -142,7 +142,7 @@ function roomReasons({ status, room }: RunQuestion): WaitReason[] {
   return [reason(`output ${printablePath(root)}`, "DISK_FULL", message, { need: needBytes, have: freeBytes })];
 }
 
-function mebibytes(bytes: number): string {
+export function mebibytes(bytes: number): string {
   return `${Math.round((bytes / MiB) * 10) / 10} MiB`;
 }
 
@@ -161,7 +161,7 @@ function scanReasons({ status, scan, report }: RunQuestion): WaitReason[] {
 }
 
 /** That nobody is there to do anything, and what to do about it. */
-function noWorkerReasons(
+export function noWorkerReasons(
   { workers, isEmbedded }: Pick<RunQuestion, "workers" | "isEmbedded">,
   runId: string | undefined,
 ): WaitReason[] {
@@ -174,7 +174,7 @@ function noWorkerReasons(
 }
 
 /** What the workers that are there lack. */
-function labelReasons(workers: readonly WorkerHeartbeat[], labels: readonly string[]): WaitReason[] {
+export function labelReasons(workers: readonly WorkerHeartbeat[], labels: readonly string[]): WaitReason[] {
   if (workers.length === 0) return [];
   if (workers.some((worker) => labels.every((label) => worker.labels.includes(label)))) return [];
   const have = [...new Set(workers.flatMap((worker) => worker.labels))].toSorted().join(", ");
@@ -183,7 +183,7 @@ function labelReasons(workers: readonly WorkerHeartbeat[], labels: readonly stri
 }
 
 /** Why the head of a queue is not claimed. */
-function queueReasons(queue: QueueFacts, workers: readonly WorkerHeartbeat[], nowMs: number): WaitReason[] {
+export function queueReasons(queue: QueueFacts, workers: readonly WorkerHeartbeat[], nowMs: number): WaitReason[] {
   const where = `queue ${queue.name}`;
   if (queue.isPaused) return [reason(where, "queue-paused", "the queue is paused; resume it on Bull Board", {})];
   const reasons: WaitReason[] = [];
@@ -239,14 +239,14 @@ function noLaneReason(queueName: string): WaitReason {
 
 type Details = Partial<Pick<WaitReason, "sinceMs" | "etaMs" | "need" | "have">>;
 
-function reason(where: string, code: WaitCode, message: string, details: Details): WaitReason {
+export function reason(where: string, code: WaitCode, message: string, details: Details): WaitReason {
   return { where, code, message, sinceMs: null, etaMs: null, need: null, have: null, ...details };
 }
 
-function workerWhere(worker: WorkerHeartbeat): string {
+export function workerWhere(worker: WorkerHeartbeat): string {
   return `worker ${worker.workerId}`;
 }
 
-function jobsWords(count: number): string {
+export function jobsWords(count: number): string {
   return count === 1 ? "1 job" : `${count} jobs`;
 }

@@ -12,6 +12,7 @@ import type { Explanation, RoomWait, WorkerHeartbeat } from "../contract/status.
 import type { Clock } from "./clock.ts";
 import { delayedKey, dueAtMs, lastDueScore } from "./delayed-jobs.ts";
 import { decideJobReasons, decideRunReasons, type JobFacts, type QueueFacts } from "./explain-reasons.ts";
+import { decideProfileReasons, decideWorkerReasons } from "./explain-places.ts";
 import { execPlace, reportPlace, scanPlace, type JobQueues, type QueuePlace } from "./job-queues.ts";
 import { loadLiveFigures, runStatusOf } from "./run-status.ts";
 import { isAlive, isProcessThere, loadHeartbeats } from "./worker-heartbeats.ts";
@@ -34,25 +35,64 @@ const roomWait = z.object({ freeBytes: z.number(), needBytes: z.number(), atMs: 
 /** Longer than the pause after which a chunk looks again. */
 const ROOM_TOLD_MS = 20_000;
 
-/** Says why a run or a job is not running. @throws {NotFoundError} for an id that is neither. */
+/**
+ * Says why a run or a job is not running, what a worker (by its id or its host) does and leaves, or how the jobs of a
+ * profile stand. @throws {NotFoundError} for an id that is none of these
+ */
 export async function explain(deps: ExplainDeps, id: string): Promise<Explanation> {
   const runId = runOfJobId(id);
   const run = await deps.findRun(runId ?? id);
-  if (run === undefined) throw new NotFoundError(runId === undefined ? "run" : "job", id);
-  return runId === undefined ? explainRun(deps, run) : explainJob(deps, id);
+  if (run !== undefined) return runId === undefined ? explainRun(deps, run) : explainJob(deps, id);
+  const place = (await explainWorker(deps, id)) ?? (await explainProfile(deps, id));
+  if (place !== undefined) return place;
+  throw new NotFoundError(runId === undefined ? "run, job, worker or profile" : "job", id);
+}
+
+async function explainWorker(deps: ExplainDeps, id: string): Promise<Explanation | undefined> {
+  const nowMs = deps.clock.nowMs();
+  const all = await loadHeartbeats(deps.redis, deps.prefix);
+  const byId = all.filter(({ workerId }) => workerId === id);
+  const mine = byId.length > 0 ? byId : all.filter(({ host }) => host === id);
+  if (mine.length === 0) return undefined;
+  const alive = mine.filter((worker) => isThere(deps, worker, nowMs));
+  const queues = await loadQueues(deps, (place) => place.name.startsWith("exec."), nowMs);
+  const reasons = mine.flatMap((worker) =>
+    decideWorkerReasons({ worker, isAlive: alive.includes(worker), queues, nowMs }),
+  );
+  const states = alive.length === 0 ? ["gone"] : alive.map(({ state }) => state);
+  return { subject: { kind: "worker", id }, state: [...new Set(states)].join(", "), reasons };
+}
+
+async function explainProfile(deps: ExplainDeps, id: string): Promise<Explanation | undefined> {
+  const nowMs = deps.clock.nowMs();
+  const queues = await loadQueues(deps, (place) => family(place.name) === `exec.${id}`, nowMs);
+  if (queues.length === 0) return undefined;
+  const workers = await loadAlive(deps, nowMs);
+  const reasons = decideProfileReasons({ profile: id, queues, workers, nowMs, isEmbedded: deps.isEmbedded ?? false });
+  const isRunning = queues.some(({ active }) => active > 0);
+  const isWaiting = queues.some(({ waiting, delayed }) => waiting + delayed > 0);
+  const state = isRunning ? "running" : isWaiting ? "waiting" : "idle";
+  return { subject: { kind: "profile", id }, state, reasons };
+}
+
+async function loadQueues(
+  deps: ExplainDeps,
+  isMeant: (place: QueuePlace) => boolean,
+  nowMs: number,
+): Promise<QueueFacts[]> {
+  const places = await deps.queues.list();
+  return Promise.all(places.filter(isMeant).map((place) => loadQueue(deps, place, nowMs)));
 }
 
 async function explainRun(deps: ExplainDeps, run: RunRecord): Promise<Explanation> {
   const nowMs = deps.clock.nowMs();
-  const [workers, [live], places, openJobs] = await Promise.all([
+  const [workers, [live], queues, openJobs] = await Promise.all([
     loadAlive(deps, nowMs),
     loadLiveFigures(deps.redis, deps.prefix, [run.id]),
-    deps.queues.list(),
+    loadQueues(deps, (place) => family(place.name) === family(execPlace(run.spec).name), nowMs),
     deps.queues.openCount({ runId: run.id, epoch: run.epoch }),
   ]);
-  const mine = places.filter((place) => family(place.name) === family(execPlace(run.spec).name));
-  const [queues, scan, report, room] = await Promise.all([
-    Promise.all(mine.map((place) => loadQueue(deps, place, nowMs))),
+  const [scan, report, room] = await Promise.all([
     loadJob(deps, scanPlace, jobIds.scan(run.id, run.epoch), nowMs),
     loadJob(deps, reportPlace, jobIds.report(run.id, run.epoch), nowMs),
     loadRoom(deps, run.id, nowMs),
@@ -77,7 +117,11 @@ async function explainJob(deps: ExplainDeps, jobId: string): Promise<Explanation
 
 async function loadAlive(deps: ExplainDeps, nowMs: number): Promise<WorkerHeartbeat[]> {
   const workers = await loadHeartbeats(deps.redis, deps.prefix);
-  return workers.filter((worker) => isAlive(worker, nowMs) && (deps.isEmbedded !== true || isProcessThere(worker)));
+  return workers.filter((worker) => isThere(deps, worker, nowMs));
+}
+
+function isThere(deps: ExplainDeps, worker: WorkerHeartbeat, nowMs: number): boolean {
+  return isAlive(worker, nowMs) && (deps.isEmbedded !== true || isProcessThere(worker));
 }
 
 /** What the disk of the outputs lacks; undefined when no chunk was given back for that of late. */

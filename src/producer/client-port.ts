@@ -30,7 +30,10 @@ export interface ClientPort {
   list(query: RunListQuery): Promise<RunRecord[]>;
   /** @throws {NotFoundError} */
   cancel(runId: string, reason: string): Promise<CancelAck>;
-  /** Why a run or a job is not running. @throws {NotFoundError} */
+  /**
+   * Why a run or a job is not running, what a worker (by its id or its host) takes and what not, or why the jobs of a
+   * profile wait. @throws {NotFoundError}
+   */
   explain(id: string): Promise<Explanation>;
   backlog(): Promise<Backlog>;
 }

@@ -102,7 +102,7 @@ const waitReason = z.object({
 }) satisfies z.ZodType<WaitReason>;
 
 export const explanation = z.object({
-  subject: z.object({ kind: z.enum(["run", "job"]), id: z.string() }),
+  subject: z.object({ kind: z.enum(["run", "job", "worker", "profile"]), id: z.string() }),
   state: z.string(),
   reasons: z.array(waitReason).min(1).readonly(),
 }) satisfies z.ZodType<Explanation>;

@@ -278,9 +278,8 @@ describe("pages", () => {
 
   test("every bench is in the README, and no other", () => {
     const told = [...read("README.md").matchAll(/npm run bench -- ([a-z-]+)/g)].map((match) => match[1]);
-    const shared = ["cluster", "support"];
     const there = readdirSync(join(root, "bench")).flatMap((name) => /^([a-z-]+)\.ts$/.exec(name)?.[1] ?? []);
-    expect(told.toSorted()).toEqual(there.filter((name) => !shared.includes(name)).toSorted());
+    expect(told.toSorted()).toEqual(there.toSorted());
   });
 });
 

@@ -28,6 +28,7 @@ export const idleView: AdmissionView = {
   maxProcesses: 2,
   isProcessLimitSet: false,
   reserved: { cpuCores: 0, processes: 0, insideCores: 0 },
+  unknown: { running: 0, settled: 0 },
   cpuThreshold: undefined,
   gates: openGates,
 };
@@ -35,7 +36,7 @@ export const idleView: AdmissionView = {
 /** A job with one process that takes so much from its first moment to its last. */
 export function jobOf(memoryBytes: number): Request {
   const need = { memoryBytes, cpuCores: 1, processes: 1 };
-  return { need, labels: [], isInside: false, memory: flatExpectation(memoryBytes), samples: undefined, running: 0 };
+  return { need, labels: [], isInside: false, memory: flatExpectation(memoryBytes), samples: undefined };
 }
 
 /** Work inside the worker. */

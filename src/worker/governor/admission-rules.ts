@@ -199,13 +199,13 @@ const holding: AdmissionRule = ({ need, memory: expected, isInside, queue, lasts
   };
 };
 
-/** Of a class that nobody knows yet, few run at a time until the first have shown what they take. */
-const calibrating: AdmissionRule = ({ samples, running }) => {
-  if (samples === undefined || mayRunMore(samples, running)) return undefined;
+/** Of classes that nobody knows yet, few run at a time until the first have shown what they take. */
+const calibrating: AdmissionRule = ({ samples }, { unknown }) => {
+  if (samples === undefined || samples >= KNOWN_AFTER || mayRunMore(unknown)) return undefined;
   return {
     code: "CALIBRATING",
     lacking: "samples",
-    message: `the first jobs of a new kind are measured before more of it start: ${samples} measured, ${running} running`,
+    message: `the first jobs of a new kind are measured before more of it start: ${samples} measured, ${unknown.running} running`,
     need: KNOWN_AFTER,
     have: samples,
     retryAfterMs: SOON_MS,

@@ -78,8 +78,6 @@ export interface Request {
   readonly memory: MemoryExpectation;
   /** How many jobs of its class were measured; undefined when that holds nothing back. */
   readonly samples: number | undefined;
-  /** Jobs of its queue that run here. */
-  readonly running: number;
   /** How long its jobs usually take here, all their files together; undefined while that is not known. */
   readonly lastsMs?: number | undefined;
   /** The queue that it waits in. */
@@ -146,6 +144,8 @@ export interface AdmissionView {
   readonly isProcessLimitSet: boolean;
   /** Cores and processes promised to jobs with processes, and cores to work inside the worker. */
   readonly reserved: { readonly cpuCores: number; readonly processes: number; readonly insideCores: number };
+  /** Jobs of unknown classes that run here, and how many of them have for a while. */
+  readonly unknown: { readonly running: number; readonly settled: number };
   readonly cpuThreshold: number | undefined;
   readonly gates: Gates;
   /** What running jobs are expected to still write. */

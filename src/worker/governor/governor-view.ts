@@ -1,6 +1,7 @@
 /** From the ledger, a reading and the settings to what the rules, a heartbeat and the timer look at. Pure. */
 import type { Expectation } from "../../contract/expectation.ts";
 import type { Amounts } from "../../contract/resources.ts";
+import { isUnknown, SETTLED_MS } from "../../platform/learned/calibration.ts";
 import { ceilingBytes, DANGER_RATIO, neighbourBytes } from "./admission-rules.ts";
 import type { RunningJob } from "../../contract/status.ts";
 import type { AdmissionRule, AdmissionView, Gates } from "./admission-view.ts";
@@ -47,10 +48,15 @@ export function createView(facts: ViewFacts): AdmissionView {
   } = facts;
   const isProcessLimitSet = config.maxProcesses !== undefined;
   const reserved = { cpuCores: 0, processes: 0, insideCores: 0 };
+  const unknown = { running: 0, settled: 0 };
   for (const job of jobs) {
     if (job.isInside) reserved.insideCores += job.need.cpuCores;
     else {
-      reserved.cpuCores += isProcessLimitSet ? job.need.cpuCores : coresOf(job, reading.cpuCores);
+      if (job.expectation === undefined || isUnknown(job.expectation)) {
+        unknown.running += 1;
+        if (ranMsOf(job, nowMs) >= SETTLED_MS) unknown.settled += 1;
+      }
+      reserved.cpuCores += isProcessLimitSet ? job.need.cpuCores : coresOf(job, reading.cpuCores, nowMs);
       reserved.processes += job.need.processes;
     }
   }
@@ -78,6 +84,7 @@ export function createView(facts: ViewFacts): AdmissionView {
     kappa: tuning.kappa,
     cpuCores: reading.cpuCores,
     reserved,
+    unknown,
     cpuThreshold: config.cpuThreshold,
   };
 }
@@ -99,9 +106,17 @@ export function outlookOfReservation(job: Reservation, nowMs: number): Outlook {
   });
 }
 
-/** The cores that a job counts with: measured ones of its class, once they are known. */
-function coresOf({ expectation, need }: Reservation, cores: number): number {
-  return countedCores(learnedCores(expectation), need.cpuCores, cores);
+/** The cores that a job counts with: those of its class; while nobody knows these, its own, once it has run for a while. */
+function coresOf(job: Reservation, cores: number, nowMs: number): number {
+  const { expectation, need, usage } = job;
+  const learned = learnedCores(expectation);
+  const ranMs = ranMsOf(job, nowMs);
+  const own = learned === undefined && ranMs >= SETTLED_MS ? usage?.cpuMs : undefined;
+  return countedCores(learned, own === undefined ? need.cpuCores : Math.max(own, OVERHEAD_MS) / ranMs, cores);
+}
+
+function ranMsOf({ processSinceMs }: Reservation, nowMs: number): number {
+  return nowMs - (processSinceMs ?? nowMs);
 }
 
 /** CPU time that starting, watching and publishing one process costs the worker itself. */

@@ -257,7 +257,7 @@ export class Governor implements Service {
 
   #requestOf({ queue, need, labels }: ReserveQuestion, reading: CapacityReading): Request {
     const { maxProcesses } = this.#config;
-    const facts = { queue, labels, cpuCores: reading.cpuCores, maxProcesses, jobs: this.#ledger.all };
+    const facts = { queue, labels, cpuCores: reading.cpuCores, maxProcesses };
     return createRequest(need, this.#tuning.ofQueue(queue), facts);
   }
 

@@ -5,7 +5,7 @@ import type { FileEntry } from "../../contract/files.ts";
 import { bucketBytes, bucketOf, bucketWithin } from "../../contract/profiles.ts";
 import type { RunAnomaly } from "../../contract/run-record.ts";
 import { coverageOf, decideRunningAnomaly, type RunningFacts } from "../../platform/learned/anomaly.ts";
-import { CALIBRATION_WEIGHT } from "../../platform/learned/calibration.ts";
+import { CALIBRATION_WEIGHT, isUnknown } from "../../platform/learned/calibration.ts";
 import { classOf, type LearnedClass } from "../../platform/learned/class-key.ts";
 import { ENOUGH } from "../../platform/learned/class-model.ts";
 import type { Target } from "../../platform/learned/class-state.ts";
@@ -126,6 +126,11 @@ export class LearnedRuns {
     const group = Math.floor(bucketOf(memoryBytes.p95) / BUCKETS_PER_GROUP);
     if (samples >= ENOUGH && durationMs !== undefined) return { ms: durationMs.p50 + overheadMs, group };
     return { ms: chunkMsPerFile ?? durationMs?.p50, group };
+  }
+
+  /** Whether what a process of this run takes is a guess. */
+  isUnknown(run: LiveRun): boolean {
+    return run.spec.executor === "process" && isUnknown(this.expect(run, 0));
   }
 
   /** Whether anything is known of the time that a file takes. */

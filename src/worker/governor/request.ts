@@ -6,7 +6,6 @@ import type { Request } from "./admission-view.ts";
 import { gpuWishOf } from "./gpu-tokens.ts";
 import { learnedCores } from "./governor-view.ts";
 import type { MemoryExpectation } from "./outlook.ts";
-import type { Reservation } from "./reservations.ts";
 import { flatExpectation, memoryOverTime, type UsualJob } from "./self-tuning.ts";
 
 export interface RequestFacts {
@@ -15,7 +14,6 @@ export interface RequestFacts {
   readonly cpuCores: number;
   /** What a person has set, if anything. */
   readonly maxProcesses: number | undefined;
-  readonly jobs: readonly Reservation[];
 }
 
 /** `usualJob` is what the job of this queue that was claimed last was expected to take: the next one is probably like it. */
@@ -24,7 +22,7 @@ export function createRequest(need: Amounts, usualJob: UsualJob | undefined, fac
   const isInside = need.processes === 0;
   const about = { queue, labels, isInside };
   const usual = usualJob?.expectation;
-  if (isInside) return { ...about, need, memory: flatExpectation(need.memoryBytes), samples: undefined, running: 0 };
+  if (isInside) return { ...about, need, memory: flatExpectation(need.memoryBytes), samples: undefined };
   const gpu = gpuWishOf(labels);
   const cores = maxProcesses === undefined ? learnedCores(usual)?.p50 : undefined;
   return {
@@ -34,7 +32,6 @@ export function createRequest(need: Amounts, usualJob: UsualJob | undefined, fac
     ...(gpu !== undefined && { gpu }),
     memory: candidateOf(usual, need.memoryBytes),
     samples: usual === undefined || usual.basis === "declared" ? undefined : usual.samples,
-    running: facts.jobs.filter((job) => job.queue === facts.queue).length,
   };
 }
 

@@ -1,5 +1,6 @@
 /** Since when and why each queue waits here (law 7), and when its head probably starts. */
 import type { WaitingQueue } from "../../contract/status.ts";
+import { isUnknown } from "../../platform/learned/calibration.ts";
 import { decideAdmission, type Admission } from "./admission.ts";
 import type { AdmissionView, Request } from "./admission-view.ts";
 import type { Reservation } from "./reservations.ts";
@@ -102,7 +103,8 @@ export function estimateWaitMs(
 
 /** The view once a job has ended. */
 export function withoutJob(view: AdmissionView, job: Reservation): AdmissionView {
-  const { reserved } = view;
+  const { reserved, unknown } = view;
+  const less = !job.isInside && (job.expectation === undefined || isUnknown(job.expectation)) ? 1 : 0;
   const usedBytes = job.usage?.rssBytes ?? 0;
   return {
     ...view,
@@ -113,5 +115,6 @@ export function withoutJob(view: AdmissionView, job: Reservation): AdmissionView
       processes: reserved.processes - (job.isInside ? 0 : job.need.processes),
       insideCores: reserved.insideCores - (job.isInside ? job.need.cpuCores : 0),
     },
+    unknown: { running: unknown.running - less, settled: Math.max(0, unknown.settled - less) },
   };
 }

@@ -4,6 +4,7 @@ import { fileEntry, type AttemptEnd, type AttemptRecord } from "../../../src/con
 import { NotFoundError } from "../../../src/contract/errors.ts";
 import type { RunState } from "../../../src/contract/outcomes.ts";
 import { jobIds, keyPrefix } from "../../../src/contract/queues.ts";
+import { GiB } from "../../../src/contract/resources.ts";
 import { noFiles, type RunRecord } from "../../../src/contract/run-record.ts";
 import type { RunSpec } from "../../../src/contract/run-spec.ts";
 import type { Explanation } from "../../../src/contract/status.ts";
@@ -98,6 +99,57 @@ describe("explain", () => {
       have: "1",
     });
     expect(await cluster.codes()).toEqual(["memory", "queued-behind"]);
+  });
+
+  test("a worker, by its id or its host, tells what it leaves and why, before what it runs", async ({
+    redis,
+    prefix,
+  }) => {
+    await using cluster = new Cluster(redis, prefix);
+    await cluster.queues.addRun(ref, cluster.spec, [{ chunk: "1", files }]);
+    const queue = execPlace(cluster.spec).name;
+    const waiting = [{ queue, code: "MEM_NOW", message: "no room", sinceMs: 5, etaMs: 7, need: 2, have: 1 }];
+    const running = [{ jobId: "r0.0.c1", runId: "r0", sinceMs: 9, reserved: {}, rssBytes: null, endsAtMs: null }];
+    await beat(redis, prefix, testWorker({ workerId: "w1", waiting, running }));
+    const byId = await cluster.explain("w1");
+    expect(byId.subject).toEqual({ kind: "worker", id: "w1" });
+    expect(byId.reasons.map(({ code }) => code)).toEqual(["MEM_NOW", "running"]);
+    expect((await cluster.explain("node-1")).reasons).toEqual(byId.reasons);
+    await beat(redis, prefix, testWorker({ workerId: "w1" }));
+    expect(await cluster.codes("w1")).toEqual(["idle"]);
+    await beat(redis, prefix, testWorker({ workerId: "w1", atMs: Date.now() - 60_000 }));
+    expect(await cluster.explain("w1")).toMatchObject({ state: "gone", reasons: [{ code: "no-worker" }] });
+  });
+
+  test("a worker without the labels of what waits says which ones", async ({ redis, prefix }) => {
+    await using cluster = new Cluster(redis, prefix);
+    cluster.spec = testSpec({ resources: { labels: ["gpu"] } });
+    await cluster.queues.addRun(ref, cluster.spec, [{ chunk: "1", files }]);
+    await beat(redis, prefix, testWorker({ workerId: "w1" }));
+    const [reason] = (await cluster.explain("w1")).reasons;
+    expect(reason).toMatchObject({ code: "no-worker-with-labels", need: "gpu", have: "ssd" });
+  });
+
+  test("a profile tells how its jobs stand, and the nearest worker to those that are too large for all", async ({
+    redis,
+    prefix,
+  }) => {
+    await using cluster = new Cluster(redis, prefix);
+    cluster.spec = testSpec({ resources: { memoryBytes: 64 * GiB } });
+    await cluster.queues.addRun(ref, cluster.spec, [{ chunk: "1", files, memoryBytes: 64 * GiB }]);
+    const { profile } = cluster.spec;
+    expect(await cluster.codes(profile)).toEqual(["no-worker", "queued-behind"]);
+    await beat(redis, prefix, testWorker({ workerId: "small", largestJobBytes: 2 * GiB }));
+    await beat(redis, prefix, testWorker({ workerId: "large", largestJobBytes: 14 * GiB }));
+    const told = await cluster.explain(profile);
+    expect(told).toMatchObject({ subject: { kind: "profile", id: profile }, state: "waiting" });
+    expect(told.reasons[0]).toMatchObject({ code: "UNSCHEDULABLE", need: 64 * GiB, have: 14 * GiB });
+    expect(told.reasons[0]?.message).toContain("the nearest one, large,");
+  });
+
+  test("what is no run, job, worker or profile is not found", async ({ redis, prefix }) => {
+    await using cluster = new Cluster(redis, prefix);
+    await expect(cluster.explain("nobody")).rejects.toThrow("expected a known run, job, worker or profile, found no");
   });
 
   test("a worker whose heartbeat is old does not count", async ({ redis, prefix }) => {

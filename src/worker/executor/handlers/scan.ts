@@ -14,6 +14,7 @@ import {
   messageOf,
   PolicyError,
 } from "../../../contract/errors.ts";
+import { unknownChunks } from "../../../platform/learned/calibration.ts";
 import { Chunker } from "../../../contract/chunking.ts";
 import { unrunResult, type FileEntry, type FileResult } from "../../../contract/files.ts";
 import { jobs } from "../../../contract/jobs.ts";
@@ -48,7 +49,7 @@ export interface ScanDeps extends RoomWaitDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   /** Tells what files of this run take, as far as is known by now. */
-  readonly learned: Pick<LearnedRuns, "ready" | "refresh" | "costOf" | "isTimed" | "chunkBytes">;
+  readonly learned: Pick<LearnedRuns, "ready" | "refresh" | "costOf" | "isTimed" | "isUnknown" | "chunkBytes">;
   readonly largestJob: LargestJob;
 }
 
@@ -116,6 +117,8 @@ class Scan {
   /** Ids of a repeated scan's chunks must differ from those of the scan before. */
   #round = "";
   #checkedMs = 0;
+  /** When the first chunk was added. */
+  #firstAddMs: number | undefined;
   #waiting = 0;
 
   constructor(deps: ScanDeps, run: LiveRun, job: JobContext & { ref: RunRef }) {
@@ -231,22 +234,29 @@ class Scan {
   /** Adds the chunks that are ready, a window at a time. */
   async #add(): Promise<void> {
     while (this.#ready.length > 0) {
-      await this.#waitForWindow(() => this.#window - ADD_CHUNKS);
+      await this.#waitForWindow(() => this.#window - (this.#deps.learned.isUnknown(this.#run) ? 1 : ADD_CHUNKS));
       await this.#checkLease();
       // Sized now, not when they were made: the model may have learned while they waited for the window.
       const largest = await this.#deps.largestJob.bytes(this.#run.spec.resources.labels);
       const some = this.#ready
-        .splice(0, ADD_CHUNKS)
+        .splice(0, Math.min(ADD_CHUNKS, Math.max(1, this.#window - this.#waiting)))
         .map((chunk) => ({ ...chunk, memoryBytes: this.#deps.learned.chunkBytes(this.#run, chunk.files, largest) }));
       await this.#deps.queues.addChunks(this.#ref, this.#run.spec, some);
       this.#waiting += some.length;
+      this.#firstAddMs ??= this.#deps.clock.monotonicMs();
       await this.#deps.hash.count(this.#run, { chunks: some.length });
     }
     await this.#deps.hash.set(this.#run.runId, { total: this.#total });
   }
 
+  /** While what a process takes is a guess, few are added, wherever they run: what they teach sizes the later ones. */
   get #window(): number {
-    return this.#deps.learned.isTimed(this.#run) ? WINDOW_CHUNKS : BLIND_WINDOW_CHUNKS;
+    const { clock, learned } = this.#deps;
+    if (learned.isUnknown(this.#run)) {
+      const elapsedMs = this.#firstAddMs === undefined ? 0 : clock.monotonicMs() - this.#firstAddMs;
+      return Math.min(BLIND_WINDOW_CHUNKS, unknownChunks(elapsedMs));
+    }
+    return learned.isTimed(this.#run) ? WINDOW_CHUNKS : BLIND_WINDOW_CHUNKS;
   }
 
   /** A scan that was stopped past its lock must not add what the next one adds too. */
@@ -260,6 +270,8 @@ class Scan {
     for (let pollMs = WINDOW_POLL_MS; this.#waiting > most(); pollMs = Math.min(pollMs * 2, WINDOW_MAX_POLL_MS)) {
       // This scan is itself below the root.
       this.#waiting = (await this.#deps.queues.openCount(this.#ref)) - 1;
+      // Other workers may have measured what this one has not seen.
+      if (this.#deps.learned.isUnknown(this.#run)) await this.#deps.learned.refresh(this.#run);
       if (this.#waiting <= most()) return;
       await this.#deps.clock.sleep(pollMs, this.#signal);
       await this.#checkCancelled();

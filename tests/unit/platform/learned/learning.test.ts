@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { MiB } from "../../../../src/contract/resources.ts";
-import { mayRunMore } from "../../../../src/platform/learned/calibration.ts";
+import { isUnknown, mayRunMore, unknownChunks } from "../../../../src/platform/learned/calibration.ts";
 import type { Measure } from "../../../../src/platform/learned/note.ts";
 import { Learning } from "../../../support/learning.ts";
 import { laws, randomJob, randomOf, type Law } from "../../../support/random-jobs.ts";
@@ -152,7 +152,22 @@ test.each(["takes twice as much", "is forgotten"])("covers again within thirty j
   expect(within / jobs).toBeGreaterThanOrEqual(0.92);
 });
 
-test("a class is begun with one job, then as many as were measured, then freely", () => {
-  const most = [0, 1, 2, 3].map((samples) => [0, 1, 2, 3, 50].filter((running) => mayRunMore(samples, running)));
-  expect(most).toEqual([[0], [0], [0, 1], [0, 1, 2, 3, 50]]);
+test("classes are begun with two jobs, and with twice as many as have run for a while", () => {
+  const most = [0, 1, 2, 8].map((settled) =>
+    [0, 1, 2, 3, 15, 16].filter((running) => mayRunMore({ running, settled })),
+  );
+  expect(most).toEqual([
+    [0, 1],
+    [0, 1],
+    [0, 1, 2, 3],
+    [0, 1, 2, 3, 15],
+  ]);
+  expect([0, 1_999, 2_000, 8_000].map(unknownChunks)).toEqual([2, 2, 4, 32]);
+});
+
+test("a class is unknown while nobody declared what it takes and fewer than three of it were measured", () => {
+  expect(isUnknown({ basis: "default", samples: 0 })).toBe(true);
+  expect(isUnknown({ basis: "learned", samples: 2 })).toBe(true);
+  expect(isUnknown({ basis: "learned", samples: 3 })).toBe(false);
+  expect(isUnknown({ basis: "declared", samples: 0 })).toBe(false);
 });

@@ -28,6 +28,8 @@ const neighbour = {
   starvedMs: 0,
 };
 
+const begun = (running: number, settled: number) => ({ unknown: { running, settled } });
+
 describe("decideAdmission", () => {
   test("counts what other workers of the machine have promised, within the levels that both are in", () => {
     const host = [{ name: "host", limitBytes: GiB, usedBytes: 0 }];
@@ -71,9 +73,10 @@ describe("decideAdmission", () => {
       { outlooks: promisedOutlooks(400 * MiB) },
       "MEM_FORECAST",
     ],
-    ["a kind of job that nobody knows, beside one of it", { ...job, samples: 0, running: 1 }, {}, "CALIBRATING"],
-    ["the first one of its kind", { ...job, samples: 0, running: 0 }, {}, "admit"],
-    ["a kind of which three were measured", { ...job, samples: 3, running: 9 }, {}, "admit"],
+    ["a kind of job that nobody knows, beside two such", { ...job, samples: 0 }, begun(2, 0), "CALIBRATING"],
+    ["one whose like have run for a while", { ...job, samples: 0 }, begun(2, 2), "admit"],
+    ["the first one of its kind", { ...job, samples: 0 }, {}, "admit"],
+    ["a kind of which three were measured", { ...job, samples: 3 }, begun(9, 0), "admit"],
     ["cores taken", job, { reserved: { cpuCores: 1.5, processes: 1, insideCores: 0 } }, "CPU"],
     ["the share inside taken", scan, { reserved: { cpuCores: 0, processes: 0, insideCores: 0.5 } }, "CPU"],
     ["use above the threshold", jobOf(MiB), used(0.81 * GiB), "MEM_THRESHOLD"],

@@ -1,19 +1,19 @@
 /** A whole cluster in one process for benches: private Redis, SQLite store, worker, scheduler, client. */
 import { join } from "node:path";
 import { pino } from "pino";
-import { keyPrefix } from "../src/contract/queues.ts";
-import { systemClock } from "../src/platform/clock.ts";
-import { ControlBus } from "../src/platform/control.ts";
-import type { Logger } from "../src/platform/logger.ts";
-import { Metrics } from "../src/platform/metrics.ts";
-import { closeRedis, openRedis } from "../src/platform/redis.ts";
-import { createClient, type Client } from "../src/producer/client.ts";
-import { SchedulerService } from "../src/scheduler/scheduler-service.ts";
-import { openStore } from "../src/store/open-store.ts";
-import type { Store } from "../src/store/store.ts";
-import { WorkerService } from "../src/worker/worker-service.ts";
-import type { WorkerDeps } from "../src/worker/worker-port.ts";
-import { startRedis, type RedisServer } from "../tests/support/redis-server.ts";
+import { keyPrefix } from "../../src/contract/queues.ts";
+import { systemClock } from "../../src/platform/clock.ts";
+import { ControlBus } from "../../src/platform/control.ts";
+import type { Logger } from "../../src/platform/logger.ts";
+import { Metrics } from "../../src/platform/metrics.ts";
+import { closeRedis, openRedis } from "../../src/platform/redis.ts";
+import { createClient, type Client } from "../../src/producer/client.ts";
+import { SchedulerService } from "../../src/scheduler/scheduler-service.ts";
+import { openStore } from "../../src/store/open-store.ts";
+import type { Store } from "../../src/store/store.ts";
+import { WorkerService } from "../../src/worker/worker-service.ts";
+import type { WorkerDeps } from "../../src/worker/worker-port.ts";
+import { startRedis, type RedisServer } from "../../tests/support/redis-server.ts";
 
 export const PREFIX = "bench";
 
