@@ -113,6 +113,7 @@ export class ChunkDrive {
       check: (argv, what) => parts.slot.check(argv, what),
       verdictOf: (call) => parts.verdictOf(call),
       takeApart: (call, failure) => this.#takeApart(call, failure),
+      onPublished: (call) => this.#preparer.removeReplaced(call),
       isDraining: () => parts.slot.size === 0 && (this.#isFed || request.spec.perChunk),
     });
   }
@@ -214,7 +215,10 @@ export class ChunkDrive {
   }
 
   async #feedJoined(files: readonly FileEntry[]): Promise<void> {
-    const ready = await this.#prepare(files);
+    const prepared = await this.#prepare(files);
+    const reusable = await this.#preparer.reusableOf(prepared);
+    if (reusable.size > 0) this.#parts.host.reused([...reusable].map(({ file }) => file.path));
+    const ready = prepared.filter((one) => !reusable.has(one));
     this.#groups.push(ready.filter(({ file }) => lossesOf(file) === 0));
     for (const one of ready) if (lossesOf(one.file) > 0) this.#groups.push([one]);
     for (let group = this.#groups.shift(); group !== undefined; group = this.#groups.shift()) {

@@ -1,5 +1,6 @@
 /** Makes the rows of the manifest for the files of one chunk. */
 import type { FileEntry, FileResult } from "../../contract/files.ts";
+import { joinedArgsSha256 } from "../result/digests.ts";
 import type { Failure } from "../result/outcome.ts";
 import type { AttemptResult } from "../result/room.ts";
 import type { Call, ReadyInput } from "./call.ts";
@@ -64,13 +65,22 @@ export class FileResults {
     };
   }
 
-  succeeded(call: Call, { file, input }: ReadyInput, output: KeptOutput | null): FileResult {
-    return {
+  /** One row per input of the call; the first one carries the output. */
+  succeeded(call: Call, output: KeptOutput | null): FileResult[] {
+    const argsSha256 = this.#request.spec.perChunk ? this.joinedArgsOf(call.inputs) : this.#argsSha256;
+    return call.inputs.map(({ file, input }, at) => ({
       ...this.#base(file, input),
+      argsSha256,
       ...this.#processFields(call),
-      ...(output === null ? {} : outputFields(output)),
+      ...(output === null || at > 0 ? {} : outputFields(output)),
       attempts: triesOf(file) + 1,
-    };
+    }));
+  }
+
+  /** What the rows of a call over these inputs have as the digest of its arguments. */
+  joinedArgsOf(inputs: readonly ReadyInput[]): string {
+    const members = inputs.map(({ file, input }) => ({ path: file.path, sha256: input.sha256 }));
+    return joinedArgsSha256(this.#argsSha256, members);
   }
 
   #base(file: FileEntry, input: OpenedInput | null): FileResult {

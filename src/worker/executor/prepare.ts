@@ -1,7 +1,8 @@
 /** Makes a file ready to be run, or says why it is not run: bad input, quarantine, an output that is there already. */
-import { statSync } from "node:fs";
+import { rmSync, statSync } from "node:fs";
 import type { FileEntry, FileResult } from "../../contract/files.ts";
 import { fsPath } from "../../contract/path-bytes.ts";
+import { outputNameFor } from "../../contract/output-names.ts";
 import { expand, INPUTS, pathPlaceholders } from "../../contract/template.ts";
 import { crashDigest } from "../../platform/crash-digest.ts";
 import type { Pin } from "../../platform/policy-gate.ts";
@@ -11,7 +12,7 @@ import { classify, type Failure } from "../result/outcome.ts";
 import { withLosses } from "../result/suspicion.ts";
 import { TargetPlan, type Target } from "../result/target.ts";
 import { slotProcess, type Call, type ReadyInput } from "./call.ts";
-import type { ChunkRequest } from "./chunk-request.ts";
+import type { ChunkRequest, KnownOutput } from "./chunk-request.ts";
 import type { FileResults } from "./file-results.ts";
 import { InputReader, type OpenedInput } from "./open-input.ts";
 
@@ -93,14 +94,65 @@ export class Preparer {
     if (this.#request.quarantined.has(digest)) {
       return { kind: "result", result: this.#results.quarantined(file, input) };
     }
-    if (await this.#isReusable(file, input, relative)) return { kind: "reused", path: file.path };
-    const adopted = relative === null ? null : await this.#adopt(file, input, relative);
-    if (adopted !== null) return { kind: "result", result: adopted };
+    // Of a call over many files, the output is that of all of them: see `reusableOf`.
+    if (!this.#request.spec.perChunk) {
+      if (await this.#isReusable(file, input, relative)) return { kind: "reused", path: file.path };
+      const adopted = relative === null ? null : await this.#adopt(file, input, relative);
+      if (adopted !== null) return { kind: "result", result: adopted };
+    }
     const losses = this.#request.suspects.get(digest);
     if (losses !== undefined) return { kind: "postponed", file: withLosses(file, losses) };
     const refusal = await this.#checkInput(input, check);
     if (refusal !== null) return this.#notRun(file, refusal, input);
     return { kind: "ready", ready: { file, input, crashDigest: digest, outputPath: relative } };
+  }
+
+  /**
+   * The inputs of calls over many files that an earlier epoch made just so: all inputs of a call are here, none of them
+   * has changed, and its output still stands. When one of them has changed or is gone, the whole call is made again.
+   */
+  async reusableOf(ready: readonly ReadyInput[]): Promise<ReadonlySet<ReadyInput>> {
+    const calls = new Map<string, ReadyInput[]>();
+    for (const one of ready) {
+      const args = this.#request.known.get(one.file.path)?.argsSha256;
+      if (args == null) continue;
+      const inputs = calls.get(args) ?? [];
+      inputs.push(one);
+      calls.set(args, inputs);
+    }
+    const reusable = new Set<ReadyInput>();
+    for (const [args, inputs] of calls) {
+      if (args !== this.#results.joinedArgsOf(inputs)) continue;
+      const rows = inputs.map(({ file }) => this.#request.known.get(file.path));
+      const { binarySha256 } = this.#results;
+      if (binarySha256 === null || rows.some((row) => row?.binarySha256 !== binarySha256)) continue;
+      if (await this.#stands(rows.find((row) => row?.outputPath != null))) {
+        for (const input of inputs) reusable.add(input);
+      }
+    }
+    return reusable;
+  }
+
+  async #stands(row: KnownOutput | undefined): Promise<boolean> {
+    if (row?.outputPath == null) return this.#request.spec.output.from === "none";
+    if (row.outputSha256 === null) return false;
+    return (await hashFileOfSize(this.#targets.absolute(row.outputPath), row.outputBytes)) === row.outputSha256;
+  }
+
+  /**
+   * Removes outputs of earlier calls over many files that this one has replaced under another name. Only what is still
+   * as it was made, and whose name is that of an input of this call, so no other call can have it.
+   */
+  async removeReplaced({ inputs, target }: Call): Promise<void> {
+    const { spec, known, runId } = this.#request;
+    if (!spec.perChunk || target === null) return;
+    for (const { file } of inputs) {
+      const row = known.get(file.path);
+      if (row?.outputPath == null || row.outputPath === target.relative) continue;
+      const isOwn =
+        !spec.output.name.includes("{index}") && outputNameFor(spec, file.path, file.index, runId) === row.outputPath;
+      if (isOwn && (await this.#stands(row))) rmSync(fsPath(this.#targets.absolute(row.outputPath)), { force: true });
+    }
   }
 
   /** The call for one file, or why there is none. */
@@ -181,10 +233,8 @@ export class Preparer {
       known.binarySha256 === this.#results.binarySha256 &&
       known.argsSha256 === this.#argsSha256;
     if (!isSame) return false;
-    // With one call for many files only the first of them carries the output.
-    if (known.outputPath === null) return relative === null || this.#request.spec.perChunk;
-    if (known.outputSha256 === null || (known.outputPath !== relative && !this.#request.spec.perChunk)) return false;
-    return (await hashFileOfSize(this.#targets.absolute(known.outputPath), known.outputBytes)) === known.outputSha256;
+    if (known.outputPath !== relative) return false;
+    return this.#stands(known);
   }
 
   /**

@@ -12,7 +12,7 @@ import type { Call } from "./call.ts";
 import type { ChunkRequest, ProcessMeasure, Publication, Starting } from "./chunk-request.ts";
 import type { Condition } from "./condition.ts";
 import { changeOf } from "./file-identity.ts";
-import type { FileResults, KeptOutput } from "./file-results.ts";
+import type { FileResults } from "./file-results.ts";
 import { Preparer, type RunCheck } from "./prepare.ts";
 
 /** The worker's side of one chunk, as the thread sees it. */
@@ -36,6 +36,8 @@ export interface PublisherParts {
   verdictOf(call: Call): Failure | null;
   /** Takes a failed call of several files apart instead of failing them; whether it does. */
   takeApart(call: Call, failure: Failure): boolean;
+  /** The output of a call stands under its name. */
+  onPublished(call: Call): Promise<void>;
   /** Nothing more will be started: do not wait for company. */
   isDraining(): boolean;
 }
@@ -120,7 +122,7 @@ export class Publisher {
     const written: Written[] = [];
     for (const call of batch) {
       const verdict = await this.#examine(call);
-      if (verdict === null) results.push(...this.#succeeded(call, null));
+      if (verdict === null) results.push(...this.#parts.results.succeeded(call, null));
       else if ("class" in verdict) this.#fail(call, verdict, results);
       else written.push({ call, output: verdict });
     }
@@ -157,10 +159,6 @@ export class Publisher {
     for (const input of call.inputs) results.push(this.#parts.results.failed(call, input, failure, taken));
   }
 
-  #succeeded(call: Call, output: KeptOutput | null): FileResult[] {
-    return call.inputs.map((input, at) => this.#parts.results.succeeded(call, input, at === 0 ? output : null));
-  }
-
   async #publish(written: readonly Written[], results: FileResult[]): Promise<void> {
     const whole = await this.#flush(written, results);
     if (whole.length === 0) return;
@@ -182,7 +180,10 @@ export class Publisher {
     for (const { call, output } of renamed) {
       const failure = flushed.get(call.target?.folder ?? "") ?? null;
       if (failure !== null) this.#fail(call, failure, results);
-      else results.push(...this.#succeeded(call, { path: call.target?.relative ?? "", ...sizes(output) }));
+      else {
+        results.push(...this.#parts.results.succeeded(call, { path: call.target?.relative ?? "", ...sizes(output) }));
+        await this.#parts.onPublished(call);
+      }
     }
   }
 

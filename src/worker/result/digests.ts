@@ -82,6 +82,18 @@ export function argsSha256(spec: RunSpec): string {
   return hash("sha256", JSON.stringify(identity), "hex");
 }
 
+/**
+ * The same for one call over several inputs: what it makes depends on all of them, so each of their rows names the whole
+ * group. In whichever order they were given.
+ */
+export function joinedArgsSha256(
+  args: string,
+  inputs: readonly { readonly path: string; readonly sha256: string | null }[],
+): string {
+  const members = inputs.map(({ path, sha256 }) => JSON.stringify([path, sha256])).sort();
+  return hash("sha256", JSON.stringify([args, members]), "hex");
+}
+
 /** Digests of binaries, computed again only when the file is another or was written to. */
 export class BinaryDigests {
   readonly #known = new Map<string, Promise<string>>();

@@ -14,6 +14,7 @@ import type { LiveRun, RunHash } from "../../platform/run-hash.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { RunCache } from "../run-cache.ts";
 import type { Store } from "../../store/store.ts";
+import { argsSha256 } from "./digests.ts";
 import type { Fence } from "./fence.ts";
 import { decideRetry } from "./outcome.ts";
 import type { AttemptResult } from "./room.ts";
@@ -203,7 +204,9 @@ export class Recorder {
 
   /** A file that went well was not to blame for the crashes before. */
   async #forgiveCrash(result: FileResult): Promise<void> {
-    const digest = crashDigest(result);
+    // The row of one call over many files names them all; a crash was counted for this file alone.
+    const { spec } = this.#run;
+    const digest = crashDigest(spec.perChunk ? { ...result, argsSha256: argsSha256(spec) } : result);
     if (digest === undefined || !this.#crashes.delete(digest)) return;
     await forgiveCrashes(this.#deps.redis, this.#deps.kp, [digest]).catch((error: unknown) => {
       this.#deps.logger.warn({ err: error }, "crash count could not be cleared");
