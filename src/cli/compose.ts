@@ -113,7 +113,7 @@ export async function createSchedulerPart(parts: Parts, { keepDays = 30 }: { kee
     scheduler.tickAgeMs < STUCK_TICK_MS
       ? Promise.resolve()
       : Promise.reject(new Error(`last round was ${Math.round(scheduler.tickAgeMs)} ms ago`));
-  return { service, liveness: {}, readiness: { rounds: ticks } };
+  return { service, liveness: {}, readiness: { ...clusterChecks(cluster), rounds: ticks } };
 }
 
 export async function createProducerPart(parts: Parts, config: ProducerConfig): Promise<ListeningPart> {

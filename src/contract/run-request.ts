@@ -56,8 +56,18 @@ export function checkRunSpec(written: unknown): CheckedRunSpec {
   const rules = [...pathFaults(full).map((fault) => placed(written, fault)), ...short].filter(
     (rule) => !own.some((fault) => fault.where === rule.where),
   );
-  const faults = [...own, ...rules];
+  const among = parsed.success && isAmongInputs(parsed.data) ? [placed(written, amongInputs(parsed.data))] : [];
+  const faults = [...own, ...rules, ...among];
   return parsed.success && faults.length === 0 ? { kind: "valid", spec: parsed.data } : { kind: "faulty", faults };
+}
+
+function isAmongInputs({ input, output }: RunSpec): boolean {
+  const plain = (path: string) => path.replace(/\/+$/, "");
+  return input.kind === "tree" && output.from !== "none" && plain(input.root) === plain(output.root);
+}
+
+function amongInputs({ output }: RunSpec): PathFault {
+  return faultAt(["output", "root"], "a folder other than the input folder", output.root);
 }
 
 /** Completes and checks what was written for a run. @throws {InvalidInputError} with every fault and its place */

@@ -23,6 +23,8 @@ export const INPUTS = "{inputs}";
 export type PlaceholderValues = Readonly<Partial<Record<FilePlaceholder, string>>>;
 
 const known: ReadonlySet<string> = new Set(filePlaceholders);
+/** Those that a call over many files has too. */
+const ofCall: ReadonlySet<string> = new Set(["output", "output_file", "run"]);
 
 /** The values that a file's path alone gives. `path` is relative to the input root, `/` between parts. */
 export function pathPlaceholders(path: string, index: number, runId: string): PlaceholderValues {
@@ -86,9 +88,10 @@ export function checkTemplates(command: readonly string[], outputName: string): 
   }
   if (
     command.includes(INPUTS) &&
-    command.some((argument) => [...placeholdersOf(argument)].some((name) => known.has(name) && name !== "run"))
+    command.some((argument) => [...placeholdersOf(argument)].some((name) => known.has(name) && !ofCall.has(name)))
   ) {
-    faults.push({ where: "command", expected: `${INPUTS} or the placeholders of one file`, found: "both" });
+    const expected = `${INPUTS} or the placeholders of one file (beside it: ${[...ofCall].map((name) => `{${name}}`).join(" ")})`;
+    faults.push({ where: "command", expected, found: "both" });
   }
   if (faults.length > 0) throw new InvalidInputError("command", faults);
 }

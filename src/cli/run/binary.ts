@@ -1,7 +1,10 @@
 /** Finds the binary of a command as a shell would, and says what is wrong when it cannot be run. */
-import { accessSync, constants, statSync } from "node:fs";
+import { accessSync, closeSync, constants, openSync, readSync, statSync } from "node:fs";
 import { delimiter, isAbsolute, join, resolve } from "node:path";
 import { InvalidInputError } from "../../contract/errors.ts";
+
+/** Linux looks at no more of a script (BINPRM_BUF_SIZE). */
+const INTERPRETER_BYTES = 256;
 
 interface Search {
   /** Where the name stands, for the error. */
@@ -39,9 +42,29 @@ function problemWith(path: string): string | undefined {
   if (!isFile) return "something that is not a file";
   try {
     accessSync(path, constants.X_OK);
-    return undefined;
   } catch {
     return "a file that is not executable";
+  }
+  const interpreter = interpreterOf(path);
+  if (interpreter === undefined || statSync(interpreter, { throwIfNoEntry: false })?.isFile() === true)
+    return undefined;
+  return `a script whose interpreter ${interpreter} is not there`;
+}
+
+/** What the first line of a script names after `#!`, as execve(2) reads it; undefined for anything else. */
+function interpreterOf(path: string): string | undefined {
+  let file: number;
+  try {
+    file = openSync(path, "r");
+  } catch {
+    return undefined; // may be run but not read: the kernel knows
+  }
+  try {
+    const head = Buffer.alloc(INTERPRETER_BYTES);
+    const text = head.toString("latin1", 0, readSync(file, head));
+    return /^#![ \t]*([^ \t\n\0]+)[ \t\n]/.exec(text)?.[1];
+  } finally {
+    closeSync(file);
   }
 }
 

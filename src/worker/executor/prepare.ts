@@ -175,7 +175,8 @@ export class Preparer {
   joinedCallOf(inputs: Call["inputs"]): Call | Failure {
     const target = this.#claim(inputs[0]);
     if (target !== null && "class" in target) return target;
-    const values = { run: this.#request.runId };
+    const output = target === null ? {} : { output: target.temp, output_file: target.temp };
+    const values = { run: this.#request.runId, ...output };
     const argv = this.#request.spec.command
       .slice(1)
       .flatMap((argument) =>

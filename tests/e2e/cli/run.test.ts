@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { Cli } from "./cli-process.ts";
@@ -184,6 +184,19 @@ resources:
     expect(calls.toSorted((a, b) => b - a)).toEqual([10, 10, 5]);
   });
 
+  test("makes one call for all files that writes one output of its own", async () => {
+    await using cli = new Cli();
+    for (const name of ["a", "b", "c"]) cli.scratch.file(`in/${name}`, `${name}\n`);
+    const command = ["sh", "-c", 'out="$1"; shift; cat "$@" > "$out"', "sh", "{output}", "{inputs}"];
+    expect(await cli.call(["run", "-i", "in", "-o", "out", "--", ...command])).toMatchObject({ code: 0 });
+    const outputs = readdirSync(join(cli.scratch.path, "out"));
+    expect(outputs).toHaveLength(1);
+    const lines = readFileSync(join(cli.scratch.path, "out", outputs[0] ?? ""), "utf8")
+      .trim()
+      .split("\n");
+    expect(lines.sort()).toEqual(["a", "b", "c"]);
+  });
+
   test("resumes over exactly what is new or changed", async () => {
     await using cli = new Cli();
     threeFiles(cli);
@@ -230,6 +243,13 @@ resources:
     const same = await cli.call(["run", "-i", "in", "-o", "./in", "--", "cat", "{input}"]);
     expect(same).toMatchObject({ code: 2 });
     expect(same.stderr).toContain("--output: expected a folder other than the input folder");
+    chmodSync(cli.scratch.file("script", "#!/no/such/interpreter -x\n"), 0o755);
+    const script = await cli.call(["run", "-i", "in", "-o", "out", "--", "./script", "{input}"]);
+    expect(script).toMatchObject({ code: 2 });
+    expect(script.stderr).toContain("found a script whose interpreter /no/such/interpreter is not there at");
+    const unmakeable = await cli.call(["run", "-i", "in", "-o", "/proc/headroom/out", "--", "cat", "{input}"]);
+    expect(unmakeable).toMatchObject({ code: 2 });
+    expect(unmakeable.stderr).toContain("--output: expected a folder at /proc/headroom/out that can be written");
     const blocked = await cli.call(["run", "-i", "in", "-o", "plain/out", "--", "cat", "{input}"]);
     expect(blocked).toMatchObject({ code: 2 });
     expect(await cli.call(["run", "-i", "in", "-o", "out", "cat"])).toMatchObject({ code: 2 });

@@ -221,7 +221,7 @@ describe("config", () => {
 
   test("placeholders are checked where they stand", () => {
     expect(faults({ binary: { path: "x", flags: ["{inputs}", "{input}"] }, output: { name: "{input}" } })).toEqual({
-      "binary.flags": "{inputs} or the placeholders of one file | both",
+      "binary.flags": "{inputs} or the placeholders of one file (beside it: {output} {output_file} {run}) | both",
       "output.name": "{dir} {name} {stem} {ext} {index} {run} | {input}",
     });
   });

@@ -103,6 +103,8 @@ describe("short forms", () => {
     [{ input: [] }, "input: 1 to 1000 files, or a folder | 0 of them"],
     [{ input: "in" }, 'input: the absolute path of a folder | "in"'],
     [{ output: "out" }, 'output: the absolute path of a folder | "out"'],
+    [{ output: "/in/" }, 'output: a folder other than the input folder | "/in/"'],
+    [{ output: { root: "/in" } }, 'output.root: a folder other than the input folder | "/in"'],
     [
       { output: { root: "/o", form: "file" } },
       'output.form: a known key (did you mean "from"?) | the unknown key "form"',

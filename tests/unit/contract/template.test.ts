@@ -53,5 +53,6 @@ describe("templates", () => {
   test("the command of one file and of a whole chunk pass", () => {
     checkTemplates(["x", "--input={input_file}", "--output={output_file}"], "{dir}/{stem}.{ext}");
     checkTemplates(["x", "--run={run}", "{inputs}"], "{index}");
+    checkTemplates(["x", "--output={output}", "{inputs}"], "{index}");
   });
 });
