@@ -100,7 +100,12 @@ export function explanationText({ subject, state, reasons }: Explanation, style:
 
 function figures({ need, have }: Explanation["reasons"][number]): string {
   if (need === null && have === null) return "";
-  return `: needs ${need ?? "?"}, has ${have ?? "?"}`;
+  return `: needs ${figure(need)}, has ${figure(have)}`;
+}
+
+function figure(value: string | number | null): string {
+  if (value === null) return "?";
+  return typeof value === "number" ? String(Math.round(value * 100) / 100) : value;
 }
 
 /** What the workers of a cluster have and use. */

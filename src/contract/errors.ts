@@ -36,12 +36,20 @@ export abstract class FaultsError extends HeadroomError {
   }
 }
 
+/** One setting of a person may stand for several of ours: its fault is told once. */
+function distinct(faults: readonly Fault[]): readonly Fault[] {
+  return [
+    ...new Map(faults.map((fault) => [JSON.stringify([fault.where, fault.expected, fault.found]), fault])).values(),
+  ];
+}
+
 /** The input of a person or a program is not what it must be. */
 export class InvalidInputError extends FaultsError {
   readonly code = "ERR_INVALID_INPUT";
 
   constructor(what: string, faults: readonly Fault[], options?: ErrorOptions) {
-    super(`${what} has ${faults.length} ${faults.length === 1 ? "fault" : "faults"}`, faults, options);
+    const told = distinct(faults);
+    super(`${what} has ${told.length} ${told.length === 1 ? "fault" : "faults"}`, told, options);
   }
 }
 

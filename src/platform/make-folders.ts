@@ -1,5 +1,5 @@
 /** Makes a folder and those above it. */
-import { existsSync, mkdirSync } from "node:fs";
+import { mkdirSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 
 /**
@@ -7,12 +7,13 @@ import { dirname } from "node:path";
  * returns where the kernel says ENOENT below a folder that is there, as /proc does.
  */
 export function makeFolders(path: string, mode = 0o700): void {
-  if (existsSync(path)) return;
-  makeFolders(dirname(path), mode);
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found?.isDirectory() === true) return;
+  if (found === undefined) makeFolders(dirname(path), mode);
   try {
     mkdirSync(path, { mode });
   } catch (error) {
     // Another process made it in between.
-    if (!existsSync(path)) throw error;
+    if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) throw error;
   }
 }

@@ -1,5 +1,5 @@
 /** Connections to Redis: one way to open them, one way to know that the server is safe for jobs. */
-import { Redis, type Command } from "ioredis";
+import { Redis, type Command, type RedisOptions } from "ioredis";
 import { InfrastructureError } from "../contract/errors.ts";
 import { equalJitterMs } from "./backoff.ts";
 import type { Logger } from "./logger.ts";
@@ -121,6 +121,14 @@ class ExplainingRedis extends Redis {
   text = "";
   failure: string | undefined;
   readonly #explained = new WeakSet<Command>();
+
+  /** ioredis would make one that explains nothing. */
+  override duplicate(override?: Partial<RedisOptions>): Redis {
+    const options: object = { ...this.options, ...override };
+    const copy = new ExplainingRedis(options);
+    copy.text = this.text;
+    return copy;
+  }
 
   override sendCommand(...args: Parameters<Redis["sendCommand"]>): unknown {
     const [command] = args;

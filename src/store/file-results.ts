@@ -1,5 +1,5 @@
 /** File results: one row per run and path, written in batches, read in pages by key. */
-import { sql, type ExpressionBuilder } from "kysely";
+import { sql, type ExpressionBuilder, type RawBuilder } from "kysely";
 import { NotFoundError } from "../contract/errors.ts";
 import type { AttemptRecord, FileResult } from "../contract/files.ts";
 import { pathFromPrintable, printablePath } from "../contract/path-bytes.ts";
@@ -19,6 +19,12 @@ const STREAM_ROWS = 500;
 /** Columns in a form that keeps both planners from taking their index where the key `(run_id, path)` is better. */
 const unindexedEpoch = sql<number>`+${sql.ref("epoch")}`;
 const unindexedOutcome = sql<string>`${sql.ref("outcome")} || ''`;
+
+/** The place of each row's input in this epoch, by its path. */
+function placeOf(paths: readonly string[], places: ReadonlyMap<string, number>): RawBuilder<number> {
+  const cases = paths.map((path) => sql`when ${path} then cast(${places.get(path) ?? 0} as integer)`);
+  return sql<number>`case path ${sql.join(cases, sql` `)} else file_index end`;
+}
 
 export class SqlFileTable implements FileTable {
   readonly #database: StoreDatabase;
@@ -44,15 +50,16 @@ export class SqlFileTable implements FileTable {
     return paths.map((path) => pathFromPrintable(path)).map((path) => ({ path, workerId: workers.get(path) ?? null }));
   }
 
-  async reuse(runId: string, epoch: number, paths: readonly string[]): Promise<void> {
-    if (paths.length === 0) return;
+  async reuse(runId: string, epoch: number, files: readonly Pick<FileResult, "path" | "index">[]): Promise<void> {
+    if (files.length === 0) return;
+    const places = new Map(files.map(({ path, index }) => [printablePath(path), index]));
     // In one order, as all writers have it.
-    const ordered = paths.map(printablePath).toSorted();
+    const ordered = [...places.keys()].toSorted();
     await this.#database.transact(async (transaction) => {
       for (const some of slices(ordered, PATHS_AT_ONCE)) {
         await transaction
           .updateTable("file_results")
-          .set({ epoch })
+          .set({ epoch, file_index: placeOf(some, places) })
           .where("run_id", "=", runId)
           .where("path", "in", some)
           .where(unindexedEpoch, "<", epoch)

@@ -77,8 +77,11 @@ export interface FileTable {
    * @throws {NotFoundError} when there is no such run.
    */
   record(runId: string, epoch: number, results: readonly FileResult[]): Promise<RefusedResult[]>;
-  /** Marks rows of an older epoch as belonging to this one, unchanged: their input, binary and arguments are the same. */
-  reuse(runId: string, epoch: number, paths: readonly string[]): Promise<void>;
+  /**
+   * Marks rows of an older epoch as belonging to this one: their input, binary and arguments are the same. Only the place
+   * of the input may be another.
+   */
+  reuse(runId: string, epoch: number, files: readonly Pick<FileResult, "path" | "index">[]): Promise<void>;
   /** Rows of any epoch for these paths, in the order of the paths; unknown paths and repetitions are left out. */
   get(runId: string, paths: readonly string[]): Promise<(FileResult & { readonly epoch: number })[]>;
   /** Adds attempts; one that is there already is left alone, so a call that got no answer may be repeated. */

@@ -186,7 +186,11 @@ class RunSession {
       interrupt.signal.throwIfAborted();
       const { id } = plan === undefined ? await this.#resume(cluster) : await this.#enqueue(cluster, plan);
       if (flags.detach === true) return this.#detached(id);
-      const status = await this.#follow(cluster, id, { interrupt, worker });
+      const status = await this.#follow(cluster, id, { interrupt, worker }).catch((error: unknown) => {
+        this.#progress.clear();
+        say(io, `run ${id} is no longer followed here; what became of it: headroom status ${id}`);
+        throw error;
+      });
       isFollowed = true;
       return await this.#endOn(cluster, status, interrupt.isAsked);
     } catch (error) {

@@ -116,7 +116,8 @@ export class Recorder {
 
   /** Files whose rows of an older epoch still hold. */
   async reused(paths: readonly string[]): Promise<void> {
-    await this.#persist(() => this.#deps.store.files.reuse(this.#run.runId, this.#run.epoch, paths));
+    const files = paths.flatMap((path) => this.#entries.get(path) ?? []);
+    await this.#persist(() => this.#deps.store.files.reuse(this.#run.runId, this.#run.epoch, files));
     await this.#deps.hash.count(this.#run, { succeeded: paths.length, reused: paths.length });
   }
 

@@ -45,6 +45,15 @@ describe("openRedis", () => {
     expect(performance.now() - startedMs).toBeLessThan(COMMAND_TIMEOUT_MS + 1_000);
   });
 
+  test("says the same on a connection that was made from it", async () => {
+    const copy = opened(nowhere, "command", quietLogger).duplicate({ maxRetriesPerRequest: 1 });
+    onTestFinished(() => closeRedis(copy));
+    copy.on("error", () => undefined);
+    const error: unknown = await copy.ping().catch((caught: unknown) => caught);
+    expect(error).toBeInstanceOf(InfrastructureError);
+    expect((error as Error).message).toContain(`expected redis to answer at ${nowhere}`);
+  });
+
   test("says the same of a transaction and of each command of a pipeline", async () => {
     const redis = opened(nowhere, "command", quietLogger);
     const [transaction, rows] = await Promise.all([

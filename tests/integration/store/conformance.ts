@@ -236,10 +236,11 @@ export function describeStore(engine: Store["kind"], freshUrl: () => Promise<str
         expect(await store.files.counts("r", 0)).toMatchObject({ total: 300, succeeded: 300 });
       });
 
-      test("are reused by a later epoch, unchanged", async () => {
+      test("are reused by a later epoch, unchanged but for their place", async () => {
         await store.files.record("r", 0, [resultOf("a\\\udc80"), resultOf("b"), failedOf("c")]);
         await store.files.record("r", 1, [resultOf("b", { durationMs: 99 })]);
-        await store.files.reuse("r", 1, ["a\\\udc80", "b", "none"]);
+        const reused = ["b", "none", "a\\\udc80"].map((path, at) => ({ path, index: 7 + at }));
+        await store.files.reuse("r", 1, reused);
         await store.files.reuse("r", 1, []);
         expect(await store.files.counts("r", 1)).toMatchObject({ total: 2, succeeded: 2 });
         expect(await store.files.figures("r", 1)).toMatchObject({
@@ -247,7 +248,7 @@ export function describeStore(engine: Store["kind"], freshUrl: () => Promise<str
           durationMs: { max: 99 },
           inputBytes: 100,
         });
-        expect(await store.files.get("r", ["a\\\udc80"])).toMatchObject([{ epoch: 1, durationMs: 12.25 }]);
+        expect(await store.files.get("r", ["a\\\udc80"])).toMatchObject([{ epoch: 1, index: 9, durationMs: 12.25 }]);
         expect(await store.files.record("r", 1, [failedOf("a\\\udc80", { workerId: "late" })])).toHaveLength(1);
       });
 
