@@ -2,7 +2,7 @@
  * The store in one SQLite file, for one machine; several processes may share it (WAL). Two threads per process: one
  * writes, one reads, so a report over millions of rows never holds up a result.
  */
-import { makeFolders } from "../platform/make-folders.ts";
+import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import {
   Kysely,
@@ -103,7 +103,7 @@ class LockingSqliteAdapter extends SqliteAdapter {
 export async function openSqlite(path: string): Promise<StoreDatabase> {
   const where = `sqlite:${path}`;
   try {
-    makeFolders(dirname(path), 0o777);
+    mkdirSync(dirname(path), { recursive: true });
   } catch (error) {
     throw storeDown(where, "a folder that can be made", error);
   }
