@@ -84,6 +84,7 @@ async function headroom(
           quarantined: new Set(),
           suspects: new Map(),
           isOneByOne: false,
+          gpu: null,
         },
         events,
         new AbortController().signal,

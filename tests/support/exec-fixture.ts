@@ -143,6 +143,7 @@ export class ExecFixture implements AsyncDisposable {
       quarantined: new Set(),
       suspects: new Map(),
       isOneByOne: false,
+      gpu: null,
       ...options.request,
     };
   }

@@ -25,6 +25,7 @@ await runner.run(
     quarantined: new Set(),
     suspects: new Map(),
     isOneByOne: false,
+    gpu: null,
   },
   {
     starting: () => Promise.resolve(),

@@ -27,6 +27,8 @@ export interface ChunkRequest {
   readonly suspects: ReadonlyMap<string, number>;
   /** Files are announced when they run, not in groups: a loss of this worker is to blame no other. */
   readonly isOneByOne: boolean;
+  /** The GPU that its processes see, by its UUID; null when they asked for none. */
+  readonly gpu: string | null;
 }
 
 /** A file whose process is about to be started. */

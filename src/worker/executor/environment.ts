@@ -8,8 +8,16 @@ function traceparentOf(traceId: string): string {
   return `00-${traceId}-${traceId.slice(16)}-01`;
 }
 
-/** `NAME=value`, the run's own values before the worker's. */
-export function jobEnvironment(spec: Pick<RunSpec, "env" | "envAllow" | "traceId">, own: NodeJS.ProcessEnv): string[] {
+/**
+ * `NAME=value`, the run's own values before the worker's. Which card is seen is the governor's word, or two jobs would
+ * share one: `CUDA_VISIBLE_DEVICES` takes UUIDs, and hides all other cards (CUDA C++ Programming Guide, environment
+ * variables).
+ */
+export function jobEnvironment(
+  spec: Pick<RunSpec, "env" | "envAllow" | "traceId">,
+  own: NodeJS.ProcessEnv,
+  gpu: string | null,
+): string[] {
   const values = new Map<string, string>();
   if (spec.traceId !== undefined && TRACE_ID.test(spec.traceId)) values.set("TRACEPARENT", traceparentOf(spec.traceId));
   for (const name of spec.envAllow) {
@@ -17,6 +25,7 @@ export function jobEnvironment(spec: Pick<RunSpec, "env" | "envAllow" | "traceId
     if (value !== undefined) values.set(name, value);
   }
   for (const [name, value] of Object.entries(spec.env)) values.set(name, value);
+  if (gpu !== null) values.set("CUDA_VISIBLE_DEVICES", gpu);
   // A NUL would end the value early in the process and shift what comes after it.
   return [...values]
     .filter(([name, value]) => !`${name}${value}`.includes("\0"))

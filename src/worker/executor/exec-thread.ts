@@ -82,7 +82,7 @@ class ExecThread {
   async #run(request: ChunkRequest): Promise<void> {
     const { chunkId, spec } = request;
     const number = this.#freeSlots.pop() ?? this.#slots++;
-    const env = jobEnvironment(spec, process.env);
+    const env = jobEnvironment(spec, process.env, request.gpu);
     const parts = { launcher: this.#launcher, watch: this.#watch, kills: this.#kills, chunkId, spec, env };
     const drive = new ChunkDrive(request, {
       slot: new Slot(parts, number),

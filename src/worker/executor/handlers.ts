@@ -36,7 +36,7 @@ export interface HandlerDeps {
   readonly learned: LearnedRuns;
   readonly largestJob: LargestJob;
   onUsage(jobId: string, sample: UsageSample): void;
-  readonly governor: Pick<Governor, "useVolume" | "setSolitary" | "describe">;
+  readonly governor: Pick<Governor, "useVolume" | "setSolitary" | "describe" | "gpuOf">;
 }
 
 export function createHandlers(deps: HandlerDeps): Handlers {
@@ -50,6 +50,7 @@ export function createHandlers(deps: HandlerDeps): Handlers {
       ...deps,
       random: Math.random,
       expectedBytes: (run, entry) => learned.expectedBytes(run, entry),
+      gpuOf: (jobId) => governor.gpuOf(jobId),
       onStart: (run, jobId, files) => {
         if (run.spec.output.from !== "none") governor.useVolume(run.spec.output.root);
         const costs = files.map((file) => learned.costOf(run, file).ms);

@@ -35,8 +35,6 @@ export interface GovernorDeps {
 export interface GovernorTicket {
   readonly kind: "admit";
   readonly reserved: Amounts;
-  /** The card that is this job's alone, by its UUID. */
-  readonly gpu?: string;
   bind(jobId: string, runId: string): void;
   release(): void;
 }

@@ -13,6 +13,9 @@ import { elapsedWorkMs, outlookOf, type Outlook } from "./outlook.ts";
 import type { Reservation } from "./reservations.ts";
 import { flatExpectation, memoryOverTime, type SelfTuning } from "./self-tuning.ts";
 
+/** Processes of a worker on which nobody has set a limit: work that only waits, for disks or for servers, takes no core. */
+const MOST_PROCESSES_PER_CORE = 16;
+
 export interface ViewFacts {
   readonly state: AdmissionView["state"];
   readonly isSolitary: boolean;
@@ -20,7 +23,6 @@ export interface ViewFacts {
   readonly config: GovernorConfig;
   readonly reading: CapacityReading;
   readonly jobs: readonly Reservation[];
-  readonly maxProcesses: number;
   readonly gates: Gates;
   readonly neighbours: AdmissionView["neighbours"];
   readonly tuning: Pick<SelfTuning, "z" | "kappa" | "external">;
@@ -31,21 +33,8 @@ export interface ViewFacts {
 }
 
 export function createView(facts: ViewFacts): AdmissionView {
-  const {
-    state,
-    isSolitary,
-    labels,
-    config,
-    reading,
-    jobs,
-    maxProcesses,
-    gates,
-    neighbours,
-    tuning,
-    nowMs,
-    gpus,
-    pluginRules,
-  } = facts;
+  const { state, isSolitary, labels, config, reading, jobs, gates, neighbours, tuning, nowMs, gpus, pluginRules } =
+    facts;
   const isProcessLimitSet = config.maxProcesses !== undefined;
   const reserved = { cpuCores: 0, processes: 0, insideCores: 0 };
   const unknown = { running: 0, settled: 0 };
@@ -65,7 +54,7 @@ export function createView(facts: ViewFacts): AdmissionView {
     state,
     isSolitary,
     labels,
-    maxProcesses,
+    maxProcesses: maxProcessesOf(config, reading),
     gates,
     neighbours,
     nowMs,
@@ -87,6 +76,14 @@ export function createView(facts: ViewFacts): AdmissionView {
     unknown,
     cpuThreshold: config.cpuThreshold,
   };
+}
+
+/** How many processes a worker may have: what a person has set, else so many that no core stands idle for long. */
+export function maxProcessesOf(
+  { maxProcesses }: Pick<GovernorConfig, "maxProcesses">,
+  { cpuCores }: Pick<CapacityReading, "cpuCores">,
+): number {
+  return maxProcesses ?? Math.max(1, Math.ceil(cpuCores * MOST_PROCESSES_PER_CORE));
 }
 
 /** What a running job will take over time. Before its process is there, what it was promised. */

@@ -18,7 +18,7 @@ import { GateKeeper } from "./gate-keeper.ts";
 import { checkGovernorConfig, DEFAULT_MEMORY_THRESHOLD, type GovernorConfig } from "./governor-config.ts";
 import { GpuTokens } from "./gpu-tokens.ts";
 import type { GovernorDeps, GovernorSnapshot, GovernorTicket, ReserveQuestion } from "./governor-port.ts";
-import { createView, figuresOf, readingPauseMs, runningJobOf } from "./governor-view.ts";
+import { createView, figuresOf, maxProcessesOf, readingPauseMs, runningJobOf } from "./governor-view.ts";
 import { LongWaits } from "./long-waits.ts";
 import { aloneLedger } from "./machine-ledger.ts";
 import { Neighbourhood } from "./neighbourhood.ts";
@@ -31,8 +31,6 @@ import { estimateWaitMs, WaitingReasons, type Wait } from "./waiting.ts";
 
 const FRESH_MS = 20;
 const STALE_AFTER_RELEASE_MS = 2;
-/** Processes of a worker on which nobody has set a limit: work that only waits, for disks or for servers, takes no core. */
-const MOST_PROCESSES_PER_CORE = 16;
 /** Longer than the sensor waits between two readings of the CPUs. */
 const WARM_UP_MS = 300;
 
@@ -173,6 +171,11 @@ export class Governor implements Service {
     });
   }
 
+  /** The card that is this job's alone, by its UUID; undefined for one that asked for none. */
+  gpuOf(jobId: string): string | undefined {
+    return this.#gpus.of(this.#ledger.ofJob(jobId)?.id);
+  }
+
   /** Calls back whenever something that waits may be let in now. Returns what ends that. */
   onRoom(listener: () => void): () => void {
     this.#listeners.add(listener);
@@ -227,11 +230,10 @@ export class Governor implements Service {
 
   #ticket(id: number, request: Request, { machine }: CapacityReading): GovernorTicket {
     this.#schedule();
-    const gpu = request.gpu === undefined ? undefined : this.#gpus.take(id, request.gpu, machine.gpus);
+    if (request.gpu !== undefined) this.#gpus.take(id, request.gpu, machine.gpus);
     return {
       kind: "admit",
       reserved: request.need,
-      ...(gpu !== undefined && { gpu }),
       bind: (jobId, runId) => {
         this.#ledger.bind(id, { jobId, runId, nowMs: this.#deps.clock.nowMs() });
         this.#gates.admitted();
@@ -283,7 +285,7 @@ export class Governor implements Service {
     const reading = withOwnLevel(measured, this.#config.memoryMaxBytes, this.#ledger.all);
     this.#reading = reading;
     const processes = this.#ledger.reserved(false).processes;
-    this.#gates.update(reading, { processes, maxProcesses: this.#maxProcesses(reading) });
+    this.#gates.update(reading, { processes, maxProcesses: maxProcessesOf(this.#config, reading) });
     this.#faults.tell(reading.degraded);
     return reading;
   }
@@ -309,7 +311,6 @@ export class Governor implements Service {
       config: this.#config,
       reading,
       jobs: this.#ledger.all,
-      maxProcesses: this.#maxProcesses(reading),
       gates: this.#gates.state(reading, nowMs, this.#ledger.reserved(false).processes),
       neighbours: this.#neighbourhood.others,
       tuning: this.#tuning,
@@ -318,10 +319,6 @@ export class Governor implements Service {
       ...(this.#deps.pluginRules !== undefined && { pluginRules: this.#deps.pluginRules }),
     };
     return this.#longWaits.hold(createView(facts), this.#waiting, this.#ledger.all, this.#deps.clock.nowMs());
-  }
-
-  #maxProcesses(reading: CapacityReading): number {
-    return this.#config.maxProcesses ?? Math.max(1, Math.ceil(reading.cpuCores * MOST_PROCESSES_PER_CORE));
   }
 
   /** Sees that the next tick comes in time. */

@@ -42,6 +42,11 @@ export class GpuTokens {
     return best?.uuid;
   }
 
+  /** The card that a reservation holds, by its UUID. */
+  of(reservationId: number | undefined): string | undefined {
+    return reservationId === undefined ? undefined : this.#byReservation.get(reservationId);
+  }
+
   release(reservationId: number): void {
     this.#byReservation.delete(reservationId);
   }

@@ -36,6 +36,8 @@ export interface ExecDeps extends RecorderDeps, RoomWaitDeps {
   onUsage(jobId: string, sample: UsageSample): void;
   onSolitude(isWanted: boolean): void;
   onStart(run: LiveRun, jobId: string, files: readonly FileEntry[]): void;
+  /** The GPU that a job has to itself, by its UUID. */
+  gpuOf(jobId: string): string | undefined;
   onChunk(run: LiveRun, files: readonly FileEntry[], seconds: number): void;
 }
 
@@ -177,6 +179,7 @@ class ChunkAttempt {
           quarantined: plan.quarantined,
           suspects: new Map([...plan.losses].filter(([, losses]) => losses > this.#losses)),
           isOneByOne: plan.calmMs < Infinity,
+          gpu: this.#deps.gpuOf(this.#jobId) ?? null,
         },
         events.events,
         this.#abort.signal,

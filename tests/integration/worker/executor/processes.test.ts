@@ -1,6 +1,8 @@
 /** How processes end: limits, aborts, evictions, what they leave behind, and the death of those who look after them. */
 import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { ChunkRequest } from "../../../../src/worker/executor/chunk-request.ts";
 import { ExecFixture, processesWith } from "../../../support/exec-fixture.ts";
 import { runTs } from "../../../support/ts-process.ts";
 
@@ -13,6 +15,17 @@ describe("processes of a chunk", () => {
   });
   afterEach(async () => {
     await exec[Symbol.asyncDispose]();
+  });
+
+  test("see the card that their job holds, whatever the run says, and no variable of it without one", async () => {
+    const script = exec.script('echo "card ${CUDA_VISIBLE_DEVICES-none}"');
+    const gpu = "GPU-00000001-aaaa-bbbb-cccc-000000000000";
+    const shown = async (request: Partial<ChunkRequest>, env: Record<string, string> = {}) => {
+      const { only } = await exec.run([script], exec.files({ a: "1" }), { spec: { env }, request });
+      return readFileSync(join(exec.output, only.outputPath ?? ""), "utf8").trim();
+    };
+    expect(await shown({ gpu }, { CUDA_VISIBLE_DEVICES: "0,1" })).toBe(`card ${gpu}`);
+    expect(await shown({})).toBe("card none");
   });
 
   test("run without a shell, in their own session, with the allowed environment, and killed first for memory", async () => {

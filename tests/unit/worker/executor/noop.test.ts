@@ -22,6 +22,7 @@ const request: ChunkRequest = {
   quarantined: new Set(),
   suspects: new Map(),
   isOneByOne: false,
+  gpu: null,
 };
 
 function keep(onResults: () => void = () => undefined): { events: ChunkEvents; results: FileResult[] } {

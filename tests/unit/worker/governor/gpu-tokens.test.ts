@@ -18,8 +18,10 @@ test("a card is given to one job at a time, the emptiest first, and comes back",
     undefined,
   ]);
   expect(tokens.show(gpus).map(({ isTaken }) => isTaken)).toEqual([true, true]);
+  expect([tokens.of(1), tokens.of(3), tokens.of(undefined)]).toEqual(["GPU-1", undefined, undefined]);
   tokens.release(1);
   tokens.release(1);
+  expect(tokens.of(1)).toBeUndefined();
   expect(tokens.take(4, wish, gpus)).toBe("GPU-1");
 });
 
