@@ -4,7 +4,8 @@
  * same jobs in the same run: polled thresholds, declared requests, a fixed number at a time, a tuner like Temporal's, and
  * GNU parallel with `--memfree`.
  *
- * The worker runs in the cgroup with its jobs and counts against it; the others' controllers do not. Cold: an empty Redis.
+ * Once with all kinds in the default profile, and once with a profile per kind, which is a name and no limit. The worker
+ * runs in the cgroup with its jobs and counts against it; the others' controllers do not. Cold: an empty Redis.
  * Warm: after a cold run over other jobs of the same kinds. Needs root, a memory cgroup of version 1 and GNU parallel.
  * `BENCH_SIDES=cold,warm` runs some sides alone, `BENCH_SEED` makes other jobs. All sides take about 20 minutes.
  */
@@ -34,10 +35,29 @@ import { report, round, scratch } from "./shared/support.ts";
 const LIMIT_MB = Number(process.env["BENCH_LIMIT_MB"] ?? 4_096);
 const JOBS = Number(process.env["BENCH_JOBS"] ?? 200);
 const SEED = Number(process.env["BENCH_SEED"] ?? 7_919);
-const ALL = ["cold", "warm", "declared", "threshold", "fixed", "temporal", "parallel"];
+const ALL = [
+  "cold",
+  "warm",
+  "cold-profiles",
+  "warm-profiles",
+  "declared",
+  "threshold",
+  "fixed",
+  "temporal",
+  "parallel",
+];
 const sides = (process.env["BENCH_SIDES"] ?? ALL.join(",")).split(",");
 /** What a worker without jobs takes of the limit, and what any allocator rounds: no scheduler may use that. */
 const BASE_MB = 150;
+
+interface OurRun {
+  readonly bin: string;
+  readonly folder: string;
+  readonly jobs: readonly WrittenJob[];
+  readonly cgroup: BenchCgroup;
+  /** A profile per kind, with a name and nothing else; otherwise all kinds are in the default one. */
+  readonly hasProfiles: boolean;
+}
 
 interface OurResult extends SideResult {
   readonly governorKills: number;
@@ -64,13 +84,8 @@ async function stop(child: ChildProcess): Promise<void> {
   await ended;
 }
 
-async function ours(
-  bin: string,
-  client: Client,
-  store: Store,
-  about: { folder: string; jobs: readonly WrittenJob[]; cgroup: BenchCgroup },
-): Promise<OurResult> {
-  const { folder, jobs, cgroup } = about;
+async function ours(client: Client, store: Store, about: OurRun): Promise<OurResult> {
+  const { bin, folder, jobs, cgroup, hasProfiles } = about;
   const killsBefore = cgroup.kernelKills;
   const startedMs = performance.now();
   const runs = await Promise.all(
@@ -78,7 +93,8 @@ async function ours(
       client.run({
         command: [join(bin, kind), "{input}"],
         input: { kind: "tree", root: join(folder, kind) },
-        output: { from: "none", root: join(folder, `out-${kind}`) },
+        output: { from: "none", root: join(folder, `out${hasProfiles ? "-profiles" : ""}-${kind}`) },
+        ...(hasProfiles && { profile: kind }),
       }),
     ),
   );
@@ -119,26 +135,33 @@ const told = (result: SideResult, oracle: number, more: Record<string, unknown> 
   ...more,
 });
 
-if (sides.includes("cold") || sides.includes("warm")) {
+/** A cold run, and a warm one after it, on a cluster of their own. */
+async function measureOurs(hasProfiles: boolean): Promise<void> {
+  const suffix = hasProfiles ? "-profiles" : "";
+  if (!sides.includes(`cold${suffix}`) && !sides.includes(`warm${suffix}`)) return;
   await using redis = await startRedis({ args: ["--appendonly", "yes"] });
-  const storeUrl = `sqlite:${join(folder.path, "store.db")}`;
+  const storeUrl = `sqlite:${join(folder.path, `store${suffix}.db`)}`;
   const store = await openStore(storeUrl, benchLogger);
   await store.migrate();
   const client = await createClient({ redis: redis.url, store, logger: benchLogger });
   const place = ["--redis", redis.url, "--store", storeUrl, "--home", folder.path];
   const scheduler = await startProcess(["scheduler", ...place]);
   const worker = await startProcess(["worker", ...place], cgroup);
-  const cold = await ours(bin, client, store, { ...first, cgroup });
-  results["cold"] = told(cold, first.oracle, { governorKills: cold.governorKills });
-  if (sides.includes("warm")) {
-    const warm = await ours(bin, client, store, { ...second, cgroup });
-    results["warm"] = told(warm, second.oracle, { governorKills: warm.governorKills });
+  const about = { bin, cgroup, hasProfiles };
+  const cold = await ours(client, store, { ...first, ...about });
+  results[`cold${suffix}`] = told(cold, first.oracle, { governorKills: cold.governorKills });
+  if (sides.includes(`warm${suffix}`)) {
+    const warm = await ours(client, store, { ...second, ...about });
+    results[`warm${suffix}`] = told(warm, second.oracle, { governorKills: warm.governorKills });
   }
   await stop(worker);
   await stop(scheduler);
   await client.close();
   await store.close();
 }
+
+await measureOurs(false);
+await measureOurs(true);
 const policies = { declared, threshold: threshold(0.8, 200), fixed: fixed(4), temporal };
 for (const [name, policy] of Object.entries(policies)) {
   if (sides.includes(name)) results[name] = told(await runByPolicy(policy, second.jobs, cgroup), second.oracle);

@@ -93,11 +93,6 @@ export class ClusterLoad implements Service {
     await this.#deps.redis.hdel(keys.loads(this.#deps.kp), this.#who.workerId);
   }
 
-  /** The loads of the other workers that are up, as they told them last. */
-  get others(): readonly NodeLoad[] {
-    return this.#others;
-  }
-
   /** This worker holds a job more, until what is returned is called. */
   took(need: Amounts): () => void {
     const held = { need };
