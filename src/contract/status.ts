@@ -43,6 +43,7 @@ export type WaitCode =
   | "not-submitted"
   | "failed"
   | "idle"
+  | "redis-full"
   | "UNSCHEDULABLE"
   | "DISK_FULL";
 

@@ -29,6 +29,7 @@ export interface ProfileQuestion {
   readonly workers: readonly WorkerHeartbeat[];
   readonly nowMs: number;
   readonly isEmbedded: boolean;
+  readonly redisFill?: number | null;
 }
 
 /** What a worker does, and why it leaves what waits. Never empty; what it lacks comes first. */

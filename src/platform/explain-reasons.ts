@@ -52,6 +52,8 @@ export interface RunQuestion {
   readonly nowMs: number;
   /** All workers are processes of this machine, which come and go with the commands that brought them. */
   readonly isEmbedded: boolean;
+  /** How full Redis is; null without a limit. */
+  readonly redisFill?: number | null;
 }
 
 export interface JobQuestion {
@@ -60,6 +62,7 @@ export interface JobQuestion {
   readonly workers: readonly WorkerHeartbeat[];
   readonly nowMs: number;
   readonly isEmbedded: boolean;
+  readonly redisFill?: number | null;
 }
 
 /** Why a run is not running, or that it is, or how it ended. Never empty. */
@@ -160,12 +163,20 @@ function scanReasons({ status, scan, report }: RunQuestion): WaitReason[] {
   return [];
 }
 
+/** Near its limit Redis refuses what adds, though some is left. */
+const FULL_REDIS = 0.98;
+
 /** That nobody is there to do anything, and what to do about it. */
 export function noWorkerReasons(
-  { workers, isEmbedded }: Pick<RunQuestion, "workers" | "isEmbedded">,
+  { workers, isEmbedded, redisFill = null }: Pick<RunQuestion, "workers" | "isEmbedded" | "redisFill">,
   runId: string | undefined,
 ): WaitReason[] {
   if (workers.length > 0) return [];
+  // A Redis that takes no more takes no heartbeat either: workers may well be there.
+  if (redisFill !== null && redisFill >= FULL_REDIS) {
+    const message = `redis is ${Math.round(100 * redisFill)} % full and takes no more, so nothing moves; raise its limit: redis-cli CONFIG SET maxmemory …`;
+    return [reason("redis", "redis-full", message, { need: 1, have: redisFill })];
+  }
   const run = runId ?? "RUN";
   const advice = isEmbedded
     ? `to go on with the run: headroom run --resume ${run}; to end it: headroom cancel ${run}`

@@ -14,6 +14,7 @@ import { delayedKey, dueAtMs, lastDueScore } from "./delayed-jobs.ts";
 import { decideJobReasons, decideRunReasons, type JobFacts, type QueueFacts } from "./explain-reasons.ts";
 import { decideProfileReasons, decideWorkerReasons } from "./explain-places.ts";
 import { execPlace, reportPlace, scanPlace, type JobQueues, type QueuePlace } from "./job-queues.ts";
+import { memoryFill } from "./redis-check.ts";
 import { loadLiveFigures, runStatusOf } from "./run-status.ts";
 import { isAlive, isProcessThere, loadHeartbeats } from "./worker-heartbeats.ts";
 
@@ -68,7 +69,13 @@ async function explainProfile(deps: ExplainDeps, id: string): Promise<Explanatio
   const queues = await loadQueues(deps, (place) => family(place.name) === `exec.${id}`, nowMs);
   if (queues.length === 0) return undefined;
   const workers = await loadAlive(deps, nowMs);
-  const reasons = decideProfileReasons({ profile: id, queues, workers, nowMs, isEmbedded: deps.isEmbedded ?? false });
+  const reasons = decideProfileReasons({
+    profile: id,
+    queues,
+    workers,
+    nowMs,
+    ...(await loadClusterFacts(deps, workers)),
+  });
   const isRunning = queues.some(({ active }) => active > 0);
   const isWaiting = queues.some(({ waiting, delayed }) => waiting + delayed > 0);
   const state = isRunning ? "running" : isWaiting ? "waiting" : "idle";
@@ -98,8 +105,8 @@ async function explainRun(deps: ExplainDeps, run: RunRecord): Promise<Explanatio
     loadRoom(deps, run.id, nowMs),
   ]);
   const status = runStatusOf(run, live, workers, nowMs);
-  const isEmbedded = deps.isEmbedded ?? false;
-  const reasons = decideRunReasons({ status, workers, queues, scan, report, openJobs, room, nowMs, isEmbedded });
+  const cluster = await loadClusterFacts(deps, workers);
+  const reasons = decideRunReasons({ status, workers, queues, scan, report, openJobs, room, nowMs, ...cluster });
   return { subject: { kind: "run", id: run.id }, state: status.state, reasons };
 }
 
@@ -111,8 +118,16 @@ async function explainJob(deps: ExplainDeps, jobId: string): Promise<Explanation
   const job = place === undefined ? undefined : await loadJob(deps, place, jobId, nowMs);
   if (place === undefined || job === undefined) throw new NotFoundError("job", jobId);
   const [workers, queue] = await Promise.all([loadAlive(deps, nowMs), loadQueue(deps, place, nowMs)]);
-  const reasons = decideJobReasons({ job, queue, workers, nowMs, isEmbedded: deps.isEmbedded ?? false });
+  const reasons = decideJobReasons({ job, queue, workers, nowMs, ...(await loadClusterFacts(deps, workers)) });
   return { subject: { kind: "job", id: jobId }, state: job.state, reasons };
+}
+
+/** What keeps workers from being seen, asked for only where none is. */
+async function loadClusterFacts(
+  { isEmbedded = false, redis }: ExplainDeps,
+  workers: readonly WorkerHeartbeat[],
+): Promise<{ isEmbedded: boolean; redisFill: number | null }> {
+  return { isEmbedded, redisFill: workers.length > 0 ? null : await memoryFill(redis) };
 }
 
 async function loadAlive(deps: ExplainDeps, nowMs: number): Promise<WorkerHeartbeat[]> {

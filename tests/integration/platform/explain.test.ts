@@ -10,8 +10,11 @@ import type { RunSpec } from "../../../src/contract/run-spec.ts";
 import type { Explanation } from "../../../src/contract/status.ts";
 import { systemClock } from "../../../src/platform/clock.ts";
 import { explain } from "../../../src/platform/explain.ts";
+import { closeRedis, openRedis } from "../../../src/platform/redis.ts";
 import { execPlace, JobQueues, scanPlace } from "../../../src/platform/job-queues.ts";
 import { beat, testSpec, testWorker } from "../../support/board-fixture.ts";
+import { quietLogger } from "../../support/quiet-logger.ts";
+import { startRedis } from "../../support/redis-server.ts";
 import { deletePrefix, test } from "../../support/redis.ts";
 
 const files = [fileEntry.parse({ index: 0, path: "a", bytes: 1 })];
@@ -37,7 +40,7 @@ class Cluster implements AsyncDisposable {
   }
 
   explain(id = "r1"): Promise<Explanation> {
-    const findRun = (runId: string) => Promise.resolve(runId === "r1" ? this.#record() : undefined);
+    const findRun = (runId: string) => Promise.resolve(runId === "r1" ? this.record() : undefined);
     const { redis, queues, prefix } = this;
     const findAttempts = () => Promise.resolve(this.attempts);
     return explain({ redis, prefix: keyPrefix(prefix), queues, clock: systemClock, findRun, findAttempts }, id);
@@ -52,7 +55,7 @@ class Cluster implements AsyncDisposable {
     await deletePrefix(this.redis, this.prefix);
   }
 
-  #record(): RunRecord {
+  record(): RunRecord {
     return {
       id: "r1",
       state: this.state,
@@ -145,6 +148,18 @@ describe("explain", () => {
     expect(told).toMatchObject({ subject: { kind: "profile", id: profile }, state: "waiting" });
     expect(told.reasons[0]).toMatchObject({ code: "UNSCHEDULABLE", need: 64 * GiB, have: 14 * GiB });
     expect(told.reasons[0]?.message).toContain("the nearest one, large,");
+  });
+
+  test("a full redis is told in place of workers that cannot say that they live", async ({ prefix }) => {
+    await using full = await startRedis({ args: ["--maxmemory", "1mb"] });
+    const redis = openRedis(full.url, "command", quietLogger);
+    const queues = new JobQueues(redis, keyPrefix(prefix));
+    const findRun = () => Promise.resolve(new Cluster(redis, prefix).record());
+    const deps = { redis, prefix: keyPrefix(prefix), queues, clock: systemClock, findRun };
+    const codes = (await explain(deps, "r1")).reasons.map(({ code }) => code);
+    expect(codes).toEqual(["not-submitted", "redis-full"]);
+    await queues.close();
+    await closeRedis(redis);
   });
 
   test("what is no run, job, worker or profile is not found", async ({ redis, prefix }) => {
