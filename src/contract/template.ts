@@ -82,6 +82,10 @@ export function checkTemplates(command: readonly string[], outputName: string): 
       faults.push({ where: "output name", expected: "{dir} {name} {stem} {ext} {index} {run}", found: `{${name}}` });
     }
   }
+  if (outputName.startsWith("/") || outputName.split("/").includes("..")) {
+    const found = JSON.stringify(outputName);
+    faults.push({ where: "output name", expected: "a path below the output folder, without ..", found });
+  }
   const joined = command.filter((argument) => argument !== INPUTS && placeholdersOf(argument).has("inputs"));
   for (const argument of joined) {
     faults.push({ where: "command", expected: `${INPUTS} as an argument of its own`, found: JSON.stringify(argument) });

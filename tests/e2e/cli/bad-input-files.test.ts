@@ -26,8 +26,9 @@ describe("headroom run, over files that are not as they should be", () => {
   test("keeps output names inside the output folder", async () => {
     await using cli = new Cli();
     cli.scratch.file("in/a", "1");
-    const run = await cli.json<RunJson>([...runArgs, "--name", "../{name}", "--", "cat", "{input}"]);
-    expect(run.failures).toMatchObject([{ failureClass: "policy" }]);
+    const refused = await cli.call([...runArgs, "--name", "../{name}", "--", "cat", "{input}"]);
+    expect(refused.code).toBe(2);
+    expect(refused.stderr).toContain("expected a path below the output folder, without .., found");
     expect(existsSync(join(cli.scratch.path, "a"))).toBe(false);
   });
 

@@ -50,6 +50,15 @@ describe("templates", () => {
     expect(check).toThrow(/4 faults/);
   });
 
+  test.each(["/abs/{name}", "../{name}", "{dir}/../{name}"])(
+    "an output name that leads elsewhere is refused: %s",
+    (name) => {
+      expect(() => {
+        checkTemplates(["x"], name);
+      }).toThrow(/a path below the output folder/);
+    },
+  );
+
   test("the command of one file and of a whole chunk pass", () => {
     checkTemplates(["x", "--input={input_file}", "--output={output_file}"], "{dir}/{stem}.{ext}");
     checkTemplates(["x", "--run={run}", "{inputs}"], "{index}");
