@@ -25,6 +25,11 @@ export class LongWaits {
     }
   }
 
+  /** Whether a queue holds a job and finds no room, as of the last note. */
+  isWaiting(queue: string): boolean {
+    return this.#sinceMs.has(queue);
+  }
+
   /** A job of the queue was let in. */
   admitted(queue: string): void {
     this.#sinceMs.delete(queue);

@@ -1,0 +1,74 @@
+import { describe, expect, it } from "vitest";
+import { Admissions, type AdmissionsDeps } from "../../../src/worker/admissions.ts";
+import type { Lane } from "../../../src/worker/lane.ts";
+
+/** What admissions look at of a lane. */
+const lane = (bucket: number): Lane =>
+  ({
+    bucket,
+    jobName: "exec",
+    place: { name: `exec.default@${bucket}`, spec: { cpuCores: 1, labels: [] } },
+  }) as unknown as Lane;
+
+class Asked {
+  readonly log: string[] = [];
+  isShortOfMemory = false;
+  isAnothersTurn = false;
+
+  get admissions(): Admissions {
+    const ticket = {
+      kind: "admit",
+      reserved: { memoryBytes: 1, cpuCores: 1, processes: 1 },
+      bind: (jobId: string) => this.log.push(`bind ${jobId}`),
+      release: () => this.log.push("release"),
+    } as const;
+    const isShortOfMemory = () => this.isShortOfMemory;
+    const governor = {
+      tryReserve: () => ticket,
+      check: () => ({ kind: "admit" }),
+      get isShortOfMemory() {
+        return isShortOfMemory();
+      },
+    } as unknown as AdmissionsDeps["governor"];
+    const load = {
+      shouldYield: () => this.isAnothersTurn,
+      isYielding: () => this.isAnothersTurn,
+      took: () => {
+        this.log.push("took");
+        return () => this.log.push("let go");
+      },
+    };
+    return new Admissions({ governor, load });
+  }
+}
+
+describe("admissions of a worker", () => {
+  it("serve each lane in its turn, but the largest jobs first where memory is short", () => {
+    const asked = new Asked();
+    const lanes = [lane(10), lane(22), lane(14)];
+    expect(asked.admissions.order(lanes)).toEqual(lanes);
+    asked.isShortOfMemory = true;
+    expect(asked.admissions.order(lanes).map(({ bucket }) => bucket)).toEqual([22, 14, 10]);
+  });
+
+  it("count a job as load from its claim to its end, and a ticket without a job as nothing", () => {
+    const asked = new Asked();
+    const empty = asked.admissions.admit(lane(1));
+    if (empty.kind === "admit") empty.release();
+    expect(asked.log).toEqual(["release"]);
+    const ticket = asked.admissions.admit(lane(1));
+    if (ticket.kind !== "admit") throw new Error("expected a ticket");
+    ticket.bind("j", "r");
+    ticket.release();
+    ticket.release();
+    expect(asked.log.filter((line) => line !== "release")).toEqual(["bind j", "took", "let go", "let go"]);
+  });
+
+  it("give the room back when the job is another worker's turn", () => {
+    const asked = new Asked();
+    asked.isAnothersTurn = true;
+    expect(asked.admissions.admit(lane(1)).kind).toBe("wait");
+    expect(asked.log).toEqual(["release"]);
+    expect(asked.admissions.couldAdmit(lane(1))).toBe(false);
+  });
+});
