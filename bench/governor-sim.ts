@@ -1,0 +1,33 @@
+/**
+ * The forecast of the governor in simulated time (tests/support/memory-simulation.ts), over five seeds: what its parts
+ * are worth, as a share of the speed of a scheduler that knows the peaks. Seconds, and the same on each machine.
+ */
+import { defaultGovernor, simulate, type SimulatedGovernor } from "../tests/support/memory-simulation.ts";
+import { seeded } from "../tests/support/seeded.ts";
+import { createLoad, oracleSeconds } from "./shared/memory-load.ts";
+import { report, round } from "./shared/support.ts";
+
+const SEEDS = [7_919, 11, 12, 13, 14];
+const governors: Readonly<Record<string, SimulatedGovernor>> = {
+  asItIs: defaultGovernor,
+  threshold93: { ...defaultGovernor, threshold: 0.93 },
+  largestFirst: { ...defaultGovernor, order: "largest" },
+  knowsTheJob: { ...defaultGovernor, knows: "job" },
+  allThree: { threshold: 0.93, order: "largest", knows: "job" },
+};
+
+const loads = SEEDS.map((seed) => {
+  const random = seeded(seed);
+  const [learnedFrom, jobs] = [createLoad(random, 200), createLoad(random, 200)];
+  return { learnedFrom, jobs, oracle: oracleSeconds(jobs, 4_096 * 0.96 - 150) };
+});
+const figures = Object.entries(governors).map(([name, governor]) => {
+  const runs = loads.map(({ learnedFrom, jobs, oracle }) => {
+    const { seconds, alarms } = simulate(learnedFrom, jobs, governor);
+    return { ofOracle: round(oracle / seconds), alarms };
+  });
+  const mean = runs.reduce((sum, { ofOracle }) => sum + ofOracle, 0) / runs.length;
+  const alarms = runs.reduce((sum, one) => sum + one.alarms, 0);
+  return [name, { meanOfOracle: round(mean), ofOracle: runs.map(({ ofOracle }) => ofOracle), alarms }] as const;
+});
+report("governor-sim", { seeds: SEEDS, ...Object.fromEntries(figures), bar: "meanOfOracle >= 0.97" });

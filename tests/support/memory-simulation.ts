@@ -1,0 +1,201 @@
+/**
+ * The governor's forecast over the mixed jobs of bench/shared/memory-load.ts, in simulated time: no process, no Redis, the
+ * same figures each time. What it leaves out: enforcement, cores, chunks, and how long a claim takes.
+ */
+import type { Expectation } from "../../src/contract/expectation.ts";
+import { bucketBytes, bucketOf } from "../../src/contract/profiles.ts";
+import { MiB } from "../../src/contract/resources.ts";
+import { decideFit } from "../../src/worker/governor/forecast.ts";
+import { outlookOf, type MemoryExpectation, type Outlook } from "../../src/worker/governor/outlook.ts";
+import { decideRisk, firstRisk } from "../../src/worker/governor/risk.ts";
+import { memoryOverTime } from "../../src/worker/governor/self-tuning.ts";
+import type { LoadJob } from "../../bench/shared/memory-load.ts";
+import { Learning } from "./learning.ts";
+
+export interface SimulatedGovernor {
+  /** Up to which share of the limit jobs are admitted. */
+  readonly threshold: number;
+  /** What is known of the next job of a queue: the upper edge of its size and the job before it, or the job itself. */
+  readonly knows: "queue" | "job";
+  /** In which order queues are asked. */
+  readonly order: "turn" | "largest";
+}
+
+/** As a worker without settings is. */
+export const defaultGovernor: SimulatedGovernor = { threshold: 0.9, knows: "queue", order: "turn" };
+
+export interface Simulated {
+  readonly seconds: number;
+  /** Share of the limit that was in use on average. */
+  readonly meanUse: number;
+  /** Moments in which more than 93 % of the limit were in use: a process would have been ended. */
+  readonly alarms: number;
+}
+
+interface Waiting {
+  readonly job: LoadJob;
+  readonly expectation: Expectation;
+}
+
+interface Running extends Waiting {
+  readonly atSeconds: number;
+  peakMb: number;
+}
+
+const STEP_SECONDS = 0.05;
+const LIMIT_MB = 4_096;
+/** What the worker itself uses of the limit. */
+const WORKER_MB = 115;
+const ALARM_RATIO = 0.93;
+
+/** Memory of a job at a moment of its life, as the programs of the load take it. */
+export function memoryMbAt({ peakMb, shape }: Pick<LoadJob, "peakMb" | "shape">, progress: number): number {
+  const base = Math.min(60, peakMb * 0.3);
+  const upTo = (share: number) => Math.min(1, share);
+  if (shape === "flat") return base + (peakMb - base) * upTo(progress / 0.08);
+  if (shape === "ramp") return base + (peakMb - base) * upTo(progress / 0.7);
+  if (progress < 0.55) return base + (peakMb * 0.45 - base) * upTo(progress / 0.1);
+  return peakMb * 0.45 + peakMb * 0.55 * upTo((progress - 0.55) / 0.12);
+}
+
+/** Runs all jobs with what was learned of others of their kinds. */
+export function simulate(
+  learnedFrom: readonly LoadJob[],
+  jobs: readonly LoadJob[],
+  governor: SimulatedGovernor,
+): Simulated {
+  const node = new SimulatedNode(queuesOf(jobs, learn(learnedFrom)), governor);
+  let usedMb = 0;
+  let steps = 0;
+  let alarms = 0;
+  while (node.isBusy) {
+    const sumMb = node.step();
+    usedMb += sumMb;
+    steps += 1;
+    if (sumMb > ALARM_RATIO * LIMIT_MB) alarms += 1;
+  }
+  return { seconds: node.seconds, meanUse: usedMb / steps / LIMIT_MB, alarms };
+}
+
+class SimulatedNode {
+  seconds = 0;
+  readonly #queues: Map<string, readonly Waiting[]>;
+  readonly #governor: SimulatedGovernor;
+  readonly #lastOf = new Map<string, Expectation>();
+  readonly #usableBytes: number;
+  #running: Running[] = [];
+  #risk = firstRisk;
+  #turn = 0;
+
+  constructor(queues: Map<string, readonly Waiting[]>, governor: SimulatedGovernor) {
+    this.#queues = queues;
+    this.#governor = governor;
+    this.#usableBytes = (governor.threshold * LIMIT_MB - WORKER_MB) * MiB;
+  }
+
+  get isBusy(): boolean {
+    return this.#queues.size > 0 || this.#running.length > 0;
+  }
+
+  /** Ends what is done, admits what fits, and lets a moment pass; the MiB that were in use before it admitted. */
+  step(): number {
+    const still = this.#running.filter(({ job, atSeconds }) => this.seconds - atSeconds < job.seconds);
+    for (let at = still.length; at < this.#running.length; at += 1) this.#risk = decideRisk(this.#risk, "clean");
+    this.#running = still;
+    const usedMb = still.reduce((sum, one) => sum + useMb(one, this.seconds), WORKER_MB);
+    this.#admit();
+    this.seconds += STEP_SECONDS;
+    return usedMb;
+  }
+
+  #admit(): void {
+    const outlooks = this.#running.map((one) => outlookAt(one, this.seconds));
+    const left = new Set(this.#queues.keys());
+    while (left.size > 0) {
+      this.#turn += 1;
+      const name = nextQueue([...left], this.#turn, this.#governor.order);
+      const [head, ...rest] = this.#queues.get(name) ?? [];
+      if (head === undefined || !this.#fits(head, name, outlooks)) {
+        left.delete(name);
+        continue;
+      }
+      const begun = { ...head, atSeconds: this.seconds, peakMb: 0 };
+      this.#running.push(begun);
+      outlooks.push(outlookAt(begun, this.seconds));
+      this.#lastOf.set(name, head.expectation);
+      if (rest.length > 0) this.#queues.set(name, rest);
+      else this.#queues.delete(name);
+    }
+  }
+
+  #fits(head: Waiting, name: string, running: readonly Outlook[]): boolean {
+    const isKnown = this.#governor.knows === "job";
+    const candidate = isKnown ? memoryOverTime(head.expectation) : guessOf(head, this.#lastOf.get(name));
+    return decideFit({ candidate, running, usableBytes: this.#usableBytes, z: this.#risk.z }).kind === "fits";
+  }
+}
+
+function learn(jobs: readonly LoadJob[]): ReadonlyMap<string, Learning> {
+  const kinds = new Map<string, Learning>();
+  for (const job of jobs) {
+    const kind = kinds.get(job.kind) ?? new Learning();
+    kinds.set(job.kind, kind);
+    const figures = { ioBytes: 0, gpuBytes: null, weight: 1, jobs: 1, cpuMs: 20 * job.seconds };
+    const [peakBytes, durationMs] = [job.peakMb * MiB, job.seconds * 1_000];
+    kind.take({ kind: "ended", inputBytes: inputBytes(job), peakBytes, durationMs, shape: shapeOf(job), ...figures });
+  }
+  return kinds;
+}
+
+/** The largest share of its peak in each tenth of its life. */
+function shapeOf(job: LoadJob): number[] {
+  const shareAt = (progress: number) => memoryMbAt(job, progress) / job.peakMb;
+  const within = Array.from({ length: 20 }, (_, at) => at / 200);
+  return Array.from({ length: 10 }, (_, tenth) => Math.max(...within.map((more) => shareAt(tenth / 10 + more))));
+}
+
+/** One queue per kind and size bucket, as with a profile per kind. */
+function queuesOf(jobs: readonly LoadJob[], kinds: ReadonlyMap<string, Learning>): Map<string, readonly Waiting[]> {
+  const queues = new Map<string, readonly Waiting[]>();
+  for (const job of jobs) {
+    const expectation = (kinds.get(job.kind) ?? new Learning()).expect(inputBytes(job));
+    const name = `${job.kind}@${bucketOf(expectation.memoryBytes.p95)}`;
+    queues.set(name, [...(queues.get(name) ?? []), { job, expectation }]);
+  }
+  return queues;
+}
+
+function inputBytes({ size }: LoadJob): number {
+  return Math.round(size * 1_024);
+}
+
+function nextQueue(names: readonly string[], turn: number, order: SimulatedGovernor["order"]): string {
+  const from = turn % names.length;
+  const rotated = [...names.slice(from), ...names.slice(0, from)];
+  const bucket = (name: string) => Number(name.slice(name.indexOf("@") + 1));
+  const [first = ""] = order === "turn" ? rotated : rotated.toSorted((a, b) => bucket(b) - bucket(a));
+  return first;
+}
+
+/** What a worker takes the next job of a queue for, from the one before it. */
+function guessOf({ expectation }: Waiting, before: Expectation | undefined): MemoryExpectation {
+  const p95 = bucketBytes(bucketOf(expectation.memoryBytes.p95));
+  if (before === undefined) return { memoryBytes: { p50: p95, p95 }, durationMs: undefined, shape: undefined };
+  return { ...memoryOverTime(before), memoryBytes: { p50: Math.min(p95, before.memoryBytes.p50), p95 } };
+}
+
+function useMb({ job, atSeconds }: Running, seconds: number): number {
+  return memoryMbAt(job, (seconds - atSeconds) / job.seconds);
+}
+
+function outlookAt(one: Running, seconds: number): Outlook {
+  const rssMb = useMb(one, seconds);
+  one.peakMb = Math.max(one.peakMb, rssMb);
+  return outlookOf({
+    id: one.job.kind,
+    expectation: memoryOverTime(one.expectation),
+    elapsedMs: (seconds - one.atSeconds) * 1_000,
+    rssBytes: rssMb * MiB,
+    peakBytes: one.peakMb * MiB,
+  });
+}
