@@ -8,7 +8,7 @@ import type { Lane } from "./lane.ts";
 import type { Ticket } from "./pull-loop.ts";
 
 export interface AdmissionsDeps {
-  readonly governor: Pick<Governor, "tryReserve" | "check" | "isShortOfMemory">;
+  readonly governor: Pick<Governor, "tryReserve" | "check">;
   readonly load: Pick<ClusterLoad, "shouldYield" | "isYielding" | "took">;
 }
 
@@ -34,14 +34,6 @@ export class Admissions {
   couldAdmit(lane: Lane): boolean {
     const question = questionOf(lane);
     return !this.#deps.load.isYielding(question.queue) && this.#deps.governor.check(question).kind === "admit";
-  }
-
-  /**
-   * Where a job that waits lacks memory, the largest jobs first: small ones fit into what these leave, and large ones that
-   * come last run one after the other on a machine that is half empty. Otherwise each lane in its turn.
-   */
-  order(lanes: readonly Lane[]): readonly Lane[] {
-    return this.#deps.governor.isShortOfMemory ? lanes.toSorted((a, b) => b.bucket - a.bucket) : lanes;
   }
 
   /** The ticket, with what it promises counted as this worker's load while a job holds it. */

@@ -1,8 +1,7 @@
 /**
  * Admit, then claim (law 1). One loop serves all lanes of a worker:
  *
- *   take the next lane in order that may hold something and that the governor would admit: reserve, then fetch one; nothing
- *     there: release; begin again, until none is left
+ *   for each lane that may hold something and that the governor would admit: reserve, then fetch; nothing there: release
  *   nothing fetched at all: park on one blocking read over the marker keys of the lanes that may be served
  *
  * States: `idle` (not started) → `pulling` → `draining` (no more claims, running jobs end) → `stopped`.
@@ -39,8 +38,6 @@ export interface PullLoopDeps {
   admit(lane: Lane): Ticket;
   /** Whether `admit` would say yes now, without reserving. */
   couldAdmit(lane: Lane): boolean;
-  /** The order in which lanes are served, given one in which each has its turn. */
-  order(lanes: readonly Lane[]): readonly Lane[];
   /** The loop hangs, and only a new process helps (see pull-watch.ts). */
   onStuck(error: InfrastructureError): void;
   readonly limits?: PullLimits;
@@ -159,27 +156,17 @@ export class PullLoop implements Service {
     }
   }
 
-  /** Serves the lanes until none of them holds anything that is admitted, one job at a time. */
+  /** One look at every lane, each in its turn first. */
   async #pass(): Promise<number> {
-    const hinted = await this.#serveHint();
-    if (hinted > 0) return hinted;
-    const left = new Set(this.#deps.lanes().filter((lane) => this.#mayHoldJobs(lane)));
-    let claimed = 0;
-    while (left.size > 0 && this.#state === "pulling") {
-      const [lane] = this.#deps.order(this.#rotated([...left]));
-      if (lane === undefined) break;
-      const ticket = this.#deps.admit(lane);
-      if (ticket.kind === "admit" && (await this.#claim(lane, ticket))) claimed += 1;
-      else left.delete(lane);
+    const lanes = this.#deps.lanes();
+    this.#turn += 1;
+    let claimed = await this.#serveHint();
+    if (claimed > 0) return claimed;
+    for (let at = 0; at < lanes.length; at += 1) {
+      const lane = lanes[(at + this.#turn) % lanes.length];
+      if (lane !== undefined && this.#mayHoldJobs(lane)) claimed += await this.#serve(lane);
     }
     return claimed;
-  }
-
-  /** Each lane in its turn first. */
-  #rotated(lanes: readonly Lane[]): Lane[] {
-    this.#turn += 1;
-    const from = this.#turn % lanes.length;
-    return [...lanes.slice(from), ...lanes.slice(0, from)];
   }
 
   #mayHoldJobs(lane: Lane): boolean {
@@ -196,6 +183,17 @@ export class PullLoop implements Service {
     if (ticket.kind === "admit") return (await this.#claim(hint.lane, ticket)) ? 1 : 0;
     await this.#putBack(hint.lane.markerKey, hint.score);
     return 0;
+  }
+
+  async #serve(lane: Lane): Promise<number> {
+    let claimed = 0;
+    while (this.#state === "pulling") {
+      const ticket = this.#deps.admit(lane);
+      if (ticket.kind === "wait") return claimed;
+      if (!(await this.#claim(lane, ticket))) return claimed;
+      claimed += 1;
+    }
+    return claimed;
   }
 
   /** Fetches with a reservation in hand; gives it back when there was nothing to fetch. */

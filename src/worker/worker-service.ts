@@ -297,7 +297,6 @@ export class WorkerService implements Service {
       lanes: () => this.#lanes.all,
       admit: (lane) => admissions.admit(lane),
       couldAdmit: (lane) => admissions.couldAdmit(lane),
-      order: (lanes) => admissions.order(lanes),
       onStuck: (error) => this.#deps.onStuck?.(error),
       ...(this.#config.pullLimits && { limits: this.#config.pullLimits }),
     });

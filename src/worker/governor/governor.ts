@@ -176,11 +176,6 @@ export class Governor implements Service {
     return this.#gpus.of(this.#ledger.ofJob(jobId)?.id);
   }
 
-  /** Whether a job that waits here lacks memory. */
-  get isShortOfMemory(): boolean {
-    return this.#waiting.queuesWithoutMemory.some((queue) => this.#longWaits.isWaiting(queue));
-  }
-
   /** Calls back whenever something that waits may be let in now. Returns what ends that. */
   onRoom(listener: () => void): () => void {
     this.#listeners.add(listener);

@@ -16,20 +16,13 @@ const LONG_MS = 10_000;
 /** Since when queues that hold a job find no room. */
 export class LongWaits {
   readonly #sinceMs = new Map<string, number>();
-  #backlog: ReadonlySet<string> = new Set();
 
   /** `backlog`: queues that hold a job that nobody runs. `withoutRoom`: those that are refused for memory or cores. */
   note(backlog: ReadonlySet<string>, withoutRoom: readonly string[], nowMs: number): void {
-    this.#backlog = backlog;
     for (const queue of this.#sinceMs.keys()) if (!backlog.has(queue)) this.#sinceMs.delete(queue);
     for (const queue of withoutRoom) {
       if (backlog.has(queue) && !this.#sinceMs.has(queue)) this.#sinceMs.set(queue, nowMs);
     }
-  }
-
-  /** Whether a queue holds a job that nobody runs, as of the last note. */
-  isWaiting(queue: string): boolean {
-    return this.#backlog.has(queue);
   }
 
   /** A job of the queue was let in. */

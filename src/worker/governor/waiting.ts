@@ -49,13 +49,6 @@ export class WaitingReasons {
     );
   }
 
-  /** The queues whose next job lacks memory. */
-  get queuesWithoutMemory(): readonly string[] {
-    return [...this.#byQueue].flatMap(([queue, { wait }]) =>
-      wait.kind === "defer" && wait.lacking === "memoryBytes" ? [queue] : [],
-    );
-  }
-
   /** Whether something waits, and everything that does waits for this. */
   isOnlyFor(code: Wait["code"]): boolean {
     return this.#byQueue.size > 0 && [...this.#byQueue.values()].every(({ wait }) => wait.code === code);

@@ -12,7 +12,6 @@ const lane = (bucket: number): Lane =>
 
 class Asked {
   readonly log: string[] = [];
-  isShortOfMemory = false;
   isAnothersTurn = false;
 
   get admissions(): Admissions {
@@ -22,13 +21,9 @@ class Asked {
       bind: (jobId: string) => this.log.push(`bind ${jobId}`),
       release: () => this.log.push("release"),
     } as const;
-    const isShortOfMemory = () => this.isShortOfMemory;
     const governor = {
       tryReserve: () => ticket,
       check: () => ({ kind: "admit" }),
-      get isShortOfMemory() {
-        return isShortOfMemory();
-      },
     } as unknown as AdmissionsDeps["governor"];
     const load = {
       shouldYield: () => this.isAnothersTurn,
@@ -43,14 +38,6 @@ class Asked {
 }
 
 describe("admissions of a worker", () => {
-  it("serve each lane in its turn, but the largest jobs first where memory is short", () => {
-    const asked = new Asked();
-    const lanes = [lane(10), lane(22), lane(14)];
-    expect(asked.admissions.order(lanes)).toEqual(lanes);
-    asked.isShortOfMemory = true;
-    expect(asked.admissions.order(lanes).map(({ bucket }) => bucket)).toEqual([22, 14, 10]);
-  });
-
   it("count a job as load from its claim to its end, and a ticket without a job as nothing", () => {
     const asked = new Asked();
     const empty = asked.admissions.admit(lane(1));

@@ -18,7 +18,6 @@ test("the last claim has no age before the first one", () => {
     lanes: () => [],
     admit: () => ({ kind: "wait" }),
     couldAdmit: () => false,
-    order: (lanes) => lanes,
     onStuck: () => undefined,
   });
   nowMs += 5_000;
