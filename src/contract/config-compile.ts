@@ -1,4 +1,5 @@
 /** Makes a run and the governor's settings of an effective configuration. */
+import { isSameFolder } from "./inside.ts";
 import type { Config } from "./config.ts";
 import { InvalidInputError, type Fault } from "./errors.ts";
 import { defaultRetryRules, failureClasses, type FailureClass, type RetryRule } from "./outcomes.ts";
@@ -53,7 +54,7 @@ export function compileConfig(config: Config, parts: RunParts): CompiledConfig {
   const faults: Fault[] = [];
   if (command.length === 0) faults.push({ where: "binary.path", expected: "a command to run", found: "nothing" });
   const isAmongInputs =
-    parts.input.kind === "tree" && sameFolder(parts.input.root, parts.outputRoot) && from !== "none";
+    parts.input.kind === "tree" && isSameFolder(parts.input.root, parts.outputRoot) && from !== "none";
   if (isAmongInputs) {
     const expected = "a folder other than the input folder";
     faults.push({ where: "directories.output", expected, found: JSON.stringify(parts.outputRoot) });
@@ -141,10 +142,6 @@ export function maxFailuresOf(value: number | string | undefined): RunSpecInput[
   const text = String(value);
   if (text.endsWith("%")) return { unit: "percent", value: Number(text.slice(0, -1)) };
   return { unit: "files", value: Number(text) };
-}
-
-function sameFolder(a: string, b: string): boolean {
-  return a.replace(/\/+$/, "") === b.replace(/\/+$/, "");
 }
 
 /** One field, or none: an optional field must be absent, not undefined. */

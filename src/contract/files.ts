@@ -41,7 +41,10 @@ export const fileResult = z.object({
   inputBytes: z.number().nullable(),
   inputSha256: z.string().nullable(),
   binarySha256: z.string().nullable(),
-  /** SHA-256 over the argument list with its placeholders, the environment and the output rules. */
+  /**
+   * SHA-256 over the argument list with its placeholders, the environment and the output rules; of a call over many files
+   * that succeeded, over these and all its inputs, so that the rows of one call have one value.
+   */
   argsSha256: z.string().nullable(),
   /** Relative to the run's output root. */
   outputPath: z.string().nullable(),

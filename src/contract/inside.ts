@@ -9,3 +9,8 @@ export function isInside(root: string, path: string): boolean {
 export function isPlainAbsolute(path: string): boolean {
   return path.startsWith("/") && !path.includes("\0") && !path.split("/").includes("..");
 }
+
+/** Whether two absolute paths without links name the same folder, with or without a slash at the end. */
+export function isSameFolder(a: string, b: string): boolean {
+  return a.replace(/\/+$/, "") === b.replace(/\/+$/, "");
+}

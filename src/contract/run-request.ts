@@ -5,7 +5,7 @@
  */
 import { z } from "zod";
 import { InvalidInputError } from "./errors.ts";
-import { isPlainAbsolute } from "./inside.ts";
+import { isPlainAbsolute, isSameFolder } from "./inside.ts";
 import { keysAt, type JsonSchema } from "./json-schema.ts";
 import { inputSpec, outputSpec, runSpec, type RunSpec } from "./run-spec.ts";
 import { field, schemaFaults, showFound, showPath, type PathFault } from "./schema-faults.ts";
@@ -62,8 +62,7 @@ export function checkRunSpec(written: unknown): CheckedRunSpec {
 }
 
 function isAmongInputs({ input, output }: RunSpec): boolean {
-  const plain = (path: string) => path.replace(/\/+$/, "");
-  return input.kind === "tree" && output.from !== "none" && plain(input.root) === plain(output.root);
+  return input.kind === "tree" && output.from !== "none" && isSameFolder(input.root, output.root);
 }
 
 function amongInputs({ output }: RunSpec): PathFault {
