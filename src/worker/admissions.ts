@@ -1,52 +1,116 @@
 /** What a worker's pull loop asks before it claims: has the governor room for it, and is it this worker's turn? */
 import type { JobName } from "../contract/jobs.ts";
 import { bucketBytes } from "../contract/profiles.ts";
+import type { Clock } from "../platform/clock.ts";
 import type { ClusterLoad } from "./cluster-load.ts";
 import type { Governor } from "./governor/governor.ts";
 import type { GovernorTicket, ReserveQuestion } from "./governor/governor-port.ts";
+import type { Wait } from "./governor/waiting.ts";
 import type { Lane } from "./lane.ts";
-import type { Ticket } from "./pull-loop.ts";
+import { compareHeads, type QueueHead, type QueueHeads } from "./queue-heads.ts";
 
 export interface AdmissionsDeps {
   readonly governor: Pick<Governor, "tryReserve" | "check">;
   readonly load: Pick<ClusterLoad, "shouldYield" | "isYielding" | "took">;
+  readonly clock: Pick<Clock, "monotonicMs">;
+  readonly heads: Pick<QueueHeads, "of" | "look" | "forget">;
 }
+
+const exec: JobName = "exec";
+
+/** What is said to a lane. `empty`: there is no job in it. */
+export type Ticket = Admitted | { readonly kind: "wait" | "defer" | "reject" | "empty" };
+
+/** Room for one job, to be released. */
+export interface Admitted {
+  readonly kind: "admit";
+  /** The job that the room is for; undefined: any of the queue. */
+  readonly onlyJobId?: string;
+  release(): void;
+  bind(jobId: string, runId: string): void;
+}
+
+/** So long after a job found no room for its size, which of them goes first matters. */
+const SHORT_MS = 2_000;
 
 export class Admissions {
   readonly #deps: AdmissionsDeps;
+  #refusedAtMs = -Infinity;
 
   constructor(deps: AdmissionsDeps) {
     this.#deps = deps;
   }
 
-  /** Reserves room for one job of the lane, or says no. */
-  admit(lane: Lane): Ticket {
-    const { governor, load } = this.#deps;
-    const question = questionOf(lane);
-    const answer = governor.tryReserve(question);
-    if (answer.kind !== "admit") return { kind: "wait" };
-    if (!load.shouldYield({ ...question, need: answer.reserved })) return this.#counted(answer);
-    answer.release();
-    return { kind: "wait" };
+  /**
+   * Reserves room for one job of the lane, or says no. Room for any job of its size is asked for first, which needs no look
+   * at Redis; where that is lacking, room for the very job that is next.
+   */
+  async admit(lane: Lane): Promise<Ticket> {
+    const { heads } = this.#deps;
+    const queue = lane.place.name;
+    if (heads.of(queue) === undefined) {
+      const ticket = this.#reserve(lane);
+      if (ticket.kind === "admit" || lane.jobName !== exec || !isForSize(ticket)) return ticket;
+    }
+    return (await heads.look(lane)) ? this.#reserve(lane) : { kind: "empty" };
+  }
+
+  /** Whether room is short, so that the order of claims matters. */
+  get isRoomShort(): boolean {
+    return this.#deps.clock.monotonicMs() - this.#refusedAtMs < SHORT_MS;
+  }
+
+  /** The lanes in the order in which their next jobs are best let in while room is short; those without a job are left out. */
+  async inOrder(lanes: readonly Lane[]): Promise<readonly Lane[]> {
+    const { heads } = this.#deps;
+    const control = lanes.filter(({ jobName }) => jobName !== exec);
+    const others = lanes.filter(({ jobName }) => jobName === exec);
+    const isThere = await Promise.all(others.map((lane) => heads.look(lane)));
+    const headOf = (lane: Lane) => heads.of(lane.place.name);
+    const known = others.filter((lane, at) => isThere[at] === true);
+    return [
+      ...control,
+      ...known.toSorted((a, b) => {
+        const [first, second] = [headOf(a), headOf(b)];
+        return first === undefined || second === undefined ? 0 : compareHeads(first, second);
+      }),
+    ];
   }
 
   /** Whether `admit` would say yes now; reserves nothing. */
   couldAdmit(lane: Lane): boolean {
-    const question = questionOf(lane);
+    const question = questionOf(lane, this.#deps.heads.of(lane.place.name));
     return !this.#deps.load.isYielding(question.queue) && this.#deps.governor.check(question).kind === "admit";
   }
 
+  #reserve(lane: Lane): Admitted | Wait | { readonly kind: "wait" } {
+    const { governor, load, heads } = this.#deps;
+    const head = heads.of(lane.place.name);
+    const question = questionOf(lane, head);
+    const answer = governor.tryReserve(question);
+    if (answer.kind !== "admit") {
+      if (isForSize(answer)) this.#refusedAtMs = this.#deps.clock.monotonicMs();
+      return answer;
+    }
+    if (!load.shouldYield({ ...question, need: answer.reserved })) return this.#counted(answer, question.queue, head);
+    answer.release();
+    return { kind: "wait" };
+  }
+
   /** The ticket, with what it promises counted as this worker's load while a job holds it. */
-  #counted(ticket: GovernorTicket): Ticket {
-    const { load } = this.#deps;
+  #counted(ticket: GovernorTicket, queue: string, head: QueueHead | undefined): Admitted {
+    const { load, heads } = this.#deps;
     let letGo = (): void => undefined;
     return {
       kind: "admit",
+      ...(head !== undefined && { onlyJobId: head.jobId }),
       bind: (jobId, runId) => {
+        heads.forget(queue);
         ticket.bind(jobId, runId);
         letGo = load.took(ticket.reserved);
       },
       release: () => {
+        heads.forget(queue);
         ticket.release();
         letGo();
       },
@@ -54,10 +118,17 @@ export class Admissions {
   }
 }
 
-/** What one job of a lane asks for: the upper edge of its size bucket. Control jobs run inside the worker. */
-function questionOf({ bucket, jobName, place }: Lane): ReserveQuestion {
-  const exec: JobName = "exec";
+/** Whether a job that takes less, or takes it later, could be let in. */
+function isForSize(answer: Wait | { readonly kind: "wait" }): boolean {
+  if (answer.kind === "wait") return false;
+  return answer.kind === "reject" || answer.lacking === "memoryBytes" || answer.code === "HOLDING";
+}
+
+/** What one job of a lane asks for: what the job itself is expected to take, or the upper edge of its size bucket. */
+function questionOf({ bucket, jobName, place }: Lane, head: QueueHead | undefined): ReserveQuestion {
+  // Control jobs run inside the worker.
   const processes = jobName === exec ? 1 : 0;
-  const need = { memoryBytes: bucketBytes(bucket), cpuCores: place.spec.cpuCores, processes };
-  return { queue: place.name, need, labels: place.spec.labels };
+  const memoryBytes = head?.expectation.memoryBytes.p95 ?? bucketBytes(bucket);
+  const need = { memoryBytes, cpuCores: place.spec.cpuCores, processes };
+  return { queue: place.name, need, labels: place.spec.labels, ...(head !== undefined && { expected: head }) };
 }

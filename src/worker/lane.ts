@@ -140,17 +140,30 @@ export class Lane {
     return `${this.#prefix}:${this.place.name}:marker`;
   }
 
+  /** Where BullMQ keeps the jobs that wait, those that wait by priority, and what each job's own key begins with. */
+  get headKeys(): readonly [wait: string, prioritized: string, job: string] {
+    const base = `${this.#prefix}:${this.place.name}:`;
+    return [`${base}wait`, `${base}prioritized`, base];
+  }
+
   /** When a delayed job of this queue is due, in ms since 1970, or 0. */
   get nextDueMs(): number {
     return this.#worker.nextDueMs;
   }
 
-  /** Fetches one job and runs it to its end in the background; `onEnd` is called then. Undefined when there is none. */
-  async claim(onEnd: () => void): Promise<Job | undefined> {
+  /**
+   * Fetches one job and runs it to its end in the background; `onEnd` is called then. `none`: there is none. `another`:
+   * there was room for the job `onlyJobId` alone, another worker has that by now, and the one behind it was given back.
+   */
+  async claim(onEnd: () => void, onlyJobId?: string): Promise<Job | "none" | "another"> {
     this.#claims += 1;
     const token = lockToken(this.#who, Date.now(), this.#claims);
     const job = (await this.#worker.getNextJob(token, { block: false })) as Job | undefined;
-    if (job === undefined) return undefined;
+    if (job === undefined) return "none";
+    if (onlyJobId !== undefined && job.id !== onlyJobId) {
+      await this.#giveBack(job, token, 0);
+      return "another";
+    }
     this.#worker
       .processJob(job, token, () => false)
       .catch((error: unknown) => {
@@ -196,15 +209,19 @@ export class Lane {
 
   async #handBack(job: Job, token: string, reason: HandBack): Promise<never> {
     this.#logger.info({ jobId: job.id, reason: messageOf(reason), delayMs: reason.delayMs }, "job handed back");
+    await this.#giveBack(job, token, reason.delayMs);
+    throw new WaitingError();
+  }
+
+  async #giveBack(job: Job, token: string, delayMs: number): Promise<void> {
     try {
       // moveToWait of a prioritized job wakes nobody (bullmq 6.7); a delay of 1 ms does the same and wakes.
-      if (reason.delayMs > 0 || (job.opts.priority ?? 0) > 0) {
-        await job.moveToDelayed(Date.now() + Math.max(1, reason.delayMs), token);
+      if (delayMs > 0 || (job.opts.priority ?? 0) > 0) {
+        await job.moveToDelayed(Date.now() + Math.max(1, delayMs), token);
       } else await job.moveToWait(token);
     } catch (error) {
       // BullMQ would fail the job with this error. Left alone its lock runs out, and the stalled check gives it back.
       this.#logger.warn({ err: error, jobId: job.id }, "job could not be handed back, its lock will run out");
     }
-    throw new WaitingError();
   }
 }

@@ -17,12 +17,9 @@ import { messageOf, type InfrastructureError } from "../contract/errors.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Service } from "../platform/lifecycle.ts";
 import type { Logger } from "../platform/logger.ts";
+import type { Admissions, Admitted } from "./admissions.ts";
 import type { Lane } from "./lane.ts";
 import { pullLimits, PullWatch, type PullLimits } from "./pull-watch.ts";
-
-/** What the governor says to a lane: a ticket to release, or why not. */
-export type Ticket =
-  { readonly kind: "admit"; release(): void; bind(jobId: string, runId: string): void } | { readonly kind: "wait" };
 
 export interface PullLoopDeps {
   /** For blocking reads only. */
@@ -34,10 +31,7 @@ export interface PullLoopDeps {
   /** The key prefix with its hash tag. */
   readonly kp: string;
   lanes(): readonly Lane[];
-  /** Reserves room for one job of the lane, or says no and remembers why. */
-  admit(lane: Lane): Ticket;
-  /** Whether `admit` would say yes now, without reserving. */
-  couldAdmit(lane: Lane): boolean;
+  readonly admissions: Pick<Admissions, "admit" | "couldAdmit" | "isRoomShort" | "inOrder">;
   /** The loop hangs, and only a new process helps (see pull-watch.ts). */
   onStuck(error: InfrastructureError): void;
   readonly limits?: PullLimits;
@@ -156,10 +150,12 @@ export class PullLoop implements Service {
     }
   }
 
-  /** One look at every lane, each in its turn first. */
+  /** One look at every lane, each in its turn first; where room is short, one claim in the order that fills it best. */
   async #pass(): Promise<number> {
     const lanes = this.#deps.lanes();
     this.#turn += 1;
+    const { admissions } = this.#deps;
+    if (admissions.isRoomShort) return this.#passInOrder(lanes);
     let claimed = await this.#serveHint();
     if (claimed > 0) return claimed;
     for (let at = 0; at < lanes.length; at += 1) {
@@ -167,6 +163,16 @@ export class PullLoop implements Service {
       if (lane !== undefined && this.#mayHoldJobs(lane)) claimed += await this.#serve(lane);
     }
     return claimed;
+  }
+
+  async #passInOrder(lanes: readonly Lane[]): Promise<number> {
+    for (const lane of await this.#deps.admissions.inOrder(lanes.filter((one) => this.#mayHoldJobs(one)))) {
+      if (this.#state !== "pulling") return 0;
+      const ticket = await this.#deps.admissions.admit(lane);
+      if (ticket.kind === "admit" && (await this.#claim(lane, ticket))) return 1;
+      if (ticket.kind === "empty") this.#foundEmpty(lane);
+    }
+    return this.#serveHint();
   }
 
   #mayHoldJobs(lane: Lane): boolean {
@@ -179,7 +185,7 @@ export class PullLoop implements Service {
     const hint = this.#hint;
     this.#hint = undefined;
     if (hint === undefined) return 0;
-    const ticket = this.#deps.admit(hint.lane);
+    const ticket = await this.#deps.admissions.admit(hint.lane);
     if (ticket.kind === "admit") return (await this.#claim(hint.lane, ticket)) ? 1 : 0;
     await this.#putBack(hint.lane.markerKey, hint.score);
     return 0;
@@ -188,8 +194,9 @@ export class PullLoop implements Service {
   async #serve(lane: Lane): Promise<number> {
     let claimed = 0;
     while (this.#state === "pulling") {
-      const ticket = this.#deps.admit(lane);
-      if (ticket.kind === "wait") return claimed;
+      const ticket = await this.#deps.admissions.admit(lane);
+      if (ticket.kind === "empty") this.#foundEmpty(lane);
+      if (ticket.kind !== "admit") return claimed;
       if (!(await this.#claim(lane, ticket))) return claimed;
       claimed += 1;
     }
@@ -197,31 +204,38 @@ export class PullLoop implements Service {
   }
 
   /** Fetches with a reservation in hand; gives it back when there was nothing to fetch. */
-  async #claim(lane: Lane, ticket: Ticket & { kind: "admit" }): Promise<boolean> {
+  async #claim(lane: Lane, ticket: Admitted): Promise<boolean> {
     let end: () => void = () => undefined;
     const ended = new Promise<void>((resolve) => (end = resolve));
     try {
-      const job = await lane.claim(() => {
+      const onEnd = (): void => {
         ticket.release();
         end();
         this.#running.delete(ended);
         this.kick();
-      });
-      if (job?.id === undefined) {
+      };
+      const job = await lane.claim(onEnd, ticket.onlyJobId);
+      if (job === "none" || job === "another") {
         ticket.release();
-        this.#emptySinceMs.set(lane, this.#deps.clock.monotonicMs());
-        this.#watchDue(lane);
+        if (job === "none") this.#foundEmpty(lane);
+        // What is there now was not looked at yet.
+        else this.kick();
         return false;
       }
       this.#emptySinceMs.delete(lane);
       this.#running.add(ended);
-      ticket.bind(job.id, (job.data as { runId: string }).runId);
+      ticket.bind(job.id ?? "", (job.data as { runId: string }).runId);
       this.#lastClaimMs = this.#deps.clock.monotonicMs();
       return true;
     } catch (error) {
       ticket.release();
       throw error;
     }
+  }
+
+  #foundEmpty(lane: Lane): void {
+    this.#emptySinceMs.set(lane, this.#deps.clock.monotonicMs());
+    this.#watchDue(lane);
   }
 
   /** A delayed job is due at a time that nobody will tell us of: set one timer for the earliest. */
@@ -242,7 +256,7 @@ export class PullLoop implements Service {
 
   /** Waits for a marker or a kick. */
   async #rest(): Promise<void> {
-    const open = this.#deps.lanes().filter((lane) => this.#deps.couldAdmit(lane));
+    const open = this.#deps.lanes().filter((lane) => this.#deps.admissions.couldAdmit(lane));
     const kicked = new Promise<void>((resolve) => {
       this.#wake = resolve;
     });

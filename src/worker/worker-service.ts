@@ -34,6 +34,7 @@ import { LiveLimits } from "./live-limits.ts";
 import type { WorkerProcess } from "./lane-token.ts";
 import { Lanes } from "./lanes.ts";
 import { PullLoop } from "./pull-loop.ts";
+import { QueueHeads } from "./queue-heads.ts";
 import { OutputClaims } from "./output-claims.ts";
 import { RunCache } from "./run-cache.ts";
 import type { WorkerConfig, WorkerDeps } from "./worker-port.ts";
@@ -64,6 +65,7 @@ export class WorkerService implements Service {
   readonly #control: ControlBus;
   readonly #governor: Governor;
   readonly #classes: LearnedClasses;
+  readonly #heads: QueueHeads;
   readonly #runner: ChunkRunner;
   readonly #lanes: Lanes;
   readonly #load: ClusterLoad;
@@ -103,10 +105,12 @@ export class WorkerService implements Service {
     };
     this.#claims = this.#createClaims(hash);
     this.#held = new HeldJobs({ ...shared, governor: this.#governor, ...(deps.onClaim && { onClaim: deps.onClaim }) });
+    const learned = new LearnedRuns(this.#classes, createLearnedListener({ metrics: deps.metrics, hash, logger }));
+    const largestJob = new LargestJob(shared);
+    this.#heads = new QueueHeads({ ...shared, learned, largestJob });
     this.#held.handlers = createHandlers({
       ...{ ...shared, metrics: deps.metrics, hash, runner: this.#runner, claims: this.#claims },
-      ...{ gate: new PolicyGate(config.allow), largestJob: new LargestJob(shared) },
-      learned: new LearnedRuns(this.#classes, createLearnedListener({ metrics: deps.metrics, hash, logger })),
+      ...{ gate: new PolicyGate(config.allow), largestJob, learned },
       workerId: config.workerId,
       governor: this.#governor,
       onUsage: (jobId, sample) => {
@@ -286,17 +290,17 @@ export class WorkerService implements Service {
   }
 
   #createLoop(): PullLoop {
-    const admissions = new Admissions({ governor: this.#governor, load: this.#load });
+    const { clock } = this.#deps;
+    const admissions = new Admissions({ clock, governor: this.#governor, load: this.#load, heads: this.#heads });
     return new PullLoop({
       redis: this.#redis,
       blocking: this.#blocking,
-      clock: this.#deps.clock,
+      clock,
       logger: this.#deps.logger,
       workerId: this.#config.workerId,
       kp: this.#config.kp,
       lanes: () => this.#lanes.all,
-      admit: (lane) => admissions.admit(lane),
-      couldAdmit: (lane) => admissions.couldAdmit(lane),
+      admissions,
       onStuck: (error) => this.#deps.onStuck?.(error),
       ...(this.#config.pullLimits && { limits: this.#config.pullLimits }),
     });

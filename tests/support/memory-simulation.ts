@@ -18,7 +18,7 @@ export interface SimulatedGovernor {
   /** What is known of the next job of a queue: the upper edge of its size and the job before it, or the job itself. */
   readonly knows: "queue" | "job";
   /** In which order queues are asked. */
-  readonly order: "turn" | "largest";
+  readonly order: "turn" | "largest" | "area" | "packing" | "longest";
 }
 
 /** As a worker without settings is. */
@@ -113,7 +113,7 @@ class SimulatedNode {
     const left = new Set(this.#queues.keys());
     while (left.size > 0) {
       this.#turn += 1;
-      const name = nextQueue([...left], this.#turn, this.#governor.order);
+      const name = this.#next([...left], outlooks);
       const [head, ...rest] = this.#queues.get(name) ?? [];
       if (head === undefined || !this.#fits(head, name, outlooks)) {
         left.delete(name);
@@ -126,6 +126,23 @@ class SimulatedNode {
       if (rest.length > 0) this.#queues.set(name, rest);
       else this.#queues.delete(name);
     }
+  }
+
+  #next(names: readonly string[], running: readonly Outlook[]): string {
+    const { order } = this.#governor;
+    if (order !== "packing" && order !== "area" && order !== "longest") return nextQueue(names, this.#turn, order);
+    const used = running.reduce((sum, { hiBytes }) => sum + hiBytes, 0);
+    const free = Math.max(0, this.#usableBytes - used) / this.#usableBytes;
+    const scoreOf = (name: string) => {
+      const head = this.#queues.get(name)?.[0];
+      if (head === undefined) return -1;
+      const need = head.expectation.memoryBytes.p95 / this.#usableBytes;
+      const d50 = (head.expectation.durationMs?.p50 ?? 0) / 1_000;
+      if (order === "longest") return d50;
+      if (order === "area") return need * d50;
+      return need * free + 0.003 * 5 * d50;
+    };
+    return names.toSorted((a, b) => scoreOf(b) - scoreOf(a))[0] ?? "";
   }
 
   #fits(head: Waiting, name: string, running: readonly Outlook[]): boolean {
@@ -159,7 +176,7 @@ function queuesOf(jobs: readonly LoadJob[], kinds: ReadonlyMap<string, Learning>
   const queues = new Map<string, readonly Waiting[]>();
   for (const job of jobs) {
     const expectation = (kinds.get(job.kind) ?? new Learning()).expect(inputBytes(job));
-    const name = `${job.kind}@${bucketOf(expectation.memoryBytes.p95)}`;
+    const name = `${process.env["MERGED"] ? "all" : job.kind}@${bucketOf(expectation.memoryBytes.p95)}`;
     queues.set(name, [...(queues.get(name) ?? []), { job, expectation }]);
   }
   return queues;

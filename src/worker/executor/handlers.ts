@@ -53,11 +53,10 @@ export function createHandlers(deps: HandlerDeps): Handlers {
       gpuOf: (jobId) => governor.gpuOf(jobId),
       onStart: (run, jobId, files) => {
         if (run.spec.output.from !== "none") governor.useVolume(run.spec.output.root);
-        const costs = files.map((file) => learned.costOf(run, file).ms);
-        const known = costs.filter((ms) => ms !== undefined);
+        const remainingMs = learned.lastsMs(run, files);
         governor.describe(jobId, {
           expectation: learned.expectChunk(run, files),
-          ...(known.length === costs.length && { remainingMs: known.reduce((sum, ms) => sum + ms, 0) }),
+          ...(remainingMs !== undefined && { remainingMs }),
         });
       },
       onOutcome: (result, run) => {

@@ -4,14 +4,15 @@ import { KNOWN_AFTER, mayRunMore } from "../../platform/learned/calibration.ts";
 import type { AdmissionRule, AdmissionView, Objection, Request } from "./admission-view.ts";
 import { lackingCores } from "./cores.ts";
 import { decideFit } from "./forecast.ts";
+import { DEFAULT_MEMORY_THRESHOLD } from "./governor-config.ts";
 import { machineRules } from "./machine-rules.ts";
 import type { MemoryLevel } from "./probes/probe.ts";
 import { roomOf, type Room } from "./room.ts";
 
-/** Beyond this share of a limit jobs are ended; nothing is admitted that would come near it. */
+/** Beyond this share of a limit jobs are ended. */
 export const DANGER_RATIO = 0.93;
-/** No threshold that a person sets reaches the line beyond which jobs are ended. */
-const HIGHEST_THRESHOLD = DANGER_RATIO - 0.01;
+/** Up to where work inside the worker may fill memory, whatever a person has set. */
+const INSIDE_THRESHOLD = DANGER_RATIO - 0.01;
 /** Cores that scans, reports and other work inside the worker may take together. */
 const INSIDE_CORES = 0.5;
 
@@ -279,7 +280,7 @@ export function ceilingBytes(
   view: Pick<AdmissionView, "memoryThreshold" | "systemReserveBytes">,
   isInside: Request["isInside"] = false,
 ): number {
-  const threshold = isInside ? HIGHEST_THRESHOLD : Math.min(view.memoryThreshold, HIGHEST_THRESHOLD);
+  const threshold = isInside ? INSIDE_THRESHOLD : Math.min(view.memoryThreshold, DEFAULT_MEMORY_THRESHOLD);
   const reserve = level.name === "host" ? view.systemReserveBytes : 0;
   return Math.floor(Math.min(threshold * level.limitBytes, level.limitBytes - reserve));
 }

@@ -5,7 +5,7 @@ import type { MachineLimits } from "./machine-gates.ts";
 export interface GovernorConfig {
   /** Most job processes at once. Default: as many as there are cores. */
   readonly maxProcesses?: number;
-  /** Share of the memory up to which jobs are admitted. Default 0.9. */
+  /** Share of the memory up to which jobs are admitted. Default 0.96. */
   readonly memoryThreshold?: number;
   /** Share of the CPUs in use at which admission stops. Default, and with 1: none, promised cores alone decide. */
   readonly cpuThreshold?: number;
@@ -19,7 +19,11 @@ export interface GovernorConfig {
   readonly machine?: MachineLimits;
 }
 
-export const DEFAULT_MEMORY_THRESHOLD = 0.9;
+/**
+ * Peaks are forecast up to here where nobody has set less. It is beyond the line at which jobs are ended, for the peaks of
+ * a forecast hardly ever come all together; what is left of the limit is for what no forecast sees.
+ */
+export const DEFAULT_MEMORY_THRESHOLD = 0.96;
 
 /** Checks the ranges; leaves out what says nothing. @throws {InvalidInputError} that names every setting out of its range */
 export function checkGovernorConfig(config: GovernorConfig): GovernorConfig {

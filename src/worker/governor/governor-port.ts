@@ -9,6 +9,7 @@ import type { CapacitySensor, Degraded } from "./capacity.ts";
 import type { Eviction, EvictionReason } from "./enforcement.ts";
 import type { SharedLedger } from "./machine-ledger.ts";
 import type { ProcessTrees } from "./probes/process-trees.ts";
+import type { UsualJob } from "./self-tuning.ts";
 
 /** Where the governor counts. */
 export interface GovernorMetrics {
@@ -44,6 +45,8 @@ export interface ReserveQuestion {
   readonly queue: string;
   readonly need: Amounts;
   readonly labels: readonly string[];
+  /** What this very job is expected to take, where that is known; otherwise it is taken for one like the last of its queue. */
+  readonly expected?: UsualJob;
 }
 
 export interface GovernorSnapshot {

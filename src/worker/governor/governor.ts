@@ -257,10 +257,10 @@ export class Governor implements Service {
     this.#announceRoom();
   }
 
-  #requestOf({ queue, need, labels }: ReserveQuestion, reading: CapacityReading): Request {
+  #requestOf({ queue, need, labels, expected }: ReserveQuestion, reading: CapacityReading): Request {
     const { maxProcesses } = this.#config;
     const facts = { queue, labels, cpuCores: reading.cpuCores, maxProcesses };
-    return createRequest(need, this.#tuning.ofQueue(queue), facts);
+    return createRequest(need, expected ?? this.#tuning.ofQueue(queue), facts);
   }
 
   #wait(queue: string, wait: Wait, request: Request): Wait {

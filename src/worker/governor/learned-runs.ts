@@ -128,6 +128,13 @@ export class LearnedRuns {
     return { ms: chunkMsPerFile ?? durationMs?.p50, group };
   }
 
+  /** How long these files take one after the other, in ms; undefined while that is not known of each of them. */
+  lastsMs(run: LiveRun, files: readonly FileEntry[]): number | undefined {
+    let sum = 0;
+    for (const file of files) sum += this.costOf(run, file).ms ?? NaN;
+    return Number.isNaN(sum) ? undefined : sum;
+  }
+
   /** Whether what a process of this run takes is a guess. */
   isUnknown(run: LiveRun): boolean {
     return run.spec.executor === "process" && isUnknown(this.expect(run, 0));

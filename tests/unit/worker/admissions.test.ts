@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { systemClock } from "../../../src/platform/clock.ts";
 import { Admissions, type AdmissionsDeps } from "../../../src/worker/admissions.ts";
 import type { Lane } from "../../../src/worker/lane.ts";
 
@@ -33,17 +34,18 @@ class Asked {
         return () => this.log.push("let go");
       },
     };
-    return new Admissions({ governor, load });
+    const heads = { of: () => undefined, look: () => Promise.resolve(true), forget: () => undefined };
+    return new Admissions({ clock: systemClock, governor, load, heads });
   }
 }
 
 describe("admissions of a worker", () => {
-  it("count a job as load from its claim to its end, and a ticket without a job as nothing", () => {
+  it("count a job as load from its claim to its end, and a ticket without a job as nothing", async () => {
     const asked = new Asked();
-    const empty = asked.admissions.admit(lane(1));
+    const empty = await asked.admissions.admit(lane(1));
     if (empty.kind === "admit") empty.release();
     expect(asked.log).toEqual(["release"]);
-    const ticket = asked.admissions.admit(lane(1));
+    const ticket = await asked.admissions.admit(lane(1));
     if (ticket.kind !== "admit") throw new Error("expected a ticket");
     ticket.bind("j", "r");
     ticket.release();
@@ -51,10 +53,10 @@ describe("admissions of a worker", () => {
     expect(asked.log.filter((line) => line !== "release")).toEqual(["bind j", "took", "let go", "let go"]);
   });
 
-  it("give the room back when the job is another worker's turn", () => {
+  it("give the room back when the job is another worker's turn", async () => {
     const asked = new Asked();
     asked.isAnothersTurn = true;
-    expect(asked.admissions.admit(lane(1)).kind).toBe("wait");
+    expect((await asked.admissions.admit(lane(1))).kind).toBe("wait");
     expect(asked.log).toEqual(["release"]);
     expect(asked.admissions.couldAdmit(lane(1))).toBe(false);
   });

@@ -16,8 +16,12 @@ test("the last claim has no age before the first one", () => {
     workerId: "w",
     kp: "headroom",
     lanes: () => [],
-    admit: () => ({ kind: "wait" }),
-    couldAdmit: () => false,
+    admissions: {
+      admit: () => Promise.resolve({ kind: "wait" }),
+      couldAdmit: () => false,
+      isRoomShort: false,
+      inOrder: () => Promise.resolve([]),
+    },
     onStuck: () => undefined,
   });
   nowMs += 5_000;

@@ -322,7 +322,7 @@ describe("enforcement on real processes", () => {
     const third = governor.tryReserve(ask(40));
     expect(third).toMatchObject({ kind: "defer", code: "MEM_NOW" });
     expect(third).toHaveProperty("message", expect.stringContaining("100 MiB of the worker.memory_max"));
-    expect(governor.tryReserve(ask(95))).toMatchObject({ kind: "reject", code: "UNSCHEDULABLE" });
+    expect(governor.tryReserve(ask(97))).toMatchObject({ kind: "reject", code: "UNSCHEDULABLE" });
     governor.attach("outgrown", hogs.get("outgrown")?.pid ?? 0);
     await expect.poll(() => evictions.map(({ jobId }) => jobId), { timeout: 10_000 }).toEqual(["outgrown"]);
     first.release();

@@ -1,0 +1,187 @@
+/** The job that is next in a queue: seen before it is claimed, and claimed only if it still is the next one. */
+import type { Redis } from "ioredis";
+import { describe, expect, onTestFinished } from "vitest";
+import type { Expectation } from "../../../src/contract/expectation.ts";
+import { keyPrefix } from "../../../src/contract/queues.ts";
+import { MiB } from "../../../src/contract/resources.ts";
+import { systemClock } from "../../../src/platform/clock.ts";
+import { execPlace, JobQueues } from "../../../src/platform/job-queues.ts";
+import type { LiveRun } from "../../../src/platform/run-hash.ts";
+import { NotFoundError } from "../../../src/contract/errors.ts";
+import { Admissions } from "../../../src/worker/admissions.ts";
+import type { ReserveQuestion } from "../../../src/worker/governor/governor-port.ts";
+import { Lane } from "../../../src/worker/lane.ts";
+import { QueueHeads } from "../../../src/worker/queue-heads.ts";
+import { quietLogger } from "../../support/quiet-logger.ts";
+import { test } from "../../support/redis.ts";
+
+const place = execPlace(
+  { profile: "default", resources: { cpuCores: 1, labels: [] } } as unknown as LiveRun["spec"],
+  64 * MiB,
+);
+
+/** Files of this size are expected to take as much memory. */
+function expected(bytes: number): Expectation {
+  const none = { durationMs: undefined, cpuCores: undefined, ioBytesPerSecond: undefined, gpuMemoryBytes: undefined };
+  return { basis: "learned", samples: 20, memoryBytes: { p50: bytes / 2, p95: bytes }, shape: undefined, ...none };
+}
+
+class Stage {
+  readonly ran: string[] = [];
+  readonly heads: QueueHeads;
+  readonly lane: Lane;
+  readonly queues: JobQueues;
+  nowMs = 0;
+
+  constructor(redis: Redis, prefix: string) {
+    const kp = keyPrefix(prefix);
+    this.queues = new JobQueues(redis, kp);
+    const run = { runId: "r", epoch: 0, spec: { resources: {} } } as unknown as LiveRun;
+    this.heads = new QueueHeads({
+      redis,
+      logger: quietLogger,
+      clock: { ...systemClock, monotonicMs: () => this.nowMs },
+      runs: { load: (id) => (id === "r" ? Promise.resolve(run) : Promise.reject(new NotFoundError("run", id))) },
+      learned: {
+        ready: () => Promise.resolve(),
+        expectChunk: (_run, files) => expected(files[0]?.bytes ?? 0),
+        lastsMs: () => 5_000,
+      },
+      largestJob: { bytes: () => Promise.resolve(80 * MiB) },
+    });
+    this.lane = new Lane(
+      {
+        redis,
+        logger: quietLogger,
+        worker: { workerId: "w", startedAtMs: 0 },
+        run: ({ job }) => Promise.resolve(void this.ran.push(job.id ?? "")),
+        onEnded: () => undefined,
+      },
+      { prefix: kp, lockMs: 30_000, stalledCheckMs: 15_000 },
+      place,
+    );
+    onTestFinished(async () => {
+      await this.lane.close();
+      await this.queues.queue(place.name).obliterate({ force: true });
+      await this.queues.close();
+    });
+  }
+
+  async add(jobId: string, bytes: number, { priority = 0, runId = "r" } = {}): Promise<void> {
+    const data = { runId, epoch: 0, traceId: "t", chunk: jobId, files: [{ index: 0, path: jobId, bytes }] };
+    await this.queues.queue(place.name).add("exec", data, { jobId, priority });
+  }
+
+  /** The next job as it is seen a second later. */
+  async next(): Promise<string | undefined> {
+    this.nowMs += 1_000;
+    return (await this.heads.look(this.lane)) ? this.heads.of(place.name)?.jobId : "none";
+  }
+
+  /** Claims, and waits until the job has ended. */
+  async claim(onlyJobId?: string): Promise<string> {
+    let job: Awaited<ReturnType<Lane["claim"]>> = "none";
+    await new Promise<void>((resolve, reject) => {
+      this.lane
+        .claim(resolve, onlyJobId)
+        .then((answer) => {
+          job = answer;
+          if (typeof answer === "string") resolve();
+        })
+        .catch(reject);
+    });
+    return typeof job === "string" ? job : ((job as { id?: string }).id ?? "");
+  }
+}
+
+describe("the next job of a queue", () => {
+  test("is the one that a fetch takes: the first that waits, those with a priority after them", async ({
+    redis,
+    prefix,
+  }) => {
+    const stage = new Stage(redis, prefix);
+    expect(await stage.next()).toBe("none");
+    await stage.add("third", MiB, { priority: 7 });
+    await stage.add("first", MiB);
+    await stage.add("fourth", MiB, { priority: 9 });
+    await stage.add("second", MiB);
+    const seen: (string | undefined)[] = [];
+    for (let at = 0; at < 4; at += 1) {
+      seen.push(await stage.next());
+      expect(await stage.claim()).toBe(seen[at]);
+    }
+    expect(seen).toEqual(["first", "second", "third", "fourth"]);
+    expect(await stage.next()).toBe("none");
+  });
+
+  test("is not claimed in place of the one that was looked at: it goes back to where it was, and has not run", async ({
+    redis,
+    prefix,
+  }) => {
+    const stage = new Stage(redis, prefix);
+    await stage.add("small", MiB);
+    await stage.add("large", 60 * MiB);
+    await stage.add("urgent-not", MiB, { priority: 3 });
+    expect(await stage.next()).toBe("small");
+    // Another worker was quicker.
+    expect(await stage.claim("small")).toBe("small");
+    expect(await stage.claim("small")).toBe("another");
+    expect(stage.ran).toEqual(["small"]);
+    expect(await stage.next()).toBe("large");
+    expect(await stage.claim("large")).toBe("large");
+    expect(await stage.claim("large")).toBe("another");
+    await expect.poll(() => stage.claim()).toBe("urgent-not");
+    expect(stage.ran).toEqual(["small", "large", "urgent-not"]);
+    const counts = await stage.queues.queue(place.name).getJobCounts("completed", "failed");
+    expect(counts).toEqual({ completed: 3, failed: 0 });
+  });
+
+  test("asks for what it is expected to take, where any job of its size does not fit, and never for more than a worker has", async ({
+    redis,
+    prefix,
+  }) => {
+    const stage = new Stage(redis, prefix);
+    const asked: ReserveQuestion[] = [];
+    let roomBytes = 50 * MiB;
+    const governor = {
+      tryReserve: (question: ReserveQuestion) => {
+        asked.push(question);
+        const { memoryBytes } = question.need;
+        if (memoryBytes > roomBytes) {
+          const about = {
+            code: "MEM_NOW",
+            lacking: "memoryBytes",
+            message: "",
+            need: memoryBytes,
+            have: roomBytes,
+            retryAfterMs: 1,
+          } as const;
+          return { kind: "defer", ...about };
+        }
+        return { kind: "admit", reserved: question.need, bind: () => undefined, release: () => undefined } as const;
+      },
+      check: () => ({ kind: "admit" }) as const,
+    };
+    const load = { shouldYield: () => false, isYielding: () => false, took: () => () => undefined };
+    const admissions = new Admissions({ clock: systemClock, governor, load, heads: stage.heads });
+    expect((await admissions.admit(stage.lane)).kind).toBe("empty");
+    await stage.add("fits", 46 * MiB);
+    await stage.add("learned-more", 400 * MiB);
+    await stage.add("of-no-run", MiB, { runId: "gone" });
+    const ticket = await admissions.admit(stage.lane);
+    expect(ticket).toMatchObject({ kind: "admit", onlyJobId: "fits" });
+    expect(asked.map(({ need }) => need.memoryBytes / MiB)).toEqual([64, 64, 46]);
+    expect(asked.at(-1)?.expected).toMatchObject({ jobId: "fits", lastsMs: 5_000 });
+    if (ticket.kind === "admit") ticket.bind("fits", "r");
+    await stage.claim("fits");
+    asked.length = 0;
+    expect((await admissions.admit(stage.lane)).kind).toBe("defer");
+    expect(asked.map(({ need }) => need.memoryBytes / MiB)).toEqual([64, 80]);
+    await stage.claim();
+    stage.nowMs += 1_000;
+    asked.length = 0;
+    roomBytes = 64 * MiB;
+    expect(await admissions.admit(stage.lane)).not.toHaveProperty("onlyJobId");
+    expect(asked.map(({ need }) => need.memoryBytes / MiB)).toEqual([64]);
+  });
+});
