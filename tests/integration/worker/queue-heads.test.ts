@@ -1,6 +1,6 @@
 /** The job that is next in a queue: seen before it is claimed, and claimed only if it still is the next one. */
 import type { Redis } from "ioredis";
-import { describe, expect, onTestFinished } from "vitest";
+import { describe, expect } from "vitest";
 import type { Expectation } from "../../../src/contract/expectation.ts";
 import { keyPrefix } from "../../../src/contract/queues.ts";
 import { MiB } from "../../../src/contract/resources.ts";
@@ -13,7 +13,7 @@ import type { ReserveQuestion } from "../../../src/worker/governor/governor-port
 import { Lane } from "../../../src/worker/lane.ts";
 import { QueueHeads } from "../../../src/worker/queue-heads.ts";
 import { quietLogger } from "../../support/quiet-logger.ts";
-import { test } from "../../support/redis.ts";
+import { deletePrefix, test } from "../../support/redis.ts";
 
 const place = execPlace(
   { profile: "default", resources: { cpuCores: 1, labels: [] } } as unknown as LiveRun["spec"],
@@ -26,14 +26,18 @@ function expected(bytes: number): Expectation {
   return { basis: "learned", samples: 20, memoryBytes: { p50: bytes / 2, p95: bytes }, shape: undefined, ...none };
 }
 
-class Stage {
+class Stage implements AsyncDisposable {
   readonly ran: string[] = [];
   readonly heads: QueueHeads;
   readonly lane: Lane;
   readonly queues: JobQueues;
+  readonly #redis: Redis;
+  readonly #prefix: string;
   nowMs = 0;
 
   constructor(redis: Redis, prefix: string) {
+    this.#redis = redis;
+    this.#prefix = prefix;
     const kp = keyPrefix(prefix);
     this.queues = new JobQueues(redis, kp);
     const run = { runId: "r", epoch: 0, spec: { resources: {} } } as unknown as LiveRun;
@@ -60,11 +64,12 @@ class Stage {
       { prefix: kp, lockMs: 30_000, stalledCheckMs: 15_000 },
       place,
     );
-    onTestFinished(async () => {
-      await this.lane.close();
-      await this.queues.queue(place.name).obliterate({ force: true });
-      await this.queues.close();
-    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.lane.close();
+    await this.queues.close();
+    await deletePrefix(this.#redis, this.#prefix);
   }
 
   async add(jobId: string, bytes: number, { priority = 0, runId = "r" } = {}): Promise<void> {
@@ -99,7 +104,7 @@ describe("the next job of a queue", () => {
     redis,
     prefix,
   }) => {
-    const stage = new Stage(redis, prefix);
+    await using stage = new Stage(redis, prefix);
     expect(await stage.next()).toBe("none");
     await stage.add("third", MiB, { priority: 7 });
     await stage.add("first", MiB);
@@ -118,7 +123,7 @@ describe("the next job of a queue", () => {
     redis,
     prefix,
   }) => {
-    const stage = new Stage(redis, prefix);
+    await using stage = new Stage(redis, prefix);
     await stage.add("small", MiB);
     await stage.add("large", 60 * MiB);
     await stage.add("urgent-not", MiB, { priority: 3 });
@@ -140,7 +145,7 @@ describe("the next job of a queue", () => {
     redis,
     prefix,
   }) => {
-    const stage = new Stage(redis, prefix);
+    await using stage = new Stage(redis, prefix);
     const asked: ReserveQuestion[] = [];
     let roomBytes = 50 * MiB;
     const governor = {
@@ -156,7 +161,7 @@ describe("the next job of a queue", () => {
             have: roomBytes,
             retryAfterMs: 1,
           } as const;
-          return { kind: "defer", ...about };
+          return { kind: "defer" as const, ...about };
         }
         return { kind: "admit", reserved: question.need, bind: () => undefined, release: () => undefined } as const;
       },
