@@ -1,6 +1,6 @@
 /**
  * The governor's forecast over the mixed jobs of bench/shared/memory-load.ts, in simulated time: no process, no Redis, the
- * same figures each time. What it leaves out: enforcement, cores, chunks, and how long a claim takes.
+ * same figures each time. What it leaves out: cores, chunks, and how long a claim takes.
  */
 import type { Expectation } from "../../src/contract/expectation.ts";
 import { bucketBytes, bucketOf } from "../../src/contract/profiles.ts";
@@ -17,19 +17,20 @@ export interface SimulatedGovernor {
   readonly threshold: number;
   /** What is known of the next job of a queue: the upper edge of its size and the job before it, or the job itself. */
   readonly knows: "queue" | "job";
-  /** In which order queues are asked. */
-  readonly order: "turn" | "largest" | "area" | "packing" | "longest";
+  /** In which order queues are asked: each in its turn, or first what takes the most memory for the longest. */
+  readonly order: "turn" | "area";
 }
 
 /** As a worker without settings is. */
-export const defaultGovernor: SimulatedGovernor = { threshold: 0.9, knows: "queue", order: "turn" };
+export const defaultGovernor: SimulatedGovernor = { threshold: 0.96, knows: "job", order: "area" };
 
 export interface Simulated {
   readonly seconds: number;
   /** Share of the limit that was in use on average. */
   readonly meanUse: number;
-  /** Moments in which more than 93 % of the limit were in use: a process would have been ended. */
-  readonly alarms: number;
+  /** Processes that were ended because more than 93 % of the limit were in use, and their share of all work. */
+  readonly kills: number;
+  readonly wasted: number;
 }
 
 interface Waiting {
@@ -47,6 +48,7 @@ const LIMIT_MB = 4_096;
 /** What the worker itself uses of the limit. */
 const WORKER_MB = 115;
 const ALARM_RATIO = 0.93;
+const COOLDOWN_SECONDS = 2;
 
 /** Memory of a job at a moment of its life, as the programs of the load take it. */
 export function memoryMbAt({ peakMb, shape }: Pick<LoadJob, "peakMb" | "shape">, progress: number): number {
@@ -67,18 +69,19 @@ export function simulate(
   const node = new SimulatedNode(queuesOf(jobs, learn(learnedFrom)), governor);
   let usedMb = 0;
   let steps = 0;
-  let alarms = 0;
   while (node.isBusy) {
-    const sumMb = node.step();
-    usedMb += sumMb;
+    usedMb += node.step();
     steps += 1;
-    if (sumMb > ALARM_RATIO * LIMIT_MB) alarms += 1;
   }
-  return { seconds: node.seconds, meanUse: usedMb / steps / LIMIT_MB, alarms };
+  const work = jobs.reduce((sum, { seconds }) => sum + seconds, 0);
+  const { seconds, kills, wastedSeconds } = node;
+  return { seconds, meanUse: usedMb / steps / LIMIT_MB, kills, wasted: wastedSeconds / work };
 }
 
 class SimulatedNode {
   seconds = 0;
+  kills = 0;
+  wastedSeconds = 0;
   readonly #queues: Map<string, readonly Waiting[]>;
   readonly #governor: SimulatedGovernor;
   readonly #lastOf = new Map<string, Expectation>();
@@ -86,6 +89,7 @@ class SimulatedNode {
   #running: Running[] = [];
   #risk = firstRisk;
   #turn = 0;
+  #closedUntil = 0;
 
   constructor(queues: Map<string, readonly Waiting[]>, governor: SimulatedGovernor) {
     this.#queues = queues;
@@ -103,9 +107,28 @@ class SimulatedNode {
     for (let at = still.length; at < this.#running.length; at += 1) this.#risk = decideRisk(this.#risk, "clean");
     this.#running = still;
     const usedMb = still.reduce((sum, one) => sum + useMb(one, this.seconds), WORKER_MB);
-    this.#admit();
+    if (usedMb > ALARM_RATIO * LIMIT_MB) this.#kill(usedMb - ALARM_RATIO * LIMIT_MB);
+    if (this.seconds >= this.#closedUntil) this.#admit();
     this.seconds += STEP_SECONDS;
     return usedMb;
+  }
+
+  /** The youngest that alone frees enough begins anew, with what it was seen to take as the least. */
+  #kill(excessMb: number): void {
+    const victim = this.#running.findLast((one) => useMb(one, this.seconds) >= excessMb);
+    if (victim === undefined) return;
+    this.#running = this.#running.filter((one) => one !== victim);
+    this.kills += 1;
+    this.wastedSeconds += this.seconds - victim.atSeconds;
+    this.#risk = decideRisk(this.#risk, "governor-kill");
+    this.#closedUntil = this.seconds + COOLDOWN_SECONDS;
+    const { job, expectation, peakMb } = victim;
+    const least = Math.min(this.#usableBytes, 1.35 * peakMb * MiB);
+    const { p50, p95 } = expectation.memoryBytes;
+    const memoryBytes = { p50: Math.max(p50, least), p95: Math.max(p95, least) };
+    const name = `${job.kind}@${bucketOf(memoryBytes.p95)}`;
+    const again = { job, expectation: { ...expectation, memoryBytes } };
+    this.#queues.set(name, [...(this.#queues.get(name) ?? []), again]);
   }
 
   #admit(): void {
@@ -113,7 +136,7 @@ class SimulatedNode {
     const left = new Set(this.#queues.keys());
     while (left.size > 0) {
       this.#turn += 1;
-      const name = this.#next([...left], outlooks);
+      const name = this.#next([...left]);
       const [head, ...rest] = this.#queues.get(name) ?? [];
       if (head === undefined || !this.#fits(head, name, outlooks)) {
         left.delete(name);
@@ -128,21 +151,15 @@ class SimulatedNode {
     }
   }
 
-  #next(names: readonly string[], running: readonly Outlook[]): string {
-    const { order } = this.#governor;
-    if (order !== "packing" && order !== "area" && order !== "longest") return nextQueue(names, this.#turn, order);
-    const used = running.reduce((sum, { hiBytes }) => sum + hiBytes, 0);
-    const free = Math.max(0, this.#usableBytes - used) / this.#usableBytes;
-    const scoreOf = (name: string) => {
-      const head = this.#queues.get(name)?.[0];
-      if (head === undefined) return -1;
-      const need = head.expectation.memoryBytes.p95 / this.#usableBytes;
-      const d50 = (head.expectation.durationMs?.p50 ?? 0) / 1_000;
-      if (order === "longest") return d50;
-      if (order === "area") return need * d50;
-      return need * free + 0.003 * 5 * d50;
+  #next(names: readonly string[]): string {
+    const from = this.#turn % names.length;
+    const inTurn = [...names.slice(from), ...names.slice(0, from)];
+    if (this.#governor.order === "turn") return inTurn[0] ?? "";
+    const areaOf = (name: string) => {
+      const { memoryBytes, durationMs } = this.#queues.get(name)?.[0]?.expectation ?? {};
+      return (memoryBytes?.p95 ?? 0) * (durationMs?.p50 ?? 0);
     };
-    return names.toSorted((a, b) => scoreOf(b) - scoreOf(a))[0] ?? "";
+    return inTurn.toSorted((one, other) => areaOf(other) - areaOf(one))[0] ?? "";
   }
 
   #fits(head: Waiting, name: string, running: readonly Outlook[]): boolean {
@@ -176,7 +193,7 @@ function queuesOf(jobs: readonly LoadJob[], kinds: ReadonlyMap<string, Learning>
   const queues = new Map<string, readonly Waiting[]>();
   for (const job of jobs) {
     const expectation = (kinds.get(job.kind) ?? new Learning()).expect(inputBytes(job));
-    const name = `${process.env["MERGED"] ? "all" : job.kind}@${bucketOf(expectation.memoryBytes.p95)}`;
+    const name = `${job.kind}@${bucketOf(expectation.memoryBytes.p95)}`;
     queues.set(name, [...(queues.get(name) ?? []), { job, expectation }]);
   }
   return queues;
@@ -184,14 +201,6 @@ function queuesOf(jobs: readonly LoadJob[], kinds: ReadonlyMap<string, Learning>
 
 function inputBytes({ size }: LoadJob): number {
   return Math.round(size * 1_024);
-}
-
-function nextQueue(names: readonly string[], turn: number, order: SimulatedGovernor["order"]): string {
-  const from = turn % names.length;
-  const rotated = [...names.slice(from), ...names.slice(0, from)];
-  const bucket = (name: string) => Number(name.slice(name.indexOf("@") + 1));
-  const [first = ""] = order === "turn" ? rotated : rotated.toSorted((a, b) => bucket(b) - bucket(a));
-  return first;
 }
 
 /** What a worker takes the next job of a queue for, from the one before it. */
