@@ -14,6 +14,9 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { createClient, type Client } from "../src/producer/client.ts";
+import { Redis } from "ioredis";
+import { keyPrefix } from "../src/contract/queues.ts";
+import { loadHeartbeats } from "../src/platform/worker-heartbeats.ts";
 import { openStore } from "../src/store/open-store.ts";
 import type { Store } from "../src/store/store.ts";
 import { startRedis } from "../tests/support/redis-server.ts";
@@ -51,6 +54,7 @@ const sides = (process.env["BENCH_SIDES"] ?? ALL.join(",")).split(",");
 const BASE_MB = 150;
 
 interface OurRun {
+  readonly redis: Redis;
   readonly bin: string;
   readonly folder: string;
   readonly jobs: readonly WrittenJob[];
@@ -98,7 +102,24 @@ async function ours(client: Client, store: Store, about: OurRun): Promise<OurRes
       }),
     ),
   );
+  const trace = setInterval(() => {
+    void loadHeartbeats(about.redis, keyPrefix("headroom")).then((beats) => {
+      for (const beat of beats) {
+        const codes: Record<string, number> = {};
+        for (const { code } of beat.waiting) codes[code] = (codes[code] ?? 0) + 1;
+        const { observed, headroom, capacity, reserved } = beat as unknown as Record<
+          string,
+          { memoryBytes: number; cpuCores: number }
+        >;
+        const mb = (x?: { memoryBytes: number }) => Math.round((x?.memoryBytes ?? 0) / 1048576);
+        process.stderr.write(
+          `${((performance.now() - startedMs) / 1000).toFixed(1)} n=${beat.running.length} used=${mb(observed)} reserved=${mb(reserved)} head=${mb(headroom)} cap=${mb(capacity)} cpu=${observed?.cpuCores.toFixed(2)}/${headroom?.cpuCores.toFixed(2)} ${JSON.stringify(codes)}\n`,
+        );
+      }
+    });
+  }, 1_000);
   const ends = await Promise.all(runs.map(({ run }) => client.wait(run.id)));
+  clearInterval(trace);
   const seconds = (performance.now() - startedMs) / 1_000;
   let wastedMs = 0;
   let governorKills = 0;
@@ -147,7 +168,7 @@ async function measureOurs(hasProfiles: boolean): Promise<void> {
   const place = ["--redis", redis.url, "--store", storeUrl, "--home", folder.path];
   const scheduler = await startProcess(["scheduler", ...place]);
   const worker = await startProcess(["worker", ...place], cgroup);
-  const about = { bin, cgroup, hasProfiles };
+  const about = { bin, cgroup, hasProfiles, redis: new Redis(redis.url) };
   const cold = await ours(client, store, { ...first, ...about });
   results[`cold${suffix}`] = told(cold, first.oracle, { governorKills: cold.governorKills });
   if (sides.includes(`warm${suffix}`)) {

@@ -1,7 +1,6 @@
 /** What a worker's pull loop asks before it claims: has the governor room for it, and is it this worker's turn? */
 import type { JobName } from "../contract/jobs.ts";
 import { bucketBytes } from "../contract/profiles.ts";
-import type { Clock } from "../platform/clock.ts";
 import type { ClusterLoad } from "./cluster-load.ts";
 import type { Governor } from "./governor/governor.ts";
 import type { GovernorTicket, ReserveQuestion } from "./governor/governor-port.ts";
@@ -12,7 +11,6 @@ import { compareHeads, type QueueHead, type QueueHeads } from "./queue-heads.ts"
 export interface AdmissionsDeps {
   readonly governor: Pick<Governor, "tryReserve" | "check">;
   readonly load: Pick<ClusterLoad, "shouldYield" | "isYielding" | "took">;
-  readonly clock: Pick<Clock, "monotonicMs">;
   readonly heads: Pick<QueueHeads, "of" | "look" | "forget">;
 }
 
@@ -30,12 +28,8 @@ export interface Admitted {
   bind(jobId: string, runId: string): void;
 }
 
-/** So long after a job found no room for its size, which of them goes first matters. */
-const SHORT_MS = 2_000;
-
 export class Admissions {
   readonly #deps: AdmissionsDeps;
-  #refusedAtMs = -Infinity;
 
   constructor(deps: AdmissionsDeps) {
     this.#deps = deps;
@@ -55,12 +49,12 @@ export class Admissions {
     return (await heads.look(lane)) ? this.#reserve(lane) : { kind: "empty" };
   }
 
-  /** Whether room is short, so that the order of claims matters. */
-  get isRoomShort(): boolean {
-    return this.#deps.clock.monotonicMs() - this.#refusedAtMs < SHORT_MS;
+  /** Whether more than one kind of job may wait, so that the order of claims matters. */
+  isOrderWanted(lanes: readonly Lane[]): boolean {
+    return lanes.filter(({ jobName }) => jobName === exec).length > 1;
   }
 
-  /** The lanes in the order in which their next jobs are best let in while room is short; those without a job are left out. */
+  /** The lanes that hold a job, in the order in which these are best let in; scans and reports first. */
   async inOrder(lanes: readonly Lane[]): Promise<readonly Lane[]> {
     const { heads } = this.#deps;
     const control = lanes.filter(({ jobName }) => jobName !== exec);
@@ -86,24 +80,24 @@ export class Admissions {
   #reserve(lane: Lane): Admitted | Wait | { readonly kind: "wait" } {
     const { governor, load, heads } = this.#deps;
     const head = heads.of(lane.place.name);
-    const question = questionOf(lane, head);
+    const ofAny = questionOf(lane);
+    // Where any job of its size has room, it is no loss when another worker was quicker.
+    const only = head === undefined || governor.check(ofAny).kind === "admit" ? undefined : head;
+    const question = only === undefined ? ofAny : questionOf(lane, only);
     const answer = governor.tryReserve(question);
-    if (answer.kind !== "admit") {
-      if (isForSize(answer)) this.#refusedAtMs = this.#deps.clock.monotonicMs();
-      return answer;
-    }
-    if (!load.shouldYield({ ...question, need: answer.reserved })) return this.#counted(answer, question.queue, head);
+    if (answer.kind !== "admit") return answer;
+    if (!load.shouldYield({ ...question, need: answer.reserved })) return this.#counted(answer, question, only);
     answer.release();
     return { kind: "wait" };
   }
 
   /** The ticket, with what it promises counted as this worker's load while a job holds it. */
-  #counted(ticket: GovernorTicket, queue: string, head: QueueHead | undefined): Admitted {
+  #counted(ticket: GovernorTicket, { queue }: ReserveQuestion, only: QueueHead | undefined): Admitted {
     const { load, heads } = this.#deps;
     let letGo = (): void => undefined;
     return {
       kind: "admit",
-      ...(head !== undefined && { onlyJobId: head.jobId }),
+      ...(only !== undefined && { onlyJobId: only.jobId }),
       bind: (jobId, runId) => {
         heads.forget(queue);
         ticket.bind(jobId, runId);
@@ -125,7 +119,7 @@ function isForSize(answer: Wait | { readonly kind: "wait" }): boolean {
 }
 
 /** What one job of a lane asks for: what the job itself is expected to take, or the upper edge of its size bucket. */
-function questionOf({ bucket, jobName, place }: Lane, head: QueueHead | undefined): ReserveQuestion {
+function questionOf({ bucket, jobName, place }: Lane, head?: QueueHead): ReserveQuestion {
   // Control jobs run inside the worker.
   const processes = jobName === exec ? 1 : 0;
   const memoryBytes = head?.expectation.memoryBytes.p95 ?? bucketBytes(bucket);

@@ -31,7 +31,7 @@ export interface PullLoopDeps {
   /** The key prefix with its hash tag. */
   readonly kp: string;
   lanes(): readonly Lane[];
-  readonly admissions: Pick<Admissions, "admit" | "couldAdmit" | "isRoomShort" | "inOrder">;
+  readonly admissions: Pick<Admissions, "admit" | "couldAdmit" | "isOrderWanted" | "inOrder">;
   /** The loop hangs, and only a new process helps (see pull-watch.ts). */
   onStuck(error: InfrastructureError): void;
   readonly limits?: PullLimits;
@@ -150,23 +150,21 @@ export class PullLoop implements Service {
     }
   }
 
-  /** One look at every lane, each in its turn first; where room is short, one claim in the order that fills it best. */
+  /** One look at every lane that may hold something; where several do, one claim in the order that fills a worker best. */
   async #pass(): Promise<number> {
-    const lanes = this.#deps.lanes();
-    this.#turn += 1;
-    const { admissions } = this.#deps;
-    if (admissions.isRoomShort) return this.#passInOrder(lanes);
+    const all = this.#deps.lanes();
+    this.#turn = all.length === 0 ? 0 : (this.#turn + 1) % all.length;
+    const inTurn = [...all.slice(this.#turn), ...all.slice(0, this.#turn)];
+    const lanes = inTurn.filter((lane) => this.#mayHoldJobs(lane));
+    if (this.#deps.admissions.isOrderWanted(lanes)) return this.#passInOrder(lanes);
     let claimed = await this.#serveHint();
     if (claimed > 0) return claimed;
-    for (let at = 0; at < lanes.length; at += 1) {
-      const lane = lanes[(at + this.#turn) % lanes.length];
-      if (lane !== undefined && this.#mayHoldJobs(lane)) claimed += await this.#serve(lane);
-    }
+    for (const lane of lanes) claimed += await this.#serve(lane);
     return claimed;
   }
 
   async #passInOrder(lanes: readonly Lane[]): Promise<number> {
-    for (const lane of await this.#deps.admissions.inOrder(lanes.filter((one) => this.#mayHoldJobs(one)))) {
+    for (const lane of await this.#deps.admissions.inOrder(lanes)) {
       if (this.#state !== "pulling") return 0;
       const ticket = await this.#deps.admissions.admit(lane);
       if (ticket.kind === "admit" && (await this.#claim(lane, ticket))) return 1;

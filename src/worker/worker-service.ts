@@ -291,7 +291,7 @@ export class WorkerService implements Service {
 
   #createLoop(): PullLoop {
     const { clock } = this.#deps;
-    const admissions = new Admissions({ clock, governor: this.#governor, load: this.#load, heads: this.#heads });
+    const admissions = new Admissions({ governor: this.#governor, load: this.#load, heads: this.#heads });
     return new PullLoop({
       redis: this.#redis,
       blocking: this.#blocking,

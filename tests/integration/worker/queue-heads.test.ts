@@ -10,6 +10,7 @@ import type { LiveRun } from "../../../src/platform/run-hash.ts";
 import { NotFoundError } from "../../../src/contract/errors.ts";
 import { Admissions } from "../../../src/worker/admissions.ts";
 import type { ReserveQuestion } from "../../../src/worker/governor/governor-port.ts";
+import type { Admission } from "../../../src/worker/governor/admission.ts";
 import { Lane } from "../../../src/worker/lane.ts";
 import { QueueHeads } from "../../../src/worker/queue-heads.ts";
 import { quietLogger } from "../../support/quiet-logger.ts";
@@ -165,10 +166,10 @@ describe("the next job of a queue", () => {
         }
         return { kind: "admit", reserved: question.need, bind: () => undefined, release: () => undefined } as const;
       },
-      check: () => ({ kind: "admit" }) as const,
+      check: ({ need }: ReserveQuestion) => ({ kind: need.memoryBytes > roomBytes ? "defer" : "admit" }) as Admission,
     };
     const load = { shouldYield: () => false, isYielding: () => false, took: () => () => undefined };
-    const admissions = new Admissions({ clock: systemClock, governor, load, heads: stage.heads });
+    const admissions = new Admissions({ governor, load, heads: stage.heads });
     expect((await admissions.admit(stage.lane)).kind).toBe("empty");
     await stage.add("fits", 46 * MiB);
     await stage.add("learned-more", 400 * MiB);

@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import { systemClock } from "../../../src/platform/clock.ts";
 import { Admissions, type AdmissionsDeps } from "../../../src/worker/admissions.ts";
 import type { Lane } from "../../../src/worker/lane.ts";
 
@@ -35,7 +34,7 @@ class Asked {
       },
     };
     const heads = { of: () => undefined, look: () => Promise.resolve(true), forget: () => undefined };
-    return new Admissions({ clock: systemClock, governor, load, heads });
+    return new Admissions({ governor, load, heads });
   }
 }
 

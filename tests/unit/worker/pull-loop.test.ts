@@ -19,7 +19,7 @@ test("the last claim has no age before the first one", () => {
     admissions: {
       admit: () => Promise.resolve({ kind: "wait" }),
       couldAdmit: () => false,
-      isRoomShort: false,
+      isOrderWanted: () => false,
       inOrder: () => Promise.resolve([]),
     },
     onStuck: () => undefined,
