@@ -9,20 +9,11 @@
  * Warm: after a cold run over other jobs of the same kinds. Needs root, a memory cgroup of version 1 and GNU parallel.
  * `BENCH_SIDES=cold,warm` runs some sides alone, `BENCH_SEED` makes other jobs. All sides take about 20 minutes.
  */
-import { spawn, type ChildProcess } from "node:child_process";
-import { once } from "node:events";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
-import { createClient, type Client } from "../src/producer/client.ts";
-import { Redis } from "ioredis";
-import { keyPrefix } from "../src/contract/queues.ts";
-import { loadHeartbeats } from "../src/platform/worker-heartbeats.ts";
-import { openStore } from "../src/store/open-store.ts";
-import type { Store } from "../src/store/store.ts";
-import { startRedis } from "../tests/support/redis-server.ts";
 import { seeded } from "../tests/support/seeded.ts";
 import { BenchCgroup } from "./shared/bench-cgroup.ts";
-import { benchLogger } from "./shared/cluster.ts";
+import { endOf, startCgroupCluster, type CgroupCluster } from "./shared/cgroup-cluster.ts";
 import { createLoad, kinds, oracleSeconds, writeLoad, type WrittenJob } from "./shared/memory-load.ts";
 import {
   declared,
@@ -54,7 +45,6 @@ const sides = (process.env["BENCH_SIDES"] ?? ALL.join(",")).split(",");
 const BASE_MB = 150;
 
 interface OurRun {
-  readonly redis: Redis;
   readonly bin: string;
   readonly folder: string;
   readonly jobs: readonly WrittenJob[];
@@ -67,34 +57,13 @@ interface OurResult extends SideResult {
   readonly governorKills: number;
 }
 
-/** A worker in the cgroup and a scheduler beside it, as processes of the command line. */
-async function startProcess(arguments_: readonly string[], cgroup?: BenchCgroup): Promise<ChildProcess> {
-  const command = [process.execPath, "bin/headroom.js", ...arguments_];
-  const child =
-    cgroup === undefined
-      ? spawn(command[0] ?? "", command.slice(1), { stdio: ["ignore", "ignore", "pipe"] })
-      : spawn("sh", cgroup.entering(command), { stdio: ["ignore", "ignore", "pipe"] });
-  const lines = createInterface(child.stderr);
-  lines.on("line", (line) => {
-    if (process.env["BENCH_LOG"] !== undefined) process.stderr.write(`${line}\n`);
-  });
-  await once(lines, "line");
-  return child;
-}
-
-async function stop(child: ChildProcess): Promise<void> {
-  const ended = once(child, "exit");
-  child.kill("SIGTERM");
-  await ended;
-}
-
-async function ours(client: Client, store: Store, about: OurRun): Promise<OurResult> {
+async function ours(cluster: CgroupCluster, about: OurRun): Promise<OurResult> {
   const { bin, folder, jobs, cgroup, hasProfiles } = about;
   const killsBefore = cgroup.kernelKills;
   const startedMs = performance.now();
   const runs = await Promise.all(
     Object.keys(kinds).map((kind) =>
-      client.run({
+      cluster.client.run({
         command: [join(bin, kind), "{input}"],
         input: { kind: "tree", root: join(folder, kind) },
         output: { from: "none", root: join(folder, `out${hasProfiles ? "-profiles" : ""}-${kind}`) },
@@ -102,37 +71,12 @@ async function ours(client: Client, store: Store, about: OurRun): Promise<OurRes
       }),
     ),
   );
-  const trace = setInterval(() => {
-    void loadHeartbeats(about.redis, keyPrefix("headroom")).then((beats) => {
-      for (const beat of beats) {
-        const codes: Record<string, number> = {};
-        for (const { code } of beat.waiting) codes[code] = (codes[code] ?? 0) + 1;
-        const { observed, headroom, capacity, reserved } = beat as unknown as Record<
-          string,
-          { memoryBytes: number; cpuCores: number }
-        >;
-        const mb = (x?: { memoryBytes: number }) => Math.round((x?.memoryBytes ?? 0) / 1048576);
-        process.stderr.write(
-          `${((performance.now() - startedMs) / 1000).toFixed(1)} n=${beat.running.length} used=${mb(observed)} reserved=${mb(reserved)} head=${mb(headroom)} cap=${mb(capacity)} cpu=${observed?.cpuCores.toFixed(2)}/${headroom?.cpuCores.toFixed(2)} ${JSON.stringify(codes)}\n`,
-        );
-      }
-    });
-  }, 1_000);
-  const ends = await Promise.all(runs.map(({ run }) => client.wait(run.id)));
-  clearInterval(trace);
+  const runIds = runs.map(({ run }) => run.id);
+  const { failed, wastedSeconds, governorKills } = await endOf(cluster, runIds);
   const seconds = (performance.now() - startedMs) / 1_000;
-  let wastedMs = 0;
-  let governorKills = 0;
-  for (const { run } of runs) {
-    for (const attempt of await store.files.attempts(run.id, { limit: 1_000 })) {
-      wastedMs += attempt.durationMs ?? 0;
-      if (attempt.failureClass === "out-of-memory") governorKills += 1;
-    }
-  }
   const work = jobs.reduce((sum, job) => sum + job.seconds, 0);
-  const failed = ends.reduce((sum, { counts }) => sum + counts.failed + counts.quarantined, 0);
   const kernelKills = cgroup.kernelKills - killsBefore;
-  return { seconds, kernelKills, failed, wasted: wastedMs / 1_000 / work, governorKills };
+  return { seconds, kernelKills, failed, wasted: wastedSeconds / work, governorKills };
 }
 
 using folder = scratch("governor");
@@ -160,25 +104,16 @@ const told = (result: SideResult, oracle: number, more: Record<string, unknown> 
 async function measureOurs(hasProfiles: boolean): Promise<void> {
   const suffix = hasProfiles ? "-profiles" : "";
   if (!sides.includes(`cold${suffix}`) && !sides.includes(`warm${suffix}`)) return;
-  await using redis = await startRedis({ args: ["--appendonly", "yes"] });
-  const storeUrl = `sqlite:${join(folder.path, `store${suffix}.db`)}`;
-  const store = await openStore(storeUrl, benchLogger);
-  await store.migrate();
-  const client = await createClient({ redis: redis.url, store, logger: benchLogger });
-  const place = ["--redis", redis.url, "--store", storeUrl, "--home", folder.path];
-  const scheduler = await startProcess(["scheduler", ...place]);
-  const worker = await startProcess(["worker", ...place], cgroup);
-  const about = { bin, cgroup, hasProfiles, redis: new Redis(redis.url) };
-  const cold = await ours(client, store, { ...first, ...about });
+  const place = join(folder.path, `cluster${suffix}`);
+  mkdirSync(place);
+  await using cluster = await startCgroupCluster(place, cgroup);
+  const about = { bin, cgroup, hasProfiles };
+  const cold = await ours(cluster, { ...first, ...about });
   results[`cold${suffix}`] = told(cold, first.oracle, { governorKills: cold.governorKills });
   if (sides.includes(`warm${suffix}`)) {
-    const warm = await ours(client, store, { ...second, ...about });
+    const warm = await ours(cluster, { ...second, ...about });
     results[`warm${suffix}`] = told(warm, second.oracle, { governorKills: warm.governorKills });
   }
-  await stop(worker);
-  await stop(scheduler);
-  await client.close();
-  await store.close();
 }
 
 await measureOurs(false);

@@ -11,7 +11,8 @@ export interface LoadJob {
   readonly size: number;
   readonly peakMb: number;
   readonly seconds: number;
-  readonly shape: "flat" | "ramp" | "late";
+  /** `lying`: little until the last third of its life, then all of it at once. */
+  readonly shape: "flat" | "ramp" | "late" | "lying";
 }
 
 interface Kind {
@@ -73,6 +74,7 @@ sub least { $_[0] < $_[1] ? $_[0] : $_[1] }
 while ((my $p = (time() - $start) / $seconds) < 1) {
   my $mb = $shape eq 'flat' ? $base + ($peak - $base) * least($p / 0.08, 1)
     : $shape eq 'ramp' ? $base + ($peak - $base) * least($p / 0.7, 1)
+    : $shape eq 'lying' ? ($p < 2 / 3 ? $base : $peak)
     : $p < 0.55 ? $base + ($peak * 0.45 - $base) * least($p / 0.1, 1)
     : $peak * 0.45 + $peak * 0.55 * least(($p - 0.55) / 0.12, 1);
   while (@held < $mb) { my $piece = chr(65 + @held % 26) x 1048576; push @held, \\$piece; }
@@ -87,7 +89,7 @@ export interface WrittenJob extends LoadJob {
 /** Writes a program per kind below `bin`, and below `folder` an input per job of the size that it says, by kind. */
 export function writeLoad(bin: string, folder: string, jobs: readonly LoadJob[]): WrittenJob[] {
   mkdirSync(bin, { recursive: true });
-  for (const kind of Object.keys(kinds)) {
+  for (const kind of new Set([...Object.keys(kinds), ...jobs.map((job) => job.kind)])) {
     mkdirSync(join(folder, kind), { recursive: true });
     writeFileSync(join(bin, kind), PROGRAM);
     chmodSync(join(bin, kind), 0o755);

@@ -15,7 +15,7 @@ export const jobs = {
   exec: {
     payload: z.object({
       ...runRef,
-      /** Unique in the run and epoch; a retry of chunk 7 is `7-1`, a retry of that `7-1-1`. */
+      /** Unique in the run and epoch; a retry of chunk 7 is `7-1`, a retry of that `7-1-1`; moved, it is `7-m`. */
       chunk: z.string(),
       files: z.array(fileEntry).min(1),
     }),

@@ -265,6 +265,20 @@ describe("pages", () => {
     expect(listed.toSorted()).toEqual(there.toSorted());
   });
 
+  test("docs/governor-scenarios.md names tests and benches that are there, by their names", () => {
+    const page = read("docs/governor-scenarios.md").replaceAll(/\s+/g, " ");
+    const named = [...page.matchAll(/`((?:tests|bench)\/[^`]+)`((?:,| and| "[^"]+")*)/g)];
+    const missing = named.flatMap(([, path = "", titles = ""]) => {
+      if (!existsSync(join(root, path))) return [path];
+      const text = read(path);
+      return [...titles.matchAll(/"([^"]+)"/g)].flatMap(([, title = ""]) =>
+        text.includes(title) ? [] : [`${path}: ${title}`],
+      );
+    });
+    expect(named.length).toBeGreaterThan(19);
+    expect(missing).toEqual([]);
+  });
+
   test("the two commands of the README are single lines, and CI calls exactly the second one", () => {
     const blocks = blocksOf(read("README.md"), "sh");
     expect(blocks.slice(0, 2)).toEqual(["npm ci && npm run demo\n", "npm ci && npm test\n"]);

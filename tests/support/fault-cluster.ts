@@ -96,20 +96,20 @@ export class FaultCluster implements AsyncDisposable {
     return this.#queues;
   }
 
-  /** Starts a worker; resolves when it claims. */
-  async worker(settings: Partial<ProcessSettings> = {}): Promise<TsProcess> {
-    return this.#start("worker", settings);
+  /** Starts a worker, in a control group if one is given; resolves when it claims. */
+  async worker(settings: Partial<ProcessSettings> = {}, cgroup?: string): Promise<TsProcess> {
+    return this.#start("worker", settings, cgroup);
   }
 
   async scheduler(settings: Partial<ProcessSettings> = {}): Promise<TsProcess> {
     return this.#start("scheduler", settings);
   }
 
-  async #start(kind: "worker" | "scheduler", settings: Partial<ProcessSettings>): Promise<TsProcess> {
+  async #start(kind: "worker" | "scheduler", settings: Partial<ProcessSettings>, cgroup?: string): Promise<TsProcess> {
     this.#started += 1;
     const id = settings.id ?? `${kind}-${this.#started}`;
     const all: ProcessSettings = { redis: this.redis.url, store: this.storeUrl, prefix: PREFIX, ...settings, id };
-    const started = runBuilt(kind, { env: { [SETTINGS]: JSON.stringify(all) } });
+    const started = runBuilt(kind, { env: { [SETTINGS]: JSON.stringify(all) }, cgroup });
     this.processes.set(id, started);
     await started.line("ready");
     return started;

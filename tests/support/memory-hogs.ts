@@ -8,6 +8,7 @@ import type { ProbeRoots } from "../../src/worker/governor/probes/probe.ts";
 import { findCgroup } from "../../src/worker/governor/probes/cgroup-paths.ts";
 import { systemRoots } from "../../src/worker/governor/probes/probe.ts";
 import { Scratch } from "./scratch.ts";
+import { entering } from "./ts-process.ts";
 
 /** Takes `mebibytes`, one each `pauseMs`, then sleeps. */
 const HOG = `
@@ -24,8 +25,7 @@ export class Hog {
 
   constructor(mebibytes: number, pauseMs: number, cgroup?: string) {
     const hog = ["perl", "-e", HOG, String(mebibytes), String(pauseMs)];
-    const enter = ["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', cgroup ?? "", ...hog];
-    const [command = "", ...args] = cgroup === undefined ? hog : enter;
+    const [command = "", ...args] = cgroup === undefined ? hog : entering(cgroup, hog);
     this.child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
     this.pid = this.child.pid ?? 0;
     this.ended = once(this.child, "exit").then(([, signal]) => signal as NodeJS.Signals | null);

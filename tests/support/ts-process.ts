@@ -20,6 +20,8 @@ export interface TsProcess extends AsyncDisposable {
 export interface TsProcessOptions {
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** The folder of a control group that it is started in, with all that it starts. */
+  readonly cgroup?: string | undefined;
 }
 
 /** `file` is relative to the `tests` folder. The process is killed when the scope that holds it ends. */
@@ -29,8 +31,13 @@ export function runTs(file: string, options: TsProcessOptions = {}): TsProcess {
 }
 
 /** Runs Node with these arguments. The process is killed when the scope that holds it ends. */
-export function runNode(argv: readonly string[], { env = {} }: Pick<TsProcessOptions, "env"> = {}): TsProcess {
-  const child = spawn(process.execPath, argv, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
+export function runNode(
+  argv: readonly string[],
+  { env = {}, cgroup }: Pick<TsProcessOptions, "env" | "cgroup"> = {},
+): TsProcess {
+  const node = [process.execPath, ...argv];
+  const [command = "", ...args] = cgroup === undefined ? node : entering(cgroup, node);
+  const child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
   const lines: string[] = [];
   const waiting = new Set<() => void>();
   for (const stream of [child.stdout, child.stderr]) {
@@ -66,4 +73,9 @@ export function runNode(argv: readonly string[], { env = {} }: Pick<TsProcessOpt
       await closed;
     },
   };
+}
+
+/** A command that enters a control group and becomes the other one: it keeps its pid. */
+export function entering(cgroup: string, command: readonly string[]): string[] {
+  return ["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', cgroup, ...command];
 }

@@ -1,16 +1,17 @@
 /** From the ledger, a reading and the settings to what the rules, a heartbeat and the timer look at. Pure. */
 import type { Expectation } from "../../contract/expectation.ts";
-import type { Amounts } from "../../contract/resources.ts";
 import { isUnknown, SETTLED_MS } from "../../platform/learned/calibration.ts";
 import { ceilingBytes, DANGER_RATIO, neighbourBytes } from "./admission-rules.ts";
+import { MiB, type Amounts } from "../../contract/resources.ts";
 import type { RunningJob } from "../../contract/status.ts";
 import type { AdmissionRule, AdmissionView, Gates } from "./admission-view.ts";
 import type { CapacityReading } from "./capacity.ts";
 import { countedCores } from "./cores.ts";
 import { DEFAULT_MEMORY_THRESHOLD, type GovernorConfig } from "./governor-config.ts";
 import type { GovernorSnapshot } from "./governor-port.ts";
+import { OWN_LEVEL } from "./own-level.ts";
 import { elapsedWorkMs, outlookOf, type Outlook } from "./outlook.ts";
-import type { Reservation } from "./reservations.ts";
+import type { Reservation, Reservations } from "./reservations.ts";
 import { flatExpectation, memoryOverTime, type SelfTuning } from "./self-tuning.ts";
 
 /** Processes of a worker on which nobody has set a limit: work that only waits, for disks or for servers, takes no core. */
@@ -138,11 +139,16 @@ export function runningJobOf({ jobId, runId, sinceMs, need, usage, endsAtMs }: R
 export function figuresOf(
   view: AdmissionView,
   reading: CapacityReading,
-  { reserved, committed }: { readonly reserved: Amounts; readonly committed: Amounts },
+  {
+    ledger,
+    workerBytes,
+  }: { readonly ledger: Pick<Reservations, "reserved" | "committed">; readonly workerBytes: number },
 ): Pick<GovernorSnapshot, "capacity" | "reserved" | "observed" | "headroom" | "largestJobBytes"> {
+  const reserved = ledger.reserved();
   const observed = observedOf(reading, reserved.processes);
-  const headroom = headroomOf(view, observed, committed);
-  return { capacity: capacityOf(view, reading), reserved, observed, headroom, largestJobBytes: largestJobBytes(view) };
+  const headroom = headroomOf(view, observed, ledger.committed(false));
+  const largest = largestJobBytes(view, workerBytes);
+  return { capacity: capacityOf(view, reading), reserved, observed, headroom, largestJobBytes: largest };
 }
 
 /** What this worker has in all. */
@@ -174,9 +180,14 @@ function headroomOf(view: AdmissionView, observed: Amounts, committed: Amounts):
   };
 }
 
-/** The most memory that one job with processes could ever be admitted with: more is `UNSCHEDULABLE` here. */
-function largestJobBytes(view: AdmissionView): number {
-  return Math.min(...view.memory.map((level) => ceilingBytes(level, view)));
+/** What a worker takes beside its resident memory: its launcher, page tables, files that it reads again and again. */
+const BESIDE_WORKER_BYTES = 48 * MiB;
+
+/** The most memory that one job with processes could ever be admitted with, for the worker itself stays where it is. */
+function largestJobBytes(view: AdmissionView, workerBytes: number): number {
+  const taken = workerBytes + BESIDE_WORKER_BYTES;
+  const rooms = view.memory.map((level) => ceilingBytes(level, view) - (level.name === OWN_LEVEL ? 0 : taken));
+  return Math.max(0, Math.min(...rooms));
 }
 
 const FASTEST_MS = 20;

@@ -221,7 +221,7 @@ export class Governor implements Service {
     const jobs = this.#ledger.all;
     return {
       state: this.#state,
-      ...figuresOf(view, reading, { reserved: this.#ledger.reserved(), committed: this.#ledger.committed(false) }),
+      ...figuresOf(view, reading, { ledger: this.#ledger, workerBytes: process.memoryUsage.rss() }),
       running: jobs.flatMap((job) => runningJobOf(job) ?? []),
       waiting: this.#waiting.list((request) => estimateWaitMs(request, view, jobs, nowMs)),
       degraded: reading.degraded,

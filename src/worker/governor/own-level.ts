@@ -2,7 +2,7 @@
 import type { CapacityReading } from "./capacity.ts";
 import type { Reservation } from "./reservations.ts";
 
-const OWN_LEVEL = "worker.memory_max";
+export const OWN_LEVEL = "worker.memory_max";
 
 /** A reading with the limit of this worker among those of its machine: its jobs alone count in it. */
 export function withOwnLevel(

@@ -11,12 +11,16 @@ const settings = z.strictObject({
   allow: allowSchema.prefault({}),
   labels: z.array(z.string()).default([]),
   maxProcesses: z.int().default(2),
+  /** What its jobs may take together. */
+  memoryMaxBytes: z.int().optional(),
   lockMs: z.int().default(2_000),
   drainMs: z.int().default(10_000),
   /** After so many claimed jobs the next claim never comes back, though Redis is well. */
   hangAfterClaims: z.int().optional(),
   /** Computes for this many ms of CPU time on the worker's own loop at each claim: what must never be done. */
   blockMs: z.int().default(0),
+  /** Memory that the process holds beside what it needs. */
+  ballastMiB: z.int().default(0),
   stopMs: z.int().default(20_000),
   logLevel: z.enum(["debug", "info", "warn", "error", "silent"]).default("warn"),
 });

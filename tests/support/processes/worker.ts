@@ -40,7 +40,10 @@ const worker = new WorkerService(
     kp: keyPrefix(settings.prefix),
     workerId: settings.id,
     labels: settings.labels,
-    governor: { maxProcesses: settings.maxProcesses },
+    governor: {
+      maxProcesses: settings.maxProcesses,
+      ...(settings.memoryMaxBytes !== undefined && { memoryMaxBytes: settings.memoryMaxBytes }),
+    },
     lockMs: settings.lockMs,
     drainMs: settings.drainMs,
     nice: 0,
@@ -48,9 +51,10 @@ const worker = new WorkerService(
     ...(settings.hangAfterClaims === undefined ? {} : { pullLimits: { stuckMs: 500, hangMs: 1_000 } }),
   },
 );
+const ballast = Buffer.alloc(settings.ballastMiB * 1_048_576, 1);
 const announced = {
   start: () => {
-    process.stdout.write("ready\n");
+    process.stdout.write(ballast.length > 0 ? "ready with ballast\n" : "ready\n");
     return Promise.resolve();
   },
   stop: () => Promise.resolve(),

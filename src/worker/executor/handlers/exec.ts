@@ -19,6 +19,7 @@ import type { RunCache } from "../../run-cache.ts";
 import type { ChunkRunner } from "../chunk-runner.ts";
 import type { ChunkEnd, ChunkEvents, UsageSample } from "../chunk-request.ts";
 import { RunCancelled, type Handler, type JobContext } from "../executor.ts";
+import { memoryNeed, outgrownNeed } from "../memory-need.ts";
 import { restoreChunks, retryChunks } from "../retry-chunks.ts";
 import { waitForRoom, type RoomWaitDeps } from "../room-wait.ts";
 import { Solitude } from "../solitude.ts";
@@ -104,6 +105,7 @@ class ChunkAttempt {
     const policy = this.#deps.gate.decide(run.spec);
     if (policy.kind !== "refused" && !(await this.#holdFolder(run, plan, recorder))) return;
     await this.#deps.learned.ready(run);
+    if (policy.kind !== "refused" && (await this.#moved(run, plan))) return;
     const about = { runId, jobId: this.#jobId, files: plan.files.length };
     this.#deps.logger.info(about, "chunk started");
     try {
@@ -133,6 +135,17 @@ class ChunkAttempt {
     await breakRun(this.#deps, run.runId, taken);
     await this.#cancelAll(recorder, plan.files);
     return false;
+  }
+
+  /** Puts files for which too little is reserved where they fit, before any of them is started; whether it did. */
+  async #moved(run: LiveRun, plan: ChunkPlan): Promise<boolean> {
+    const { files } = plan;
+    const memoryBytes = await outgrownNeed(this.#deps, run, { files, queue: this.#context.job.queueName });
+    if (memoryBytes === undefined) return false;
+    const about = { runId: run.runId, jobId: this.#jobId, files: files.length, memoryBytes };
+    this.#deps.logger.info(about, "chunk is put where more memory is reserved for it");
+    await this.#retry(run, [{ chunk: `${this.#payload.chunk}-m`, files, memoryBytes }, ...restoreChunks(plan)]);
+    return true;
   }
 
   /** How many workers were lost with each file of this chunk: those that differ in this are in chunks of their own. */
@@ -274,9 +287,9 @@ class ChunkAttempt {
     const retries = isCancelled
       ? recorder.retries
       : [...recorder.retries, ...this.#suspects(end.postponed, plan.calmMs)];
-    const largest = retries.length === 0 ? Infinity : await this.#deps.largestJob.bytes(run.spec.resources.labels);
-    const needOf = (files: readonly FileEntry[]) => this.#deps.learned.chunkBytes(run, files, largest);
-    const chunks = [...retryChunks(this.#payload.chunk, retries, needOf), ...restoreChunks(plan)];
+    const again =
+      retries.length === 0 ? [] : retryChunks(this.#payload.chunk, retries, await memoryNeed(this.#deps, run));
+    const chunks = [...again, ...restoreChunks(plan)];
     if (chunks.length > 0) await this.#retry(run, chunks);
     if (recorder.failedCount > 0) await this.#checkMaxFailures(run);
   }
