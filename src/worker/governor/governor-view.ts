@@ -2,7 +2,7 @@
 import type { Expectation } from "../../contract/expectation.ts";
 import type { Amounts } from "../../contract/resources.ts";
 import { isUnknown, SETTLED_MS } from "../../platform/learned/calibration.ts";
-import { ceilingBytes, DANGER_RATIO, neighbourBytes } from "./admission-rules.ts";
+import { ceilingBytes, DANGER_RATIO, neighbourBytes } from "./memory-rules.ts";
 import type { RunningJob } from "../../contract/status.ts";
 import type { AdmissionRule, AdmissionView, Gates } from "./admission-view.ts";
 import type { CapacityReading } from "./capacity.ts";
