@@ -26,7 +26,7 @@ const state: AdmissionRule = (_request, view) => {
     lacking: "state",
     message: isDraining
       ? "the worker drains: it ends what runs and claims nothing"
-      : "the worker is paused; headroom limits set paused=false lets it go on",
+      : "the worker is paused by its limits; headroom limits set paused=false lets it go on",
     need: "open",
     have: view.state,
     retryAfterMs: RARELY_MS,

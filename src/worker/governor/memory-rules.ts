@@ -54,7 +54,7 @@ function lackOf(fit: Misfit, room: Room, view: AdmissionView, isInside: boolean)
 function usersOf(level: MemoryLevel, { externalBytes }: Room, view: AdmissionView): string {
   const inUse = `${bytes(level.usedBytes)} of ${nameOf(level)} in use`;
   const isPast = externalBytes > level.usedBytes;
-  const others = `, ${bytes(externalBytes)} ${isPast ? "" : "of it "}by others than its jobs${isPast ? " in the last seconds" : ""}`;
+  const others = `, ${bytes(externalBytes)} ${isPast ? "" : "of it "}by other programs${isPast ? " in the last seconds" : ""}`;
   const neighbours = neighbourBytes(view, level);
   const growth = view.outlooks.reduce((sum, { hiBytes, rssBytes }) => sum + Math.max(0, hiBytes - rssBytes), 0);
   const toNeighbours = neighbours === 0 ? "" : `, ${bytes(neighbours)} of it to other workers of this machine`;

@@ -157,7 +157,7 @@ describe("explain", () => {
     const findRun = () => Promise.resolve(new Cluster(redis, prefix).record());
     const deps = { redis, prefix: keyPrefix(prefix), queues, clock: systemClock, findRun };
     const codes = (await explain(deps, "r1")).reasons.map(({ code }) => code);
-    expect(codes).toEqual(["not-submitted", "redis-full"]);
+    expect(codes).toEqual(["redis-full", "not-submitted"]);
     await queues.close();
     await closeRedis(redis);
   });
@@ -193,7 +193,7 @@ describe("explain", () => {
     expect(later?.code).toBe("backoff");
     expect(later?.etaMs).toBeGreaterThan(50_000);
     expect(later?.etaMs).toBeLessThanOrEqual(60_000 + (Date.now() - atMs));
-    expect(await cluster.codes()).toEqual(["backoff"]);
+    expect(await cluster.codes()).toEqual(["queue-paused", "queued-behind", "backoff"]);
   });
 
   test("a delayed job whose time has come waits for what the worker says, not for another try", async ({
