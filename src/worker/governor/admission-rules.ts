@@ -96,12 +96,12 @@ const cores: AdmissionRule = ({ need, isInside }, view) => {
     kappa: view.kappa,
   });
   if (lacking === 0) return undefined;
-  const shared = others > 0 ? ` (${count(others)} are promised to other workers of this machine)` : "";
-  return coresObjection(
-    need.cpuCores,
-    need.cpuCores - lacking,
-    `the ${count(view.cpuCores)} cores of this worker${shared}`,
-  );
+  const notes = [
+    ...(view.kappa === 1 ? [] : [`promised ${count(view.kappa)} times`]),
+    ...(others > 0 ? [`${count(others)} to other workers of this machine`] : []),
+  ];
+  const whose = `the ${count(view.cpuCores)} cores of this worker${notes.length > 0 ? ` (${notes.join(", ")})` : ""}`;
+  return coresObjection(need.cpuCores, need.cpuCores - lacking, whose);
 };
 
 /** Cores as a person has set them, by the number of processes; work inside the worker has a share of its own. */
