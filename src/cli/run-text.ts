@@ -93,7 +93,8 @@ export function explanationText({ subject, state, reasons }: Explanation, style:
   for (const reason of reasons) {
     const eta = reason.etaMs === null ? "" : style.dim(`, may change in ${formatDuration(reason.etaMs)}`);
     lines.push(`  ${oneLine(reason.message)}${eta}`);
-    lines.push(style.dim(`    ${reason.where}, ${reason.code}${figures(reason)}`));
+    const since = reason.sinceMs === null ? "" : `, since ${formatTime(reason.sinceMs)}`;
+    lines.push(style.dim(`    ${reason.where}, ${reason.code}${since}${figures(reason)}`));
   }
   return lines.join("\n");
 }

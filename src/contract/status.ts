@@ -36,6 +36,7 @@ export type WaitCode =
   | "no-worker"
   | "no-worker-with-labels"
   | "no-worker-for-queue"
+  | "worker-lost"
   | "queue-paused"
   | "backoff"
   | "waits-for-children"
@@ -45,6 +46,7 @@ export type WaitCode =
   | "idle"
   | "redis-full"
   | "UNSCHEDULABLE"
+  | "DRAINING"
   | "DISK_FULL";
 
 export interface WaitReason {

@@ -1,17 +1,18 @@
 /** The decision behind `explain` of a worker or a profile: what it does, what it leaves, and why. Pure. */
-import { parseQueueName } from "../contract/queues.ts";
-import { bucketBytes } from "../contract/profiles.ts";
 import type { WaitReason, WorkerHeartbeat } from "../contract/status.ts";
+import { placeReasons, queueReasons, type QueueFacts } from "./explain-reasons.ts";
 import {
+  drainingReason,
+  isClaiming,
   jobsWords,
-  labelReasons,
-  mebibytes,
+  lossWords,
   noWorkerReasons,
-  queueReasons,
   reason,
+  redisReasons,
+  waitsAt,
   workerWhere,
-  type QueueFacts,
-} from "./explain-reasons.ts";
+  type ClusterFacts,
+} from "./explain-workers.ts";
 
 export interface WorkerQuestion {
   readonly worker: WorkerHeartbeat;
@@ -21,27 +22,23 @@ export interface WorkerQuestion {
   readonly nowMs: number;
 }
 
-export interface ProfileQuestion {
+export interface ProfileQuestion extends ClusterFacts {
   readonly profile: string;
   /** Those of its chunks, one per size. */
   readonly queues: readonly QueueFacts[];
-  /** Those that are alive. */
-  readonly workers: readonly WorkerHeartbeat[];
-  readonly nowMs: number;
-  readonly isEmbedded: boolean;
-  readonly redisFill?: number | null;
 }
 
 /** What a worker does, and why it leaves what waits. Never empty; what it lacks comes first. */
 export function decideWorkerReasons({ worker, isAlive, queues, nowMs }: WorkerQuestion): WaitReason[] {
   const where = workerWhere(worker);
   if (!isAlive) {
-    const seconds = Math.round((nowMs - worker.atMs) / 1_000);
-    const message = `its last heartbeat is ${seconds} s old; what it held goes to others once its locks have run out`;
+    const message = `${lossWords(worker, nowMs)}; what it held goes to others once its locks have run out`;
     return [reason(where, "no-worker", message, { sinceMs: worker.atMs })];
   }
   const waiting = queues.filter((queue) => queue.waiting > 0);
-  const reasons = waiting.flatMap((queue) => leavingReasons(worker, queue));
+  const reasons = isClaiming(worker)
+    ? waiting.flatMap((queue) => leavingReasons(worker, queue))
+    : [drainingReason(worker)];
   if (worker.running.length > 0) {
     const sinceMs = Math.min(...worker.running.map((job) => job.sinceMs));
     reasons.push(reason(where, "running", `runs ${jobsWords(worker.running.length)}`, { sinceMs }));
@@ -59,9 +56,7 @@ function leavingReasons(worker: WorkerHeartbeat, queue: QueueFacts): WaitReason[
     const have = worker.labels.join(", ") || "none";
     return [reason(where, "no-worker-with-labels", message, { need: queue.labels.join(", "), have })];
   }
-  return worker.waiting
-    .filter((wait) => wait.queue === queue.name)
-    .map(({ queue: name, ...wait }) => ({ where: `${where}, queue ${name}`, ...wait }));
+  return waitsAt(worker, queue).map((wait) => ({ ...wait, where: `${where}, queue ${queue.name}` }));
 }
 
 /** How the jobs of a profile stand. Never empty; what keeps them comes first. */
@@ -70,27 +65,14 @@ export function decideProfileReasons(asked: ProfileQuestion): WaitReason[] {
   const queues = asked.queues.filter(({ waiting, active, delayed }) => waiting + active + delayed > 0);
   if (queues.length === 0) return [reason(`profile ${profile}`, "idle", "no job of it waits or runs", {})];
   return [
+    ...redisReasons(asked),
     ...noWorkerReasons(asked, undefined),
     ...queues.flatMap((queue) => [
-      ...(queue.waiting > 0 ? labelReasons(workers, queue.labels) : []),
-      ...(queue.waiting > 0 ? tooLargeReasons(queue, workers) : []),
+      ...placeReasons(queue, workers),
       ...queueReasons(queue, workers, nowMs),
       ...(queue.waiting === 0 && queue.active > 0
         ? [reason(`queue ${queue.name}`, "running", `${jobsWords(queue.active)} running`, {})]
         : []),
     ]),
   ];
-}
-
-/** That no worker can ever take the jobs of a queue, and which one comes nearest. */
-function tooLargeReasons(queue: QueueFacts, workers: readonly WorkerHeartbeat[]): WaitReason[] {
-  const able = workers.filter((worker) => queue.labels.every((label) => worker.labels.includes(label)));
-  const needBytes = bucketBytes(parseQueueName(queue.name).bucket);
-  const sizes = able.map((worker) => ({ worker, bytes: worker.largestJobBytes ?? Infinity }));
-  if (sizes.length === 0 || sizes.some(({ bytes }) => bytes >= needBytes)) return [];
-  const nearest = sizes.reduce((best, one) => (one.bytes > best.bytes ? one : best));
-  const message =
-    `no live worker can ever take these jobs: each needs ${mebibytes(needBytes)} of memory, and the nearest one, ` +
-    `${nearest.worker.workerId}, takes jobs of ${mebibytes(nearest.bytes)} at most`;
-  return [reason(`queue ${queue.name}`, "UNSCHEDULABLE", message, { need: needBytes, have: nearest.bytes })];
 }

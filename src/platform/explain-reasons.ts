@@ -2,13 +2,23 @@
 import { isTerminal } from "../contract/outcomes.ts";
 import { printablePath } from "../contract/path-bytes.ts";
 import { runOfJobId } from "../contract/queues.ts";
-import { MiB } from "../contract/resources.ts";
-import type { RoomWait, RunStatus, WaitCode, WaitReason, WorkerHeartbeat } from "../contract/status.ts";
+import type { RoomWait, RunStatus, WaitReason, WorkerHeartbeat } from "../contract/status.ts";
+import {
+  jobsWords,
+  labelReasons,
+  leavingReasons,
+  lostReason,
+  mebibytes,
+  noWorkerReasons,
+  reason,
+  redisReasons,
+  tooLargeReasons,
+  workerWhere,
+  type ClusterFacts,
+  type QueueNeeds,
+} from "./explain-workers.ts";
 
-export interface QueueFacts {
-  readonly name: string;
-  /** Labels that a worker needs to serve it. */
-  readonly labels: readonly string[];
+export interface QueueFacts extends QueueNeeds {
   readonly isPaused: boolean;
   /** With the delayed ones that are due. */
   readonly waiting: number;
@@ -35,34 +45,38 @@ export interface JobFacts {
   readonly lastFailure: string | null;
   readonly attemptsMade: number;
   readonly unprocessedChildren: number;
+  /** In how many ms the lock of a job that is held runs out; null when it is not held. */
+  readonly lockLeftMs: number | null;
 }
 
-export interface RunQuestion {
+/** Jobs of a run that a worker held when it was lost, and that are still held in its name. */
+export interface LostJobs {
+  readonly worker: WorkerHeartbeat;
+  readonly jobs: readonly JobFacts[];
+}
+
+export interface RunQuestion extends ClusterFacts {
   readonly status: RunStatus;
-  /** Those that are alive. */
-  readonly workers: readonly WorkerHeartbeat[];
   /** The queues that serve the chunks of the run's profile. */
   readonly queues: readonly QueueFacts[];
   readonly scan: JobFacts | undefined;
   readonly report: JobFacts | undefined;
+  /** The queue of scans, and that of reports. */
+  readonly control: { readonly scan: QueueFacts; readonly report: QueueFacts };
+  readonly lostJobs: readonly LostJobs[];
   /** Jobs below the root that have not ended. */
   readonly openJobs: number;
+  /** Whether a scheduler is at work. */
+  readonly hasScheduler: boolean;
   /** What the disk of the outputs lacks. */
   readonly room?: RoomWait | undefined;
-  readonly nowMs: number;
-  /** All workers are processes of this machine, which come and go with the commands that brought them. */
-  readonly isEmbedded: boolean;
-  /** How full Redis is; null without a limit. */
-  readonly redisFill?: number | null;
 }
 
-export interface JobQuestion {
+export interface JobQuestion extends ClusterFacts {
   readonly job: JobFacts;
   readonly queue: QueueFacts;
-  readonly workers: readonly WorkerHeartbeat[];
-  readonly nowMs: number;
-  readonly isEmbedded: boolean;
-  readonly redisFill?: number | null;
+  /** Its run, where that ends or has ended. */
+  readonly endingRun: Pick<RunStatus, "id" | "state"> | undefined;
 }
 
 /** Why a run is not running, or that it is, or how it ended. Never empty. */
@@ -76,26 +90,48 @@ export function decideRunReasons(asked: RunQuestion): WaitReason[] {
   if (status.state === "cancelling") {
     const left = status.progress.runningJobs;
     const message = `cancelling: ${jobsWords(left)} still held by workers`;
-    return [reason(where, "cancelling", message, { have: left }), ...noWorkerReasons(asked, status.id)];
+    return [
+      ...redisReasons(asked),
+      reason(where, "cancelling", message, { have: left }),
+      ...noWorkerReasons(asked, status.id),
+    ];
   }
   const reasons = [
+    ...redisReasons(asked),
+    ...notSubmittedReasons(asked),
+    ...noWorkerReasons(asked, status.id),
+    ...asked.lostJobs.map(({ worker, jobs }) =>
+      lostReason(worker, jobs.length, { nowMs: asked.nowMs, ...lockEta(jobs) }),
+    ),
     ...runningReasons(asked),
     ...roomReasons(asked),
-    ...scanReasons(asked),
-    ...noWorkerReasons(asked, status.id),
-    ...labelReasons(asked.workers, status.spec.resources.labels),
-    ...asked.queues.flatMap((queue) => queueReasons(queue, asked.workers, asked.nowMs)),
+    ...controlReasons(asked),
+    ...chunkReasons(asked),
   ];
   return reasons.length > 0 ? reasons : [idleReason(asked)];
 }
 
 /** Why a job is not running, or that it is, or how it ended. Never empty. */
 export function decideJobReasons(asked: JobQuestion): WaitReason[] {
+  return [...endingReasons(asked), ...redisReasons(asked), ...ownReasons(asked)];
+}
+
+/** What becomes of its run counts more than what the job itself waits for. */
+function endingReasons({ job, endingRun }: JobQuestion): WaitReason[] {
+  if (endingRun === undefined || job.state === "completed" || job.state === "failed") return [];
+  const { id, state } = endingRun;
+  const message = isTerminal(state) ? `its run ended as ${state}` : "its run is being cancelled";
+  return [
+    reason(`run ${id}`, isTerminal(state) ? "ended" : "cancelling", `${message}; nothing of it starts any more`, {}),
+  ];
+}
+
+function ownReasons(asked: JobQuestion): WaitReason[] {
   const { job, queue, nowMs } = asked;
   const where = `job ${job.id}`;
   switch (job.state) {
     case "active":
-      return [...noWorkerReasons(asked, runOfJobId(job.id)), holderReason(asked)];
+      return activeReasons(asked);
     case "completed":
       return [reason(where, "ended", "the job has ended", { sinceMs: job.endedAtMs })];
     case "failed":
@@ -119,7 +155,7 @@ export function decideJobReasons(asked: JobQuestion): WaitReason[] {
     default: {
       const reasons = [
         ...noWorkerReasons(asked, runOfJobId(job.id)),
-        ...labelReasons(asked.workers, queue.labels),
+        ...placeReasons(queue, asked.workers),
         ...queueReasons({ ...queue, delayed: 0 }, asked.workers, nowMs),
       ];
       return reasons.length > 0 ? reasons : [noLaneReason(queue.name)];
@@ -145,64 +181,73 @@ function roomReasons({ status, room }: RunQuestion): WaitReason[] {
   return [reason(`output ${printablePath(root)}`, "DISK_FULL", message, { need: needBytes, have: freeBytes })];
 }
 
-export function mebibytes(bytes: number): string {
-  return `${Math.round((bytes / MiB) * 10) / 10} MiB`;
+/** The run is stored and its jobs are nowhere: a scheduler adds them, if one is there. */
+function notSubmittedReasons({ status, scan, report, hasScheduler, isEmbedded }: RunQuestion): WaitReason[] {
+  if (scan !== undefined || report !== undefined || status.progress.isScanned) return [];
+  const why = "the run is stored, but its jobs are not in Redis; its producer may have ended before it added them";
+  const scheduler = hasScheduler
+    ? "the scheduler is about to add them"
+    : `no scheduler is at work that would add them${isEmbedded ? "" : "; start one with: headroom scheduler"}`;
+  const details = hasScheduler ? {} : { need: "a scheduler", have: "none" };
+  return [
+    reason(`run ${status.id}`, "not-submitted", `${why}; ${scheduler}`, { sinceMs: status.createdAtMs, ...details }),
+  ];
 }
 
-function scanReasons({ status, scan, report }: RunQuestion): WaitReason[] {
-  const where = `run ${status.id}`;
-  if (scan?.state === "active") {
-    const found = status.counts.total;
-    return [reason(where, "scanning", `the scan goes on, ${found} files so far`, { sinceMs: scan.startedAtMs })];
+/** The scan that goes on, or what holds the scan or the report of the run back in its own queue. */
+function controlReasons(asked: RunQuestion): WaitReason[] {
+  const { status, scan, report, control, workers, openJobs } = asked;
+  const isLost = asked.lostJobs.some(({ jobs }) => jobs.some(({ id }) => id === scan?.id));
+  if (scan?.state === "active" && !isLost) {
+    const message = `the scan goes on, ${status.counts.total} files so far`;
+    return [reason(`run ${status.id}`, "scanning", message, { sinceMs: scan.startedAtMs })];
   }
-  if (scan === undefined && report === undefined && !status.progress.isScanned) {
-    const message =
-      "the run is stored, but its jobs are not in Redis; its producer may have ended before it added them";
-    return [reason(where, "not-submitted", message, { sinceMs: status.createdAtMs })];
-  }
-  return [];
+  const isReportNext = openJobs === 0 && report !== undefined && isInQueue(report);
+  const queue = isPending(scan) && isInQueue(scan) ? control.scan : isReportNext ? control.report : undefined;
+  if (queue === undefined) return [];
+  const held = heldReasons(queue, workers);
+  return held.length === 0 ? [] : [...held, idleReason(asked)];
 }
 
-/** Near its limit Redis refuses what adds, though some is left. */
-const FULL_REDIS = 0.98;
-
-/** That nobody is there to do anything, and what to do about it. */
-export function noWorkerReasons(
-  { workers, isEmbedded, redisFill = null }: Pick<RunQuestion, "workers" | "isEmbedded" | "redisFill">,
-  runId: string | undefined,
-): WaitReason[] {
-  if (workers.length > 0) return [];
-  // A Redis that takes no more takes no heartbeat either: workers may well be there.
-  if (redisFill !== null && redisFill >= FULL_REDIS) {
-    const message = `redis is ${Math.round(100 * redisFill)} % full and takes no more, so nothing moves; raise its limit: redis-cli CONFIG SET maxmemory …`;
-    return [reason("redis", "redis-full", message, { need: 1, have: redisFill })];
-  }
-  const run = runId ?? "RUN";
-  const advice = isEmbedded
-    ? `to go on with the run: headroom run --resume ${run}; to end it: headroom cancel ${run}`
-    : "start one with: headroom worker";
-  return [reason("cluster", "no-worker", `no worker is alive; ${advice}`, { need: 1, have: 0 })];
+/** Chunks of other runs may wait in the same queues: they say nothing of a run that has none yet. */
+function chunkReasons({ status, scan, openJobs, queues, workers, nowMs }: RunQuestion): WaitReason[] {
+  if (openJobs <= (isPending(scan) ? 1 : 0)) return [];
+  return [
+    ...labelReasons(workers, status.spec.resources.labels),
+    ...queues.flatMap((queue) => [
+      ...(queue.waiting > 0 ? tooLargeReasons(queue, workers) : []),
+      ...queueReasons(queue, workers, nowMs),
+    ]),
+  ];
 }
 
-/** What the workers that are there lack. */
-export function labelReasons(workers: readonly WorkerHeartbeat[], labels: readonly string[]): WaitReason[] {
-  if (workers.length === 0) return [];
-  if (workers.some((worker) => labels.every((label) => worker.labels.includes(label)))) return [];
-  const have = [...new Set(workers.flatMap((worker) => worker.labels))].toSorted().join(", ");
-  const message = `no live worker carries all the labels that are needed: ${labels.join(", ")}`;
-  return [reason("cluster", "no-worker-with-labels", message, { need: labels.join(", "), have: have || "none" })];
+function isPending(job: JobFacts | undefined): job is JobFacts {
+  return job !== undefined && job.state !== "completed" && job.state !== "failed";
+}
+
+function isInQueue({ state }: JobFacts): boolean {
+  return state === "waiting" || state === "prioritized" || state === "paused";
+}
+
+/** That no worker can take the jobs of a queue. */
+export function placeReasons(queue: QueueFacts, workers: readonly WorkerHeartbeat[]): WaitReason[] {
+  if (queue.waiting === 0) return [];
+  return [...labelReasons(workers, queue.labels), ...tooLargeReasons(queue, workers)];
+}
+
+/** That a queue is paused, or why each worker leaves it. */
+function heldReasons(queue: QueueFacts, workers: readonly WorkerHeartbeat[]): WaitReason[] {
+  if (!queue.isPaused) return leavingReasons(queue, workers);
+  return [reason(`queue ${queue.name}`, "queue-paused", "the queue is paused; resume it on Bull Board", {})];
 }
 
 /** Why the head of a queue is not claimed. */
 export function queueReasons(queue: QueueFacts, workers: readonly WorkerHeartbeat[], nowMs: number): WaitReason[] {
   const where = `queue ${queue.name}`;
-  if (queue.isPaused) return [reason(where, "queue-paused", "the queue is paused; resume it on Bull Board", {})];
+  if (queue.isPaused) return heldReasons(queue, workers);
   const reasons: WaitReason[] = [];
   if (queue.waiting > 0) {
-    for (const worker of workers) {
-      const waits = worker.waiting.filter((wait) => wait.queue === queue.name);
-      reasons.push(...waits.map(({ queue: _queue, ...wait }) => ({ where: workerWhere(worker), ...wait })));
-    }
+    reasons.push(...heldReasons(queue, workers));
     const message = `${jobsWords(queue.waiting)} waiting, ${jobsWords(queue.active)} running`;
     reasons.push(reason(where, "queued-behind", message, { have: queue.active, need: queue.waiting + queue.active }));
   }
@@ -214,13 +259,25 @@ export function queueReasons(queue: QueueFacts, workers: readonly WorkerHeartbea
   return reasons;
 }
 
-function holderReason({ job, workers }: JobQuestion): WaitReason {
+/** Who runs a job, or that whoever did is lost. */
+function activeReasons(asked: JobQuestion): WaitReason[] {
+  const { job, workers, lost, nowMs } = asked;
+  const holds = (worker: WorkerHeartbeat) => worker.running.find((running) => running.jobId === job.id);
   for (const worker of workers) {
-    const held = worker.running.find((running) => running.jobId === job.id);
-    if (held !== undefined) return reason(workerWhere(worker), "running", "runs here", { sinceMs: held.sinceMs });
+    const held = holds(worker);
+    if (held !== undefined) return [reason(workerWhere(worker), "running", "runs here", { sinceMs: held.sinceMs })];
   }
+  const none = noWorkerReasons(asked, runOfJobId(job.id));
+  const lostHere = lost.find((worker) => holds(worker) !== undefined);
+  if (lostHere !== undefined) return [...none, lostReason(lostHere, 1, { nowMs, ...lockEta([job]) })];
   const message = "a worker holds the job, but no heartbeat names it (yet); a lost job goes back to the queue";
-  return reason(`job ${job.id}`, "running", message, { sinceMs: job.startedAtMs });
+  return [...none, reason(`job ${job.id}`, "running", message, { sinceMs: job.startedAtMs, ...lockEta([job]) })];
+}
+
+/** When the locks of these jobs have run out. */
+function lockEta(jobs: readonly JobFacts[]): { etaMs?: number } {
+  const left = jobs.flatMap(({ lockLeftMs }) => lockLeftMs ?? []);
+  return left.length === 0 ? {} : { etaMs: Math.max(...left) };
 }
 
 function backoffReason(where: string, dueAtMs: number | null, nowMs: number, lastFailure: string | null): WaitReason {
@@ -233,7 +290,7 @@ function backoffReason(where: string, dueAtMs: number | null, nowMs: number, las
 
 function idleReason({ status, scan, openJobs }: RunQuestion): WaitReason {
   const where = `run ${status.id}`;
-  if (scan !== undefined && scan.state !== "completed" && scan.state !== "failed") {
+  if (isPending(scan)) {
     return reason(where, "queued-behind", "the scan waits in its queue", { sinceMs: scan.addedAtMs });
   }
   if (openJobs > 0) {
@@ -246,18 +303,4 @@ function idleReason({ status, scan, openJobs }: RunQuestion): WaitReason {
 function noLaneReason(queueName: string): WaitReason {
   const message = "workers are alive, but none has said what keeps it from this queue; the next heartbeat will";
   return reason(`queue ${queueName}`, "no-worker-for-queue", message, {});
-}
-
-type Details = Partial<Pick<WaitReason, "sinceMs" | "etaMs" | "need" | "have">>;
-
-export function reason(where: string, code: WaitCode, message: string, details: Details): WaitReason {
-  return { where, code, message, sinceMs: null, etaMs: null, need: null, have: null, ...details };
-}
-
-export function workerWhere(worker: WorkerHeartbeat): string {
-  return `worker ${worker.workerId}`;
-}
-
-export function jobsWords(count: number): string {
-  return count === 1 ? "1 job" : `${count} jobs`;
 }

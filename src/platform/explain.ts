@@ -8,11 +8,19 @@ import { jobs } from "../contract/jobs.ts";
 import { printablePath } from "../contract/path-bytes.ts";
 import { jobIds, keys, runOfJobId } from "../contract/queues.ts";
 import type { RunRecord } from "../contract/run-record.ts";
-import type { Explanation, RoomWait, WorkerHeartbeat } from "../contract/status.ts";
+import { isTerminal } from "../contract/outcomes.ts";
+import type { Explanation, RoomWait, RunStatus, WorkerHeartbeat } from "../contract/status.ts";
 import type { Clock } from "./clock.ts";
 import { delayedKey, dueAtMs, lastDueScore } from "./delayed-jobs.ts";
-import { decideJobReasons, decideRunReasons, type JobFacts, type QueueFacts } from "./explain-reasons.ts";
+import {
+  decideJobReasons,
+  decideRunReasons,
+  type JobFacts,
+  type LostJobs,
+  type QueueFacts,
+} from "./explain-reasons.ts";
 import { decideProfileReasons, decideWorkerReasons } from "./explain-places.ts";
+import type { ClusterFacts } from "./explain-workers.ts";
 import { execPlace, reportPlace, scanPlace, type JobQueues, type QueuePlace } from "./job-queues.ts";
 import { memoryFill } from "./redis-check.ts";
 import { loadLiveFigures, runStatusOf } from "./run-status.ts";
@@ -43,7 +51,7 @@ const ROOM_TOLD_MS = 20_000;
 export async function explain(deps: ExplainDeps, id: string): Promise<Explanation> {
   const runId = runOfJobId(id);
   const run = await deps.findRun(runId ?? id);
-  if (run !== undefined) return runId === undefined ? explainRun(deps, run) : explainJob(deps, id);
+  if (run !== undefined) return runId === undefined ? explainRun(deps, run) : explainJob(deps, run, id);
   const place = (await explainWorker(deps, id)) ?? (await explainProfile(deps, id));
   if (place !== undefined) return place;
   throw new NotFoundError(runId === undefined ? "run, job, worker or profile" : "job", id);
@@ -68,14 +76,7 @@ async function explainProfile(deps: ExplainDeps, id: string): Promise<Explanatio
   const nowMs = deps.clock.nowMs();
   const queues = await loadQueues(deps, (place) => family(place.name) === `exec.${id}`, nowMs);
   if (queues.length === 0) return undefined;
-  const workers = await loadAlive(deps, nowMs);
-  const reasons = decideProfileReasons({
-    profile: id,
-    queues,
-    workers,
-    nowMs,
-    ...(await loadClusterFacts(deps, workers)),
-  });
+  const reasons = decideProfileReasons({ profile: id, queues, ...(await loadCluster(deps, nowMs)) });
   const isRunning = queues.some(({ active }) => active > 0);
   const isWaiting = queues.some(({ waiting, delayed }) => waiting + delayed > 0);
   const state = isRunning ? "running" : isWaiting ? "waiting" : "idle";
@@ -93,46 +94,79 @@ async function loadQueues(
 
 async function explainRun(deps: ExplainDeps, run: RunRecord): Promise<Explanation> {
   const nowMs = deps.clock.nowMs();
-  const [workers, [live], queues, openJobs] = await Promise.all([
-    loadAlive(deps, nowMs),
-    loadLiveFigures(deps.redis, deps.prefix, [run.id]),
-    loadQueues(deps, (place) => family(place.name) === family(execPlace(run.spec).name), nowMs),
-    deps.queues.openCount({ runId: run.id, epoch: run.epoch }),
+  const { id, epoch, spec } = run;
+  const [cluster, [live], queues, openJobs, room, leaders] = await Promise.all([
+    loadCluster(deps, nowMs),
+    loadLiveFigures(deps.redis, deps.prefix, [id]),
+    loadQueues(deps, (place) => family(place.name) === family(execPlace(spec).name), nowMs),
+    deps.queues.openCount({ runId: id, epoch }),
+    loadRoom(deps, id, nowMs),
+    deps.redis.exists(keys.leader(deps.prefix)),
   ]);
-  const [scan, report, room] = await Promise.all([
-    loadJob(deps, scanPlace, jobIds.scan(run.id, run.epoch), nowMs),
-    loadJob(deps, reportPlace, jobIds.report(run.id, run.epoch), nowMs),
-    loadRoom(deps, run.id, nowMs),
+  const [scan, report, scanQueue, reportQueue, lostJobs] = await Promise.all([
+    loadJob(deps, scanPlace, jobIds.scan(id, epoch), nowMs),
+    loadJob(deps, reportPlace, jobIds.report(id, epoch), nowMs),
+    loadQueue(deps, scanPlace, nowMs),
+    loadQueue(deps, reportPlace, nowMs),
+    loadLostJobs(deps, id, cluster),
   ]);
-  const status = runStatusOf(run, live, workers, nowMs);
-  const cluster = await loadClusterFacts(deps, workers);
-  const reasons = decideRunReasons({ status, workers, queues, scan, report, openJobs, room, nowMs, ...cluster });
-  return { subject: { kind: "run", id: run.id }, state: status.state, reasons };
+  const control = { scan: scanQueue, report: reportQueue };
+  const status = runStatusOf(run, live, cluster.workers, nowMs);
+  const facts = { status, queues, scan, report, control, lostJobs, openJobs, room, hasScheduler: leaders > 0 };
+  return { subject: { kind: "run", id }, state: status.state, reasons: decideRunReasons({ ...facts, ...cluster }) };
 }
 
-async function explainJob(deps: ExplainDeps, jobId: string): Promise<Explanation> {
+async function explainJob(deps: ExplainDeps, run: RunRecord, jobId: string): Promise<Explanation> {
   const nowMs = deps.clock.nowMs();
-  const places = await deps.queues.list();
-  const found = await Promise.all(places.map((place) => deps.redis.exists(`${deps.prefix}:${place.name}:${jobId}`)));
-  const place = places.find((_place, at) => found[at] === 1);
+  const place = await findPlace(deps, jobId);
   const job = place === undefined ? undefined : await loadJob(deps, place, jobId, nowMs);
   if (place === undefined || job === undefined) throw new NotFoundError("job", jobId);
-  const [workers, queue] = await Promise.all([loadAlive(deps, nowMs), loadQueue(deps, place, nowMs)]);
-  const reasons = decideJobReasons({ job, queue, workers, nowMs, ...(await loadClusterFacts(deps, workers)) });
+  const [cluster, queue, [live]] = await Promise.all([
+    loadCluster(deps, nowMs),
+    loadQueue(deps, place, nowMs),
+    loadLiveFigures(deps.redis, deps.prefix, [run.id]),
+  ]);
+  const endingRun = endingRunOf(runStatusOf(run, live, cluster.workers, nowMs));
+  const reasons = decideJobReasons({ job, queue, endingRun, ...cluster });
   return { subject: { kind: "job", id: jobId }, state: job.state, reasons };
 }
 
-/** What keeps workers from being seen, asked for only where none is. */
-async function loadClusterFacts(
-  { isEmbedded = false, redis }: ExplainDeps,
-  workers: readonly WorkerHeartbeat[],
-): Promise<{ isEmbedded: boolean; redisFill: number | null }> {
-  return { isEmbedded, redisFill: workers.length > 0 ? null : await memoryFill(redis) };
+/** The run, where nothing of it is to be started any more. */
+function endingRunOf(status: RunStatus): RunStatus | undefined {
+  return status.state === "cancelling" || isTerminal(status.state) ? status : undefined;
 }
 
-async function loadAlive(deps: ExplainDeps, nowMs: number): Promise<WorkerHeartbeat[]> {
-  const workers = await loadHeartbeats(deps.redis, deps.prefix);
-  return workers.filter((worker) => isThere(deps, worker, nowMs));
+async function findPlace(deps: ExplainDeps, jobId: string): Promise<QueuePlace | undefined> {
+  const places = await deps.queues.list();
+  const found = await Promise.all(places.map((place) => deps.redis.exists(`${deps.prefix}:${place.name}:${jobId}`)));
+  return places.find((_place, at) => found[at] === 1);
+}
+
+async function loadCluster(deps: ExplainDeps, nowMs: number): Promise<ClusterFacts> {
+  const { isEmbedded = false, redis, prefix } = deps;
+  const [all, redisFill] = await Promise.all([loadHeartbeats(redis, prefix), memoryFill(redis)]);
+  const workers = all.filter((worker) => isThere(deps, worker, nowMs));
+  return { workers, lost: all.filter((worker) => !workers.includes(worker)), nowMs, isEmbedded, redisFill };
+}
+
+/** A worker that was lost may have held many: so many are looked up. */
+const LOST_JOBS_LOOKED_AT = 50;
+
+/** Jobs of a run that are still held in the name of a worker that was lost, by worker. */
+async function loadLostJobs(deps: ExplainDeps, runId: string, cluster: ClusterFacts): Promise<LostJobs[]> {
+  const { lost, workers, nowMs } = cluster;
+  const taken = new Set(workers.flatMap(({ running }) => running.map(({ jobId }) => jobId)));
+  const all = lost.map(async (worker) => {
+    const mine = worker.running.filter((job) => job.runId === runId && !taken.has(job.jobId));
+    const jobs = await Promise.all(
+      mine.slice(0, LOST_JOBS_LOOKED_AT).map(async ({ jobId }) => {
+        const place = await findPlace(deps, jobId);
+        return place === undefined ? undefined : loadJob(deps, place, jobId, nowMs);
+      }),
+    );
+    return { worker, jobs: jobs.filter((job) => job !== undefined).filter(({ state }) => state === "active") };
+  });
+  return (await Promise.all(all)).filter(({ jobs }) => jobs.length > 0);
 }
 
 function isThere(deps: ExplainDeps, worker: WorkerHeartbeat, nowMs: number): boolean {
@@ -202,9 +236,10 @@ async function loadJob(
 ): Promise<JobFacts | undefined> {
   const job = await loadRaw(deps, place, jobId);
   if (job === undefined) return undefined;
-  const [state, score] = await Promise.all([
+  const [state, score, lockMs] = await Promise.all([
     job.getState(),
     deps.redis.zscore(delayedKey(deps.prefix, place.name), jobId),
+    deps.redis.pttl(`${deps.prefix}:${place.name}:${jobId}:lock`),
   ]);
   const isParent = state === "waiting-children";
   const children = isParent ? await job.getDependenciesCount({ unprocessed: true }) : {};
@@ -219,5 +254,6 @@ async function loadJob(
     lastFailure: state === "delayed" ? await loadLastFailure(deps, job) : null,
     attemptsMade: job.attemptsMade,
     unprocessedChildren: children.unprocessed ?? 0,
+    lockLeftMs: lockMs >= 0 ? lockMs : null,
   };
 }

@@ -1,18 +1,12 @@
 /** The rules of admission, one reason each, in the order in which they are told. All pure. */
-import { MiB } from "../../contract/resources.ts";
 import { KNOWN_AFTER, mayRunMore } from "../../platform/learned/calibration.ts";
 import type { AdmissionRule, AdmissionView, Objection, Request } from "./admission-view.ts";
 import { lackingCores } from "./cores.ts";
-import { decideFit } from "./forecast.ts";
-import { DEFAULT_MEMORY_THRESHOLD } from "./governor-config.ts";
-import { machineRules } from "./machine-rules.ts";
+import { heldRules, scarceRules } from "./machine-rules.ts";
+import { ceilingBytes, memory, memoryOfOthers, nameOf } from "./memory-rules.ts";
 import type { MemoryLevel } from "./probes/probe.ts";
-import { roomOf, type Room } from "./room.ts";
+import { bytes, count, percent } from "./words.ts";
 
-/** Beyond this share of a limit jobs are ended. */
-export const DANGER_RATIO = 0.93;
-/** Up to where work inside the worker may fill memory, whatever a person has set. */
-const INSIDE_THRESHOLD = DANGER_RATIO - 0.01;
 /** Cores that scans, reports and other work inside the worker may take together. */
 const INSIDE_CORES = 0.5;
 
@@ -30,7 +24,9 @@ const state: AdmissionRule = (_request, view) => {
   return {
     code: isDraining ? "DRAINING" : "PAUSED",
     lacking: "state",
-    message: isDraining ? "the worker drains: it ends what runs and claims nothing" : "the worker is paused",
+    message: isDraining
+      ? "the worker drains: it ends what runs and claims nothing"
+      : "the worker is paused by its limits; headroom limits set paused=false lets it go on",
     need: "open",
     have: view.state,
     retryAfterMs: RARELY_MS,
@@ -100,15 +96,19 @@ const cores: AdmissionRule = ({ need, isInside }, view) => {
     kappa: view.kappa,
   });
   if (lacking === 0) return undefined;
-  const shared = others > 0 ? ` (${count(others)} are promised to other workers of this machine)` : "";
-  return coresObjection(need.cpuCores, need.cpuCores - lacking, `the cores of this worker${shared}`);
+  const notes = [
+    ...(view.kappa === 1 ? [] : [`promised ${count(view.kappa)} times`]),
+    ...(others > 0 ? [`${count(others)} to other workers of this machine`] : []),
+  ];
+  const whose = `the ${count(view.cpuCores)} cores of this worker${notes.length > 0 ? ` (${notes.join(", ")})` : ""}`;
+  return coresObjection(need.cpuCores, need.cpuCores - lacking, whose);
 };
 
 /** Cores as a person has set them, by the number of processes; work inside the worker has a share of its own. */
 function declaredCores({ need, isInside }: Pick<Request, "need" | "isInside">, view: AdmissionView) {
   const free = isInside ? INSIDE_CORES - view.reserved.insideCores : view.cpuCores - view.reserved.cpuCores;
   if (need.cpuCores <= free + SLACK) return undefined;
-  const whose = isInside ? "the share for work inside the worker" : "the cores of this worker";
+  const whose = isInside ? "the share for work inside the worker" : `the ${count(view.cpuCores)} cores of this worker`;
   return coresObjection(need.cpuCores, free, whose);
 }
 
@@ -133,55 +133,6 @@ const neighbour: AdmissionRule = ({ isInside }, { neighbours, reserved }) => {
     retryAfterMs: SOON_MS,
   };
 };
-
-/**
- * The forecast: memory of the running jobs and of this one, over the life of this one, against the tightest level
- * (forecast.ts). Promises count from the moment they are made, so fifty jobs offered at once are admitted only as far as
- * they fit when all have grown.
- */
-const memory: AdmissionRule = (request, view) => {
-  const { isInside } = request;
-  const room = usableRoom(view, isInside);
-  const fit = decideFit({
-    candidate: request.memory,
-    running: view.outlooks,
-    usableBytes: room.usableBytes,
-    z: view.z,
-  });
-  if (fit.kind === "fits") return undefined;
-  const level = view.memory.find(({ name }) => name === room.level) ?? {
-    name: room.level,
-    limitBytes: 0,
-    usedBytes: 0,
-  };
-  const { needBytes, haveBytes, atMs } = fit;
-  const about = { lacking: "memoryBytes", need: needBytes, have: haveBytes, retryAfterMs: SOON_MS } as const;
-  const isThreshold = !isInside && view.isMemoryThresholdSet;
-  const ceiling = ceilingBytes(level, view, isInside);
-  const line = isThreshold ? `, the threshold of ${percent(view.memoryThreshold)}` : "";
-  const promised = view.outlooks.reduce((sum, { hiBytes, rssBytes }) => sum + Math.max(0, hiBytes - rssBytes), 0);
-  const state =
-    `${bytes(level.usedBytes)} of ${nameOf(level)} in use, ` +
-    `${bytes(promised + neighbourBytes(view, level))} more promised`;
-  if (atMs > 0) {
-    const message = `needs ${bytes(needBytes)} of memory in ${count(atMs / 1_000)} s, ${bytes(haveBytes)} will be free then (${state})`;
-    return { code: "MEM_FORECAST", message, ...about };
-  }
-  const message = `needs ${bytes(needBytes)} of memory, ${bytes(haveBytes)} is free below ${bytes(ceiling)}${line} (${state})`;
-  const isNow = !isThreshold || level.limitBytes * DANGER_RATIO < ceiling - haveBytes + needBytes;
-  return { code: isNow ? "MEM_NOW" : "MEM_THRESHOLD", message, ...about };
-};
-
-/** What all jobs may take together at the tightest level, beside what others use and what neighbours were promised. */
-export function usableRoom(view: AdmissionView, isInside = false): Room {
-  const levels = view.memory.map((level) => ({
-    name: level.name,
-    usedBytes: level.usedBytes,
-    ceilingBytes: ceilingBytes(level, view, isInside) - neighbourBytes(view, level),
-  }));
-  const rssBytes = view.outlooks.reduce((sum, outlook) => sum + outlook.rssBytes, 0);
-  return roomOf(view.external, { levels, rssBytes, nowMs: view.nowMs });
-}
 
 /** Room is kept for what has waited long: others begin if they end before it starts, or fit beside it. */
 const holding: AdmissionRule = ({ need, memory: expected, isInside, queue, lastsMs }, { held }) => {
@@ -254,11 +205,18 @@ const cpuThreshold: AdmissionRule = ({ need, isInside }, { gates, reserved, cpuT
   };
 };
 
+/**
+ * What no end of a job of ours changes is told first: waiting for one would be in vain. Then what our own jobs hold, and
+ * last what passes by itself.
+ */
 export const admissionRules: readonly AdmissionRule[] = [
   state,
   labels,
   fitsAtAll,
   alone,
+  ...scarceRules,
+  memoryOfOthers,
+  cpuThreshold,
   processes,
   neighbour,
   calibrating,
@@ -267,30 +225,8 @@ export const admissionRules: readonly AdmissionRule[] = [
   holding,
   cooldown,
   pressure,
-  cpuThreshold,
-  ...machineRules,
+  ...heldRules,
 ];
-
-/**
- * Up to where a level may be filled. The threshold is for jobs with processes; a report that would end a run is not
- * held back by it, only by the line of danger.
- */
-export function ceilingBytes(
-  level: MemoryLevel,
-  view: Pick<AdmissionView, "memoryThreshold" | "systemReserveBytes">,
-  isInside: Request["isInside"] = false,
-): number {
-  const threshold = isInside ? INSIDE_THRESHOLD : Math.min(view.memoryThreshold, DEFAULT_MEMORY_THRESHOLD);
-  const reserve = level.name === "host" ? view.systemReserveBytes : 0;
-  return Math.floor(Math.min(threshold * level.limitBytes, level.limitBytes - reserve));
-}
-
-/** What other workers of this machine have promised within this level and their jobs do not use yet. */
-export function neighbourBytes(view: Pick<AdmissionView, "neighbours">, level: MemoryLevel): number {
-  return view.neighbours
-    .filter((neighbour) => neighbour.levels.includes(level.name))
-    .reduce((sum, { growthBytes }) => sum + growthBytes, 0);
-}
 
 /** The level with the least of what `room` says, and how much that is. */
 function tightestOf(view: AdmissionView, room: (level: MemoryLevel) => number): [MemoryLevel, number] {
@@ -300,20 +236,4 @@ function tightestOf(view: AdmissionView, room: (level: MemoryLevel) => number): 
     if (free < tightest[1]) tightest = [level, free];
   }
   return tightest;
-}
-
-function nameOf(level: MemoryLevel): string {
-  return `${bytes(level.limitBytes)} of the ${level.name}`;
-}
-
-function bytes(value: number): string {
-  return `${Math.round((value / MiB) * 10) / 10} MiB`;
-}
-
-function percent(value: number): string {
-  return `${Math.round(value * 1_000) / 10} %`;
-}
-
-function count(value: number): string {
-  return String(Math.round(value * 100) / 100);
 }

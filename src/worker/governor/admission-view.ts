@@ -7,7 +7,7 @@ import type { MemoryExpectation, Outlook } from "./outlook.ts";
 import type { MemoryLevel } from "./probes/probe.ts";
 import type { ExternalUse } from "./room.ts";
 
-type DeferCode =
+export type DeferCode =
   | "MEM_NOW"
   | "MEM_THRESHOLD"
   | "MEM_FORECAST"
@@ -151,7 +151,12 @@ export interface AdmissionView {
   /** What running jobs are expected to still write. */
   readonly promisedDiskBytes?: number;
   /** The cards of this machine, and which are taken. */
-  readonly gpus?: readonly { readonly freeBytes: number; readonly isTaken: boolean }[];
+  readonly gpus?: readonly {
+    readonly freeBytes: number;
+    readonly isTaken: boolean;
+    /** The reservation that holds it. */
+    readonly takenBy?: number | undefined;
+  }[];
   /** What has waited long, and what is kept for it. */
   readonly held?: Held;
   /** Running jobs: for rules that count them. */

@@ -8,7 +8,7 @@
  * The last job of a worker is ended only when the machine itself is in danger.
  */
 import { MiB } from "../../contract/resources.ts";
-import { ceilingBytes, DANGER_RATIO } from "./admission-rules.ts";
+import { ceilingBytes, DANGER_RATIO } from "./memory-rules.ts";
 import type { Pressure } from "./capacity.ts";
 import type { MemoryLevel } from "./probes/probe.ts";
 import { outgrownBytes, type Reservation } from "./reservations.ts";

@@ -1,7 +1,7 @@
 /** From the ledger, a reading and the settings to what the rules, a heartbeat and the timer look at. Pure. */
 import type { Expectation } from "../../contract/expectation.ts";
 import { isUnknown, SETTLED_MS } from "../../platform/learned/calibration.ts";
-import { ceilingBytes, DANGER_RATIO, neighbourBytes } from "./admission-rules.ts";
+import { ceilingBytes, DANGER_RATIO, neighbourBytes } from "./memory-rules.ts";
 import { MiB, type Amounts } from "../../contract/resources.ts";
 import type { RunningJob } from "../../contract/status.ts";
 import type { AdmissionRule, AdmissionView, Gates } from "./admission-view.ts";

@@ -10,6 +10,8 @@ export interface GpuToken {
   /** Infinite where the card does not tell its memory: then the token alone decides. */
   readonly freeBytes: number;
   readonly isTaken: boolean;
+  /** The reservation that holds it, while one does. */
+  readonly takenBy: number | undefined;
 }
 
 /** Even a job that names no amount cannot start on a card that has less. */
@@ -25,12 +27,13 @@ export class GpuTokens {
 
   /** The cards of this machine, and which of them a job holds. */
   show(gpus: readonly Gpu[]): GpuToken[] {
-    const taken = new Set(this.#byReservation.values());
+    const taken = new Map([...this.#byReservation].map(([reservationId, uuid]) => [uuid, reservationId]));
     return gpus.map(({ index, uuid, memoryBytes, usedBytes }) => ({
       index,
       uuid,
       freeBytes: memoryBytes === null || usedBytes === null ? Infinity : Math.max(0, memoryBytes - usedBytes),
       isTaken: taken.has(uuid),
+      takenBy: taken.get(uuid),
     }));
   }
 

@@ -6,7 +6,7 @@
  */
 import { decideAdmission } from "./admission.ts";
 import type { AdmissionView, Held, Request } from "./admission-view.ts";
-import { usableRoom } from "./admission-rules.ts";
+import { usableRoom } from "./memory-rules.ts";
 import { committedBytes, type Reservation } from "./reservations.ts";
 import { estimateWaitMs, withoutJob, type WaitingReasons } from "./waiting.ts";
 

@@ -1,7 +1,7 @@
 /** The rules about the rest of the machine, one reason each. All pure. They do not hold back work inside the worker. */
-import { MiB } from "../../contract/resources.ts";
 import type { AdmissionRule, AdmissionView, Objection } from "./admission-view.ts";
 import type { Room } from "./machine-gates.ts";
+import { bytes } from "./words.ts";
 
 const SOON_MS = 250;
 const LATER_MS = 1_000;
@@ -19,11 +19,11 @@ const diskSpace: AdmissionRule = ({ isInside, diskBytes = 0 }, view) => {
   const need = diskBytes + (view.promisedDiskBytes ?? 0);
   const room = isInside ? undefined : lackingRoom(view, "bytes", need);
   if (room === undefined) return undefined;
-  const expected = need > 0 ? `, ${mebibytes(need)} more will be written` : "";
+  const expected = need > 0 ? `, ${bytes(need)} more will be written` : "";
   return {
     code: "DISK_SPACE",
     lacking: "disk",
-    message: `${mebibytes(room.free)} is free at ${room.where}${expected}, ${mebibytes(room.reserve)} must stay free`,
+    message: `${bytes(room.free)} is free at ${room.where}${expected}, ${bytes(room.reserve)} must stay free`,
     need: need + room.reserve,
     have: room.free,
     retryAfterMs: LATER_MS,
@@ -146,29 +146,18 @@ const gpuMemory: AdmissionRule = ({ gpu: wanted }, { gpus = [] }) => {
   return {
     code: "GPU_MEM",
     lacking: "gpu",
-    message: `needs ${mebibytes(wanted.memoryBytes)} of GPU memory, ${mebibytes(most)} is free on the emptiest card`,
+    message: `needs ${bytes(wanted.memoryBytes)} of GPU memory, ${bytes(most)} is free on the emptiest card`,
     need: wanted.memoryBytes,
     have: most,
     retryAfterMs: LATER_MS,
   };
 };
 
-export const machineRules: readonly AdmissionRule[] = [
-  diskSpace,
-  diskInodes,
-  pids,
-  files,
-  gpu,
-  gpuMemory,
-  hot,
-  slowedByHeat,
-  power,
-  ioPressure,
-];
+/** What the machine has run out of, whoever holds it. */
+export const scarceRules: readonly AdmissionRule[] = [diskSpace, diskInodes, pids, files, gpu, gpuMemory, hot];
 
-function mebibytes(bytes: number): string {
-  return `${Math.round((bytes / MiB) * 10) / 10} MiB`;
-}
+/** What holds the number of processes: one that ends is replaced. */
+export const heldRules: readonly AdmissionRule[] = [slowedByHeat, power, ioPressure];
 
 function round(value: number): number {
   return Math.round(value * 10) / 10;

@@ -89,7 +89,11 @@ export function estimateWaitMs(
     const answer = decideAdmission(request, later);
     if (answer.kind === "admit") return Math.max(0, atMs - nowMs);
     if (answer.kind === "reject") return null;
-    if (answer.code === "COOLDOWN") return answer.retryAfterMs;
+    if (answer.code === "COOLDOWN") {
+      atMs = Math.max(atMs, nowMs + answer.retryAfterMs);
+      later = { ...later, gates: { ...later.gates, cooldown: undefined } };
+      continue;
+    }
     const next = known.reduce<(typeof known)[number] | undefined>(
       (first, entry) => (first === undefined || entry.endsAtMs < first.endsAtMs ? entry : first),
       undefined,
@@ -110,6 +114,12 @@ export function withoutJob(view: AdmissionView, job: Reservation): AdmissionView
     ...view,
     memory: view.memory.map((level) => ({ ...level, usedBytes: Math.max(0, level.usedBytes - usedBytes) })),
     outlooks: view.outlooks.filter((outlook) => outlook.id !== job.jobId),
+    // What its job holds of a card's memory comes back with the card.
+    ...(view.gpus && {
+      gpus: view.gpus.map((card) =>
+        card.takenBy === job.id ? { freeBytes: Infinity, isTaken: false, takenBy: undefined } : card,
+      ),
+    }),
     reserved: {
       cpuCores: reserved.cpuCores - (job.isInside ? 0 : job.need.cpuCores),
       processes: reserved.processes - (job.isInside ? 0 : job.need.processes),

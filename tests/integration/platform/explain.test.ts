@@ -1,87 +1,27 @@
-import type { Redis } from "ioredis";
 import { describe, expect } from "vitest";
-import { fileEntry, type AttemptEnd, type AttemptRecord } from "../../../src/contract/files.ts";
 import { NotFoundError } from "../../../src/contract/errors.ts";
-import type { RunState } from "../../../src/contract/outcomes.ts";
 import { jobIds, keyPrefix } from "../../../src/contract/queues.ts";
 import { GiB } from "../../../src/contract/resources.ts";
-import { noFiles, type RunRecord } from "../../../src/contract/run-record.ts";
-import type { RunSpec } from "../../../src/contract/run-spec.ts";
-import type { Explanation } from "../../../src/contract/status.ts";
 import { systemClock } from "../../../src/platform/clock.ts";
 import { explain } from "../../../src/platform/explain.ts";
 import { closeRedis, openRedis } from "../../../src/platform/redis.ts";
 import { execPlace, JobQueues, scanPlace } from "../../../src/platform/job-queues.ts";
 import { beat, testSpec, testWorker } from "../../support/board-fixture.ts";
+import { attempt, ExplainedCluster, files, ref } from "../../support/explained-cluster.ts";
 import { quietLogger } from "../../support/quiet-logger.ts";
 import { startRedis } from "../../support/redis-server.ts";
 import { deletePrefix, test } from "../../support/redis.ts";
-
-const files = [fileEntry.parse({ index: 0, path: "a", bytes: 1 })];
-const ref = { runId: "r1", epoch: 0, traceId: "t" };
-
-function attempt(end: AttemptEnd, message: string): AttemptRecord {
-  const figures = { attempt: 1, atMs: 1, durationMs: null, workerId: null, outputSha256: null };
-  return { path: "a", end, failureClass: "infrastructure", message, ...figures };
-}
-
-class Cluster implements AsyncDisposable {
-  readonly queues: JobQueues;
-  readonly redis: Redis;
-  readonly prefix: string;
-  state: RunState = "running";
-  spec: RunSpec = testSpec();
-  attempts: readonly AttemptRecord[] = [];
-
-  constructor(redis: Redis, prefix: string) {
-    this.redis = redis;
-    this.prefix = prefix;
-    this.queues = new JobQueues(redis, keyPrefix(prefix));
-  }
-
-  explain(id = "r1"): Promise<Explanation> {
-    const findRun = (runId: string) => Promise.resolve(runId === "r1" ? this.record() : undefined);
-    const { redis, queues, prefix } = this;
-    const findAttempts = () => Promise.resolve(this.attempts);
-    return explain({ redis, prefix: keyPrefix(prefix), queues, clock: systemClock, findRun, findAttempts }, id);
-  }
-
-  async codes(id = "r1"): Promise<string[]> {
-    return (await this.explain(id)).reasons.map((reason) => reason.code);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.queues.close();
-    await deletePrefix(this.redis, this.prefix);
-  }
-
-  record(): RunRecord {
-    return {
-      id: "r1",
-      state: this.state,
-      epoch: 0,
-      spec: this.spec,
-      createdAtMs: 1_000,
-      startedAtMs: null,
-      endedAtMs: this.state === "broken" ? 2_000 : null,
-      counts: this.state === "broken" ? noFiles : null,
-      message: this.state === "broken" ? "no space left" : null,
-      idempotencyKey: null,
-      report: null,
-    };
-  }
-}
 
 describe("explain", () => {
   const chunkId = jobIds.chunk("r1", 0, "1");
 
   test("a run that was stored but never enqueued says so", async ({ redis, prefix }) => {
-    await using cluster = new Cluster(redis, prefix);
+    await using cluster = new ExplainedCluster(redis, prefix);
     expect(await cluster.codes()).toEqual(["not-submitted", "no-worker"]);
   });
 
   test("without workers, with the wrong labels, and behind a worker that defers", async ({ redis, prefix }) => {
-    await using cluster = new Cluster(redis, prefix);
+    await using cluster = new ExplainedCluster(redis, prefix);
     cluster.spec = testSpec({ resources: { labels: ["gpu"] } });
     await cluster.queues.addRun(ref, cluster.spec, [{ chunk: "1", files }]);
     expect(await cluster.codes()).toEqual(["no-worker", "queued-behind"]);
@@ -108,7 +48,7 @@ describe("explain", () => {
     redis,
     prefix,
   }) => {
-    await using cluster = new Cluster(redis, prefix);
+    await using cluster = new ExplainedCluster(redis, prefix);
     await cluster.queues.addRun(ref, cluster.spec, [{ chunk: "1", files }]);
     const queue = execPlace(cluster.spec).name;
     const waiting = [{ queue, code: "MEM_NOW", message: "no room", sinceMs: 5, etaMs: 7, need: 2, have: 1 }];
@@ -125,7 +65,7 @@ describe("explain", () => {
   });
 
   test("a worker without the labels of what waits says which ones", async ({ redis, prefix }) => {
-    await using cluster = new Cluster(redis, prefix);
+    await using cluster = new ExplainedCluster(redis, prefix);
     cluster.spec = testSpec({ resources: { labels: ["gpu"] } });
     await cluster.queues.addRun(ref, cluster.spec, [{ chunk: "1", files }]);
     await beat(redis, prefix, testWorker({ workerId: "w1" }));
@@ -137,7 +77,7 @@ describe("explain", () => {
     redis,
     prefix,
   }) => {
-    await using cluster = new Cluster(redis, prefix);
+    await using cluster = new ExplainedCluster(redis, prefix);
     cluster.spec = testSpec({ resources: { memoryBytes: 64 * GiB } });
     await cluster.queues.addRun(ref, cluster.spec, [{ chunk: "1", files, memoryBytes: 64 * GiB }]);
     const { profile } = cluster.spec;
@@ -154,21 +94,21 @@ describe("explain", () => {
     await using full = await startRedis({ args: ["--maxmemory", "1mb"] });
     const redis = openRedis(full.url, "command", quietLogger);
     const queues = new JobQueues(redis, keyPrefix(prefix));
-    const findRun = () => Promise.resolve(new Cluster(redis, prefix).record());
+    const findRun = () => Promise.resolve(new ExplainedCluster(redis, prefix).record());
     const deps = { redis, prefix: keyPrefix(prefix), queues, clock: systemClock, findRun };
     const codes = (await explain(deps, "r1")).reasons.map(({ code }) => code);
-    expect(codes).toEqual(["not-submitted", "redis-full"]);
+    expect(codes).toEqual(["redis-full", "not-submitted"]);
     await queues.close();
     await closeRedis(redis);
   });
 
   test("what is no run, job, worker or profile is not found", async ({ redis, prefix }) => {
-    await using cluster = new Cluster(redis, prefix);
+    await using cluster = new ExplainedCluster(redis, prefix);
     await expect(cluster.explain("nobody")).rejects.toThrow("expected a known run, job, worker or profile, found no");
   });
 
   test("a worker whose heartbeat is old does not count", async ({ redis, prefix }) => {
-    await using cluster = new Cluster(redis, prefix);
+    await using cluster = new ExplainedCluster(redis, prefix);
     await cluster.queues.addRun(ref, cluster.spec, [{ chunk: "1", files }]);
     await beat(redis, prefix, testWorker({ atMs: Date.now() - 60_000 }));
     await redis.sadd(`${keyPrefix(prefix)}:workers`, "half");
@@ -177,7 +117,7 @@ describe("explain", () => {
   });
 
   test("paused queues, backoff with its time, and children that a parent waits for", async ({ redis, prefix }) => {
-    await using cluster = new Cluster(redis, prefix);
+    await using cluster = new ExplainedCluster(redis, prefix);
     const atMs = Date.now();
     await cluster.queues.addRun(ref, cluster.spec, "scan");
     await beat(redis, prefix, testWorker());
@@ -193,14 +133,14 @@ describe("explain", () => {
     expect(later?.code).toBe("backoff");
     expect(later?.etaMs).toBeGreaterThan(50_000);
     expect(later?.etaMs).toBeLessThanOrEqual(60_000 + (Date.now() - atMs));
-    expect(await cluster.codes()).toEqual(["backoff"]);
+    expect(await cluster.codes()).toEqual(["queue-paused", "queued-behind", "backoff"]);
   });
 
   test("a delayed job whose time has come waits for what the worker says, not for another try", async ({
     redis,
     prefix,
   }) => {
-    await using cluster = new Cluster(redis, prefix);
+    await using cluster = new ExplainedCluster(redis, prefix);
     await cluster.queues.addRun(ref, cluster.spec, "scan");
     const queue = execPlace(cluster.spec).name;
     await cluster.queues.addChunks(ref, cluster.spec, [
@@ -224,7 +164,7 @@ describe("explain", () => {
   });
 
   test("a file that is tried again says how it ended before", async ({ redis, prefix }) => {
-    await using cluster = new Cluster(redis, prefix);
+    await using cluster = new ExplainedCluster(redis, prefix);
     const message = "no space left where the output goes";
     cluster.attempts = [attempt("retried", message), attempt("fenced", "too late")];
     await cluster.queues.addRun(ref, cluster.spec, "scan");
@@ -237,7 +177,7 @@ describe("explain", () => {
   });
 
   test("running, cancelling and ended runs", async ({ redis, prefix }) => {
-    await using cluster = new Cluster(redis, prefix);
+    await using cluster = new ExplainedCluster(redis, prefix);
     await cluster.queues.addRun(ref, cluster.spec, [{ chunk: "1", files }]);
     const running = [{ jobId: chunkId, runId: "r1", sinceMs: 9, reserved: {}, rssBytes: null, endsAtMs: null }];
     await beat(redis, prefix, testWorker({ running }));
@@ -253,7 +193,7 @@ describe("explain", () => {
   });
 
   test("ids that are no run and no job are not found", async ({ redis, prefix }) => {
-    await using cluster = new Cluster(redis, prefix);
+    await using cluster = new ExplainedCluster(redis, prefix);
     for (const id of ["nope", "r1.0.c9", "nope.0.scan"])
       await expect(cluster.explain(id)).rejects.toThrow(NotFoundError);
   });

@@ -123,7 +123,7 @@ describe("decideAdmission", () => {
       have: Math.floor(0.8 * GiB) - 150 * MiB,
       message:
         "needs 700 MiB of memory, 669.2 MiB is free below 819.2 MiB, the threshold of 80 % " +
-        "(100 MiB of 1024 MiB of the cgroup /app in use, 50 MiB more promised)",
+        "(100 MiB of 1024 MiB of the cgroup /app in use, 100 MiB of it by other programs, 50 MiB more promised)",
     });
   });
 

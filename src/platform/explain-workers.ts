@@ -1,0 +1,138 @@
+/** What `explain` says about the workers of a cluster: that none is there, drains, carries the labels, or is large enough. Pure. */
+import { bucketBytes } from "../contract/profiles.ts";
+import { parseQueueName } from "../contract/queues.ts";
+import { MiB } from "../contract/resources.ts";
+import { WORKER_ALIVE_MS, type WaitCode, type WaitReason, type WorkerHeartbeat } from "../contract/status.ts";
+
+/** What is known of the cluster as a whole. */
+export interface ClusterFacts {
+  /** Workers that are alive. */
+  readonly workers: readonly WorkerHeartbeat[];
+  /** The last heartbeats of workers that are not. */
+  readonly lost: readonly WorkerHeartbeat[];
+  readonly nowMs: number;
+  /** All workers are processes of this machine, which come and go with the commands that brought them. */
+  readonly isEmbedded: boolean;
+  /** How full Redis is; null without a limit. */
+  readonly redisFill: number | null;
+}
+
+type Details = Partial<Pick<WaitReason, "sinceMs" | "etaMs" | "need" | "have">>;
+
+export function reason(where: string, code: WaitCode, message: string, details: Details): WaitReason {
+  return { where, code, message, sinceMs: null, etaMs: null, need: null, have: null, ...details };
+}
+
+export function workerWhere({ workerId }: Pick<WorkerHeartbeat, "workerId">): string {
+  return `worker ${workerId}`;
+}
+
+export function jobsWords(count: number): string {
+  return count === 1 ? "1 job" : `${count} jobs`;
+}
+
+export function mebibytes(bytes: number): string {
+  return `${Math.round((bytes / MiB) * 10) / 10} MiB`;
+}
+
+/** Near its limit Redis refuses what adds, though some is left. */
+const FULL_REDIS = 0.98;
+
+/** A Redis that takes no more takes no claim, and no heartbeat either: workers may well be there. */
+export function redisReasons({ redisFill }: Pick<ClusterFacts, "redisFill">): WaitReason[] {
+  if (redisFill === null || redisFill < FULL_REDIS) return [];
+  const message = `redis is ${Math.round(100 * redisFill)} % full and takes no more, so nothing moves; raise its limit: redis-cli CONFIG SET maxmemory …`;
+  return [reason("redis", "redis-full", message, { need: 1, have: redisFill })];
+}
+
+/** That nobody is there to claim anything, since when, and what to do about it. */
+export function noWorkerReasons(cluster: ClusterFacts, runId: string | undefined): WaitReason[] {
+  const { workers, lost, isEmbedded } = cluster;
+  if (workers.some(isClaiming) || redisReasons(cluster).length > 0) return [];
+  const run = runId ?? "RUN";
+  const advice = isEmbedded
+    ? `to go on with the run: headroom run --resume ${run}; to end it: headroom cancel ${run}`
+    : "start one with: headroom worker";
+  const isDraining = workers.length > 0;
+  const said = isDraining ? "every live worker drains and claims nothing" : "no worker is alive";
+  const heardMs = lost.map(({ atMs }) => atMs);
+  const sinceMs = isDraining || heardMs.length === 0 ? null : Math.max(...heardMs);
+  return [reason("cluster", "no-worker", `${said}; ${advice}`, { need: 1, have: 0, sinceMs })];
+}
+
+/** What a lost worker held goes to others only once its locks have run out. */
+export function lostReason(worker: WorkerHeartbeat, held: number, at: { nowMs: number; etaMs?: number }): WaitReason {
+  const message = `held ${jobsWords(held)}, and ${lossWords(worker, at.nowMs)}; others get what it held once its locks have run out`;
+  return reason(workerWhere(worker), "worker-lost", message, { sinceMs: worker.atMs, etaMs: at.etaMs ?? null });
+}
+
+/** How it is known that a worker is not there. */
+export function lossWords({ atMs, state, pid }: WorkerHeartbeat, nowMs: number): string {
+  if (state === "stopped") return "it has stopped";
+  if (nowMs - atMs <= WORKER_ALIVE_MS) return `its process ${pid} is gone`;
+  return `its last heartbeat is ${Math.round((nowMs - atMs) / 1_000)} s old`;
+}
+
+/** What the workers that are there lack. */
+export function labelReasons(workers: readonly WorkerHeartbeat[], labels: readonly string[]): WaitReason[] {
+  const claiming = workers.filter(isClaiming);
+  if (claiming.length === 0 || claiming.some((worker) => carries(worker, labels))) return [];
+  const have = [...new Set(claiming.flatMap((worker) => worker.labels))].toSorted().join(", ");
+  const message = `no live worker carries all the labels that are needed: ${labels.join(", ")}`;
+  return [reason("cluster", "no-worker-with-labels", message, { need: labels.join(", "), have: have || "none" })];
+}
+
+export interface QueueNeeds {
+  readonly name: string;
+  /** Labels that a worker needs to serve it. */
+  readonly labels: readonly string[];
+}
+
+/** That no worker can ever take the jobs of a queue, and which one comes nearest. */
+export function tooLargeReasons(queue: QueueNeeds, workers: readonly WorkerHeartbeat[]): WaitReason[] {
+  const able = workers.filter((worker) => isClaiming(worker) && carries(worker, queue.labels));
+  const needBytes = bucketBytes(parseQueueName(queue.name).bucket);
+  const sizes = able.map((worker) => ({ worker, bytes: worker.largestJobBytes ?? Infinity }));
+  if (sizes.length === 0 || sizes.some(({ bytes }) => bytes >= needBytes)) return [];
+  const nearest = sizes.reduce((best, one) => (one.bytes > best.bytes ? one : best));
+  const message =
+    `no live worker can ever take these jobs: each needs ${mebibytes(needBytes)} of memory, and the nearest one, ` +
+    `${nearest.worker.workerId}, takes jobs of ${mebibytes(nearest.bytes)} at most`;
+  return [reason(`queue ${queue.name}`, "UNSCHEDULABLE", message, { need: needBytes, have: nearest.bytes })];
+}
+
+/** Why each worker leaves a queue. The one that can start its head soonest is told first, one that never will last. */
+export function leavingReasons(queue: QueueNeeds, workers: readonly WorkerHeartbeat[]): WaitReason[] {
+  return workers.flatMap((worker) => waitsAt(worker, queue)).toSorted(bySooner);
+}
+
+/** Why a worker leaves a queue that it may serve; nothing when it is about to take from it. */
+export function waitsAt(worker: WorkerHeartbeat, queue: QueueNeeds): WaitReason[] {
+  if (!isClaiming(worker)) return carries(worker, queue.labels) ? [drainingReason(worker)] : [];
+  return worker.waiting
+    .filter((wait) => wait.queue === queue.name)
+    .map(({ queue: _queue, ...wait }) => ({ where: workerWhere(worker), ...wait }));
+}
+
+/** Once it drains a worker asks its governor no more, so what it said before of its queues says nothing now. */
+export function drainingReason(worker: WorkerHeartbeat): WaitReason {
+  return reason(workerWhere(worker), "DRAINING", "the worker drains: it ends what runs and claims nothing", {});
+}
+
+export function isClaiming({ state }: Pick<WorkerHeartbeat, "state">): boolean {
+  return state !== "draining" && state !== "stopped";
+}
+
+function carries(worker: WorkerHeartbeat, labels: readonly string[]): boolean {
+  return labels.every((label) => worker.labels.includes(label));
+}
+
+/** What passes by itself before what a person has to change, and that before what never changes here. */
+const ranks: Readonly<Record<string, number>> = { PAUSED: 1, LABELS: 2, DRAINING: 2, UNSCHEDULABLE: 3 };
+
+function bySooner(a: WaitReason, b: WaitReason): number {
+  const rank = (ranks[a.code] ?? 0) - (ranks[b.code] ?? 0);
+  if (rank !== 0) return rank;
+  // Infinity less Infinity is no number: two of which nobody knows the end stay as they are.
+  return a.etaMs === b.etaMs ? 0 : (a.etaMs ?? Infinity) - (b.etaMs ?? Infinity);
+}
