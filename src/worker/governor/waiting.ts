@@ -110,6 +110,7 @@ export function withoutJob(view: AdmissionView, job: Reservation): AdmissionView
     ...view,
     memory: view.memory.map((level) => ({ ...level, usedBytes: Math.max(0, level.usedBytes - usedBytes) })),
     outlooks: view.outlooks.filter((outlook) => outlook.id !== job.jobId),
+    ...(view.running !== undefined && { running: view.running.filter((one) => one !== job) }),
     reserved: {
       cpuCores: reserved.cpuCores - (job.isInside ? 0 : job.need.cpuCores),
       processes: reserved.processes - (job.isInside ? 0 : job.need.processes),
