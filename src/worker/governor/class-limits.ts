@@ -50,7 +50,9 @@ interface ProfileState {
 }
 
 const MAX_PROFILES = 1_000;
-const SMOOTHING = 0.2;
+const RISING = 0.2;
+/** A job that waits for a core uses less of one: what was seen while there was room counts for long. */
+const FALLING = 0.002;
 const KNOWN_AFTER = 3;
 /** A job that uses less than this much of a core waits for other things most of its time. */
 const WAITS_BELOW = 0.5;
@@ -76,7 +78,8 @@ export class ClassLimits {
     if (job.ms <= 0) return;
     const profile = profileOf(job.queue);
     const state = this.#profiles.get(profile) ?? this.#begin(profile, job, cpuCores);
-    state.cores += SMOOTHING * (job.cpuMs / job.ms - state.cores);
+    const more = job.cpuMs / job.ms - state.cores;
+    state.cores += (more > 0 ? RISING : FALLING) * more;
     state.ended += 1;
     if (state.ended < KNOWN_AFTER || state.cores >= WAITS_BELOW) {
       this.#limits.delete(profile);

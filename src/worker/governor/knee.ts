@@ -2,8 +2,8 @@
  * How many jobs of a kind that mostly waits (for disks, for servers) run at a time: found by their throughput. Pure; one
  * cohort of jobs in, the next limit out.
  *
- * States: `growing` (doubles as long as that brings a quarter more) → `steady` (the best so far) ⇄ `probing` (a step up or
- * down for one cohort). A step is kept when it pays: upwards a fifth of what it would bring if nothing were in the way,
+ * States: `growing` (doubles as long as that brings 15 % more) → `steady` (the best so far) ⇄ `probing` (a step up or
+ * down for one cohort). A step is kept when it pays: upwards an eighth of what it would bring if nothing were in the way,
  * downwards when nearly nothing is lost, so that of two equal numbers the smaller one stays. Each step that is taken back
  * makes the next one smaller and later, so that nothing swings; throughput that changes by itself makes it wide and soon.
  *
@@ -33,11 +33,11 @@ export interface Knee {
   readonly least: { readonly ms: number; readonly limit: number };
 }
 
-const GROWTH_GAIN = 1.25;
+const GROWTH_GAIN = 1.15;
 const WIDE = 0.25;
 const NARROW = 0.0625;
-const UP_PAYS = 0.3;
-const DOWN_COSTS = 0.1;
+const UP_PAYS = 0.12;
+const DOWN_COSTS = 0.06;
 const MOST_PATIENCE = 8;
 /** Throughput that changes so far by itself: what is known of the limits around no longer holds. */
 const MOVED = 0.25;

@@ -13,7 +13,7 @@ function throughput(atATime: number, knee: number): number {
 
 interface Server {
   /** After so many cohorts. */
-  kneeAt(cohorts: number): number;
+  readonly kneeAt: (cohorts: number) => number;
   readonly noise: number;
   readonly seed: number;
 }
