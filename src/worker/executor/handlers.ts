@@ -36,7 +36,7 @@ export interface HandlerDeps {
   readonly learned: LearnedRuns;
   readonly largestJob: LargestJob;
   onUsage(jobId: string, sample: UsageSample): void;
-  readonly governor: Pick<Governor, "useVolume" | "setSolitary" | "describe" | "gpuOf">;
+  readonly governor: Pick<Governor, "useVolume" | "setSolitary" | "describe" | "gpuOf" | "worked">;
 }
 
 export function createHandlers(deps: HandlerDeps): Handlers {
@@ -75,6 +75,11 @@ export function createHandlers(deps: HandlerDeps): Handlers {
       },
       onFenced: (count) => {
         metrics.counter("headroom_fenced_total").inc(count);
+      },
+      onMeasured: (run, jobId, measure) => {
+        const { inputBytes, cpuMs, end } = measure;
+        if (end === "well") governor.worked(jobId, { work: learned.workOf(run, inputBytes), cpuMs });
+        learned.learn(run, jobId, measure);
       },
       onChunk: (run, files, seconds) => {
         learned.learnChunk(run, files, seconds * 1_000);

@@ -1,5 +1,6 @@
 /** The seam of the rules: what a job asks for, what a worker looks like, what a rule may object. */
 import type { Amounts, ResourceName } from "../../contract/resources.ts";
+import type { ClassLimit } from "./class-limits.ts";
 import type { MachineGates } from "./machine-gates.ts";
 import type { Neighbour } from "./machine-ledger.ts";
 import type { Figures } from "./machine.ts";
@@ -12,6 +13,7 @@ export type DeferCode =
   | "MEM_THRESHOLD"
   | "MEM_FORECAST"
   | "CALIBRATING"
+  | "CLASS_LIMIT"
   | "NEIGHBOUR"
   | "HOLDING"
   | "CPU"
@@ -146,6 +148,8 @@ export interface AdmissionView {
   readonly reserved: { readonly cpuCores: number; readonly processes: number; readonly insideCores: number };
   /** Jobs of unknown classes that run here, and how many of them have for a while. */
   readonly unknown: { readonly running: number; readonly settled: number };
+  /** Profiles whose jobs mostly wait, and how many of each run at a time (class-limits.ts). */
+  readonly classLimits?: ReadonlyMap<string, ClassLimit>;
   readonly cpuThreshold: number | undefined;
   readonly gates: Gates;
   /** What running jobs are expected to still write. */

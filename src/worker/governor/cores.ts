@@ -26,7 +26,8 @@ export interface CpuFacts {
   readonly isOnlyCpuInTheWay: boolean;
 }
 
-const LEAST_KAPPA = 0.9;
+/** Tasks wait for a core now and then wherever all cores are in use; one that is never promised stands idle. */
+const LEAST_KAPPA = 1;
 const MOST_KAPPA = 2;
 const STEP_MS = 2_000;
 const PRESSURE_SOME = 0.25;
@@ -40,9 +41,19 @@ const LEAST_CORES = 0.01;
  * A job may start when this share of what it wants is free: cores that stand idle until all four are there are lost,
  * and a job on three of four only takes longer.
  */
-const FITTING_SHARE = 1;
+const FITTING_SHARE = 0.75;
 /** Sums of fractions of cores are not exact. */
 const SLACK = 1e-9;
+
+/** CPU time that starting, watching and publishing one process costs the worker itself. */
+export const OVERHEAD_MS = 2;
+/** Processes of a worker on which nobody has set a limit: work that only waits, for disks or for servers, takes no core. */
+const MOST_PROCESSES_PER_CORE = 16;
+
+/** So many processes that no core stands idle for long. */
+export function mostProcesses(cpuCores: number): number {
+  return Math.max(1, Math.ceil(cpuCores * MOST_PROCESSES_PER_CORE));
+}
 
 export const firstOvercommit: Overcommit = { kappa: 1, decidedAtMs: -Infinity };
 

@@ -6,7 +6,8 @@ import { MiB, type Amounts } from "../../contract/resources.ts";
 import type { RunningJob } from "../../contract/status.ts";
 import type { AdmissionRule, AdmissionView, Gates } from "./admission-view.ts";
 import type { CapacityReading } from "./capacity.ts";
-import { countedCores } from "./cores.ts";
+import { profileOf } from "./class-limits.ts";
+import { countedCores, mostProcesses, OVERHEAD_MS } from "./cores.ts";
 import { DEFAULT_MEMORY_THRESHOLD, type GovernorConfig } from "./governor-config.ts";
 import type { GovernorSnapshot } from "./governor-port.ts";
 import { OWN_LEVEL } from "./own-level.ts";
@@ -14,8 +15,8 @@ import { elapsedWorkMs, outlookOf, type Outlook } from "./outlook.ts";
 import type { Reservation, Reservations } from "./reservations.ts";
 import { flatExpectation, memoryOverTime, type SelfTuning } from "./self-tuning.ts";
 
-/** Processes of a worker on which nobody has set a limit: work that only waits, for disks or for servers, takes no core. */
-const MOST_PROCESSES_PER_CORE = 16;
+/** Jobs that mostly wait leave this share of the cores to others, however many of them run. */
+const LEFT_TO_OTHERS = 0.5;
 
 export interface ViewFacts {
   readonly state: AdmissionView["state"];
@@ -26,7 +27,7 @@ export interface ViewFacts {
   readonly jobs: readonly Reservation[];
   readonly gates: Gates;
   readonly neighbours: AdmissionView["neighbours"];
-  readonly tuning: Pick<SelfTuning, "z" | "kappa" | "external">;
+  readonly tuning: Pick<SelfTuning, "z" | "kappa" | "external" | "classLimits">;
   /** By the clock that never goes back. */
   readonly nowMs: number;
   readonly gpus: NonNullable<AdmissionView["gpus"]>;
@@ -37,19 +38,9 @@ export function createView(facts: ViewFacts): AdmissionView {
   const { state, isSolitary, labels, config, reading, jobs, gates, neighbours, tuning, nowMs, gpus, pluginRules } =
     facts;
   const isProcessLimitSet = config.maxProcesses !== undefined;
-  const reserved = { cpuCores: 0, processes: 0, insideCores: 0 };
-  const unknown = { running: 0, settled: 0 };
-  for (const job of jobs) {
-    if (job.isInside) reserved.insideCores += job.need.cpuCores;
-    else {
-      if (job.expectation === undefined || isUnknown(job.expectation)) {
-        unknown.running += 1;
-        if (ranMsOf(job, nowMs) >= SETTLED_MS) unknown.settled += 1;
-      }
-      reserved.cpuCores += isProcessLimitSet ? job.need.cpuCores : coresOf(job, reading.cpuCores, nowMs);
-      reserved.processes += job.need.processes;
-    }
-  }
+  // What a person has set is their word: then nothing is tried below it.
+  const limits = isProcessLimitSet ? undefined : tuning.classLimits;
+  const { reserved, unknown } = sumsOf(facts, limits);
   return {
     // By name: this is made for each claim, and copying what is left over would cost more than all the rest of it.
     state,
@@ -75,16 +66,44 @@ export function createView(facts: ViewFacts): AdmissionView {
     cpuCores: reading.cpuCores,
     reserved,
     unknown,
+    ...(limits !== undefined && { classLimits: limits }),
     cpuThreshold: config.cpuThreshold,
   };
 }
 
-/** How many processes a worker may have: what a person has set, else so many that no core stands idle for long. */
+/** What running jobs hold, and how many of them are of unknown classes. `limits`: profiles whose jobs mostly wait. */
+function sumsOf(
+  { jobs, reading, nowMs, config }: ViewFacts,
+  limits: AdmissionView["classLimits"],
+): Pick<AdmissionView, "reserved" | "unknown"> {
+  const isDeclared = config.maxProcesses !== undefined;
+  const sums = { cpuCores: 0, processes: 0, insideCores: 0, waitingCores: 0 };
+  const unknown = { running: 0, settled: 0 };
+  for (const job of jobs) {
+    if (job.isInside) {
+      sums.insideCores += job.need.cpuCores;
+      continue;
+    }
+    if (job.expectation === undefined || isUnknown(job.expectation)) {
+      unknown.running += 1;
+      if (ranMsOf(job, nowMs) >= SETTLED_MS) unknown.settled += 1;
+    }
+    sums.processes += job.need.processes;
+    const limit = limits?.get(profileOf(job.queue));
+    if (limit !== undefined) sums.waitingCores += limit.cores;
+    else sums.cpuCores += isDeclared ? job.need.cpuCores : coresOf(job, reading.cpuCores, nowMs);
+  }
+  const { processes, insideCores } = sums;
+  const cpuCores = sums.cpuCores + Math.min(sums.waitingCores, LEFT_TO_OTHERS * reading.cpuCores);
+  return { reserved: { cpuCores, processes, insideCores }, unknown };
+}
+
+/** How many processes a worker may have: what a person has set, else what the cores can keep busy. */
 export function maxProcessesOf(
   { maxProcesses }: Pick<GovernorConfig, "maxProcesses">,
   { cpuCores }: Pick<CapacityReading, "cpuCores">,
 ): number {
-  return maxProcesses ?? Math.max(1, Math.ceil(cpuCores * MOST_PROCESSES_PER_CORE));
+  return maxProcesses ?? mostProcesses(cpuCores);
 }
 
 /** What a running job will take over time. Before its process is there, what it was promised. */
@@ -116,9 +135,6 @@ function coresOf(job: Reservation, cores: number, nowMs: number): number {
 function ranMsOf({ processSinceMs }: Reservation, nowMs: number): number {
   return nowMs - (processSinceMs ?? nowMs);
 }
-
-/** CPU time that starting, watching and publishing one process costs the worker itself. */
-const OVERHEAD_MS = 2;
 
 /** Cores that jobs of a class take, what they cost the worker included: a process of a few ms is mostly that. */
 export function learnedCores(expectation: Expectation | undefined): Expectation["cpuCores"] {

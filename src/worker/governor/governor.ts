@@ -159,6 +159,11 @@ export class Governor implements Service {
     this.#ledger.observe(jobId, usage);
   }
 
+  /** A process of a job has ended well: how much work that was, next to a usual one, and its CPU time. */
+  worked(jobId: string, done: { readonly work: number; readonly cpuMs: number }): void {
+    this.#ledger.worked(jobId, done);
+  }
+
   /** Notes what a job is expected to take, how long from now on, or that it must not be ended to make room. */
   describe(jobId: string, facts: { remainingMs?: number; isRetriable?: boolean; expectation?: Expectation }): void {
     const { remainingMs, isRetriable, expectation } = facts;
@@ -251,7 +256,7 @@ export class Governor implements Service {
     // A promise that no job was found for has changed nothing that anybody could wait for.
     if (released?.jobId === undefined) return;
     this.#deps.processes.unwatch(released.jobId);
-    if (!released.isInside && !this.#enforcer.wasEnded(released.jobId)) this.#tuning.noteEnd("clean");
+    if (!this.#enforcer.wasEnded(released.jobId)) this.#tuning.noteCleanEnd(released, this.#deps.clock.nowMs());
     this.#publish();
     this.#staleAfterMs = STALE_AFTER_RELEASE_MS;
     this.#announceRoom();

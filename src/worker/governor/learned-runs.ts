@@ -28,6 +28,7 @@ export interface LearnedListener {
 /** Weight of a new chunk in the means of this worker. */
 const SMOOTHING = 0.3;
 const MAX_RUNS = 256;
+const MAX_INPUTS = 500;
 /** A process that outgrew its expectation is noted again once it has grown by so much more. */
 const GROWTH = 1.2;
 /** Files whose memory differs by more than two size buckets (a doubling) do not share a chunk. */
@@ -52,6 +53,9 @@ interface RunFigures {
   overheadMs: number;
   /** Short processes that have ended since the last one that was noted. */
   unnoted: number;
+  /** Mean size of the inputs, over the last of them, and how many that are. */
+  usualBytes: number;
+  inputs: number;
 }
 
 /** What was told and noted of the process that a job runs now. */
@@ -143,6 +147,20 @@ export class LearnedRuns {
   /** Whether anything is known of the time that a file takes. */
   isTimed(run: LiveRun): boolean {
     return run.spec.perChunk || this.costOf(run, { index: 0, path: "-", bytes: 0 }).ms !== undefined;
+  }
+
+  /**
+   * How much work one process over so much input is, next to one over usual input: both by what is known now, so that it
+   * stays the same when all of them get slower.
+   */
+  workOf(run: LiveRun, inputBytes: number): number {
+    const figures = this.#of(run);
+    figures.inputs = Math.min(MAX_INPUTS, figures.inputs + 1);
+    figures.usualBytes += (inputBytes - figures.usualBytes) / figures.inputs;
+    // Rounded, or each process would ask for a prediction of its own.
+    const usual = this.expect(run, Number(figures.usualBytes.toPrecision(2))).durationMs?.p50;
+    const own = this.expect(run, inputBytes).durationMs?.p50;
+    return own === undefined || usual === undefined || usual <= 0 ? 1 : own / usual;
   }
 
   /** Learns from a process that has ended. */
@@ -254,7 +272,12 @@ export class LearnedRuns {
     const known = this.#runs.get(run.runId);
     if (known !== undefined) return known;
     if (this.#runs.size >= MAX_RUNS) this.#runs.clear();
-    const figures: RunFigures = { about: classOf(run.spec), chunkMsPerFile: undefined, overheadMs: 0, unnoted: 0 };
+    const figures: RunFigures = {
+      about: classOf(run.spec),
+      chunkMsPerFile: undefined,
+      overheadMs: 0,
+      ...{ unnoted: 0, usualBytes: 0, inputs: 0 },
+    };
     this.#runs.set(run.runId, figures);
     return figures;
   }

@@ -2,11 +2,12 @@
 import { MiB } from "../../contract/resources.ts";
 import type { AdmissionRule, AdmissionView, Objection, Request } from "./admission-view.ts";
 import { decideFit, type Misfit } from "./forecast.ts";
+import { DEFAULT_MEMORY_THRESHOLD } from "./governor-config.ts";
 import type { MemoryLevel } from "./probes/probe.ts";
 import { roomOf, type Room } from "./room.ts";
 import { bytes, count, percent } from "./words.ts";
 
-/** Beyond this share of a limit jobs are ended; nothing is admitted that would come near it. */
+/** Beyond this share of a limit jobs are ended. */
 export const DANGER_RATIO = 0.93;
 /** Up to where work inside the worker may fill memory, whatever a person has set. */
 const INSIDE_THRESHOLD = DANGER_RATIO - 0.01;

@@ -4,6 +4,7 @@
  */
 import type { Expectation } from "../../contract/expectation.ts";
 import { add, nothing, type Amounts } from "../../contract/resources.ts";
+import { OVERHEAD_MS } from "./cores.ts";
 
 export interface Usage {
   readonly rssBytes: number;
@@ -26,6 +27,9 @@ export interface Reservation {
   readonly peakBytes: number;
   /** When the process that runs now was first seen, by the clock that never goes back: what is lost when it is ended. */
   readonly processSinceMs: number | undefined;
+  /** What its processes that have ended well got done, in usual ones, and the CPU time of that, the worker's included. */
+  readonly work: number;
+  readonly cpuMs: number;
   /** When it probably ends, on the clock of `sinceMs`; undefined when nobody can say. */
   readonly endsAtMs: number | undefined;
   /** Whether it may be ended to make room, because it will be tried again. */
@@ -68,6 +72,8 @@ export class Reservations {
       usage: undefined,
       peakBytes: 0,
       processSinceMs: undefined,
+      work: 0,
+      cpuMs: 0,
       endsAtMs: undefined,
       isRetriable: true,
       expectation: undefined,
@@ -104,6 +110,13 @@ export class Reservations {
   describe(jobId: string, facts: Partial<Pick<Reservation, "endsAtMs" | "isRetriable" | "expectation">>): void {
     const known = this.ofJob(jobId);
     if (known !== undefined) this.#change(known.id, facts);
+  }
+
+  /** A process of the job has ended well. */
+  worked(jobId: string, { work, cpuMs }: Pick<Reservation, "work" | "cpuMs">): void {
+    const known = this.ofJob(jobId);
+    if (known !== undefined)
+      this.#change(known.id, { work: known.work + work, cpuMs: known.cpuMs + cpuMs + OVERHEAD_MS });
   }
 
   /** Another process of the job begins: what the one before used is no longer in use. */

@@ -1,9 +1,11 @@
 /**
  * What a worker learns of itself while it admits: how sure it has to be (risk.ts), how far its cores can be promised more
- * than once (cores.ts), what others took of its memory lately (room.ts), and what the jobs of each queue looked like.
+ * than once (cores.ts), how many jobs that wait run best at a time (class-limits.ts), what others took of its memory lately
+ * (room.ts), and what the jobs of each queue looked like.
  */
 import type { Expectation } from "../../contract/expectation.ts";
 import type { CapacityReading } from "./capacity.ts";
+import { ClassLimits } from "./class-limits.ts";
 import { decideOvercommit, firstOvercommit, type Overcommit } from "./cores.ts";
 import type { MemoryExpectation } from "./outlook.ts";
 import { decideRisk, firstRisk, type Risk, type RiskEvent } from "./risk.ts";
@@ -22,6 +24,8 @@ export class SelfTuning {
   #risk: Risk = firstRisk;
   #overcommit: Overcommit = firstOvercommit;
   #external: ExternalUse = noExternalUse;
+  readonly #classLimits = new ClassLimits();
+  #cpuCores = 1;
   readonly #ofQueue = new Map<string, UsualJob>();
 
   get z(): number {
@@ -32,6 +36,10 @@ export class SelfTuning {
     return this.#overcommit.kappa;
   }
 
+  get classLimits(): ClassLimits["all"] {
+    return this.#classLimits.all;
+  }
+
   get external(): ExternalUse {
     return this.#external;
   }
@@ -40,12 +48,21 @@ export class SelfTuning {
     this.#risk = decideRisk(this.#risk, event);
   }
 
+  /** A job has ended by itself; one inside the worker says nothing. */
+  noteCleanEnd({ queue, sinceMs, cpuMs, work, isInside }: Reservation, nowMs: number): void {
+    if (isInside) return;
+    this.noteEnd("clean");
+    this.#classLimits.noteEnd({ queue, ms: nowMs - sinceMs, cpuMs, work }, this.#cpuCores);
+  }
+
   /** Levels and jobs were read at the same moment: what is beyond our jobs is others' use. */
   noteReading(reading: CapacityReading, jobs: readonly Reservation[], isOnlyCpuInTheWay: boolean): void {
     const levels = reading.memory.map(({ name, usedBytes }) => ({ name, usedBytes, ceilingBytes: 0 }));
     const rssBytes = jobs.reduce((sum, { usage }) => sum + (usage?.rssBytes ?? 0), 0);
     this.#external = noteExternalUse(this.#external, { levels, rssBytes, nowMs: reading.atMs });
     this.#noteCpu(reading, isOnlyCpuInTheWay);
+    this.#cpuCores = reading.cpuCores;
+    this.#classLimits.noteRunning(jobs, reading.atMs, reading.cpuCores);
   }
 
   #noteCpu({ cpu, pressure, atMs }: CapacityReading, isOnlyCpuInTheWay: boolean): void {

@@ -120,6 +120,7 @@ export function withoutJob(view: AdmissionView, job: Reservation): AdmissionView
         card.takenBy === job.id ? { freeBytes: Infinity, isTaken: false, takenBy: undefined } : card,
       ),
     }),
+    ...(view.running !== undefined && { running: view.running.filter((one) => one !== job) }),
     reserved: {
       cpuCores: reserved.cpuCores - (job.isInside ? 0 : job.need.cpuCores),
       processes: reserved.processes - (job.isInside ? 0 : job.need.processes),

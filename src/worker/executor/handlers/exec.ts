@@ -17,7 +17,7 @@ import { Recorder, type RecorderDeps, type RetryFile } from "../../result/record
 import { decideStart, lossesOf } from "../../result/suspicion.ts";
 import type { RunCache } from "../../run-cache.ts";
 import type { ChunkRunner } from "../chunk-runner.ts";
-import type { ChunkEnd, ChunkEvents, UsageSample } from "../chunk-request.ts";
+import type { ChunkEnd, ChunkEvents, UsageSample, ProcessMeasure } from "../chunk-request.ts";
 import { RunCancelled, type Handler, type JobContext } from "../executor.ts";
 import { memoryNeed, outgrownNeed } from "../memory-need.ts";
 import { restoreChunks, retryChunks } from "../retry-chunks.ts";
@@ -39,6 +39,7 @@ export interface ExecDeps extends RecorderDeps, RoomWaitDeps {
   onStart(run: LiveRun, jobId: string, files: readonly FileEntry[]): void;
   /** The GPU that a job has to itself, by its UUID. */
   gpuOf(jobId: string): string | undefined;
+  onMeasured(run: LiveRun, jobId: string, measure: ProcessMeasure): void;
   onChunk(run: LiveRun, files: readonly FileEntry[], seconds: number): void;
 }
 
@@ -250,7 +251,7 @@ class ChunkAttempt {
         this.#deps.learned.observe(run, this.#jobId, sample);
       },
       measured: (measure) => {
-        this.#deps.learned.learn(run, this.#jobId, measure);
+        this.#deps.onMeasured(run, this.#jobId, measure);
       },
     };
     return { events, settled: () => work };

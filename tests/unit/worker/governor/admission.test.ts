@@ -55,6 +55,11 @@ describe("decideAdmission", () => {
   const full = { reserved: { cpuCores: 2, processes: 2, insideCores: 0 } };
   const used = (bytes: number) => ({ memory: [{ name: "host", limitBytes: GiB, usedBytes: bytes }] });
   const cpu = (allowed: number, others = 0.1) => ({ ...openGates, cpu: { allowed, utilisation: 0.9, others } });
+  const waiting = (running: number, limit: number, cpuCores = 1.9) => ({
+    classLimits: new Map([["exec.curl", { limit, cores: 0.1 }]]),
+    running: Array.from({ length: running }, () => ({ queue: "exec.curl@12", need: job.need })),
+    reserved: { cpuCores, processes: 0, insideCores: 0 },
+  });
   const rows: [string, Request, Partial<AdmissionView>, string][] = [
     ["an idle worker admits", job, {}, "admit"],
     ["a paused worker", job, { state: "paused" }, "PAUSED"],
@@ -96,6 +101,19 @@ describe("decideAdmission", () => {
       "admit",
     ],
     ["others use the CPUs", job, { cpuThreshold: 0.8, gates: cpu(0, 0.9) }, "CPU_THRESHOLD"],
+    [
+      "as many of a kind that waits as get the most done",
+      { ...job, queue: "exec.curl@14" },
+      waiting(3, 3),
+      "CLASS_LIMIT",
+    ],
+    [
+      "fewer of a kind that waits, though the cores are promised",
+      { ...job, queue: "exec.curl@14" },
+      waiting(2, 3),
+      "admit",
+    ],
+    ["another kind beside as many as may run of one", { ...job, queue: "exec.gzip@14" }, waiting(3, 3, 0), "admit"],
     [
       "a job that ended is replaced at the CPU threshold",
       job,

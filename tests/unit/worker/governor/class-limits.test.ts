@@ -1,0 +1,85 @@
+import { describe, expect, test } from "vitest";
+import { ClassLimits } from "../../../../src/worker/governor/class-limits.ts";
+import { seeded } from "../../../support/seeded.ts";
+
+const QUEUE = "exec.curl@12";
+const PROFILE = "exec.curl";
+const CORES = 2;
+const STEP_MS = 10;
+const READING_MS = 100;
+/** Without a limit. */
+const MOST = 32;
+
+interface Job {
+  readonly beganMs: number;
+  leftMs: number;
+}
+
+interface Served {
+  /** Jobs that ended, over what the best number at a time would have ended. */
+  readonly ratio: number;
+  readonly running: readonly number[];
+  readonly limits: ClassLimits;
+}
+
+/** A server that does `knee` jobs of 300 ms, more or less, at a time, and less the more come beyond that. */
+function serve(kneeAt: (ms: number) => number, untilMs: number, facts: { fromMs: number; cpuMs: number }): Served {
+  const random = seeded(7);
+  const limits = new ClassLimits();
+  const running: number[] = [];
+  let jobs: Job[] = [];
+  let [done, ideal] = [0, 0];
+  for (let nowMs = 0; nowMs < untilMs; nowMs += STEP_MS) {
+    const allowed = limits.all.get(PROFILE)?.limit ?? MOST;
+    while (jobs.length < allowed) jobs.push({ beganMs: nowMs, leftMs: 300 * (0.7 + 0.6 * random()) });
+    const knee = kneeAt(nowMs);
+    const served = jobs.length <= knee ? jobs.length : knee * Math.max(0.5, 1 - 0.02 * (jobs.length - knee));
+    for (const job of jobs) job.leftMs -= (STEP_MS * served) / jobs.length;
+    for (const { beganMs } of jobs.filter((job) => job.leftMs <= 0)) {
+      limits.noteEnd({ queue: QUEUE, ms: nowMs + STEP_MS - beganMs, cpuMs: facts.cpuMs, work: 1 }, CORES);
+      if (nowMs >= facts.fromMs) done += 300;
+    }
+    jobs = jobs.filter((job) => job.leftMs > 0);
+    if (nowMs % READING_MS === 0) {
+      limits.noteRunning(
+        jobs.map(() => ({ queue: QUEUE })),
+        nowMs,
+        CORES,
+      );
+    }
+    if (nowMs < facts.fromMs) continue;
+    running.push(jobs.length);
+    ideal += STEP_MS * knee;
+  }
+  return { ratio: done / ideal, running, limits };
+}
+
+describe("class limits", () => {
+  test.each([4, 8, 12, 20])("serve a server with a knee at %i with 93 % of what it can do, steadily", (knee) => {
+    const { ratio, running } = serve(() => knee, 180_000, { fromMs: 20_000, cpuMs: 10 });
+    const mean = running.reduce((sum, count) => sum + count, 0) / running.length;
+    const variance = running.reduce((sum, count) => sum + (count - mean) ** 2, 0) / running.length;
+    expect(ratio).toBeGreaterThan(0.93);
+    // One more or less of four is a quarter.
+    if (knee >= 8) expect(Math.sqrt(variance) / mean).toBeLessThan(0.15);
+  });
+
+  test("follow a knee that moves from 12 to 18, with 90 % of the ideal", () => {
+    const { ratio } = serve((ms) => (ms < 60_000 ? 12 : 18), 180_000, { fromMs: 20_000, cpuMs: 10 });
+    expect(ratio).toBeGreaterThan(0.9);
+  });
+
+  test("hold no kind of job that mostly computes", () => {
+    const { limits } = serve(() => MOST, 20_000, { fromMs: 0, cpuMs: 280 });
+    expect(limits.all.size).toBe(0);
+  });
+
+  test("learn nothing of a limit that fewer jobs than it were there for", () => {
+    const limits = new ClassLimits();
+    for (let at = 1; at <= 200; at += 1) {
+      limits.noteEnd({ queue: QUEUE, ms: 300, cpuMs: 10, work: 1 }, CORES);
+      limits.noteRunning([{ queue: QUEUE }], at * READING_MS, CORES);
+    }
+    expect(limits.all.get(PROFILE)?.limit).toBe(4);
+  });
+});
