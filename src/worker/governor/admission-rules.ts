@@ -121,7 +121,7 @@ const cores: AdmissionRule = ({ need, isInside, queue }, view) => {
     ...(others > 0 ? [`${count(others)} to other workers of this machine`] : []),
   ];
   const whose = `the ${count(view.cpuCores)} cores of this worker${notes.length > 0 ? ` (${notes.join(", ")})` : ""}`;
-  return coresObjection(need.cpuCores, need.cpuCores - lacking, whose);
+  return coresObjection(need.cpuCores, view.kappa * view.cpuCores - runningCores, whose);
 };
 
 /** Cores as a person has set them, by the number of processes; work inside the worker has a share of its own. */

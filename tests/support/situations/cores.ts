@@ -70,6 +70,27 @@ export const cores: readonly Situation[] = [
     until: "a job ends",
   },
   {
+    name: "so many jobs that mostly wait run as have been found to get done most",
+    code: "CLASS_LIMIT",
+    words: /held at 8 of default at a time/,
+    cause: async (stage) => {
+      const ask = stage.ask(20, { queue: "exec.default@9" });
+      for (const jobId of ["first", "second", "third"]) {
+        stage.begin(jobId, ask);
+        await stage.pass(250);
+        stage.governor.worked(jobId, { work: 1, cpuMs: 2 });
+        stage.end(jobId);
+      }
+      for (let at = 0; at < 8; at += 1) stage.begin(`waits-${at}`, ask);
+    },
+    undo: (stage) => {
+      stage.end("waits-0");
+    },
+    until: "a job ends",
+    // With none that ends for a while it tries more.
+    isPassing: true,
+  },
+  {
     name: "it asks for more processes than a person allowed",
     code: "UNSCHEDULABLE",
     words: /needs 3 processes at once, this worker runs 2 at most/,

@@ -5,7 +5,7 @@ import { nothingKnown, type Situation } from "./situation.ts";
 
 /** Takes a tenth of its memory in its first half. */
 const late: Expectation = {
-  ...{ ...nothingKnown, basis: "learned", samples: 9, memoryBytes: { p50: 500 * MiB, p95: 500 * MiB } },
+  ...{ ...nothingKnown, basis: "learned", samples: 9, memoryBytes: { p50: 600 * MiB, p95: 600 * MiB } },
   ...{ durationMs: { p05: 60_000, p50: 60_000, p95: 60_000 }, shape: [0.1, 0.1, 0.1, 0.1, 0.1, 1, 1, 1, 1, 1] },
 };
 
@@ -14,9 +14,9 @@ export const memory: readonly Situation[] = [
     name: "another program takes the memory of the cgroup (version 2)",
     code: "MEM_NOW",
     words:
-      /^needs 128 MiB of memory, 71\.6 MiB is free below 921\.6 MiB \(850 MiB of 1024 MiB of the cgroup \/app in use, 850 MiB of it by other programs, 0 MiB more promised\)$/,
+      /^needs 128 MiB of memory, 83 MiB is free below 983 MiB \(900 MiB of 1024 MiB of the cgroup \/app in use, 900 MiB of it by other programs, 0 MiB more promised\)$/,
     cause: (stage) => {
-      stage.uses(850);
+      stage.uses(900);
     },
     undo: (stage) => {
       stage.uses(300);
@@ -26,13 +26,13 @@ export const memory: readonly Situation[] = [
   {
     name: "another program takes the memory of the cgroup (version 1)",
     code: "MEM_NOW",
-    words: /850 MiB of 1024 MiB of the cgroup \/memory\/app in use, 850 MiB of it by other programs/,
+    words: /900 MiB of 1024 MiB of the cgroup \/memory\/app in use, 900 MiB of it by other programs/,
     options: () => ({ paths: ["3:memory:/app"] }),
     prepare: (stage) => {
       stage.machine.v1("app", { limit: String(GiB), usage: 300 * MiB });
     },
     cause: (stage) => {
-      stage.machine.v1("app", { limit: String(GiB), usage: 850 * MiB });
+      stage.machine.v1("app", { limit: String(GiB), usage: 900 * MiB });
     },
     undo: (stage) => {
       stage.machine.v1("app", { limit: String(GiB), usage: 300 * MiB });
@@ -62,7 +62,7 @@ export const memory: readonly Situation[] = [
     words: /of 2048 MiB of the host in use, .* of it by other programs/,
     options: () => ({ host: { totalKiB: 2 ** 21, availableKiB: 2 ** 20 } }),
     cause: (stage) => {
-      stage.machine.host({ totalKiB: 2 ** 21, availableKiB: 2 ** 18 });
+      stage.machine.host({ totalKiB: 2 ** 21, availableKiB: 2 ** 17 });
     },
     undo: (stage) => {
       stage.machine.host({ totalKiB: 2 ** 21, availableKiB: 2 ** 20 });
@@ -89,7 +89,7 @@ export const memory: readonly Situation[] = [
   {
     name: "our jobs take what a person gave them of the memory",
     code: "MEM_NOW",
-    words: /70 MiB is free below 270 MiB \(0 MiB of 300 MiB of the worker\.memory_max in use, 200 MiB more promised\)/,
+    words: /88 MiB is free below 288 MiB \(0 MiB of 300 MiB of the worker\.memory_max in use, 200 MiB more promised\)/,
     options: () => ({ config: { memoryMaxBytes: 300 * MiB } }),
     cause: (stage) => {
       stage.begin("a", stage.ask(200));
@@ -128,10 +128,10 @@ export const memory: readonly Situation[] = [
   {
     name: "our promises take the memory, though little of it is used",
     code: "MEM_NOW",
-    words: /300 MiB of 1024 MiB of the cgroup \/app in use, 300 MiB of it by other programs, 550 MiB more promised/,
+    words: /300 MiB of 1024 MiB of the cgroup \/app in use, 300 MiB of it by other programs, 600 MiB more promised/,
     cause: (stage) => {
       stage.begin("a", stage.ask(400));
-      stage.begin("b", stage.ask(150));
+      stage.begin("b", stage.ask(200));
     },
     undo: (stage) => {
       stage.end("a");
@@ -141,9 +141,9 @@ export const memory: readonly Situation[] = [
   {
     name: "a running job will have grown before this one ends",
     code: "MEM_FORECAST",
-    words: /needs 128 MiB of memory in \d+ s, 121\.6 MiB will be free then/,
+    words: /needs 128 MiB of memory in \d+ s, 83 MiB will be free then/,
     cause: (stage) => {
-      stage.begin("late", stage.ask(500, { queue: "exec.late@18" }), { expectation: late });
+      stage.begin("late", stage.ask(600, { queue: "exec.late@19" }), { expectation: late });
     },
     undo: (stage) => {
       stage.end("late");
@@ -153,9 +153,9 @@ export const memory: readonly Situation[] = [
   {
     name: "a neighbour on this machine has promised the memory",
     code: "MEM_NOW",
-    words: /550 MiB more promised, 550 MiB of it to other workers of this machine/,
+    words: /600 MiB more promised, 600 MiB of it to other workers of this machine/,
     cause: (stage) => {
-      stage.neighbour({ growthBytes: 550 * MiB });
+      stage.neighbour({ growthBytes: 600 * MiB });
     },
     undo: (stage) => {
       stage.neighbour({});
@@ -192,7 +192,7 @@ export const memory: readonly Situation[] = [
   {
     name: "it asks for more memory than this worker ever gives",
     code: "UNSCHEDULABLE",
-    words: /needs 1000 MiB of memory, this worker may use 921\.6 MiB at most \(90 % of 1024 MiB of the cgroup \/app\)/,
+    words: /needs 1000 MiB of memory, this worker may use 983 MiB at most \(96 % of 1024 MiB of the cgroup \/app\)/,
     cause: (stage) => {
       stage.question = stage.ask(1_000);
     },

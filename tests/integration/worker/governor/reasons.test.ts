@@ -15,7 +15,17 @@ const situations: readonly Situation[] = [...memory, ...cores, ...machine, ...wo
 type Code = Exclude<DeferCode, `RULE_${string}`> | "RULE_" | "UNSCHEDULABLE";
 /** The compiler asks for a code that is missing here, and the last test for a situation with it. */
 const everyCode = Object.keys({
-  ...{ MEM_NOW: 1, MEM_THRESHOLD: 1, MEM_FORECAST: 1, CALIBRATING: 1, NEIGHBOUR: 1, HOLDING: 1, CPU: 1, PROCESSES: 1 },
+  ...{
+    MEM_NOW: 1,
+    MEM_THRESHOLD: 1,
+    MEM_FORECAST: 1,
+    CALIBRATING: 1,
+    NEIGHBOUR: 1,
+    HOLDING: 1,
+    CPU: 1,
+    PROCESSES: 1,
+    CLASS_LIMIT: 1,
+  },
   ...{ CPU_THRESHOLD: 1, PSI_MEM: 1, PSI_IO: 1, COOLDOWN: 1, DISK_SPACE: 1, DISK_INODES: 1, PIDS: 1, FILES: 1, HOT: 1 },
   ...{ POWER: 1, GPU: 1, GPU_MEM: 1, RULE_: 1, LABELS: 1, ALONE: 1, PAUSED: 1, DRAINING: 1, UNSCHEDULABLE: 1 },
 } satisfies Record<Code, 1>);

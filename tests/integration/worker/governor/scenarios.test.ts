@@ -6,6 +6,7 @@ import { systemClock } from "../../../../src/platform/clock.ts";
 import { CapacitySensor, createProbes } from "../../../../src/worker/governor/capacity.ts";
 import type { Eviction } from "../../../../src/worker/governor/enforcement.ts";
 import { Governor } from "../../../../src/worker/governor/governor.ts";
+import { DEFAULT_MEMORY_THRESHOLD } from "../../../../src/worker/governor/governor-config.ts";
 import type { GovernorTicket } from "../../../../src/worker/governor/governor-port.ts";
 import { GpuProbe } from "../../../../src/worker/governor/probes/gpu.ts";
 import { systemRoots, type ProbeRoots } from "../../../../src/worker/governor/probes/probe.ts";
@@ -69,7 +70,7 @@ test("of five hundred jobs offered at once it never promises more than there is,
     if (random() < 0.3) held.splice(Math.floor(random() * held.length), 1)[0]?.ticket.release();
     const promised = held.reduce((sum, { bytes }) => sum + bytes, 0);
     expect(governor.snapshot().reserved.memoryBytes).toBe(promised);
-    expect(promised).toBeLessThanOrEqual(0.9 * limit);
+    expect(promised).toBeLessThanOrEqual(DEFAULT_MEMORY_THRESHOLD * limit);
   }
   expect(admitted).toBeGreaterThan(50);
   expect(admitted).toBeLessThan(500);
@@ -82,7 +83,7 @@ test("a neighbour that takes 1 GiB in 5 s closes the gate within 250 ms, ends no
   onTestFinished(() => {
     vi.useRealTimers();
   });
-  const [own, asked, ceiling] = [GiB, 2_000 * MiB, 0.9 * 4 * GiB];
+  const [own, asked, ceiling] = [GiB, 2_000 * MiB, DEFAULT_MEMORY_THRESHOLD * 4 * GiB];
   const machine = machineWith(4 * GiB, own);
   const { governor, evictions } = await startGovernor(machine.roots);
   const running = governor.tryReserve(ask(1_024));
