@@ -10,7 +10,7 @@ import { beat, testSpec, testWorker } from "../../support/board-fixture.ts";
 import { attempt, ExplainedCluster, files, ref } from "../../support/explained-cluster.ts";
 import { quietLogger } from "../../support/quiet-logger.ts";
 import { startRedis } from "../../support/redis-server.ts";
-import { deletePrefix, test } from "../../support/redis.ts";
+import { test } from "../../support/redis.ts";
 
 describe("explain", () => {
   const chunkId = jobIds.chunk("r1", 0, "1");

@@ -1,5 +1,5 @@
 import { existsSync, writeFileSync } from "node:fs";
-import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { MiB } from "../../../../src/contract/resources.ts";
 import type { GpuProbe } from "../../../../src/worker/governor/probes/gpu.ts";
 import { CARD, FakeGpuMachine } from "../../../support/fake-gpu.ts";
