@@ -110,8 +110,7 @@ export class WorkerService implements Service {
     this.#heads = new QueueHeads({ ...shared, learned, largestJob });
     this.#held.handlers = createHandlers({
       ...{ ...shared, metrics: deps.metrics, hash, runner: this.#runner, claims: this.#claims },
-      ...{ gate: new PolicyGate(config.allow), largestJob, learned },
-      workerId: config.workerId,
+      ...{ gate: new PolicyGate(config.allow), largestJob, learned, workerId: config.workerId },
       governor: this.#governor,
       onUsage: (jobId, sample) => {
         this.#held.measure(jobId, sample);

@@ -75,7 +75,7 @@ function hangClaims(after: number): void {
   Lane.prototype.claim = async function (this: Lane, ...args) {
     if (claimed >= after) await new Promise(() => undefined);
     const job = await descriptor.value.apply(this, args);
-    if (job !== undefined) claimed += 1;
+    if (typeof job === "object") claimed += 1;
     return job;
   };
 }
