@@ -54,21 +54,20 @@ export class Admissions {
     return lanes.filter(({ jobName }) => jobName === exec).length > 1;
   }
 
-  /** The lanes that hold a job, in the order in which these are best let in; scans and reports first. */
+  /**
+   * The lanes in the order in which their next jobs are best let in. First scans and reports, and those of which nothing can
+   * be told: a fetch finds out whether a delayed job is due there.
+   */
   async inOrder(lanes: readonly Lane[]): Promise<readonly Lane[]> {
     const { heads } = this.#deps;
-    const control = lanes.filter(({ jobName }) => jobName !== exec);
-    const others = lanes.filter(({ jobName }) => jobName === exec);
-    const isThere = await Promise.all(others.map((lane) => heads.look(lane)));
-    const headOf = (lane: Lane) => heads.of(lane.place.name);
-    const known = others.filter((lane, at) => isThere[at] === true);
-    return [
-      ...control,
-      ...known.toSorted((a, b) => {
-        const [first, second] = [headOf(a), headOf(b)];
-        return first === undefined || second === undefined ? 0 : compareHeads(first, second);
-      }),
-    ];
+    await Promise.all(lanes.filter(({ jobName }) => jobName === exec).map((lane) => heads.look(lane)));
+    const known: { lane: Lane; head: QueueHead }[] = [];
+    const others = lanes.filter((lane) => {
+      const head = heads.of(lane.place.name);
+      if (head !== undefined) known.push({ lane, head });
+      return head === undefined;
+    });
+    return [...others, ...known.toSorted((a, b) => compareHeads(a.head, b.head)).map(({ lane }) => lane)];
   }
 
   /** Whether `admit` would say yes now; reserves nothing. */

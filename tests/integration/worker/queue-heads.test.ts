@@ -191,3 +191,35 @@ describe("the next job of a queue", () => {
     expect(asked.map(({ need }) => need.memoryBytes / MiB)).toEqual([64]);
   });
 });
+
+test("lanes are served by priority, then unknown kinds, then the most memory for the longest; an empty one is fetched from", async ({
+  redis,
+  prefix,
+}) => {
+  await using stage = new Stage(redis, prefix);
+  const lane = (name: string) => ({ jobName: "exec", place: { name } }) as unknown as Lane;
+  const head = (mebibytes: number, lastsMs: number | undefined, more: { priority?: number; samples?: number } = {}) => {
+    const { priority = 0, samples = 20 } = more;
+    return { jobId: "j", priority, lastsMs, expectation: { ...expected(mebibytes * MiB), samples } };
+  };
+  const known = new Map([
+    ["small and short", head(10, 1_000)],
+    ["small and long", head(10, 60_000)],
+    ["large and short", head(500, 1_000)],
+    ["large and late in line", head(900, 60_000, { priority: 5 })],
+    ["unknown", head(128, undefined, { samples: 0 })],
+  ]);
+  const heads = { of: (name: string) => known.get(name), look: () => Promise.resolve(true), forget: () => undefined };
+  const admissions = new Admissions({ heads } as unknown as ConstructorParameters<typeof Admissions>[0]);
+  const order = await admissions.inOrder([...known.keys(), "empty"].map(lane));
+  expect(order.map((one) => one.place.name)).toEqual([
+    "empty",
+    "unknown",
+    "small and long",
+    "large and short",
+    "small and short",
+    "large and late in line",
+  ]);
+  expect(admissions.isOrderWanted(order)).toBe(true);
+  expect(admissions.isOrderWanted([stage.lane])).toBe(false);
+});
