@@ -15,6 +15,7 @@ import type { LearnedRuns } from "./governor/learned-runs.ts";
 import type { UsualJob } from "./governor/self-tuning.ts";
 import type { Lane } from "./lane.ts";
 import type { LargestJob } from "./largest-job.ts";
+import { memoryNeed } from "./memory-need.ts";
 import type { RunCache } from "./run-cache.ts";
 
 /** The job that would be fetched next, and what its processes are expected to take. */
@@ -45,7 +46,7 @@ export interface QueueHeadsDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly runs: Pick<RunCache, "load">;
-  readonly learned: Pick<LearnedRuns, "ready" | "expectChunk" | "lastsMs">;
+  readonly learned: Pick<LearnedRuns, "ready" | "expectChunk" | "lastsMs" | "chunkBytes">;
   readonly largestJob: Pick<LargestJob, "bytes">;
 }
 
@@ -101,19 +102,16 @@ export class QueueHeads {
   }
 
   async #headOf(jobId: string, { runId, epoch, files }: Payload<Extract<JobName, "exec">>): Promise<QueueHead> {
-    const { runs, learned, largestJob } = this.#deps;
+    const { runs, learned } = this.#deps;
     const run = await runs.load(runId, epoch);
     await learned.ready(run);
-    const largestBytes = await largestJob.bytes(run.spec.resources.labels);
-    const expectation = within(
-      learned.expectChunk(run, files),
-      Math.max(largestBytes, run.spec.resources.memoryBytes ?? 0),
-    );
+    const needOf = await memoryNeed(this.#deps, run);
+    const expectation = within(learned.expectChunk(run, files), needOf(files));
     return { jobId, expectation, lastsMs: learned.lastsMs(run, files), priority: run.spec.priority };
   }
 }
 
-/** A guess that no worker could admit would keep its job waiting for ever. */
+/** A guess that no worker could admit would keep its job waiting for ever: it is cut to what is asked for. */
 function within(expectation: Expectation, bytes: number): Expectation {
   const { p50, p95 } = expectation.memoryBytes;
   return p95 <= bytes ? expectation : { ...expectation, memoryBytes: { p50: Math.min(p50, bytes), p95: bytes } };

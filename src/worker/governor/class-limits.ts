@@ -75,7 +75,8 @@ export class ClassLimits {
 
   /** A job has ended, on a worker with so many cores. */
   noteEnd(job: EndedJob, cpuCores: number): void {
-    if (job.ms <= 0) return;
+    // One that has run no process to its end says nothing: it failed, or was put into another queue.
+    if (job.ms <= 0 || job.work <= 0) return;
     const profile = profileOf(job.queue);
     const state = this.#profiles.get(profile) ?? this.#begin(profile, job, cpuCores);
     const more = job.cpuMs / job.ms - state.cores;

@@ -51,6 +51,7 @@ class Stage implements AsyncDisposable {
         ready: () => Promise.resolve(),
         expectChunk: (_run, files) => expected(files[0]?.bytes ?? 0),
         lastsMs: () => 5_000,
+        chunkBytes: (_run, files, largestBytes) => Math.min(files[0]?.bytes ?? 0, largestBytes),
       },
       largestJob: { bytes: () => Promise.resolve(80 * MiB) },
     });

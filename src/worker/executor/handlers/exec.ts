@@ -19,7 +19,7 @@ import type { RunCache } from "../../run-cache.ts";
 import type { ChunkRunner } from "../chunk-runner.ts";
 import type { ChunkEnd, ChunkEvents, UsageSample, ProcessMeasure } from "../chunk-request.ts";
 import { RunCancelled, type Handler, type JobContext } from "../executor.ts";
-import { memoryNeed, outgrownNeed } from "../memory-need.ts";
+import { memoryNeed, outgrownNeed } from "../../memory-need.ts";
 import { restoreChunks, retryChunks } from "../retry-chunks.ts";
 import { waitForRoom, type RoomWaitDeps } from "../room-wait.ts";
 import { Solitude } from "../solitude.ts";

@@ -32,6 +32,7 @@ import type { Store } from "../../../store/store.ts";
 import { HandBack } from "../../lane.ts";
 import type { LearnedRuns } from "../../governor/learned-runs.ts";
 import type { LargestJob } from "../../largest-job.ts";
+import { memoryNeed } from "../../memory-need.ts";
 import type { OutputClaims } from "../../output-claims.ts";
 import type { RunCache } from "../../run-cache.ts";
 import { RunCancelled, type Handler, type JobContext } from "../executor.ts";
@@ -237,10 +238,10 @@ class Scan {
       await this.#waitForWindow(() => this.#window - (this.#deps.learned.isUnknown(this.#run) ? 1 : ADD_CHUNKS));
       await this.#checkLease();
       // Sized now, not when they were made: the model may have learned while they waited for the window.
-      const largest = await this.#deps.largestJob.bytes(this.#run.spec.resources.labels);
+      const needOf = await memoryNeed(this.#deps, this.#run);
       const some = this.#ready
         .splice(0, Math.min(ADD_CHUNKS, Math.max(1, this.#window - this.#waiting)))
-        .map((chunk) => ({ ...chunk, memoryBytes: this.#deps.learned.chunkBytes(this.#run, chunk.files, largest) }));
+        .map((chunk) => ({ ...chunk, memoryBytes: needOf(chunk.files) }));
       await this.#deps.queues.addChunks(this.#ref, this.#run.spec, some);
       this.#waiting += some.length;
       this.#firstAddMs ??= this.#deps.clock.monotonicMs();

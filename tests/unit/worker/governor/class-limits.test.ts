@@ -74,6 +74,14 @@ describe("class limits", () => {
     expect(limits.all.size).toBe(0);
   });
 
+  test("take no job into account that ran no process to its end", () => {
+    const limits = new ClassLimits();
+    for (let job = 0; job < 50; job += 1) limits.noteEnd({ queue: "exec.default@9", ms: 5, cpuMs: 0, work: 0 }, 2);
+    expect(limits.all.size).toBe(0);
+    for (let job = 0; job < 3; job += 1) limits.noteEnd({ queue: "exec.default@9", ms: 100, cpuMs: 2, work: 1 }, 2);
+    expect(limits.all.size).toBe(1);
+  });
+
   test("learn nothing of a limit that fewer jobs than it were there for", () => {
     const limits = new ClassLimits();
     for (let at = 1; at <= 200; at += 1) {

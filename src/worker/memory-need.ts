@@ -1,10 +1,10 @@
 /** How much memory the files of a chunk ask for, as far as is known by now, and whether more than was reserved for it. */
-import type { FileEntry } from "../../contract/files.ts";
-import { bucketOf } from "../../contract/profiles.ts";
-import { parseQueueName } from "../../contract/queues.ts";
-import type { LiveRun } from "../../platform/run-hash.ts";
-import type { LearnedRuns } from "../governor/learned-runs.ts";
-import type { LargestJob } from "../largest-job.ts";
+import type { FileEntry } from "../contract/files.ts";
+import { bucketOf } from "../contract/profiles.ts";
+import { parseQueueName } from "../contract/queues.ts";
+import type { LiveRun } from "../platform/run-hash.ts";
+import type { LearnedRuns } from "./governor/learned-runs.ts";
+import type { LargestJob } from "./largest-job.ts";
 
 export interface MemoryNeedDeps {
   readonly learned: Pick<LearnedRuns, "chunkBytes">;
