@@ -4,9 +4,11 @@
  * its own back when both do not fit. Of two that promise at the same moment at least one sees the other, so the machine is
  * never promised twice; both may step back then, and each tries again a moment later.
  *
- * A file lives as long as its worker. One whose worker was killed is removed by the next worker that finds it; where
- * process numbers mean nothing (another container over the same folder), a file that was not written for `STALE_MS` no
- * longer counts. What its jobs use is measured all the same.
+ * A file lives as long as its worker. One whose worker was killed is removed by the next worker that finds it. A worker
+ * that lives and does not write (stopped, hung) has a say for `STALE_MS`: then neither its turn nor its cores hold the
+ * others up. The memory that its jobs may yet take counts for `LOST_MS`, as long as it holds their locks. Where process
+ * numbers mean nothing (another container over the same folder), nothing counts after `STALE_MS`. What the jobs use is
+ * measured all the same.
  */
 import {
   closeSync,
@@ -77,6 +79,7 @@ const record = z.object({
 type Stored = z.output<typeof record>;
 
 const STALE_MS = 5_000;
+const LOST_MS = 30_000;
 /** A worker that wrote this recently is not asked whether it lives. */
 const SURELY_ALIVE_MS = 500;
 /** A file is rewritten in place: what is shorter than before is filled up with blanks. */
@@ -107,11 +110,13 @@ export class MachineLedger implements SharedLedger {
   readonly #path: string;
   readonly #others = new Map<string, OtherFile>();
   readonly #namespace = pidNamespace();
+  readonly #nowMs: () => number;
   #file: number | undefined;
   #writes = 0;
   #fault = "";
 
-  constructor(folder: string, workerId: string, logger: Logger) {
+  constructor(folder: string, workerId: string, logger: Logger, nowMs: () => number = machineMs) {
+    this.#nowMs = nowMs;
     this.#folder = folder;
     this.#workerId = workerId;
     this.#logger = logger;
@@ -125,7 +130,7 @@ export class MachineLedger implements SharedLedger {
         write: this.#writes,
         workerId: this.#workerId,
         owner: { ...ownIdentity(), namespace: this.#namespace },
-        atMs: machineMs(),
+        atMs: this.#nowMs(),
         ...promise,
         levels: [...levels],
         written: this.#writes,
@@ -170,12 +175,15 @@ export class MachineLedger implements SharedLedger {
     const path = join(this.#folder, name);
     if (path === this.#path) return undefined;
     const stored = this.#read(path);
-    if (stored === undefined || this.#counts(stored)) return stored;
-    if (stored.owner.namespace === this.#namespace) {
+    if (stored === undefined) return undefined;
+    const ageMs = this.#nowMs() - stored.atMs;
+    if (stored.owner.namespace !== this.#namespace) return ageMs < STALE_MS ? stored : undefined;
+    if (ageMs >= SURELY_ALIVE_MS && !isAlive(stored.owner)) {
       rmSync(path, { force: true });
       this.#forget(path);
+      return undefined;
     }
-    return undefined;
+    return whileSilent(stored, ageMs);
   }
 
   /** The last whole record; undefined when there was none yet, or it is none of ours. */
@@ -193,12 +201,6 @@ export class MachineLedger implements SharedLedger {
       }
     }
     return other.last;
-  }
-
-  #counts({ owner, atMs }: Stored): boolean {
-    const ageMs = machineMs() - atMs;
-    if (owner.namespace !== this.#namespace) return ageMs < STALE_MS;
-    return ageMs < SURELY_ALIVE_MS || isAlive(owner);
   }
 
   #forgetMissing(names: readonly string[]): void {
@@ -226,6 +228,12 @@ export class MachineLedger implements SharedLedger {
       return undefined;
     }
   }
+}
+
+/** What still counts of a worker that lives and has not written for so long. */
+function whileSilent(stored: Stored, silentMs: number): Stored | undefined {
+  if (silentMs < STALE_MS) return stored;
+  return silentMs < LOST_MS ? { ...stored, cpuCores: 0, processes: 0, isEnding: false, starvedMs: 0 } : undefined;
 }
 
 /** The clock that all processes since the last start of the machine share, in ms. */

@@ -24,8 +24,8 @@ function scratchFolder(): Scratch {
   return scratch;
 }
 
-function openLedger(folder: string, workerId: string): MachineLedger {
-  const ledger = new MachineLedger(folder, workerId, quietLogger);
+function openLedger(folder: string, workerId: string, nowMs?: () => number): MachineLedger {
+  const ledger = new MachineLedger(folder, workerId, quietLogger, nowMs);
   onTestFinished(() => {
     ledger.close();
   });
@@ -67,6 +67,26 @@ describe("machine ledger", () => {
     writeFileSync(join(folder, name), dead);
     expect(one.others()).toEqual([]);
     expect(readdirSync(folder)).toHaveLength(1);
+  });
+
+  test("lets no worker that is stopped or hangs hold the others up", () => {
+    const folder = join(scratchFolder().path, "ledger");
+    let nowMs = 1_000_000;
+    const one = openLedger(folder, "one", () => nowMs);
+    const hung = openLedger(folder, "hung", () => nowMs);
+    const last = { growthBytes: 64, cpuCores: 2, processes: 2, isEnding: true, starvedMs: 9_000 };
+    hung.publish(last, ["host"]);
+    nowMs += 4_999;
+    expect(one.others()).toMatchObject([last]);
+    nowMs += 1;
+    const silent = { growthBytes: 64, cpuCores: 0, processes: 0, isEnding: false, starvedMs: 0 };
+    expect(one.others()).toMatchObject([silent]);
+    nowMs += 24_999;
+    expect(one.others()).toMatchObject([silent]);
+    nowMs += 1;
+    expect(one.others()).toEqual([]);
+    hung.publish(last, ["host"]);
+    expect(one.others()).toMatchObject([last]);
   });
 
   test("comes back when somebody has cleaned up its folder", () => {
