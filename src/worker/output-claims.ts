@@ -8,7 +8,7 @@
  */
 import { InfrastructureError, messageOf } from "../contract/errors.ts";
 import type { RunSpec } from "../contract/run-spec.ts";
-import type { Clock } from "../platform/clock.ts";
+import { aborted, type Clock } from "../platform/clock.ts";
 import type { Service } from "../platform/lifecycle.ts";
 import type { Logger } from "../platform/logger.ts";
 import {
@@ -20,7 +20,7 @@ import {
   renewClaim,
   type KnowsEnd,
 } from "../platform/output-claim.ts";
-import type { OutputRegistry } from "../platform/output-registry.ts";
+import type { ListedOutput, OutputRegistry } from "../platform/output-registry.ts";
 import { errnoOf } from "./result/errno.ts";
 
 export interface OutputClaimsDeps {
@@ -69,9 +69,19 @@ export class OutputClaims implements Service {
     return Promise.resolve();
   }
 
-  async stop(): Promise<void> {
+  async stop(deadline?: AbortSignal): Promise<void> {
     clearInterval(this.#timer);
     await this.#round;
+    if (this.#held.size === 0) return;
+    // A worker that woke late may have claimed the folder of a run that has ended: nobody else would take that away.
+    const dropped = this.#deps.outputs
+      .list()
+      .then((listed) => this.#dropEnded(listed))
+      .catch((error: unknown) => {
+        // The next run over this folder finds that this one has ended, and takes it over.
+        this.#deps.logger.warn({ reason: messageOf(error) }, "claims of ended runs not given back");
+      });
+    await (deadline === undefined ? dropped : Promise.race([dropped, aborted(deadline)]));
   }
 
   /** Holds the output folder of the run; or why it cannot be had. @throws {InfrastructureError} when that may pass. */
@@ -154,6 +164,11 @@ export class OutputClaims implements Service {
       const reason = await this.#ask(runId, place);
       if (reason !== undefined) await this.#deps.onLost(runId, reason);
     }
+    await this.#dropEnded(listed);
+  }
+
+  /** Takes away the claims of this worker whose runs are not listed (any more). */
+  async #dropEnded(listed: readonly ListedOutput[]): Promise<void> {
     const going = new Set(listed.map(({ runId }) => runId));
     for (const [runId, { root }] of this.#held) {
       if (going.has(runId)) continue;

@@ -5,6 +5,7 @@
  * what runs goes on; at the deadline what still runs is aborted and handed back, and no attempt is burned.
  */
 import type { Redis } from "ioredis";
+import { aborted } from "../platform/clock.ts";
 import { hostname } from "node:os";
 import { isTerminal } from "../contract/outcomes.ts";
 import { breakRun } from "../platform/cancel-run.ts";
@@ -304,18 +305,4 @@ export class WorkerService implements Service {
       ...(this.#config.pullLimits && { limits: this.#config.pullLimits }),
     });
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else
-      signal.addEventListener(
-        "abort",
-        () => {
-          resolve();
-        },
-        { once: true },
-      );
-  });
 }
