@@ -28,7 +28,8 @@ export function exitCodeOf(error: unknown): number {
   return exitCodes.infrastructure;
 }
 
-function failureText(error: unknown): string {
+/** What a person reads of an error. */
+export function failureText(error: unknown): string {
   if (error instanceof AggregateError) return [error.message, ...error.errors.map(messageOf)].join("\n  ");
   if (error instanceof FaultsError) return faultsText(error);
   if (error instanceof HeadroomError) return error.message;

@@ -1,10 +1,12 @@
 /** Where things are: data folder, Redis, store, prefix, log level; from options first, then the environment. */
 import { join } from "node:path";
 import { InvalidInputError, type Fault } from "../contract/errors.ts";
+import { gather } from "../contract/gather.ts";
 import { DEFAULT_PREFIX, keyPrefix } from "../contract/queues.ts";
 import { openHome } from "../platform/home.ts";
 import { logLevels, type LogLevel } from "../platform/logger.ts";
 import { parseRedisTarget } from "../platform/redis-target.ts";
+import { parseStoreUrl } from "../store/store-url.ts";
 import type { Io } from "./io.ts";
 
 /** The options that every command which reaches a cluster has. */
@@ -52,9 +54,10 @@ export function openPlace(options: PlaceOptions, io: Io, defaults: PlaceDefaults
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(prefix)) {
     faults.push({ where: "prefix", expected: "letters, digits, - and _, 64 at most", found: JSON.stringify(prefix) });
   }
-  if (faults.length > 0) throw new InvalidInputError("command line", faults);
-  if (redisUrl !== undefined) parseRedisTarget(redisUrl);
-  const home = openHome({ home: options.home, env: io.env });
+  if (redisUrl !== undefined) gather(faults, () => parseRedisTarget(redisUrl));
+  if (storeUrl !== undefined) gather(faults, () => parseStoreUrl(storeUrl));
+  const home = gather(faults, () => openHome({ home: options.home, env: io.env }));
+  if (faults.length > 0 || home === undefined) throw new InvalidInputError("command line", faults);
   return { home, redisUrl, storeUrl: storeUrl ?? embeddedStoreUrl(home), prefix, kp: keyPrefix(prefix) };
 }
 

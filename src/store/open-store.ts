@@ -1,7 +1,5 @@
 /** Opens the store that a URL names. */
-import { isAbsolute } from "node:path";
 import { sql } from "kysely";
-import { InvalidInputError } from "../contract/errors.ts";
 import type { StoreDatabase } from "./database.ts";
 import { SqlFileTable } from "./file-results.ts";
 import { SqlInputPages } from "./inputs.ts";
@@ -12,6 +10,7 @@ import { SqlRunTable } from "./runs.ts";
 import { openSqlite } from "./sqlite.ts";
 import type { Store, StoreLogger } from "./store.ts";
 import { storeDown } from "./store-errors.ts";
+import { parseStoreUrl } from "./store-url.ts";
 
 const PING_MS = 5_000;
 
@@ -24,18 +23,11 @@ export async function openStore(url: string, logger: StoreLogger): Promise<Store
 }
 
 async function openDatabase(url: string, logger: StoreLogger): Promise<StoreDatabase> {
-  const scheme = /^[a-z]+(?=:)/.exec(url)?.[0];
-  if (scheme === "postgres" || scheme === "postgresql") {
-    // Its driver is loaded where there is a server to talk to: a command over files must not wait for it.
-    const { openPostgres } = await import("./postgres.ts");
-    return openPostgres(url, logger);
-  }
-  const path = url.slice("sqlite:".length).replace(/^\/{2,}/, "/");
-  if (scheme === "sqlite" && isAbsolute(path) && !path.endsWith("/") && !path.includes("\0")) return openSqlite(path);
-  const found = scheme === "sqlite" ? JSON.stringify(url) : scheme === undefined ? "no scheme" : `scheme "${scheme}"`;
-  throw new InvalidInputError("store URL", [
-    { where: "store", expected: "sqlite:/absolute/path/headroom.db or postgres://host/database", found },
-  ]);
+  const target = parseStoreUrl(url);
+  if (target.kind === "sqlite") return openSqlite(target.path);
+  // Its driver is loaded where there is a server to talk to: a command over files must not wait for it.
+  const { openPostgres } = await import("./postgres.ts");
+  return openPostgres(target.url, logger);
 }
 
 class SqlStore implements Store {

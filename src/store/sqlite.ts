@@ -2,7 +2,7 @@
  * The store in one SQLite file, for one machine; several processes may share it (WAL). Two threads per process: one
  * writes, one reads, so a report over millions of rows never holds up a result.
  */
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import {
   Kysely,
@@ -103,13 +103,25 @@ class LockingSqliteAdapter extends SqliteAdapter {
 export async function openSqlite(path: string): Promise<StoreDatabase> {
   const where = `sqlite:${path}`;
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
   } catch (error) {
     throw storeDown(where, "a folder that can be made", error);
   }
   const writer = new SqliteClient(where, { path, isReader: false });
   await writer.session();
   return new SqliteDatabase(where, writer, new SqliteClient(where, { path, isReader: true }));
+}
+
+/** Step by step: Node's recursive mkdir never returns where the kernel says ENOENT below a folder that is there (/proc). */
+function makeFolder(path: string): void {
+  if (existsSync(path)) return;
+  makeFolder(dirname(path));
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    // Another process made it in between.
+    if (!existsSync(path)) throw error;
+  }
 }
 
 class SqliteDatabase implements StoreDatabase {

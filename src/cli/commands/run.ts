@@ -2,12 +2,13 @@
 import type { Command } from "commander";
 import { Readable } from "node:stream";
 import type { Config } from "../../contract/config.ts";
-import { exitCodes, InvalidInputError, NotFoundError, messageOf } from "../../contract/errors.ts";
+import { exitCodes, InvalidInputError, NotFoundError } from "../../contract/errors.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
 import type { RunStatus } from "../../contract/status.ts";
 import { workerSettings } from "../services.ts";
 import { openCluster, type Cluster } from "../cluster.ts";
 import { act, addPlaceOptions, describeCommand, type Invocation } from "../command-line.ts";
+import { failureText } from "../failure.ts";
 import { followRun } from "../follow.ts";
 import { Interrupt } from "../interrupt.ts";
 import { outStyle, print, printJson, say, type Io } from "../io.ts";
@@ -26,7 +27,8 @@ import { goesOn, refuseLonelyDetach, refuseTakenFolder } from "../run/refusals.t
 import { writeReportFiles } from "../run/report-files.ts";
 import { resumeChange } from "../run/resume-change.ts";
 import { loadRunConfig, openRunPlan, type EarlierRun, type RunPlan } from "../run/run-plan.ts";
-import { logLevelOf, openPlace, type Place } from "../settings.ts";
+import { openRunPlace } from "../run/run-place.ts";
+import { logLevelOf, type Place } from "../settings.ts";
 import { canRedraw, styleFor } from "../style.ts";
 
 const examples = [
@@ -68,8 +70,7 @@ function refuseStrayWords(words: readonly string[]): void {
 
 async function run(flags: RunFlags, { io, childCommand }: Invocation): Promise<number> {
   const config = loadRunConfig({ flags, childCommand, io });
-  const defaults = { redisUrl: config.redis.url, storeUrl: config.store.url, prefix: config.redis.prefix };
-  const place = openPlace(flags, io, defaults);
+  const place = openRunPlace({ flags, childCommand, io }, config);
   if (flags.dryRun === true) return dryRun({ flags, childCommand, io, home: place.home }, config);
   const log = openLogFile(place.home, logLevelOf(io.env, config.logging.level), { process: "run" });
   try {
@@ -92,8 +93,7 @@ export interface RunVariant extends Pick<Invocation, "io" | "childCommand"> {
 /** Runs a variant, as `run` does. */
 export async function runWith({ outputOf, adapt, end, ...parts }: RunVariant): Promise<number> {
   const asked = loadRunConfig(parts);
-  const defaults = { redisUrl: asked.redis.url, storeUrl: asked.store.url, prefix: asked.redis.prefix };
-  const place = openPlace(parts.flags, parts.io, defaults);
+  const place = openRunPlace(parts, asked);
   const config = { ...asked, directories: { ...asked.directories, output: outputOf(place.home) } };
   const log = openLogFile(place.home, logLevelOf(parts.io.env, config.logging.level), { process: "run" });
   try {
@@ -196,7 +196,7 @@ class RunSession {
     } catch (error) {
       if (!interrupt.isAsked) throw error;
       this.#progress.clear();
-      say(io, messageOf(error));
+      say(io, failureText(error));
       return exitCodes.interrupted;
     } finally {
       this.#progress.clear();
@@ -273,7 +273,7 @@ class RunSession {
     const cancel = (): void => {
       this.#progress.note("headroom: cancelling; press Ctrl-C again to leave at once");
       cancelled = cancelByAnyone(cluster, id, "interrupted at the command line").catch((error: unknown) => {
-        this.#progress.note(`headroom: run ${id} could not be cancelled: ${messageOf(error)}`);
+        this.#progress.note(`headroom: run ${id} could not be cancelled: ${failureText(error)}`);
       });
     };
     if (interrupt.isAsked) cancel();

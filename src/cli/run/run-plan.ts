@@ -5,6 +5,7 @@ import { commandOf, compileConfig, type ResourceSettings } from "../../contract/
 import type { Config } from "../../contract/config.ts";
 import { parseSizeBytes } from "../../contract/config-units.ts";
 import { InvalidInputError, messageOf, type Fault } from "../../contract/errors.ts";
+import { gather } from "../../contract/gather.ts";
 import { parseRunSpec, type RunSpecInput } from "../../contract/run-request.ts";
 import type { InputSpec } from "../../contract/run-spec.ts";
 import { showPath } from "../../contract/schema-faults.ts";
@@ -15,6 +16,7 @@ import { PolicyGate } from "../../platform/policy-gate.ts";
 import { parseInput, type ParsedInput } from "../../platform/scan/input-argument.ts";
 import { say, type Io } from "../io.ts";
 import { settingsOf, type RunFlags } from "../run-flags.ts";
+import { openPlace } from "../settings.ts";
 import { resolveBinary } from "./binary.ts";
 import { openListedInput, type ListedInput } from "./listed-input.ts";
 
@@ -43,16 +45,28 @@ export interface PlanRequest {
   readonly earlier?: EarlierRun | undefined;
 }
 
+/** What a person asked for. */
+export type RunRequest = Omit<PlanRequest, "home">;
+
 /** The configuration with the options on top. @throws {InvalidInputError} with every fault */
-export function loadRunConfig({ flags, childCommand, io }: Pick<PlanRequest, "flags" | "childCommand" | "io">): Config {
+export function loadRunConfig(request: RunRequest): Config {
+  const { flags, childCommand, io } = request;
   const file = flags.config === undefined ? {} : { file: flags.config };
   const faults: Fault[] = [];
   const config = gather(faults, () =>
     loadConfig({ ...file, env: io.env, settings: settingsOf(flags, childCommand), cwd: io.cwd }),
   );
   if (config !== undefined) return config;
-  // Options that the configuration does not know are told with the others; else the plan tells of them.
+  // What only the command line says is told with the others; else the plan tells of it.
   gather(faults, () => ownRules(flags));
+  gather(faults, () => openPlace(flags, io));
+  if (childCommand !== undefined) gather(faults, () => withBinary(childCommand, "command", request));
+  const { input = "" } = flags;
+  if (input !== "") {
+    gather(faults, () => {
+      refuseMissing(input, io);
+    });
+  }
   throw new InvalidInputError(flags.config === undefined ? "command line" : `run with ${flags.config}`, faults);
 }
 
@@ -79,7 +93,6 @@ export async function openRunPlan(request: PlanRequest, config: Config): Promise
     list?.close();
     throw error;
   }
-  if (request.earlier === undefined) tellSlips(request.io, command);
   return { spec, resources: compiled.resources, config, outputWhere, list };
 }
 
@@ -121,20 +134,15 @@ interface CheckedRequest {
 /** The check commands of inputs and outputs, with the absolute paths of their binaries. */
 type CheckCommands = Readonly<Record<"input" | "output", { readonly check?: string[] }>>;
 
-/** Looks at every part before it gives up, so that all faults are told together. */
-function checkRequest(request: PlanRequest, config: Config): CheckedRequest {
-  const { flags, earlier } = request;
+/** Looks at every part before it gives up, so that all faults are told together. Opens nothing. @throws {InvalidInputError} */
+export function checkRequest(request: RunRequest, config: Config): CheckedRequest {
+  const { flags, earlier, io } = request;
   const faults: Fault[] = [];
+  if (earlier === undefined) tellSlips(io, request.childCommand ?? commandOf(config) ?? []);
   const command = gather(faults, () => checkedCommand(request, config));
   const own = gather(faults, () => ownRules(flags));
   const opened = gather(faults, () => parsePlanInput(request, config));
-  const checks = {
-    input: gather(faults, () => checkCommand(config.input.check, "input.check", request)) ?? {},
-    output:
-      gather(faults, () =>
-        checkCommand(config.output.check, flags.check === undefined ? "output.check" : "--check", request),
-      ) ?? {},
-  };
+  const checks = checkCommands(faults, request, config);
   const outputWhere = placeOf("output", flags);
   const outputRoot = gather(faults, () => outputRootOf(config.directories.output ?? earlier?.outputRoot, request));
   if (opened?.kind === "tree" && opened.input.root === outputRoot) {
@@ -145,7 +153,15 @@ function checkRequest(request: PlanRequest, config: Config): CheckedRequest {
   return { command, own, opened, outputRoot, outputWhere, checks };
 }
 
-function checkedCommand(request: PlanRequest, config: Config): readonly string[] {
+function checkCommands(faults: Fault[], request: RunRequest, { input, output }: Config): CheckCommands {
+  const outputWhere = request.flags.check === undefined ? "output.check" : "--check";
+  return {
+    input: gather(faults, () => checkCommand(input.check, "input.check", request)) ?? {},
+    output: gather(faults, () => checkCommand(output.check, outputWhere, request)) ?? {},
+  };
+}
+
+function checkedCommand(request: RunRequest, config: Config): readonly string[] {
   const { childCommand, flags, earlier } = request;
   const command = childCommand ?? commandOf(config) ?? earlier?.command;
   const where = commandPlace(childCommand, flags);
@@ -154,15 +170,15 @@ function checkedCommand(request: PlanRequest, config: Config): readonly string[]
   return withBinary(command, where, request);
 }
 
-function withBinary([name = "", ...rest]: readonly string[], where: string, { io }: PlanRequest): string[] {
+function withBinary([name = "", ...rest]: readonly string[], where: string, { io }: RunRequest): string[] {
   return [resolveBinary(name, { where, cwd: io.cwd, path: io.env["PATH"] }), ...rest];
 }
 
-function checkCommand(check: readonly string[] | undefined, where: string, request: PlanRequest): { check?: string[] } {
+function checkCommand(check: readonly string[] | undefined, where: string, request: RunRequest): { check?: string[] } {
   return check === undefined ? {} : { check: withBinary(check, where, request) };
 }
 
-function outputRootOf(output: string | undefined, { flags, io }: PlanRequest): string {
+function outputRootOf(output: string | undefined, { flags, io }: RunRequest): string {
   if (output === undefined) throw missing(placeOf("output", flags), "a folder for the outputs");
   const path = resolve(io.cwd, output);
   try {
@@ -181,20 +197,9 @@ function missing(where: string, expected: string): InvalidInputError {
   return new InvalidInputError("run", [{ where, expected, found: "nothing" }]);
 }
 
-/** The value, or its faults on the list, so that all that is wrong is told together. */
-function gather<T>(faults: Fault[], check: () => T): T | undefined {
-  try {
-    return check();
-  } catch (error) {
-    if (!(error instanceof InvalidInputError)) throw error;
-    faults.push(...error.faults);
-    return undefined;
-  }
-}
-
 type PlanInput = ParsedInput | { readonly kind: "earlier"; readonly input: InputSpec };
 
-function parsePlanInput({ flags, io, earlier }: PlanRequest, config: Config): PlanInput {
+function parsePlanInput({ flags, io, earlier }: RunRequest, config: Config): PlanInput {
   const argument = config.directories.input;
   if (argument === undefined) {
     if (earlier === undefined) throw missing(placeOf("input", flags), "a folder, a glob, a file or -");
@@ -224,6 +229,12 @@ async function openInput(
   const list = await openListedInput({ stdin: io.stdin, cwd: io.cwd, home, separator });
   const paths = list.paths === undefined ? {} : { paths: [...list.paths] };
   return { input: { ...parsed.input, root: list.root, ...paths }, list };
+}
+
+/** @throws {InvalidInputError} when nothing is at what `--input` names */
+function refuseMissing(argument: string, { cwd }: Io): void {
+  const parsed = parseInput(argument, { cwd, where: "--input" });
+  if (parsed.kind === "tree") refuseUnreadable(parsed.input.root, "--input");
 }
 
 function refuseUnreadable(folder: string, where: string): void {

@@ -73,6 +73,25 @@ describe("headroom run", () => {
     expect(existsSync(`${scratch.path}/elsewhere`)).toBe(false);
   });
 
+  test("tells what is wrong with places, paths and options in one go", async () => {
+    const { call } = openCommandLine();
+    const paths = ["-i", "nope", "-o", "out", "--", "no-such-binary", "{inpt}"];
+    const ended = await call("run", "--redis", "here", "--store", "there", ...paths);
+    expect(ended.code).toBe(2);
+    expect(ended.stderr.split("\n")).toEqual([
+      "headroom: {inpt} in the command is no placeholder and stays as it is; did you mean {input}?",
+      "headroom: command line has 4 faults",
+      expect.stringMatching(/^ {2}redis: expected redis:.*found "here"$/),
+      expect.stringMatching(/^ {2}store: expected sqlite:.*found no scheme$/),
+      expect.stringMatching(/^ {2}command: expected "no-such-binary" to be an executable file/),
+      '  --input: expected an existing folder, glob or file, found nothing at "nope"',
+      "",
+    ]);
+    const faulty = await call("run", "-j", "many", "--redis", "here", ...paths);
+    expect(faulty.stderr).toContain("headroom: command line has 4 faults\n  --max-processes: expected a number");
+    expect(faulty.stderr).toContain('--input: expected an existing folder, glob or file, found nothing at "nope"');
+  });
+
   test("tells the faults of all options together", async () => {
     const { scratch, call } = openCommandLine();
     scratch.file("in/a");
