@@ -2,7 +2,7 @@
  * The store in one SQLite file, for one machine; several processes may share it (WAL). Two threads per process: one
  * writes, one reads, so a report over millions of rows never holds up a result.
  */
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import {
   Kysely,
@@ -114,14 +114,18 @@ export async function openSqlite(path: string): Promise<StoreDatabase> {
 
 /** Step by step: Node's recursive mkdir never returns where the kernel says ENOENT below a folder that is there (/proc). */
 function makeFolder(path: string): void {
-  if (existsSync(path)) return;
-  makeFolder(dirname(path));
+  if (isFolder(path)) return;
+  if (!existsSync(path)) makeFolder(dirname(path));
   try {
     mkdirSync(path);
   } catch (error) {
     // Another process made it in between.
-    if (!existsSync(path)) throw error;
+    if (!isFolder(path)) throw error;
   }
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
 class SqliteDatabase implements StoreDatabase {

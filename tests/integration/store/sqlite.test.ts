@@ -69,7 +69,9 @@ describe("store in an SQLite file", () => {
     writeFileSync(join(folder, "file"), "");
     await expect(openStore(`sqlite:${folder}/file/headroom.db`, quiet)).rejects.toThrow(/expected a folder/);
     // Below /proc the kernel says that the folder above is not there, though it is.
-    await expect(openStore("sqlite:/proc/none/headroom.db", quiet)).rejects.toThrow(/expected a folder that can be made/);
+    await expect(openStore("sqlite:/proc/none/headroom.db", quiet)).rejects.toThrow(
+      /expected a folder that can be made/,
+    );
   });
 
   test("says so when the disk is full, and keeps what it had taken", async () => {
