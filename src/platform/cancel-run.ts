@@ -20,6 +20,6 @@ export async function breakRun(
   runId: string,
   reason: string,
 ): Promise<void> {
-  await deps.hash.set(runId, { broken: reason });
+  await deps.hash.set({ runId }, { broken: reason });
   await requestCancel(deps, runId, reason);
 }

@@ -97,9 +97,15 @@ export class RunHash {
     >;
   }
 
-  /** Sets plain fields, such as `scanned`, `message` or `startedAtMs`. */
-  async set(runId: string, fields: Readonly<Record<string, string | number>>): Promise<void> {
-    await this.#redis.hset(keys.run(this.#kp, runId), { ...fields });
+  /**
+   * Sets plain fields, such as `scanned` or `room`. What comes after the run has ended, or was begun anew since `epoch`, is
+   * left out; a `total` only grows, for a scan that lost its job may count on beside the one that has it.
+   */
+  async set(
+    { runId, epoch }: Pick<LiveRun, "runId"> & Partial<Pick<LiveRun, "epoch">>,
+    fields: Readonly<Record<string, string | number>>,
+  ): Promise<void> {
+    await SET.run(this.#redis, [keys.run(this.#kp, runId)], [epoch ?? "", ...Object.entries(fields).flat()]);
   }
 
   /** Notes a process that took far more than others of its class; the first ones by name. */
@@ -172,6 +178,21 @@ local run = redis.call("HMGET", KEYS[1], "state", "epoch")
 if not run[1] or run[2] ~= ARGV[1] or (${JSON.stringify(terminalStates.join(" "))}):find(run[1], 1, true) then return 0 end
 for i = 4, #ARGV, 2 do redis.call("HINCRBY", KEYS[1], ARGV[i], ARGV[i + 1]) end
 redis.call("XADD", KEYS[2], "MAXLEN", "~", ARGV[2], "*", "kind", "progress", "changes", ARGV[3])
+return 1
+`);
+
+/**
+ * Sets fields of a run that goes on; a `total` only if it is more. KEYS[1] hash of the run. ARGV[1] the epoch that it must
+ * be in, empty for any. ARGV[2…] fields and values. Returns 1, or 0 when the run has ended, is gone, or was begun anew.
+ */
+const SET = new Script(`
+local run = redis.call("HMGET", KEYS[1], "state", "epoch", "total")
+if not run[1] or (${JSON.stringify(terminalStates.join(" "))}):find(run[1], 1, true) then return 0 end
+if ARGV[1] ~= "" and run[2] ~= ARGV[1] then return 0 end
+for i = 2, #ARGV, 2 do
+  local is_less = ARGV[i] == "total" and tonumber(run[3] or 0) > tonumber(ARGV[i + 1])
+  if not is_less then redis.call("HSET", KEYS[1], ARGV[i], ARGV[i + 1]) end
+end
 return 1
 `);
 

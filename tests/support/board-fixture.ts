@@ -124,7 +124,7 @@ export async function seedRunning(fixture: BoardFixture, redis: Redis, prefix: s
       chunks: 7,
     },
   );
-  await hash.set(id, { scanned: "1", startedAtMs: createdAtMs + 500 });
+  await hash.set({ runId: id }, { scanned: "1", startedAtMs: createdAtMs + 500 });
 }
 
 /** A result of a file that was run. */

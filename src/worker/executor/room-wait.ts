@@ -19,7 +19,7 @@ export async function waitForRoom(deps: RoomWaitDeps, run: LiveRun, files: reado
   if (from === "none" || run.spec.executor !== "process") return;
   const shortage = await findShortage(root, files);
   if (shortage === undefined) return;
-  await deps.hash.set(run.runId, {
+  await deps.hash.set(run, {
     room: JSON.stringify({ ...shortage, atMs: deps.clock.nowMs() } satisfies RoomWait),
   });
   deps.onNoRoom();

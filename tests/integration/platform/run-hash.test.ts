@@ -17,6 +17,24 @@ test("counts what happens while a run goes on, and tells followers", async ({ re
   await redis.del(keys.run(kp, "r1"), keys.events(kp, "r1"));
 });
 
+test("sets nothing that comes late, makes no run of its own, and takes no total back", async ({ redis, prefix }) => {
+  const kp = keyPrefix(prefix);
+  const hash = new RunHash(redis, kp);
+  const fields = async () => redis.hmget(keys.run(kp, "r1"), "total", "scanned", "room");
+  await hash.create(run);
+  await hash.set(run, { total: 120, scanned: "1" });
+  await hash.set(run, { total: 109, room: "{}" });
+  expect(await fields()).toEqual(["120", "1", "{}"]);
+  await hash.set({ ...run, epoch: 0 }, { total: 500 });
+  await hash.move("r1", ["running"], "succeeded");
+  await hash.set(run, { total: 130, room: "late" });
+  await hash.set({ runId: "r1" }, { broken: "late" });
+  expect(await fields()).toEqual(["120", "1", "{}"]);
+  await hash.set({ runId: "gone" }, { broken: "late" });
+  expect(await redis.exists(keys.run(kp, "gone"))).toBe(0);
+  await redis.del(keys.run(kp, "r1"), keys.events(kp, "r1"));
+});
+
 test("counts nothing that comes late: after the end, from before a resume, or for a run that is not there", async ({
   redis,
   prefix,

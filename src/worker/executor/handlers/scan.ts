@@ -99,7 +99,7 @@ async function endScan(deps: ScanDeps, run: LiveRun, end: { error: unknown; sign
   // What is wrong with the input as a whole, or with this code, ends the run, and its report says so.
   deps.logger.error({ err: reason, runId: run.runId }, "scan failed");
   const why = reason instanceof PolicyError ? `policy: ${lineOf(reason)}` : lineOf(reason);
-  await deps.hash.set(run.runId, { broken: why, scanned: "1" });
+  await deps.hash.set(run, { broken: why, scanned: "1" });
 }
 
 class Scan {
@@ -148,7 +148,7 @@ class Scan {
     }
     this.#push(this.#chunker.flush());
     await this.#add();
-    await this.#deps.hash.set(this.#run.runId, { total: this.#total, scanned: "1" });
+    await this.#deps.hash.set(this.#run, { total: this.#total, scanned: "1" });
   }
 
   /** Whether a scan of this epoch has been at work: this job was claimed before, or was added again. */
@@ -247,7 +247,7 @@ class Scan {
       this.#firstAddMs ??= this.#deps.clock.monotonicMs();
       await this.#deps.hash.count(this.#run, { chunks: some.length });
     }
-    await this.#deps.hash.set(this.#run.runId, { total: this.#total });
+    await this.#deps.hash.set(this.#run, { total: this.#total });
   }
 
   /** While what a process takes is a guess, few are added, wherever they run: what they teach sizes the later ones. */
