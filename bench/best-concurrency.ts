@@ -4,6 +4,7 @@
  * has run the same load once before, so what differs is only who says how many run.
  *
  * - `cpu`: `gzip -9` over files of 0.2 to 2 MiB.
+ * - `image`: `gm convert` (GraphicsMagick) of pictures of 1 to 6 MiB to half their size, as JPEG.
  * - `server`: `curl` against a server that does 8 requests at a time, and less the more come beyond that.
  * - `disk`: `dd` of 1 MiB, synchronous with each block of 64 KiB.
  * - `mixed`: `sha256sum` over files of 16 MiB and `xz` over small ones, a run each at the same time.
@@ -41,6 +42,8 @@ interface Part {
   readonly files: number;
   /** From the least to the most. */
   readonly kib: readonly [number, number];
+  /** Files are pictures (PPM), not text. */
+  readonly isPicture?: boolean;
 }
 
 interface Took {
@@ -54,6 +57,12 @@ await using server = await startSlowServer(KNEE, SERVICE_MS);
 const loads: Readonly<Record<string, readonly Part[]>> = {
   cpu: [
     { name: "gzip", command: ["/usr/bin/gzip", "-9", "-c", "{input}"], from: "stdout", files: 24, kib: [200, 2_000] },
+  ],
+  image: [
+    {
+      ...{ name: "gm", command: ["/usr/bin/gm", "convert", "ppm:{input}", "-resize", "50%", "jpeg:{output}"] },
+      ...{ from: "file", files: 100, kib: [1_024, 6_144], isPicture: true },
+    },
   ],
   server: [
     {
@@ -80,12 +89,21 @@ const words = Array.from({ length: 2 ** 18 }, () =>
     .toString(36)
     .padEnd(8),
 ).join("");
-for (const { name, files, kib } of Object.values(loads).flat()) {
+/** The head of a picture of about so many bytes; each byte that follows is a colour of a pixel. */
+function pictureHead(bytes: number): { head: string; bytes: number } {
+  const [width, height] = [1_000, Math.ceil(bytes / 3_000)];
+  return { head: `P6\n${width} ${height}\n255\n`, bytes: width * height * 3 };
+}
+
+const only = process.env["BENCH_LOADS"]?.split(",");
+const wanted = Object.entries(loads).filter(([load]) => only === undefined || only.includes(load));
+for (const { name, files, kib, isPicture } of wanted.flatMap(([, parts]) => parts)) {
   mkdirSync(join(folder.path, name));
   for (let at = 0; at < files; at += 1) {
-    const bytes = Math.round(1_024 * (kib[0] + (kib[1] - kib[0]) * random()));
+    const asked = Math.round(1_024 * (kib[0] + (kib[1] - kib[0]) * random()));
+    const { head, bytes } = isPicture === true ? pictureHead(asked) : { head: "", bytes: asked };
     const text = words.repeat(Math.ceil(bytes / words.length)).slice(0, bytes);
-    writeFileSync(join(folder.path, name, `f${at}`), text);
+    writeFileSync(join(folder.path, name, `f${at}`), head + text);
   }
 }
 
@@ -190,9 +208,6 @@ async function measure(load: string, parts: readonly Part[]) {
   };
 }
 
-const only = process.env["BENCH_LOADS"]?.split(",");
 const figures: Record<string, unknown> = {};
-for (const [load, parts] of Object.entries(loads)) {
-  if (only === undefined || only.includes(load)) figures[load] = await measure(load, parts);
-}
+for (const [load, parts] of wanted) figures[load] = await measure(load, parts);
 report("best-concurrency", { ...figures, bar: "each ratio >= 0.95" });
