@@ -8,6 +8,7 @@ import type { Clock } from "../platform/clock.ts";
 import { delayedKey, lastDueScore } from "../platform/delayed-jobs.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Governor } from "./governor/governor.ts";
+import type { RoomOffer } from "./governor/long-waits.ts";
 import { loadInventory } from "./governor/inventory.ts";
 import type { HeldJobs } from "./held-jobs.ts";
 import type { WorkerProcess } from "./lane-token.ts";
@@ -31,6 +32,7 @@ export class WorkerStatus {
   readonly #who: WorkerProcess & { readonly labels: readonly string[] };
 
   #told: Pick<NodeLoad, "isOpen" | "capacity" | "withoutRoom"> | undefined;
+  #offers: readonly RoomOffer[] = [];
 
   constructor(deps: WorkerStatusDeps, who: WorkerProcess & { readonly labels: readonly string[] }) {
     this.#deps = deps;
@@ -39,13 +41,14 @@ export class WorkerStatus {
 
   async heartbeat(): Promise<WorkerHeartbeat> {
     const { governor, held, clock } = this.#deps;
-    const { capacity, reserved, observed, headroom, largestJobBytes, ...view } = governor.snapshot();
+    const { capacity, reserved, observed, headroom, largestJobBytes, keepsRoomFor, ...view } = governor.snapshot();
     const measured = new Map(view.running.map((job) => [job.jobId, job]));
     const waiting = await Promise.all(
       view.waiting.map(async (reason) => ((await this.#hasWaiting(reason.queue)) ? [reason] : [])),
     );
     const withoutRoom = waiting.flat().map((reason) => reason.queue);
     governor.noteBacklog(new Set(withoutRoom));
+    this.#offers = view.offers.filter(({ queue }) => withoutRoom.includes(queue));
     this.#told = { isOpen: view.state === "open", capacity, withoutRoom };
     return {
       workerId: this.#who.workerId,
@@ -55,7 +58,7 @@ export class WorkerStatus {
       atMs: clock.nowMs(),
       state: this.#deps.state(),
       labels: this.#who.labels,
-      ...{ capacity, reserved, observed, headroom, largestJobBytes },
+      ...{ capacity, reserved, observed, headroom, largestJobBytes, keepsRoomFor },
       running: held.all.map(({ jobId, runId, sinceMs }) => ({
         jobId,
         runId,
@@ -72,6 +75,11 @@ export class WorkerStatus {
   load(): Pick<NodeLoad, "isOpen" | "capacity" | "withoutRoom"> {
     const { isOpen, ...told } = this.#told ?? { isOpen: false, capacity: nothing, withoutRoom: [] };
     return { ...told, isOpen: isOpen && claiming.has(this.#deps.state()) };
+  }
+
+  /** For what this worker could keep room, as of the last heartbeat; first what has waited longest. */
+  get offers(): readonly RoomOffer[] {
+    return this.#offers;
   }
 
   /** Stores what the machine is made of beside the heartbeat, for people who look at the worker. */
