@@ -55,7 +55,7 @@ export const metricTable = {
   },
   headroom_room_kept: {
     type: "gauge",
-    help: "1 while this worker keeps room for a job that has waited long, else 0. One worker per waiting queue does.",
+    help: "Whether this worker keeps room for a job that has waited long: 1 or 0. One worker per waiting queue does.",
     labels: [],
   },
   headroom_room_leases_total: {
