@@ -53,6 +53,16 @@ export const metricTable = {
     help: "Answers of the governor, by decision and reason.",
     labels: ["decision", "reason"],
   },
+  headroom_room_kept: {
+    type: "gauge",
+    help: "Whether this worker keeps room for a job that has waited long: 1 or 0. One worker per waiting queue does.",
+    labels: [],
+  },
+  headroom_room_leases_total: {
+    type: "counter",
+    help: "Leases of the room for a job that has waited long: taken by this worker, or let go as the job started, vanished or starts sooner elsewhere.",
+    labels: ["event"],
+  },
   headroom_reserved: {
     type: "gauge",
     help: "What the governor has promised to running jobs: bytes, cores or processes.",

@@ -58,6 +58,8 @@ export const keys = {
   workers: (kp: string) => `${kp}:workers`,
   /** Hash of how loaded each worker is, by worker id, for the others (see cluster-load.ts). Expires. */
   loads: (kp: string) => `${kp}:loads`,
+  /** Hash of who keeps room for which queue, and who else could (see drain-leases.ts in worker). Expires. */
+  drains: (kp: string) => `${kp}:drains`,
   /** Hash of limits that were set while workers run, by worker id, host or `*` (see limits.ts). */
   limits: (kp: string) => `${kp}:limits`,
   /** The scheduler's leader lease. */

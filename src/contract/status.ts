@@ -38,6 +38,7 @@ export type WaitCode =
   | "no-worker-for-queue"
   | "worker-lost"
   | "queue-paused"
+  | "room-kept"
   | "backoff"
   | "waits-for-children"
   | "scanning"
@@ -110,6 +111,16 @@ export interface WaitingQueue {
   readonly have: string | number | null;
 }
 
+/** Room that a worker keeps for a job that has waited long: others begin there only if they end before, or fit beside it. */
+export interface KeptRoom {
+  readonly queue: string;
+  /** The next job of the queue; null when that was not looked at. */
+  readonly jobId: string | null;
+  readonly waitedMs: number;
+  /** When it probably starts; null when nobody can say. */
+  readonly startsInMs: number | null;
+}
+
 /** What a worker says about itself every few seconds: field `json` of the hash `keys.worker`. */
 export interface WorkerHeartbeat {
   readonly workerId: string;
@@ -127,6 +138,8 @@ export interface WorkerHeartbeat {
   readonly largestJobBytes: number | null;
   readonly running: readonly RunningJob[];
   readonly waiting: readonly WaitingQueue[];
+  /** What it keeps room for; null when that is nothing, or the worker is of a version that does not tell. */
+  readonly keepsRoomFor: KeptRoom | null;
 }
 
 /** A heartbeat older than this says that the worker is gone. */

@@ -5,6 +5,7 @@ import {
   drainingReason,
   isClaiming,
   jobsWords,
+  keptRoomReason,
   lossWords,
   noWorkerReasons,
   reason,
@@ -39,6 +40,7 @@ export function decideWorkerReasons({ worker, isAlive, queues, nowMs }: WorkerQu
   const reasons = isClaiming(worker)
     ? waiting.flatMap((queue) => leavingReasons(worker, queue))
     : [drainingReason(worker)];
+  if (worker.keepsRoomFor !== null) reasons.push(keptRoomReason(worker, worker.keepsRoomFor));
   if (worker.running.length > 0) {
     const sinceMs = Math.min(...worker.running.map((job) => job.sinceMs));
     reasons.push(reason(where, "running", `runs ${jobsWords(worker.running.length)}`, { sinceMs }));

@@ -5,6 +5,7 @@ import { runOfJobId } from "../contract/queues.ts";
 import type { RoomWait, RunStatus, WaitReason, WorkerHeartbeat } from "../contract/status.ts";
 import {
   jobsWords,
+  keptRoomReasons,
   labelReasons,
   leavingReasons,
   lostReason,
@@ -237,7 +238,7 @@ export function placeReasons(queue: QueueFacts, workers: readonly WorkerHeartbea
 
 /** That a queue is paused, or why each worker leaves it. */
 function heldReasons(queue: QueueFacts, workers: readonly WorkerHeartbeat[]): WaitReason[] {
-  if (!queue.isPaused) return leavingReasons(queue, workers);
+  if (!queue.isPaused) return [...keptRoomReasons(queue, workers), ...leavingReasons(queue, workers)];
   return [reason(`queue ${queue.name}`, "queue-paused", "the queue is paused; resume it on Bull Board", {})];
 }
 

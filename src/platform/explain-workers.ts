@@ -2,7 +2,13 @@
 import { bucketBytes } from "../contract/profiles.ts";
 import { parseQueueName } from "../contract/queues.ts";
 import { MiB } from "../contract/resources.ts";
-import { WORKER_ALIVE_MS, type WaitCode, type WaitReason, type WorkerHeartbeat } from "../contract/status.ts";
+import {
+  WORKER_ALIVE_MS,
+  type KeptRoom,
+  type WaitCode,
+  type WaitReason,
+  type WorkerHeartbeat,
+} from "../contract/status.ts";
 
 /** What is known of the cluster as a whole. */
 export interface ClusterFacts {
@@ -104,6 +110,24 @@ export function tooLargeReasons(queue: QueueNeeds, workers: readonly WorkerHeart
 /** Why each worker leaves a queue. The one that can start its head soonest is told first, one that never will last. */
 export function leavingReasons(queue: QueueNeeds, workers: readonly WorkerHeartbeat[]): WaitReason[] {
   return workers.flatMap((worker) => waitsAt(worker, queue)).toSorted(bySooner);
+}
+
+/** Which worker keeps room for the next job of a queue that has waited long. */
+export function keptRoomReasons(queue: QueueNeeds, workers: readonly WorkerHeartbeat[]): WaitReason[] {
+  return workers.flatMap((worker) => {
+    const { keepsRoomFor: kept } = worker;
+    return kept?.queue === queue.name ? [keptRoomReason(worker, kept)] : [];
+  });
+}
+
+/** For which job a worker keeps room, and when that probably starts. */
+export function keptRoomReason(worker: WorkerHeartbeat, kept: KeptRoom): WaitReason {
+  const { queue, jobId, waitedMs, startsInMs } = kept;
+  const whom = jobId === null ? `the next job of ${queue}` : `job ${jobId} of ${queue}`;
+  const when =
+    startsInMs === null ? "once enough of what runs here has ended" : `in ${Math.round(startsInMs / 1_000)} s`;
+  const message = `keeps room for ${whom}, which has found none for ${Math.round(waitedMs / 1_000)} s; it can start here ${when}`;
+  return reason(workerWhere(worker), "room-kept", message, { etaMs: startsInMs });
 }
 
 /** Why a worker leaves a queue that it may serve; nothing when it is about to take from it. */

@@ -54,6 +54,15 @@ const heartbeat = z.object({
       }),
     )
     .catch([]),
+  keepsRoomFor: z
+    .object({
+      queue: z.string(),
+      jobId: z.string().nullable().catch(null),
+      waitedMs: z.number().catch(0),
+      startsInMs: known,
+    })
+    .nullable()
+    .catch(null),
 });
 
 /** The heartbeat in the text of the field `json`, or undefined when it is none. */

@@ -123,5 +123,6 @@ function questionOf({ bucket, jobName, place }: Lane, head?: QueueHead): Reserve
   const processes = jobName === exec ? 1 : 0;
   const memoryBytes = head?.expectation.memoryBytes.p95 ?? bucketBytes(bucket);
   const need = { memoryBytes, cpuCores: place.spec.cpuCores, processes };
-  return { queue: place.name, need, labels: place.spec.labels, ...(head !== undefined && { expected: head }) };
+  const ofHead = head !== undefined && { expected: head, jobId: head.jobId };
+  return { queue: place.name, need, labels: place.spec.labels, ...ofHead };
 }

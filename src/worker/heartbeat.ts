@@ -4,10 +4,21 @@ import { keys } from "../contract/queues.ts";
 import { WORKER_ALIVE_MS, type WorkerHeartbeat } from "../contract/status.ts";
 import type { Service } from "../platform/lifecycle.ts";
 import type { Logger } from "../platform/logger.ts";
+import { Script } from "../platform/script.ts";
 
 const BEAT_MS = 1_000;
 /** A heartbeat is kept for this long after it was sent: what is left of it tells its age by the clock of Redis. */
 export const HEARTBEAT_KEPT_MS = 4 * WORKER_ALIVE_MS;
+
+/**
+ * Stores a heartbeat, as one command: every worker sends one a second. KEYS[1] set of worker ids, KEYS[2] hash of the
+ * worker. ARGV[1] worker id, ARGV[2] heartbeat as JSON, ARGV[3] when the worker started, ARGV[4] ms to keep it.
+ */
+const BEAT = new Script(`
+redis.call('SADD', KEYS[1], ARGV[1])
+redis.call('HSET', KEYS[2], 'json', ARGV[2], 'startedAtMs', ARGV[3])
+redis.call('PEXPIRE', KEYS[2], ARGV[4])
+`);
 
 export class Heartbeat implements Service {
   readonly #redis: Redis;
@@ -60,11 +71,7 @@ export class Heartbeat implements Service {
   async #send(): Promise<void> {
     const beat = await this.#read();
     const key = keys.worker(this.#kp, beat.workerId);
-    await this.#redis
-      .multi()
-      .sadd(keys.workers(this.#kp), beat.workerId)
-      .hset(key, { json: JSON.stringify(beat), startedAtMs: beat.startedAtMs })
-      .pexpire(key, HEARTBEAT_KEPT_MS)
-      .exec();
+    const args = [beat.workerId, JSON.stringify(beat), beat.startedAtMs, HEARTBEAT_KEPT_MS];
+    await BEAT.run(this.#redis, [keys.workers(this.#kp), key], args);
   }
 }

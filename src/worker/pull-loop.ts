@@ -9,8 +9,8 @@
  * park time. A marker that was popped although its lane may not be served by now is put back for the other workers.
  *
  * A lane is `open` until a fetch finds nothing in it. Then it is `empty`, and left alone until its marker is popped: what
- * is added later leaves one behind, which stays until somebody pops it. It is open again after LOOK_AGAIN_MS too, for a
- * worker that popped a marker may be lost before it fetches.
+ * is added later leaves one behind, which stays until somebody pops it. It is open again after a while too (empty-lanes.ts),
+ * for a worker that popped a marker may be lost before it fetches.
  */
 import type { Redis } from "ioredis";
 import { messageOf, type InfrastructureError } from "../contract/errors.ts";
@@ -18,6 +18,7 @@ import type { Clock } from "../platform/clock.ts";
 import type { Service } from "../platform/lifecycle.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Admissions, Admitted } from "./admissions.ts";
+import { EmptyLanes } from "./empty-lanes.ts";
 import type { Lane } from "./lane.ts";
 import { pullLimits, PullWatch, type PullLimits } from "./pull-watch.ts";
 
@@ -38,7 +39,6 @@ export interface PullLoopDeps {
 }
 
 const PARK_SECONDS = 1;
-const LOOK_AGAIN_MS = 1_000;
 const ERROR_PAUSE_MS = 500;
 
 export class PullLoop implements Service {
@@ -54,8 +54,7 @@ export class PullLoop implements Service {
   #loop: Promise<void> | undefined;
   #running = new Set<Promise<void>>();
   #turn = 0;
-  /** Lanes in which the last fetch found nothing, and when that was. */
-  readonly #emptySinceMs = new Map<Lane, number>();
+  readonly #empty = new EmptyLanes<Lane>();
   /** The lane whose marker was popped: it has something to fetch, so it is served before any other. */
   #hint: { readonly lane: Lane; readonly score: number } | undefined;
   readonly #watch: PullWatch;
@@ -68,7 +67,7 @@ export class PullLoop implements Service {
       ...deps,
       limits: deps.limits ?? pullLimits,
       onReadHangs: () => {
-        this.kick();
+        this.lookAgain();
       },
     });
   }
@@ -90,7 +89,7 @@ export class PullLoop implements Service {
 
   /** Looks at all lanes again, now. */
   lookAgain(): void {
-    this.#emptySinceMs.clear();
+    this.#empty.clear();
     this.kick();
   }
 
@@ -155,7 +154,8 @@ export class PullLoop implements Service {
     const all = this.#deps.lanes();
     this.#turn = all.length === 0 ? 0 : (this.#turn + 1) % all.length;
     const inTurn = [...all.slice(this.#turn), ...all.slice(0, this.#turn)];
-    const lanes = inTurn.filter((lane) => this.#mayHoldJobs(lane));
+    const nowMs = this.#deps.clock.monotonicMs();
+    const lanes = inTurn.filter((lane) => this.#empty.isDue(lane, { nowMs, lanes: all.length }));
     if (this.#deps.admissions.isOrderWanted(lanes)) return this.#passInOrder(lanes);
     let claimed = await this.#serveHint();
     if (claimed > 0) return claimed;
@@ -171,11 +171,6 @@ export class PullLoop implements Service {
       if (ticket.kind === "empty") this.#foundEmpty(lane);
     }
     return this.#serveHint();
-  }
-
-  #mayHoldJobs(lane: Lane): boolean {
-    const since = this.#emptySinceMs.get(lane);
-    return since === undefined || this.#deps.clock.monotonicMs() - since >= LOOK_AGAIN_MS;
   }
 
   /** Serves the lane whose marker was popped; one that may not be served by now has its marker put back for others. */
@@ -220,7 +215,7 @@ export class PullLoop implements Service {
         else this.kick();
         return false;
       }
-      this.#emptySinceMs.delete(lane);
+      this.#empty.delete(lane);
       this.#running.add(ended);
       ticket.bind(job.id ?? "", (job.data as { runId: string }).runId);
       this.#lastClaimMs = this.#deps.clock.monotonicMs();
@@ -232,7 +227,7 @@ export class PullLoop implements Service {
   }
 
   #foundEmpty(lane: Lane): void {
-    this.#emptySinceMs.set(lane, this.#deps.clock.monotonicMs());
+    this.#empty.add(lane, this.#deps.clock.monotonicMs());
     this.#watchDue(lane);
   }
 
@@ -289,7 +284,7 @@ export class PullLoop implements Service {
   async #marker(key: string, score: number, lanes: readonly Lane[]): Promise<void> {
     const lane = lanes.find((candidate) => candidate.markerKey === key);
     if (this.#state === "pulling" && lane !== undefined) {
-      this.#emptySinceMs.delete(lane);
+      this.#empty.delete(lane);
       this.#hint = { lane, score };
       this.kick();
       return;

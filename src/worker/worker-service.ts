@@ -5,7 +5,6 @@
  * what runs goes on; at the deadline what still runs is aborted and handed back, and no attempt is burned.
  */
 import type { Redis } from "ioredis";
-import { aborted } from "../platform/clock.ts";
 import { hostname } from "node:os";
 import { isTerminal } from "../contract/outcomes.ts";
 import { breakRun } from "../platform/cancel-run.ts";
@@ -21,6 +20,7 @@ import { RunHash } from "../platform/run-hash.ts";
 import { State, type Transitions } from "../platform/state.ts";
 import { Admissions } from "./admissions.ts";
 import { ClusterLoad } from "./cluster-load.ts";
+import { DrainLeases } from "./drain-leases.ts";
 import { ChunkRunner } from "./executor/chunk-runner.ts";
 import { createHandlers } from "./executor/handlers.ts";
 import { exposeGovernor } from "./governor/governor-metrics.ts";
@@ -28,6 +28,7 @@ import { createGovernor } from "./governor/create-governor.ts";
 import type { Governor } from "./governor/governor.ts";
 import { createLearnedListener } from "./governor/learned-listener.ts";
 import { LearnedRuns } from "./governor/learned-runs.ts";
+import { LongWaits } from "./governor/long-waits.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { HeldJobs } from "./held-jobs.ts";
 import { LargestJob } from "./largest-job.ts";
@@ -65,6 +66,7 @@ export class WorkerService implements Service {
   readonly #queues: JobQueues;
   readonly #control: ControlBus;
   readonly #governor: Governor;
+  readonly #longWaits = new LongWaits();
   readonly #classes: LearnedClasses;
   readonly #heads: QueueHeads;
   readonly #runner: ChunkRunner;
@@ -95,7 +97,7 @@ export class WorkerService implements Service {
     const hash = new RunHash(this.#redis, config.kp);
     this.#runs = new RunCache(hash, deps.store);
     this.#control = new ControlBus({ redis: this.#redis, subscriber: this.#subscriber, logger }, config.kp);
-    this.#governor = createGovernor(deps, config, (eviction) => {
+    this.#governor = createGovernor({ ...deps, longWaits: this.#longWaits }, config, (eviction) => {
       this.#runner.evict(eviction.jobId, eviction.message);
     });
     this.#classes = new LearnedClasses({ redis: this.#redis, prefix: config.kp, clock, logger });
@@ -137,10 +139,10 @@ export class WorkerService implements Service {
       this.#lanes,
       this.#heartbeat,
       this.#load,
+      this.#createDrains(),
       this.#loop,
     ]);
-    exposeGovernor(deps.metrics, () => this.#governor.snapshot());
-    this.#exposeAges();
+    this.#exposeFigures();
   }
 
   /** For the operations server. Liveness says nothing about Redis: an outage must not restart every worker. */
@@ -206,9 +208,9 @@ export class WorkerService implements Service {
     // A scan may wait for chunks that nobody claims here any more.
     this.#held.handBack((held) => held.jobName === "scan");
     const drained = new AbortController();
-    const isLate = this.#deps.clock.sleep(this.#config.drainMs, drained.signal).catch(() => undefined);
-    const over = deadline === undefined ? isLate : Promise.race([isLate, aborted(deadline)]);
-    await Promise.race([this.#loop.settled(), over]);
+    const ended = AbortSignal.any([drained.signal, ...(deadline === undefined ? [] : [deadline])]);
+    const isLate = this.#deps.clock.sleep(this.#config.drainMs, ended).catch(() => undefined);
+    await Promise.race([this.#loop.settled(), isLate]);
     drained.abort();
     if (this.#held.all.length > 0) {
       const jobs = this.#held.all.map((held) => held.jobId);
@@ -225,8 +227,9 @@ export class WorkerService implements Service {
     }
   }
 
-  #exposeAges(): void {
+  #exposeFigures(): void {
     const { metrics } = this.#deps;
+    exposeGovernor(metrics, () => this.#governor.snapshot());
     metrics.onCollect(() => {
       const { claimMs, pullMs } = this.#loop.ages;
       metrics.gauge("headroom_last_claim_age_seconds").set(claimMs / 1_000);
@@ -287,6 +290,13 @@ export class WorkerService implements Service {
       },
     };
     return new ClusterLoad(deps, { workerId, labels });
+  }
+
+  #createDrains(): DrainLeases {
+    const { clock, logger, metrics } = this.#deps;
+    const { kp, workerId } = this.#config;
+    const waits = { longWaits: this.#longWaits, readOffers: () => this.#status.offers };
+    return new DrainLeases({ ...{ redis: this.#redis, kp, clock, logger, metrics, workerId }, ...waits });
   }
 
   #createLoop(): PullLoop {

@@ -7,7 +7,9 @@ import type { WorkerHeartbeat } from "../contract/status.ts";
 import type { Clock } from "../platform/clock.ts";
 import { delayedKey, lastDueScore } from "../platform/delayed-jobs.ts";
 import type { Logger } from "../platform/logger.ts";
+import { Script } from "../platform/script.ts";
 import type { Governor } from "./governor/governor.ts";
+import type { RoomOffer } from "./governor/long-waits.ts";
 import { loadInventory } from "./governor/inventory.ts";
 import type { HeldJobs } from "./held-jobs.ts";
 import type { WorkerProcess } from "./lane-token.ts";
@@ -23,6 +25,19 @@ export interface WorkerStatusDeps {
   state(): string;
 }
 
+/**
+ * How many jobs wait in each of some queues. KEYS: for each queue its list, its prioritized set and its delayed set.
+ * ARGV[1] the highest score of a delayed job that is due.
+ */
+const WAITING = new Script(`
+local counts = {}
+for i = 1, #KEYS, 3 do
+  counts[#counts + 1] = redis.call('LLEN', KEYS[i]) + redis.call('ZCARD', KEYS[i + 1])
+    + redis.call('ZCOUNT', KEYS[i + 2], '-inf', ARGV[1])
+end
+return counts
+`);
+
 /** States of a worker in which it claims jobs, or is about to. */
 const claiming: ReadonlySet<string> = new Set(["starting", "working"]);
 
@@ -31,6 +46,7 @@ export class WorkerStatus {
   readonly #who: WorkerProcess & { readonly labels: readonly string[] };
 
   #told: Pick<NodeLoad, "isOpen" | "capacity" | "withoutRoom"> | undefined;
+  #offers: readonly RoomOffer[] = [];
 
   constructor(deps: WorkerStatusDeps, who: WorkerProcess & { readonly labels: readonly string[] }) {
     this.#deps = deps;
@@ -39,13 +55,14 @@ export class WorkerStatus {
 
   async heartbeat(): Promise<WorkerHeartbeat> {
     const { governor, held, clock } = this.#deps;
-    const { capacity, reserved, observed, headroom, largestJobBytes, ...view } = governor.snapshot();
+    const { capacity, reserved, observed, headroom, largestJobBytes, keepsRoomFor, ...view } = governor.snapshot();
     const measured = new Map(view.running.map((job) => [job.jobId, job]));
-    const waiting = await Promise.all(
-      view.waiting.map(async (reason) => ((await this.#hasWaiting(reason.queue)) ? [reason] : [])),
-    );
-    const withoutRoom = waiting.flat().map((reason) => reason.queue);
+    // A reason is told only where a job waits for it.
+    const holding = await this.#holdingJobs(view.waiting.map(({ queue }) => queue));
+    const waiting = view.waiting.filter(({ queue }) => holding.has(queue));
+    const withoutRoom = waiting.map((reason) => reason.queue);
     governor.noteBacklog(new Set(withoutRoom));
+    this.#offers = view.offers.filter(({ queue }) => withoutRoom.includes(queue));
     this.#told = { isOpen: view.state === "open", capacity, withoutRoom };
     return {
       workerId: this.#who.workerId,
@@ -55,7 +72,7 @@ export class WorkerStatus {
       atMs: clock.nowMs(),
       state: this.#deps.state(),
       labels: this.#who.labels,
-      ...{ capacity, reserved, observed, headroom, largestJobBytes },
+      ...{ capacity, reserved, observed, headroom, largestJobBytes, keepsRoomFor },
       running: held.all.map(({ jobId, runId, sinceMs }) => ({
         jobId,
         runId,
@@ -64,7 +81,7 @@ export class WorkerStatus {
         rssBytes: measured.get(jobId)?.rssBytes ?? null,
         endsAtMs: measured.get(jobId)?.endsAtMs ?? null,
       })),
-      waiting: waiting.flat(),
+      waiting,
     };
   }
 
@@ -72,6 +89,11 @@ export class WorkerStatus {
   load(): Pick<NodeLoad, "isOpen" | "capacity" | "withoutRoom"> {
     const { isOpen, ...told } = this.#told ?? { isOpen: false, capacity: nothing, withoutRoom: [] };
     return { ...told, isOpen: isOpen && claiming.has(this.#deps.state()) };
+  }
+
+  /** For what this worker could keep room, as of the last heartbeat; first what has waited longest. */
+  get offers(): readonly RoomOffer[] {
+    return this.#offers;
   }
 
   /** Stores what the machine is made of beside the heartbeat, for people who look at the worker. */
@@ -85,14 +107,16 @@ export class WorkerStatus {
     });
   }
 
-  /** A reason is told only where a job waits for it. */
-  async #hasWaiting(queue: string): Promise<boolean> {
+  /** The queues that hold a job that nobody runs, of these. */
+  async #holdingJobs(queues: readonly string[]): Promise<ReadonlySet<string>> {
+    if (queues.length === 0) return new Set();
     const { redis, kp, clock } = this.#deps;
-    const [waiting, prioritized, due] = await Promise.all([
-      redis.llen(`${kp}:${queue}:wait`),
-      redis.zcard(`${kp}:${queue}:prioritized`),
-      redis.zcount(delayedKey(kp, queue), "-inf", lastDueScore(clock.nowMs())),
+    const sets = queues.flatMap((queue) => [
+      `${kp}:${queue}:wait`,
+      `${kp}:${queue}:prioritized`,
+      delayedKey(kp, queue),
     ]);
-    return waiting + prioritized + due > 0;
+    const counts = (await WAITING.run(redis, sets, [lastDueScore(clock.nowMs())])) as number[];
+    return new Set(queues.filter((_queue, at) => (counts[at] ?? 0) > 0));
   }
 }

@@ -178,6 +178,7 @@ export function testWorker(change: Partial<WorkerHeartbeat> = {}): WorkerHeartbe
     observed: { memoryBytes: 3 * GiB, cpuCores: 2.4, processes: 2 },
     headroom: { memoryBytes: 13 * GiB, cpuCores: 5.6, processes: 6 },
     largestJobBytes: 14 * GiB,
+    keepsRoomFor: null,
     running: [],
     waiting: [],
     ...change,

@@ -157,14 +157,14 @@ const neighbour: AdmissionRule = ({ isInside }, { neighbours, reserved }) => {
 /** Room is kept for what has waited long: others begin if they end before it starts, or fit beside it. */
 const holding: AdmissionRule = ({ need, memory: expected, isInside, queue, lastsMs }, { held }) => {
   if (held === undefined || isInside || queue === held.queue) return undefined;
-  const { startsInMs, waitedMs, spareBytes, spareCores } = held;
+  const { startsInMs, waitedMs, spareBytes, spareCores, jobId } = held;
   if (lastsMs !== undefined && startsInMs !== null && lastsMs <= startsInMs) return undefined;
   if (expected.memoryBytes.p95 <= spareBytes && need.cpuCores <= spareCores + SLACK) return undefined;
   const when = startsInMs === null ? "once enough of the running jobs have ended" : `in ${count(startsInMs / 1_000)} s`;
   return {
     code: "HOLDING",
     lacking: "turn",
-    message: `room is kept for ${held.queue}, which has waited for ${count(waitedMs / 1_000)} s and can start ${when}`,
+    message: `room is kept for ${held.queue}${jobId === undefined ? "" : ` (job ${jobId})`}, which has waited for ${count(waitedMs / 1_000)} s and can start ${when}`,
     need: expected.memoryBytes.p95,
     have: Math.max(0, spareBytes),
     retryAfterMs: SOON_MS,

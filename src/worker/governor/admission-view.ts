@@ -84,6 +84,8 @@ export interface Request {
   readonly lastsMs?: number | undefined;
   /** The queue that it waits in. */
   readonly queue?: string;
+  /** The job itself, where it was looked at. */
+  readonly jobId?: string | undefined;
   /** What it is expected to write to a volume. */
   readonly diskBytes?: number;
   /** One card of its own. */
@@ -109,6 +111,8 @@ export interface Gates {
 /** What is kept for a job that has waited long (long-waits.ts). */
 export interface Held {
   readonly queue: string;
+  /** The next job of the queue, where that was seen. */
+  readonly jobId: string | undefined;
   readonly waitedMs: number;
   /** When it is expected to start; null when nobody can say when the jobs in its way end. */
   readonly startsInMs: number | null;

@@ -4,13 +4,20 @@ import { CapacitySensor, createProbes } from "./capacity.ts";
 import type { Eviction } from "./enforcement.ts";
 import { createGovernorMetrics } from "./governor-metrics.ts";
 import { Governor } from "./governor.ts";
+import type { LongWaits } from "./long-waits.ts";
 import { MachineLedger, machineFolder } from "./machine-ledger.ts";
 import { exposeMachine } from "./machine-metrics.ts";
 import { systemRoots } from "./probes/probe.ts";
 import { ProcessTrees } from "./probes/process-trees.ts";
 
 export function createGovernor(
-  { logger, clock, metrics, plugins }: Pick<WorkerDeps, "logger" | "clock" | "metrics" | "plugins">,
+  {
+    logger,
+    clock,
+    metrics,
+    plugins,
+    longWaits,
+  }: Pick<WorkerDeps, "logger" | "clock" | "metrics" | "plugins"> & { readonly longWaits: LongWaits },
   { governor, labels, workerId }: Pick<WorkerConfig, "governor" | "labels" | "workerId">,
   evict: (eviction: Eviction) => void,
 ): Governor {
@@ -18,7 +25,7 @@ export function createGovernor(
   exposeMachine(metrics, sensor);
   return new Governor(
     {
-      ...{ logger, clock, sensor, evict, metrics: createGovernorMetrics(metrics) },
+      ...{ logger, clock, sensor, evict, longWaits, metrics: createGovernorMetrics(metrics) },
       pluginRules: plugins?.rules ?? [],
       processes: new ProcessTrees(systemRoots),
       shared: new MachineLedger(machineFolder(), workerId, logger),

@@ -19,6 +19,7 @@ export function createGovernorMetrics(metrics: Metrics): GovernorMetrics {
 export function exposeGovernor(metrics: Metrics, snapshot: () => GovernorSnapshot): void {
   metrics.onCollect(() => {
     const now = snapshot();
+    metrics.gauge("headroom_room_kept").set(now.keepsRoomFor === null ? 0 : 1);
     for (const resource of resourceNames) {
       metrics.gauge("headroom_capacity").set({ resource }, now.capacity[resource]);
       metrics.gauge("headroom_reserved").set({ resource }, now.reserved[resource]);

@@ -1,12 +1,13 @@
 /** What the governor is asked, what it answers, and what it tells of itself. */
 import type { Amounts } from "../../contract/resources.ts";
-import type { RunningJob, WaitingQueue } from "../../contract/status.ts";
+import type { KeptRoom, RunningJob, WaitingQueue } from "../../contract/status.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { Admission } from "./admission.ts";
 import type { AdmissionRule, AdmissionView } from "./admission-view.ts";
 import type { CapacitySensor, Degraded } from "./capacity.ts";
 import type { Eviction, EvictionReason } from "./enforcement.ts";
+import type { LongWaits, RoomOffer } from "./long-waits.ts";
 import type { SharedLedger } from "./machine-ledger.ts";
 import type { ProcessTrees } from "./probes/process-trees.ts";
 import type { UsualJob } from "./self-tuning.ts";
@@ -28,6 +29,8 @@ export interface GovernorDeps {
   readonly pluginRules?: readonly AdmissionRule[];
   /** What this worker and its neighbours promise, of one machine. Default: it is alone. */
   readonly shared?: SharedLedger;
+  /** For what waits long; shared with whoever agrees with other workers who keeps room. Default: decided here alone. */
+  readonly longWaits?: LongWaits;
   /** Ends a job now. Its ticket is released once its processes are gone; until then no other job is chosen. */
   readonly evict: (eviction: Eviction) => void;
 }
@@ -45,6 +48,8 @@ export interface ReserveQuestion {
   readonly queue: string;
   readonly need: Amounts;
   readonly labels: readonly string[];
+  /** The job itself, where it was looked at. */
+  readonly jobId?: string;
   /** What this very job is expected to take, where that is known; otherwise it is taken for one like the last of its queue. */
   readonly expected?: UsualJob;
 }
@@ -59,6 +64,10 @@ export interface GovernorSnapshot {
   readonly largestJobBytes: number;
   readonly running: readonly RunningJob[];
   readonly waiting: readonly WaitingQueue[];
+  /** What room is kept for. */
+  readonly keepsRoomFor: KeptRoom | null;
+  /** What room could be kept for: it has waited long. */
+  readonly offers: readonly RoomOffer[];
   /** Sensors that do not give what they should. */
   readonly degraded: readonly Degraded[];
 }

@@ -3,8 +3,8 @@ import type { Expectation } from "../../contract/expectation.ts";
 import { isUnknown, SETTLED_MS } from "../../platform/learned/calibration.ts";
 import { ceilingBytes, DANGER_RATIO, neighbourBytes } from "./memory-rules.ts";
 import { MiB, type Amounts } from "../../contract/resources.ts";
-import type { RunningJob } from "../../contract/status.ts";
-import type { AdmissionRule, AdmissionView, Gates } from "./admission-view.ts";
+import type { KeptRoom, RunningJob } from "../../contract/status.ts";
+import type { AdmissionRule, AdmissionView, Gates, Held } from "./admission-view.ts";
 import type { CapacityReading } from "./capacity.ts";
 import { profileOf } from "./class-limits.ts";
 import { countedCores, mostProcesses, OVERHEAD_MS } from "./cores.ts";
@@ -159,12 +159,17 @@ export function figuresOf(
     ledger,
     workerBytes,
   }: { readonly ledger: Pick<Reservations, "reserved" | "committed">; readonly workerBytes: number },
-): Pick<GovernorSnapshot, "capacity" | "reserved" | "observed" | "headroom" | "largestJobBytes"> {
+): Pick<GovernorSnapshot, "capacity" | "reserved" | "observed" | "headroom" | "largestJobBytes" | "keepsRoomFor"> {
   const reserved = ledger.reserved();
   const observed = observedOf(reading, reserved.processes);
   const headroom = headroomOf(view, observed, ledger.committed(false));
   const largest = largestJobBytes(view, workerBytes);
-  return { capacity: capacityOf(view, reading), reserved, observed, headroom, largestJobBytes: largest };
+  const keepsRoomFor = view.held === undefined ? null : keptRoomOf(view.held);
+  return { capacity: capacityOf(view, reading), reserved, observed, headroom, largestJobBytes: largest, keepsRoomFor };
+}
+
+function keptRoomOf({ queue, jobId, waitedMs, startsInMs }: Held): KeptRoom {
+  return { queue, jobId: jobId ?? null, waitedMs, startsInMs };
 }
 
 /** What this worker has in all. */

@@ -40,7 +40,7 @@ export class Governor implements Service {
   readonly #labels: ReadonlySet<string>;
   readonly #ledger = new Reservations();
   readonly #waiting = new WaitingReasons();
-  readonly #longWaits = new LongWaits();
+  readonly #longWaits: LongWaits;
   readonly #neighbourhood: Neighbourhood;
   readonly #tuning = new SelfTuning();
   readonly #gates: GateKeeper;
@@ -62,6 +62,7 @@ export class Governor implements Service {
     this.#labels = new Set(config.labels);
     this.#neighbourhood = new Neighbourhood(deps.shared ?? aloneLedger);
     this.#faults = new SensorFaults(deps.logger);
+    this.#longWaits = deps.longWaits ?? new LongWaits();
     this.#ticks = new DueTimer(
       () => deps.clock.monotonicMs(),
       () => {
@@ -229,6 +230,7 @@ export class Governor implements Service {
       ...figuresOf(view, reading, { ledger: this.#ledger, workerBytes: process.memoryUsage.rss() }),
       running: jobs.flatMap((job) => runningJobOf(job) ?? []),
       waiting: this.#waiting.list((request) => estimateWaitMs(request, view, jobs, nowMs)),
+      offers: this.#longWaits.offers(view, this.#waiting, jobs, nowMs),
       degraded: reading.degraded,
     };
   }
@@ -262,9 +264,9 @@ export class Governor implements Service {
     this.#announceRoom();
   }
 
-  #requestOf({ queue, need, labels, expected }: ReserveQuestion, reading: CapacityReading): Request {
+  #requestOf({ queue, need, labels, expected, jobId }: ReserveQuestion, reading: CapacityReading): Request {
     const { maxProcesses } = this.#config;
-    const facts = { queue, labels, cpuCores: reading.cpuCores, maxProcesses };
+    const facts = { queue, jobId, labels, cpuCores: reading.cpuCores, maxProcesses };
     return createRequest(need, expected ?? this.#tuning.ofQueue(queue), facts);
   }
 
@@ -297,9 +299,7 @@ export class Governor implements Service {
 
   #readJobs(): void {
     const atMs = this.#deps.clock.monotonicMs();
-    for (const { jobId, rssBytes, cpuMs } of this.#deps.processes.read(atMs)) {
-      this.#ledger.observe(jobId, { rssBytes, cpuMs, atMs });
-    }
+    for (const { jobId, ...used } of this.#deps.processes.read(atMs)) this.#ledger.observe(jobId, { ...used, atMs });
   }
 
   /** CPU time of this worker and its jobs. Walking all processes is dear: done only where a threshold asks for it. */

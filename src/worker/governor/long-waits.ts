@@ -13,9 +13,50 @@ import { estimateWaitMs, withoutJob, type WaitingReasons } from "./waiting.ts";
 /** So long a queue may find no room before others wait for it. */
 const LONG_MS = 10_000;
 
-/** Since when queues that hold a job find no room. */
+/** A leased room whose lease was not heard of for so long is nobody's. */
+export const LEASE_MS = 5_000;
+/** So many queues a worker offers to keep room for; the others come once a job of one of these has started. */
+const MOST_OFFERS = 4;
+
+/** Room that this worker could keep for the next job of a queue that has waited long. */
+export interface RoomOffer {
+  readonly queue: string;
+  /** The next job of the queue, where that was seen. */
+  readonly jobId: string | undefined;
+  readonly waitedMs: number;
+  /** When the job could start here; null when nobody can say. */
+  readonly startsInMs: number | null;
+}
+
+type Waiting = Pick<WaitingReasons, "queuesWithoutRoom" | "requestOf">;
+
+interface LongWait {
+  readonly queue: string;
+  readonly waitedMs: number;
+}
+
+/**
+ * Since when queues that hold a job find no room, and for which of them room is kept here.
+ *
+ * A worker that is alone keeps room for what has waited longest. In a cluster (`share`) it does so for a queue whose lease
+ * it was told to have (`lease`). Where nothing is heard of leases for LEASE_MS, for Redis is away, it decides as if alone.
+ */
 export class LongWaits {
   readonly #sinceMs = new Map<string, number>();
+  #isShared = false;
+  #leased: ReadonlySet<string> = new Set();
+  #leasedAtMs = -Infinity;
+
+  /** From now on room is kept only for whom this worker has a lease. */
+  share(): void {
+    this.#isShared = true;
+  }
+
+  /** The queues whose room is this worker's to keep, by the clock that never goes back. */
+  lease(queues: ReadonlySet<string>, nowMs: number): void {
+    this.#leased = queues;
+    this.#leasedAtMs = nowMs;
+  }
 
   /** `backlog`: queues that hold a job that nobody runs. `withoutRoom`: those that are refused for memory or cores. */
   note(backlog: ReadonlySet<string>, withoutRoom: readonly string[], nowMs: number): void {
@@ -31,29 +72,42 @@ export class LongWaits {
   }
 
   /**
-   * The view with the room that is kept for the queue that has waited longest, if one has waited long. `nowMs`: by the
-   * clock of the reservations.
+   * The view with the room that is kept for what has waited longest, of what has waited long and is ours to keep room for.
+   * `nowMs`: by the clock of the reservations.
    */
-  hold(
-    view: AdmissionView,
-    waiting: Pick<WaitingReasons, "queuesWithoutRoom" | "requestOf">,
-    running: readonly Reservation[],
-    nowMs: number,
-  ): AdmissionView {
-    const longest = this.#longest(waiting.queuesWithoutRoom, view.nowMs);
-    const request = longest && waiting.requestOf(longest.queue);
-    if (longest === undefined || request === undefined) return view;
-    const held = heldOf({ request, waitedMs: longest.waitedMs, running, nowMs }, view);
+  hold(view: AdmissionView, waiting: Waiting, running: readonly Reservation[], nowMs: number): AdmissionView {
+    const kept = this.#kept(this.#long(waiting.queuesWithoutRoom, view.nowMs), view.nowMs);
+    const request = kept && waiting.requestOf(kept.queue);
+    if (kept === undefined || request === undefined) return view;
+    const held = heldOf({ request, waitedMs: kept.waitedMs, running, nowMs }, view);
     return held === undefined ? view : { ...view, held };
   }
 
-  #longest(withoutRoom: readonly string[], nowMs: number): { queue: string; waitedMs: number } | undefined {
-    let longest: { queue: string; waitedMs: number } | undefined;
-    for (const queue of withoutRoom) {
-      const waitedMs = nowMs - (this.#sinceMs.get(queue) ?? nowMs);
-      if (waitedMs >= LONG_MS && waitedMs > (longest?.waitedMs ?? 0)) longest = { queue, waitedMs };
-    }
-    return longest;
+  /** For which queues this worker could keep room, what has waited longest first. */
+  offers(view: AdmissionView, waiting: Waiting, running: readonly Reservation[], nowMs: number): readonly RoomOffer[] {
+    const { held: _held, ...open } = view;
+    return this.#long(waiting.queuesWithoutRoom, view.nowMs)
+      .slice(0, MOST_OFFERS)
+      .flatMap(({ queue, waitedMs }) => {
+        const request = waiting.requestOf(queue);
+        const held = request && heldOf({ request, waitedMs, running, nowMs }, open);
+        return held === undefined ? [] : [{ queue, jobId: request?.jobId, waitedMs, startsInMs: held.startsInMs }];
+      });
+  }
+
+  #kept(long: readonly LongWait[], nowMs: number): LongWait | undefined {
+    if (!this.#isShared) return long[0];
+    if (nowMs - this.#leasedAtMs < LEASE_MS) return long.find(({ queue }) => this.#leased.has(queue));
+    // A wait that became long a moment ago was not asked about yet.
+    return long.find(({ waitedMs }) => waitedMs >= LONG_MS + LEASE_MS);
+  }
+
+  #long(withoutRoom: readonly string[], nowMs: number): readonly LongWait[] {
+    if (this.#sinceMs.size === 0) return [];
+    return withoutRoom
+      .map((queue) => ({ queue, waitedMs: nowMs - (this.#sinceMs.get(queue) ?? nowMs) }))
+      .filter(({ waitedMs }) => waitedMs >= LONG_MS)
+      .toSorted((a, b) => b.waitedMs - a.waitedMs);
   }
 }
 
@@ -80,6 +134,7 @@ function heldOf({ request, waitedMs, running, nowMs }: HeldFacts, view: Admissio
   const others = jobs.filter(outlasts);
   return {
     queue: request.queue ?? "",
+    jobId: request.jobId,
     waitedMs,
     startsInMs,
     spareBytes:

@@ -19,6 +19,7 @@ const worker: WorkerHeartbeat = {
     { ...job, jobId: "r1.0.c1", sinceMs: nowMs - 61_000, rssBytes: 100 * MiB, endsAtMs: nowMs + 4_000 },
     { ...job, jobId: "r1.0.c2", sinceMs: nowMs - 1_000, rssBytes: 300 * MiB, endsAtMs: null },
   ],
+  keepsRoomFor: null,
   waiting: [
     {
       ...{ queue: "exec.default@20", code: "MEM_NOW", message: "needs 1024 MiB of memory, 600 MiB is free" },

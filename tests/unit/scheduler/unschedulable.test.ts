@@ -10,6 +10,7 @@ function worker(waiting: readonly Partial<WaitingQueue>[], atMs = NOW): WorkerHe
   return {
     ...{ workerId: "w", host: "h", pid: 1, startedAtMs: 0, atMs, state: "working", labels: [] },
     ...{ capacity: none, reserved: none, observed: none, headroom: none, largestJobBytes: null, running: [] },
+    keepsRoomFor: null,
     waiting: waiting.map((reason) => ({
       ...{ queue: "exec.big@40", code: "UNSCHEDULABLE", message: "needs more", sinceMs: long },
       ...{ etaMs: null, need: null, have: null },

@@ -120,4 +120,32 @@ describe("room for what has waited long", () => {
       expect(waits.hold(view, waiting, jobs, 0).held).toBeUndefined();
     }
   });
+
+  describe("where workers agree who keeps it", () => {
+    const waits = new LongWaits();
+    const waiting = new WaitingReasons();
+    const answer = decideAdmission(big, viewOf(jobs, 0));
+    if (answer.kind === "admit") throw new Error("expected no room");
+    waiting.note(BIG, answer, { nowMs: 0, request: big });
+    waits.share();
+    waits.note(new Set([BIG]), waiting.queuesWithoutRoom, 0);
+    const heldAt = (nowMs: number) => waits.hold(viewOf(jobs, nowMs), waiting, jobs, 0).held;
+
+    test("is offered once it has waited long, with when the job could start", () => {
+      expect(waits.offers(viewOf(jobs, 9_999), waiting, jobs, 0)).toEqual([]);
+      const offers = waits.offers(viewOf(jobs, 10_000), waiting, jobs, 0);
+      expect(offers).toEqual([{ queue: BIG, jobId: undefined, waitedMs: 10_000, startsInMs: 30_000 }]);
+    });
+
+    test("is kept with a lease alone, and without one once nothing is heard of leases", () => {
+      expect(heldAt(12_000)).toBeUndefined();
+      waits.lease(new Set(), 12_000);
+      expect(heldAt(16_999)).toBeUndefined();
+      waits.lease(new Set([BIG]), 17_000);
+      expect(heldAt(17_001)).toMatchObject({ queue: BIG });
+      waits.lease(new Set(), 18_000);
+      expect(heldAt(22_999)).toBeUndefined();
+      expect(heldAt(23_000)).toMatchObject({ queue: BIG });
+    });
+  });
 });
