@@ -1,5 +1,5 @@
 /**
- * The forecast of the governor in simulated time (tests/support/memory-simulation.ts), over five seeds: what its parts
+ * The forecast of the governor in simulated time (tests/support/memory-simulation.ts), over ten seeds: what its parts
  * are worth, as a share of the speed of a scheduler that knows the peaks. Seconds, and the same on each machine.
  */
 import { defaultGovernor, simulate, type SimulatedGovernor } from "../tests/support/memory-simulation.ts";
@@ -7,13 +7,16 @@ import { seeded } from "../tests/support/seeded.ts";
 import { createLoad, oracleSeconds } from "./shared/memory-load.ts";
 import { report, round } from "./shared/support.ts";
 
-const SEEDS = [7_919, 11, 12, 13, 14];
+const SEEDS = [7_919, 11, 12, 13, 14, 15, 16, 17, 18, 19];
 const governors: Readonly<Record<string, SimulatedGovernor>> = {
   asItIs: defaultGovernor,
+  oneProfile: { ...defaultGovernor, hasProfiles: false },
+  firstOnly: { ...defaultGovernor, looksAt: 1 },
+  oneProfileFirstOnly: { ...defaultGovernor, hasProfiles: false, looksAt: 1 },
   inTurn: { ...defaultGovernor, order: "turn" },
   knowsTheQueueOnly: { ...defaultGovernor, knows: "queue" },
   threshold90: { ...defaultGovernor, threshold: 0.9 },
-  noneOfThem: { threshold: 0.9, order: "turn", knows: "queue" },
+  noneOfThem: { threshold: 0.9, order: "turn", knows: "queue", looksAt: 1, hasProfiles: true },
 };
 
 const loads = SEEDS.map((seed) => {

@@ -5,7 +5,7 @@ import type { ClusterLoad } from "./cluster-load.ts";
 import type { Governor } from "./governor/governor.ts";
 import type { GovernorTicket, ReserveQuestion } from "./governor/governor-port.ts";
 import type { Wait } from "./governor/waiting.ts";
-import type { Lane } from "./lane.ts";
+import type { Lane, Wanted } from "./lane.ts";
 import { compareHeads, type QueueHead, type QueueHeads } from "./queue-heads.ts";
 
 export interface AdmissionsDeps {
@@ -23,7 +23,7 @@ export type Ticket = Admitted | { readonly kind: "wait" | "defer" | "reject" | "
 export interface Admitted {
   readonly kind: "admit";
   /** The job that the room is for; undefined: any of the queue. */
-  readonly onlyJobId?: string;
+  readonly wanted?: Wanted;
   release(): void;
   bind(jobId: string, runId: string): void;
 }
@@ -37,12 +37,12 @@ export class Admissions {
 
   /**
    * Reserves room for one job of the lane, or says no. Room for any job of its size is asked for first, which needs no look
-   * at Redis; where that is lacking, room for the very job that is next.
+   * at Redis; where that is lacking, room for one of the very jobs that are next, the one that fills the worker best.
    */
   async admit(lane: Lane): Promise<Ticket> {
     const { heads } = this.#deps;
     const queue = lane.place.name;
-    if (heads.of(queue) === undefined) {
+    if (heads.of(queue).length === 0) {
       const ticket = this.#reserve(lane);
       if (ticket.kind === "admit" || lane.jobName !== exec || !isForSize(ticket)) return ticket;
     }
@@ -63,7 +63,7 @@ export class Admissions {
     await Promise.all(lanes.filter(({ jobName }) => jobName === exec).map((lane) => heads.look(lane)));
     const known: { lane: Lane; head: QueueHead }[] = [];
     const others = lanes.filter((lane) => {
-      const head = heads.of(lane.place.name);
+      const [head] = heads.of(lane.place.name);
       if (head !== undefined) known.push({ lane, head });
       return head === undefined;
     });
@@ -72,31 +72,44 @@ export class Admissions {
 
   /** Whether `admit` would say yes now; reserves nothing. */
   couldAdmit(lane: Lane): boolean {
-    const question = questionOf(lane, this.#deps.heads.of(lane.place.name));
-    return !this.#deps.load.isYielding(question.queue) && this.#deps.governor.check(question).kind === "admit";
+    const { heads, load, governor } = this.#deps;
+    if (load.isYielding(lane.place.name)) return false;
+    const known = heads.of(lane.place.name);
+    const questions = known.length === 0 ? [questionOf(lane)] : known.map((head) => questionOf(lane, head));
+    return questions.some((question) => governor.check(question).kind === "admit");
   }
 
   #reserve(lane: Lane): Admitted | Wait | { readonly kind: "wait" } {
     const { governor, load, heads } = this.#deps;
-    const head = heads.of(lane.place.name);
+    const known = heads.of(lane.place.name);
     const ofAny = questionOf(lane);
     // Where any job of its size has room, it is no loss when another worker was quicker.
-    const only = head === undefined || governor.check(ofAny).kind === "admit" ? undefined : head;
-    const question = only === undefined ? ofAny : questionOf(lane, only);
+    const isOnly = known.length > 0 && governor.check(ofAny).kind !== "admit";
+    const head = isOnly ? this.#bestThatFits(lane, known) : known[0];
+    const question = isOnly ? questionOf(lane, head) : { ...ofAny, isBehind: head?.isBehind };
     const answer = governor.tryReserve(question);
     if (answer.kind !== "admit") return answer;
-    if (!load.shouldYield({ ...question, need: answer.reserved })) return this.#counted(answer, question, only);
+    if (!load.shouldYield({ ...question, need: answer.reserved })) {
+      return this.#counted(answer, question, head && { jobId: head.jobId, isBehind: head.isBehind, isOnly });
+    }
     answer.release();
     return { kind: "wait" };
   }
 
+  /** The best of the jobs that has room now; where none has, the first of the queue, for which room is waited for. */
+  #bestThatFits(lane: Lane, known: readonly QueueHead[]): QueueHead | undefined {
+    const { governor } = this.#deps;
+    const found = known.find((head) => governor.check(questionOf(lane, head)).kind === "admit");
+    return found ?? known.find(({ isBehind }) => !isBehind);
+  }
+
   /** The ticket, with what it promises counted as this worker's load while a job holds it. */
-  #counted(ticket: GovernorTicket, { queue }: ReserveQuestion, only: QueueHead | undefined): Admitted {
+  #counted(ticket: GovernorTicket, { queue }: ReserveQuestion, wanted: Wanted | undefined): Admitted {
     const { load, heads } = this.#deps;
     let letGo = (): void => undefined;
     return {
       kind: "admit",
-      ...(only !== undefined && { onlyJobId: only.jobId }),
+      ...(wanted !== undefined && { wanted }),
       bind: (jobId, runId) => {
         heads.forget(queue);
         ticket.bind(jobId, runId);
@@ -123,6 +136,6 @@ function questionOf({ bucket, jobName, place }: Lane, head?: QueueHead): Reserve
   const processes = jobName === exec ? 1 : 0;
   const memoryBytes = head?.expectation.memoryBytes.p95 ?? bucketBytes(bucket);
   const need = { memoryBytes, cpuCores: place.spec.cpuCores, processes };
-  const ofHead = head !== undefined && { expected: head, jobId: head.jobId };
+  const ofHead = head !== undefined && { expected: head, jobId: head.jobId, isBehind: head.isBehind };
   return { queue: place.name, need, labels: place.spec.labels, ...ofHead };
 }

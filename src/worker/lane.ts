@@ -19,6 +19,7 @@ import { LeaseLostError, messageOf } from "../contract/errors.ts";
 import { parseQueueName, queueName } from "../contract/queues.ts";
 import type { QueuePlace } from "../platform/job-queues.ts";
 import type { Logger } from "../platform/logger.ts";
+import { Script } from "../platform/script.ts";
 import { lockToken, type WorkerProcess } from "./lane-token.ts";
 
 export interface LaneConfig {
@@ -44,6 +45,25 @@ export class HandBack extends Error {
     this.delayMs = delayMs;
   }
 }
+
+/** The job that a claim is for. */
+export interface Wanted {
+  readonly jobId: string;
+  /** Others wait in front of it: it is put before them. */
+  readonly isBehind: boolean;
+  /** There is room for it alone: any other job is given back. */
+  readonly isOnly: boolean;
+}
+
+/**
+ * Puts a waiting job in front of those that wait with it, so that the next fetch takes it. KEYS[1] BullMQ's list of those
+ * that wait. ARGV[1] the job. Returns 1, or 0 when it does not wait there (any more), and then nothing has changed.
+ */
+const PUT_FIRST = new Script(`
+if redis.call("LREM", KEYS[1], -1, ARGV[1]) == 0 then return 0 end
+redis.call("RPUSH", KEYS[1], ARGV[1])
+return 1
+`);
 
 /** A node loss is found out by its lock; it must never end a job, so BullMQ's own limit is out of reach. */
 const MAX_STALLED = 1_000_000;
@@ -82,6 +102,7 @@ export class Lane {
   readonly #who: WorkerProcess;
   readonly #prefix: string;
   readonly #logger: Logger;
+  readonly #redis: Redis;
   readonly #running = new Map<string, AbortController>();
   #claims = 0;
 
@@ -91,6 +112,7 @@ export class Lane {
     this.jobName = parts.jobName;
     this.bucket = parts.bucket;
     this.#who = deps.worker;
+    this.#redis = deps.redis;
     this.#prefix = config.prefix;
     this.#logger = deps.logger.child({ queue: queueName(parts.jobName, parts.profile, parts.bucket) });
     this.#worker = new LaneWorker(
@@ -152,15 +174,17 @@ export class Lane {
   }
 
   /**
-   * Fetches one job and runs it to its end in the background; `onEnd` is called then. `none`: there is none. `another`:
-   * there was room for the job `onlyJobId` alone, another worker has that by now, and the one behind it was given back.
+   * Fetches one job, the wanted one if it still waits, and runs it to its end in the background; `onEnd` is called then.
+   * `none`: there is none. `another`: there was room for the wanted one alone, another worker has that by now, and the one
+   * that was fetched was given back.
    */
-  async claim(onEnd: () => void, onlyJobId?: string): Promise<Job | "none" | "another"> {
+  async claim(onEnd: () => void, wanted?: Wanted): Promise<Job | "none" | "another"> {
     this.#claims += 1;
     const token = lockToken(this.#who, Date.now(), this.#claims);
+    if (wanted?.isBehind === true) await PUT_FIRST.run(this.#redis, [this.headKeys[0]], [wanted.jobId]);
     const job = (await this.#worker.getNextJob(token, { block: false })) as Job | undefined;
     if (job === undefined) return "none";
-    if (onlyJobId !== undefined && job.id !== onlyJobId) {
+    if (wanted?.isOnly === true && job.id !== wanted.jobId) {
       await this.#giveBack(job, token, 0);
       return "another";
     }

@@ -207,7 +207,7 @@ export class PullLoop implements Service {
         this.#running.delete(ended);
         this.kick();
       };
-      const job = await lane.claim(onEnd, ticket.onlyJobId);
+      const job = await lane.claim(onEnd, ticket.wanted);
       if (job === "none" || job === "another") {
         ticket.release();
         if (job === "none") this.#foundEmpty(lane);

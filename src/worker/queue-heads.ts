@@ -1,10 +1,15 @@
 /**
- * What the next job of a queue is expected to take. A queue is known by its size bucket, and any job of it fits the upper
- * edge of that. Where there is no room for so much, the job itself is looked at before it is claimed: it may take less,
- * or do so later, or have been put there before more was known of its kind.
+ * What the next jobs of a queue are expected to take. A queue is known by its size bucket, and any job of it fits the upper
+ * edge of that. Where there is no room for so much, the jobs themselves are looked at before one is claimed: one may take
+ * less, or do so later, or have been put there before more was known of its kind.
+ *
+ * Not only the first of them: of several, the one that fills a worker best is let in, and others wait. The first is passed
+ * over for MAX_SKIP_MS at most; then it alone counts, so none waits for ever, and room is kept for it as for any that has
+ * waited long.
  */
 import type { Redis } from "ioredis";
 import type { Expectation } from "../contract/expectation.ts";
+import { KiB } from "../contract/resources.ts";
 import { jobs, type JobName, type Payload } from "../contract/jobs.ts";
 import { isPassing, messageOf } from "../contract/errors.ts";
 import { isUnknown } from "../platform/learned/calibration.ts";
@@ -23,13 +28,15 @@ export interface QueueHead extends UsualJob {
   readonly jobId: string;
   /** Of its run: lower goes first. */
   readonly priority: number;
+  /** Others wait in front of it. */
+  readonly isBehind: boolean;
 }
 
 /**
  * Which of two jobs is let in first where room is short: by priority; then one of a kind of which little is known, so that
  * more is; then the one that takes the most memory for the longest, for the small ones fit beside it and after it.
  */
-export function compareHeads(a: QueueHead, b: QueueHead): number {
+export function compareHeads(a: Judged, b: Judged): number {
   return (
     a.priority - b.priority ||
     Number(isUnknown(b.expectation)) - Number(isUnknown(a.expectation)) ||
@@ -37,9 +44,11 @@ export function compareHeads(a: QueueHead, b: QueueHead): number {
   );
 }
 
-function areaOf({ expectation, lastsMs }: QueueHead): number {
+function areaOf({ expectation, lastsMs }: Judged): number {
   return expectation.memoryBytes.p95 * (lastsMs ?? 0);
 }
+
+type Judged = Omit<QueueHead, "isBehind">;
 
 export interface QueueHeadsDeps {
   readonly redis: Redis;
@@ -52,46 +61,96 @@ export interface QueueHeadsDeps {
 
 /** What is known of a kind changes while its jobs wait. */
 const KEPT_MS = 1_000;
+/** So many jobs of a queue are looked at, or fewer with much to say: 16 of 200 fill a worker nearly as well as all would. */
+const WINDOW = 16;
+const WINDOW_BYTES = 32 * KiB;
+const MAX_SKIP_MS = 10_000;
 
-/** In the order in which BullMQ's fetch takes them: `wait` from its right end, then the first of `prioritized`. */
+/**
+ * The next jobs in the order in which BullMQ's fetch takes them: `wait` from its right end, or else the first of
+ * `prioritized`. KEYS[1] `wait`. KEYS[2] `prioritized`. KEYS[3] what the key of a job begins with. ARGV[1] how many.
+ * ARGV[2] bytes of data after which no more are added. Returns ids and data in turn; empty data where a job has none.
+ */
 const FIRST = new Script(`
-local id = redis.call('LINDEX', KEYS[1], -1) or redis.call('ZRANGE', KEYS[2], 0, 0)[1]
-if not id then return nil end
-return { id, redis.call('HGET', KEYS[3] .. id, 'data') }
+local found, bytes = {}, 0
+local function add(id)
+  local data = redis.call("HGET", KEYS[3] .. id, "data") or ""
+  found[#found + 1] = id
+  found[#found + 1] = data
+  bytes = bytes + #data
+end
+for at = 1, tonumber(ARGV[1]) do
+  local id = redis.call("LINDEX", KEYS[1], -at)
+  if not id or bytes >= tonumber(ARGV[2]) then break end
+  add(id)
+end
+local id = #found == 0 and redis.call("ZRANGE", KEYS[2], 0, 0)[1]
+if id then add(id) end
+return found
 `);
+
+interface Seen {
+  /** Those that could be judged, best first. */
+  readonly jobs: readonly QueueHead[];
+  readonly firstJobId: string;
+  /** When the first job was first seen to be the first. */
+  readonly firstSinceMs: number;
+  readonly atMs: number;
+}
 
 export class QueueHeads {
   readonly #deps: QueueHeadsDeps;
-  readonly #heads = new Map<string, { readonly head: QueueHead | undefined; readonly atMs: number }>();
+  readonly #seen = new Map<string, Seen>();
 
   constructor(deps: QueueHeadsDeps) {
     this.#deps = deps;
   }
 
-  /** The next job of the queue as it was last seen; undefined when nobody has looked since the last claim. */
-  of(queue: string): QueueHead | undefined {
-    return this.#heads.get(queue)?.head;
+  /**
+   * The jobs of the queue that may be let in next, best first, as they were last seen; none when nobody has looked since the
+   * last claim, or the first one cannot be judged.
+   */
+  of(queue: string): readonly QueueHead[] {
+    return this.#seen.get(queue)?.jobs ?? [];
   }
 
   forget(queue: string): void {
-    this.#heads.delete(queue);
+    const seen = this.#seen.get(queue);
+    // Since when its first job is the first is still worth knowing.
+    if (seen !== undefined) this.#seen.set(queue, { ...seen, jobs: [], atMs: -Infinity });
   }
 
-  /** Looks at the next job of a queue, unless that was done a moment ago. Whether there is one. */
+  /** Looks at the next jobs of a queue, unless that was done a moment ago. Whether there is one. */
   async look(lane: Lane): Promise<boolean> {
     const queue = lane.place.name;
     const nowMs = this.#deps.clock.monotonicMs();
-    if (nowMs - (this.#heads.get(queue)?.atMs ?? -Infinity) < KEPT_MS) return true;
-    this.#heads.delete(queue);
-    const first = await FIRST.run(this.#deps.redis, lane.headKeys, []);
-    const [jobId, data] = Array.isArray(first) ? (first as [string, string | null]) : [];
-    if (jobId === undefined || typeof data !== "string") return false;
-    this.#heads.set(queue, { head: await this.#read(jobId, data), atMs: nowMs });
+    const before = this.#seen.get(queue);
+    if (before !== undefined && nowMs - before.atMs < KEPT_MS) return true;
+    const found = (await FIRST.run(this.#deps.redis, lane.headKeys, [WINDOW, WINDOW_BYTES])) as string[];
+    const [firstJobId] = found;
+    if (firstJobId === undefined) {
+      this.#seen.delete(queue);
+      return false;
+    }
+    const firstSinceMs = before?.firstJobId === firstJobId ? before.firstSinceMs : nowMs;
+    const judged = await this.#readAll(found, nowMs - firstSinceMs >= MAX_SKIP_MS ? 1 : WINDOW);
+    this.#seen.set(queue, { jobs: judged, firstJobId, firstSinceMs, atMs: nowMs });
     return true;
   }
 
+  /** Best first; none when the first of the queue cannot be judged: room for any job of its size is waited for then. */
+  async #readAll(found: readonly string[], most: number): Promise<readonly QueueHead[]> {
+    const judged: QueueHead[] = [];
+    for (let at = 0; at < Math.min(found.length, 2 * most); at += 2) {
+      const job = await this.#read(found[at] ?? "", found[at + 1] ?? "");
+      if (job !== undefined) judged.push({ ...job, isBehind: at > 0 });
+      else if (at === 0) return [];
+    }
+    return judged.toSorted(compareHeads);
+  }
+
   /** Undefined for a job that cannot be judged, such as one of a run that is gone: it waits for room for its size. */
-  async #read(jobId: string, data: string): Promise<QueueHead | undefined> {
+  async #read(jobId: string, data: string): Promise<Judged | undefined> {
     try {
       return await this.#headOf(jobId, jobs.exec.payload.parse(JSON.parse(data)));
     } catch (error) {
@@ -101,7 +160,7 @@ export class QueueHeads {
     }
   }
 
-  async #headOf(jobId: string, { runId, epoch, files }: Payload<Extract<JobName, "exec">>): Promise<QueueHead> {
+  async #headOf(jobId: string, { runId, epoch, files }: Payload<Extract<JobName, "exec">>): Promise<Judged> {
     const { runs, learned } = this.#deps;
     const run = await runs.load(runId, epoch);
     await learned.ready(run);

@@ -19,10 +19,20 @@ export interface SimulatedGovernor {
   readonly knows: "queue" | "job";
   /** In which order queues are asked: each in its turn, or first what takes the most memory for the longest. */
   readonly order: "turn" | "area";
+  /** So many jobs of a queue are looked at; the one of most memory for the longest that fits is let in. */
+  readonly looksAt: number;
+  /** Whether each kind has a profile of its own, and so queues of its own. */
+  readonly hasProfiles: boolean;
 }
 
 /** As a worker without settings is. */
-export const defaultGovernor: SimulatedGovernor = { threshold: 0.96, knows: "job", order: "area" };
+export const defaultGovernor: SimulatedGovernor = {
+  threshold: 0.96,
+  knows: "job",
+  order: "area",
+  looksAt: 16,
+  hasProfiles: true,
+};
 
 export interface Simulated {
   readonly seconds: number;
@@ -66,7 +76,7 @@ export function simulate(
   jobs: readonly LoadJob[],
   governor: SimulatedGovernor,
 ): Simulated {
-  const node = new SimulatedNode(queuesOf(jobs, learn(learnedFrom)), governor);
+  const node = new SimulatedNode(queuesOf(jobs, learn(learnedFrom), governor.hasProfiles), governor);
   let usedMb = 0;
   let steps = 0;
   while (node.isBusy) {
@@ -137,15 +147,18 @@ class SimulatedNode {
     while (left.size > 0) {
       this.#turn += 1;
       const name = this.#next([...left]);
-      const [head, ...rest] = this.#queues.get(name) ?? [];
-      if (head === undefined || !this.#fits(head, name, outlooks)) {
+      const queue = this.#queues.get(name) ?? [];
+      const seen = queue.slice(0, this.#governor.looksAt).toSorted((one, other) => areaOf(other) - areaOf(one));
+      const next = seen.find((one) => this.#fits(one, name, outlooks));
+      if (next === undefined) {
         left.delete(name);
         continue;
       }
-      const begun = { ...head, atSeconds: this.seconds, peakMb: 0 };
+      const begun = { ...next, atSeconds: this.seconds, peakMb: 0 };
       this.#running.push(begun);
       outlooks.push(outlookAt(begun, this.seconds));
-      this.#lastOf.set(name, head.expectation);
+      this.#lastOf.set(name, next.expectation);
+      const rest = queue.filter((one) => one !== next);
       if (rest.length > 0) this.#queues.set(name, rest);
       else this.#queues.delete(name);
     }
@@ -155,11 +168,9 @@ class SimulatedNode {
     const from = this.#turn % names.length;
     const inTurn = [...names.slice(from), ...names.slice(0, from)];
     if (this.#governor.order === "turn") return inTurn[0] ?? "";
-    const areaOf = (name: string) => {
-      const { memoryBytes, durationMs } = this.#queues.get(name)?.[0]?.expectation ?? {};
-      return (memoryBytes?.p95 ?? 0) * (durationMs?.p50 ?? 0);
-    };
-    return inTurn.toSorted((one, other) => areaOf(other) - areaOf(one))[0] ?? "";
+    const most = (name: string) =>
+      Math.max(0, ...(this.#queues.get(name) ?? []).slice(0, this.#governor.looksAt).map(areaOf));
+    return inTurn.toSorted((one, other) => most(other) - most(one))[0] ?? "";
   }
 
   #fits(head: Waiting, name: string, running: readonly Outlook[]): boolean {
@@ -167,6 +178,10 @@ class SimulatedNode {
     const candidate = isKnown ? memoryOverTime(head.expectation) : guessOf(head, this.#lastOf.get(name));
     return decideFit({ candidate, running, usableBytes: this.#usableBytes, z: this.#risk.z }).kind === "fits";
   }
+}
+
+function areaOf({ expectation }: Waiting): number {
+  return expectation.memoryBytes.p95 * (expectation.durationMs?.p50 ?? 0);
 }
 
 function learn(jobs: readonly LoadJob[]): ReadonlyMap<string, Learning> {
@@ -188,12 +203,16 @@ function shapeOf(job: LoadJob): number[] {
   return Array.from({ length: 10 }, (_, tenth) => Math.max(...within.map((more) => shareAt(tenth / 10 + more))));
 }
 
-/** One queue per kind and size bucket, as with a profile per kind. */
-function queuesOf(jobs: readonly LoadJob[], kinds: ReadonlyMap<string, Learning>): Map<string, readonly Waiting[]> {
+/** One queue per size bucket and profile, with the jobs in the order in which they were made. */
+function queuesOf(
+  jobs: readonly LoadJob[],
+  kinds: ReadonlyMap<string, Learning>,
+  hasProfiles: boolean,
+): Map<string, readonly Waiting[]> {
   const queues = new Map<string, readonly Waiting[]>();
   for (const job of jobs) {
     const expectation = (kinds.get(job.kind) ?? new Learning()).expect(inputBytes(job));
-    const name = `${job.kind}@${bucketOf(expectation.memoryBytes.p95)}`;
+    const name = `${hasProfiles ? job.kind : "default"}@${bucketOf(expectation.memoryBytes.p95)}`;
     queues.set(name, [...(queues.get(name) ?? []), { job, expectation }]);
   }
   return queues;

@@ -50,6 +50,8 @@ export interface ReserveQuestion {
   readonly labels: readonly string[];
   /** The job itself, where it was looked at. */
   readonly jobId?: string;
+  /** Whether it would be let in before others that wait in front of it. */
+  readonly isBehind?: boolean | undefined;
   /** What this very job is expected to take, where that is known; otherwise it is taken for one like the last of its queue. */
   readonly expected?: UsualJob;
 }

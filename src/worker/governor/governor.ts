@@ -120,7 +120,7 @@ export class Governor implements Service {
       return this.#wait(question.queue, crossed, request);
     }
     this.#waiting.clear(question.queue);
-    this.#longWaits.admitted(question.queue);
+    if (question.isBehind !== true) this.#longWaits.admitted(question.queue);
     return this.#ticket(id, request, reading);
   }
 

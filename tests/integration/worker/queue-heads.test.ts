@@ -9,9 +9,10 @@ import { execPlace, JobQueues } from "../../../src/platform/job-queues.ts";
 import type { LiveRun } from "../../../src/platform/run-hash.ts";
 import { NotFoundError } from "../../../src/contract/errors.ts";
 import { Admissions } from "../../../src/worker/admissions.ts";
-import type { ReserveQuestion } from "../../../src/worker/governor/governor-port.ts";
+import type { GovernorTicket, ReserveQuestion } from "../../../src/worker/governor/governor-port.ts";
 import type { Admission } from "../../../src/worker/governor/admission.ts";
-import { Lane } from "../../../src/worker/lane.ts";
+import type { Wait } from "../../../src/worker/governor/waiting.ts";
+import { Lane, type Wanted } from "../../../src/worker/lane.ts";
 import { QueueHeads } from "../../../src/worker/queue-heads.ts";
 import { quietLogger } from "../../support/quiet-logger.ts";
 import { deletePrefix, test } from "../../support/redis.ts";
@@ -20,6 +21,8 @@ const place = execPlace(
   { profile: "default", resources: { cpuCores: 1, labels: [] } } as unknown as LiveRun["spec"],
   64 * MiB,
 );
+
+const only = (jobId: string): Wanted => ({ jobId, isBehind: false, isOnly: true });
 
 /** Files of this size are expected to take as much memory. */
 function expected(bytes: number): Expectation {
@@ -82,15 +85,17 @@ class Stage implements AsyncDisposable {
   /** The next job as it is seen a second later. */
   async next(): Promise<string | undefined> {
     this.nowMs += 1_000;
-    return (await this.heads.look(this.lane)) ? this.heads.of(place.name)?.jobId : "none";
+    return (await this.heads.look(this.lane))
+      ? this.heads.of(place.name).find(({ isBehind }) => !isBehind)?.jobId
+      : "none";
   }
 
   /** Claims, and waits until the job has ended. */
-  async claim(onlyJobId?: string): Promise<string> {
+  async claim(wanted?: Wanted): Promise<string> {
     let job: Awaited<ReturnType<Lane["claim"]>> = "none";
     await new Promise<void>((resolve, reject) => {
       this.lane
-        .claim(resolve, onlyJobId)
+        .claim(resolve, wanted)
         .then((answer) => {
           job = answer;
           if (typeof answer === "string") resolve();
@@ -99,6 +104,33 @@ class Stage implements AsyncDisposable {
     });
     return typeof job === "string" ? job : ((job as { id?: string }).id ?? "");
   }
+}
+
+/** A governor with so much room, whatever runs, and what it was asked for. */
+function governorWith(roomBytes: number) {
+  const asked: ReserveQuestion[] = [];
+  const passedOver: string[] = [];
+  return {
+    asked,
+    /** Jobs that were let in before others that waited in front of them. */
+    passedOver,
+    roomBytes,
+    tryReserve(question: ReserveQuestion): GovernorTicket | Wait {
+      asked.push(question);
+      const { memoryBytes } = question.need;
+      if (memoryBytes > this.roomBytes) {
+        const figures = { need: memoryBytes, have: this.roomBytes, retryAfterMs: 1 };
+        return { kind: "defer", code: "MEM_NOW", lacking: "memoryBytes", message: "", ...figures };
+      }
+      const bind = (jobId: string) => {
+        if (question.isBehind === true) passedOver.push(jobId);
+      };
+      return { kind: "admit", reserved: question.need, bind, release: () => undefined };
+    },
+    check({ need }: ReserveQuestion): Admission {
+      return { kind: need.memoryBytes > this.roomBytes ? "defer" : "admit" } as Admission;
+    },
+  };
 }
 
 describe("the next job of a queue", () => {
@@ -131,16 +163,62 @@ describe("the next job of a queue", () => {
     await stage.add("urgent-not", MiB, { priority: 3 });
     expect(await stage.next()).toBe("small");
     // Another worker was quicker.
-    expect(await stage.claim("small")).toBe("small");
-    expect(await stage.claim("small")).toBe("another");
+    expect(await stage.claim(only("small"))).toBe("small");
+    expect(await stage.claim(only("small"))).toBe("another");
     expect(stage.ran).toEqual(["small"]);
     expect(await stage.next()).toBe("large");
-    expect(await stage.claim("large")).toBe("large");
-    expect(await stage.claim("large")).toBe("another");
+    expect(await stage.claim(only("large"))).toBe("large");
+    expect(await stage.claim(only("large"))).toBe("another");
     await expect.poll(() => stage.claim()).toBe("urgent-not");
     expect(stage.ran).toEqual(["small", "large", "urgent-not"]);
     const counts = await stage.queues.queue(place.name).getJobCounts("completed", "failed");
     expect(counts).toEqual({ completed: 3, failed: 0 });
+  });
+
+  test("lets the largest go first that has room; the first of the queue is passed over for ten seconds at most", async ({
+    redis,
+    prefix,
+  }) => {
+    await using stage = new Stage(redis, prefix);
+    for (const [name, mebibytes] of Object.entries({ first: 60, second: 20, third: 40, fourth: 50 })) {
+      await stage.add(name, mebibytes * MiB);
+    }
+    const governor = governorWith(50 * MiB);
+    const load = { shouldYield: () => false, isYielding: () => false, took: () => () => undefined };
+    const admissions = new Admissions({ governor, load, heads: stage.heads });
+    const letIn = async (): Promise<string> => {
+      const ticket = await admissions.admit(stage.lane);
+      if (ticket.kind !== "admit") return ticket.kind;
+      const ran = await stage.claim(ticket.wanted);
+      ticket.bind(ran, "r");
+      ticket.release();
+      return ran;
+    };
+    expect(await letIn()).toBe("fourth");
+    expect(await letIn()).toBe("third");
+    stage.nowMs += 10_000;
+    // Room is waited for now, and the small one behind waits too.
+    expect(await letIn()).toBe("defer");
+    expect(admissions.couldAdmit(stage.lane)).toBe(false);
+    governor.roomBytes = 60 * MiB;
+    stage.nowMs += 1_000;
+    expect(await letIn()).toBe("first");
+    expect(await letIn()).toBe("second");
+    expect(await letIn()).toBe("empty");
+    expect(governor.passedOver).toEqual(["fourth", "third"]);
+  });
+
+  test("is put first only while it waits: one that another worker has taken changes nothing", async ({
+    redis,
+    prefix,
+  }) => {
+    await using stage = new Stage(redis, prefix);
+    await stage.add("first", MiB);
+    await stage.add("second", MiB);
+    expect(await stage.claim({ jobId: "second", isBehind: true, isOnly: true })).toBe("second");
+    expect(await stage.claim({ jobId: "second", isBehind: true, isOnly: true })).toBe("another");
+    expect(await stage.claim({ jobId: "second", isBehind: true, isOnly: false })).toBe("first");
+    expect(stage.ran).toEqual(["second", "first"]);
   });
 
   test("asks for what it is expected to take, where any job of its size does not fit, and never for more than a worker has", async ({
@@ -148,27 +226,8 @@ describe("the next job of a queue", () => {
     prefix,
   }) => {
     await using stage = new Stage(redis, prefix);
-    const asked: ReserveQuestion[] = [];
-    let roomBytes = 50 * MiB;
-    const governor = {
-      tryReserve: (question: ReserveQuestion) => {
-        asked.push(question);
-        const { memoryBytes } = question.need;
-        if (memoryBytes > roomBytes) {
-          const about = {
-            code: "MEM_NOW",
-            lacking: "memoryBytes",
-            message: "",
-            need: memoryBytes,
-            have: roomBytes,
-            retryAfterMs: 1,
-          } as const;
-          return { kind: "defer" as const, ...about };
-        }
-        return { kind: "admit", reserved: question.need, bind: () => undefined, release: () => undefined } as const;
-      },
-      check: ({ need }: ReserveQuestion) => ({ kind: need.memoryBytes > roomBytes ? "defer" : "admit" }) as Admission,
-    };
+    const governor = governorWith(50 * MiB);
+    const { asked } = governor;
     const load = { shouldYield: () => false, isYielding: () => false, took: () => () => undefined };
     const admissions = new Admissions({ governor, load, heads: stage.heads });
     expect((await admissions.admit(stage.lane)).kind).toBe("empty");
@@ -176,19 +235,19 @@ describe("the next job of a queue", () => {
     await stage.add("learned-more", 400 * MiB);
     await stage.add("of-no-run", MiB, { runId: "gone" });
     const ticket = await admissions.admit(stage.lane);
-    expect(ticket).toMatchObject({ kind: "admit", onlyJobId: "fits" });
+    expect(ticket).toMatchObject({ kind: "admit", wanted: { jobId: "fits", isBehind: false, isOnly: true } });
     expect(asked.map(({ need }) => need.memoryBytes / MiB)).toEqual([64, 64, 46]);
     expect(asked.at(-1)?.expected).toMatchObject({ jobId: "fits", lastsMs: 5_000 });
     if (ticket.kind === "admit") ticket.bind("fits", "r");
-    await stage.claim("fits");
+    await stage.claim(only("fits"));
     asked.length = 0;
     expect((await admissions.admit(stage.lane)).kind).toBe("defer");
     expect(asked.map(({ need }) => need.memoryBytes / MiB)).toEqual([64, 80]);
     await stage.claim();
     stage.nowMs += 1_000;
     asked.length = 0;
-    roomBytes = 64 * MiB;
-    expect(await admissions.admit(stage.lane)).not.toHaveProperty("onlyJobId");
+    governor.roomBytes = 64 * MiB;
+    expect(await admissions.admit(stage.lane)).not.toHaveProperty("wanted.isOnly", true);
     expect(asked.map(({ need }) => need.memoryBytes / MiB)).toEqual([64]);
   });
 });
@@ -201,7 +260,7 @@ test("lanes are served by priority, then unknown kinds, then the most memory for
   const lane = (name: string) => ({ jobName: "exec", place: { name } }) as unknown as Lane;
   const head = (mebibytes: number, lastsMs: number | undefined, more: { priority?: number; samples?: number } = {}) => {
     const { priority = 0, samples = 20 } = more;
-    return { jobId: "j", priority, lastsMs, expectation: { ...expected(mebibytes * MiB), samples } };
+    return { jobId: "j", priority, lastsMs, isBehind: false, expectation: { ...expected(mebibytes * MiB), samples } };
   };
   const known = new Map([
     ["small and short", head(10, 1_000)],
@@ -210,7 +269,11 @@ test("lanes are served by priority, then unknown kinds, then the most memory for
     ["large and late in line", head(900, 60_000, { priority: 5 })],
     ["unknown", head(128, undefined, { samples: 0 })],
   ]);
-  const heads = { of: (name: string) => known.get(name), look: () => Promise.resolve(true), forget: () => undefined };
+  const heads = {
+    of: (name: string) => [known.get(name) ?? []].flat(),
+    look: () => Promise.resolve(true),
+    forget: () => undefined,
+  };
   const admissions = new Admissions({ heads } as unknown as ConstructorParameters<typeof Admissions>[0]);
   const order = await admissions.inOrder([...known.keys(), "empty"].map(lane));
   expect(order.map((one) => one.place.name)).toEqual([

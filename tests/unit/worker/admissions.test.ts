@@ -33,7 +33,7 @@ class Asked {
         return () => this.log.push("let go");
       },
     };
-    const heads = { of: () => undefined, look: () => Promise.resolve(true), forget: () => undefined };
+    const heads = { of: () => [], look: () => Promise.resolve(true), forget: () => undefined };
     return new Admissions({ governor, load, heads });
   }
 }
