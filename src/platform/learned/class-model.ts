@@ -1,13 +1,15 @@
 /**
  * What is known of a class, made ready to answer. For memory and for duration three predictors compete: the plain
  * histogram, and two lines over the size of the input times what was measured over what they predicted; the one whose p95
- * is least far from its p50 answers. With fewer than eight jobs the jobs themselves do (few-jobs.ts).
+ * is least far from its p50 answers. With few jobs the jobs themselves do (few-jobs.ts): below forty for memory, below
+ * eight for duration.
  */
 import type { Expectation, Spread } from "../../contract/expectation.ts";
 import { MiB } from "../../contract/resources.ts";
 import {
   fits,
   histogramsOf,
+  MAX_RECENT,
   SHAPE_BINS,
   sumOf,
   samplesOf,
@@ -15,7 +17,7 @@ import {
   type Fit,
   type Target,
 } from "./class-state.ts";
-import { doubt, fewDurationsMs, fewPeakBytes } from "./few-jobs.ts";
+import { doubt, fewDurationsMs, fewPeaks } from "./few-jobs.ts";
 import { atLine, lineOf, type Line } from "./regression.ts";
 import {
   medianAndDeviation,
@@ -30,6 +32,8 @@ import {
 
 /** With fewer jobs than this the histogram of a predictor says nothing. */
 export const ENOUGH = 8;
+/** With fewer jobs than are kept one by one, those say more of memory than any histogram. */
+const MANY = MAX_RECENT;
 /** A line through fewer points is a guess. */
 const LINE_AFTER = 3;
 /** Fewer traces say nothing of the life of a process. */
@@ -166,11 +170,7 @@ export class ClassModel {
   #memory(inputBytes: number): Spread {
     const { recent } = this.state;
     const samples = this.samples;
-    if (samples < ENOUGH) {
-      const line = this.lineAt("memory", "lin", inputBytes);
-      const most = fewPeakBytes(recent, inputBytes, line);
-      return { p50: Math.ceil(most), p95: Math.ceil(most * doubt(samples)) };
-    }
+    if (samples < MANY) return fewPeaks(recent, inputBytes, samples);
     const p95 = this.#quantile("memory", inputBytes, P95);
     const p50 = this.#quantile("memory", inputBytes, 0.5);
     const high = Math.ceil(p95 * doubt(Math.min(samples, this.#predictors.memory.samples)));

@@ -48,6 +48,7 @@ export function atLine(fit: Fit, { level, slope }: Line, inputBytes: number): nu
   return Number.isFinite(y) && y > 0 ? y : undefined;
 }
 
-function abscissa(fit: Fit, inputBytes: number): number {
+/** The size of an input as the fit looks at it. */
+export function abscissa(fit: Fit, inputBytes: number): number {
   return fit === "log" ? Math.log(KIB + inputBytes) : inputBytes / MiB;
 }
