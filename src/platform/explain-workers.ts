@@ -2,7 +2,13 @@
 import { bucketBytes } from "../contract/profiles.ts";
 import { parseQueueName } from "../contract/queues.ts";
 import { MiB } from "../contract/resources.ts";
-import { WORKER_ALIVE_MS, type WaitCode, type WaitReason, type WorkerHeartbeat } from "../contract/status.ts";
+import {
+  WORKER_ALIVE_MS,
+  type RunningJob,
+  type WaitCode,
+  type WaitReason,
+  type WorkerHeartbeat,
+} from "../contract/status.ts";
 
 /** What is known of the cluster as a whole. */
 export interface ClusterFacts {
@@ -29,6 +35,13 @@ export function workerWhere({ workerId }: Pick<WorkerHeartbeat, "workerId">): st
 
 export function jobsWords(count: number): string {
   return count === 1 ? "1 job" : `${count} jobs`;
+}
+
+/** What is done to running jobs because something is short: added to how many run. */
+export function enforcedWords(running: readonly RunningJob[]): string {
+  const [first, ...more] = running.flatMap(({ enforced }) => enforced ?? []);
+  if (first === undefined) return "";
+  return `; ${first.state}: ${first.message}${more.length === 0 ? "" : ` (and ${more.length} more)`}`;
 }
 
 export function mebibytes(bytes: number): string {

@@ -18,6 +18,8 @@ import type { GovernorTicket, ReserveQuestion } from "../../src/worker/governor/
 import { MachineLedger, type MachinePromise } from "../../src/worker/governor/machine-ledger.ts";
 import { GpuProbe } from "../../src/worker/governor/probes/gpu.ts";
 import { ProcessTrees } from "../../src/worker/governor/probes/process-trees.ts";
+import type { Step } from "../../src/worker/governor/step.ts";
+import { pageBytes } from "../../src/worker/governor/probes/system-constants.ts";
 import type { FileSystemFigures } from "../../src/worker/governor/probes/volume.ts";
 import { Volumes } from "../../src/worker/governor/volumes.ts";
 import { FakeMachine, type HostFacts } from "./fake-machine.ts";
@@ -66,7 +68,7 @@ export class StagedWorker implements AsyncDisposable {
   readonly machine: FakeMachine;
   readonly disks = new Map<string, FileSystemFigures>();
   readonly flows: Flows = { memorySome: 0.03, memoryFull: 0, ioFull: 0.2, busy: 0.5, ownCores: 0, slowDowns: 0 };
-  readonly evicted: string[] = [];
+  readonly steps: Step[] = [];
   question: ReserveQuestion = this.ask(128);
   readonly #options: StageOptions;
   readonly #scratch = new Scratch();
@@ -131,6 +133,14 @@ export class StagedWorker implements AsyncDisposable {
     ticket.bind(jobId, "run-1");
     this.#governor.describe(jobId, { remainingMs: 60_000, ...facts });
     this.#tickets.set(jobId, ticket);
+  }
+
+  /** A job of ours runs a process, which uses so much. */
+  runs(jobId: string, pid: number, mebibytes: number): void {
+    this.machine.write(`proc/${pid}/stat`, `${pid} (job) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1\n`);
+    this.machine.write(`proc/${pid}/statm`, `0 ${Math.round((mebibytes * MiB) / pageBytes())} 0\n`);
+    this.machine.write(`proc/${pid}/task/${pid}/children`, "");
+    this.#governor.attach(jobId, pid);
   }
 
   /** Ends a job of ours, or all of them. */
@@ -250,9 +260,9 @@ export class StagedWorker implements AsyncDisposable {
         ...{ clock: this.#clock, logger: quietLogger, pluginRules: rules },
         sensor: new CapacitySensor({ ...probes, machine: { ...machine, volumes } }),
         processes: new ProcessTrees(this.machine.roots),
-        metrics: { decided: () => undefined, evicted: () => undefined },
+        metrics: { decided: () => undefined, stepped: () => undefined },
         shared: new MachineLedger(this.#ledger, "own", quietLogger),
-        evict: ({ jobId }) => this.evicted.push(jobId),
+        act: (step) => this.steps.push(step),
       },
       { labels: [], ...config, ...change },
     );

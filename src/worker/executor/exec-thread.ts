@@ -10,6 +10,7 @@ import { jobEnvironment } from "./environment.ts";
 import type { ExecConfig, FromThread, ToThread } from "./exec-protocol.ts";
 import { Launcher } from "./launcher.ts";
 import { MemoryKills } from "./memory-kills.ts";
+import { Niceness } from "./niceness.ts";
 import type { ChunkHost } from "./publisher.ts";
 import { Slot } from "./slot.ts";
 import { verdictOf } from "./verdict.ts";
@@ -25,6 +26,7 @@ class ExecThread {
   readonly #flusher = new Flusher();
   readonly #gate: PolicyGate;
   readonly #watch: Watch;
+  readonly #niceness: Niceness;
   readonly #drives = new Map<string, ChunkDrive>();
   readonly #waiting = new Map<number, Waiting>();
   readonly #ends = new Set<Promise<void>>();
@@ -37,6 +39,9 @@ class ExecThread {
     this.#port = port;
     this.#gate = new PolicyGate(config.allow);
     this.#launcher = new Launcher(config, (fields, text) => {
+      this.#post({ kind: "warn", fields, text });
+    });
+    this.#niceness = new Niceness(config.nice, (fields, text) => {
       this.#post({ kind: "warn", fields, text });
     });
     this.#watch = new Watch(this.#kills, (sample) => {
@@ -60,8 +65,8 @@ class ExecThread {
       case "abort":
         this.#drives.get(message.chunkId)?.abort();
         break;
-      case "evict":
-        this.#drives.get(message.chunkId)?.evict(message.reason);
+      case "enforce":
+        this.#drives.get(message.step.jobId)?.enforce(message.step);
         break;
       case "answer":
         this.#take(message.call)?.resolve(message.allowed);
@@ -83,7 +88,8 @@ class ExecThread {
     const { chunkId, spec } = request;
     const number = this.#freeSlots.pop() ?? this.#slots++;
     const env = jobEnvironment(spec, process.env, request.gpu);
-    const parts = { launcher: this.#launcher, watch: this.#watch, kills: this.#kills, chunkId, spec, env };
+    const about = { chunkId, spec, env, niceness: this.#niceness };
+    const parts = { launcher: this.#launcher, watch: this.#watch, kills: this.#kills, ...about };
     const drive = new ChunkDrive(request, {
       slot: new Slot(parts, number),
       host: this.#hostOf(chunkId),

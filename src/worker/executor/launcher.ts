@@ -23,6 +23,7 @@ import {
   type Launch,
   type LaunchEnd,
   type LaunchRequest,
+  type LaunchSignal,
   type LauncherFrame,
 } from "./launch-frames.ts";
 
@@ -83,8 +84,8 @@ export class Launcher {
     return id;
   }
 
-  /** Signals the process group of a launch; one that has not begun is dropped. */
-  kill(id: number, signal: "SIGTERM" | "SIGKILL"): void {
+  /** Signals the process group of a launch. One that has not begun is dropped, by a signal that ends. */
+  kill(id: number, signal: LaunchSignal): void {
     if (!this.#launches.has(id)) return;
     this.#write(killFrame(id, signal));
     // A job may have stopped the launcher (it has the same user): then it does not answer, and is replaced.

@@ -1,24 +1,24 @@
 /** The governor of a worker with the sensors of its machine, the ledger that it shares there, and its metrics. */
 import type { WorkerConfig, WorkerDeps } from "../worker-port.ts";
 import { CapacitySensor, createProbes } from "./capacity.ts";
-import type { Eviction } from "./enforcement.ts";
 import { createGovernorMetrics } from "./governor-metrics.ts";
 import { Governor } from "./governor.ts";
 import { MachineLedger, machineFolder } from "./machine-ledger.ts";
 import { exposeMachine } from "./machine-metrics.ts";
 import { systemRoots } from "./probes/probe.ts";
 import { ProcessTrees } from "./probes/process-trees.ts";
+import type { Step } from "./step.ts";
 
 export function createGovernor(
   { logger, clock, metrics, plugins }: Pick<WorkerDeps, "logger" | "clock" | "metrics" | "plugins">,
   { governor, labels, workerId }: Pick<WorkerConfig, "governor" | "labels" | "workerId">,
-  evict: (eviction: Eviction) => void,
+  act: (step: Step) => void,
 ): Governor {
   const sensor = new CapacitySensor(createProbes(systemRoots, { plugins: plugins?.probes ?? [] }));
   exposeMachine(metrics, sensor);
   return new Governor(
     {
-      ...{ logger, clock, sensor, evict, metrics: createGovernorMetrics(metrics) },
+      ...{ logger, clock, sensor, act, metrics: createGovernorMetrics(metrics) },
       pluginRules: plugins?.rules ?? [],
       processes: new ProcessTrees(systemRoots),
       shared: new MachineLedger(machineFolder(), workerId, logger),

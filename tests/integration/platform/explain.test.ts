@@ -52,7 +52,9 @@ describe("explain", () => {
     await cluster.queues.addRun(ref, cluster.spec, [{ chunk: "1", files }]);
     const queue = execPlace(cluster.spec).name;
     const waiting = [{ queue, code: "MEM_NOW", message: "no room", sinceMs: 5, etaMs: 7, need: 2, have: 1 }];
-    const running = [{ jobId: "r0.0.c1", runId: "r0", sinceMs: 9, reserved: {}, rssBytes: null, endsAtMs: null }];
+    const running = [
+      { jobId: "r0.0.c1", runId: "r0", sinceMs: 9, reserved: {}, rssBytes: null, endsAtMs: null, enforced: null },
+    ];
     await beat(redis, prefix, testWorker({ workerId: "w1", waiting, running }));
     const byId = await cluster.explain("w1");
     expect(byId.subject).toEqual({ kind: "worker", id: "w1" });
@@ -179,7 +181,9 @@ describe("explain", () => {
   test("running, cancelling and ended runs", async ({ redis, prefix }) => {
     await using cluster = new ExplainedCluster(redis, prefix);
     await cluster.queues.addRun(ref, cluster.spec, [{ chunk: "1", files }]);
-    const running = [{ jobId: chunkId, runId: "r1", sinceMs: 9, reserved: {}, rssBytes: null, endsAtMs: null }];
+    const running = [
+      { jobId: chunkId, runId: "r1", sinceMs: 9, reserved: {}, rssBytes: null, endsAtMs: null, enforced: null },
+    ];
     await beat(redis, prefix, testWorker({ running }));
     expect((await cluster.explain()).reasons[0]).toMatchObject({ code: "running", where: "worker node-1", sinceMs: 9 });
     cluster.state = "cancelling";

@@ -16,8 +16,8 @@ const worker: WorkerHeartbeat = {
   headroom: { memoryBytes: 600 * MiB, cpuCores: 6, processes: 6 },
   largestJobBytes: 3 * GiB,
   running: [
-    { ...job, jobId: "r1.0.c1", sinceMs: nowMs - 61_000, rssBytes: 100 * MiB, endsAtMs: nowMs + 4_000 },
-    { ...job, jobId: "r1.0.c2", sinceMs: nowMs - 1_000, rssBytes: 300 * MiB, endsAtMs: null },
+    { ...job, jobId: "r1.0.c1", sinceMs: nowMs - 61_000, rssBytes: 100 * MiB, endsAtMs: nowMs + 4_000, enforced: null },
+    { ...job, jobId: "r1.0.c2", sinceMs: nowMs - 1_000, rssBytes: 300 * MiB, endsAtMs: null, enforced: null },
   ],
   waiting: [
     {
