@@ -11,12 +11,16 @@ import type { ExecConfig, FromThread, ToThread } from "./exec-protocol.ts";
 import { Launcher } from "./launcher.ts";
 import { MemoryKills } from "./memory-kills.ts";
 import { Niceness } from "./niceness.ts";
+import { killOrphans } from "./orphans.ts";
 import type { ChunkHost } from "./publisher.ts";
 import { Slot } from "./slot.ts";
 import { verdictOf } from "./verdict.ts";
 import { Watch } from "./watch.ts";
 
 type Waiting = { resolve(allowed: readonly boolean[]): void; reject(error: Error): void };
+
+/** Looking at all processes of the machine must not hold up the first file. */
+const SWEEP_AFTER_MS = 1_000;
 
 class ExecThread {
   readonly #port: MessagePort;
@@ -55,6 +59,14 @@ class ExecThread {
       this.#onMessage(message);
     });
     this.#post({ kind: "ready" });
+    setTimeout(() => {
+      this.#sweep();
+    }, SWEEP_AFTER_MS).unref();
+  }
+
+  #sweep(): void {
+    const launchers = killOrphans();
+    if (launchers > 0) this.#post({ kind: "warn", fields: { launchers }, text: "ended what lost launchers had left" });
   }
 
   #onMessage(message: ToThread): void {

@@ -8,7 +8,7 @@
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -26,6 +26,7 @@ import {
   type LaunchSignal,
   type LauncherFrame,
 } from "./launch-frames.ts";
+import { killMarked } from "./orphans.ts";
 
 const PERL = "/usr/bin/perl";
 const script = fileURLToPath(new URL("launcher.pl", import.meta.url));
@@ -233,7 +234,7 @@ export class Launcher {
   #onGone(token: string): void {
     clearTimeout(this.#awaitsPong);
     this.#awaitsPong = undefined;
-    killMarked(token);
+    killMarked(new Set([token]));
     if (this.#isStopping) return;
     this.#warn({ stderr: this.#stderr, deaths: this.#deaths }, "launcher died, starting another");
     this.#deaths += 1;
@@ -270,29 +271,4 @@ function notStarted(errno: string): LaunchEnd {
 function lost(launch: Launch, others: number): LaunchEnd {
   const endedUs = Number(process.hrtime.bigint() / 1_000n);
   return { ...nothing, startedUs: launch.startedUs, endedUs, end: { kind: "lost", others } };
-}
-
-/** Kills every process that carries this token in its environment, until none is left. */
-function killMarked(token: string): void {
-  for (let round = 0; round < 10; round += 1) {
-    const marked = readdirSync("/proc").filter((name) => /^\d+$/.test(name) && carries(name, token));
-    if (marked.length === 0) return;
-    for (const pid of marked) killQuietly(Number(pid));
-  }
-}
-
-function carries(pid: string, token: string): boolean {
-  try {
-    return readFileSync(`/proc/${pid}/environ`, "latin1").includes(`HEADROOM_JOB=${token}.`);
-  } catch {
-    return false; // Gone by now, or of another user and so none of ours.
-  }
-}
-
-function killQuietly(pid: number): void {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch {
-    // It ended by itself in between.
-  }
 }
