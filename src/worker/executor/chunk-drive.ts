@@ -153,7 +153,7 @@ export class ChunkDrive {
 
   /** Takes a step of the governor. A process that is ended fails its file for lack of memory. */
   enforce(step: Step): void {
-    if (step.kind === "end") this.#parts.slot.evict(step.message);
+    if (step.kind === "end") this.#parts.slot.evict(step);
     else if (step.pid !== undefined) this.#parts.slot.hold(step.kind, step.pid);
   }
 

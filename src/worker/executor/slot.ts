@@ -114,16 +114,16 @@ export class Slot {
     for (const process of this.#started.keys()) this.#stop(process, "aborted", pauseMs);
   }
 
-  /** Ends the process that runs now, at once; whether there was one. */
-  evict(reason: string): boolean {
-    for (const [process, { launchId }] of this.#started) {
+  /** Ends the process that runs now, at once, if it is the one that is meant. */
+  evict({ message, pid }: Pick<Step, "message" | "pid">): void {
+    for (const [process, { launchId, launch }] of this.#started) {
       // The first one is the one that runs: the launcher keeps their order.
+      if (pid !== undefined && launch.pid !== pid) return;
       process.stop ??= "evicted";
-      process.evictReason = reason;
+      process.evictReason = message;
       this.#parts.launcher.kill(launchId, "SIGKILL");
-      return true;
+      return;
     }
-    return false;
   }
 
   /** Stops, slows or lets go the process `pid` and all below it, if it runs now. */

@@ -65,7 +65,7 @@ export function decidePriority(view: EnforcementView): Step | undefined {
     .toSorted((a, b) => usedCores(b, nowMs) - usedCores(a, nowMs))[0];
   if (chosen === undefined) return undefined;
   const has = `the job uses ${cores(usedCores(chosen, nowMs))} cores, ${cores(promisedCores(chosen))} were reserved`;
-  return { kind: "slow", reason: cpu.reason, ...about(chosen, `slowed: ${cpu.reason}; ${has}`) };
+  return { kind: "slow", reason: cpu.reason, ...about(chosen, `${cpu.reason}: ${has}`) };
 }
 
 function decideRestore(running: readonly EnforcedJob[]): Step | undefined {

@@ -24,12 +24,14 @@ import {
 } from "./step.ts";
 
 /** How long a job may stand still in all. */
-export const MOST_MS = 60_000;
+const MOST_MS = 60_000;
 /** Other jobs that are expected to end within this time are worth waiting for. */
 const SOON_MS = 10_000;
-/** A job goes on only clearly below the lines at which it was stopped. */
+/** A job goes on only clearly below the lines at which it was stopped, once hardly anything stalls, and not in the next moment. */
 const ROOM_RATIO = 0.85;
 const HYSTERESIS_RATIO = 0.05;
+const CALM_STALL_RATIO = 0.02;
+const LEAST_MS = 1_000;
 
 /** The youngest of these jobs that may be stopped, as the step that stops it. */
 export function decideSuspension(jobs: readonly EnforcedJob[], alarm: Alarm, view: EnforcementView): Step | undefined {
@@ -38,7 +40,7 @@ export function decideSuspension(jobs: readonly EnforcedJob[], alarm: Alarm, vie
   const { level, reason } = alarm;
   const state = `${size(level.usedBytes)} of ${size(level.limitBytes)} of the ${level.name} in use`;
   const has = `the job uses ${size(rssBytes(chosen))}, ${size(chosen.need.memoryBytes)} were reserved`;
-  return { kind: "suspend", reason, ...about(chosen, `stopped: ${reason}: ${state}; ${has}`) };
+  return { kind: "suspend", reason, ...about(chosen, `${reason}: ${state}; ${has}`) };
 }
 
 /** Jobs that outgrew their promises, if others are expected to give back soon what is lacking. */
@@ -60,9 +62,11 @@ export function decideResume(view: EnforcementView): Step | undefined {
   const gone = stopped.find((job) => rssBytes(job) === 0);
   if (gone !== undefined) return resume(gone, "gone", "its process has ended");
   if (view.isDraining) return resume(first, "drain", "the worker drains");
-  if (!running.some(isMoving)) return resume(first, "alone", "no other job runs");
-  if (stoodMs(first, view) >= MOST_MS) return decideExpired(first, view);
-  const fits = stopped.find((job) => hasRoom(job, view));
+  // One that is between two files moves too.
+  if (stopped.length === running.length) return resume(first, "alone", "no other job runs");
+  if (first.suspendedMs + standsMs(first, view) >= MOST_MS) return decideExpired(first, view);
+  if ((view.pressure?.memoryFull ?? 0) > CALM_STALL_RATIO) return undefined;
+  const fits = stopped.find((job) => standsMs(job, view) >= LEAST_MS && hasRoom(job, view));
   return fits === undefined ? undefined : resume(fits, "room", "there is room for it again");
 }
 
@@ -75,7 +79,7 @@ function decideExpired(job: EnforcedJob, view: EnforcementView): Step {
     return resume(job, "time-limit", `it has stood still for ${MOST_MS / 1_000} s`);
   }
   const state = `${size(worst.usedBytes)} of ${size(worst.limitBytes)} of the ${worst.name} still in use`;
-  const message = `time-limit: stopped for ${MOST_MS / 1_000} s, and ${state}; the job uses ${size(rssBytes(job))}, ${size(job.need.memoryBytes)} were reserved`;
+  const message = `time-limit: it stood still for ${MOST_MS / 1_000} s, and ${state}; the job uses ${size(rssBytes(job))}, ${size(job.need.memoryBytes)} were reserved`;
   return { kind: "end", reason: "time-limit", peakBytes: job.peakBytes, ...about(job, message) };
 }
 
@@ -104,8 +108,9 @@ function hasRoom(job: EnforcedJob, view: EnforcementView): boolean {
   });
 }
 
-function stoodMs({ suspension, suspendedMs }: EnforcedJob, { nowMs }: EnforcementView): number {
-  return suspendedMs + (suspension === undefined ? 0 : nowMs - suspension.sinceMs);
+/** For how long it stands still this time. */
+function standsMs({ suspension }: EnforcedJob, { nowMs }: EnforcementView): number {
+  return suspension === undefined ? 0 : nowMs - suspension.sinceMs;
 }
 
 function resume(job: EnforcedJob, reason: ResumeReason, why: string): Step {

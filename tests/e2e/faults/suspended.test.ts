@@ -70,12 +70,10 @@ describe("a job that nobody repeats, beside one that leaves it too little memory
 
   test("is stopped, keeps its lock, goes on once that one has ended, and does its work in one attempt", async () => {
     const job = await enforced();
-    expect(job?.enforced?.message).toMatch(
-      /^stopped: memory-limit: 1\d\d MiB of 200 MiB of the worker.memory_max in use/,
-    );
+    expect(job?.enforced?.message).toMatch(/^memory-limit: 1\d\d MiB of 200 MiB of the worker.memory_max in use/);
     expect(job?.endsAtMs).toBeNull();
     const told = await cluster.client.explain(runId);
-    expect(told.reasons.map(({ message }) => message).join("\n")).toContain("suspended: stopped: memory-limit");
+    expect(told.reasons.map(({ message }) => message).join("\n")).toContain("suspended: memory-limit");
     // Three times as long as a lock holds.
     const stoodFromMs = performance.now();
     await expect.poll(() => performance.now() - stoodFromMs, PATIENT).toBeGreaterThan(6_000);

@@ -60,6 +60,9 @@ describe("explain", () => {
     expect(byId.subject).toEqual({ kind: "worker", id: "w1" });
     expect(byId.reasons.map(({ code }) => code)).toEqual(["MEM_NOW", "running"]);
     expect((await cluster.explain("node-1")).reasons).toEqual(byId.reasons);
+    const enforced = { state: "slowed", sinceMs: 8, message: "heat: …" } as const;
+    await beat(redis, prefix, testWorker({ workerId: "w1", running: running.map((job) => ({ ...job, enforced })) }));
+    expect((await cluster.explain("w1")).reasons.at(-1)?.message).toBe("runs 1 job; slowed: heat: …");
     await beat(redis, prefix, testWorker({ workerId: "w1" }));
     expect(await cluster.codes("w1")).toEqual(["idle"]);
     await beat(redis, prefix, testWorker({ workerId: "w1", atMs: Date.now() - 60_000 }));

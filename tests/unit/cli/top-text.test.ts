@@ -43,6 +43,16 @@ describe("top", () => {
     );
   });
 
+  test("says of a job that stands still, or is slowed, since when", () => {
+    const enforced = { state: "suspended", sinceMs: nowMs - 3_000, message: "memory-limit: …" } as const;
+    const [first, second] = worker.running.map((one, at) => (at === 0 ? { ...one, enforced } : one));
+    const running = [first, second].flatMap((one) => one ?? []);
+    const lines = topText([{ ...worker, running }], options).split("\n");
+    expect(lines[6]).toMatch(/ENDS IN {2}STATE$/);
+    expect(lines[8]).toMatch(/r1\.0\.c1 .* 4 s {2}suspended for 3 s$/);
+    expect(topText([worker], options)).not.toContain("STATE");
+  });
+
   test("never draws wider than asked for, nor more cells than there are", () => {
     const colour = styleFor({ isTTY: true }, {});
     for (const [used, reserved] of [

@@ -208,6 +208,9 @@ describe("when a job that stands still goes on", () => {
   test("when there is clearly room again, and for what it was promised beside", () => {
     expect(step(view(740, [stopped(), other]))).toEqual(["resume", "stopped", "room"]);
     expect(step(view(760, [stopped(), other]))).toBeUndefined();
+    expect(step(view(740, [stopped(900), other]))).toBeUndefined();
+    const stalls = { scope: "cgroup", memorySome: 0.1, memoryFull: 0.05, cpuSome: 0 } as const;
+    expect(step(view(740, [stopped(), other], { pressure: stalls }))).toBeUndefined();
     expect(step(view(840, [stopped(), other], { memoryThreshold: 0.96 }))).toEqual(["resume", "stopped", "room"]);
     const growing = { ...stopped(), need: { memoryBytes: 400 * MiB, cpuCores: 1, processes: 1 } };
     expect(step(view(840, [growing, other], { memoryThreshold: 0.96 }))).toBeUndefined();
@@ -217,6 +220,8 @@ describe("when a job that stands still goes on", () => {
     expect(step(view(900, [stopped()]))).toEqual(["resume", "stopped", "alone"]);
     const two = [stopped(), job("longer", { need: 100, rss: 9, ...suspendedFor(2_000) })];
     expect(step(view(900, two))).toEqual(["resume", "longer", "alone"]);
+    const between = { ...other, usage: undefined };
+    expect(step(view(900, [stopped(), between], { memoryThreshold: 0.96 }))).toBeUndefined();
   });
 
   test("when the worker drains, and when its process has ended meanwhile", () => {
