@@ -17,6 +17,7 @@ import {
   hasOutgrown,
   rssBytes,
   size,
+  standsMs,
   youngestFirst,
   type EnforcedJob,
   type EnforcementView,
@@ -26,6 +27,7 @@ import {
 import { decideResume, decideSuspension, worthWaiting } from "./suspension.ts";
 
 const LAST_RATIO = 0.97;
+const STALL_SETTLES_MS = 2_000;
 
 /** Decides what to do now, if anything. After an `end` the caller asks again only once that job has gone. */
 export function decideStep(view: EnforcementView): Step | undefined {
@@ -63,14 +65,24 @@ function decideInDanger(alarm: Alarm, view: EnforcementView): Step | undefined {
   const outgrown = running.filter(hasOutgrown);
   const isLate = fillOf(alarm) > LAST_RATIO;
   const suspend = (jobs: readonly EnforcedJob[]) => (isLate ? undefined : decideSuspension(jobs, alarm, view));
+  const againstOutgrown = end(outgrown.filter(isRetriable), alarm) ?? suspend(outgrown);
+  if (againstOutgrown !== undefined || isSettling(alarm, view)) return againstOutgrown;
   return (
-    end(outgrown.filter(isRetriable), alarm) ??
-    suspend(outgrown) ??
     end(running.filter(isRetriable), alarm) ??
     suspend(running) ??
     // Better a job that nobody repeats than what the kernel would pick.
     (isLate ? end(outgrown.length > 0 ? outgrown : running, alarm) : undefined)
   );
+}
+
+/**
+ * Whether one that outgrew its promise was stopped and that may be enough: jobs that kept theirs are not ended for it as long
+ * as they grow no further than to the last line. Stalls take a while to show that they have gone.
+ */
+function isSettling(alarm: Alarm, view: EnforcementView): boolean {
+  const stopped = enforcedJobs(view).filter((job) => hasOutgrown(job) && job.suspension !== undefined);
+  if (stopped.length === 0 || fillOf(alarm) > LAST_RATIO) return false;
+  return alarm.reason === "memory-limit" || stopped.some((job) => standsMs(job, view) < STALL_SETTLES_MS);
 }
 
 /** The last job of a worker is spared as long as the machine itself is not in danger. */

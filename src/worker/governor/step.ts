@@ -98,6 +98,11 @@ export function youngestFirst(jobs: readonly EnforcedJob[]): readonly EnforcedJo
   return jobs.toSorted((a, b) => (b.processSinceMs ?? Infinity) - (a.processSinceMs ?? Infinity));
 }
 
+/** For how long a job stands still this time, in ms. */
+export function standsMs({ suspension }: EnforcedJob, { nowMs }: Pick<EnforcementView, "nowMs">): number {
+  return suspension === undefined ? 0 : nowMs - suspension.sinceMs;
+}
+
 /** What every step says of its job. */
 export function about({ jobId, runId, pid }: EnforcedJob, message: string): About {
   return { jobId: jobId ?? "", runId: runId ?? "", pid, message };

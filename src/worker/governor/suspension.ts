@@ -16,6 +16,7 @@ import {
   hasOutgrown,
   rssBytes,
   size,
+  standsMs,
   youngestFirst,
   type EnforcedJob,
   type EnforcementView,
@@ -106,11 +107,6 @@ function hasRoom(job: EnforcedJob, view: EnforcementView): boolean {
     );
     return level.usedBytes + growthBytes(job) <= line;
   });
-}
-
-/** For how long it stands still this time. */
-function standsMs({ suspension }: EnforcedJob, { nowMs }: EnforcementView): number {
-  return suspension === undefined ? 0 : nowMs - suspension.sinceMs;
 }
 
 function resume(job: EnforcedJob, reason: ResumeReason, why: string): Step {

@@ -145,9 +145,13 @@ describe("whom the governor stops for a while", () => {
     expect(step(view(940, once, { pressure: stall("cgroup") }))?.[0]).toBe("suspend");
   });
 
-  test("in danger, one that is tried again is ended, and the next once one stands still", () => {
-    const outgrown = job("grown", { need: 100, rss: 300, isRetriable: false, ...suspendedFor(100) });
-    expect(step(view(940, [...kept, outgrown]))).toEqual(["end", "young", "memory-limit"]);
+  test("then those that kept their promises are left alone, unless they grow to the last line, or stalls go on", () => {
+    const grown = (ms: number) => job("grown", { need: 100, rss: 300, isRetriable: false, ...suspendedFor(ms) });
+    expect(step(view(940, [...kept, grown(5_000)]))).toBeUndefined();
+    expect(step(view(975, [...kept, grown(5_000)]))).toEqual(["end", "young", "memory-limit"]);
+    const stalls = { pressure: stall("cgroup") };
+    expect(step(view(900, [...kept, grown(1_900)], { memoryThreshold: 0.96, ...stalls }))).toBeUndefined();
+    expect(step(view(900, [...kept, grown(2_000)], { memoryThreshold: 0.96, ...stalls }))?.[0]).toBe("end");
   });
 
   test("while memory is short, one that outgrew its promise, if others soon give back what is lacking", () => {
