@@ -44,12 +44,20 @@ export function decideSuspension(jobs: readonly EnforcedJob[], alarm: Alarm, vie
   return { kind: "suspend", reason, ...about(chosen, `${reason}: ${state}; ${has}`) };
 }
 
-/** Jobs that outgrew their promises, if others are expected to give back soon what is lacking. */
+/** Jobs that outgrew their promises and for which others are expected to give back in time what is lacking. */
 export function worthWaiting({ excessBytes }: Alarm, view: EnforcementView): readonly EnforcedJob[] {
   const running = enforcedJobs(view).filter(({ suspension }) => suspension === undefined);
-  const soon = running.filter((job) => !hasOutgrown(job) && endsSoon(job, view));
-  const comesBack = soon.reduce((sum, job) => sum + rssBytes(job), 0);
-  return comesBack > 0 && comesBack >= excessBytes ? running.filter(hasOutgrown) : [];
+  const kept = running.filter((job) => !hasOutgrown(job));
+  return running.filter(hasOutgrown).filter((job) => {
+    const ending = kept.filter((other) => endsWithin(worthMs(job, view), other, view));
+    const comesBack = ending.reduce((sum, other) => sum + rssBytes(other), 0);
+    return comesBack > 0 && comesBack >= excessBytes;
+  });
+}
+
+/** How long it is worth waiting for room for a job: doing it again costs what its process has taken so far. */
+function worthMs({ isRetriable, processSinceMs }: EnforcedJob, { nowMs }: EnforcementView): number {
+  return isRetriable ? Math.min(SOON_MS, nowMs - (processSinceMs ?? nowMs)) : SOON_MS;
 }
 
 /** Which job that stands still goes on now, or is given up. The one that has stood longest comes first. */
@@ -95,8 +103,8 @@ function isMoving(job: EnforcedJob): boolean {
 }
 
 /** An estimate that has just passed still says "soon"; one that is long past says nothing. */
-function endsSoon({ endsAtMs }: EnforcedJob, { wallMs }: EnforcementView): boolean {
-  return endsAtMs !== undefined && Math.abs(endsAtMs - wallMs) <= SOON_MS;
+function endsWithin(ms: number, { endsAtMs }: EnforcedJob, { wallMs }: EnforcementView): boolean {
+  return endsAtMs !== undefined && Math.abs(endsAtMs - wallMs) <= ms;
 }
 
 function hasRoom(job: EnforcedJob, view: EnforcementView): boolean {

@@ -162,6 +162,11 @@ describe("whom the governor stops for a while", () => {
     expect(short(jobs.map((one) => ({ ...one, endsAtMs: undefined })))).toBeUndefined();
     expect(short(jobs.map((one) => ({ ...one, endsAtMs: WALL_MS + 60_000 })))).toBeUndefined();
     expect(short(jobs.map((one) => ({ ...one, endsAtMs: WALL_MS - 60_000 })))).toBeUndefined();
+    const fresh = { ...job("grown", { need: 100, rss: 300 }), processSinceMs: NOW_MS - 4_000 };
+    expect(short([fresh, job("kept", { need: 400, rss: 300, ...soon })])).toBeUndefined();
+    expect(short([fresh, job("kept", { need: 400, rss: 300, endsAtMs: WALL_MS + 3_000 })])?.[0]).toBe("suspend");
+    const once = { ...fresh, isRetriable: false };
+    expect(short([once, job("kept", { need: 400, rss: 300, ...soon })])?.[0]).toBe("suspend");
     const little = [job("grown", { need: 100, rss: 300 }), job("kept", { need: 400, rss: 5, ...soon })];
     expect(short(little)).toBeUndefined();
   });
