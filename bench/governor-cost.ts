@@ -31,8 +31,8 @@ function createGovernor(cpuThreshold?: number): Governor {
       logger: createLogger("silent", {}),
       sensor: new CapacitySensor(createProbes(systemRoots)),
       processes: new ProcessTrees(systemRoots),
-      metrics: { decided: () => undefined, evicted: () => undefined },
-      evict: () => undefined,
+      metrics: { decided: () => undefined, stepped: () => undefined },
+      act: () => undefined,
     },
     { labels: [], maxProcesses: JOBS, ...(cpuThreshold !== undefined && { cpuThreshold }) },
   );

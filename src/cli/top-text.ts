@@ -90,8 +90,10 @@ function jobLines(running: readonly RunningJob[], { nowMs, style, maxJobs, colum
     bytesOrDash(job.reserved.memoryBytes),
     bytesOrDash(job.rssBytes),
     job.endsAtMs === null ? "-" : formatDuration(Math.max(0, job.endsAtMs - nowMs)),
+    job.enforced === null ? "" : `${job.enforced.state} for ${formatDuration(nowMs - job.enforced.sinceMs)}`,
   ]);
-  const [first = "", ...lines] = formatTable([["JOB", "FOR", "RESERVED", "USED", "ENDS IN"], ...rows], [1, 2, 3, 4]);
+  const head = ["JOB", "FOR", "RESERVED", "USED", "ENDS IN", shown.some((job) => job.enforced !== null) ? "STATE" : ""];
+  const [first = "", ...lines] = formatTable([head, ...rows], [1, 2, 3, 4]);
   const rest = running.length - shown.length;
   return [
     INDENT + style.dim(truncate(first, columns - INDENT.length)),

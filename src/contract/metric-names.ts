@@ -213,10 +213,17 @@ export const metricTable = {
     help: "Late results that were refused because the lease of their job was lost.",
     labels: [],
   },
-  headroom_governor_kills_total: {
+  headroom_enforcement_steps_total: {
     type: "counter",
-    help: "Processes that the governor ended before the kernel would have.",
-    labels: ["reason"],
+    help:
+      "Steps of the governor against running jobs, and back, by step and reason: slow and restore (priority), suspend and " +
+      "resume, end (before the kernel would).",
+    labels: ["step", "reason"],
+  },
+  headroom_enforced_jobs: {
+    type: "gauge",
+    help: "Running jobs that stand still (suspended) or have a lower priority (slowed) now.",
+    labels: ["state"],
   },
   headroom_prediction_ratio: {
     type: "histogram",

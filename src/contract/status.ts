@@ -89,6 +89,14 @@ export interface CancelAck {
   readonly stillRunning: number;
 }
 
+/** What is done to a running job when something is short: its process stands still, or has less of the cores. */
+export const enforcedStates = ["suspended", "slowed"] as const;
+export interface Enforced {
+  readonly state: (typeof enforcedStates)[number];
+  readonly sinceMs: number;
+  readonly message: string;
+}
+
 /** One job that a worker holds. */
 export interface RunningJob {
   readonly jobId: string;
@@ -98,6 +106,7 @@ export interface RunningJob {
   readonly rssBytes: number | null;
   /** When it probably ends; null when nobody can say. */
   readonly endsAtMs: number | null;
+  readonly enforced: Enforced | null;
 }
 
 /** A queue whose head a worker does not claim, and why. */

@@ -4,6 +4,7 @@ import { placeReasons, queueReasons, type QueueFacts } from "./explain-reasons.t
 import {
   drainingReason,
   isClaiming,
+  enforcedWords,
   jobsWords,
   keptRoomReason,
   lossWords,
@@ -43,7 +44,8 @@ export function decideWorkerReasons({ worker, isAlive, queues, nowMs }: WorkerQu
   if (worker.keepsRoomFor !== null) reasons.push(keptRoomReason(worker, worker.keepsRoomFor));
   if (worker.running.length > 0) {
     const sinceMs = Math.min(...worker.running.map((job) => job.sinceMs));
-    reasons.push(reason(where, "running", `runs ${jobsWords(worker.running.length)}`, { sinceMs }));
+    const message = `runs ${jobsWords(worker.running.length)}${enforcedWords(worker.running)}`;
+    reasons.push(reason(where, "running", message, { sinceMs }));
   }
   return reasons.length > 0 ? reasons : [reason(where, "idle", "nothing waits that it may take", {})];
 }

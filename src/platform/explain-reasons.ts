@@ -4,6 +4,7 @@ import { printablePath } from "../contract/path-bytes.ts";
 import { runOfJobId } from "../contract/queues.ts";
 import type { RoomWait, RunStatus, WaitReason, WorkerHeartbeat } from "../contract/status.ts";
 import {
+  enforcedWords,
   jobsWords,
   keptRoomReasons,
   labelReasons,
@@ -169,7 +170,8 @@ function runningReasons({ status, workers }: RunQuestion): WaitReason[] {
     const mine = worker.running.filter((job) => job.runId === status.id);
     if (mine.length === 0) return [];
     const sinceMs = Math.min(...mine.map((job) => job.sinceMs));
-    return [reason(workerWhere(worker), "running", `runs ${jobsWords(mine.length)} of this run`, { sinceMs })];
+    const message = `runs ${jobsWords(mine.length)} of this run${enforcedWords(mine)}`;
+    return [reason(workerWhere(worker), "running", message, { sinceMs })];
   });
 }
 
@@ -266,7 +268,9 @@ function activeReasons(asked: JobQuestion): WaitReason[] {
   const holds = (worker: WorkerHeartbeat) => worker.running.find((running) => running.jobId === job.id);
   for (const worker of workers) {
     const held = holds(worker);
-    if (held !== undefined) return [reason(workerWhere(worker), "running", "runs here", { sinceMs: held.sinceMs })];
+    if (held === undefined) continue;
+    const message = `runs here${enforcedWords([held])}`;
+    return [reason(workerWhere(worker), "running", message, { sinceMs: held.sinceMs })];
   }
   const none = noWorkerReasons(asked, runOfJobId(job.id));
   const lostHere = lost.find((worker) => holds(worker) !== undefined);

@@ -5,6 +5,7 @@ import { MiB } from "../contract/resources.ts";
 import {
   WORKER_ALIVE_MS,
   type KeptRoom,
+  type RunningJob,
   type WaitCode,
   type WaitReason,
   type WorkerHeartbeat,
@@ -35,6 +36,13 @@ export function workerWhere({ workerId }: Pick<WorkerHeartbeat, "workerId">): st
 
 export function jobsWords(count: number): string {
   return count === 1 ? "1 job" : `${count} jobs`;
+}
+
+/** What is done to running jobs because something is short: added to how many run. */
+export function enforcedWords(running: readonly RunningJob[]): string {
+  const [first, ...more] = running.flatMap(({ enforced }) => enforced ?? []);
+  if (first === undefined) return "";
+  return `; ${first.state}: ${first.message}${more.length === 0 ? "" : ` (and ${more.length} more)`}`;
 }
 
 export function mebibytes(bytes: number): string {

@@ -3,7 +3,7 @@ import type { Redis } from "ioredis";
 import { hostname } from "node:os";
 import { z } from "zod";
 import { keys } from "../contract/queues.ts";
-import { WORKER_ALIVE_MS, type WorkerHeartbeat } from "../contract/status.ts";
+import { enforcedStates, WORKER_ALIVE_MS, type WorkerHeartbeat } from "../contract/status.ts";
 
 const amount = z.number().nullish().catch(null);
 const amounts = z
@@ -38,6 +38,10 @@ const heartbeat = z.object({
         reserved: amounts,
         rssBytes: known,
         endsAtMs: known.optional().transform((atMs) => atMs ?? null),
+        enforced: z
+          .object({ state: z.enum(enforcedStates), sinceMs: z.number(), message: z.string() })
+          .nullable()
+          .catch(null),
       }),
     )
     .catch([]),

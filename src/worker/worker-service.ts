@@ -97,8 +97,8 @@ export class WorkerService implements Service {
     const hash = new RunHash(this.#redis, config.kp);
     this.#runs = new RunCache(hash, deps.store);
     this.#control = new ControlBus({ redis: this.#redis, subscriber: this.#subscriber, logger }, config.kp);
-    this.#governor = createGovernor({ ...deps, longWaits: this.#longWaits }, config, (eviction) => {
-      this.#runner.evict(eviction.jobId, eviction.message);
+    this.#governor = createGovernor({ ...deps, longWaits: this.#longWaits }, config, (step) => {
+      this.#runner.enforce(step);
     });
     this.#classes = new LearnedClasses({ redis: this.#redis, prefix: config.kp, clock, logger });
     this.#runner = new ChunkRunner({ logger, clock }, { nice: config.nice, oomScoreAdj: 1_000, allow: config.allow });

@@ -80,6 +80,7 @@ export class WorkerStatus {
         reserved: measured.get(jobId)?.reserved ?? {},
         rssBytes: measured.get(jobId)?.rssBytes ?? null,
         endsAtMs: measured.get(jobId)?.endsAtMs ?? null,
+        enforced: measured.get(jobId)?.enforced ?? null,
       })),
       waiting,
     };

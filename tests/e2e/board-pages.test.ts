@@ -65,6 +65,7 @@ describe.skipIf(chromium === undefined)("pages of the board in a browser", () =>
       reserved: { memoryBytes: 2 ** 28 },
       rssBytes: 2 ** 27,
       endsAtMs: null,
+      enforced: null,
     };
     const wait = {
       queue: "exec.default@14",

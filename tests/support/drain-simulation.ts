@@ -90,10 +90,10 @@ export class SimulatedNode implements AsyncDisposable {
     this.id = id;
     this.#clock = clock;
     this.#machine.v2("app", { max: String(LIMIT_MB * MiB), current: 0 });
-    const ends = { decided: () => undefined, evicted: () => undefined };
+    const ends = { decided: () => undefined, stepped: () => undefined };
     this.governor = new Governor(
       {
-        ...{ clock, logger: quietLogger, longWaits: this.longWaits, metrics: ends, evict: () => undefined },
+        ...{ clock, logger: quietLogger, longWaits: this.longWaits, metrics: ends, act: () => undefined },
         sensor: new CapacitySensor(createProbes(this.#machine.roots)),
         processes: new ProcessTrees(this.#machine.roots),
       },

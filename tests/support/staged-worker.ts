@@ -18,6 +18,8 @@ import type { GovernorTicket, ReserveQuestion } from "../../src/worker/governor/
 import { MachineLedger, type MachinePromise } from "../../src/worker/governor/machine-ledger.ts";
 import { GpuProbe } from "../../src/worker/governor/probes/gpu.ts";
 import { ProcessTrees } from "../../src/worker/governor/probes/process-trees.ts";
+import type { Step } from "../../src/worker/governor/step.ts";
+import { pageBytes } from "../../src/worker/governor/probes/system-constants.ts";
 import type { FileSystemFigures } from "../../src/worker/governor/probes/volume.ts";
 import { Volumes } from "../../src/worker/governor/volumes.ts";
 import { FakeMachine, type HostFacts } from "./fake-machine.ts";
@@ -41,6 +43,7 @@ const PATIENCE_MS = 20_000;
 export interface Flows {
   memorySome: number;
   memoryFull: number;
+  cpuSome: number;
   ioFull: number;
   /** Share of all CPUs that is in use, by whomever. */
   busy: number;
@@ -65,13 +68,21 @@ export const roomyDisk: FileSystemFigures = { bsize: 4_096, blocks: 2e6, bavail:
 export class StagedWorker implements AsyncDisposable {
   readonly machine: FakeMachine;
   readonly disks = new Map<string, FileSystemFigures>();
-  readonly flows: Flows = { memorySome: 0.03, memoryFull: 0, ioFull: 0.2, busy: 0.5, ownCores: 0, slowDowns: 0 };
-  readonly evicted: string[] = [];
+  readonly flows: Flows = {
+    memorySome: 0.03,
+    memoryFull: 0,
+    cpuSome: 0,
+    ioFull: 0.2,
+    busy: 0.5,
+    ownCores: 0,
+    slowDowns: 0,
+  };
+  readonly steps: Step[] = [];
   question: ReserveQuestion = this.ask(128);
   readonly #options: StageOptions;
   readonly #scratch = new Scratch();
   readonly #tickets = new Map<string, GovernorTicket>();
-  readonly #sums = { memorySome: 0, memoryFull: 0, ioFull: 0, busy: 0, ownCores: 0, slowDowns: 0 };
+  readonly #sums = { memorySome: 0, memoryFull: 0, cpuSome: 0, ioFull: 0, busy: 0, ownCores: 0, slowDowns: 0 };
   readonly #neighbour = new MachineLedger(this.#ledger, "neighbour", quietLogger);
   #governor: Governor;
 
@@ -131,6 +142,20 @@ export class StagedWorker implements AsyncDisposable {
     ticket.bind(jobId, "run-1");
     this.#governor.describe(jobId, { remainingMs: 60_000, ...facts });
     this.#tickets.set(jobId, ticket);
+  }
+
+  /** A job of ours runs a process, which uses so much. */
+  runs(jobId: string, pid: number, mebibytes: number): void {
+    this.machine.write(`proc/${pid}/statm`, `0 ${Math.round((mebibytes * MiB) / pageBytes())} 0\n`);
+    this.machine.write(`proc/${pid}/task/${pid}/children`, "");
+    this.computed(pid, 0);
+    this.#governor.attach(jobId, pid);
+  }
+
+  /** So much CPU time has a process used by now. */
+  computed(pid: number, seconds: number): void {
+    const ticks = Math.round(seconds * 100);
+    this.machine.write(`proc/${pid}/stat`, `${pid} (job) S 1 1 1 0 -1 0 0 0 0 0 ${ticks} 0 0 0 20 0 1\n`);
   }
 
   /** Ends a job of ours, or all of them. */
@@ -216,17 +241,17 @@ export class StagedWorker implements AsyncDisposable {
 
   /** Writes what has gone on since the last step. */
   #flow(ms: number): void {
-    for (const name of ["memorySome", "memoryFull", "ioFull", "busy", "ownCores", "slowDowns"] as const) {
+    for (const name of ["memorySome", "memoryFull", "cpuSome", "ioFull", "busy", "ownCores", "slowDowns"] as const) {
       this.#sums[name] += (this.flows[name] * ms) / 1_000;
     }
-    const { memorySome, memoryFull, ioFull, busy, ownCores, slowDowns } = this.#sums;
+    const { memorySome, memoryFull, cpuSome, ioFull, busy, ownCores, slowDowns } = this.#sums;
     const stalls = (kind: string, some: number, full: number) => {
       const line = (of: string, seconds: number) =>
         `${of} avg10=0.00 avg60=0.00 avg300=0.00 total=${Math.round(seconds * 1e6)}\n`;
       this.machine.write(`cgroup/app/${kind}.pressure`, line("some", some) + line("full", full));
     };
     stalls("memory", memorySome, memoryFull);
-    stalls("cpu", 0, 0);
+    stalls("cpu", cpuSome, 0);
     stalls("io", ioFull, ioFull);
     this.machine.busy(Array.from({ length: CPUS }, () => Math.round(busy * 100)));
     const own = `${process.pid} (node) S 1 1 1 0 -1 0 0 0 0 0 ${Math.round(ownCores * 100)} 0 0 0 20 0\n`;
@@ -250,9 +275,9 @@ export class StagedWorker implements AsyncDisposable {
         ...{ clock: this.#clock, logger: quietLogger, pluginRules: rules },
         sensor: new CapacitySensor({ ...probes, machine: { ...machine, volumes } }),
         processes: new ProcessTrees(this.machine.roots),
-        metrics: { decided: () => undefined, evicted: () => undefined },
+        metrics: { decided: () => undefined, stepped: () => undefined },
         shared: new MachineLedger(this.#ledger, "own", quietLogger),
-        evict: ({ jobId }) => this.evicted.push(jobId),
+        act: (step) => this.steps.push(step),
       },
       { labels: [], ...config, ...change },
     );

@@ -84,6 +84,7 @@ function jobs(running: readonly RunningJob[], nowMs: number): Html {
       <span class="soft"
         >for ${age}, ${bytesWords(job.rssBytes)} in use of ${bytesWords(job.reserved.memoryBytes)}</span
       >
+      ${job.enforced !== null && html`<div>${job.enforced.state}: ${job.enforced.message}</div>`}
     </li>`;
   });
   const more = running.length - shown.length;

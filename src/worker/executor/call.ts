@@ -28,6 +28,8 @@ export interface SlotProcess {
   end: LaunchEnd | null;
   /** What was seen of its memory while it ran. */
   trace: MemoryTrace | null;
+  /** How long it stood still. */
+  suspendedMs: number;
 }
 
 export interface Call extends SlotProcess {
@@ -38,5 +40,14 @@ export interface Call extends SlotProcess {
 }
 
 export function slotProcess(argv: readonly string[], inputBytes: number | null): SlotProcess {
-  return { argv, inputBytes, stop: null, evictReason: null, memoryKillsBefore: 0, end: null, trace: null };
+  return {
+    argv,
+    inputBytes,
+    stop: null,
+    evictReason: null,
+    memoryKillsBefore: 0,
+    end: null,
+    trace: null,
+    suspendedMs: 0,
+  };
 }

@@ -12,6 +12,7 @@ import { faultsLine, messageOf } from "../../contract/errors.ts";
 import type { FileEntry, FileResult } from "../../contract/files.ts";
 import type { FailureClass } from "../../contract/outcomes.ts";
 import type { PolicyDecision, PolicyGate } from "../../platform/policy-gate.ts";
+import type { Step } from "../governor/step.ts";
 import { argsSha256, type BinaryDigests } from "../result/digests.ts";
 import type { Failure } from "../result/outcome.ts";
 import { removeTemp, type Flusher } from "../result/publish.ts";
@@ -139,15 +140,21 @@ export class ChunkDrive {
     const interrupted = [...this.#interrupted, ...unsettled];
     const notRun = [...this.#notRun, ...interrupted];
     const kind = this.#stop?.kind ?? "done";
-    return { kind, notRun, interrupted, postponed: this.#postponed, fenced, failure: this.#stop?.failure };
+    const { suspendedMs } = this.#parts.slot;
+    return {
+      ...{ kind, notRun, interrupted, postponed: this.#postponed, fenced, failure: this.#stop?.failure },
+      ...(suspendedMs > 0 && { suspendedMs }),
+    };
   }
 
   abort(): void {
     this.#stopWith({ kind: "aborted", failure: undefined });
   }
 
-  evict(reason: string): void {
-    this.#parts.slot.evict(reason);
+  /** Takes a step of the governor. A process that is ended fails its file for lack of memory. */
+  enforce(step: Step): void {
+    if (step.kind === "end") this.#parts.slot.evict(step);
+    else if (step.pid !== undefined) this.#parts.slot.hold(step.kind, step.pid);
   }
 
   #halt(error: unknown): void {
@@ -317,7 +324,9 @@ export class ChunkDrive {
   #ended(call: Call): void {
     const files = call.inputs.map(({ file }) => file);
     const launch = call.end;
-    if (launch !== null && launch.startedUs > 0) this.#pace.observe((launch.endedUs - launch.startedUs) / 1_000);
+    if (launch !== null && launch.startedUs > 0) {
+      this.#pace.observe((launch.endedUs - launch.startedUs) / 1_000 - call.suspendedMs);
+    }
     if (launch?.end.kind === "dropped") {
       this.#notRun.push(...files);
     } else if (call.stop === "aborted" && this.#parts.verdictOf(call) !== null) {

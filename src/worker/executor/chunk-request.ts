@@ -103,5 +103,7 @@ export interface ChunkEnd {
   readonly postponed: readonly FileEntry[];
   /** Files whose publication was refused. */
   readonly fenced: readonly FileEntry[];
+  /** How long its processes stood still; left out when none did. */
+  readonly suspendedMs?: number;
   readonly error?: Error;
 }

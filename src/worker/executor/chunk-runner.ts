@@ -13,6 +13,7 @@ import type { Service } from "../../platform/lifecycle.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { ChunkEnd, ChunkEvents, ChunkRequest } from "./chunk-request.ts";
 import type { ExecConfig, FromThread, ToThread } from "./exec-protocol.ts";
+import type { Step } from "../governor/step.ts";
 import { runNoop } from "./noop.ts";
 
 export type {
@@ -79,9 +80,9 @@ export class ChunkRunner implements Service {
     }
   }
 
-  /** Ends the process that the chunk runs now, at once; its file fails for lack of memory and the chunk goes on. */
-  evict(chunkId: string, reason: string): void {
-    this.#byChunk.get(chunkId)?.send({ kind: "evict", chunkId, reason });
+  /** Takes a step against the process that a chunk runs now. One that is ended fails its file for lack of memory, and the chunk goes on. */
+  enforce(step: Step): void {
+    this.#byChunk.get(step.jobId)?.send({ kind: "enforce", step });
   }
 }
 

@@ -1,6 +1,7 @@
 /** Messages between the worker's main thread and the thread that owns the launcher. Structured clones; always in order. */
 import type { Allow } from "../../contract/allow.ts";
 import type { FileResult } from "../../contract/files.ts";
+import type { Step } from "../governor/step.ts";
 import type { ChunkEnd, ChunkRequest, ProcessMeasure, Publication, Starting, UsageSample } from "./chunk-request.ts";
 
 export interface ExecConfig {
@@ -13,7 +14,7 @@ export interface ExecConfig {
 export type ToThread =
   | { readonly kind: "run"; readonly request: ChunkRequest }
   | { readonly kind: "abort"; readonly chunkId: string }
-  | { readonly kind: "evict"; readonly chunkId: string; readonly reason: string }
+  | { readonly kind: "enforce"; readonly step: Step }
   /** The answer to a `starting` or `mayPublish`; `refusal` when the callback rejected. */
   | { readonly kind: "answer"; readonly call: number; readonly allowed: readonly boolean[] }
   | { readonly kind: "refusal"; readonly call: number; readonly isLeaseLost: boolean; readonly message: string }

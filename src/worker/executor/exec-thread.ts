@@ -10,12 +10,17 @@ import { jobEnvironment } from "./environment.ts";
 import type { ExecConfig, FromThread, ToThread } from "./exec-protocol.ts";
 import { Launcher } from "./launcher.ts";
 import { MemoryKills } from "./memory-kills.ts";
+import { Niceness } from "./niceness.ts";
+import { killOrphans } from "./orphans.ts";
 import type { ChunkHost } from "./publisher.ts";
 import { Slot } from "./slot.ts";
 import { verdictOf } from "./verdict.ts";
 import { Watch } from "./watch.ts";
 
 type Waiting = { resolve(allowed: readonly boolean[]): void; reject(error: Error): void };
+
+/** Looking at all processes of the machine must not hold up the first file. */
+const SWEEP_AFTER_MS = 1_000;
 
 class ExecThread {
   readonly #port: MessagePort;
@@ -25,6 +30,7 @@ class ExecThread {
   readonly #flusher = new Flusher();
   readonly #gate: PolicyGate;
   readonly #watch: Watch;
+  readonly #niceness: Niceness;
   readonly #drives = new Map<string, ChunkDrive>();
   readonly #waiting = new Map<number, Waiting>();
   readonly #ends = new Set<Promise<void>>();
@@ -39,6 +45,9 @@ class ExecThread {
     this.#launcher = new Launcher(config, (fields, text) => {
       this.#post({ kind: "warn", fields, text });
     });
+    this.#niceness = new Niceness(config.nice, (fields, text) => {
+      this.#post({ kind: "warn", fields, text });
+    });
     this.#watch = new Watch(this.#kills, (sample) => {
       this.#post({ kind: "usage", sample });
     });
@@ -50,6 +59,14 @@ class ExecThread {
       this.#onMessage(message);
     });
     this.#post({ kind: "ready" });
+    setTimeout(() => {
+      this.#sweep();
+    }, SWEEP_AFTER_MS).unref();
+  }
+
+  #sweep(): void {
+    const launchers = killOrphans();
+    if (launchers > 0) this.#post({ kind: "warn", fields: { launchers }, text: "ended what lost launchers had left" });
   }
 
   #onMessage(message: ToThread): void {
@@ -60,8 +77,8 @@ class ExecThread {
       case "abort":
         this.#drives.get(message.chunkId)?.abort();
         break;
-      case "evict":
-        this.#drives.get(message.chunkId)?.evict(message.reason);
+      case "enforce":
+        this.#drives.get(message.step.jobId)?.enforce(message.step);
         break;
       case "answer":
         this.#take(message.call)?.resolve(message.allowed);
@@ -83,7 +100,8 @@ class ExecThread {
     const { chunkId, spec } = request;
     const number = this.#freeSlots.pop() ?? this.#slots++;
     const env = jobEnvironment(spec, process.env, request.gpu);
-    const parts = { launcher: this.#launcher, watch: this.#watch, kills: this.#kills, chunkId, spec, env };
+    const about = { chunkId, spec, env, niceness: this.#niceness };
+    const parts = { launcher: this.#launcher, watch: this.#watch, kills: this.#kills, ...about };
     const drive = new ChunkDrive(request, {
       slot: new Slot(parts, number),
       host: this.#hostOf(chunkId),

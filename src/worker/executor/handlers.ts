@@ -10,6 +10,7 @@ import type { Governor } from "../governor/governor.ts";
 import type { LearnedRuns } from "../governor/learned-runs.ts";
 import type { LargestJob } from "../largest-job.ts";
 import type { OutputClaims } from "../output-claims.ts";
+import { mayRetry } from "../result/outcome.ts";
 import type { RunCache } from "../run-cache.ts";
 import type { ChunkRunner } from "./chunk-runner.ts";
 import type { Handlers } from "./executor.ts";
@@ -56,6 +57,7 @@ export function createHandlers(deps: HandlerDeps): Handlers {
         const remainingMs = learned.lastsMs(run, files);
         governor.describe(jobId, {
           expectation: learned.expectChunk(run, files),
+          isRetriable: files.every((file) => mayRetry("out-of-memory", file, run.spec.retry)),
           ...(remainingMs !== undefined && { remainingMs }),
         });
       },

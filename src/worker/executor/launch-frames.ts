@@ -74,7 +74,9 @@ export function startFrame(id: number, envId: number, folder: string, request: L
   return frame("S", head, bytesOf([folder, request.stdoutPath ?? "", ...request.argv]));
 }
 
-export function killFrame(id: number, signal: "SIGTERM" | "SIGKILL" | "SIGCONT"): Buffer {
+export type LaunchSignal = "SIGTERM" | "SIGKILL" | "SIGSTOP" | "SIGCONT";
+
+export function killFrame(id: number, signal: LaunchSignal): Buffer {
   const head = Buffer.allocUnsafe(5);
   head.writeUInt32BE(id, 0);
   head.writeUInt8(constants.signals[signal], 4);

@@ -22,7 +22,7 @@
 # Frames, both ways: length of the rest (u32, big endian), one letter, then:
 #   in   E  env id u32, "NAME=value" joined by NUL
 #        S  id u32, slot u16, env id u32, log bytes u32, then joined by NUL: folder, file for standard output or "", argv
-#        K  id u32, signal u8 (a queued launch is dropped)
+#        K  id u32, signal u8 (a queued launch is dropped, if the signal ends)
 #        P  (asks for an answer)
 #   out  B  id u32, pid u32, started at u64 (microseconds, CLOCK_MONOTONIC); again if it has to be started again
 #        X  id u32, pid u32, kind u8 (see below), code u32, stage u8, strays u32, started u64, ended u64, peak KiB u64,
@@ -34,7 +34,7 @@ use warnings;
 
 use constant { EXITED => 0, SIGNALLED => 1, NOT_STARTED => 2, DROPPED => 3 };
 use constant { STAGE_FORK => 1, STAGE_FOLDER => 2, STAGE_OUTPUT => 3, STAGE_EXEC => 4, STAGE_SETUP => 5 };
-use constant { SIGKILL => 9, SIGCHLD => 17, WNOHANG => 1, WEXITED => 4, WNOWAIT => 0x01000000 };
+use constant { SIGKILL => 9, SIGTERM => 15, SIGCHLD => 17, WNOHANG => 1, WEXITED => 4, WNOWAIT => 0x01000000 };
 use constant { O_NONBLOCK => 04000, O_CLOEXEC => 02000000 };
 use constant { AT_FDCWD => -100, OUTPUT_FLAGS => 01 | 0100 | 0200 | 02000000 };
 use constant { EINTR => 4, EAGAIN => 11, F_SETFL => 4 };
@@ -468,13 +468,15 @@ sub on_kill {
   my ($body) = @_;
   my ($id, $signal) = unpack 'NC', $body;
   my $launch = $launches{$id} or return;
+  my $ends = $signal == SIGKILL || $signal == SIGTERM;
   if (!exists $launch->{started}) {
+    return unless $ends;
     my $queue = $launch->{slot}{queue};
     @$queue = grep { $_ != $launch } @$queue;
     @{$launch}{qw(kind code)} = (DROPPED, 0);
     return tell_end($launch);
   }
-  $launch->{is_killed} = 1;
+  $launch->{is_killed} = 1 if $ends;
   # What is ending is being killed already, and its number may be somebody else's.
   kill $signal, -$launch->{pid} if exists $running{ $launch->{pid} };
   return;

@@ -8,7 +8,7 @@
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -23,8 +23,10 @@ import {
   type Launch,
   type LaunchEnd,
   type LaunchRequest,
+  type LaunchSignal,
   type LauncherFrame,
 } from "./launch-frames.ts";
+import { killMarked } from "./orphans.ts";
 
 const PERL = "/usr/bin/perl";
 const script = fileURLToPath(new URL("launcher.pl", import.meta.url));
@@ -83,8 +85,8 @@ export class Launcher {
     return id;
   }
 
-  /** Signals the process group of a launch; one that has not begun is dropped. */
-  kill(id: number, signal: "SIGTERM" | "SIGKILL"): void {
+  /** Signals the process group of a launch. One that has not begun is dropped, by a signal that ends. */
+  kill(id: number, signal: LaunchSignal): void {
     if (!this.#launches.has(id)) return;
     this.#write(killFrame(id, signal));
     // A job may have stopped the launcher (it has the same user): then it does not answer, and is replaced.
@@ -232,7 +234,7 @@ export class Launcher {
   #onGone(token: string): void {
     clearTimeout(this.#awaitsPong);
     this.#awaitsPong = undefined;
-    killMarked(token);
+    killMarked(new Set([token]));
     if (this.#isStopping) return;
     this.#warn({ stderr: this.#stderr, deaths: this.#deaths }, "launcher died, starting another");
     this.#deaths += 1;
@@ -269,29 +271,4 @@ function notStarted(errno: string): LaunchEnd {
 function lost(launch: Launch, others: number): LaunchEnd {
   const endedUs = Number(process.hrtime.bigint() / 1_000n);
   return { ...nothing, startedUs: launch.startedUs, endedUs, end: { kind: "lost", others } };
-}
-
-/** Kills every process that carries this token in its environment, until none is left. */
-function killMarked(token: string): void {
-  for (let round = 0; round < 10; round += 1) {
-    const marked = readdirSync("/proc").filter((name) => /^\d+$/.test(name) && carries(name, token));
-    if (marked.length === 0) return;
-    for (const pid of marked) killQuietly(Number(pid));
-  }
-}
-
-function carries(pid: string, token: string): boolean {
-  try {
-    return readFileSync(`/proc/${pid}/environ`, "latin1").includes(`HEADROOM_JOB=${token}.`);
-  } catch {
-    return false; // Gone by now, or of another user and so none of ours.
-  }
-}
-
-function killQuietly(pid: number): void {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch {
-    // It ended by itself in between.
-  }
 }

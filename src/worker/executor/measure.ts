@@ -3,7 +3,6 @@ import type { Failure } from "../result/outcome.ts";
 import type { Call } from "./call.ts";
 import type { ProcessMeasure } from "./chunk-request.ts";
 import type { LaunchEnd } from "./launch-frames.ts";
-import type { MemoryTrace } from "./trace.ts";
 
 export function measureOf(call: Call, failure: Failure | null): ProcessMeasure | undefined {
   const { end: launch, inputBytes } = call;
@@ -16,16 +15,16 @@ export function measureOf(call: Call, failure: Failure | null): ProcessMeasure |
     path: file.path,
     inputBytes,
     cpuMs: launch.cpuMs,
-    ...ofTrace(launch, call.trace, failure === null),
+    ...ofTrace(call, launch, failure === null),
   };
 }
 
 function ofTrace(
+  { trace, suspendedMs }: Pick<Call, "trace" | "suspendedMs">,
   launch: LaunchEnd,
-  trace: MemoryTrace | null,
   isWell: boolean,
 ): Pick<ProcessMeasure, "durationMs" | "peakBytes" | "ioBytes" | "shape"> {
-  const durationMs = (launch.endedUs - launch.startedUs) / 1_000;
+  const durationMs = Math.max(0, (launch.endedUs - launch.startedUs) / 1_000 - suspendedMs);
   if (trace === null) return { durationMs, peakBytes: launch.peakBytes, ioBytes: null, shape: null };
   // The kernel tells the largest of its processes, the trace the sum of all at one time.
   const peakBytes = Math.max(launch.peakBytes, trace.peakBytes);

@@ -14,6 +14,37 @@ const PAGE_BYTES = pageBytes();
 const TICK_MS = 10;
 const MAX_PROCESSES = 4_096;
 
+/** A process of a tree. */
+export interface TreeProcess {
+  readonly pid: number;
+  readonly group: number;
+}
+
+/** `pid` and all below it, as they are now. */
+export function processesOfTree(pid: number): TreeProcess[] {
+  const queue = [pid];
+  const found: TreeProcess[] = [];
+  for (let next = queue.pop(); next !== undefined && found.length < MAX_PROCESSES; next = queue.pop()) {
+    const own = usageOf(next);
+    if (own === undefined) continue;
+    found.push({ pid: next, group: own.group });
+    queue.push(...childrenOf(next, own.threads));
+  }
+  return found;
+}
+
+/** Signals what is below `pid` and has left its process group: the group itself is reached as one. */
+export function signalOutsiders(pid: number, signal: "SIGSTOP" | "SIGCONT"): void {
+  for (const one of processesOfTree(pid)) {
+    if (one.group === pid) continue;
+    try {
+      process.kill(one.pid, signal);
+    } catch {
+      // It ended in between, or has become another user's: then it is not ours to stop.
+    }
+  }
+}
+
 /** The usage of `pid` and all below it; undefined when it is gone. */
 export function usageOfTree(pid: number): TreeUsage | undefined {
   const queue = [pid];
@@ -51,13 +82,14 @@ function readProc(path: string): string | undefined {
   }
 }
 
-function usageOf(pid: number): { rssBytes: number; cpuMs: number; threads: number } | undefined {
+function usageOf(pid: number): { rssBytes: number; cpuMs: number; threads: number; group: number } | undefined {
   const stat = readProc(`/proc/${pid}/stat`);
   if (stat === undefined) return undefined;
   // The name in parentheses may itself hold spaces and parentheses: fields are counted from the last one.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const ticks = [11, 12, 13, 14].reduce((sum, at) => sum + Number(fields[at]), 0);
-  return { rssBytes: Number(fields[21]) * PAGE_BYTES, cpuMs: ticks * TICK_MS, threads: Number(fields[17]) };
+  const [group, threads] = [Number(fields[2]), Number(fields[17])];
+  return { rssBytes: Number(fields[21]) * PAGE_BYTES, cpuMs: ticks * TICK_MS, threads, group };
 }
 
 /** Only of processes of the same user, and not in every kernel. */
@@ -81,7 +113,8 @@ function childrenOf(pid: number, threads: number): number[] {
   return lists.flatMap((list) => (list === undefined || list === "" ? [] : list.trim().split(" ").map(Number)));
 }
 
-function threadsOf(pid: number): string[] {
+/** The numbers of all threads of a process; none once it has ended. */
+export function threadsOf(pid: number): string[] {
   try {
     return readdirSync(`/proc/${pid}/task`);
   } catch {

@@ -3,11 +3,14 @@
  * group after a pause; the launcher then kills whatever else it left.
  */
 import type { RunSpec } from "../../contract/run-spec.ts";
+import type { Step } from "../governor/step.ts";
 import type { Failure, StopReason } from "../result/outcome.ts";
 import { slotProcess, type SlotProcess } from "./call.ts";
 import type { Launch, LaunchEnd } from "./launch-frames.ts";
 import type { Launcher } from "./launcher.ts";
 import type { MemoryKills } from "./memory-kills.ts";
+import type { Niceness } from "./niceness.ts";
+import { signalOutsiders } from "./process-tree.ts";
 import { verdictOf } from "./verdict.ts";
 import type { Watch } from "./watch.ts";
 
@@ -17,6 +20,7 @@ export interface SlotParts {
   readonly kills: MemoryKills;
   readonly chunkId: string;
   readonly spec: RunSpec;
+  readonly niceness: Niceness;
   /** `NAME=value`. */
   readonly env: readonly string[];
 }
@@ -29,6 +33,8 @@ export interface SlotOutput {
 
 interface Started {
   readonly launchId: number;
+  readonly launch: Launch;
+  isSuspended: boolean;
   killTimer: NodeJS.Timeout | undefined;
 }
 
@@ -42,6 +48,7 @@ export class Slot {
   readonly #number: number;
   readonly #started = new Map<SlotProcess, Started>();
   #isAborted = false;
+  #suspendedMs = 0;
 
   constructor(parts: SlotParts, number: number) {
     this.#parts = parts;
@@ -51,6 +58,11 @@ export class Slot {
   /** Processes that were handed over and have not ended. */
   get size(): number {
     return this.#started.size;
+  }
+
+  /** How long its processes have stood still. */
+  get suspendedMs(): number {
+    return this.#suspendedMs;
   }
 
   start(process: SlotProcess, output: SlotOutput, onEnd: () => void): void {
@@ -74,7 +86,7 @@ export class Slot {
       },
     };
     const launchId = launcher.launch(launch);
-    this.#started.set(process, { launchId, killTimer: undefined });
+    this.#started.set(process, { launchId, launch, isSuspended: false, killTimer: undefined });
     if (this.#isAborted) this.#stop(process, "aborted", ABORT_KILL_MS);
   }
 
@@ -102,16 +114,35 @@ export class Slot {
     for (const process of this.#started.keys()) this.#stop(process, "aborted", pauseMs);
   }
 
-  /** Ends the process that runs now, at once; whether there was one. */
-  evict(reason: string): boolean {
-    for (const [process, { launchId }] of this.#started) {
+  /** Ends the process that runs now, at once, if it is the one that is meant. */
+  evict({ message, pid }: Pick<Step, "message" | "pid">): void {
+    for (const [process, { launchId, launch }] of this.#started) {
       // The first one is the one that runs: the launcher keeps their order.
+      if (pid !== undefined && launch.pid !== pid) return;
       process.stop ??= "evicted";
-      process.evictReason = reason;
+      process.evictReason = message;
       this.#parts.launcher.kill(launchId, "SIGKILL");
-      return true;
+      return;
     }
-    return false;
+  }
+
+  /** Stops, slows or lets go the process `pid` and all below it, if it runs now. */
+  hold(hold: Exclude<Step["kind"], "end">, pid: number): void {
+    const started = [...this.#started.values()].find(({ launch }) => launch.pid === pid);
+    if (started === undefined) return;
+    switch (hold) {
+      case "suspend":
+        this.#suspend(started);
+        break;
+      case "resume":
+        this.#resume(started);
+        break;
+      case "slow":
+        this.#parts.niceness.lower(pid);
+        break;
+      case "restore":
+        this.#parts.niceness.restore(pid);
+    }
   }
 
   /** Leaves nothing in the slot's folder. */
@@ -147,7 +178,30 @@ export class Slot {
     process.end = end;
     if (started === undefined) return;
     clearTimeout(started.killTimer);
-    process.trace = this.#parts.watch.delete(started.launchId);
+    Object.assign(process, this.#parts.watch.delete(started.launchId));
+    this.#suspendedMs += process.suspendedMs;
+  }
+
+  /** The launcher stops the group: it knows that the number is still that of the process. */
+  #suspend(started: Started): void {
+    if (started.isSuspended) return;
+    started.isSuspended = true;
+    const { launcher, watch } = this.#parts;
+    const { pid } = started.launch;
+    launcher.kill(started.launchId, "SIGSTOP");
+    signalOutsiders(pid, "SIGSTOP");
+    watch.suspend(started.launchId, () => {
+      signalOutsiders(pid, "SIGSTOP");
+    });
+  }
+
+  #resume(started: Started): void {
+    if (!started.isSuspended) return;
+    started.isSuspended = false;
+    const { launcher, watch } = this.#parts;
+    watch.resume(started.launchId);
+    signalOutsiders(started.launch.pid, "SIGCONT");
+    launcher.kill(started.launchId, "SIGCONT");
   }
 
   #stop(process: SlotProcess, reason: StopReason, killAfterMs: number): void {
@@ -157,6 +211,8 @@ export class Slot {
     const { launcher } = this.#parts;
     launcher.kill(started.launchId, killAfterMs === 0 ? "SIGKILL" : "SIGTERM");
     if (killAfterMs === 0) return;
+    // One that stands still hears nothing before it goes on.
+    this.#resume(started);
     clearTimeout(started.killTimer);
     started.killTimer = setTimeout(() => {
       launcher.kill(started.launchId, "SIGKILL");

@@ -25,6 +25,23 @@ export interface Watched {
   onTooLarge(): void;
 }
 
+/** What was seen of a process. */
+export interface Seen {
+  /** Of its memory; null when it ended before that was looked at. */
+  readonly trace: MemoryTrace | null;
+  /** How long it stood still. */
+  readonly suspendedMs: number;
+}
+
+/** The time in which a process stands still counts for nothing. */
+interface Standstill {
+  sumMs: number;
+  /** Undefined while it goes on. */
+  sinceMs: number | undefined;
+  /** Called at each measurement while it stands still: what it left behind may have started more. */
+  onTick(): void;
+}
+
 const TICK_MS = 50;
 /** Every so many ticks the usage is measured. */
 const SAMPLE_TICKS = 3;
@@ -35,6 +52,7 @@ export class Watch {
   readonly #watched = new Map<number, Watched>();
   readonly #traces = new Map<number, MemoryTrace>();
   readonly #stopped = new Set<number>();
+  readonly #standstills = new Map<number, Standstill>();
   readonly #kills: MemoryKills;
   readonly #onUsage: (sample: UsageSample) => void;
   #timer: NodeJS.Timeout | undefined;
@@ -54,13 +72,28 @@ export class Watch {
     }, TICK_MS);
   }
 
-  /** Looks after it no more. Returns what was seen of its memory; null when it ended before that was looked at. */
-  delete(launchId: number): MemoryTrace | null {
+  /** The process stands still from now on. */
+  suspend(launchId: number, onTick: () => void): void {
+    const sumMs = this.#suspendedMs(launchId, monotonicMs());
+    this.#standstills.set(launchId, { sumMs, sinceMs: monotonicMs(), onTick });
+  }
+
+  /** It goes on. */
+  resume(launchId: number): void {
+    const known = this.#standstills.get(launchId);
+    if (known === undefined) return;
+    known.sumMs = this.#suspendedMs(launchId, monotonicMs());
+    known.sinceMs = undefined;
+  }
+
+  /** Looks after it no more. */
+  delete(launchId: number): Seen {
+    const seen = { trace: this.#traces.get(launchId) ?? null, suspendedMs: this.#suspendedMs(launchId, monotonicMs()) };
     this.#watched.delete(launchId);
     this.#stopped.delete(launchId);
-    const trace = this.#traces.get(launchId) ?? null;
     this.#traces.delete(launchId);
-    return trace;
+    this.#standstills.delete(launchId);
+    return seen;
   }
 
   close(): void {
@@ -79,11 +112,16 @@ export class Watch {
     this.#ticks += 1;
     const isSampleTick = this.#ticks % SAMPLE_TICKS === 0;
     for (const [id, watched] of this.#watched) {
-      const ageMs = nowMs - watched.startedMs;
+      const ageMs = nowMs - watched.startedMs - this.#suspendedMs(id, nowMs);
       if (ageMs < YOUNG_MS && ageMs < watched.timeoutMs) continue;
       if (!this.#stopped.has(id)) this.#enforce(id, watched, ageMs);
       if (isSampleTick) this.#sample(id, watched, ageMs);
     }
+  }
+
+  #suspendedMs(id: number, nowMs: number): number {
+    const { sumMs, sinceMs } = this.#standstills.get(id) ?? { sumMs: 0, sinceMs: undefined };
+    return sumMs + (sinceMs === undefined ? 0 : nowMs - sinceMs);
   }
 
   #enforce(id: number, watched: Watched, ageMs: number): void {
@@ -97,6 +135,8 @@ export class Watch {
   }
 
   #sample(id: number, { chunkId, pid, inputBytes }: Watched, elapsedMs: number): void {
+    const standstill = this.#standstills.get(id);
+    if (standstill?.sinceMs !== undefined) standstill.onTick();
     const usage = usageOfTree(pid);
     if (usage === undefined) return;
     const { ioBytes, ...own } = usage;

@@ -197,6 +197,20 @@ const cooldown: AdmissionRule = ({ isInside }, { gates }) => {
   };
 };
 
+/** What is given back meanwhile is for what stands still: new jobs would take it first, again and again. */
+const suspended: AdmissionRule = ({ isInside }, { running = [] }) => {
+  const count = running.filter(({ suspension }) => suspension !== undefined).length;
+  if (isInside || count === 0) return undefined;
+  return {
+    code: "SUSPENDED",
+    lacking: "turn",
+    message: `${count === 1 ? "a job that was stopped" : `${count} jobs that were stopped`} for lack of memory ${count === 1 ? "goes" : "go"} on first`,
+    need: 0,
+    have: count,
+    retryAfterMs: SOON_MS,
+  };
+};
+
 const pressure: AdmissionRule = ({ isInside }, { gates }) => {
   if (isInside || gates.pressure === undefined) return undefined;
   const { memorySome, memoryFull } = gates.pressure;
@@ -244,6 +258,7 @@ export const admissionRules: readonly AdmissionRule[] = [
   cores,
   memory,
   holding,
+  suspended,
   cooldown,
   pressure,
   ...heldRules,

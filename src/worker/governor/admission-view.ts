@@ -21,6 +21,7 @@ export type DeferCode =
   | "PROCESSES"
   | "PSI_MEM"
   | "COOLDOWN"
+  | "SUSPENDED"
   | "DISK_SPACE"
   | "DISK_INODES"
   | "PSI_IO"
@@ -168,7 +169,12 @@ export interface AdmissionView {
   /** What has waited long, and what is kept for it. */
   readonly held?: Held;
   /** Running jobs: for rules that count them. */
-  readonly running?: readonly { readonly queue: string; readonly need: Amounts }[];
+  readonly running?: readonly {
+    readonly queue: string;
+    readonly need: Amounts;
+    /** Set while its process stands still. */
+    readonly suspension?: unknown;
+  }[];
   /** Figures that plugins read, by name of the probe. */
   readonly figures?: Readonly<Partial<Record<string, Figures>>>;
   /** Rules of plugins, asked after our own. */

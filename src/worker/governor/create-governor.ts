@@ -1,7 +1,6 @@
 /** The governor of a worker with the sensors of its machine, the ledger that it shares there, and its metrics. */
 import type { WorkerConfig, WorkerDeps } from "../worker-port.ts";
 import { CapacitySensor, createProbes } from "./capacity.ts";
-import type { Eviction } from "./enforcement.ts";
 import { createGovernorMetrics } from "./governor-metrics.ts";
 import { Governor } from "./governor.ts";
 import type { LongWaits } from "./long-waits.ts";
@@ -9,6 +8,7 @@ import { MachineLedger, machineFolder } from "./machine-ledger.ts";
 import { exposeMachine } from "./machine-metrics.ts";
 import { systemRoots } from "./probes/probe.ts";
 import { ProcessTrees } from "./probes/process-trees.ts";
+import type { Step } from "./step.ts";
 
 export function createGovernor(
   {
@@ -19,13 +19,13 @@ export function createGovernor(
     longWaits,
   }: Pick<WorkerDeps, "logger" | "clock" | "metrics" | "plugins"> & { readonly longWaits: LongWaits },
   { governor, labels, workerId }: Pick<WorkerConfig, "governor" | "labels" | "workerId">,
-  evict: (eviction: Eviction) => void,
+  act: (step: Step) => void,
 ): Governor {
   const sensor = new CapacitySensor(createProbes(systemRoots, { plugins: plugins?.probes ?? [] }));
   exposeMachine(metrics, sensor);
   return new Governor(
     {
-      ...{ logger, clock, sensor, evict, longWaits, metrics: createGovernorMetrics(metrics) },
+      ...{ logger, clock, sensor, act, longWaits, metrics: createGovernorMetrics(metrics) },
       pluginRules: plugins?.rules ?? [],
       processes: new ProcessTrees(systemRoots),
       shared: new MachineLedger(machineFolder(), workerId, logger),

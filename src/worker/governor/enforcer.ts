@@ -1,11 +1,18 @@
 /**
- * Acts on what enforcement decides, one job at a time. States: `watching`; `ending` one job, until its process is gone or
- * patience is: then another one may be chosen. A job that runs many files loses only the process of the present one and
- * goes on, so "gone" is seen in what it uses, or in its release.
+ * Acts on what enforcement decides. States: `watching`; `ending` one job, until its process is gone or patience is: then
+ * another one may be chosen. A job that runs many files loses only the process of the present one and goes on, so "gone"
+ * is seen in what it uses, or in its release. Who stands still or is slowed is written in the ledger.
  */
+import type { Clock } from "../../platform/clock.ts";
 import type { Logger } from "../../platform/logger.ts";
-import { decideEviction, type EnforcementView, type Eviction } from "./enforcement.ts";
-import type { Reservation } from "./reservations.ts";
+import type { AdmissionView, Gates } from "./admission-view.ts";
+import type { CapacityReading } from "./capacity.ts";
+import { calmCpu, decideCpuState } from "./cpu-priority.ts";
+import { decideStep } from "./enforcement.ts";
+import { DEFAULT_MEMORY_THRESHOLD, type GovernorConfig } from "./governor-config.ts";
+import type { GovernorMetrics } from "./governor-port.ts";
+import type { Reservation, Reservations } from "./reservations.ts";
+import type { Eviction, Step } from "./step.ts";
 
 const PATIENCE_MS = 5_000;
 /** What is left of the use of a job once its process is gone, at most. */
@@ -17,15 +24,29 @@ interface Ending {
   readonly atMs: number;
 }
 
+/** What is looked at, beside the ledger. */
+interface Seen {
+  readonly reading: CapacityReading;
+  readonly gates: Gates;
+  readonly config: Pick<GovernorConfig, "memoryThreshold" | "systemReserveBytes">;
+  readonly state: AdmissionView["state"];
+}
+
 export interface EnforcerDeps {
   readonly logger: Logger;
-  readonly evict: (eviction: Eviction) => void;
+  readonly clock: Pick<Clock, "nowMs">;
+  readonly ledger: Reservations;
+  readonly metrics: Pick<GovernorMetrics, "stepped">;
+  readonly act: (step: Step) => void;
+  /** A job is about to be ended. */
+  readonly onEnd: () => void;
   /** The job that was ended is gone. */
   readonly onGone: (nowMs: number) => void;
 }
 
 export class Enforcer {
   readonly #deps: EnforcerDeps;
+  #cpu = calmCpu;
   #ending: Ending | undefined;
   #lastJobId: string | undefined;
 
@@ -43,8 +64,11 @@ export class Enforcer {
     return this.#lastJobId === jobId;
   }
 
-  /** Looks once; ends at most one job. */
-  enforce(view: Omit<EnforcementView, "jobs">, jobs: readonly Reservation[], nowMs: number): void {
+  /** Looks once; takes at most one step. */
+  enforce({ reading, gates, config, state }: Seen): void {
+    const { memory, pressure, atMs: nowMs } = reading;
+    const jobs = this.#deps.ledger.all;
+    this.#cpu = decideCpuState(this.#cpu, { pressure, gates, nowMs });
     this.#settle(jobs, nowMs);
     const ending = this.#ending;
     if (ending !== undefined && nowMs - ending.atMs < PATIENCE_MS) return;
@@ -54,13 +78,43 @@ export class Enforcer {
         "job was ended for memory and is still here, looking for another",
       );
     }
-    const eviction = decideEviction({ ...view, jobs: jobs.filter((job) => job.jobId !== ending?.jobId) });
-    if (eviction === undefined) return;
-    const rssBytes = jobs.find((job) => job.jobId === eviction.jobId)?.usage?.rssBytes ?? 0;
-    this.#ending = { jobId: eviction.jobId, rssBytes, atMs: nowMs };
-    this.#lastJobId = eviction.jobId;
-    this.#deps.logger.warn({ ...eviction }, "governor ends a job for its memory");
-    this.#deps.evict(eviction);
+    const { memoryThreshold = DEFAULT_MEMORY_THRESHOLD, systemReserveBytes = 0 } = config;
+    const wallMs = this.#deps.clock.nowMs();
+    const left = jobs.filter((job) => job.jobId !== ending?.jobId);
+    const limits = { memory, pressure, memoryThreshold, systemReserveBytes };
+    const step = decideStep({ ...limits, cpu: this.#cpu, isDraining: state === "draining", nowMs, wallMs, jobs: left });
+    if (step !== undefined) this.#take(step, { jobs, nowMs, wallMs });
+  }
+
+  #take(step: Step, { jobs, nowMs, wallMs }: { jobs: readonly Reservation[]; nowMs: number; wallMs: number }): void {
+    const { ledger, logger, metrics, act } = this.#deps;
+    const { jobId, message } = step;
+    switch (step.kind) {
+      case "end":
+        this.#begin(step, jobs, nowMs);
+        this.#deps.onEnd();
+        break;
+      case "suspend":
+        ledger.suspend(jobId, { sinceMs: nowMs, wallMs, message });
+        break;
+      case "resume":
+        ledger.resume(jobId, nowMs);
+        break;
+      case "slow":
+        ledger.slow(jobId, { wallMs, message });
+        break;
+      case "restore":
+        ledger.slow(jobId, undefined);
+    }
+    logger.warn({ ...step }, texts[step.kind]);
+    metrics.stepped(step);
+    act(step);
+  }
+
+  #begin({ jobId }: Eviction, jobs: readonly Reservation[], nowMs: number): void {
+    const rssBytes = jobs.find((job) => job.jobId === jobId)?.usage?.rssBytes ?? 0;
+    this.#ending = { jobId, rssBytes, atMs: nowMs };
+    this.#lastJobId = jobId;
   }
 
   /** Sees whether the job that was ended has gone. */
@@ -74,3 +128,11 @@ export class Enforcer {
     this.#deps.onGone(nowMs);
   }
 }
+
+const texts: Readonly<Record<Step["kind"], string>> = {
+  end: "governor ends a job for its memory",
+  suspend: "governor stops a job for a while",
+  resume: "governor lets a job go on",
+  slow: "governor lowers the priority of a job",
+  restore: "governor gives a job its priority back",
+};

@@ -1,5 +1,6 @@
 /** The governor's figures in the metrics of its process. */
 import { resourceNames } from "../../contract/resources.ts";
+import { enforcedStates } from "../../contract/status.ts";
 import type { Metrics } from "../../platform/metrics.ts";
 import type { GovernorMetrics, GovernorSnapshot } from "./governor-port.ts";
 
@@ -9,8 +10,8 @@ export function createGovernorMetrics(metrics: Metrics): GovernorMetrics {
     decided: (decision, reason) => {
       metrics.counter("headroom_admissions_total").inc({ decision, reason });
     },
-    evicted: (reason) => {
-      metrics.counter("headroom_governor_kills_total").inc({ reason });
+    stepped: ({ kind, reason }) => {
+      metrics.counter("headroom_enforcement_steps_total").inc({ step: kind, reason });
     },
   };
 }
@@ -25,6 +26,10 @@ export function exposeGovernor(metrics: Metrics, snapshot: () => GovernorSnapsho
       metrics.gauge("headroom_reserved").set({ resource }, now.reserved[resource]);
       metrics.gauge("headroom_observed").set({ resource }, now.observed[resource]);
       metrics.gauge("headroom_headroom").set({ resource }, now.headroom[resource]);
+    }
+    for (const state of enforcedStates) {
+      const jobs = now.running.filter(({ enforced }) => enforced?.state === state).length;
+      metrics.gauge("headroom_enforced_jobs").set({ state }, jobs);
     }
   });
 }

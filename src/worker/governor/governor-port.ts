@@ -6,17 +6,17 @@ import type { Logger } from "../../platform/logger.ts";
 import type { Admission } from "./admission.ts";
 import type { AdmissionRule, AdmissionView } from "./admission-view.ts";
 import type { CapacitySensor, Degraded } from "./capacity.ts";
-import type { Eviction, EvictionReason } from "./enforcement.ts";
 import type { LongWaits, RoomOffer } from "./long-waits.ts";
 import type { SharedLedger } from "./machine-ledger.ts";
 import type { ProcessTrees } from "./probes/process-trees.ts";
+import type { Step } from "./step.ts";
 import type { UsualJob } from "./self-tuning.ts";
 
 /** Where the governor counts. */
 export interface GovernorMetrics {
   /** One claim admitted, or one queue that begins to wait for this reason. */
   decided(decision: Admission["kind"], reason: string): void;
-  evicted(reason: EvictionReason): void;
+  stepped(step: Step): void;
 }
 
 export interface GovernorDeps {
@@ -31,8 +31,11 @@ export interface GovernorDeps {
   readonly shared?: SharedLedger;
   /** For what waits long; shared with whoever agrees with other workers who keeps room. Default: decided here alone. */
   readonly longWaits?: LongWaits;
-  /** Ends a job now. Its ticket is released once its processes are gone; until then no other job is chosen. */
-  readonly evict: (eviction: Eviction) => void;
+  /**
+   * Takes a step against a job, or back. The ticket of one that is ended is released once its processes are gone; until then
+   * no other step is taken.
+   */
+  readonly act: (step: Step) => void;
 }
 
 /** Room for one job. `release` may be called again; `bind` names the job that was claimed for it. */

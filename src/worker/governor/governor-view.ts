@@ -3,7 +3,7 @@ import type { Expectation } from "../../contract/expectation.ts";
 import { isUnknown, SETTLED_MS } from "../../platform/learned/calibration.ts";
 import { ceilingBytes, DANGER_RATIO, neighbourBytes } from "./memory-rules.ts";
 import { MiB, type Amounts } from "../../contract/resources.ts";
-import type { KeptRoom, RunningJob } from "../../contract/status.ts";
+import type { Enforced, KeptRoom, RunningJob } from "../../contract/status.ts";
 import type { AdmissionRule, AdmissionView, Gates, Held } from "./admission-view.ts";
 import type { CapacityReading } from "./capacity.ts";
 import { profileOf } from "./class-limits.ts";
@@ -108,9 +108,9 @@ export function maxProcessesOf(
 
 /** What a running job will take over time. Before its process is there, what it was promised. */
 export function outlookOfReservation(job: Reservation, nowMs: number): Outlook {
-  const { expectation, usage, peakBytes, processSinceMs, need } = job;
+  const { expectation, usage, peakBytes, need, suspension } = job;
   const elapsedMs = elapsedWorkMs({
-    wallMs: nowMs - (processSinceMs ?? nowMs),
+    wallMs: ranMsOf(job, nowMs),
     cpuMs: usage?.cpuMs,
     cores: expectation?.cpuCores?.p50,
   });
@@ -120,6 +120,7 @@ export function outlookOfReservation(job: Reservation, nowMs: number): Outlook {
     elapsedMs,
     rssBytes: usage?.rssBytes ?? 0,
     peakBytes,
+    isSuspended: suspension !== undefined,
   });
 }
 
@@ -132,8 +133,9 @@ function coresOf(job: Reservation, cores: number, nowMs: number): number {
   return countedCores(learned, own === undefined ? need.cpuCores : Math.max(own, OVERHEAD_MS) / ranMs, cores);
 }
 
-function ranMsOf({ processSinceMs }: Reservation, nowMs: number): number {
-  return nowMs - (processSinceMs ?? nowMs);
+function ranMsOf({ processSinceMs, suspension }: Reservation, nowMs: number): number {
+  const untilMs = suspension?.sinceMs ?? nowMs;
+  return untilMs - (processSinceMs ?? untilMs);
 }
 
 /** Cores that jobs of a class take, what they cost the worker included: a process of a few ms is mostly that. */
@@ -145,10 +147,19 @@ export function learnedCores(expectation: Expectation | undefined): Expectation[
 }
 
 /** What a heartbeat says of a reservation that has its job. */
-export function runningJobOf({ jobId, runId, sinceMs, need, usage, endsAtMs }: Reservation): RunningJob | undefined {
+export function runningJobOf(job: Reservation): RunningJob | undefined {
+  const { jobId, runId, sinceMs, need, usage, endsAtMs } = job;
   if (jobId === undefined) return undefined;
   const rssBytes = usage?.rssBytes ?? null;
-  return { jobId, runId: runId ?? "", sinceMs, reserved: need, rssBytes, endsAtMs: endsAtMs ?? null };
+  const enforced = enforcedOf(job);
+  return { jobId, runId: runId ?? "", sinceMs, reserved: need, rssBytes, endsAtMs: endsAtMs ?? null, enforced };
+}
+
+function enforcedOf({ suspension, slowed }: Reservation): Enforced | null {
+  if (suspension !== undefined) {
+    return { state: "suspended", sinceMs: suspension.wallMs, message: suspension.message };
+  }
+  return slowed === undefined ? null : { state: "slowed", sinceMs: slowed.wallMs, message: slowed.message };
 }
 
 /** What a worker has, has promised, uses, and could still give. */

@@ -10,12 +10,12 @@ import { messageOf } from "../../contract/errors.ts";
 import type { Expectation } from "../../contract/expectation.ts";
 import type { Service } from "../../platform/lifecycle.ts";
 import { decideAdmission, type Admission } from "./admission.ts";
-import type { AdmissionView, Request } from "./admission-view.ts";
+import type { AdmissionView, Gates, Request } from "./admission-view.ts";
 import type { CapacityReading } from "./capacity.ts";
 import { DueTimer } from "./due-timer.ts";
 import { Enforcer } from "./enforcer.ts";
 import { GateKeeper } from "./gate-keeper.ts";
-import { checkGovernorConfig, DEFAULT_MEMORY_THRESHOLD, type GovernorConfig } from "./governor-config.ts";
+import { checkGovernorConfig, type GovernorConfig } from "./governor-config.ts";
 import { GpuTokens } from "./gpu-tokens.ts";
 import type { GovernorDeps, GovernorSnapshot, GovernorTicket, ReserveQuestion } from "./governor-port.ts";
 import { createView, figuresOf, maxProcessesOf, readingPauseMs, runningJobOf } from "./governor-view.ts";
@@ -71,11 +71,9 @@ export class Governor implements Service {
     );
     this.#gates = new GateKeeper(this.#config.cpuThreshold, this.#config.machine);
     this.#enforcer = new Enforcer({
-      logger: deps.logger,
-      evict: (eviction) => {
-        deps.metrics.evicted(eviction.reason);
+      ...{ ...deps, ledger: this.#ledger },
+      onEnd: () => {
         this.#tuning.noteEnd("governor-kill");
-        deps.evict(eviction);
       },
       onGone: (nowMs) => {
         this.#gates.evicted(nowMs);
@@ -141,7 +139,7 @@ export class Governor implements Service {
 
   /** From now on the process and its descendants are measured as the job's. */
   attach(jobId: string, pid: number): void {
-    this.#ledger.beginProcess(jobId, this.#deps.clock.monotonicMs());
+    this.#ledger.beginProcess(jobId, pid, this.#deps.clock.monotonicMs());
     this.#deps.processes.watch(jobId, pid);
   }
 
@@ -316,7 +314,7 @@ export class Governor implements Service {
       config: this.#config,
       reading,
       jobs: this.#ledger.all,
-      gates: this.#gates.state(reading, nowMs, this.#ledger.reserved(false).processes),
+      gates: this.#gatesAt(reading),
       neighbours: this.#neighbourhood.others,
       tuning: this.#tuning,
       nowMs,
@@ -348,11 +346,14 @@ export class Governor implements Service {
     this.#schedule();
   }
 
-  #enforce({ memory, pressure, atMs }: CapacityReading): void {
+  #enforce(reading: CapacityReading): void {
     // One victim at a time, on the whole machine.
     if (!this.#enforcer.isEnding && this.#neighbourhood.isEnding) return;
-    const { memoryThreshold = DEFAULT_MEMORY_THRESHOLD, systemReserveBytes = 0 } = this.#config;
-    this.#enforcer.enforce({ memory, pressure, memoryThreshold, systemReserveBytes }, this.#ledger.all, atMs);
+    this.#enforcer.enforce({ reading, gates: this.#gatesAt(reading), config: this.#config, state: this.#state });
+  }
+
+  #gatesAt(reading: CapacityReading): Gates {
+    return this.#gates.state(reading, this.#deps.clock.monotonicMs(), this.#ledger.reserved(false).processes);
   }
 
   /** Tells the other workers of this machine what is promised here. */

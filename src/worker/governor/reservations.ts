@@ -12,6 +12,22 @@ export interface Usage {
   readonly atMs: number;
 }
 
+/** A process that stands still. */
+export interface Suspension {
+  /** By the clock that never goes back, and by that of `endsAtMs`. */
+  readonly sinceMs: number;
+  readonly wallMs: number;
+  readonly message: string;
+  /** How long the job was still expected to take. */
+  readonly remainingMs: number | undefined;
+}
+
+/** A process that has less of the cores than others. */
+export interface Slowed {
+  readonly wallMs: number;
+  readonly message: string;
+}
+
 /** One promise. `jobId` is known once a job was claimed for it. */
 export interface Reservation {
   readonly id: number;
@@ -25,8 +41,18 @@ export interface Reservation {
   readonly usage: Usage | undefined;
   /** The most that was seen of the process that runs now. */
   readonly peakBytes: number;
-  /** When the process that runs now was first seen, by the clock that never goes back: what is lost when it is ended. */
+  /** The process that runs now. */
+  readonly pid: number | undefined;
+  /**
+   * When the process that runs now was first seen, by the clock that never goes back, later by the time in which it stood
+   * still: what is lost when it is ended.
+   */
   readonly processSinceMs: number | undefined;
+  /** Set while its process stands still. */
+  readonly suspension: Suspension | undefined;
+  /** How long its processes have stood still, those that do now left out. */
+  readonly suspendedMs: number;
+  readonly slowed: Slowed | undefined;
   /** What its processes that have ended well got done, in usual ones, and the CPU time of that, the worker's included. */
   readonly work: number;
   readonly cpuMs: number;
@@ -71,7 +97,11 @@ export class Reservations {
       runId: undefined,
       usage: undefined,
       peakBytes: 0,
+      pid: undefined,
       processSinceMs: undefined,
+      suspension: undefined,
+      suspendedMs: 0,
+      slowed: undefined,
       work: 0,
       cpuMs: 0,
       endsAtMs: undefined,
@@ -119,10 +149,42 @@ export class Reservations {
       this.#change(known.id, { work: known.work + work, cpuMs: known.cpuMs + cpuMs + OVERHEAD_MS });
   }
 
-  /** Another process of the job begins: what the one before used is no longer in use. */
-  beginProcess(jobId: string, nowMs: number): void {
+  /** Another process of the job begins: what the one before used is no longer in use, nor does it stand still. */
+  beginProcess(jobId: string, pid: number, nowMs: number): void {
+    this.resume(jobId, nowMs);
     const known = this.ofJob(jobId);
-    if (known !== undefined) this.#change(known.id, { usage: undefined, peakBytes: 0, processSinceMs: nowMs });
+    if (known === undefined) return;
+    const fresh = { usage: undefined, peakBytes: 0, slowed: undefined };
+    this.#change(known.id, { ...fresh, pid, processSinceMs: nowMs });
+  }
+
+  /** The process of the job stands still from now on; nobody can say when the job ends. */
+  suspend(jobId: string, at: Omit<Suspension, "remainingMs">): void {
+    const known = this.ofJob(jobId);
+    if (known === undefined || known.suspension !== undefined) return;
+    const { endsAtMs } = known;
+    const remainingMs = endsAtMs === undefined ? undefined : endsAtMs - at.wallMs;
+    this.#change(known.id, { suspension: { ...at, remainingMs }, endsAtMs: undefined });
+  }
+
+  /** It goes on: the time in which it stood still counts for nothing. */
+  resume(jobId: string, nowMs: number): void {
+    const known = this.ofJob(jobId);
+    if (known?.suspension === undefined) return;
+    const { sinceMs, wallMs, remainingMs } = known.suspension;
+    const stoodMs = nowMs - sinceMs;
+    this.#change(known.id, {
+      suspension: undefined,
+      suspendedMs: known.suspendedMs + stoodMs,
+      processSinceMs: (known.processSinceMs ?? sinceMs) + stoodMs,
+      endsAtMs: remainingMs === undefined ? undefined : wallMs + stoodMs + remainingMs,
+    });
+  }
+
+  /** The process of the job has less of the cores from now on; undefined: its share again. */
+  slow(jobId: string, slowed: Slowed | undefined): void {
+    const known = this.ofJob(jobId);
+    if (known !== undefined) this.#change(known.id, { slowed });
   }
 
   ofJob(jobId: string): Reservation | undefined {

@@ -49,10 +49,10 @@ export class SelfTuning {
   }
 
   /** A job has ended by itself; one inside the worker says nothing. */
-  noteCleanEnd({ queue, sinceMs, cpuMs, work, isInside }: Reservation, nowMs: number): void {
+  noteCleanEnd({ queue, sinceMs, suspendedMs, cpuMs, work, isInside }: Reservation, nowMs: number): void {
     if (isInside) return;
     this.noteEnd("clean");
-    this.#classLimits.noteEnd({ queue, ms: nowMs - sinceMs, cpuMs, work }, this.#cpuCores);
+    this.#classLimits.noteEnd({ queue, ms: nowMs - sinceMs - suspendedMs, cpuMs, work }, this.#cpuCores);
   }
 
   /** Levels and jobs were read at the same moment: what is beyond our jobs is others' use. */
@@ -62,7 +62,8 @@ export class SelfTuning {
     this.#external = noteExternalUse(this.#external, { levels, rssBytes, nowMs: reading.atMs });
     this.#noteCpu(reading, isOnlyCpuInTheWay);
     this.#cpuCores = reading.cpuCores;
-    this.#classLimits.noteRunning(jobs, reading.atMs, reading.cpuCores);
+    const moving = jobs.filter(({ suspension }) => suspension === undefined);
+    this.#classLimits.noteRunning(moving, reading.atMs, reading.cpuCores);
   }
 
   #noteCpu({ cpu, pressure, atMs }: CapacityReading, isOnlyCpuInTheWay: boolean): void {

@@ -1,4 +1,5 @@
 /** What the end of a process means for its file, and whether the file is tried again. Pure. */
+import type { FileEntry } from "../../contract/files.ts";
 import { defaultRetryRules, type FailureClass, type RetryRule } from "../../contract/outcomes.ts";
 import { equalJitterMs } from "../../platform/backoff.ts";
 
@@ -140,6 +141,15 @@ function notStarted(stage: StartStage, errno: string, binary: string): Failure {
 }
 
 export type RetryDecision = { readonly retry: true; readonly delayMs: number } | { readonly retry: false };
+
+/** Whether a file would be started again if it failed for this reason once more. */
+export function mayRetry(
+  failureClass: FailureClass,
+  { tries }: Pick<FileEntry, "tries">,
+  rules: Readonly<Partial<Record<FailureClass, RetryRule | undefined>>>,
+): boolean {
+  return (tries?.[failureClass] ?? 0) + 1 < (rules[failureClass] ?? defaultRetryRules[failureClass]).attempts;
+}
 
 /** Whether a file that has now failed `tries` times for this reason is started again, and after which pause. */
 export function decideRetry(

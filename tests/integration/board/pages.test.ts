@@ -72,6 +72,7 @@ describe("pages of the board", () => {
       reserved: {},
       rssBytes: 5,
       endsAtMs: null,
+      enforced: null,
     };
     await beat(redis, prefix, testWorker({ running: [running] }));
     const text = await (await fixture.ask("/runs/r1")).text();

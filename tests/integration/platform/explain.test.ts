@@ -52,12 +52,17 @@ describe("explain", () => {
     await cluster.queues.addRun(ref, cluster.spec, [{ chunk: "1", files }]);
     const queue = execPlace(cluster.spec).name;
     const waiting = [{ queue, code: "MEM_NOW", message: "no room", sinceMs: 5, etaMs: 7, need: 2, have: 1 }];
-    const running = [{ jobId: "r0.0.c1", runId: "r0", sinceMs: 9, reserved: {}, rssBytes: null, endsAtMs: null }];
+    const running = [
+      { jobId: "r0.0.c1", runId: "r0", sinceMs: 9, reserved: {}, rssBytes: null, endsAtMs: null, enforced: null },
+    ];
     await beat(redis, prefix, testWorker({ workerId: "w1", waiting, running }));
     const byId = await cluster.explain("w1");
     expect(byId.subject).toEqual({ kind: "worker", id: "w1" });
     expect(byId.reasons.map(({ code }) => code)).toEqual(["MEM_NOW", "running"]);
     expect((await cluster.explain("node-1")).reasons).toEqual(byId.reasons);
+    const enforced = { state: "slowed", sinceMs: 8, message: "heat: …" } as const;
+    await beat(redis, prefix, testWorker({ workerId: "w1", running: running.map((job) => ({ ...job, enforced })) }));
+    expect((await cluster.explain("w1")).reasons.at(-1)?.message).toBe("runs 1 job; slowed: heat: …");
     await beat(redis, prefix, testWorker({ workerId: "w1" }));
     expect(await cluster.codes("w1")).toEqual(["idle"]);
     await beat(redis, prefix, testWorker({ workerId: "w1", atMs: Date.now() - 60_000 }));
@@ -179,7 +184,9 @@ describe("explain", () => {
   test("running, cancelling and ended runs", async ({ redis, prefix }) => {
     await using cluster = new ExplainedCluster(redis, prefix);
     await cluster.queues.addRun(ref, cluster.spec, [{ chunk: "1", files }]);
-    const running = [{ jobId: chunkId, runId: "r1", sinceMs: 9, reserved: {}, rssBytes: null, endsAtMs: null }];
+    const running = [
+      { jobId: chunkId, runId: "r1", sinceMs: 9, reserved: {}, rssBytes: null, endsAtMs: null, enforced: null },
+    ];
     await beat(redis, prefix, testWorker({ running }));
     expect((await cluster.explain()).reasons[0]).toMatchObject({ code: "running", where: "worker node-1", sinceMs: 9 });
     cluster.state = "cancelling";

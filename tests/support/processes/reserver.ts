@@ -22,9 +22,9 @@ const governor = new Governor(
     logger: quietLogger,
     sensor: new CapacitySensor(createProbes({ ...systemRoots, proc, cgroup })),
     processes: new ProcessTrees(systemRoots),
-    metrics: { decided: () => undefined, evicted: () => undefined },
+    metrics: { decided: () => undefined, stepped: () => undefined },
     shared: new MachineLedger(folder, id, quietLogger),
-    evict: () => undefined,
+    act: () => undefined,
   },
   { labels: [], maxProcesses: 100, memoryThreshold: 0.8 },
 );

@@ -26,7 +26,7 @@ export function waits(queue: string, code: string, etaMs: number | null = null):
 }
 
 export function holds(jobId: string): RunningJob {
-  return { jobId, runId: "r1", sinceMs: 9, reserved: {}, rssBytes: null, endsAtMs: null };
+  return { jobId, runId: "r1", sinceMs: 9, reserved: {}, rssBytes: null, endsAtMs: null, enforced: null };
 }
 
 /** A worker that has room for the jobs says nothing of their queue. */

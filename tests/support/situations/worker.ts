@@ -111,13 +111,34 @@ export const worker: readonly Situation[] = [
       begin(stage, "kept", "grown");
       stage.governor.usage("grown", { rssBytes: 600 * MiB, cpuMs: 1, atMs: performance.now() });
       stage.uses(960);
-      while (!stage.evicted.includes("grown")) await stage.pass(250);
+      while (!stage.steps.some((step) => step.kind === "end" && step.jobId === "grown")) await stage.pass(250);
       stage.end("grown");
       stage.uses(350);
       await stage.pass(250);
     },
     undo: (stage) => stage.pass(3_000),
     until: "soon",
+    isPassing: true,
+  },
+  {
+    name: "a job was stopped for lack of memory and goes on first",
+    code: "SUSPENDED",
+    words: /^a job that was stopped for lack of memory goes on first$/,
+    cause: async (stage) => {
+      begin(stage, "kept", "grown");
+      stage.governor.describe("grown", { isRetriable: false });
+      stage.runs("kept", 9_001, 40);
+      stage.runs("grown", 9_002, 600);
+      stage.uses(955);
+      while (!stage.steps.some((step) => step.kind === "suspend" && step.jobId === "grown")) await stage.pass(250);
+      stage.uses(890);
+      stage.question = stage.ask(8);
+    },
+    undo: async (stage) => {
+      stage.uses(350);
+      while (!stage.steps.some((step) => step.kind === "resume" && step.jobId === "grown")) await stage.pass(250);
+      stage.end("grown");
+    },
     isPassing: true,
   },
   {

@@ -16,8 +16,8 @@ const worker: WorkerHeartbeat = {
   headroom: { memoryBytes: 600 * MiB, cpuCores: 6, processes: 6 },
   largestJobBytes: 3 * GiB,
   running: [
-    { ...job, jobId: "r1.0.c1", sinceMs: nowMs - 61_000, rssBytes: 100 * MiB, endsAtMs: nowMs + 4_000 },
-    { ...job, jobId: "r1.0.c2", sinceMs: nowMs - 1_000, rssBytes: 300 * MiB, endsAtMs: null },
+    { ...job, jobId: "r1.0.c1", sinceMs: nowMs - 61_000, rssBytes: 100 * MiB, endsAtMs: nowMs + 4_000, enforced: null },
+    { ...job, jobId: "r1.0.c2", sinceMs: nowMs - 1_000, rssBytes: 300 * MiB, endsAtMs: null, enforced: null },
   ],
   keepsRoomFor: null,
   waiting: [
@@ -42,6 +42,16 @@ describe("top", () => {
     expect(lines[9]).toBe(
       "  waits: exec.default@20  MEM_NOW  needs 1024 MiB of memory, 600 MiB is free, in 4 s perhaps",
     );
+  });
+
+  test("says of a job that stands still, or is slowed, since when", () => {
+    const enforced = { state: "suspended", sinceMs: nowMs - 3_000, message: "memory-limit: …" } as const;
+    const [first, second] = worker.running.map((one, at) => (at === 0 ? { ...one, enforced } : one));
+    const running = [first, second].flatMap((one) => one ?? []);
+    const lines = topText([{ ...worker, running }], options).split("\n");
+    expect(lines[6]).toMatch(/ENDS IN {2}STATE$/);
+    expect(lines[8]).toMatch(/r1\.0\.c1 .* 4 s {2}suspended for 3 s$/);
+    expect(topText([worker], options)).not.toContain("STATE");
   });
 
   test("never draws wider than asked for, nor more cells than there are", () => {

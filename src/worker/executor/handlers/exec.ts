@@ -116,7 +116,7 @@ class ChunkAttempt {
           : await this.#deps.solitude.run(this.#mayStart(plan), this.#context.signal, () =>
               this.#runFiles(run, plan, recorder),
             );
-      await this.#settle(run, plan, { recorder, end });
+      await this.#settle(run, plan, recorder, end);
       this.#deps.logger.info(
         { ...about, failed: recorder.failedCount, retries: recorder.retries.length },
         "chunk ended",
@@ -199,7 +199,8 @@ class ChunkAttempt {
         this.#abort.signal,
       );
       await events.settled();
-      this.#deps.onChunk(run, plan.files, (this.#deps.clock.monotonicMs() - startedMs) / 1_000);
+      const ms = this.#deps.clock.monotonicMs() - startedMs - (end.suspendedMs ?? 0);
+      this.#deps.onChunk(run, plan.files, ms / 1_000);
       return end;
     } finally {
       this.#context.signal.removeEventListener("abort", onAbort);
@@ -273,8 +274,7 @@ class ChunkAttempt {
     return isHeld;
   }
 
-  async #settle(run: LiveRun, plan: ChunkPlan, done: { recorder: Recorder; end: ChunkEnd }): Promise<void> {
-    const { recorder, end } = done;
+  async #settle(run: LiveRun, plan: ChunkPlan, recorder: Recorder, end: ChunkEnd): Promise<void> {
     const reason = this.#reasonToLeave(end);
     if (reason !== undefined) {
       await recorder.flush();

@@ -128,7 +128,14 @@ describe("processes of a chunk", () => {
       events: {
         usage: (sample) => {
           samples.push(sample.rssBytes);
-          if (sample.rssBytes > 64 * MiB) exec.runner.evict(request.chunkId, "asked for 16 MiB, used 64 MiB");
+          if (sample.rssBytes <= 64 * MiB) return;
+          const about = { jobId: request.chunkId, runId: "", pid: sample.pid, peakBytes: sample.rssBytes };
+          exec.runner.enforce({
+            kind: "end",
+            reason: "memory-limit",
+            message: "asked for 16 MiB, used 64 MiB",
+            ...about,
+          });
         },
       },
     });

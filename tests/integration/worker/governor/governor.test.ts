@@ -3,7 +3,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { GiB, KiB, MiB, nothing, type Amounts } from "../../../../src/contract/resources.ts";
 import { systemClock, type Clock } from "../../../../src/platform/clock.ts";
 import { CapacitySensor, createProbes } from "../../../../src/worker/governor/capacity.ts";
-import type { Eviction } from "../../../../src/worker/governor/enforcement.ts";
+import type { Eviction } from "../../../../src/worker/governor/step.ts";
 import type { GovernorConfig } from "../../../../src/worker/governor/governor-config.ts";
 import { Governor } from "../../../../src/worker/governor/governor.ts";
 import type { GovernorTicket, ReserveQuestion } from "../../../../src/worker/governor/governor-port.ts";
@@ -42,11 +42,12 @@ async function startGovernor(
       processes: new ProcessTrees(processRoots),
       metrics: {
         decided: (decision, reason) => decisions.push(`${decision} ${reason}`.trim()),
-        evicted: () => undefined,
+        stepped: () => undefined,
       },
-      evict: (eviction) => {
-        evictions.push(eviction);
-        hogs?.get(eviction.jobId)?.kill();
+      act: (step) => {
+        if (step.kind !== "end") return;
+        evictions.push(step);
+        hogs?.get(step.jobId)?.kill();
       },
     },
     { labels: [], maxProcesses: 100, ...config },

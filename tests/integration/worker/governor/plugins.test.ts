@@ -45,8 +45,8 @@ async function startGovernor(entries: Partial<PluginEntries>): Promise<{ governo
     {
       ...{ clock: systemClock, logger: quietLogger, sensor, pluginRules: plugins.rules },
       processes: new ProcessTrees(systemRoots),
-      metrics: { decided: () => undefined, evicted: () => undefined },
-      evict: () => undefined,
+      metrics: { decided: () => undefined, stepped: () => undefined },
+      act: () => undefined,
     },
     { labels: [], maxProcesses: 10 },
   );

@@ -26,7 +26,18 @@ const everyCode = Object.keys({
     PROCESSES: 1,
     CLASS_LIMIT: 1,
   },
-  ...{ CPU_THRESHOLD: 1, PSI_MEM: 1, PSI_IO: 1, COOLDOWN: 1, DISK_SPACE: 1, DISK_INODES: 1, PIDS: 1, FILES: 1, HOT: 1 },
+  ...{
+    CPU_THRESHOLD: 1,
+    PSI_MEM: 1,
+    PSI_IO: 1,
+    COOLDOWN: 1,
+    SUSPENDED: 1,
+    DISK_SPACE: 1,
+    DISK_INODES: 1,
+    PIDS: 1,
+    FILES: 1,
+    HOT: 1,
+  },
   ...{ POWER: 1, GPU: 1, GPU_MEM: 1, RULE_: 1, LABELS: 1, ALONE: 1, PAUSED: 1, DRAINING: 1, UNSCHEDULABLE: 1 },
 } satisfies Record<Code, 1>);
 const lasting = situations.filter(({ isLasting }) => isLasting);

@@ -4,7 +4,7 @@ import { expect, onTestFinished, test, vi } from "vitest";
 import { GiB, MiB, nothing } from "../../../../src/contract/resources.ts";
 import { systemClock } from "../../../../src/platform/clock.ts";
 import { CapacitySensor, createProbes } from "../../../../src/worker/governor/capacity.ts";
-import type { Eviction } from "../../../../src/worker/governor/enforcement.ts";
+import type { Eviction } from "../../../../src/worker/governor/step.ts";
 import { Governor } from "../../../../src/worker/governor/governor.ts";
 import { DEFAULT_MEMORY_THRESHOLD } from "../../../../src/worker/governor/governor-config.ts";
 import type { GovernorTicket } from "../../../../src/worker/governor/governor-port.ts";
@@ -25,8 +25,10 @@ async function startGovernor(roots: ProbeRoots): Promise<{ governor: Governor; e
       logger: quietLogger,
       sensor: new CapacitySensor(createProbes(roots, { gpu: withoutGpu })),
       processes: new ProcessTrees(systemRoots),
-      metrics: { decided: () => undefined, evicted: () => undefined },
-      evict: (eviction) => evictions.push(eviction),
+      metrics: { decided: () => undefined, stepped: () => undefined },
+      act: (step) => {
+        if (step.kind === "end") evictions.push(step);
+      },
     },
     { labels: [], maxProcesses: 1_000 },
   );
