@@ -62,6 +62,8 @@ export const keys = {
   drains: (kp: string) => `${kp}:drains`,
   /** Hash of limits that were set while workers run, by worker id, host or `*` (see limits.ts). */
   limits: (kp: string) => `${kp}:limits`,
+  /** Hash of declarations of profiles that were set while jobs wait, by profile (see profile-changes.ts). */
+  profiles: (kp: string) => `${kp}:profiles`,
   /** The scheduler's leader lease. */
   leader: (kp: string) => `${kp}:leader`,
 } as const;

@@ -95,7 +95,7 @@ export class WorkerService implements Service {
     this.#subscriber = openRedis(deps.redisUrl, "subscriber", logger);
     this.#queues = new JobQueues(this.#redis, config.kp);
     const hash = new RunHash(this.#redis, config.kp);
-    this.#runs = new RunCache(hash, deps.store);
+    this.#runs = new RunCache(hash, deps.store, () => this.#queues.profileChanges);
     this.#control = new ControlBus({ redis: this.#redis, subscriber: this.#subscriber, logger }, config.kp);
     this.#governor = createGovernor({ ...deps, longWaits: this.#longWaits }, config, (eviction) => {
       this.#runner.evict(eviction.jobId, eviction.message);
@@ -176,6 +176,7 @@ export class WorkerService implements Service {
       onMessage: (message) => {
         if (message.kind === "cancel") this.#held.cancel(message.runId);
         else if (message.kind === "queue") void this.#lanes.refresh();
+        else if (message.kind === "profiles") void this.#declareAnew();
         else if (message.kind === "limits") void this.#limits.refresh();
         else this.#loop.lookAgain();
       },
@@ -225,6 +226,12 @@ export class WorkerService implements Service {
       await Promise.all([this.#redis, this.#blocking, this.#subscriber].map((redis) => closeRedis(redis)));
       this.#state.moveTo("stopped");
     }
+  }
+
+  /** Jobs that wait are admitted with what counts for them now. */
+  async #declareAnew(): Promise<void> {
+    await this.#lanes.refresh();
+    this.#loop.lookAgain();
   }
 
   #exposeFigures(): void {
