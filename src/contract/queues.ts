@@ -64,6 +64,8 @@ export const keys = {
   limits: (kp: string) => `${kp}:limits`,
   /** Hash of declarations of profiles that were set while jobs wait, by profile (see profile-changes.ts). */
   profiles: (kp: string) => `${kp}:profiles`,
+  /** Hash of settings of capacity rules that were set while workers run, by name of the rule (see rule-settings.ts). */
+  rules: (kp: string) => `${kp}:rules`,
   /** The scheduler's leader lease. */
   leader: (kp: string) => `${kp}:leader`,
 } as const;

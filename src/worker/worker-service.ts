@@ -177,7 +177,7 @@ export class WorkerService implements Service {
         if (message.kind === "cancel") this.#held.cancel(message.runId);
         else if (message.kind === "queue") void this.#lanes.refresh();
         else if (message.kind === "profiles") void this.#declareAnew();
-        else if (message.kind === "limits") void this.#limits.refresh();
+        else if (message.kind === "limits" || message.kind === "rules") void this.#limits.refresh();
         else this.#loop.lookAgain();
       },
       onResubscribed: () => {
@@ -245,10 +245,13 @@ export class WorkerService implements Service {
   }
 
   #createLimits(): LiveLimits {
-    const { logger } = this.#deps;
+    const { logger, plugins } = this.#deps;
     const { kp, workerId, governor: settings } = this.#config;
-    const worker = { workerId, host: hostname() };
-    return new LiveLimits({ redis: this.#redis, kp, logger, governor: this.#governor, settings, worker });
+    const known = { settings, worker: { workerId, host: hostname() }, rules: plugins?.tunable ?? new Map() };
+    const onChange = () => {
+      this.#loop.kick();
+    };
+    return new LiveLimits({ redis: this.#redis, kp, logger, governor: this.#governor, ...known, onChange });
   }
 
   #createClaims(hash: RunHash): OutputClaims {
