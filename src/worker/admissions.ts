@@ -73,7 +73,9 @@ export class Admissions {
   /** Whether `admit` would say yes now; reserves nothing. */
   couldAdmit(lane: Lane): boolean {
     const question = questionOf(lane, this.#deps.heads.of(lane.place.name));
-    return !this.#deps.load.isYielding(question.queue) && this.#deps.governor.check(question).kind === "admit";
+    if (this.#deps.load.isYielding(question.queue)) return false;
+    const answer = this.#deps.governor.check(question);
+    return answer.kind === "admit" || isForKind(answer);
   }
 
   #reserve(lane: Lane): Admitted | Wait | { readonly kind: "wait" } {
@@ -114,7 +116,12 @@ export class Admissions {
 /** Whether a job that takes less, or takes it later, could be let in. */
 function isForSize(answer: Wait | { readonly kind: "wait" }): boolean {
   if (answer.kind === "wait") return false;
-  return answer.kind === "reject" || answer.lacking === "memoryBytes" || answer.code === "HOLDING";
+  return answer.kind === "reject" || answer.lacking === "memoryBytes" || answer.code === "HOLDING" || isForKind(answer);
+}
+
+/** Whether it depends on the kind of the next job, which was not looked at. */
+function isForKind(answer: Exclude<Wait, { kind: "admit" }>): boolean {
+  return answer.kind === "defer" && answer.lacking === "kind";
 }
 
 /** What one job of a lane asks for: what the job itself is expected to take, or the upper edge of its size bucket. */

@@ -1,4 +1,5 @@
 /** What the governor is asked, what it answers, and what it tells of itself. */
+import type { Expectation } from "../../contract/expectation.ts";
 import type { Amounts } from "../../contract/resources.ts";
 import type { KeptRoom, RunningJob, WaitingQueue } from "../../contract/status.ts";
 import type { Clock } from "../../platform/clock.ts";
@@ -41,6 +42,17 @@ export interface GovernorTicket {
   readonly reserved: Amounts;
   bind(jobId: string, runId: string): void;
   release(): void;
+}
+
+/** What is known of a job once its run was read. */
+export interface JobFacts {
+  /** Until it ends, from now on. */
+  readonly remainingMs?: number;
+  /** Whether it may be ended to make room. */
+  readonly isRetriable?: boolean;
+  readonly expectation?: Expectation;
+  /** The key of its class: what is like it. */
+  readonly kind?: string;
 }
 
 /** What is asked for one job of a queue. `processes: 0` in the need: it runs inside the worker. */

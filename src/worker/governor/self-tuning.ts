@@ -18,6 +18,8 @@ export interface UsualJob {
   readonly expectation: Expectation;
   /** All its files together, in ms; undefined when that is not known. */
   readonly lastsMs: number | undefined;
+  /** The key of its class, where the job itself was looked at. */
+  readonly kind?: string;
 }
 
 export class SelfTuning {
@@ -49,10 +51,10 @@ export class SelfTuning {
   }
 
   /** A job has ended by itself; one inside the worker says nothing. */
-  noteCleanEnd({ queue, sinceMs, cpuMs, work, isInside }: Reservation, nowMs: number): void {
+  noteCleanEnd({ queue, kind, sinceMs, cpuMs, work, isInside }: Reservation, nowMs: number): void {
     if (isInside) return;
     this.noteEnd("clean");
-    this.#classLimits.noteEnd({ queue, ms: nowMs - sinceMs, cpuMs, work }, this.#cpuCores);
+    this.#classLimits.noteEnd({ queue, kind, ms: nowMs - sinceMs, cpuMs, work }, this.#cpuCores);
   }
 
   /** Levels and jobs were read at the same moment: what is beyond our jobs is others' use. */
