@@ -7,7 +7,7 @@
  * are left out of a cohort, and one during which clearly fewer ran than might is thrown away: it says nothing of the limit.
  */
 import { mostProcesses } from "./cores.ts";
-import { abandonProbe, decideKnee, firstKnee, growBlindly, type Knee } from "./knee.ts";
+import { abandonProbe, decideKnee, firstKnee, growBlindly, resumedKnee, type Knee } from "./knee.ts";
 
 /** A job: where it waited, and the key of its class once that is known. */
 interface Job {
@@ -47,6 +47,14 @@ interface Window {
   watchedMs: number;
 }
 
+/** What was found of a kind, for a worker that starts. */
+export interface FoundLimit {
+  readonly kind: string;
+  readonly profile: string;
+  readonly limit: number;
+  readonly cores: number;
+}
+
 interface KindState {
   readonly profile: string;
   knee: Knee;
@@ -78,6 +86,22 @@ export class ClassLimits {
   /** By kind. */
   get all(): ReadonlyMap<string, ClassLimit> {
     return this.#limits;
+  }
+
+  /** The best numbers so far. */
+  get found(): readonly FoundLimit[] {
+    return [...this.#limits].flatMap(([kind, { profile, cores }]) => {
+      const limit = this.#kinds.get(kind)?.knee.base?.limit;
+      return limit === undefined ? [] : [{ kind, profile, limit, cores }];
+    });
+  }
+
+  /** Begins with what was found before, unless something is known by now; it is tried further from there. */
+  recall({ kind, profile, limit, cores }: FoundLimit): void {
+    if (this.#kinds.has(kind) || this.#kinds.size >= MAX_KINDS) return;
+    const state = { profile, cores, knee: resumedKnee(limit), ended: KNOWN_AFTER, running: 0, window: openWindow(0) };
+    this.#kinds.set(kind, state);
+    for (const [other, one] of this.#kinds) if (one.profile === profile) this.#show(other, one);
   }
 
   /** A job has ended, on a worker with so many cores. */

@@ -4,7 +4,7 @@ import { CapacitySensor, createProbes } from "./capacity.ts";
 import type { Eviction } from "./enforcement.ts";
 import { createGovernorMetrics } from "./governor-metrics.ts";
 import { Governor } from "./governor.ts";
-import type { LongWaits } from "./long-waits.ts";
+import type { GovernorDeps } from "./governor-port.ts";
 import { MachineLedger, machineFolder } from "./machine-ledger.ts";
 import { exposeMachine } from "./machine-metrics.ts";
 import { systemRoots } from "./probes/probe.ts";
@@ -16,8 +16,8 @@ export function createGovernor(
     clock,
     metrics,
     plugins,
-    longWaits,
-  }: Pick<WorkerDeps, "logger" | "clock" | "metrics" | "plugins"> & { readonly longWaits: LongWaits },
+    ...shared
+  }: Pick<WorkerDeps, "logger" | "clock" | "metrics" | "plugins"> & Pick<GovernorDeps, "longWaits" | "classLimits">,
   { governor, labels, workerId }: Pick<WorkerConfig, "governor" | "labels" | "workerId">,
   evict: (eviction: Eviction) => void,
 ): Governor {
@@ -25,7 +25,8 @@ export function createGovernor(
   exposeMachine(metrics, sensor);
   return new Governor(
     {
-      ...{ logger, clock, sensor, evict, longWaits, metrics: createGovernorMetrics(metrics) },
+      ...shared,
+      ...{ logger, clock, sensor, evict, metrics: createGovernorMetrics(metrics) },
       pluginRules: plugins?.rules ?? [],
       processes: new ProcessTrees(systemRoots),
       shared: new MachineLedger(machineFolder(), workerId, logger),

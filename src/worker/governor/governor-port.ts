@@ -6,6 +6,7 @@ import type { Clock } from "../../platform/clock.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { Admission } from "./admission.ts";
 import type { AdmissionRule, AdmissionView } from "./admission-view.ts";
+import type { ClassLimits } from "./class-limits.ts";
 import type { CapacitySensor, Degraded } from "./capacity.ts";
 import type { Eviction, EvictionReason } from "./enforcement.ts";
 import type { LongWaits, RoomOffer } from "./long-waits.ts";
@@ -32,6 +33,8 @@ export interface GovernorDeps {
   readonly shared?: SharedLedger;
   /** For what waits long; shared with whoever agrees with other workers who keeps room. Default: decided here alone. */
   readonly longWaits?: LongWaits;
+  /** Limits of kinds that mostly wait; shared with whoever keeps them beyond this process. */
+  readonly classLimits?: ClassLimits;
   /** Ends a job now. Its ticket is released once its processes are gone; until then no other job is chosen. */
   readonly evict: (eviction: Eviction) => void;
 }

@@ -41,7 +41,7 @@ export class Governor implements Service {
   readonly #waiting = new WaitingReasons();
   readonly #longWaits: LongWaits;
   readonly #neighbourhood: Neighbourhood;
-  readonly #tuning = new SelfTuning();
+  readonly #tuning: SelfTuning;
   readonly #gates: GateKeeper;
   readonly #enforcer: Enforcer;
   readonly #ticks: DueTimer;
@@ -62,6 +62,7 @@ export class Governor implements Service {
     this.#neighbourhood = new Neighbourhood(deps.shared ?? aloneLedger);
     this.#faults = new SensorFaults(deps.logger);
     this.#longWaits = deps.longWaits ?? new LongWaits();
+    this.#tuning = new SelfTuning(deps.classLimits);
     this.#ticks = new DueTimer(
       () => deps.clock.monotonicMs(),
       () => {

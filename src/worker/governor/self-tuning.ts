@@ -26,9 +26,13 @@ export class SelfTuning {
   #risk: Risk = firstRisk;
   #overcommit: Overcommit = firstOvercommit;
   #external: ExternalUse = noExternalUse;
-  readonly #classLimits = new ClassLimits();
+  readonly #classLimits: ClassLimits;
   #cpuCores = 1;
   readonly #ofQueue = new Map<string, UsualJob>();
+
+  constructor(classLimits = new ClassLimits()) {
+    this.#classLimits = classLimits;
+  }
 
   get z(): number {
     return this.#risk.z;
