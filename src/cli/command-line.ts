@@ -49,8 +49,16 @@ export function act<T extends unknown[]>(
   action: (...parameters: T) => Promise<number | undefined>,
 ): (...parameters: T) => Promise<void> {
   return async (...parameters) => {
-    invocation.exitCode = (await action(...parameters)) ?? exitCodes.ok;
+    invocation.exitCode = (await action(...withOptionsAbove(parameters))) ?? exitCodes.ok;
   };
+}
+
+/** An option that the command above knows too is taken by that one, wherever it stands: `limits set … --json`. */
+function withOptionsAbove<T extends unknown[]>(parameters: T): T {
+  // What is behind the options is not told to actions: the command itself.
+  const command = parameters.at(-1);
+  if (!(command instanceof Command)) return parameters;
+  return [...parameters.slice(0, -2), command.optsWithGlobals(), command] as T;
 }
 
 /** Only `run` takes a command: elsewhere what stands behind `--` would be ignored. */

@@ -9,6 +9,8 @@ import { doctorCommand } from "./commands/doctor.ts";
 import { explainCommand } from "./commands/explain.ts";
 import { exportCommand } from "./commands/export.ts";
 import { limitsCommand } from "./commands/limits.ts";
+import { profilesCommand } from "./commands/profiles.ts";
+import { rulesCommand } from "./commands/rules.ts";
 import { boardCommand, producerCommand, schedulerCommand, workerCommand } from "./commands/processes.ts";
 import { learnedCommand } from "./commands/learned.ts";
 import { runCommand } from "./commands/run.ts";
@@ -65,7 +67,8 @@ export function createProgram(invocation: Invocation): Command {
   for (const make of [statusCommand, topCommand, runsCommand, explainCommand, exportCommand, learnedCommand]) {
     program.addCommand(make(invocation));
   }
-  for (const make of [cancelCommand, releaseCommand, limitsCommand]) program.addCommand(make(invocation));
+  for (const make of [cancelCommand, releaseCommand, limitsCommand, profilesCommand, rulesCommand])
+    program.addCommand(make(invocation));
   program.commandsGroup("Set up:");
   program.addCommand(doctorCommand(invocation)).addCommand(configCommand(invocation));
   program.commandsGroup("Processes:");

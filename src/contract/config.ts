@@ -25,10 +25,17 @@ const retry = z.strictObject(
   >,
 );
 
+/** What a profile says of its jobs; changeable while they wait (profile-changes.ts). */
+export const profileFields = {
+  memory: bytes({ min: 1 }),
+  cpu: z.number().positive(),
+  labels: z.array(text),
+} as const;
+
 const profile = z.strictObject({
-  memory: bytes({ min: 1 }).optional(),
-  cpu: z.number().positive().default(1),
-  labels: z.array(text).default([]),
+  memory: profileFields.memory.optional(),
+  cpu: profileFields.cpu.default(1),
+  labels: profileFields.labels.default([]),
 });
 
 /** Defaults that the run itself has: stated once, there. */

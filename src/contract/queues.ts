@@ -62,6 +62,12 @@ export const keys = {
   drains: (kp: string) => `${kp}:drains`,
   /** Hash of limits that were set while workers run, by worker id, host or `*` (see limits.ts). */
   limits: (kp: string) => `${kp}:limits`,
+  /** Hash of declarations of profiles that were set while jobs wait, by profile (see profile-changes.ts). */
+  profiles: (kp: string) => `${kp}:profiles`,
+  /** Hash of settings of capacity rules that were set while workers run, by name of the rule (see rule-settings.ts). */
+  rules: (kp: string) => `${kp}:rules`,
+  /** Hash of how many jobs of a kind that mostly waits run best at a time: `CLASS|HOST` (see class-limit-memory.ts). */
+  classLimits: (kp: string) => `${kp}:class-limits`,
   /** The scheduler's leader lease. */
   leader: (kp: string) => `${kp}:leader`,
 } as const;

@@ -39,6 +39,7 @@ export type WaitCode =
   | "worker-lost"
   | "queue-paused"
   | "room-kept"
+  | "profile-set"
   | "backoff"
   | "waits-for-children"
   | "scanning"

@@ -15,6 +15,10 @@ const controlMessage = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("queue"), name: z.string().min(1) }),
   /** Limits of workers were changed. */
   z.object({ kind: z.literal("limits") }),
+  /** Declarations of profiles were changed. */
+  z.object({ kind: z.literal("profiles") }),
+  /** Settings of capacity rules were changed. */
+  z.object({ kind: z.literal("rules") }),
   /** Something changed that may let a waiting lane go on. */
   z.object({ kind: z.literal("wake") }),
 ]);

@@ -1,5 +1,6 @@
 /** What `explain` says about the workers of a cluster: that none is there, drains, carries the labels, or is large enough. Pure. */
 import { bucketBytes } from "../contract/profiles.ts";
+import type { ProfileChange } from "../contract/profile-changes.ts";
 import { parseQueueName } from "../contract/queues.ts";
 import { MiB } from "../contract/resources.ts";
 import {
@@ -113,6 +114,19 @@ export function tooLargeReasons(queue: QueueNeeds, workers: readonly WorkerHeart
     `no live worker can ever take these jobs: each needs ${mebibytes(needBytes)} of memory, and the nearest one, ` +
     `${nearest.worker.workerId}, takes jobs of ${mebibytes(nearest.bytes)} at most`;
   return [reason(`queue ${queue.name}`, "UNSCHEDULABLE", message, { need: needBytes, have: nearest.bytes })];
+}
+
+/** That something else counts for the jobs of a profile than their runs declare. */
+export function profileSetReasons(profile: string, change: ProfileChange | undefined): WaitReason[] {
+  if (change === undefined) return [];
+  const { memory, cpu, labels } = change;
+  const asked = [
+    ...(memory === undefined ? [] : [`${mebibytes(memory)} of memory`]),
+    ...(cpu === undefined ? [] : [`${cpu} cores`]),
+    ...(labels === undefined ? [] : [labels.length === 0 ? "no labels" : `the labels ${labels.join(", ")}`]),
+  ];
+  const message = `its jobs ask for ${asked.join(", ")}, in place of what their runs declare; headroom profiles reset ${profile} takes that back`;
+  return [reason(`profile ${profile}`, "profile-set", message, {})];
 }
 
 /** Why each worker leaves a queue. The one that can start its head soonest is told first, one that never will last. */

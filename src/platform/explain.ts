@@ -6,6 +6,7 @@ import { NotFoundError } from "../contract/errors.ts";
 import type { AttemptRecord } from "../contract/files.ts";
 import { jobs } from "../contract/jobs.ts";
 import { printablePath } from "../contract/path-bytes.ts";
+import { effectiveProfile } from "../contract/profile-changes.ts";
 import { jobIds, keys, runOfJobId } from "../contract/queues.ts";
 import type { RunRecord } from "../contract/run-record.ts";
 import { isTerminal } from "../contract/outcomes.ts";
@@ -20,8 +21,8 @@ import {
   type QueueFacts,
 } from "./explain-reasons.ts";
 import { decideProfileReasons, decideWorkerReasons } from "./explain-places.ts";
-import type { ClusterFacts } from "./explain-workers.ts";
-import { execPlace, reportPlace, scanPlace, type JobQueues, type QueuePlace } from "./job-queues.ts";
+import { profileSetReasons, type ClusterFacts } from "./explain-workers.ts";
+import { execPlace, profileOfPlace, reportPlace, scanPlace, type JobQueues, type QueuePlace } from "./job-queues.ts";
 import { memoryFill } from "./redis-check.ts";
 import { loadLiveFigures, runStatusOf } from "./run-status.ts";
 import { isAlive, isProcessThere, loadHeartbeats } from "./worker-heartbeats.ts";
@@ -74,9 +75,12 @@ async function explainWorker(deps: ExplainDeps, id: string): Promise<Explanation
 
 async function explainProfile(deps: ExplainDeps, id: string): Promise<Explanation | undefined> {
   const nowMs = deps.clock.nowMs();
-  const queues = await loadQueues(deps, (place) => family(place.name) === `exec.${id}`, nowMs);
-  if (queues.length === 0) return undefined;
-  const reasons = decideProfileReasons({ profile: id, queues, ...(await loadCluster(deps, nowMs)) });
+  const isMeant = (place: QueuePlace) => place.name.startsWith("exec.") && profileOfPlace(place) === id;
+  const queues = await loadQueues(deps, isMeant, nowMs);
+  const set = profileSetReasons(id, deps.queues.profileChanges.get(id));
+  if (queues.length === 0 && set.length === 0) return undefined;
+  const cluster = await loadCluster(deps, nowMs);
+  const reasons = [...decideProfileReasons({ profile: id, queues, ...cluster }), ...set];
   const isRunning = queues.some(({ active }) => active > 0);
   const isWaiting = queues.some(({ waiting, delayed }) => waiting + delayed > 0);
   const state = isRunning ? "running" : isWaiting ? "waiting" : "idle";
@@ -111,9 +115,13 @@ async function explainRun(deps: ExplainDeps, run: RunRecord): Promise<Explanatio
     loadLostJobs(deps, id, cluster),
   ]);
   const control = { scan: scanQueue, report: reportQueue };
-  const status = runStatusOf(run, live, cluster.workers, nowMs);
+  const change = deps.queues.profileChanges.get(spec.profile);
+  const resources = effectiveProfile(spec.resources, change);
+  const status = { ...runStatusOf(run, live, cluster.workers, nowMs), spec: { ...spec, resources } };
   const facts = { status, queues, scan, report, control, lostJobs, openJobs, room, hasScheduler: leaders > 0 };
-  return { subject: { kind: "run", id }, state: status.state, reasons: decideRunReasons({ ...facts, ...cluster }) };
+  const set = isTerminal(status.state) ? [] : profileSetReasons(spec.profile, change);
+  const reasons = [...decideRunReasons({ ...facts, ...cluster }), ...set];
+  return { subject: { kind: "run", id }, state: status.state, reasons };
 }
 
 async function explainJob(deps: ExplainDeps, run: RunRecord, jobId: string): Promise<Explanation> {

@@ -13,12 +13,19 @@ import {
   memoryOf,
   type Profile,
 } from "../contract/profiles.ts";
-import { jobIds, keys, queueName } from "../contract/queues.ts";
+import { effectiveProfile, type ProfileChanges } from "../contract/profile-changes.ts";
+import { jobIds, keys, parseQueueName, queueName } from "../contract/queues.ts";
 import type { RunSpec } from "../contract/run-spec.ts";
 import { addFlow, type FlowJob } from "./flow-step.ts";
+import { loadProfileChanges } from "./profile-changes.ts";
 
 /** What a worker must know of a queue beside its name: any job of it fits this. */
-export const queueSpec = z.object({ cpuCores: z.number(), labels: z.array(z.string()) });
+export const queueSpec = z.object({
+  cpuCores: z.number(),
+  labels: z.array(z.string()),
+  /** Whose jobs they are; absent for queues of an earlier version. */
+  profile: z.string().optional(),
+});
 export type QueueSpec = Readonly<z.output<typeof queueSpec>>;
 
 export interface QueuePlace {
@@ -44,7 +51,13 @@ export function placeOf(jobName: string, profileName: string, profile: Profile, 
   const isControl = profileName === CONTROL_PROFILE;
   const suffix =
     isPlain || isControl ? "" : `-${createHash("sha256").update(JSON.stringify(spec)).digest("hex").slice(0, 6)}`;
-  return { name: queueName(jobName, profileName + suffix, bucketOf(memoryBytes)), spec };
+  const name = queueName(jobName, profileName + suffix, bucketOf(memoryBytes));
+  return { name, spec: { ...spec, profile: profileName } };
+}
+
+/** The profile whose jobs a queue holds. */
+export function profileOfPlace({ name, spec }: QueuePlace): string {
+  return spec.profile ?? parseQueueName(name).profile;
 }
 
 export const reportPlace = placeOf("report", CONTROL_PROFILE, controlProfile, CONTROL_MEMORY_BYTES);
@@ -68,6 +81,7 @@ export class JobQueues {
   readonly #kp: string;
   readonly #queues = new Map<string, Queue>();
   readonly #announced = new Set<string>();
+  #changes: ProfileChanges = new Map();
 
   constructor(redis: Redis, kp: string) {
     this.#redis = redis;
@@ -103,10 +117,23 @@ export class JobQueues {
     this.#announced.add(place.name);
   }
 
-  /** All queues that were ever announced. */
+  /** All queues that were ever announced, with what counts for their jobs now. */
   async list(): Promise<QueuePlace[]> {
-    const specs = await this.#redis.hgetall(`${keys.queues(this.#kp)}:specs`);
-    return Object.entries(specs).map(([name, json]) => ({ name, spec: queueSpec.parse(JSON.parse(json)) }));
+    const [specs, changes] = await Promise.all([
+      this.#redis.hgetall(`${keys.queues(this.#kp)}:specs`),
+      loadProfileChanges(this.#redis, this.#kp),
+    ]);
+    this.#changes = changes;
+    return Object.entries(specs).map(([name, json]) => {
+      const spec = queueSpec.parse(JSON.parse(json));
+      const { cpuCores, labels } = effectiveProfile(spec, changes.get(profileOfPlace({ name, spec })));
+      return { name, spec: { ...spec, cpuCores, labels: [...labels] } };
+    });
+  }
+
+  /** Declarations of profiles that were set while jobs wait, as of the last `list`. */
+  get profileChanges(): ProfileChanges {
+    return this.#changes;
   }
 
   /**

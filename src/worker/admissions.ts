@@ -76,7 +76,10 @@ export class Admissions {
     if (load.isYielding(lane.place.name)) return false;
     const known = heads.of(lane.place.name);
     const questions = known.length === 0 ? [questionOf(lane)] : known.map((head) => questionOf(lane, head));
-    return questions.some((question) => governor.check(question).kind === "admit");
+    return questions.some((question) => {
+      const answer = governor.check(question);
+      return answer.kind === "admit" || isForKind(answer);
+    });
   }
 
   #reserve(lane: Lane): Admitted | Wait | { readonly kind: "wait" } {
@@ -127,7 +130,12 @@ export class Admissions {
 /** Whether a job that takes less, or takes it later, could be let in. */
 function isForSize(answer: Wait | { readonly kind: "wait" }): boolean {
   if (answer.kind === "wait") return false;
-  return answer.kind === "reject" || answer.lacking === "memoryBytes" || answer.code === "HOLDING";
+  return answer.kind === "reject" || answer.lacking === "memoryBytes" || answer.code === "HOLDING" || isForKind(answer);
+}
+
+/** Whether it depends on the kind of the next job, which was not looked at. */
+function isForKind(answer: Exclude<Wait, { kind: "admit" }>): boolean {
+  return answer.kind === "defer" && answer.lacking === "kind";
 }
 
 /** What one job of a lane asks for: what the job itself is expected to take, or the upper edge of its size bucket. */

@@ -95,7 +95,7 @@ export interface LaneDeps {
 }
 
 export class Lane {
-  readonly place: QueuePlace;
+  #place: QueuePlace;
   readonly jobName: string;
   readonly bucket: number;
   readonly #worker: LaneWorker;
@@ -107,7 +107,7 @@ export class Lane {
   #claims = 0;
 
   constructor(deps: LaneDeps, config: LaneConfig, place: QueuePlace) {
-    this.place = place;
+    this.#place = place;
     const parts = parseQueueName(place.name);
     this.jobName = parts.jobName;
     this.bucket = parts.bucket;
@@ -155,6 +155,16 @@ export class Lane {
     this.#logger.debug({ nextDueMs: this.#worker.nextDueMs }, "lane opened");
     this.#worker.startLocks();
     await this.#worker.startStalledCheckTimer();
+  }
+
+  /** Its queue, with what counts for the jobs that wait there now. */
+  get place(): QueuePlace {
+    return this.#place;
+  }
+
+  /** Other cores or labels count from now on for the jobs that wait. */
+  redeclare(spec: QueuePlace["spec"]): void {
+    this.#place = { name: this.#place.name, spec };
   }
 
   /** The key that BullMQ adds to when this queue has something to fetch. */

@@ -70,7 +70,7 @@ export class Lanes implements Service {
   }
 
   abortAll(reason: Error): void {
-    for (const lane of this.#list) lane.abortAll(reason);
+    for (const lane of this.#lanes.values()) lane.abortAll(reason);
   }
 
   async stop(): Promise<void> {
@@ -78,18 +78,31 @@ export class Lanes implements Service {
     this.#stopped = true;
     clearInterval(this.#timer);
     await this.#refreshing;
-    await Promise.all(this.#list.map((lane) => lane.close()));
+    await Promise.all([...this.#lanes.values()].map((lane) => lane.close()));
   }
 
   async #openNew(): Promise<void> {
     if (this.#stopped) return;
     for (const place of await this.#deps.queues.list()) {
-      if (this.#lanes.has(place.name) || !this.#serves(place)) continue;
-      const lane = new Lane(this.#deps, this.#config, place);
-      this.#lanes.set(place.name, lane);
-      await lane.open();
-      this.#list = [...this.#lanes.values()];
-      this.#deps.onNewLane();
+      const known = this.#lanes.get(place.name);
+      known?.redeclare(place.spec);
+      if (known === undefined && this.#serves(place)) await this.#open(place);
     }
+    this.#show();
+  }
+
+  async #open(place: QueuePlace): Promise<void> {
+    const lane = new Lane(this.#deps, this.#config, place);
+    this.#lanes.set(place.name, lane);
+    await lane.open();
+    this.#show();
+  }
+
+  /** Lanes whose jobs ask for labels by now that this worker does not carry stay open for what runs there. */
+  #show(): void {
+    const served = [...this.#lanes.values()].filter(({ place }) => this.#serves(place));
+    const isNew = served.some((lane) => !this.#list.includes(lane));
+    this.#list = served;
+    if (isNew) this.#deps.onNewLane();
   }
 }

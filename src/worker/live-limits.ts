@@ -1,10 +1,12 @@
-/** Limits that people set while this worker runs (`headroom limits`), over those it was started with. */
+/** What people set while this worker runs (`headroom limits`, `headroom rules`), over what it was started with. */
 import { messageOf } from "../contract/errors.ts";
 import type { Limits } from "../contract/limits.ts";
 import type { Service } from "../platform/lifecycle.ts";
 import { limitsFor, loadAllLimits, type LimitsDeps } from "../platform/limits.ts";
+import { loadRuleSettings } from "../platform/rule-settings.ts";
 import type { GovernorConfig } from "./governor/governor-config.ts";
 import type { Governor } from "./governor/governor.ts";
+import type { TunableRule } from "./governor/plugins.ts";
 
 type Settings = Omit<GovernorConfig, "labels">;
 
@@ -13,11 +15,17 @@ export interface LiveLimitsDeps extends LimitsDeps {
   /** What the worker was started with. */
   readonly settings: Settings;
   readonly worker: { readonly workerId: string; readonly host: string };
+  /** Rules of plugins, by name. */
+  readonly rules: ReadonlyMap<string, TunableRule>;
+  /** Something was changed: what waits may be let in. */
+  onChange(): void;
 }
 
 export class LiveLimits implements Service {
   readonly #deps: LiveLimitsDeps;
   #applied = "{}";
+  /** What was last put over the settings of each rule, be it refused. */
+  readonly #tuned = new Map<string, string>();
   #reading: Promise<void> = Promise.resolve();
 
   constructor(deps: LiveLimitsDeps) {
@@ -36,10 +44,11 @@ export class LiveLimits implements Service {
   refresh(): Promise<void> {
     this.#reading = this.#reading
       .then(() => this.#apply())
+      .then(() => this.#tune())
       .catch((error: unknown) => {
         this.#deps.logger.warn(
           { err: error, reason: messageOf(error) },
-          "limits could not be read, the last ones stay",
+          "limits or settings of rules could not be read, the last ones stay",
         );
       });
     return this.#reading;
@@ -54,6 +63,25 @@ export class LiveLimits implements Service {
     governor.setPaused(limits.paused === true);
     this.#applied = text;
     logger.info({ limits }, "limits of this worker changed");
+  }
+
+  async #tune(): Promise<void> {
+    const { rules, logger } = this.#deps;
+    if (rules.size === 0) return;
+    const set = await loadRuleSettings(this.#deps);
+    for (const [name, rule] of rules) {
+      const settings = set.get(name);
+      const text = settings === undefined ? "" : JSON.stringify(settings);
+      if (text === (this.#tuned.get(name) ?? "")) continue;
+      this.#tuned.set(name, text);
+      try {
+        rule.tune(settings);
+        logger.info({ rule: name, settings }, "settings of a rule changed");
+      } catch (error) {
+        logger.error({ err: error, rule: name }, "settings of a rule are refused, the last ones stay");
+      }
+    }
+    this.#deps.onChange();
   }
 }
 

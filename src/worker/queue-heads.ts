@@ -13,6 +13,7 @@ import { KiB } from "../contract/resources.ts";
 import { jobs, type JobName, type Payload } from "../contract/jobs.ts";
 import { isPassing, messageOf } from "../contract/errors.ts";
 import { isUnknown } from "../platform/learned/calibration.ts";
+import { classOf } from "../platform/learned/class-key.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import { Script } from "../platform/script.ts";
@@ -166,7 +167,8 @@ export class QueueHeads {
     await learned.ready(run);
     const needOf = await memoryNeed(this.#deps, run);
     const expectation = within(learned.expectChunk(run, files), needOf(files));
-    return { jobId, expectation, lastsMs: learned.lastsMs(run, files), priority: run.spec.priority };
+    const lastsMs = learned.lastsMs(run, files);
+    return { jobId, expectation, lastsMs, kind: classOf(run.spec).key, priority: run.spec.priority };
   }
 }
 

@@ -1,6 +1,7 @@
 /** The runs that this worker's jobs belong to, read once each. */
 import { NotFoundError } from "../contract/errors.ts";
 import { isTerminal, type RunState } from "../contract/outcomes.ts";
+import type { ProfileChanges } from "../contract/profile-changes.ts";
 import type { LiveRun, RunHash } from "../platform/run-hash.ts";
 import type { Store } from "../store/store.ts";
 
@@ -10,10 +11,13 @@ export class RunCache {
   readonly #hash: RunHash;
   readonly #store: Store;
   readonly #runs = new Map<string, LiveRun>();
+  readonly #changes: () => ProfileChanges;
   readonly #ensured = new Set<string>();
   readonly #marked = new Set<string>();
 
-  constructor(hash: RunHash, store: Store) {
+  /** `changes`: what was declared of profiles while jobs wait. */
+  constructor(hash: RunHash, store: Store, changes: () => ProfileChanges) {
+    this.#changes = changes;
     this.#hash = hash;
     this.#store = store;
   }
@@ -28,8 +32,19 @@ export class RunCache {
     return { run, isWanted: isWanted(run, epoch) };
   }
 
-  /** The run in this epoch. Its `state` is the one of the first reading: ask `isCancelled` for the state now. */
+  /**
+   * The run in this epoch, with the memory that counts for its jobs now. Its `state` is the one of the first reading: ask
+   * `isCancelled` for the state now.
+   */
   async load(runId: string, epoch: number): Promise<LiveRun> {
+    const run = await this.#load(runId, epoch);
+    const memory = this.#changes().get(run.spec.profile)?.memory;
+    if (memory === undefined) return run;
+    // Cores and labels are those of its queue, which is told by what the run declared.
+    return { ...run, spec: { ...run.spec, resources: { ...run.spec.resources, memoryBytes: memory } } };
+  }
+
+  async #load(runId: string, epoch: number): Promise<LiveRun> {
     const cached = this.#runs.get(runId);
     if (cached?.epoch === epoch) return cached;
     const run = (await this.#hash.load(runId)) ?? (await this.#fromStore(runId));

@@ -20,7 +20,6 @@ import { RunHash } from "../platform/run-hash.ts";
 import { State, type Transitions } from "../platform/state.ts";
 import { Admissions } from "./admissions.ts";
 import { ClusterLoad } from "./cluster-load.ts";
-import { DrainLeases } from "./drain-leases.ts";
 import { ChunkRunner } from "./executor/chunk-runner.ts";
 import { createHandlers } from "./executor/handlers.ts";
 import { exposeGovernor } from "./governor/governor-metrics.ts";
@@ -28,7 +27,6 @@ import { createGovernor } from "./governor/create-governor.ts";
 import type { Governor } from "./governor/governor.ts";
 import { createLearnedListener } from "./governor/learned-listener.ts";
 import { LearnedRuns } from "./governor/learned-runs.ts";
-import { LongWaits } from "./governor/long-waits.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { HeldJobs } from "./held-jobs.ts";
 import { LargestJob } from "./largest-job.ts";
@@ -39,6 +37,7 @@ import { PullLoop } from "./pull-loop.ts";
 import { QueueHeads } from "./queue-heads.ts";
 import { OutputClaims } from "./output-claims.ts";
 import { RunCache } from "./run-cache.ts";
+import { createSharedTuning } from "./shared-tuning.ts";
 import type { WorkerConfig, WorkerDeps } from "./worker-port.ts";
 import { WorkerStatus } from "./worker-status.ts";
 
@@ -66,7 +65,6 @@ export class WorkerService implements Service {
   readonly #queues: JobQueues;
   readonly #control: ControlBus;
   readonly #governor: Governor;
-  readonly #longWaits = new LongWaits();
   readonly #classes: LearnedClasses;
   readonly #heads: QueueHeads;
   readonly #runner: ChunkRunner;
@@ -95,9 +93,10 @@ export class WorkerService implements Service {
     this.#subscriber = openRedis(deps.redisUrl, "subscriber", logger);
     this.#queues = new JobQueues(this.#redis, config.kp);
     const hash = new RunHash(this.#redis, config.kp);
-    this.#runs = new RunCache(hash, deps.store);
+    this.#runs = new RunCache(hash, deps.store, () => this.#queues.profileChanges);
     this.#control = new ControlBus({ redis: this.#redis, subscriber: this.#subscriber, logger }, config.kp);
-    this.#governor = createGovernor({ ...deps, longWaits: this.#longWaits }, config, (step) => {
+    const tuning = createSharedTuning(deps, { ...config, redis: this.#redis }, () => this.#status.offers);
+    this.#governor = createGovernor({ ...deps, ...tuning.parts }, config, (step) => {
       this.#runner.enforce(step);
     });
     this.#classes = new LearnedClasses({ redis: this.#redis, prefix: config.kp, clock, logger });
@@ -122,9 +121,8 @@ export class WorkerService implements Service {
     this.#lanes = this.#createLanes();
     this.#load = this.#createLoad();
     this.#loop = this.#createLoop();
-    const status = { ...shared, governor: this.#governor, held: this.#held };
     this.#status = new WorkerStatus(
-      { ...status, state: () => this.#state.current },
+      { ...shared, governor: this.#governor, held: this.#held, state: () => this.#state.current },
       { ...this.#who, labels: config.labels },
     );
     this.#heartbeat = new Heartbeat({ redis: this.#redis, kp: config.kp, logger }, () => this.#status.heartbeat());
@@ -139,7 +137,7 @@ export class WorkerService implements Service {
       this.#lanes,
       this.#heartbeat,
       this.#load,
-      this.#createDrains(),
+      ...tuning.services,
       this.#loop,
     ]);
     this.#exposeFigures();
@@ -176,7 +174,8 @@ export class WorkerService implements Service {
       onMessage: (message) => {
         if (message.kind === "cancel") this.#held.cancel(message.runId);
         else if (message.kind === "queue") void this.#lanes.refresh();
-        else if (message.kind === "limits") void this.#limits.refresh();
+        else if (message.kind === "profiles") void this.#declareAnew();
+        else if (message.kind === "limits" || message.kind === "rules") void this.#limits.refresh();
         else this.#loop.lookAgain();
       },
       onResubscribed: () => {
@@ -227,6 +226,12 @@ export class WorkerService implements Service {
     }
   }
 
+  /** Jobs that wait are admitted with what counts for them now. */
+  async #declareAnew(): Promise<void> {
+    await this.#lanes.refresh();
+    this.#loop.lookAgain();
+  }
+
   #exposeFigures(): void {
     const { metrics } = this.#deps;
     exposeGovernor(metrics, () => this.#governor.snapshot());
@@ -238,10 +243,13 @@ export class WorkerService implements Service {
   }
 
   #createLimits(): LiveLimits {
-    const { logger } = this.#deps;
+    const { logger, plugins } = this.#deps;
     const { kp, workerId, governor: settings } = this.#config;
-    const worker = { workerId, host: hostname() };
-    return new LiveLimits({ redis: this.#redis, kp, logger, governor: this.#governor, settings, worker });
+    const known = { settings, worker: { workerId, host: hostname() }, rules: plugins?.tunable ?? new Map() };
+    const onChange = () => {
+      this.#loop.kick();
+    };
+    return new LiveLimits({ redis: this.#redis, kp, logger, governor: this.#governor, ...known, onChange });
   }
 
   #createClaims(hash: RunHash): OutputClaims {
@@ -290,13 +298,6 @@ export class WorkerService implements Service {
       },
     };
     return new ClusterLoad(deps, { workerId, labels });
-  }
-
-  #createDrains(): DrainLeases {
-    const { clock, logger, metrics } = this.#deps;
-    const { kp, workerId } = this.#config;
-    const waits = { longWaits: this.#longWaits, readOffers: () => this.#status.offers };
-    return new DrainLeases({ ...{ redis: this.#redis, kp, clock, logger, metrics, workerId }, ...waits });
   }
 
   #createLoop(): PullLoop {

@@ -1,13 +1,13 @@
 /** `headroom limits`: change what workers may take while they run. */
 import type { Command } from "commander";
-import { parse } from "yaml";
-import { InvalidInputError, NotFoundError } from "../../contract/errors.ts";
+import { NotFoundError } from "../../contract/errors.ts";
 import { ALL_WORKERS, limitNames, parseLimits, type Limits } from "../../contract/limits.ts";
 import { limitsFor, loadAllLimits, resetLimits, setLimits } from "../../platform/limits.ts";
 import { loadLiveWorkers, type Cluster } from "../cluster.ts";
 import { act, addJsonOption, addPlaceOptions, describeCommand, withCluster, type Invocation } from "../command-line.ts";
 import { formatTable } from "../format.ts";
 import { outStyle, print, printJson, say, type Io } from "../io.ts";
+import { parsePairs } from "../pairs.ts";
 import type { PlaceOptions } from "../settings.ts";
 import type { Style } from "../style.ts";
 
@@ -38,7 +38,7 @@ export function limitsCommand(invocation: Invocation): Command {
   ]).option("--worker <id or host>", "only what was set for this worker or host (default: everything)");
   addPlaceOptions(addJsonOption(set)).action(
     act(invocation, async (pairs: readonly string[], flags: Flags) => {
-      const change = parsePairs(pairs);
+      const change = parseLimits(parsePairs(pairs, "limits set"));
       await withCluster(flags, io, (cluster) => changeLimits(cluster, io, { change, flags }));
       return undefined;
     }),
@@ -101,16 +101,6 @@ function limitsText(limits: Limits): string {
   return Object.entries(limits)
     .map(([name, value]) => `${name}=${value}`)
     .join(" ");
-}
-
-function parsePairs(pairs: readonly string[]): Limits {
-  const entries = pairs.map((pair) => {
-    const at = pair.indexOf("=");
-    if (at > 0) return [pair.slice(0, at), parse(pair.slice(at + 1)) as unknown] as const;
-    const fault = { where: "limits set", expected: "NAME=VALUE", found: JSON.stringify(pair) };
-    throw new InvalidInputError("command line", [fault]);
-  });
-  return parseLimits(Object.fromEntries(entries));
 }
 
 function depsOf({ redis, place, logger }: Cluster) {

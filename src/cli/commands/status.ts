@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { isTerminal } from "../../contract/outcomes.ts";
 import { systemClock } from "../../platform/clock.ts";
+import { loadProfileChanges } from "../../platform/profile-changes.ts";
 import { loadLiveWorkers, type Cluster } from "../cluster.ts";
 import { act, addJsonOption, addPlaceOptions, describeCommand, withCluster, type Invocation } from "../command-line.ts";
 import { shownWait } from "../follow.ts";
@@ -51,16 +52,19 @@ async function showRun(
 }
 
 async function showCluster(cluster: Cluster, io: Io, flags: Flags): Promise<undefined> {
-  const [workers, runs, backlog] = await Promise.all([
+  const [workers, profiles, runs, backlog] = await Promise.all([
     loadLiveWorkers(cluster),
+    loadProfileChanges(cluster.redis, cluster.place.kp),
     cluster.client.list({ limit: SHOWN_RUNS, states: ["queued", "running", "cancelling"] }),
     cluster.client.backlog(),
   ]);
   if (flags.json === true) {
-    printJson(io, { workers, runs: runs.map(listedRunJson), ...backlog });
+    printJson(io, { workers, profiles: Object.fromEntries(profiles), runs: runs.map(listedRunJson), ...backlog });
     return;
   }
   const style = outStyle(io);
   const going = runs.length === 0 ? style.dim("nothing runs now") : runsText(runs, systemClock.nowMs(), style);
-  print(io, `${workersText(workers, style)}\n\n${going}`);
+  const set =
+    profiles.size === 0 ? [] : [`profiles that were set: ${[...profiles.keys()].join(", ")} (headroom profiles)`];
+  print(io, [workersText(workers, style), ...set, going].join("\n\n"));
 }

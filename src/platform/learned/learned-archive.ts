@@ -5,6 +5,7 @@ import { InvalidInputError, type Fault } from "../../contract/errors.ts";
 import type { Expectation } from "../../contract/expectation.ts";
 import { keys } from "../../contract/queues.ts";
 import { coverageOf } from "./anomaly.ts";
+import { dropClassLimits } from "./class-limit-store.ts";
 import { ClassModel } from "./class-model.ts";
 import { LEARNED_VERSION, parseState } from "./class-state.ts";
 import { KEEP_LEARNED_SECONDS, loadHash, MAX_CLASSES } from "./learned-classes.ts";
@@ -137,5 +138,6 @@ export async function dropClasses(redis: Redis, kp: string, classKeys: readonly 
     await redis.unlink(keys.learned(kp, key));
     dropped += await redis.zrem(keys.learnedClasses(kp), key);
   }
+  await dropClassLimits(redis, kp, classKeys);
   return dropped;
 }

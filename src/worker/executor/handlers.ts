@@ -4,6 +4,7 @@ import type { JobQueues } from "../../platform/job-queues.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { Metrics } from "../../platform/metrics.ts";
 import type { PolicyGate } from "../../platform/policy-gate.ts";
+import { classOf } from "../../platform/learned/class-key.ts";
 import type { RunHash } from "../../platform/run-hash.ts";
 import type { Store } from "../../store/store.ts";
 import type { Governor } from "../governor/governor.ts";
@@ -58,6 +59,7 @@ export function createHandlers(deps: HandlerDeps): Handlers {
         governor.describe(jobId, {
           expectation: learned.expectChunk(run, files),
           isRetriable: files.every((file) => mayRetry("out-of-memory", file, run.spec.retry)),
+          kind: classOf(run.spec).key,
           ...(remainingMs !== undefined && { remainingMs }),
         });
       },

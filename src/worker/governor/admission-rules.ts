@@ -1,7 +1,7 @@
 /** The rules of admission, one reason each, in the order in which they are told. All pure. */
 import { KNOWN_AFTER, mayRunMore } from "../../platform/learned/calibration.ts";
 import type { AdmissionRule, AdmissionView, Objection, Request } from "./admission-view.ts";
-import { profileOf } from "./class-limits.ts";
+import { isOf, limitOf, profileOf } from "./class-limits.ts";
 import { lackingCores } from "./cores.ts";
 import { heldRules, scarceRules } from "./machine-rules.ts";
 import { ceilingBytes, memory, memoryOfOthers, nameOf } from "./memory-rules.ts";
@@ -87,25 +87,28 @@ const processes: AdmissionRule = ({ need, isInside }, view) => {
 };
 
 /** Of jobs that mostly wait so many run that more would bring less. */
-const classLimit: AdmissionRule = ({ need, isInside, queue }, view) => {
-  const profile = profileOf(queue ?? "");
-  const known = isInside ? undefined : view.classLimits?.get(profile);
-  if (known === undefined) return undefined;
-  const running = (view.running ?? []).filter((job) => profileOf(job.queue) === profile).length;
+const classLimit: AdmissionRule = ({ need, isInside, queue = "", kind }, view) => {
+  if (isInside || view.classLimits === undefined) return undefined;
+  const known = limitOf(view.classLimits, { queue, kind });
+  const profile = profileOf(queue);
+  const name = profile.slice(profile.indexOf(".") + 1);
+  const about = { code: "CLASS_LIMIT", need: need.processes, have: 0, retryAfterMs: SOON_MS } as const;
+  if (known === undefined) {
+    const isOneOfSeveral =
+      kind === undefined && [...view.classLimits.values()].some((limit) => limit.profile === profile);
+    if (!isOneOfSeveral) return undefined;
+    const message = `several kinds of ${name} have limits of their own: which one is next has to be looked at`;
+    return { ...about, lacking: "kind", message };
+  }
+  const running = (view.running ?? []).filter((job) => isOf(job, known.kind, known)).length;
   if (running < known.limit) return undefined;
-  return {
-    code: "CLASS_LIMIT",
-    lacking: "processes",
-    message: `held at ${known.limit} of ${profile.slice(profile.indexOf(".") + 1)} at a time: more at a time were measured to get less done, or are yet to be tried`,
-    need: need.processes,
-    have: 0,
-    retryAfterMs: SOON_MS,
-  };
+  const message = `held at ${known.limit} of ${name} at a time: more at a time were measured to get less done, or are yet to be tried`;
+  return { ...about, lacking: "processes", message };
 };
 
-const cores: AdmissionRule = ({ need, isInside, queue }, view) => {
+const cores: AdmissionRule = ({ need, isInside, queue = "", kind }, view) => {
   // How many of these run is found by what they get done, the cores that they use included.
-  if (!isInside && view.classLimits?.has(profileOf(queue ?? "")) === true) return undefined;
+  if (!isInside && limitOf(view.classLimits, { queue, kind }) !== undefined) return undefined;
   if (isInside || view.isProcessLimitSet) return declaredCores({ need, isInside }, view);
   const others = view.neighbours.reduce((sum, { cpuCores }) => sum + cpuCores, 0);
   const runningCores = view.reserved.cpuCores + others;

@@ -54,7 +54,9 @@ export interface Objection {
     | "heat"
     | "power"
     | "gpu"
-    | "rule";
+    | "rule"
+    /** Of what kind the next job is: it has to be looked at. */
+    | "kind";
   readonly message: string;
   readonly need: number | string | null;
   readonly have: number | string | null;
@@ -87,6 +89,8 @@ export interface Request {
   readonly queue?: string;
   /** The job itself, where it was looked at. */
   readonly jobId?: string | undefined;
+  /** The key of its class, where the job itself was looked at. */
+  readonly kind?: string | undefined;
   /** What it is expected to write to a volume. */
   readonly diskBytes?: number;
   /** One card of its own. */
@@ -153,7 +157,7 @@ export interface AdmissionView {
   readonly reserved: { readonly cpuCores: number; readonly processes: number; readonly insideCores: number };
   /** Jobs of unknown classes that run here, and how many of them have for a while. */
   readonly unknown: { readonly running: number; readonly settled: number };
-  /** Profiles whose jobs mostly wait, and how many of each run at a time (class-limits.ts). */
+  /** Kinds of jobs that mostly wait, and how many of each run at a time (class-limits.ts). */
   readonly classLimits?: ReadonlyMap<string, ClassLimit>;
   readonly cpuThreshold: number | undefined;
   readonly gates: Gates;
@@ -171,6 +175,7 @@ export interface AdmissionView {
   /** Running jobs: for rules that count them. */
   readonly running?: readonly {
     readonly queue: string;
+    readonly kind?: string | undefined;
     readonly need: Amounts;
     /** Set while its process stands still. */
     readonly suspension?: unknown;

@@ -3,7 +3,7 @@ import type { WorkerConfig, WorkerDeps } from "../worker-port.ts";
 import { CapacitySensor, createProbes } from "./capacity.ts";
 import { createGovernorMetrics } from "./governor-metrics.ts";
 import { Governor } from "./governor.ts";
-import type { LongWaits } from "./long-waits.ts";
+import type { GovernorDeps } from "./governor-port.ts";
 import { MachineLedger, machineFolder } from "./machine-ledger.ts";
 import { exposeMachine } from "./machine-metrics.ts";
 import { systemRoots } from "./probes/probe.ts";
@@ -16,8 +16,8 @@ export function createGovernor(
     clock,
     metrics,
     plugins,
-    longWaits,
-  }: Pick<WorkerDeps, "logger" | "clock" | "metrics" | "plugins"> & { readonly longWaits: LongWaits },
+    ...shared
+  }: Pick<WorkerDeps, "logger" | "clock" | "metrics" | "plugins"> & Pick<GovernorDeps, "longWaits" | "classLimits">,
   { governor, labels, workerId }: Pick<WorkerConfig, "governor" | "labels" | "workerId">,
   act: (step: Step) => void,
 ): Governor {
@@ -25,7 +25,8 @@ export function createGovernor(
   exposeMachine(metrics, sensor);
   return new Governor(
     {
-      ...{ logger, clock, sensor, act, longWaits, metrics: createGovernorMetrics(metrics) },
+      ...shared,
+      ...{ logger, clock, sensor, act, metrics: createGovernorMetrics(metrics) },
       pluginRules: plugins?.rules ?? [],
       processes: new ProcessTrees(systemRoots),
       shared: new MachineLedger(machineFolder(), workerId, logger),

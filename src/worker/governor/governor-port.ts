@@ -1,10 +1,12 @@
 /** What the governor is asked, what it answers, and what it tells of itself. */
+import type { Expectation } from "../../contract/expectation.ts";
 import type { Amounts } from "../../contract/resources.ts";
 import type { KeptRoom, RunningJob, WaitingQueue } from "../../contract/status.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { Admission } from "./admission.ts";
 import type { AdmissionRule, AdmissionView } from "./admission-view.ts";
+import type { ClassLimits } from "./class-limits.ts";
 import type { CapacitySensor, Degraded } from "./capacity.ts";
 import type { LongWaits, RoomOffer } from "./long-waits.ts";
 import type { SharedLedger } from "./machine-ledger.ts";
@@ -31,6 +33,8 @@ export interface GovernorDeps {
   readonly shared?: SharedLedger;
   /** For what waits long; shared with whoever agrees with other workers who keeps room. Default: decided here alone. */
   readonly longWaits?: LongWaits;
+  /** Limits of kinds that mostly wait; shared with whoever keeps them beyond this process. */
+  readonly classLimits?: ClassLimits;
   /**
    * Takes a step against a job, or back. The ticket of one that is ended is released once its processes are gone; until then
    * no other step is taken.
@@ -44,6 +48,17 @@ export interface GovernorTicket {
   readonly reserved: Amounts;
   bind(jobId: string, runId: string): void;
   release(): void;
+}
+
+/** What is known of a job once its run was read. */
+export interface JobFacts {
+  /** Until it ends, from now on. */
+  readonly remainingMs?: number;
+  /** Whether it may be ended to make room. */
+  readonly isRetriable?: boolean;
+  readonly expectation?: Expectation;
+  /** The key of its class: what is like it. */
+  readonly kind?: string;
 }
 
 /** What is asked for one job of a queue. `processes: 0` in the need: it runs inside the worker. */

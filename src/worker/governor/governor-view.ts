@@ -6,7 +6,7 @@ import { MiB, type Amounts } from "../../contract/resources.ts";
 import type { Enforced, KeptRoom, RunningJob } from "../../contract/status.ts";
 import type { AdmissionRule, AdmissionView, Gates, Held } from "./admission-view.ts";
 import type { CapacityReading } from "./capacity.ts";
-import { profileOf } from "./class-limits.ts";
+import { limitOf } from "./class-limits.ts";
 import { countedCores, mostProcesses, OVERHEAD_MS } from "./cores.ts";
 import { DEFAULT_MEMORY_THRESHOLD, type GovernorConfig } from "./governor-config.ts";
 import type { GovernorSnapshot } from "./governor-port.ts";
@@ -71,7 +71,7 @@ export function createView(facts: ViewFacts): AdmissionView {
   };
 }
 
-/** What running jobs hold, and how many of them are of unknown classes. `limits`: profiles whose jobs mostly wait. */
+/** What running jobs hold, and how many of them are of unknown classes. `limits`: kinds of jobs that mostly wait. */
 function sumsOf(
   { jobs, reading, nowMs, config }: ViewFacts,
   limits: AdmissionView["classLimits"],
@@ -89,7 +89,7 @@ function sumsOf(
       if (ranMsOf(job, nowMs) >= SETTLED_MS) unknown.settled += 1;
     }
     sums.processes += job.need.processes;
-    const limit = limits?.get(profileOf(job.queue));
+    const limit = limitOf(limits, job);
     if (limit !== undefined) sums.waitingCores += limit.cores;
     else sums.cpuCores += isDeclared ? job.need.cpuCores : coresOf(job, reading.cpuCores, nowMs);
   }

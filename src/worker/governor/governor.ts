@@ -7,7 +7,6 @@
  * when idle; and before a decision when the last one is older than `FRESH_MS` or a job has just given its memory back.
  */
 import { messageOf } from "../../contract/errors.ts";
-import type { Expectation } from "../../contract/expectation.ts";
 import type { Service } from "../../platform/lifecycle.ts";
 import { decideAdmission, type Admission } from "./admission.ts";
 import type { AdmissionView, Gates, Request } from "./admission-view.ts";
@@ -17,7 +16,7 @@ import { Enforcer } from "./enforcer.ts";
 import { GateKeeper } from "./gate-keeper.ts";
 import { checkGovernorConfig, type GovernorConfig } from "./governor-config.ts";
 import { GpuTokens } from "./gpu-tokens.ts";
-import type { GovernorDeps, GovernorSnapshot, GovernorTicket, ReserveQuestion } from "./governor-port.ts";
+import type { GovernorDeps, GovernorSnapshot, GovernorTicket, JobFacts, ReserveQuestion } from "./governor-port.ts";
 import { createView, figuresOf, maxProcessesOf, readingPauseMs, runningJobOf } from "./governor-view.ts";
 import { LongWaits } from "./long-waits.ts";
 import { aloneLedger } from "./machine-ledger.ts";
@@ -42,7 +41,7 @@ export class Governor implements Service {
   readonly #waiting = new WaitingReasons();
   readonly #longWaits: LongWaits;
   readonly #neighbourhood: Neighbourhood;
-  readonly #tuning = new SelfTuning();
+  readonly #tuning: SelfTuning;
   readonly #gates: GateKeeper;
   readonly #enforcer: Enforcer;
   readonly #ticks: DueTimer;
@@ -63,6 +62,7 @@ export class Governor implements Service {
     this.#neighbourhood = new Neighbourhood(deps.shared ?? aloneLedger);
     this.#faults = new SensorFaults(deps.logger);
     this.#longWaits = deps.longWaits ?? new LongWaits();
+    this.#tuning = new SelfTuning(deps.classLimits);
     this.#ticks = new DueTimer(
       () => deps.clock.monotonicMs(),
       () => {
@@ -110,7 +110,7 @@ export class Governor implements Service {
     const answer = decideAdmission(request, view);
     if (answer.kind !== "admit") return this.#wait(question.queue, answer, request);
     const nowMs = this.#deps.clock.nowMs();
-    const { id } = this.#ledger.reserve(request.need, { queue: question.queue, isInside: request.isInside, nowMs });
+    const { id } = this.#ledger.reserve(request.need, { ...request, queue: question.queue, nowMs });
     const crossed = this.#crossing(request, view);
     if (crossed !== undefined) {
       this.#ledger.release(id);
@@ -163,16 +163,13 @@ export class Governor implements Service {
     this.#ledger.worked(jobId, done);
   }
 
-  /** Notes what a job is expected to take, how long from now on, or that it must not be ended to make room. */
-  describe(jobId: string, facts: { remainingMs?: number; isRetriable?: boolean; expectation?: Expectation }): void {
-    const { remainingMs, isRetriable, expectation } = facts;
+  /** Notes what is known of a job. */
+  describe(jobId: string, { remainingMs, ...facts }: JobFacts): void {
     const queue = this.#ledger.ofJob(jobId)?.queue;
+    const { expectation } = facts;
     if (queue !== undefined && expectation !== undefined) this.#tuning.noteExpectation(queue, expectation, remainingMs);
-    this.#ledger.describe(jobId, {
-      ...(expectation !== undefined && { expectation }),
-      ...(remainingMs !== undefined && { endsAtMs: this.#deps.clock.nowMs() + remainingMs }),
-      ...(isRetriable !== undefined && { isRetriable }),
-    });
+    const ends = remainingMs !== undefined && { endsAtMs: this.#deps.clock.nowMs() + remainingMs };
+    this.#ledger.describe(jobId, { ...facts, ...ends });
   }
 
   /** The card that is this job's alone, by its UUID; undefined for one that asked for none. */
@@ -264,7 +261,7 @@ export class Governor implements Service {
 
   #requestOf({ queue, need, labels, expected, jobId }: ReserveQuestion, reading: CapacityReading): Request {
     const { maxProcesses } = this.#config;
-    const facts = { queue, jobId, labels, cpuCores: reading.cpuCores, maxProcesses };
+    const facts = { queue, jobId, kind: expected?.kind, labels, cpuCores: reading.cpuCores, maxProcesses };
     return createRequest(need, expected ?? this.#tuning.ofQueue(queue), facts);
   }
 

@@ -52,11 +52,17 @@ export function firstKnee(limit: number): Knee {
   return { phase: "growing", limit, base: undefined, ...search, least: { ms: Infinity, limit } };
 }
 
+/** The search where an earlier one came to: its number is the best so far, and the first cohort says what it brings. */
+export function resumedKnee(limit: number): Knee {
+  return { ...firstKnee(limit), phase: "steady" };
+}
+
 /** The limit after one more cohort at the last one; never above `most`. */
 export function decideKnee(knee: Knee, cohort: Cohort, most: number): Knee {
   const known = { ...knee, least: leastOf(knee, cohort) };
   const { base } = knee;
-  if (base === undefined) return grow(known, cohort, most);
+  if (base === undefined && knee.phase === "growing") return grow(known, cohort, most);
+  if (base === undefined) return { ...known, base: { limit: knee.limit, rate: cohort.rate } };
   switch (knee.phase) {
     case "growing":
       if (cohort.rate >= base.rate * GROWTH_GAIN) return grow(known, cohort, most);

@@ -18,7 +18,7 @@ export class GuardedRule implements InlineProbe<PluginReading> {
   readonly mode = "inline";
   readonly periodMs = 250;
   readonly staleMs = 60_000;
-  readonly #rule: CapacityRule;
+  #rule: CapacityRule;
   readonly #code: `RULE_${string}`;
   readonly #nowMs: () => number;
   #fault: string | undefined;
@@ -45,6 +45,13 @@ export class GuardedRule implements InlineProbe<PluginReading> {
       return this.#whileBroken();
     }
   };
+
+  /** The same rule with other settings: asked at once, whatever the last one did. */
+  replace(rule: CapacityRule): void {
+    this.#rule = rule;
+    this.#fault = undefined;
+    this.#askAgainAtMs = -Infinity;
+  }
 
   open(): boolean {
     return true;

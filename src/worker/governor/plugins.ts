@@ -28,6 +28,22 @@ export interface PluginEntries {
 export interface LoadedPlugins {
   readonly probes: readonly Probe<PluginReading>[];
   readonly rules: readonly AdmissionRule[];
+  /** By name: rules whose settings may change while they are asked. */
+  readonly tunable: ReadonlyMap<string, TunableRule>;
+}
+
+export interface TunableRule {
+  /**
+   * Puts settings over those of the configuration; none takes back what was put there before.
+   * @throws {InvalidInputError} for settings that the rule refuses; then it stays as it is
+   */
+  tune(settings: Readonly<Record<string, unknown>> | undefined): void;
+}
+
+interface Made<T> {
+  readonly made: T;
+  /** The same with other settings. */
+  again(settings: unknown): T;
 }
 
 const LOAD_MS = 10_000;
@@ -37,14 +53,15 @@ const NAME = /^[a-z][a-z0-9-]{0,39}$/;
 export async function loadPlugins(entries: PluginEntries, title = "configuration"): Promise<LoadedPlugins> {
   const faults: Fault[] = [];
   const names = new Set<string>();
-  const makeAll = async (kind: "probe" | "rule", keep: (made: Collector & CapacityRule) => void) => {
+  type Plugin = Collector & CapacityRule;
+  const makeAll = async (kind: "probe" | "rule", keep: (made: Made<Plugin>, entry: PluginEntry) => void) => {
     const list = kind === "probe" ? entries.probes : entries.rules;
     for (const [at, entry] of list.entries()) {
       const where = `governor.${kind}s[${at}]`;
       try {
-        const made = await make<Collector & CapacityRule>(kind, entry, where);
-        checkName(made.name, where, names);
-        keep(made);
+        const plugin = await make<Plugin>(kind, entry, where);
+        checkName(plugin.made.name, where, names);
+        keep(plugin, entry);
       } catch (error) {
         if (!(error instanceof InvalidInputError)) throw error;
         faults.push(...error.faults);
@@ -53,13 +70,33 @@ export async function loadPlugins(entries: PluginEntries, title = "configuration
   };
   const probes: Probe<PluginReading>[] = [];
   const rules: GuardedRule[] = [];
-  await makeAll("probe", (made) => probes.push(new CollectorProbe(made)));
-  await makeAll("rule", (made) => rules.push(new GuardedRule(made)));
+  const tunable = new Map<string, TunableRule>();
+  await makeAll("probe", ({ made }) => probes.push(new CollectorProbe(made)));
+  await makeAll("rule", (plugin, { settings }) => {
+    const rule = new GuardedRule(plugin.made);
+    rules.push(rule);
+    tunable.set(plugin.made.name, tunableRule(rule, plugin, settings));
+  });
   if (faults.length > 0) throw new InvalidInputError(title, faults);
-  return { probes: [...probes, ...rules], rules: rules.map((rule) => rule.decide) };
+  return { probes: [...probes, ...rules], rules: rules.map((rule) => rule.decide), tunable };
 }
 
-async function make<Made>(kind: "probe" | "rule", { module, settings }: PluginEntry, where: string): Promise<Made> {
+function tunableRule(rule: GuardedRule, plugin: Made<CapacityRule>, configured: unknown): TunableRule {
+  const { name } = plugin.made;
+  return {
+    tune: (settings) => {
+      const next = plugin.again(settings === undefined ? configured : { ...Object(configured), ...settings });
+      if (next.name !== name) throw fault("settings", `settings under which it is still called ${name}`, next.name);
+      rule.replace(next);
+    },
+  };
+}
+
+async function make<T extends Collector & CapacityRule>(
+  kind: "probe" | "rule",
+  { module, settings }: PluginEntry,
+  where: string,
+): Promise<Made<T>> {
   const loaded = await within(LOAD_MS, importModule(module)).catch((error: unknown) => {
     throw fault(`${where}.module`, "a module that can be loaded", `${module}: ${messageOf(error)}`, error);
   });
@@ -67,16 +104,19 @@ async function make<Made>(kind: "probe" | "rule", { module, settings }: PluginEn
   if (typeof plugin?.create !== "function") {
     throw fault(`${where}.module`, `a module that exports a ${kind}`, `${module} without one`);
   }
-  const checked = checkSettings(plugin.settings, settings, `${where}.settings`);
-  let made: Partial<Collector & CapacityRule>;
-  try {
-    made = plugin.create(checked);
-  } catch (error) {
-    throw fault(`${where}.settings`, `settings that the ${kind} accepts`, messageOf(error), error);
-  }
-  const method = kind === "probe" ? made.read : made.decide;
-  if (typeof method === "function") return made as Made;
-  throw fault(`${where}.module`, `a ${kind} with its function`, `one of ${module} without it`);
+  const create = (raw: unknown, at: string): T => {
+    const checked = checkSettings(plugin.settings, raw, at);
+    let made: Partial<T>;
+    try {
+      made = plugin.create(checked) as Partial<T>;
+    } catch (error) {
+      throw fault(at, `settings that the ${kind} accepts`, messageOf(error), error);
+    }
+    const method = kind === "probe" ? made.read : made.decide;
+    if (typeof method === "function") return made as T;
+    throw fault(`${where}.module`, `a ${kind} with its function`, `one of ${module} without it`);
+  };
+  return { made: create(settings, `${where}.settings`), again: (raw) => create(raw, "settings") };
 }
 
 function checkSettings(check: SettingsCheck<unknown> | undefined, raw: unknown, where: string): unknown {

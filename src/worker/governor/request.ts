@@ -11,6 +11,7 @@ import { flatExpectation, memoryOverTime, type UsualJob } from "./self-tuning.ts
 export interface RequestFacts {
   readonly queue: string;
   readonly jobId: string | undefined;
+  readonly kind: string | undefined;
   readonly labels: readonly string[];
   readonly cpuCores: number;
   /** What a person has set, if anything. */
@@ -19,9 +20,9 @@ export interface RequestFacts {
 
 /** `usualJob` is what the job of this queue that was claimed last was expected to take: the next one is probably like it. */
 export function createRequest(need: Amounts, usualJob: UsualJob | undefined, facts: RequestFacts): Request {
-  const { queue, jobId, labels, cpuCores, maxProcesses } = facts;
+  const { queue, jobId, kind, labels, cpuCores, maxProcesses } = facts;
   const isInside = need.processes === 0;
-  const about = { queue, jobId, labels, isInside };
+  const about = { queue, jobId, kind, labels, isInside };
   const usual = usualJob?.expectation;
   if (isInside) return { ...about, need, memory: flatExpectation(need.memoryBytes), samples: undefined };
   const gpu = gpuWishOf(labels);

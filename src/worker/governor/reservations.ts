@@ -29,9 +29,19 @@ export interface Slowed {
 }
 
 /** One promise. `jobId` is known once a job was claimed for it. */
+/** Whom a promise is for. */
+interface Who {
+  readonly queue: string;
+  readonly kind?: string | undefined;
+  readonly isInside: boolean;
+  readonly nowMs: number;
+}
+
 export interface Reservation {
   readonly id: number;
   readonly queue: string;
+  /** The key of its class; undefined until its run was read, and for work inside the worker. */
+  readonly kind: string | undefined;
   readonly need: Amounts;
   /** Runs inside the worker (a scan, a report): no process of its own, so it does not compete for cores. */
   readonly isInside: boolean;
@@ -85,11 +95,12 @@ export class Reservations {
   #lastId = 0;
 
   /** Writes a promise down. Whether there is room for it was decided by the rules (admission.ts), in the same moment. */
-  reserve(need: Amounts, who: { queue: string; isInside: boolean; nowMs: number }): Reservation {
+  reserve(need: Amounts, who: Who): Reservation {
     this.#lastId += 1;
     const reservation: Reservation = {
       id: this.#lastId,
       queue: who.queue,
+      kind: who.kind,
       need,
       isInside: who.isInside,
       sinceMs: who.nowMs,
@@ -137,7 +148,10 @@ export class Reservations {
   }
 
   /** Notes what is expected of a job, when it probably ends, or that it must not be ended. */
-  describe(jobId: string, facts: Partial<Pick<Reservation, "endsAtMs" | "isRetriable" | "expectation">>): void {
+  describe(
+    jobId: string,
+    facts: Partial<Pick<Reservation, "endsAtMs" | "isRetriable" | "expectation" | "kind">>,
+  ): void {
     const known = this.ofJob(jobId);
     if (known !== undefined) this.#change(known.id, facts);
   }

@@ -18,15 +18,21 @@ export interface UsualJob {
   readonly expectation: Expectation;
   /** All its files together, in ms; undefined when that is not known. */
   readonly lastsMs: number | undefined;
+  /** The key of its class, where the job itself was looked at. */
+  readonly kind?: string;
 }
 
 export class SelfTuning {
   #risk: Risk = firstRisk;
   #overcommit: Overcommit = firstOvercommit;
   #external: ExternalUse = noExternalUse;
-  readonly #classLimits = new ClassLimits();
+  readonly #classLimits: ClassLimits;
   #cpuCores = 1;
   readonly #ofQueue = new Map<string, UsualJob>();
+
+  constructor(classLimits = new ClassLimits()) {
+    this.#classLimits = classLimits;
+  }
 
   get z(): number {
     return this.#risk.z;
@@ -49,10 +55,10 @@ export class SelfTuning {
   }
 
   /** A job has ended by itself; one inside the worker says nothing. */
-  noteCleanEnd({ queue, sinceMs, suspendedMs, cpuMs, work, isInside }: Reservation, nowMs: number): void {
+  noteCleanEnd({ queue, kind, sinceMs, suspendedMs, cpuMs, work, isInside }: Reservation, nowMs: number): void {
     if (isInside) return;
     this.noteEnd("clean");
-    this.#classLimits.noteEnd({ queue, ms: nowMs - sinceMs - suspendedMs, cpuMs, work }, this.#cpuCores);
+    this.#classLimits.noteEnd({ queue, kind, ms: nowMs - sinceMs - suspendedMs, cpuMs, work }, this.#cpuCores);
   }
 
   /** Levels and jobs were read at the same moment: what is beyond our jobs is others' use. */

@@ -1,11 +1,15 @@
+import { join } from "node:path";
 import { expect, onTestFinished } from "vitest";
 import { ALL_WORKERS } from "../../../src/contract/limits.ts";
 import { InvalidInputError } from "../../../src/contract/errors.ts";
 import { keyPrefix, keys } from "../../../src/contract/queues.ts";
 import { parseLimits } from "../../../src/contract/limits.ts";
 import { loadAllLimits, resetLimits, setLimits } from "../../../src/platform/limits.ts";
+import { loadRuleSettings, resetRuleSettings, setRuleSettings } from "../../../src/platform/rule-settings.ts";
 import { checkGovernorConfig, type GovernorConfig } from "../../../src/worker/governor/governor-config.ts";
+import { loadPlugins } from "../../../src/worker/governor/plugins.ts";
 import { LiveLimits } from "../../../src/worker/live-limits.ts";
+import { idleView, jobOf } from "../../support/admission-views.ts";
 import { quietLogger } from "../../support/quiet-logger.ts";
 import { test } from "../../support/redis.ts";
 
@@ -25,7 +29,7 @@ test("limits of one worker count over those of its host, those over all, and go 
     setPaused: (paused: boolean) => (isPaused = paused),
   };
   const worker = { workerId: "node-1-worker", host: "node-1" };
-  const limits = new LiveLimits({ ...deps, governor, settings, worker });
+  const limits = new LiveLimits({ ...deps, governor, settings, worker, rules: new Map(), onChange: () => undefined });
   onTestFinished(() => limits.stop());
   await limits.start();
   expect(configured).toEqual([]);
@@ -65,4 +69,43 @@ test("a limit that is none says which there are, and what was expected", () => {
   expect(faults({ memory_threshold_percent: 120, max_processes: "many" })).toMatch(
     /memory_threshold_percent.*max_processes|max_processes.*memory_threshold_percent/s,
   );
+});
+
+test("settings of a rule count over the configured ones, and those that it refuses leave it as it is", async ({
+  redis,
+  prefix,
+}) => {
+  const deps = { redis, kp: keyPrefix(prefix), logger: quietLogger };
+  const module = join(import.meta.dirname, "../../../examples/plugins/licence-tokens.mjs");
+  const entry = { module, settings: { profile: "solver", tokens: 1 } };
+  const { rules, tunable } = await loadPlugins({ probes: [], rules: [entry] });
+  let changes = 0;
+  const governor = { configure: () => undefined, setPaused: () => undefined };
+  const known = { settings, worker: { workerId: "w", host: "h" }, rules: tunable, onChange: () => (changes += 1) };
+  const limits = new LiveLimits({ ...deps, governor, ...known });
+  onTestFinished(() => limits.stop());
+  await limits.start();
+  const running = { queue: "exec.solver@14", need: { memoryBytes: 1, cpuCores: 1, processes: 1 } };
+  const taken = () => {
+    const answer = rules[0]?.({ ...jobOf(1), queue: "exec.solver@14" }, { ...idleView, running: [running] });
+    return answer?.message;
+  };
+  expect(taken()).toBe("all 1 licences of solver are taken");
+  const set = async (tokens: unknown) => {
+    await setRuleSettings(redis, deps.kp, "licence-tokens", { tokens });
+    await limits.refresh();
+  };
+  await set(2);
+  expect(taken()).toBeUndefined();
+  await set(-3);
+  expect(taken()).toBeUndefined();
+  await set(0);
+  expect(taken()).toBe("all 0 licences of solver are taken");
+  expect(await resetRuleSettings(redis, deps.kp, undefined)).toBe(1);
+  await limits.refresh();
+  expect(taken()).toBe("all 1 licences of solver are taken");
+  expect(changes).toBeGreaterThan(4);
+  await redis.hset(keys.rules(deps.kp), "licence-tokens", "[");
+  expect([...(await loadRuleSettings(deps))]).toEqual([]);
+  await redis.del(keys.rules(deps.kp));
 });

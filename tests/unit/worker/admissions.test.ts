@@ -59,4 +59,26 @@ describe("admissions of a worker", () => {
     expect(asked.log).toEqual(["release"]);
     expect(asked.admissions.couldAdmit(lane(1))).toBe(false);
   });
+
+  it("look at the next job where its kind decides, and watch its queue meanwhile", async () => {
+    let head: unknown;
+    const need = { memoryBytes: 1, cpuCores: 1, processes: 1 };
+    const ticket = { kind: "admit", reserved: need, bind: () => undefined, release: () => undefined } as const;
+    const answer = ({ expected }: { expected?: unknown }) =>
+      expected === undefined ? { kind: "defer", code: "CLASS_LIMIT", lacking: "kind" } : ticket;
+    const admissions = new Admissions({
+      governor: { tryReserve: answer, check: answer } as unknown as AdmissionsDeps["governor"],
+      load: { shouldYield: () => false, isYielding: () => false, took: () => () => undefined },
+      heads: {
+        of: () => head as ReturnType<AdmissionsDeps["heads"]["of"]>,
+        look: () => {
+          head = { jobId: "next", expectation: { memoryBytes: { p95: 1 } }, kind: "default:a" };
+          return Promise.resolve(true);
+        },
+        forget: () => undefined,
+      },
+    });
+    expect(admissions.couldAdmit(lane(1))).toBe(true);
+    expect(await admissions.admit(lane(1))).toMatchObject({ kind: "admit", onlyJobId: "next" });
+  });
 });

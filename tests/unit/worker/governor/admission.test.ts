@@ -56,10 +56,25 @@ describe("decideAdmission", () => {
   const used = (bytes: number) => ({ memory: [{ name: "host", limitBytes: GiB, usedBytes: bytes }] });
   const cpu = (allowed: number, others = 0.1) => ({ ...openGates, cpu: { allowed, utilisation: 0.9, others } });
   const waiting = (running: number, limit: number, cpuCores = 1.9) => ({
-    classLimits: new Map([["exec.curl", { limit, cores: 0.1 }]]),
+    classLimits: new Map([["exec.curl", { limit, cores: 0.1, profile: "exec.curl", isAlone: true }]]),
     running: Array.from({ length: running }, () => ({ queue: "exec.curl@12", need: job.need })),
     reserved: { cpuCores, processes: 0, insideCores: 0 },
   });
+  test("of several kinds in a profile the next job is looked at, and held by the limit of its own kind alone", () => {
+    const of = (kind: string) => ({ queue: "exec.curl@12", need: job.need, kind });
+    const view = {
+      classLimits: new Map([["curl:waits", { limit: 2, cores: 0.1, profile: "exec.curl", isAlone: false }]]),
+      running: [of("curl:waits"), of("curl:waits"), of("curl:computes")],
+      reserved: { cpuCores: 0.9, processes: 3, insideCores: 0 },
+      maxProcesses: 9,
+    };
+    const answer = (kind?: string) =>
+      decideAdmission({ ...job, queue: "exec.curl@12", kind }, { ...idleView, ...view });
+    expect(answer()).toMatchObject({ code: "CLASS_LIMIT", lacking: "kind" });
+    expect(answer("curl:waits")).toMatchObject({ code: "CLASS_LIMIT", lacking: "processes" });
+    expect(answer("curl:computes").kind).toBe("admit");
+  });
+
   const rows: [string, Request, Partial<AdmissionView>, string][] = [
     ["an idle worker admits", job, {}, "admit"],
     ["a paused worker", job, { state: "paused" }, "PAUSED"],

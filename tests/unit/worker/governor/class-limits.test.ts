@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { ClassLimits } from "../../../../src/worker/governor/class-limits.ts";
+import { ClassLimits, limitOf } from "../../../../src/worker/governor/class-limits.ts";
 import { seeded } from "../../../support/seeded.ts";
 
 const QUEUE = "exec.curl@12";
@@ -89,5 +89,32 @@ describe("class limits", () => {
       limits.noteRunning([{ queue: QUEUE }], at * READING_MS, CORES);
     }
     expect(limits.all.get(PROFILE)?.limit).toBe(4);
+  });
+
+  describe("of two kinds in one profile", () => {
+    const [waits, computes] = ["default:waits", "default:computes"];
+    const end = (limits: ClassLimits, kind: string | undefined, cpuMs: number, jobs = 3) => {
+      const job = { queue: "exec.default@9", ms: 100, work: 1, cpuMs };
+      for (let at = 0; at < jobs; at += 1) limits.noteEnd({ ...job, kind }, CORES);
+    };
+
+    test("are told apart: one that computes has none, however many of the other wait", () => {
+      const limits = new ClassLimits();
+      end(limits, waits, 2, 20);
+      expect(limits.all.get(waits)).toMatchObject({ profile: "exec.default", isAlone: true });
+      end(limits, computes, 95);
+      expect([...limits.all.keys()]).toEqual([waits]);
+      expect(limits.all.get(waits)?.isAlone).toBe(false);
+    });
+
+    test("count for a job whose kind is not known while there is one alone", () => {
+      const limits = new ClassLimits();
+      end(limits, waits, 2);
+      const limitFor = (kind?: string) => limitOf(limits.all, { queue: "exec.default@14", kind })?.kind;
+      expect([limitFor(), limitFor(waits), limitFor(computes)]).toEqual([waits, waits, undefined]);
+      end(limits, computes, 95);
+      expect([limitFor(), limitFor(waits), limitFor(computes)]).toEqual([undefined, waits, undefined]);
+      expect(limitOf(limits.all, { queue: "exec.other@14" })).toBeUndefined();
+    });
   });
 });

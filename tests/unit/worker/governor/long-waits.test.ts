@@ -14,7 +14,16 @@ const small: Request = { ...jobOf(150 * MiB), queue: "exec.small@14" };
 
 function running(id: number, mebibytes: number, endsAtMs?: number): Reservation {
   return {
-    ...{ id, queue: "exec.small@14", isInside: false, sinceMs: 0, jobId: `job-${id}`, runId: "r", usage: undefined },
+    ...{
+      id,
+      queue: "exec.small@14",
+      kind: undefined,
+      isInside: false,
+      sinceMs: 0,
+      jobId: `job-${id}`,
+      runId: "r",
+      usage: undefined,
+    },
     ...{ pid: undefined, suspension: undefined, suspendedMs: 0, slowed: undefined },
     ...{ peakBytes: 0, processSinceMs: 0, endsAtMs, isRetriable: true, expectation: undefined, work: 0, cpuMs: 0 },
     need: { memoryBytes: mebibytes * MiB, cpuCores: 0.1, processes: 1 },
