@@ -44,7 +44,11 @@ class Stage implements AsyncDisposable {
     this.#prefix = prefix;
     const kp = keyPrefix(prefix);
     this.queues = new JobQueues(redis, kp);
-    const run = { runId: "r", epoch: 0, spec: { resources: {} } } as unknown as LiveRun;
+    const run = {
+      runId: "r",
+      epoch: 0,
+      spec: { resources: {}, profile: "default", command: ["true"] },
+    } as unknown as LiveRun;
     this.heads = new QueueHeads({
       redis,
       logger: quietLogger,

@@ -61,7 +61,7 @@ describe("admissions of a worker", () => {
   });
 
   it("look at the next job where its kind decides, and watch its queue meanwhile", async () => {
-    let head: unknown;
+    let known: unknown[] = [];
     const need = { memoryBytes: 1, cpuCores: 1, processes: 1 };
     const ticket = { kind: "admit", reserved: need, bind: () => undefined, release: () => undefined } as const;
     const answer = ({ expected }: { expected?: unknown }) =>
@@ -70,15 +70,15 @@ describe("admissions of a worker", () => {
       governor: { tryReserve: answer, check: answer } as unknown as AdmissionsDeps["governor"],
       load: { shouldYield: () => false, isYielding: () => false, took: () => () => undefined },
       heads: {
-        of: () => head as ReturnType<AdmissionsDeps["heads"]["of"]>,
+        of: () => known as ReturnType<AdmissionsDeps["heads"]["of"]>,
         look: () => {
-          head = { jobId: "next", expectation: { memoryBytes: { p95: 1 } }, kind: "default:a" };
+          known = [{ jobId: "next", isBehind: false, expectation: { memoryBytes: { p95: 1 } }, kind: "default:a" }];
           return Promise.resolve(true);
         },
         forget: () => undefined,
       },
     });
     expect(admissions.couldAdmit(lane(1))).toBe(true);
-    expect(await admissions.admit(lane(1))).toMatchObject({ kind: "admit", onlyJobId: "next" });
+    expect(await admissions.admit(lane(1))).toMatchObject({ kind: "admit", wanted: { jobId: "next", isOnly: true } });
   });
 });
