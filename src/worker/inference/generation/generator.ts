@@ -71,7 +71,8 @@ export class Generator {
       throw new InvalidInputError("the schema of the answers", [{ where: "schema", expected, found }]);
     }
     const { $schema: _, ...rules } = schema;
-    this.#validate = new Ajv().compile(rules);
+    // The schema itself was checked above, by rules that are narrower.
+    this.#validate = new Ajv({ validateSchema: false }).compile(rules);
   }
 
   /** The tokens of the prompt for one text. @throws InvalidInputError when they do not fit the model beside the answer */
