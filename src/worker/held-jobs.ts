@@ -144,6 +144,8 @@ export class HeldJobs {
         return handlers.scan(jobs.scan.payload.parse(data), context);
       case "exec":
         return handlers.exec(jobs.exec.payload.parse(data), context);
+      case "infer":
+        return handlers.infer(jobs.infer.payload.parse(data), context);
       case "report":
         return handlers.report(jobs.report.payload.parse(data), context);
     }

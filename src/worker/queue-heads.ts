@@ -5,7 +5,7 @@
  */
 import type { Redis } from "ioredis";
 import type { Expectation } from "../contract/expectation.ts";
-import { jobs, type JobName, type Payload } from "../contract/jobs.ts";
+import { jobs, type ChunkJobName, type Payload } from "../contract/jobs.ts";
 import { isPassing, messageOf } from "../contract/errors.ts";
 import { isUnknown } from "../platform/learned/calibration.ts";
 import type { Clock } from "../platform/clock.ts";
@@ -101,7 +101,7 @@ export class QueueHeads {
     }
   }
 
-  async #headOf(jobId: string, { runId, epoch, files }: Payload<Extract<JobName, "exec">>): Promise<QueueHead> {
+  async #headOf(jobId: string, { runId, epoch, files }: Payload<ChunkJobName>): Promise<QueueHead> {
     const { runs, learned } = this.#deps;
     const run = await runs.load(runId, epoch);
     await learned.ready(run);

@@ -29,6 +29,8 @@ import { createLearnedListener } from "./governor/learned-listener.ts";
 import { LearnedRuns } from "./governor/learned-runs.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { HeldJobs } from "./held-jobs.ts";
+import { EnginePool } from "./inference/engine-pool.ts";
+import { InferRunner } from "./inference/infer-runner.ts";
 import { LargestJob } from "./largest-job.ts";
 import { LiveLimits } from "./live-limits.ts";
 import type { WorkerProcess } from "./lane-token.ts";
@@ -67,6 +69,8 @@ export class WorkerService implements Service {
   readonly #classes: LearnedClasses;
   readonly #heads: QueueHeads;
   readonly #runner: ChunkRunner;
+  readonly #engines: EnginePool;
+  readonly #infer: InferRunner;
   readonly #lanes: Lanes;
   readonly #load: ClusterLoad;
   readonly #loop: PullLoop;
@@ -96,9 +100,12 @@ export class WorkerService implements Service {
     this.#control = new ControlBus({ redis: this.#redis, subscriber: this.#subscriber, logger }, config.kp);
     this.#governor = createGovernor(deps, config, (eviction) => {
       this.#runner.evict(eviction.jobId, eviction.message);
+      this.#infer.evict(eviction.jobId, eviction.message);
     });
     this.#classes = new LearnedClasses({ redis: this.#redis, prefix: config.kp, clock, logger });
     this.#runner = new ChunkRunner({ logger, clock }, { nice: config.nice, oomScoreAdj: 1_000, allow: config.allow });
+    this.#engines = new EnginePool({ logger, clock, metrics: deps.metrics }, deps.engine);
+    this.#infer = this.#createInferRunner(hash);
     const shared = {
       ...{ redis: this.#redis, kp: config.kp, store: deps.store, clock, logger },
       ...{ queues: this.#queues, runs: this.#runs },
@@ -109,7 +116,14 @@ export class WorkerService implements Service {
     const largestJob = new LargestJob(shared);
     this.#heads = new QueueHeads({ ...shared, learned, largestJob });
     this.#held.handlers = createHandlers({
-      ...{ ...shared, metrics: deps.metrics, hash, runner: this.#runner, claims: this.#claims },
+      ...{
+        ...shared,
+        metrics: deps.metrics,
+        hash,
+        runner: this.#runner,
+        inferRunner: this.#infer,
+        claims: this.#claims,
+      },
       ...{ gate: new PolicyGate(config.allow), largestJob, learned, workerId: config.workerId },
       governor: this.#governor,
       onUsage: (jobId, sample) => {
@@ -131,6 +145,7 @@ export class WorkerService implements Service {
       this.#limits,
       this.#classes,
       this.#runner,
+      this.#engines,
       this.#control,
       this.#claims,
       this.#lanes,
@@ -230,6 +245,18 @@ export class WorkerService implements Service {
       const { claimMs, pullMs } = this.#loop.ages;
       metrics.gauge("headroom_last_claim_age_seconds").set(claimMs / 1_000);
       metrics.gauge("headroom_pull_age_seconds").set(pullMs / 1_000);
+    });
+  }
+
+  #createInferRunner(hash: RunHash): InferRunner {
+    const { allow, workerId } = this.#config;
+    return new InferRunner({
+      ...{ pool: this.#engines, gate: new PolicyGate(allow), clock: this.#deps.clock },
+      onModel: (runId, { model, provider, refusals }) =>
+        hash.noteModel(runId, workerId, {
+          ...{ sha256: model.sha256, provider },
+          refusals: refusals.map((refusal) => `${refusal.provider}: ${refusal.reason}`),
+        }),
     });
   }
 

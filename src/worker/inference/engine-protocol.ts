@@ -35,10 +35,13 @@ export interface FileToRead {
   readonly placeId: number;
   /** Relative to the input root of its place. */
   readonly path: string;
+  /** The digest of a content of which all is known already: such a file is not run. */
+  readonly known?: string;
 }
 
 /** What became of one file. `sha256` is of its content. */
 export type FileAnswer =
+  | { readonly kind: "same" }
   | { readonly kind: "answer"; readonly sha256: string; readonly bytes: number; readonly inference: FileInference }
   | {
       readonly kind: "failure";

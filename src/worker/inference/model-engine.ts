@@ -10,7 +10,7 @@ import type { Provider } from "../../contract/model-manifest.ts";
 import type { FailureClass } from "../../contract/outcomes.ts";
 import { RowCeiling, RowTuner } from "./batch-size.ts";
 import type { EndReason, EngineDeps, EngineFacts, EngineSettings } from "./engine-port.ts";
-import type { FileAnswer, FromEngine, InputPlace, Loaded } from "./engine-protocol.ts";
+import type { FileAnswer, FileToRead, FromEngine, InputPlace, Loaded } from "./engine-protocol.ts";
 import { EngineSupervisor } from "./engine-supervisor.ts";
 import { WorkQueue, type BatchFacts, type WorkGroup, type WorkItem } from "./work-queue.ts";
 
@@ -193,7 +193,10 @@ export class ModelEngine {
     this.#flights.push({ batchId, items });
     if (this.#flights.length === 1) this.#supervisor.busy(nowMs);
     this.#deps.metrics.waited(nowMs - (items[0]?.queuedAtMs ?? nowMs));
-    const files = items.map(({ group, at }) => ({ placeId: group.placeId, path: group.paths[at] ?? "" }));
+    const files = items.map(({ group, at }): FileToRead => {
+      const known = group.known?.[at];
+      return { placeId: group.placeId, path: group.paths[at] ?? "", ...(known !== undefined && { known }) };
+    });
     this.#supervisor.send({ kind: "batch", batchId, files });
   }
 

@@ -36,6 +36,13 @@ export interface BatchDone {
   readonly rows: number;
 }
 
+/** `row`: it is one of the batch, in their order. */
+interface ReadFile {
+  readonly said: "row" | "same" | Failure;
+  readonly sha256: string | null;
+  readonly bytes: number | null;
+}
+
 export class OnnxTask {
   readonly session: OnnxSession;
   readonly refusals: readonly Refusal[];
@@ -107,16 +114,16 @@ export class OnnxTask {
   /** One answer for each file, in their order. Throws what the runtime throws: then none has an answer. */
   async runBatch(files: readonly FileToRead[]): Promise<BatchDone> {
     const read = this.#read(files);
-    const rows = read.filter(({ failure }) => failure === null).length;
+    const rows = read.filter(({ said }) => said === "row").length;
     const startedMs = performance.now();
     const output = rows === 0 ? undefined : await this.#run(rows);
     const runMs = performance.now() - startedMs;
     let row = 0;
-    const answers = read.map(({ failure, sha256, bytes }): FileAnswer => {
-      const said = failure ?? (output === undefined ? null : this.#said(output, row++));
-      if (said === null) throw new TypeError("expected an output for the rows of a batch");
-      if ("class" in said) return { kind: "failure", sha256, bytes, class: said.class, message: said.message };
-      return { kind: "answer", sha256: sha256 ?? "", bytes: bytes ?? 0, inference: said };
+    const answers = read.map(({ said, sha256, bytes }): FileAnswer => {
+      if (said === "same") return { kind: "same" };
+      const told = said !== "row" ? said : output === undefined ? noOutput() : this.#said(output, row++);
+      if ("class" in told) return { kind: "failure", sha256, bytes, class: told.class, message: told.message };
+      return { kind: "answer", sha256: sha256 ?? "", bytes: bytes ?? 0, inference: told };
     });
     return { answers, runMs, rows };
   }
@@ -125,22 +132,29 @@ export class OnnxTask {
     return this.#decode(output, row, this.#encoder.filled?.(row));
   }
 
-  #read(files: readonly FileToRead[]): { failure: Failure | null; sha256: string | null; bytes: number | null }[] {
+  #read(files: readonly FileToRead[]): ReadFile[] {
     this.#encoder.begin(this.#fixedRows ?? files.length);
     let row = 0;
-    return files.map(({ placeId, path }) => {
-      const read = this.#files.read(placeId, path, (content: FileContent) => {
+    return files.map(({ placeId, path, known }) => {
+      const read = this.#files.read(placeId, path, (content: FileContent): ReadFile => {
+        const { sha256, bytes } = content;
+        if (sha256 === known) return { said: "same", sha256, bytes };
         const failure = this.#encoder.add(row, content);
-        if (failure === null) row += 1;
-        return { failure, sha256: content.sha256, bytes: content.bytes };
+        if (failure !== null) return { said: failure, sha256, bytes };
+        row += 1;
+        return { said: "row", sha256, bytes };
       });
-      return "class" in read ? { failure: read, sha256: null, bytes: null } : read;
+      return "class" in read ? { said: read, sha256: null, bytes: null } : read;
     });
   }
 
   #run(rows: number): Promise<OnnxOutput> {
     return this.session.run(this.#encoder.feeds(this.#fixedRows ?? rows), this.#model.manifest.output.tensor);
   }
+}
+
+function noOutput(): never {
+  throw new TypeError("expected an output for the rows of a batch");
 }
 
 function createEncoder(model: ModelFolder, input: ModelInput, typeOf: (tensor: string) => string): Encoder {

@@ -14,6 +14,8 @@ export interface BatchFacts {
 export interface WorkGroup {
   readonly placeId: number;
   readonly paths: readonly string[];
+  /** Digests of contents of which all is known, by position; such a file is not run. */
+  readonly known?: readonly (string | undefined)[];
   /** Positions among `paths`, each with its answer. */
   onAnswers(answers: readonly { readonly at: number; readonly answer: FileAnswer }[], facts: BatchFacts): void;
   /** The engine cannot be used: what has no answer gets none. */
