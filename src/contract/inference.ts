@@ -11,6 +11,8 @@ const inferenceValue = z.discriminatedUnion("task", [
   z.object({ task: z.literal("regress"), values: z.union([z.array(z.number()), z.record(z.string(), z.number())]) }),
   /** Little-endian 32-bit floats in base64. */
   z.object({ task: z.literal("embed"), vector: z.string() }),
+  /** Valid against the schema of the model. */
+  z.object({ task: z.literal("generate"), answer: z.json() }),
 ]);
 export type InferenceValue = Readonly<z.output<typeof inferenceValue>>;
 

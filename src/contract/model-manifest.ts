@@ -178,10 +178,40 @@ const embed = z.strictObject({
   }),
 });
 
-export const modelManifest = z.discriminatedUnion("task", [classify, multiLabel, regress, embed]);
+/** What a file is put into before a model goes on with it. */
+const promptInput = z.strictObject({
+  kind: z.literal("prompt"),
+  /** System text, user text and worked examples. */
+  template: pinnedFile,
+  tokenizer: pinnedFile,
+  /** With the chat template and the names of the special tokens. */
+  tokenizer_config: pinnedFile,
+  /** Bytes of a file that are read at most. */
+  max_bytes: bytes({ min: 1, max: 64 * MiB }).default(MiB),
+  too_long: z.enum(["truncate", "fail"]).default("truncate"),
+});
+
+const generate = z.strictObject({
+  task: z.literal("generate"),
+  ...shared,
+  /** `config.json` of Hugging Face: layers, heads, sizes. */
+  config: pinnedFile,
+  input: promptInput,
+  output: z.strictObject({
+    /** A JSON Schema; every answer is held to it, so every field of it must be bounded. */
+    schema: pinnedFile,
+    /** The property whose text is the label of the file. */
+    label: z.string().min(1).optional(),
+  }),
+});
+
+export const modelManifest = z.discriminatedUnion("task", [classify, multiLabel, regress, embed, generate]);
 export type ModelManifest = Readonly<z.output<typeof modelManifest>>;
 export type ModelTask = ModelManifest["task"];
-export type ModelInput = ModelManifest["input"];
+/** Those that make rows of tensors, and read one output. */
+export type TensorManifest = Exclude<ModelManifest, { task: "generate" }>;
+export type GenerateManifest = Extract<ModelManifest, { task: "generate" }>;
+export type ModelInput = TensorManifest["input"];
 export type BytesInput = Extract<ModelInput, { kind: "bytes" }>;
 export type JsonInput = Extract<ModelInput, { kind: "json" }>;
 export type TextInput = Extract<ModelInput, { kind: "text" }>;

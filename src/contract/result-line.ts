@@ -12,6 +12,7 @@ export function resultLine(row: FileResult, vector?: number): object {
       inference.label !== null && { label: inference.label, confidence: inference.confidence }),
     ...(value !== undefined && "labels" in value && { labels: value.labels }),
     ...(value !== undefined && "values" in value && { values: value.values }),
+    ...(value?.task === "generate" && { answer: value.answer, confidence: inference?.confidence }),
     ...(vector !== undefined && { vector }),
     ...(failureClass !== null && { failureClass, message }),
     inputBytes,

@@ -67,15 +67,23 @@ interface Pin extends PinnedFile {
   readonly where: readonly PropertyKey[];
 }
 
-function pinsOf({ model, input, ...rest }: ModelManifest): Pin[] {
+function pinsOf(manifest: ModelManifest): Pin[] {
+  const { model, input } = manifest;
   const pins: Pin[] = [{ file: model.file, sha256: model.sha256, where: ["model"] }];
-  for (const [at, file] of model.external.entries()) pins.push({ ...file, where: ["model", "external", at] });
-  if (input.kind === "text") {
-    pins.push({ ...input.tokenizer, where: ["input", "tokenizer"] });
-    if (input.tokenizer_config !== undefined)
-      pins.push({ ...input.tokenizer_config, where: ["input", "tokenizer_config"] });
+  const add = (file: PinnedFile | undefined, ...where: PropertyKey[]) => {
+    if (file !== undefined) pins.push({ ...file, where });
+  };
+  for (const [at, file] of model.external.entries()) add(file, "model", "external", at);
+  if (input.kind === "text" || input.kind === "prompt") {
+    add(input.tokenizer, "input", "tokenizer");
+    add(input.tokenizer_config, "input", "tokenizer_config");
   }
-  if ("labels" in rest && !Array.isArray(rest.labels)) pins.push({ ...rest.labels, where: ["labels"] });
+  if (input.kind === "prompt") add(input.template, "input", "template");
+  if (manifest.task === "generate") {
+    add(manifest.config, "config");
+    add(manifest.output.schema, "output", "schema");
+  }
+  if ("labels" in manifest && !Array.isArray(manifest.labels)) add(manifest.labels, "labels");
   return pins;
 }
 
@@ -115,8 +123,10 @@ function labelsOf(root: string, manifest: ModelManifest): readonly string[] {
 }
 
 /** What changes only how fast the model answers is left out: a run is resumed whatever its batches were. */
-function digestOf({ version, task, model, input, output }: ModelManifest, labels: readonly string[]): string {
+function digestOf(manifest: ModelManifest, labels: readonly string[]): string {
+  const { version, task, model, input, output } = manifest;
   const pins = [model.sha256, ...model.external.map(({ sha256 }) => sha256)];
+  if (manifest.task === "generate") pins.push(manifest.config.sha256);
   return hash("sha256", JSON.stringify({ version, task, pins, input, output, labels }), "hex");
 }
 

@@ -1,15 +1,15 @@
 /** What the output of a model says of each file. */
 import type { FileInference, ScoredLabel } from "../../contract/inference.ts";
-import type { ModelManifest } from "../../contract/model-manifest.ts";
+import type { TensorManifest } from "../../contract/model-manifest.ts";
 import type { Failure } from "../result/outcome.ts";
 import type { OnnxOutput } from "./onnx.ts";
 
 /** Of one row; `filled`: how many of its places are no padding, where that differs. */
 export type Decoder = (output: OnnxOutput, row: number, filled: number | undefined) => FileInference | Failure;
 
-type Of<T extends ModelManifest["task"]> = Extract<ModelManifest, { task: T }>;
+type Of<T extends TensorManifest["task"]> = Extract<TensorManifest, { task: T }>;
 
-export function createDecoder(manifest: ModelManifest, labels: readonly string[]): Decoder {
+export function createDecoder(manifest: TensorManifest, labels: readonly string[]): Decoder {
   switch (manifest.task) {
     case "classify":
       return (output, row) => classify(manifest, labels, rowOf(output, row));

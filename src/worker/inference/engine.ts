@@ -9,7 +9,8 @@ import { loadModel, type ModelFolder } from "../../platform/models/model-folder.
 import type { FileToRead, FromEngine, Loaded, ToEngine } from "./engine-protocol.ts";
 import { InputFiles } from "./input-file.ts";
 import { faultOf, oneLine } from "./onnx.ts";
-import { ModelRefused, OnnxTask } from "./onnx-task.ts";
+import { ModelRefused, type ModelTask } from "./model-task.ts";
+import { openTask } from "./open-task.ts";
 
 const BEAT_MS = 500;
 /** Before anything else of the machine is ended for memory. */
@@ -20,7 +21,7 @@ type LoadMessage = Extract<ToEngine, { kind: "load" }>;
 class Engine {
   readonly #files = new InputFiles();
   #load: LoadMessage | undefined;
-  #task: OnnxTask | undefined;
+  #task: ModelTask | undefined;
   #work: Promise<void> = Promise.resolve();
 
   take(message: ToEngine): void {
@@ -52,7 +53,7 @@ class Engine {
     try {
       const model = await loadModel(folder);
       const wanted = providers ?? model.manifest.providers;
-      const task = await OnnxTask.open(model, wanted, this.#files);
+      const task = await openTask(model, wanted, this.#files);
       const fitting = await task.warmUp(Math.min(warmRows ?? task.mostRows, task.mostRows));
       this.#task = task;
       post({ kind: "loaded", loaded: this.#loaded(model, task, { fitting, loadMs: performance.now() - startedMs }) });
@@ -61,7 +62,7 @@ class Engine {
     }
   }
 
-  #loaded(model: ModelFolder, task: OnnxTask, { fitting, loadMs }: { fitting: number; loadMs: number }): Loaded {
+  #loaded(model: ModelFolder, task: ModelTask, { fitting, loadMs }: { fitting: number; loadMs: number }): Loaded {
     const { provider, inputs, outputs } = task.session;
     const { mostRows, refusals } = task;
     return {

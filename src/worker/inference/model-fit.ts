@@ -1,6 +1,6 @@
 /** Whether a manifest and the model that it names fit: names, types and sizes of tensors. Pure. */
 import type { Fault } from "../../contract/errors.ts";
-import type { ModelManifest } from "../../contract/model-manifest.ts";
+import type { TensorManifest } from "../../contract/model-manifest.ts";
 import type { TensorFacts } from "./engine-protocol.ts";
 import { lengthOf } from "./encode-json.ts";
 import { widthOf } from "./decode.ts";
@@ -15,7 +15,7 @@ interface Wanted {
 
 /** Every fault, with the place in the manifest. */
 export function fitFaults(
-  manifest: ModelManifest,
+  manifest: TensorManifest,
   model: { readonly inputs: readonly TensorFacts[]; readonly outputs: readonly TensorFacts[] },
   labels: readonly string[],
 ): Fault[] {
@@ -32,7 +32,7 @@ export function fitFaults(
 
 /** What the real output of a model shows, where its description left sizes open. */
 export function outputFault(
-  manifest: ModelManifest,
+  manifest: TensorManifest,
   dims: readonly number[],
   rows: number,
   labels: readonly string[],
@@ -52,7 +52,7 @@ export function outputFault(
 }
 
 function wantedValues(
-  manifest: ModelManifest,
+  manifest: TensorManifest,
   labels: readonly string[],
 ): { count: number; where: string } | undefined {
   if ("labels" in manifest) return { count: labels.length, where: "labels" };
@@ -62,7 +62,7 @@ function wantedValues(
   return undefined;
 }
 
-function wantedInputs({ input }: ModelManifest): Wanted[] {
+function wantedInputs({ input }: TensorManifest): Wanted[] {
   switch (input.kind) {
     case "bytes":
       return [
@@ -102,7 +102,7 @@ function inputFaults({ where, name, width }: Wanted, inputs: readonly TensorFact
   return [];
 }
 
-function outputFaults(manifest: ModelManifest, outputs: readonly TensorFacts[], labels: readonly string[]): Fault[] {
+function outputFaults(manifest: TensorManifest, outputs: readonly TensorFacts[], labels: readonly string[]): Fault[] {
   const { tensor } = manifest.output;
   const found = outputs.find(({ name }) => name === tensor);
   if (found === undefined) {

@@ -1,64 +1,36 @@
 /** A model over batches of files, in the engine's process: read, encode, run, decode. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { InvalidInputError, messageOf, type Fault } from "../../contract/errors.ts";
-import type { ModelInput, Provider } from "../../contract/model-manifest.ts";
+import { InvalidInputError, messageOf } from "../../contract/errors.ts";
+import type { ModelInput, Provider, TensorManifest } from "../../contract/model-manifest.ts";
 import type { ModelFolder } from "../../platform/models/model-folder.ts";
-import type { Failure } from "../result/outcome.ts";
+import { answersOf, readBatch, rowsOf, type BatchDone } from "./batch-files.ts";
 import { createDecoder, type Decoder } from "./decode.ts";
 import { BytesEncoder } from "./encode-bytes.ts";
 import { JsonEncoder } from "./encode-json.ts";
 import { TextEncoder } from "./encode-text.ts";
 import type { Encoder } from "./encoder.ts";
-import type { FileAnswer, FileToRead, Refusal } from "./engine-protocol.ts";
-import type { FileContent, InputFiles } from "./input-file.ts";
+import type { FileToRead, Refusal } from "./engine-protocol.ts";
+import type { InputFiles } from "./input-file.ts";
 import { fitFaults, fixedRows, outputFault } from "./model-fit.ts";
-import { faultOf, oneLine, openSession, type OnnxOutput, type OnnxSession } from "./onnx.ts";
+import { fittingRows, ModelRefused, openModel, type ModelTask, type OpenedModel } from "./model-task.ts";
+import type { OnnxOutput, OnnxSession } from "./onnx.ts";
 
-/** The model cannot be used: not by this provider, or not at all. */
-export class ModelRefused extends Error {
-  readonly faults: readonly Fault[];
-  readonly refusals: readonly Refusal[];
-  readonly isMemory: boolean;
+/** A model whose tasks read rows of tensors. */
+export type TensorModel = ModelFolder & { readonly manifest: TensorManifest };
 
-  constructor(faults: readonly Fault[], refusals: readonly Refusal[], isMemory = false) {
-    super("the model cannot be used");
-    this.name = "ModelRefused";
-    this.faults = faults;
-    this.refusals = refusals;
-    this.isMemory = isMemory;
-  }
-}
-
-export interface BatchDone {
-  readonly answers: readonly FileAnswer[];
-  readonly runMs: number;
-  readonly rows: number;
-}
-
-/** `row`: it is one of the batch, in their order. */
-interface ReadFile {
-  readonly said: "row" | "same" | Failure;
-  readonly sha256: string | null;
-  readonly bytes: number | null;
-}
-
-export class OnnxTask {
+export class OnnxTask implements ModelTask {
   readonly session: OnnxSession;
   readonly refusals: readonly Refusal[];
   /** The most rows of a batch: what the manifest allows, what its bytes allow, what the model itself takes. */
   readonly mostRows: number;
-  readonly #model: ModelFolder;
+  readonly #model: TensorModel;
   readonly #files: InputFiles;
   readonly #encoder: Encoder;
   readonly #decode: Decoder;
   readonly #fixedRows: number | undefined;
 
-  private constructor(
-    model: ModelFolder,
-    files: InputFiles,
-    opened: { session: OnnxSession; refusals: readonly Refusal[] },
-  ) {
+  private constructor(model: TensorModel, files: InputFiles, opened: OpenedModel) {
     const { manifest, labels } = model;
     this.#model = model;
     this.#files = files;
@@ -73,79 +45,37 @@ export class OnnxTask {
   }
 
   /** Opens the model with the first provider that takes it. @throws {ModelRefused} */
-  static async open(model: ModelFolder, providers: readonly Provider[], files: InputFiles): Promise<OnnxTask> {
-    const { manifest, labels, folder } = model;
-    const opened = await openSession(join(folder, manifest.model.file), providers, manifest.engine.threads);
-    if (opened.kind === "refused") {
-      const found = oneLine(messageOf(opened.last));
-      const fault = { where: "model.file", expected: `a model that ${providers.join(" or ")} can run`, found };
-      throw new ModelRefused([fault], opened.refusals, faultOf(opened.last) === "out-of-memory");
-    }
-    const faults = fitFaults(manifest, opened.session, labels);
-    if (faults.length === 0) return new OnnxTask(model, files, opened);
-    await opened.session.release();
-    throw new ModelRefused(faults, opened.refusals);
+  static async open(model: TensorModel, providers: readonly Provider[], files: InputFiles): Promise<OnnxTask> {
+    const { manifest, labels } = model;
+    const opened = await openModel(model, providers, (session) => fitFaults(manifest, session, labels));
+    return new OnnxTask(model, files, opened);
   }
 
-  /**
-   * Runs the largest batch once, of empty rows, so that the memory it takes is taken before the first file. Halves it
-   * where memory does not do; the rows that fitted. @throws {ModelRefused}
-   */
-  async warmUp(rows: number): Promise<number> {
+  /** Of empty rows, so that the memory of a batch is taken before the first file. */
+  warmUp(rows: number): Promise<number> {
     const { manifest, labels } = this.#model;
-    for (let fitting = this.#fixedRows ?? rows; ; fitting = Math.floor(fitting / 2)) {
-      try {
-        this.#encoder.begin(fitting);
-        const { dims } = await this.#run(fitting);
-        const fault = outputFault(manifest, dims, this.#fixedRows ?? fitting, labels);
-        if (fault !== undefined) throw new ModelRefused([fault], this.refusals);
-        return fitting;
-      } catch (error) {
-        if (error instanceof ModelRefused) throw error;
-        const isMemory = faultOf(error) === "out-of-memory";
-        if (isMemory && fitting > 1 && this.#fixedRows === undefined) continue;
-        const expected = `a model that runs over a batch of ${fitting}`;
-        const fault = { where: "model.file", expected, found: oneLine(messageOf(error)) };
-        throw new ModelRefused([fault], this.refusals, isMemory);
-      }
-    }
+    const limits = { refusals: this.refusals, isFixed: this.#fixedRows !== undefined };
+    return fittingRows(this.#fixedRows ?? rows, limits, async (fitting) => {
+      this.#encoder.begin(fitting);
+      const { dims } = await this.#run(fitting);
+      const fault = outputFault(manifest, dims, this.#fixedRows ?? fitting, labels);
+      if (fault !== undefined) throw new ModelRefused([fault], this.refusals);
+    });
   }
 
-  /** One answer for each file, in their order. Throws what the runtime throws: then none has an answer. */
   async runBatch(files: readonly FileToRead[]): Promise<BatchDone> {
-    const read = this.#read(files);
-    const rows = read.filter(({ said }) => said === "row").length;
+    this.#encoder.begin(this.#fixedRows ?? files.length);
+    const read = readBatch(this.#files, files, (row, content) => this.#encoder.add(row, content));
+    const rows = rowsOf(read);
     const startedMs = performance.now();
     const output = rows === 0 ? undefined : await this.#run(rows);
     const runMs = performance.now() - startedMs;
-    let row = 0;
-    const answers = read.map(({ said, sha256, bytes }): FileAnswer => {
-      if (said === "same") return { kind: "same" };
-      const told = said !== "row" ? said : output === undefined ? noOutput() : this.#said(output, row++);
-      if ("class" in told) return { kind: "failure", sha256, bytes, class: told.class, message: told.message };
-      return { kind: "answer", sha256: sha256 ?? "", bytes: bytes ?? 0, inference: told };
-    });
+    const answers = answersOf(read, (row) => (output === undefined ? noOutput() : this.#said(output, row)));
     return { answers, runMs, rows };
   }
 
   #said(output: OnnxOutput, row: number): ReturnType<Decoder> {
     return this.#decode(output, row, this.#encoder.filled?.(row));
-  }
-
-  #read(files: readonly FileToRead[]): ReadFile[] {
-    this.#encoder.begin(this.#fixedRows ?? files.length);
-    let row = 0;
-    return files.map(({ placeId, path, known }) => {
-      const read = this.#files.read(placeId, path, (content: FileContent): ReadFile => {
-        const { sha256, bytes } = content;
-        if (sha256 === known) return { said: "same", sha256, bytes };
-        const failure = this.#encoder.add(row, content);
-        if (failure !== null) return { said: failure, sha256, bytes };
-        row += 1;
-        return { said: "row", sha256, bytes };
-      });
-      return "class" in read ? { said: read, sha256: null, bytes: null } : read;
-    });
   }
 
   #run(rows: number): Promise<OnnxOutput> {
@@ -157,7 +87,7 @@ function noOutput(): never {
   throw new TypeError("expected an output for the rows of a batch");
 }
 
-function createEncoder(model: ModelFolder, input: ModelInput, typeOf: (tensor: string) => string): Encoder {
+function createEncoder(model: TensorModel, input: ModelInput, typeOf: (tensor: string) => string): Encoder {
   switch (input.kind) {
     case "bytes":
       return new BytesEncoder(input, typeOf(input.tensor));

@@ -4,6 +4,7 @@ import { messageOf } from "../../contract/errors.ts";
 import type { Provider } from "../../contract/model-manifest.ts";
 import type { Feed } from "./encoder.ts";
 import type { BatchFault, Refusal, TensorFacts } from "./engine-protocol.ts";
+import type { GenerationTensor, Tensors } from "./generation/session.ts";
 import type { TensorValues } from "./tensor-array.ts";
 
 /** An output of a model, its numbers in one row after the other. */
@@ -18,6 +19,8 @@ export interface OnnxSession {
   readonly outputs: readonly TensorFacts[];
   /** Blocks this process until it is done. */
   run(feeds: Readonly<Record<string, Feed>>, output: string): Promise<OnnxOutput>;
+  /** All outputs, as they are: for models whose outputs go in again. */
+  runAll(feeds: Tensors): Promise<Tensors>;
   /** The only way in which memory that the runtime has taken comes back. */
   release(): Promise<void>;
 }
@@ -66,6 +69,13 @@ function wrap(session: InferenceSession, provider: Provider): OnnxSession {
       if (result === undefined) throw new TypeError(`expected the output ${output}, found none`);
       return { data: numbersOf(result.data, output), dims: result.dims };
     },
+    runAll: async (feeds) => {
+      const tensors = Object.entries(feeds).map(([name, { type, data, dims }]) => [name, tensorOf(type, data, dims)]);
+      const results = await session.run(Object.fromEntries(tensors) as Record<string, Tensor>);
+      return Object.fromEntries(
+        Object.entries(results).map(([name, tensor]) => [name, generationTensor(name, tensor)]),
+      );
+    },
     release: () => session.release(),
   };
 }
@@ -86,6 +96,12 @@ function numbersOf(data: Tensor["data"], output: string): ArrayLike<number> {
   if (data instanceof BigInt64Array || data instanceof BigUint64Array) return Array.from(data, Number);
   if (Array.isArray(data)) throw new TypeError(`expected numbers in the output ${output}, found texts`);
   return data as unknown as ArrayLike<number>;
+}
+
+function generationTensor(name: string, { data, dims, type }: Tensor): GenerationTensor {
+  if (data instanceof Float32Array) return { type: "float32", data, dims };
+  if (data instanceof BigInt64Array) return { type: "int64", data, dims };
+  throw new TypeError(`model output ${name}: expected float32 or int64, found ${type}`);
 }
 
 const memoryTexts =

@@ -102,7 +102,8 @@ function likeliest(logits: Float32Array, allowed: Int32Array): { token: number; 
   return { token, logProbability: -Math.log(sum) };
 }
 
-function cacheNames(layers: number): readonly (readonly [past: string, present: string])[] {
+/** The names of a cache on its way in and out, layer by layer. */
+export function cacheNames(layers: number): readonly (readonly [past: string, present: string])[] {
   return Array.from({ length: layers }, (_, layer) =>
     ["key", "value"].map((part) => [`past_key_values.${layer}.${part}`, `present.${layer}.${part}`] as const),
   ).flat();

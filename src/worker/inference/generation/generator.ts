@@ -1,5 +1,6 @@
 /** One JSON answer for each text: prompt, constrained decoding, and a last check of every answer against the schema. */
 import Ajv, { type ValidateFunction } from "ajv";
+import type { z } from "zod";
 import { listAnswers, longestAnswerBytes } from "../../../contract/answer-list.ts";
 import { parseAnswerSchema } from "../../../contract/answer-schema.ts";
 import { InvalidInputError } from "../../../contract/errors.ts";
@@ -29,7 +30,7 @@ export interface GeneratorParts {
 
 export interface GeneratedAnswer {
   /** Valid against the schema. */
-  readonly value: unknown;
+  readonly value: z.core.util.JSONType;
   /** The same as the model wrote it. */
   readonly text: string;
   /** The answer's probability, each choice among what the schema would have let follow: 0 to 1. */
@@ -106,8 +107,8 @@ export class Generator {
     throw new InvalidInputError("the schema of the answers", [{ where: "schema", expected, found: "more" }]);
   }
 
-  #checked(text: string): unknown {
-    const value: unknown = JSON.parse(text);
+  #checked(text: string): z.core.util.JSONType {
+    const value = JSON.parse(text) as z.core.util.JSONType;
     if (this.#validate(value) === true) return value;
     const [fault] = this.#validate.errors ?? [];
     throw new InvalidAnswerError(

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { checkManifest, type ModelManifest } from "../../../../src/contract/model-manifest.ts";
+import { checkManifest, type TensorManifest } from "../../../../src/contract/model-manifest.ts";
 import { createDecoder } from "../../../../src/worker/inference/decode.ts";
 
 const labels = ["a", "b", "c"];
 
-function manifestOf(task: ModelManifest["task"], output: object): ModelManifest {
+function manifestOf(task: TensorManifest["task"], output: object): TensorManifest {
   const checked = checkManifest({
     name: "m",
     task,
@@ -14,10 +14,11 @@ function manifestOf(task: ModelManifest["task"], output: object): ModelManifest 
     ...(task === "classify" || task === "multi-label" ? { labels } : {}),
   });
   if (checked.kind === "faulty") throw new TypeError(JSON.stringify(checked.faults));
+  if (checked.manifest.task === "generate") throw new TypeError("expected a manifest of tensors");
   return checked.manifest;
 }
 
-function said(task: ModelManifest["task"], output: object, values: number[], dims: number[] = [1, values.length]) {
+function said(task: TensorManifest["task"], output: object, values: number[], dims: number[] = [1, values.length]) {
   return createDecoder(manifestOf(task, output), labels)({ data: Float32Array.from(values), dims }, 0, undefined);
 }
 
@@ -78,7 +79,7 @@ describe("what the other tasks say", () => {
         {
           ...manifestOf("embed", { normalize: false }),
           output: { tensor: "y", normalize: false, ...output },
-        } as ModelManifest,
+        } as TensorManifest,
         [],
       );
       const answer = decode({ data: [1, 2, 3, 4, 50, 60], dims: [1, 3, 2] }, 0, filled);

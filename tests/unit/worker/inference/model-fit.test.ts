@@ -12,6 +12,7 @@ const checked = checkManifest({
 });
 if (checked.kind === "faulty") throw new TypeError(JSON.stringify(checked.faults));
 const { manifest } = checked;
+if (manifest.task === "generate") throw new TypeError("expected a manifest of tensors");
 const model = {
   inputs: [{ name: "bytes", type: "uint8", shape: ["batch", 8] }],
   outputs: [{ name: "probs", type: "float32", shape: ["batch", 2] }],
