@@ -130,10 +130,10 @@ export class ModelEngine {
 
   #onReady(loaded: Loaded): void {
     for (const [placeId, place] of this.#places) this.#supervisor.send({ kind: "place", placeId, place });
-    const known = Math.min(this.#ceiling?.rows ?? Infinity, loaded.warmRows);
-    if (this.#ceiling === undefined || known < this.#ceiling.rows) {
-      this.#ceiling = new RowCeiling(loaded.mostRows, known);
-    }
+    const { mostRows, warmRows } = loaded;
+    const isShort = warmRows < Math.min(mostRows, this.#settings.warmRows ?? mostRows);
+    const known = Math.min(this.#ceiling?.rows ?? mostRows, isShort ? warmRows : mostRows);
+    if (known !== this.#ceiling?.rows) this.#ceiling = new RowCeiling(mostRows, known);
     this.#deps.metrics.ceiling(this.#ceiling.rows);
     this.#batches = 0;
     this.#isWorn = false;

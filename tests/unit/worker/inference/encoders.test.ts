@@ -16,7 +16,10 @@ function contentOf(text: string | Uint8Array): FileContent {
 }
 
 /** An input with its defaults, as a manifest has it. */
-function inputOf<K extends "bytes" | "json">(input: { kind: K } & object): K extends "bytes" ? BytesInput : JsonInput {
+function inputOf<K extends "bytes" | "json">(input: {
+  kind: K;
+  [key: string]: unknown;
+}): K extends "bytes" ? BytesInput : JsonInput {
   const checked = checkManifest({
     name: "m",
     task: "regress",
