@@ -1,6 +1,6 @@
 /** The small Llama of models/extract-llama, and random ones of its kind, as tests use them. */
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { loadLlamaConfig, type LlamaConfig } from "../../scripts/models/llama/config.ts";
 import { loadSafetensors, type Weights } from "../../scripts/models/llama/safetensors.ts";
 import type { JsonSchema } from "../../src/contract/json-schema.ts";
@@ -9,7 +9,7 @@ import { parsePromptTemplate } from "../../src/worker/inference/generation/promp
 import type { GenerationSession } from "../../src/worker/inference/generation/session.ts";
 import { TextCodec } from "../../src/worker/inference/generation/text-codec.ts";
 
-export const llamaFolder = join(import.meta.dirname, "../../models/extract-llama");
+export const llamaFolder = resolve("models/extract-llama");
 const read = (name: string) => readFileSync(join(llamaFolder, name), "utf8");
 
 export const llamaConfig: LlamaConfig = loadLlamaConfig(join(llamaFolder, "config.json"));
