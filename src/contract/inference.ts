@@ -12,7 +12,6 @@ const inferenceValue = z.discriminatedUnion("task", [
   /** Little-endian 32-bit floats in base64. */
   z.object({ task: z.literal("embed"), vector: z.string() }),
 ]);
-export type InferenceValue = Readonly<z.output<typeof inferenceValue>>;
 
 export const fileInference = z.object({
   /** The likeliest label, or the fall-back; null where the task has none. */

@@ -180,7 +180,6 @@ const embed = z.strictObject({
 
 export const modelManifest = z.discriminatedUnion("task", [classify, multiLabel, regress, embed]);
 export type ModelManifest = Readonly<z.output<typeof modelManifest>>;
-export type ModelTask = ModelManifest["task"];
 export type ModelInput = ModelManifest["input"];
 export type BytesInput = Extract<ModelInput, { kind: "bytes" }>;
 export type JsonInput = Extract<ModelInput, { kind: "json" }>;
