@@ -4,8 +4,8 @@
  * makes of the same files on the disk.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
+import { InferenceSession, Tensor } from "onnxruntime-node";
 import { systemClock } from "../src/platform/clock.ts";
 import { inputSpec } from "../src/contract/run-spec.ts";
 import { ModelEngine } from "../src/worker/inference/model-engine.ts";
@@ -28,11 +28,8 @@ const corpus = Buffer.concat(
   ["README.md", "CHANGELOG.md", "package-lock.json", "docs/openapi.json"].map((path) => readFileSync(path)),
 );
 
-type Ort = typeof import("onnxruntime-node");
-
 /** Files per second of the model alone, at the batch that is best. The runtime is loaded here, not through our engine. */
 async function bare(): Promise<{ filesPerSecond: number; rows: number }> {
-  const { InferenceSession, Tensor } = createRequire(import.meta.url)("onnxruntime-node") as Ort;
   const session = await InferenceSession.create(join(MODEL, "filetype.onnx"), {
     intraOpNumThreads: 1,
     logSeverityLevel: 4,

@@ -14,7 +14,6 @@ const inferenceValue = z.discriminatedUnion("task", [
   /** Valid against the schema of the model. */
   z.object({ task: z.literal("generate"), answer: z.json() }),
 ]);
-export type InferenceValue = Readonly<z.output<typeof inferenceValue>>;
 
 export const fileInference = z.object({
   /** The likeliest label, or the fall-back; null where the task has none. */

@@ -207,7 +207,6 @@ const generate = z.strictObject({
 
 export const modelManifest = z.discriminatedUnion("task", [classify, multiLabel, regress, embed, generate]);
 export type ModelManifest = Readonly<z.output<typeof modelManifest>>;
-export type ModelTask = ModelManifest["task"];
 /** Those that make rows of tensors, and read one output. */
 export type TensorManifest = Exclude<ModelManifest, { task: "generate" }>;
 export type GenerateManifest = Extract<ModelManifest, { task: "generate" }>;

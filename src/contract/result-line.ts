@@ -8,8 +8,7 @@ export function resultLine(row: FileResult, vector?: number): object {
   return {
     path,
     outcome,
-    ...(inference !== undefined &&
-      inference.label !== null && { label: inference.label, confidence: inference.confidence }),
+    ...(inference?.label != null && { label: inference.label, confidence: inference.confidence }),
     ...(value !== undefined && "labels" in value && { labels: value.labels }),
     ...(value !== undefined && "values" in value && { values: value.values }),
     ...(value?.task === "generate" && { answer: value.answer, confidence: inference?.confidence }),

@@ -117,9 +117,24 @@ function complete(written: unknown, hasShortFaults: boolean): unknown {
   const words = isTexts(command) ? command : [];
   return {
     ...written,
+    ...(executor === "infer" && completeModel(written)),
     ...(perChunk === undefined && words.includes(INPUTS) && { perChunk: true }),
     ...(input !== undefined && { input: completeInput(input, hasShortFaults) }),
     ...(output !== undefined && { output: completeOutput(output, defaultOutputFrom(executor, words)) }),
+  };
+}
+
+/** Files of one chunk of a model: they go through it in batches, and a chunk has its price. */
+export const MODEL_CHUNK_FILES = 2_048;
+/** Two chunks keep an engine busy, and share its core. */
+export const MODEL_CHUNK_CORES = 0.5;
+
+function completeModel(written: object): object {
+  const [chunk, resources] = [field(written, "chunk") ?? {}, field(written, "resources") ?? {}];
+  if (typeof chunk !== "object" || typeof resources !== "object") return {};
+  return {
+    chunk: { maxFiles: MODEL_CHUNK_FILES, ...chunk },
+    resources: { cpuCores: MODEL_CHUNK_CORES, ...resources },
   };
 }
 

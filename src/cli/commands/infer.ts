@@ -29,7 +29,7 @@ export function inferCommand(invocation: Invocation): Command {
         throw new InvalidInputError("infer", [{ where: "--model", expected, found: "nothing" }]);
       }
       const { io } = invocation;
-      return runFiles(flags, invocation, (plan, logger) => planWithModel(plan, io, logger));
+      return runFiles(flags, invocation, (plan, logger) => planWithModel(plan, { flags, io, logger }));
     }),
   );
 }

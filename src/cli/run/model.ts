@@ -1,16 +1,19 @@
 /** Looks at a model before a run of it: loads it once, as a worker will, so that what is wrong is told at once. */
 import { systemClock } from "../../platform/clock.ts";
 import type { Logger } from "../../platform/logger.ts";
-import type { RunSpecInput } from "../../contract/run-request.ts";
+import { MODEL_CHUNK_CORES, MODEL_CHUNK_FILES, type RunSpecInput } from "../../contract/run-request.ts";
+import { runSpec } from "../../contract/run-spec.ts";
 import type { EngineMetrics, EngineSettings } from "../../worker/inference/engine-port.ts";
 import type { Loaded } from "../../worker/inference/engine-protocol.ts";
 import { ModelEngine } from "../../worker/inference/model-engine.ts";
 import { plural } from "../format.ts";
 import { say, type Io } from "../io.ts";
+import type { RunFlags } from "../run-flags.ts";
 import type { RunPlan } from "./run-plan.ts";
 
 /** What a run of a model asks for beyond what it was seen to take. */
 const SPARE = 1.15;
+const defaultChunk = runSpec.shape.chunk.parse(undefined);
 
 const uncounted: EngineMetrics = {
   batch: () => undefined,
@@ -36,7 +39,10 @@ export async function probeModel(folder: string, logger: Logger): Promise<Loaded
 }
 
 /** The plan of a run of a model, with what loading it has shown: its digest, its memory, its threads. */
-export async function planWithModel(plan: RunPlan, io: Io, logger: Logger): Promise<RunPlan> {
+export async function planWithModel(
+  plan: RunPlan,
+  { flags, io, logger }: { flags: RunFlags; io: Io; logger: Logger },
+): Promise<RunPlan> {
   const folder = plan.spec.command[0] ?? "";
   const loaded = await probeModel(folder, logger);
   for (const { provider, reason } of loaded.refusals) say(io, `${provider} is not used: ${reason}`);
@@ -47,11 +53,21 @@ export async function planWithModel(plan: RunPlan, io: Io, logger: Logger): Prom
       `memory does for ${plural(loaded.warmRows, "file")} at a time, of ${loaded.mostRows} that the model allows`,
     );
   }
-  const asked = plan.spec.resources ?? {};
+  const { resources: asked = {}, chunk } = plan.spec;
+  const isCoresAsked = flags.cpus !== undefined || plan.config.profile !== "default";
   const resources: RunSpecInput["resources"] = {
     memoryBytes: Math.ceil(loaded.rssBytes * SPARE),
     ...asked,
-    cpuCores: Math.max(asked.cpuCores ?? 1, manifest.engine.threads),
+    ...(!isCoresAsked && { cpuCores: manifest.engine.threads * MODEL_CHUNK_CORES }),
   };
-  return { ...plan, spec: { ...plan.spec, binarySha256: sha256, resources } };
+  const isChunkAsked = flags.chunkFiles !== undefined || chunk?.maxFiles !== defaultChunk.maxFiles;
+  return {
+    ...plan,
+    spec: {
+      ...plan.spec,
+      ...(!isChunkAsked && { chunk: { ...chunk, maxFiles: MODEL_CHUNK_FILES } }),
+      binarySha256: sha256,
+      resources,
+    },
+  };
 }

@@ -46,7 +46,7 @@ export class RowCeiling {
 }
 
 const MEASURES = 3;
-const FIRST_ROWS = 8;
+const FIRST_ROWS = 32;
 const WEIGHT = 0.2;
 /** The sizes beside the best are measured anew after so many batches: what is best may change. */
 const REVISIT_BATCHES = 256;

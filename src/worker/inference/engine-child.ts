@@ -36,8 +36,8 @@ export class EngineChild {
 
   /** `prefix`: a command that starts the engine under limits, such as `prlimit`. */
   constructor(events: ChildEvents, prefix: readonly string[] = []) {
-    const [command = process.execPath, ...rest] = [...prefix, process.execPath];
-    this.#process = spawn(command, [...rest, engineFile()], {
+    const words = [...prefix, process.execPath, engineFile()];
+    this.#process = spawn(words[0] ?? process.execPath, words.slice(1), {
       stdio: ["ignore", "ignore", "pipe", "ipc"],
       serialization: "advanced",
       env: engineEnvironment(process.env),

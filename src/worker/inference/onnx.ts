@@ -89,7 +89,7 @@ function factsOf(metadata: readonly InferenceSession.ValueMetadata[]): TensorFac
 }
 
 function tensorOf(type: string, data: TensorValues, dims: readonly number[]): Tensor {
-  return new Tensor(type as "float32", data as Float32Array, [...dims]);
+  return new Tensor(type as "float32", data, [...dims]);
 }
 
 function numbersOf(data: Tensor["data"], output: string): ArrayLike<number> {

@@ -95,6 +95,57 @@ describe("engine", () => {
     expect(answers.get("small")).toMatchObject({ bytes: 3, inference: { value: { values: [4, 5, 6] } } });
   });
 
+  test("takes texts through a tokenizer, padded to the longest of the batch", async () => {
+    const tokenizer = JSON.stringify({
+      version: "1.0",
+      added_tokens: [],
+      normalizer: null,
+      pre_tokenizer: { type: "Whitespace" },
+      post_processor: null,
+      decoder: null,
+      model: { type: "WordLevel", vocab: { "[UNK]": 0, one: 1, two: 2 }, unk_token: "[UNK]" },
+    });
+    const model = tinyOnnx({
+      inputs: [["ids", "int64", ["batch", "tokens"]]],
+      outputs: [["y", "float32", ["batch", "tokens", 2]]],
+      constants: [{ name: "table", dims: [3, 2], data: Float32Array.from([100, 100, 1, 10, 2, 20]) }],
+      nodes: [{ op: "Gather", in: ["table", "ids"], out: "y" }],
+    });
+    await using fixture = new EngineFixture(
+      (scratch) => {
+        const folder = modelFolder(scratch, "model", model, {
+          task: "embed",
+          input: {
+            kind: "text",
+            tokenizer: { file: "tokenizer.json", sha256: sha256(tokenizer) },
+            tensors: { ids: "ids" },
+            max_tokens: 3,
+          },
+          output: { tensor: "y", pool: "mean", normalize: false },
+        });
+        writeFileSync(join(folder, "tokenizer.json"), tokenizer);
+        return folder;
+      },
+      { fixedRows: 4 },
+    );
+    fixture
+      .file("a", "one")
+      .file("b", "one two two two two")
+      .file("c", "")
+      .file("d", Buffer.from([0xff]));
+    const answers = await fixture.ask();
+    const vectorOf = (path: string) => {
+      const answer = answers.get(path);
+      if (answer?.kind !== "answer" || answer.inference.value.task !== "embed") return labelOf(answer);
+      const bytes = Buffer.from(answer.inference.value.vector, "base64");
+      return [bytes.readFloatLE(0), bytes.readFloatLE(4)].map((value) => Math.round(value * 1_000) / 1_000);
+    };
+    expect(vectorOf("a")).toEqual([1, 10]);
+    expect(vectorOf("b")).toEqual([1.667, 16.667]);
+    expect(vectorOf("c")).toBe("bad-input: expected a text with a token at least, found none");
+    expect(vectorOf("d")).toBe("bad-input: expected a text in UTF-8, found bytes that are not UTF-8");
+  });
+
   test("makes a new process when one is killed in the middle, and loses no file", async () => {
     await using fixture = new EngineFixture(picky({ batch: { max_rows: 4 } }));
     for (let at = 0; at < 400; at += 1) fixture.file(`f${at}`, Buffer.from([1]));
