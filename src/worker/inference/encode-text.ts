@@ -1,22 +1,11 @@
 /** Text through a tokenizer as rows of tensors, padded on the right to the longest row of the batch. */
-import * as tokenizers from "@huggingface/tokenizers";
 import type { TextInput } from "../../contract/model-manifest.ts";
 import type { Failure } from "../result/outcome.ts";
 import { decodeText, wholeCharacters } from "./decode-text.ts";
 import type { Encoder, Feed } from "./encoder.ts";
 import type { FileContent } from "./input-file.ts";
 import { arrayFor } from "./tensor-array.ts";
-
-interface Tokenizer {
-  encode(
-    text: string,
-    options: { readonly add_special_tokens: boolean; readonly return_token_type_ids: true },
-  ): { readonly ids: readonly number[]; readonly token_type_ids: readonly number[] };
-}
-/** The types of the package lead to files that a compiler of today does not look for. */
-const { Tokenizer: Tokenizers } = tokenizers as unknown as {
-  readonly Tokenizer: new (tokenizer: object, config: object) => Tokenizer;
-};
+import { createTokenizer, type Tokenizer } from "./tokenizer.ts";
 
 interface Row {
   readonly ids: readonly number[];
@@ -36,7 +25,7 @@ export class TextEncoder implements Encoder {
   constructor(input: TextInput, files: { tokenizer: object; config: object }, typeOf: (tensor: string) => string) {
     this.#input = input;
     this.#typeOf = typeOf;
-    this.#tokenizer = new Tokenizers(files.tokenizer, files.config);
+    this.#tokenizer = createTokenizer(files.tokenizer, files.config);
     const tensors = Object.values(input.tensors)
       .filter((tensor) => tensor !== undefined)
       .map((tensor) => arrayFor(typeOf(tensor), 0).bytesPerValue);

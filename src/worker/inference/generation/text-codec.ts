@@ -1,8 +1,8 @@
 /** Text to tokens and back, and conversations to prompts, by the files that a Hugging Face model brings. */
 import { Template } from "@huggingface/jinja";
-import * as tokenizers from "@huggingface/tokenizers";
 import { z } from "zod";
 import { InvalidInputError } from "../../../contract/errors.ts";
+import { createTokenizer, type Tokenizer } from "../tokenizer.ts";
 import type { Vocabulary } from "./grammar-constraint.ts";
 
 /** `tokenizer.json`, as far as it is read here; the tokenizer itself reads the rest. */
@@ -21,13 +21,6 @@ const configFile = z.looseObject({
   bos_token: specialToken.optional(),
   pad_token: specialToken.optional(),
 });
-
-/** What is used of a tokenizer. The package's own declarations name files without endings, and are not found. */
-interface Tokenizer {
-  encode(text: string, options: { readonly add_special_tokens: boolean }): { readonly ids: readonly number[] };
-  token_to_id(token: string): number | undefined;
-}
-const { Tokenizer } = tokenizers as unknown as { readonly Tokenizer: new (file: object, config: object) => Tokenizer };
 
 export interface Message {
   readonly role: "system" | "user" | "assistant";
@@ -80,7 +73,7 @@ export class TextCodec {
   constructor(tokenizerJson: string, tokenizerConfigJson: string) {
     const file = parseFile(tokenizerFile, tokenizerJson, "tokenizer.json");
     const config = parseFile(configFile, tokenizerConfigJson, "tokenizer_config.json");
-    this.#tokenizer = new Tokenizer(JSON.parse(tokenizerJson) as object, JSON.parse(tokenizerConfigJson) as object);
+    this.#tokenizer = createTokenizer(JSON.parse(tokenizerJson) as object, JSON.parse(tokenizerConfigJson) as object);
     this.#template = new Template(config.chat_template);
     this.#beginText = config.bos_token ?? "";
     this.#endText = config.eos_token;
@@ -100,7 +93,7 @@ export class TextCodec {
   }
 
   encode(text: string): readonly number[] {
-    return this.#tokenizer.encode(text, { add_special_tokens: false }).ids;
+    return this.#tokenizer.encode(text, { add_special_tokens: false, return_token_type_ids: true }).ids;
   }
 
   /** The text of an answer. @throws TypeError when the tokens are not whole characters */
