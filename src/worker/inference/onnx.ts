@@ -85,7 +85,7 @@ function tensorOf(type: string, data: TensorValues, dims: readonly number[]): Te
 function numbersOf(data: Tensor["data"], output: string): ArrayLike<number> {
   if (data instanceof BigInt64Array || data instanceof BigUint64Array) return Array.from(data, Number);
   if (Array.isArray(data)) throw new TypeError(`expected numbers in the output ${output}, found texts`);
-  return data as unknown as ArrayLike<number>;
+  return data;
 }
 
 const memoryTexts =
