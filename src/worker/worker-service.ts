@@ -20,7 +20,7 @@ import { RunHash } from "../platform/run-hash.ts";
 import { State, type Transitions } from "../platform/state.ts";
 import { Admissions } from "./admissions.ts";
 import { ClusterLoad } from "./cluster-load.ts";
-import { ChunkRunner } from "./executor/chunk-runner.ts";
+import { Executors } from "./executors.ts";
 import { createHandlers } from "./executor/handlers.ts";
 import { exposeGovernor } from "./governor/governor-metrics.ts";
 import { createGovernor } from "./governor/create-governor.ts";
@@ -29,8 +29,6 @@ import { createLearnedListener } from "./governor/learned-listener.ts";
 import { LearnedRuns } from "./governor/learned-runs.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { HeldJobs } from "./held-jobs.ts";
-import { EnginePool } from "./inference/engine-pool.ts";
-import { InferRunner } from "./inference/infer-runner.ts";
 import { LargestJob } from "./largest-job.ts";
 import { LiveLimits } from "./live-limits.ts";
 import type { WorkerProcess } from "./lane-token.ts";
@@ -68,9 +66,7 @@ export class WorkerService implements Service {
   readonly #governor: Governor;
   readonly #classes: LearnedClasses;
   readonly #heads: QueueHeads;
-  readonly #runner: ChunkRunner;
-  readonly #engines: EnginePool;
-  readonly #infer: InferRunner;
+  readonly #executors: Executors;
   readonly #lanes: Lanes;
   readonly #load: ClusterLoad;
   readonly #loop: PullLoop;
@@ -99,13 +95,10 @@ export class WorkerService implements Service {
     this.#runs = new RunCache(hash, deps.store);
     this.#control = new ControlBus({ redis: this.#redis, subscriber: this.#subscriber, logger }, config.kp);
     this.#governor = createGovernor(deps, config, (eviction) => {
-      this.#runner.evict(eviction.jobId, eviction.message);
-      this.#infer.evict(eviction.jobId, eviction.message);
+      this.#executors.evict(eviction);
     });
     this.#classes = new LearnedClasses({ redis: this.#redis, prefix: config.kp, clock, logger });
-    this.#runner = new ChunkRunner({ logger, clock }, { nice: config.nice, oomScoreAdj: 1_000, allow: config.allow });
-    this.#engines = new EnginePool({ logger, clock, metrics: deps.metrics }, deps.engine);
-    this.#infer = this.#createInferRunner(hash);
+    this.#executors = new Executors(deps, config, hash);
     const shared = {
       ...{ redis: this.#redis, kp: config.kp, store: deps.store, clock, logger },
       ...{ queues: this.#queues, runs: this.#runs },
@@ -116,14 +109,8 @@ export class WorkerService implements Service {
     const largestJob = new LargestJob(shared);
     this.#heads = new QueueHeads({ ...shared, learned, largestJob });
     this.#held.handlers = createHandlers({
-      ...{
-        ...shared,
-        metrics: deps.metrics,
-        hash,
-        runner: this.#runner,
-        inferRunner: this.#infer,
-        claims: this.#claims,
-      },
+      ...{ ...shared, metrics: deps.metrics, hash, claims: this.#claims },
+      ...{ runner: this.#executors.runner, inferRunner: this.#executors.inferRunner },
       ...{ gate: new PolicyGate(config.allow), largestJob, learned, workerId: config.workerId },
       governor: this.#governor,
       onUsage: (jobId, sample) => {
@@ -144,8 +131,7 @@ export class WorkerService implements Service {
       this.#governor,
       this.#limits,
       this.#classes,
-      this.#runner,
-      this.#engines,
+      this.#executors,
       this.#control,
       this.#claims,
       this.#lanes,
@@ -153,8 +139,7 @@ export class WorkerService implements Service {
       this.#load,
       this.#loop,
     ]);
-    exposeGovernor(deps.metrics, () => this.#governor.snapshot());
-    this.#exposeAges();
+    this.#expose();
   }
 
   /** For the operations server. Liveness says nothing about Redis: an outage must not restart every worker. */
@@ -239,24 +224,13 @@ export class WorkerService implements Service {
     }
   }
 
-  #exposeAges(): void {
+  #expose(): void {
     const { metrics } = this.#deps;
+    exposeGovernor(metrics, () => this.#governor.snapshot());
     metrics.onCollect(() => {
       const { claimMs, pullMs } = this.#loop.ages;
       metrics.gauge("headroom_last_claim_age_seconds").set(claimMs / 1_000);
       metrics.gauge("headroom_pull_age_seconds").set(pullMs / 1_000);
-    });
-  }
-
-  #createInferRunner(hash: RunHash): InferRunner {
-    const { allow, workerId } = this.#config;
-    return new InferRunner({
-      ...{ pool: this.#engines, gate: new PolicyGate(allow), clock: this.#deps.clock },
-      onModel: (runId, { model, provider, refusals }) =>
-        hash.noteModel(runId, workerId, {
-          ...{ sha256: model.sha256, provider },
-          refusals: refusals.map((refusal) => `${refusal.provider}: ${refusal.reason}`),
-        }),
     });
   }
 

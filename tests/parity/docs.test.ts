@@ -290,7 +290,7 @@ describe("pages", () => {
     expect(Object.keys(scripts)).toEqual(expect.arrayContaining(["demo", "test", "prepare"]));
     const lines = read(".ci/run")
       .split("\n")
-      .filter((line) => line !== "" && !/^(#|set |cd )/.test(line));
+      .filter((line) => line !== "" && !/^(#|set |cd |export )/.test(line));
     expect(lines).toEqual(["npm ci && npm test"]);
   });
 
