@@ -19,7 +19,6 @@ export async function openOnnx(model: Uint8Array | string): Promise<CountingSess
       return runs;
     },
     inputNames: session.inputNames,
-    outputNames: session.outputNames,
     run: async (feeds: Tensors) => {
       runs++;
       const tensors = Object.entries(feeds).map(([name, tensor]) => [name, toOnnx(tensor)] as const);

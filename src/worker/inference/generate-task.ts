@@ -46,7 +46,6 @@ export class GenerateTask implements ModelTask {
     this.#generator = new Generator({
       session: {
         inputNames: session.inputs.map(({ name }) => name),
-        outputNames: session.outputs.map(({ name }) => name),
         run: (feeds) => session.runAll(feeds),
       },
       codec: new TextCodec(

@@ -8,7 +8,6 @@ export type Tensors = Readonly<Record<string, GenerationTensor>>;
 
 export interface GenerationSession {
   readonly inputNames: readonly string[];
-  readonly outputNames: readonly string[];
   run(feeds: Tensors): Promise<Tensors>;
 }
 
