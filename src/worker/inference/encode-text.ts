@@ -11,7 +11,7 @@ interface Tokenizer {
   encode(
     text: string,
     options: { readonly add_special_tokens: boolean; readonly return_token_type_ids: true },
-  ): { readonly ids: readonly number[]; readonly token_type_ids: readonly number[] };
+  ): { readonly ids: readonly number[]; readonly token_type_ids?: readonly number[] };
 }
 /** The types of the package lead to files that a compiler of today does not look for. */
 const { Tokenizer: Tokenizers } = tokenizers as unknown as {
@@ -57,7 +57,7 @@ export class TextEncoder implements Encoder {
     if (text === undefined) {
       return { class: "bad-input", message: "expected a text in UTF-8, found bytes that are not UTF-8" };
     }
-    const { ids, token_type_ids: types } = this.#tokenizer.encode(text, {
+    const { ids, token_type_ids: types = [] } = this.#tokenizer.encode(text, {
       add_special_tokens: this.#input.special_tokens,
       return_token_type_ids: true,
     });

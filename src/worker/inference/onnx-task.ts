@@ -139,13 +139,23 @@ export class OnnxTask {
       const read = this.#files.read(placeId, path, (content: FileContent): ReadFile => {
         const { sha256, bytes } = content;
         if (sha256 === known) return { said: "same", sha256, bytes };
-        const failure = this.#encoder.add(row, content);
+        const failure = this.#encode(row, content);
         if (failure !== null) return { said: failure, sha256, bytes };
         row += 1;
         return { said: "row", sha256, bytes };
       });
       return "class" in read ? { said: read, sha256: null, bytes: null } : read;
     });
+  }
+
+  /** What goes wrong here is this file's, or ours: the others of its batch have nothing to do with it. */
+  #encode(row: number, content: FileContent): Failure | null {
+    try {
+      return this.#encoder.add(row, content);
+    } catch (error) {
+      if (faultOf(error) === "out-of-memory") throw error;
+      return { class: "infrastructure", message: `could not make an input of the file: ${messageOf(error)}` };
+    }
   }
 
   #run(rows: number): Promise<OnnxOutput> {
