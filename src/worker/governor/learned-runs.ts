@@ -36,7 +36,7 @@ const BUCKETS_PER_GROUP = 2;
 /** A chunk of a model may last so many times the target, for it takes its files in batches. */
 const INFER_CHUNK_SHARE = 25;
 /** While nothing is known of its time, so many files are in a chunk of a model: all workers are to have some. */
-const INFER_FIRST_FILES = 256;
+const INFER_FIRST_FILES = 1_024;
 /** One call takes all files of a chunk, whatever one of them takes. */
 const NO_TIME_MS = 0.001;
 

@@ -1,8 +1,10 @@
 /** The files of a batch on their way through a model: read in their order, each a row or a reason why it is none. */
+import { messageOf } from "../../contract/errors.ts";
 import type { FileInference } from "../../contract/inference.ts";
 import type { Failure } from "../result/outcome.ts";
 import type { FileAnswer, FileToRead } from "./engine-protocol.ts";
 import type { FileContent, InputFiles } from "./input-file.ts";
+import { faultOf } from "./onnx.ts";
 
 export interface BatchDone {
   /** One for each file, in their order. */
@@ -30,13 +32,23 @@ export function readBatch(
     const read = inputs.read(placeId, path, (content: FileContent): ReadFile => {
       const { sha256, bytes } = content;
       if (sha256 === known) return { said: "same", sha256, bytes };
-      const failure = add(row, content);
+      const failure = added(() => add(row, content));
       if (failure !== null) return { said: failure, sha256, bytes };
       row += 1;
       return { said: "row", sha256, bytes };
     });
     return "class" in read ? { said: read, sha256: null, bytes: null } : read;
   });
+}
+
+/** What goes wrong here is this file's, or ours: the others of its batch have nothing to do with it. */
+function added(add: () => Failure | null): Failure | null {
+  try {
+    return add();
+  } catch (error) {
+    if (faultOf(error) === "out-of-memory") throw error;
+    return { class: "infrastructure", message: `could not make an input of the file: ${messageOf(error)}` };
+  }
 }
 
 export function rowsOf(read: readonly ReadFile[]): number {

@@ -46,7 +46,7 @@ export class TextEncoder implements Encoder {
     if (text === undefined) {
       return { class: "bad-input", message: "expected a text in UTF-8, found bytes that are not UTF-8" };
     }
-    const { ids, token_type_ids: types } = this.#tokenizer.encode(text, {
+    const { ids, token_type_ids: types = [] } = this.#tokenizer.encode(text, {
       add_special_tokens: this.#input.special_tokens,
       return_token_type_ids: true,
     });

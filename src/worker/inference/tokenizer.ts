@@ -6,7 +6,7 @@ export interface Tokenizer {
   encode(
     text: string,
     options: { readonly add_special_tokens: boolean; readonly return_token_type_ids: true },
-  ): { readonly ids: readonly number[]; readonly token_type_ids: readonly number[] };
+  ): { readonly ids: readonly number[]; readonly token_type_ids?: readonly number[] };
   token_to_id(token: string): number | undefined;
 }
 
