@@ -33,6 +33,7 @@ module.exports = {
       "node_modules/systeminformation",
       "^src/worker/governor/inventory\\.ts$",
     ),
+    oneImporter("one-importer-of-onnxruntime", "node_modules/onnxruntime-", "^src/worker/inference/onnx\\.ts$"),
     oneImporter("one-importer-of-pg", "node_modules/pg/", "^src/store/postgres\\.ts$"),
   ],
   options: {

@@ -8,7 +8,7 @@ export default tseslint.config(
       "node_modules/",
       "coverage/",
       "bin/",
-      "scripts/",
+      "scripts/*.js",
       "eslint.config.js",
       ".dependency-cruiser.cjs",
     ],

@@ -8,11 +8,14 @@ import { configCommand } from "./commands/config.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { explainCommand } from "./commands/explain.ts";
 import { exportCommand } from "./commands/export.ts";
+import { inferCommand } from "./commands/infer.ts";
 import { limitsCommand } from "./commands/limits.ts";
 import { profilesCommand } from "./commands/profiles.ts";
 import { rulesCommand } from "./commands/rules.ts";
 import { boardCommand, producerCommand, schedulerCommand, workerCommand } from "./commands/processes.ts";
 import { learnedCommand } from "./commands/learned.ts";
+import { modelCommand } from "./commands/model.ts";
+import { resultsCommand } from "./commands/results.ts";
 import { runCommand } from "./commands/run.ts";
 import { runsCommand } from "./commands/runs.ts";
 import { statusCommand } from "./commands/status.ts";
@@ -63,6 +66,8 @@ export function createProgram(invocation: Invocation): Command {
     .helpCommand("help [command]", "show help for a command");
   program.commandsGroup("Files through a command:");
   program.addCommand(runCommand(invocation)).addCommand(calibrateCommand(invocation));
+  program.commandsGroup("Files through a model:");
+  for (const make of [inferCommand, resultsCommand, modelCommand]) program.addCommand(make(invocation));
   program.commandsGroup("Look and act:");
   for (const make of [statusCommand, topCommand, runsCommand, explainCommand, exportCommand, learnedCommand]) {
     program.addCommand(make(invocation));

@@ -5,6 +5,7 @@ import type { Style } from "./style.ts";
 
 const SHOWN_FAILURES = 5;
 const SHOWN_EXAMPLES = 3;
+const SHOWN_LABELS = 6;
 const LABEL_COLUMNS = 11;
 
 export interface ReportTextOptions {
@@ -19,9 +20,10 @@ export interface ReportTextOptions {
 export function reportText(report: RunReport, { style, reportFolder, message }: ReportTextOptions): string {
   const rows: (readonly [string, string])[] = [
     ["run", report.name === null ? report.id : `${report.id}  ${oneLine(report.name)}`],
-    ["command", formatCommand(report.command)],
+    ...whatRow(report),
     ["input", `${oneLine(report.input)}  ${style.dim(formatBytes(report.inputBytes))}`],
     ...outputRow(report, style),
+    ...labelsRow(report),
     ...durationRow(report),
     ...memoryRow(report),
     ...retriesRow(report),
@@ -55,9 +57,29 @@ export function summaryOf(files: FileCounts, state: RunReport["state"]): string 
   return `${plural(files.succeeded, "file")} succeeded${skipped}`;
 }
 
+function whatRow({ inference, command }: RunReport): (readonly [string, string])[] {
+  if (inference === undefined) return [["command", formatCommand(command)]];
+  const on = inference.providers.length === 0 ? "" : ` on ${inference.providers.join(" and ")}`;
+  const refused = inference.refusals.map((text): readonly [string, string] => ["not used", oneLine(text)]);
+  return [["model", `${oneLine(inference.model)}${on}`], ...refused];
+}
+
+function labelsRow({ inference }: RunReport): (readonly [string, string])[] {
+  if (inference === undefined || inference.labels.length === 0) return [];
+  const shown = inference.labels
+    .slice(0, SHOWN_LABELS)
+    .map(({ label, files }) => `${oneLine(label)} ${formatCount(files)}`);
+  const more = inference.labels.length > SHOWN_LABELS ? " · …" : "";
+  return [["labels", `${shown.join(" · ")}${more}`]];
+}
+
 function outputRow(report: RunReport, style: Style): (readonly [string, string])[] {
   const { count, bytes } = report.artifacts;
   const reused = report.reused > 0 ? `, ${plural(report.reused, "file")} unchanged since the last time` : "";
+  if (report.inference !== undefined) {
+    const files = report.inference.results.map(({ path, bytes: size }) => `${path}, ${formatBytes(size)}`).join(" · ");
+    return [["output", `${oneLine(report.output)}  ${style.dim(`${files}${reused}`)}`]];
+  }
   if (count === 0 && report.reused === 0) return [["output", oneLine(report.output)]];
   const text = `${plural(count, "output")}, ${formatBytes(bytes)}${reused}`;
   return [["output", `${oneLine(report.output)}  ${style.dim(text)}`]];

@@ -7,6 +7,8 @@ import type { PlaceOptions } from "./settings.ts";
 /** As commander hands them over. Texts are checked where the configuration is. */
 export interface RunFlags extends PlaceOptions {
   readonly config?: string;
+  /** Of `infer` alone. */
+  readonly model?: string;
   readonly input?: string;
   readonly null?: boolean;
   readonly output?: string;
@@ -46,6 +48,8 @@ interface Group {
   readonly options: readonly Option[];
 }
 
+const COMMAND_HEADING = "The command:";
+
 /** In the order of the help. */
 function optionGroups(): readonly Group[] {
   return [
@@ -78,7 +82,7 @@ function optionGroups(): readonly Group[] {
       ],
     },
     {
-      heading: "The command:",
+      heading: COMMAND_HEADING,
       options: [
         new Option("--success-codes <list>", "exit codes that mean success, such as 0,3"),
         new Option("--allow-empty", "an empty output is good"),
@@ -105,8 +109,10 @@ function optionGroups(): readonly Group[] {
   ];
 }
 
-export function addRunOptions(command: Command): Command {
+/** Those of the command line are no options of a model. */
+export function addRunOptions(command: Command, which: "run" | "infer" = "run"): Command {
   for (const { heading, options } of optionGroups()) {
+    if (which === "infer" && heading === COMMAND_HEADING) continue;
     command.optionsGroup(heading);
     for (const option of options) command.addOption(option);
   }

@@ -4,7 +4,7 @@ import type { Config } from "./config.ts";
 import { InvalidInputError, type Fault } from "./errors.ts";
 import { defaultRetryRules, failureClasses, type FailureClass, type RetryRule } from "./outcomes.ts";
 import type { RunSpecInput } from "./run-request.ts";
-import type { InputSpec } from "./run-spec.ts";
+import type { InputSpec, RunSpec } from "./run-spec.ts";
 import { INPUTS, outputFromOf } from "./template.ts";
 
 /** What a configuration cannot say by itself: paths looked up on this machine. */
@@ -15,7 +15,8 @@ export interface RunParts {
   /** Replaces `commandOf(config)`, for example with the absolute path of the binary. */
   readonly command?: readonly string[];
   /** `none` keeps no output; without it the command's placeholders decide between `stdout` and `file`. */
-  readonly outputFrom?: "stdout" | "file" | "none";
+  readonly outputFrom?: RunSpec["output"]["from"];
+  readonly executor?: RunSpec["executor"];
   readonly name?: string;
   readonly binarySha256?: string;
   readonly traceId?: string;
@@ -66,13 +67,14 @@ export function compileConfig(config: Config, parts: RunParts): CompiledConfig {
   };
 }
 
-type FullParts = RunParts & { readonly command: readonly string[]; readonly outputFrom: "stdout" | "file" | "none" };
+type FullParts = RunParts & { readonly command: readonly string[]; readonly outputFrom: RunSpec["output"]["from"] };
 
 function runOf(config: Config, parts: FullParts): RunSpecInput {
   const { limits, chunk, input, output } = config;
   return {
     version: 1,
     ...named(parts),
+    ...optional("executor", parts.executor),
     command: [...parts.command],
     perChunk: parts.command.includes(INPUTS),
     input: parts.input,

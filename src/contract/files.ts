@@ -1,5 +1,6 @@
 /** Files as jobs carry them, and file results as the store keeps them. */
 import { z } from "zod";
+import { fileInference } from "./inference.ts";
 import { failureClasses, outcomes } from "./outcomes.ts";
 
 /**
@@ -53,6 +54,8 @@ export const fileResult = z.object({
   /** Head and tail of what the process wrote to standard error (and standard output, when that is not the output). */
   log: z.string().nullable(),
   workerId: z.string().nullable(),
+  /** What a model said of it; only in runs of models. */
+  inference: fileInference.optional(),
 });
 export type FileResult = Readonly<z.output<typeof fileResult>>;
 

@@ -1,7 +1,14 @@
 /** The job catalogue: name to payload schema. The compiler refuses a job name without a handler. */
 import { z } from "zod";
 import { fileEntry } from "./files.ts";
+import type { RunSpec } from "./run-spec.ts";
 
+/** What a job over the files of one chunk carries. */
+const chunkPayload = {
+  /** Unique in the run and epoch; a retry of chunk 7 is `7-1`, a retry of that `7-1-1`; moved, it is `7-m`. */
+  chunk: z.string(),
+  files: z.array(fileEntry).min(1),
+};
 const runRef = { runId: z.string(), epoch: z.int().nonnegative(), traceId: z.string() };
 
 export interface JobDefinition {
@@ -12,20 +19,27 @@ export const jobs = {
   /** Walks the input of a run and adds its chunks. */
   scan: { payload: z.object({ ...runRef }) },
   /** Runs the binary over the files of one chunk. */
-  exec: {
-    payload: z.object({
-      ...runRef,
-      /** Unique in the run and epoch; a retry of chunk 7 is `7-1`, a retry of that `7-1-1`; moved, it is `7-m`. */
-      chunk: z.string(),
-      files: z.array(fileEntry).min(1),
-    }),
-  },
+  exec: { payload: z.object({ ...runRef, ...chunkPayload }) },
+  /** Runs a model over the files of one chunk. */
+  infer: { payload: z.object({ ...runRef, ...chunkPayload }) },
   /** The root: counts, percentiles, failures; ends the run. */
   report: { payload: z.object({ ...runRef }) },
 } satisfies Record<string, JobDefinition>;
 
 export type JobName = keyof typeof jobs;
 export type Payload<N extends JobName> = z.output<(typeof jobs)[N]["payload"]>;
+
+/** The jobs that carry the files of a run. */
+export type ChunkJobName = "exec" | "infer";
+
+/** The name of the jobs that carry the files of such a run. */
+export function chunkJobOf({ executor }: Pick<RunSpec, "executor">): ChunkJobName {
+  return executor === "infer" ? "infer" : "exec";
+}
+
+export function isChunkJob(name: string): name is ChunkJobName {
+  return name === "exec" || name === "infer";
+}
 
 export function isJobName(name: string): name is JobName {
   return Object.hasOwn(jobs, name);

@@ -1,15 +1,8 @@
 /** Every metric, in one table: name, type, help, labels, buckets. Base units; an id is never a label. */
 
-export interface MetricDefinition {
-  readonly type: "counter" | "gauge" | "histogram";
-  readonly help: string;
-  readonly labels: readonly string[];
-  /** Upper bounds of a histogram, in the unit that the name ends with. */
-  readonly buckets?: readonly number[];
-}
+import { inferenceMetrics } from "./inference-metrics.ts";
+import { durations, type MetricDefinition } from "./metric-definition.ts";
 
-/** From a millisecond to an hour: what one file, or one chunk, may take. */
-const durations = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 3_600] as const;
 const requests = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] as const;
 
 const ratios = [0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 2, 3, 5, 10] as const;
@@ -18,14 +11,9 @@ export const metricTable = {
   headroom_files_processed_total: {
     type: "counter",
     help: "Files that reached their outcome on this worker.",
-    labels: ["outcome", "profile"],
+    labels: ["outcome", "profile", "model", "provider"],
   },
-  headroom_inference_duration_seconds: {
-    type: "histogram",
-    help: "Time of one inference call, in the engine alone.",
-    labels: ["model", "provider"],
-    buckets: durations,
-  },
+  ...inferenceMetrics,
   headroom_file_duration_seconds: {
     type: "histogram",
     help: "Time from the start of a file's process to its published result.",

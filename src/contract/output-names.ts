@@ -75,5 +75,5 @@ function countsInputs(template: string): boolean {
 
 /** Whether the names of a run must be compared; a list may hold what a tree cannot, so it is compared more often. */
 export function needsNameCheck(spec: Naming & { readonly input: Pick<InputSpec, "kind"> }): boolean {
-  return spec.input.kind !== "synthetic" && mayCollide(spec.output.name);
+  return spec.input.kind !== "synthetic" && spec.output.from !== "results" && mayCollide(spec.output.name);
 }

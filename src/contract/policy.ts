@@ -45,8 +45,10 @@ const things: Readonly<Record<PathRule, string>> = {
 
 /** Every path of a run that is about a rule which the operator has set. */
 export function pathAsksOf(allow: Allow, spec: RunSpec): PathAsk[] {
-  const { command, inputRules, input, output } = spec;
-  const asks: PathAsk[] = [{ rule: "binaries", path: ["command", 0], value: command[0] ?? "" }];
+  const { command, inputRules, input, output, executor } = spec;
+  // A model is read, and no program of its own is started.
+  const rule = executor === "infer" ? "read" : "binaries";
+  const asks: PathAsk[] = [{ rule, path: ["command", 0], value: command[0] ?? "" }];
   const checks = [
     ["inputRules", inputRules.check],
     ["output", output.check],

@@ -65,6 +65,25 @@ export interface RunAnomalies {
   readonly examples: readonly RunAnomaly[];
 }
 
+export interface LabelCount {
+  readonly label: string;
+  readonly files: number;
+}
+
+/** What a run of a model says beside its files. */
+export interface InferenceReport {
+  readonly model: string;
+  readonly sha256: string | null;
+  /** Those that ran it. */
+  readonly providers: readonly string[];
+  /** Why others that come first in the manifest were not used. */
+  readonly refusals: readonly string[];
+  /** The most frequent first. */
+  readonly labels: readonly LabelCount[];
+  /** The files of all answers, relative to the output root. */
+  readonly results: readonly { readonly path: string; readonly bytes: number; readonly sha256: string }[];
+}
+
 export interface RunReport {
   readonly id: string;
   readonly name: string | null;
@@ -92,6 +111,8 @@ export interface RunReport {
   /** Absent in reports of runs that ended before anomalies were looked for. */
   readonly anomalies?: RunAnomalies;
   readonly artifacts: { readonly count: number; readonly bytes: number; readonly examples: readonly Artifact[] };
+  /** Of runs of models alone. */
+  readonly inference?: InferenceReport | undefined;
 }
 
 /** An output that a run keeps. `path` is relative to the run's output root. */

@@ -9,14 +9,14 @@ import { isPlainAbsolute, isSameFolder } from "./inside.ts";
 import { keysAt, type JsonSchema } from "./json-schema.ts";
 import { inputSpec, outputSpec, runSpec, type RunSpec } from "./run-spec.ts";
 import { field, schemaFaults, showFound, showPath, type PathFault } from "./schema-faults.ts";
-import { INPUTS, outputFromOf } from "./template.ts";
+import { defaultOutputFrom, INPUTS } from "./template.ts";
 
 const MAX_FILES = 1_000;
 
 const outputRequest = outputSpec.extend({
   from: outputSpec.shape.from
     .optional()
-    .describe("without it: file when the command holds {output} or {output_file}, else stdout"),
+    .describe("without it: results for a model; file when the command holds {output} or {output_file}, else stdout"),
 });
 
 /** For descriptions of the API; `checkRunSpec` checks. */
@@ -85,7 +85,7 @@ export function changedRequest(spec: RunSpec, change: Partial<RunSpecInput>): un
   const { from, ...others } = output;
   return {
     ...rest,
-    output: from === outputFromOf(spec.command) ? others : output,
+    output: from === defaultOutputFrom(spec.executor, spec.command) ? others : output,
     ...(perChunk !== spec.command.includes(INPUTS) && { perChunk }),
     ...change,
   };
@@ -113,13 +113,28 @@ function runSpecKeys(path: Path): readonly string[] {
 /** Puts the long forms in the place of the short ones. What cannot be completed is left for the schema to refuse. */
 function complete(written: unknown, hasShortFaults: boolean): unknown {
   if (typeof written !== "object" || written === null || Array.isArray(written)) return written;
-  const { command, input, output, perChunk } = written as Record<string, unknown>;
+  const { command, input, output, perChunk, executor } = written as Record<string, unknown>;
   const words = isTexts(command) ? command : [];
   return {
     ...written,
+    ...(executor === "infer" && completeModel(written)),
     ...(perChunk === undefined && words.includes(INPUTS) && { perChunk: true }),
     ...(input !== undefined && { input: completeInput(input, hasShortFaults) }),
-    ...(output !== undefined && { output: completeOutput(output, words) }),
+    ...(output !== undefined && { output: completeOutput(output, defaultOutputFrom(executor, words)) }),
+  };
+}
+
+/** Files of one chunk of a model: they go through it in batches, and a chunk has its price. */
+export const MODEL_CHUNK_FILES = 2_048;
+/** Two chunks keep an engine busy, and share its core. */
+export const MODEL_CHUNK_CORES = 0.5;
+
+function completeModel(written: object): object {
+  const [chunk, resources] = [field(written, "chunk") ?? {}, field(written, "resources") ?? {}];
+  if (typeof chunk !== "object" || typeof resources !== "object") return {};
+  return {
+    chunk: { maxFiles: MODEL_CHUNK_FILES, ...chunk },
+    resources: { cpuCores: MODEL_CHUNK_CORES, ...resources },
   };
 }
 
@@ -139,10 +154,10 @@ function listOf(files: readonly string[]): { root: string; paths: string[] } {
   return { root: `/${first.slice(0, depth).join("/")}`, paths: parts.map((of) => of.slice(depth).join("/")) };
 }
 
-function completeOutput(output: unknown, command: readonly string[]): unknown {
-  if (typeof output === "string") return { root: output, from: outputFromOf(command) };
+function completeOutput(output: unknown, from: string): unknown {
+  if (typeof output === "string") return { root: output, from };
   if (typeof output !== "object" || output === null || Array.isArray(output)) return output;
-  return field(output, "from") === undefined ? { ...output, from: outputFromOf(command) } : output;
+  return field(output, "from") === undefined ? { ...output, from } : output;
 }
 
 function isTexts(value: unknown): value is readonly string[] {
@@ -180,7 +195,9 @@ function pathFaults(full: unknown): PathFault[] {
   return absolutePaths.flatMap(([path, what]) => {
     const value = path.reduce<unknown>((at, part) => field(at, String(part)), full);
     if (typeof value !== "string" || isAbsolute(value)) return [];
-    return [faultAt(path, what === "folder" ? folderExpected : binaryExpected(value), value)];
+    const isModel = path[0] === "command" && field(full, "executor") === "infer";
+    const expected = what === "folder" || isModel ? folderExpected : binaryExpected(value);
+    return [faultAt(path, expected, value)];
   });
 }
 

@@ -37,8 +37,11 @@ export const outputSpec = z.strictObject({
   root: z.string(),
   /** Output path below the root, with placeholders. */
   name: z.string().min(1).default("{dir}/{name}.output"),
-  /** `stdout`: the captured standard output is the output. `file`: the command writes `{output}`. `none`: nothing is kept. */
-  from: z.enum(["stdout", "file", "none"]),
+  /**
+   * `stdout`: the captured standard output is the output. `file`: the command writes `{output}`. `results`: what a model
+   * said of all files is one file. `none`: nothing is kept.
+   */
+  from: z.enum(["stdout", "file", "results", "none"]),
   allowEmpty: z.boolean().default(false),
   /** A command that must exit 0 for the output to be published; `{output}` is the temporary file. */
   check: z.array(z.string()).min(1).optional(),
@@ -51,9 +54,10 @@ export const outputSpec = z.strictObject({
 export const runSpec = z.strictObject({
   version: z.literal(1).default(1),
   name: z.string().max(200).optional(),
-  executor: z.enum(["process", "noop"]).default("process"),
-  /** Argument list with placeholders; the first one is the binary, an absolute path. */
+  executor: z.enum(["process", "infer", "noop"]).default("process"),
+  /** Argument list with placeholders; the first one is the binary, an absolute path. For `infer`, the folder of the model. */
   command: z.array(z.string()).min(1),
+  /** Of a model, the digest that `headroom model inspect` tells. */
   binarySha256: z
     .string()
     .regex(/^[0-9a-f]{64}$/, "64 hexadecimal digits in lower case")

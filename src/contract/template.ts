@@ -64,6 +64,11 @@ export function outputFromOf(command: readonly string[]): "file" | "stdout" {
   return isTold ? "file" : "stdout";
 }
 
+/** Where the output of a run comes from when nobody said it. */
+export function defaultOutputFrom(executor: unknown, command: readonly string[]): "file" | "stdout" | "results" {
+  return executor === "infer" ? "results" : outputFromOf(command);
+}
+
 /** Words in braces that are no placeholders and look like a slip for one. */
 export function slipsOf(command: readonly string[]): readonly { readonly written: string; readonly meant: string }[] {
   const names = [...filePlaceholders, "inputs"];

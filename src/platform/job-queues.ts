@@ -4,7 +4,7 @@ import type { Redis } from "ioredis";
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import type { FileEntry } from "../contract/files.ts";
-import type { Payload } from "../contract/jobs.ts";
+import { chunkJobOf, type ChunkJobName, type Payload } from "../contract/jobs.ts";
 import {
   bucketOf,
   CONTROL_MEMORY_BYTES,
@@ -65,7 +65,7 @@ export const scanPlace = placeOf("scan", CONTROL_PROFILE, controlProfile, CONTRO
 
 /** The queue for the chunks of a run that are expected to take `memoryBytes`. */
 export function execPlace(spec: RunSpec, memoryBytes = memoryOf(spec.resources)): QueuePlace {
-  return placeOf("exec", spec.profile, spec.resources, memoryBytes);
+  return placeOf(chunkJobOf(spec), spec.profile, spec.resources, memoryBytes);
 }
 
 export interface ChunkToAdd {
@@ -163,8 +163,8 @@ export class JobQueues {
       chunks === "scan"
         ? [child(scanPlace, "scan", jobIds.scan(runId, epoch), ref satisfies Payload<"scan">)]
         : chunks.map(({ chunk, files }) => {
-            const data: Payload<"exec"> = { ...ref, chunk, files: [...files] };
-            return child(exec, "exec", jobIds.chunk(runId, epoch, chunk), data);
+            const data: Payload<ChunkJobName> = { ...ref, chunk, files: [...files] };
+            return child(exec, chunkJobOf(spec), jobIds.chunk(runId, epoch, chunk), data);
           });
     // A new epoch of an old run begins with all counters at zero.
     const hash = live && { key: keys.run(this.#kp, runId), fields: live, isAnew: epoch > 0 };
@@ -180,9 +180,9 @@ export class JobQueues {
     for (const chunk of chunks) {
       const place = execPlace(spec, chunk.memoryBytes);
       await this.announce(place);
-      const data: Payload<"exec"> = { ...ref, chunk: chunk.chunk, files: [...chunk.files] };
+      const data: Payload<ChunkJobName> = { ...ref, chunk: chunk.chunk, files: [...chunk.files] };
       const opts = this.#options(jobIds.chunk(ref.runId, ref.epoch, chunk.chunk), spec);
-      await this.queue(place.name).add("exec", data, {
+      await this.queue(place.name).add(chunkJobOf(spec), data, {
         ...opts,
         parent,
         ...(chunk.delayMs ? { delay: chunk.delayMs } : {}),

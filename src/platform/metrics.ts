@@ -1,12 +1,7 @@
 /** The metrics of one process, made from the table: a name or label that is not in it does not compile. */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
-import {
-  metricTable,
-  type LabelOf,
-  type MetricDefinition,
-  type MetricName,
-  type MetricNameOf,
-} from "../contract/metric-names.ts";
+import { metricTable, type LabelOf, type MetricName, type MetricNameOf } from "../contract/metric-names.ts";
+import type { MetricDefinition } from "../contract/metric-definition.ts";
 import { EventLoopLag } from "./event-loop-lag.ts";
 import type { Service } from "./lifecycle.ts";
 import type { Logger } from "./logger.ts";

@@ -45,7 +45,8 @@ export class PolicyGate {
     for (const ask of pathAsksOf(this.#allow, spec)) {
       const decision = decidePath(ask, see(ask.rule, ask.value), this.#placesOf(ask.rule));
       if (decision.kind === "refused") faults.push(decision.fault);
-      else if (ask.rule === "read") inputRoot = decision.real;
+      else if (ask.rule === "read" && ask.path[0] === "input") inputRoot = decision.real;
+      else if (ask.rule === "read") bound = withBinary(bound, ask.path, decision.real);
       else if (ask.rule === "binaries") {
         bound = withBinary(bound, ask.path, decision.real);
         if (decision.sha256 !== undefined) pins.push({ binary: decision.real, sha256: decision.sha256 });

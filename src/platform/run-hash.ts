@@ -21,6 +21,14 @@ export interface LiveRun {
   readonly createdAtMs: number;
 }
 
+/** What a worker runs a model on. */
+export interface ModelNote {
+  readonly sha256: string;
+  readonly provider: string;
+  /** Why it runs on no provider that comes first. */
+  readonly refusals: readonly string[];
+}
+
 export const counterNames = [
   "total",
   "succeeded",
@@ -112,6 +120,19 @@ export class RunHash {
   async anomaly(runId: string, anomaly: RunAnomaly): Promise<void> {
     const places = [keys.run(this.#kp, runId), keys.events(this.#kp, runId)];
     await NOTE_ANOMALY.run(this.#redis, places, [JSON.stringify(anomaly), MAX_ANOMALIES, MAX_RUN_EVENTS]);
+  }
+
+  /** Notes on what a worker runs the model of the run. */
+  async noteModel(runId: string, workerId: string, note: ModelNote): Promise<void> {
+    await this.#redis.hset(keys.run(this.#kp, runId), `model.${workerId}`, JSON.stringify(note));
+  }
+
+  /** What the workers of the run have noted of its model. */
+  async modelNotes(runId: string): Promise<ModelNote[]> {
+    const fields = await this.#redis.hgetall(keys.run(this.#kp, runId));
+    return Object.entries(fields).flatMap(([name, text]) =>
+      name.startsWith("model.") ? [JSON.parse(text) as ModelNote] : [],
+    );
   }
 
   /** Notes that the class of the run is no longer what it was. */

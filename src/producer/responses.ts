@@ -3,7 +3,7 @@ import { z } from "zod";
 import { failureClasses, runStates } from "../contract/outcomes.ts";
 import { fileResult } from "../contract/files.ts";
 import { runSpec } from "../contract/run-spec.ts";
-import type { FailureGroup, FileCounts, RunRecord, RunReport } from "../contract/run-record.ts";
+import type { FailureGroup, FileCounts, InferenceReport, RunRecord, RunReport } from "../contract/run-record.ts";
 import type { CancelAck, Explanation, RunProgress, RunStatus, WaitReason } from "../contract/status.ts";
 
 const count = z.int().nonnegative();
@@ -28,6 +28,15 @@ const failureGroup = z.object({
 }) satisfies z.ZodType<FailureGroup>;
 
 const artifact = z.object({ path: z.string(), inputPath: z.string(), bytes: count, sha256: z.string() });
+
+const inferenceReport = z.object({
+  model: z.string(),
+  sha256: z.string().nullable(),
+  providers: z.array(z.string()).readonly(),
+  refusals: z.array(z.string()).readonly(),
+  labels: z.array(z.object({ label: z.string(), files: count })).readonly(),
+  results: z.array(z.object({ path: z.string(), bytes: count, sha256: z.string() })).readonly(),
+}) satisfies z.ZodType<InferenceReport>;
 
 const runReport = z.object({
   id: z.string(),
@@ -55,6 +64,7 @@ const runReport = z.object({
     .array(z.object({ path: z.string(), durationMs: z.number().nullable(), peakBytes: z.number().nullable() }))
     .readonly(),
   artifacts: z.object({ count, bytes: z.number(), examples: z.array(artifact).readonly() }),
+  inference: inferenceReport.optional(),
 }) satisfies z.ZodType<RunReport>;
 
 export const runRecord = z.object({

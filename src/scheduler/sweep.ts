@@ -6,7 +6,7 @@ import type { Job } from "bullmq";
 import type { Redis } from "ioredis";
 import { keys } from "../contract/queues.ts";
 import { cancelledResult, type FileEntry } from "../contract/files.ts";
-import { jobs } from "../contract/jobs.ts";
+import { isChunkJob, jobs } from "../contract/jobs.ts";
 import type { Outcome } from "../contract/outcomes.ts";
 import type { JobQueues } from "../platform/job-queues.ts";
 import type { RunHash } from "../platform/run-hash.ts";
@@ -30,7 +30,7 @@ export async function sweepCancelled(deps: SweepDeps, runId: string): Promise<nu
   for await (const open of deps.queues.openJobs({ runId, epoch: live.epoch })) {
     const job = (await deps.queues.queue(open.queue).getJob(open.id)) as Job | undefined;
     if (job === undefined || !(await isSweepable(deps, job, open))) continue;
-    if (job.name === "exec") await recordCancelled(deps, live, jobs.exec.payload.parse(job.data).files);
+    if (isChunkJob(job.name)) await recordCancelled(deps, live, jobs.exec.payload.parse(job.data).files);
     if (!(await isRemoved(job))) continue;
     // What a lost worker noted of it; the report clears the output folder.
     await deps.redis.del(keys.inflight(deps.kp, open.id));

@@ -21,5 +21,7 @@ export interface StoreDatabase {
   recordRows(runId: string, rows: readonly FileRow[]): Promise<readonly string[] | undefined>;
   /** Whether a text contains another one, whatever their case; no character of it is special. */
   contains(text: Expression<string | null>, part: string): Expression<SqlBool>;
+  /** Whether what a model said (JSON) names this label among several, at least so surely. */
+  namesLabel(inference: Expression<string | null>, label: string, minConfidence: number): Expression<SqlBool>;
   close(): Promise<void>;
 }

@@ -2,12 +2,14 @@
 import { sql, type ExpressionBuilder, type RawBuilder } from "kysely";
 import { NotFoundError } from "../contract/errors.ts";
 import type { AttemptRecord, FileResult } from "../contract/files.ts";
+import type { InferenceQuery } from "../contract/inference.ts";
 import { pathFromPrintable, printablePath } from "../contract/path-bytes.ts";
-import { noFiles, type Artifact, type FailureGroup, type FileCounts } from "../contract/run-record.ts";
+import { noFiles, type Artifact, type FailureGroup, type FileCounts, type LabelCount } from "../contract/run-record.ts";
 import { AttemptTable } from "./attempts.ts";
 import type { StoreDatabase } from "./database.ts";
 import { loadArtifacts, loadFailureGroups, loadFigures } from "./file-figures.ts";
 import { fileColumns, fromFileRow, toFileRow, type FileRow } from "./file-row.ts";
+import { loadInferences, loadLabels } from "./inferences.ts";
 import type { Schema } from "./schema.ts";
 import type { FileFigures, FileQuery, FileTable, RefusedResult } from "./store.ts";
 
@@ -149,6 +151,14 @@ export class SqlFileTable implements FileTable {
 
   figures(runId: string, epoch: number): Promise<FileFigures> {
     return loadFigures(this.#database.read, { runId, epoch });
+  }
+
+  async inferences(runId: string, epoch: number, query: InferenceQuery): Promise<FileResult[]> {
+    return (await loadInferences(this.#database, { runId, epoch }, query)).map(fromFileRow);
+  }
+
+  labels(runId: string, epoch: number, limit: number): Promise<LabelCount[]> {
+    return loadLabels(this.#database, { runId, epoch }, limit);
   }
 
   artifacts(runId: string, epoch: number, limit: number): Promise<Artifact[]> {

@@ -1,5 +1,6 @@
 /** A file result as a row, and back. */
 import type { FileResult } from "../contract/files.ts";
+import type { FileInference } from "../contract/inference.ts";
 import { pathFromPrintable, printablePath } from "../contract/path-bytes.ts";
 import type { FileResultsTable } from "./schema.ts";
 import { cleanOrNull } from "./stored-text.ts";
@@ -32,6 +33,9 @@ export const fileColumns = [
   "output_sha256",
   "log",
   "worker_id",
+  "label",
+  "confidence",
+  "inference",
 ] as const satisfies readonly (keyof FileRow)[];
 
 export function toFileRow(runId: string, epoch: number, result: FileResult): FileRow {
@@ -60,6 +64,9 @@ export function toFileRow(runId: string, epoch: number, result: FileResult): Fil
     output_sha256: cleanOrNull(result.outputSha256),
     log: cleanOrNull(result.log),
     worker_id: cleanOrNull(result.workerId),
+    label: cleanOrNull(result.inference?.label ?? null),
+    confidence: result.inference?.confidence ?? null,
+    inference: result.inference === undefined ? null : JSON.stringify(result.inference.value),
   };
 }
 
@@ -86,7 +93,17 @@ export function fromFileRow(row: Omit<FileRow, "run_id" | "ran_epoch" | "epoch">
     outputSha256: row.output_sha256,
     log: row.log,
     workerId: row.worker_id,
+    ...inferenceOf(row),
   };
+}
+
+function inferenceOf({
+  label,
+  confidence,
+  inference,
+}: Pick<FileRow, "label" | "confidence" | "inference">): Pick<FileResult, "inference"> {
+  if (inference === null) return {};
+  return { inference: { label, confidence, value: JSON.parse(inference) as FileInference["value"] } };
 }
 
 function wholeOrNull(bytes: number | null): number | null {

@@ -7,6 +7,7 @@ import { InfrastructureError, messageOf } from "../contract/errors.ts";
 import type { StoreDatabase } from "./database.ts";
 import { createRunsAndFiles } from "./migrations/0001-runs-and-files.ts";
 import { createLearned } from "./migrations/0002-learned.ts";
+import { addInferences } from "./migrations/0003-inferences.ts";
 import { storeDown } from "./store-errors.ts";
 
 /** Every migration by name, in order of names; one that was released never changes. */
@@ -14,6 +15,7 @@ function migrationsFor(kind: StoreDatabase["kind"]): Record<string, Migration> {
   return {
     "0001-runs-and-files": { up: (db) => createRunsAndFiles(db, kind) },
     "0002-learned": { up: (db) => createLearned(db) },
+    "0003-inferences": { up: (db) => addInferences(db) },
   };
 }
 

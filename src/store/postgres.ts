@@ -218,6 +218,13 @@ class PostgresDatabase implements StoreDatabase {
     return sql<SqlBool>`strpos(lower(${text} collate "default"), ${folded}) > 0`;
   }
 
+  namesLabel(inference: Expression<string | null>, label: string, minConfidence: number): Expression<SqlBool> {
+    return sql<SqlBool>`(${inference}::json ->> 'task' = 'multi-label' and exists (
+      select 1 from json_array_elements(${inference}::json -> 'labels') as one
+      where one ->> 'label' = ${label} and (one ->> 'confidence')::double precision >= ${minConfidence}
+    ))`;
+  }
+
   close(): Promise<void> {
     return this.write.destroy();
   }
@@ -249,6 +256,7 @@ const columnTypes: Readonly<Partial<Record<keyof FileRow, string>>> = {
   peak_bytes: "bigint",
   input_bytes: "bigint",
   output_bytes: "bigint",
+  confidence: "double precision",
 };
 
 async function checkServer(database: PostgresDatabase): Promise<void> {

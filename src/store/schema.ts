@@ -51,6 +51,10 @@ export interface FileResultsTable {
   output_sha256: string | null;
   log: string | null;
   worker_id: string | null;
+  /** What a model said: the likeliest label, its confidence, and all of it. */
+  label: string | null;
+  confidence: number | null;
+  inference: string | null;
 }
 
 export interface AttemptsTable {

@@ -172,6 +172,13 @@ class SqliteDatabase implements StoreDatabase {
     return sql<SqlBool>`instr(fold(${text}), ${cleanText(part).toLowerCase()}) > 0`;
   }
 
+  namesLabel(inference: Expression<string | null>, label: string, minConfidence: number): Expression<SqlBool> {
+    return sql<SqlBool>`(json_extract(${inference}, '$.task') = 'multi-label' and exists (
+      select 1 from json_each(${inference}, '$.labels') as one
+      where json_extract(one.value, '$.label') = ${label} and json_extract(one.value, '$.confidence') >= ${minConfidence}
+    ))`;
+  }
+
   async close(): Promise<void> {
     // The query builders close only what they have used.
     await this.#reader.close();

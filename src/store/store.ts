@@ -1,7 +1,8 @@
 /** What outlives a job. One interface, two engines (SQLite, PostgreSQL), one conformance suite. */
 import type { AttemptRecord, FileResult } from "../contract/files.ts";
+import type { InferenceQuery } from "../contract/inference.ts";
 import type { Outcome, RunState } from "../contract/outcomes.ts";
-import type { Artifact, FailureGroup, FileCounts, RunRecord, RunReport } from "../contract/run-record.ts";
+import type { Artifact, FailureGroup, FileCounts, LabelCount, RunRecord, RunReport } from "../contract/run-record.ts";
 import type { RunSpec } from "../contract/run-spec.ts";
 
 export interface NewRun {
@@ -99,6 +100,10 @@ export interface FileTable {
   /** The figures of a report that are aggregates over rows. */
   figures(runId: string, epoch: number): Promise<FileFigures>;
   artifacts(runId: string, epoch: number, limit: number): Promise<Artifact[]>;
+  /** Files of which a model said something, in path order. */
+  inferences(runId: string, epoch: number, query: InferenceQuery): Promise<FileResult[]>;
+  /** How many files have each label, the most frequent first. */
+  labels(runId: string, epoch: number, limit: number): Promise<LabelCount[]>;
 }
 
 /**

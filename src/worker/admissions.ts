@@ -1,5 +1,5 @@
 /** What a worker's pull loop asks before it claims: has the governor room for it, and is it this worker's turn? */
-import type { JobName } from "../contract/jobs.ts";
+import { isChunkJob } from "../contract/jobs.ts";
 import { bucketBytes } from "../contract/profiles.ts";
 import type { ClusterLoad } from "./cluster-load.ts";
 import type { Governor } from "./governor/governor.ts";
@@ -13,8 +13,6 @@ export interface AdmissionsDeps {
   readonly load: Pick<ClusterLoad, "shouldYield" | "isYielding" | "took">;
   readonly heads: Pick<QueueHeads, "of" | "look" | "forget">;
 }
-
-const exec: JobName = "exec";
 
 /** What is said to a lane. `empty`: there is no job in it. */
 export type Ticket = Admitted | { readonly kind: "wait" | "defer" | "reject" | "empty" };
@@ -44,14 +42,14 @@ export class Admissions {
     const queue = lane.place.name;
     if (heads.of(queue).length === 0) {
       const ticket = this.#reserve(lane);
-      if (ticket.kind === "admit" || lane.jobName !== exec || !isForSize(ticket)) return ticket;
+      if (ticket.kind === "admit" || !isChunkJob(lane.jobName) || !isForSize(ticket)) return ticket;
     }
     return (await heads.look(lane)) ? this.#reserve(lane) : { kind: "empty" };
   }
 
   /** Whether more than one kind of job may wait, so that the order of claims matters. */
   isOrderWanted(lanes: readonly Lane[]): boolean {
-    return lanes.filter(({ jobName }) => jobName === exec).length > 1;
+    return lanes.filter(({ jobName }) => isChunkJob(jobName)).length > 1;
   }
 
   /**
@@ -60,7 +58,7 @@ export class Admissions {
    */
   async inOrder(lanes: readonly Lane[]): Promise<readonly Lane[]> {
     const { heads } = this.#deps;
-    await Promise.all(lanes.filter(({ jobName }) => jobName === exec).map((lane) => heads.look(lane)));
+    await Promise.all(lanes.filter(({ jobName }) => isChunkJob(jobName)).map((lane) => heads.look(lane)));
     const known: { lane: Lane; head: QueueHead }[] = [];
     const others = lanes.filter((lane) => {
       const [head] = heads.of(lane.place.name);
@@ -141,7 +139,7 @@ function isForKind(answer: Exclude<Wait, { kind: "admit" }>): boolean {
 /** What one job of a lane asks for: what the job itself is expected to take, or the upper edge of its size bucket. */
 function questionOf({ bucket, jobName, place }: Lane, head?: QueueHead): ReserveQuestion {
   // Control jobs run inside the worker.
-  const processes = jobName === exec ? 1 : 0;
+  const processes = isChunkJob(jobName) ? 1 : 0;
   const memoryBytes = head?.expectation.memoryBytes.p95 ?? bucketBytes(bucket);
   const need = { memoryBytes, cpuCores: place.spec.cpuCores, processes };
   const ofHead = head !== undefined && { expected: head, jobId: head.jobId, isBehind: head.isBehind };

@@ -92,7 +92,8 @@ export class HeldJobs {
     const { governor, clock } = this.#deps;
     const held = this.#held.get(jobId);
     if (held === undefined) return;
-    if (held.pid !== sample.pid) {
+    // A model's process is that of all its chunks: nothing is done to it for one of them.
+    if (held.jobName !== "infer" && held.pid !== sample.pid) {
       if (held.pid !== undefined) governor.detach(jobId, held.pid);
       held.pid = sample.pid;
       governor.attach(jobId, sample.pid);
@@ -144,6 +145,8 @@ export class HeldJobs {
         return handlers.scan(jobs.scan.payload.parse(data), context);
       case "exec":
         return handlers.exec(jobs.exec.payload.parse(data), context);
+      case "infer":
+        return handlers.infer(jobs.infer.payload.parse(data), context);
       case "report":
         return handlers.report(jobs.report.payload.parse(data), context);
     }

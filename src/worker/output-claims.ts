@@ -86,7 +86,7 @@ export class OutputClaims implements Service {
 
   /** Holds the output folder of the run; or why it cannot be had. @throws {InfrastructureError} when that may pass. */
   async hold({ runId, spec }: ClaimingRun): Promise<string | undefined> {
-    if (spec.output.from === "none" || spec.executor !== "process") return undefined;
+    if (spec.output.from === "none" || spec.executor === "noop") return undefined;
     const held = this.#held.get(runId);
     if (held?.root === spec.output.root && this.#ageMs(held) < RENEW_MS) return undefined;
     return this.#ask(runId, spec.output.root);
@@ -99,7 +99,7 @@ export class OutputClaims implements Service {
       // What is being asked for is made first, and would be left behind.
       await this.#asking.get(runId);
       this.#held.delete(runId);
-      if (spec.executor === "process") await dropClaim(spec.output.root, runId);
+      if (spec.executor !== "noop") await dropClaim(spec.output.root, runId);
       await this.#deps.outputs.release(spec.output.root, runId);
     } catch (error) {
       // The next run over this folder finds that this one has ended, and takes it over.

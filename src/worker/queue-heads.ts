@@ -10,7 +10,7 @@
 import type { Redis } from "ioredis";
 import type { Expectation } from "../contract/expectation.ts";
 import { KiB } from "../contract/resources.ts";
-import { jobs, type JobName, type Payload } from "../contract/jobs.ts";
+import { jobs, type ChunkJobName, type Payload } from "../contract/jobs.ts";
 import { isPassing, messageOf } from "../contract/errors.ts";
 import { isUnknown } from "../platform/learned/calibration.ts";
 import { classOf } from "../platform/learned/class-key.ts";
@@ -161,7 +161,7 @@ export class QueueHeads {
     }
   }
 
-  async #headOf(jobId: string, { runId, epoch, files }: Payload<Extract<JobName, "exec">>): Promise<Judged> {
+  async #headOf(jobId: string, { runId, epoch, files }: Payload<ChunkJobName>): Promise<Judged> {
     const { runs, learned } = this.#deps;
     const run = await runs.load(runId, epoch);
     await learned.ready(run);

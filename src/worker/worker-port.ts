@@ -8,6 +8,7 @@ import type { Metrics } from "../platform/metrics.ts";
 import type { Store } from "../store/store.ts";
 import type { GovernorConfig } from "./governor/governor-config.ts";
 import type { LoadedPlugins } from "./governor/plugins.ts";
+import type { EngineSettings } from "./inference/engine-port.ts";
 import type { PullLimits } from "./pull-watch.ts";
 
 export interface WorkerDeps {
@@ -21,6 +22,8 @@ export interface WorkerDeps {
   readonly onClaim?: (jobName: JobName, jobId: string) => void;
   /** Told when the worker cannot claim any more, and only a new process would. Its liveness says so too. */
   readonly onStuck?: (error: InfrastructureError) => void;
+  /** How engines of models are started here, where it is not as usual. */
+  readonly engine?: EngineSettings;
 }
 
 export interface WorkerConfig {

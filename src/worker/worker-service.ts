@@ -20,9 +20,10 @@ import { RunHash } from "../platform/run-hash.ts";
 import { State, type Transitions } from "../platform/state.ts";
 import { Admissions } from "./admissions.ts";
 import { ClusterLoad } from "./cluster-load.ts";
-import { ChunkRunner } from "./executor/chunk-runner.ts";
+import { Executors } from "./executors.ts";
 import { createHandlers } from "./executor/handlers.ts";
 import { exposeGovernor } from "./governor/governor-metrics.ts";
+import type { Step } from "./governor/step.ts";
 import { createGovernor } from "./governor/create-governor.ts";
 import type { Governor } from "./governor/governor.ts";
 import { createLearnedListener } from "./governor/learned-listener.ts";
@@ -67,7 +68,7 @@ export class WorkerService implements Service {
   readonly #governor: Governor;
   readonly #classes: LearnedClasses;
   readonly #heads: QueueHeads;
-  readonly #runner: ChunkRunner;
+  readonly #executors: Executors;
   readonly #lanes: Lanes;
   readonly #load: ClusterLoad;
   readonly #loop: PullLoop;
@@ -96,11 +97,9 @@ export class WorkerService implements Service {
     this.#runs = new RunCache(hash, deps.store, () => this.#queues.profileChanges);
     this.#control = new ControlBus({ redis: this.#redis, subscriber: this.#subscriber, logger }, config.kp);
     const tuning = createSharedTuning(deps, { ...config, redis: this.#redis }, () => this.#status.offers);
-    this.#governor = createGovernor({ ...deps, ...tuning.parts }, config, (step) => {
-      this.#runner.enforce(step);
-    });
+    this.#governor = createGovernor({ ...deps, ...tuning.parts }, config, this.#enforce);
     this.#classes = new LearnedClasses({ redis: this.#redis, prefix: config.kp, clock, logger });
-    this.#runner = new ChunkRunner({ logger, clock }, { nice: config.nice, oomScoreAdj: 1_000, allow: config.allow });
+    this.#executors = new Executors(deps, config, hash);
     const shared = {
       ...{ redis: this.#redis, kp: config.kp, store: deps.store, clock, logger },
       ...{ queues: this.#queues, runs: this.#runs },
@@ -111,7 +110,8 @@ export class WorkerService implements Service {
     const largestJob = new LargestJob(shared);
     this.#heads = new QueueHeads({ ...shared, learned, largestJob });
     this.#held.handlers = createHandlers({
-      ...{ ...shared, metrics: deps.metrics, hash, runner: this.#runner, claims: this.#claims },
+      ...{ ...shared, metrics: deps.metrics, hash, claims: this.#claims },
+      ...{ runner: this.#executors.runner, inferRunner: this.#executors.inferRunner },
       ...{ gate: new PolicyGate(config.allow), largestJob, learned, workerId: config.workerId },
       governor: this.#governor,
       onUsage: (jobId, sample) => {
@@ -131,7 +131,7 @@ export class WorkerService implements Service {
       this.#governor,
       this.#limits,
       this.#classes,
-      this.#runner,
+      this.#executors,
       this.#control,
       this.#claims,
       this.#lanes,
@@ -140,8 +140,12 @@ export class WorkerService implements Service {
       ...tuning.services,
       this.#loop,
     ]);
-    this.#exposeFigures();
+    this.#expose();
   }
+
+  readonly #enforce = (step: Step): void => {
+    this.#executors.enforce(step);
+  };
 
   /** For the operations server. Liveness says nothing about Redis: an outage must not restart every worker. */
   get checks(): { readonly liveness: Checks; readonly readiness: Checks } {
@@ -232,7 +236,7 @@ export class WorkerService implements Service {
     this.#loop.lookAgain();
   }
 
-  #exposeFigures(): void {
+  #expose(): void {
     const { metrics } = this.#deps;
     exposeGovernor(metrics, () => this.#governor.snapshot());
     metrics.onCollect(() => {

@@ -10,6 +10,7 @@ import { parseConfig } from "../../src/contract/config-faults.ts";
 import { configLeaves } from "../../src/contract/config-json-schema.ts";
 import { parseSizeBytes } from "../../src/contract/config-units.ts";
 import { exitCodes } from "../../src/contract/errors.ts";
+import { checkManifest } from "../../src/contract/model-manifest.ts";
 import { metricTable } from "../../src/contract/metric-names.ts";
 import { defaultRetryRules, failureClasses, outcomes, runStates } from "../../src/contract/outcomes.ts";
 import { filePlaceholders, INPUTS } from "../../src/contract/template.ts";
@@ -237,8 +238,11 @@ describe("configuration", () => {
     expect([...other].filter((name) => !told.has(name))).toEqual([]);
   });
 
-  test("every YAML block of the pages is a valid configuration, the README's first of all", () => {
-    const blocks = pages.flatMap((path) => blocksOf(read(path), "yaml"));
+  test("every YAML block of the pages is a valid configuration or manifest, the README's first of all", () => {
+    const ofModels = ["docs/inference.md", "docs/generation.md"];
+    const manifests = ofModels.flatMap((path) => blocksOf(read(path), "yaml"));
+    for (const block of manifests) expect(checkManifest(parseYaml(block)), block).toMatchObject({ kind: "valid" });
+    const blocks = pages.filter((path) => !ofModels.includes(path)).flatMap((path) => blocksOf(read(path), "yaml"));
     for (const block of blocks) expect(parseConfig(parseYaml(block)).kind, block).toBe("valid");
     expect(blocks[0]).toContain('- "--input={input_file}"');
   });
@@ -286,7 +290,7 @@ describe("pages", () => {
     expect(Object.keys(scripts)).toEqual(expect.arrayContaining(["demo", "test", "prepare"]));
     const lines = read(".ci/run")
       .split("\n")
-      .filter((line) => line !== "" && !/^(#|set |cd )/.test(line));
+      .filter((line) => line !== "" && !/^(#|set |cd |export )/.test(line));
     expect(lines).toEqual(["npm ci && npm test"]);
   });
 

@@ -7,7 +7,7 @@ export class Scratch implements Disposable {
   readonly path = realpathSync(mkdtempSync(join(tmpdir(), "headroom-test-")));
 
   /** Writes a file with this many bytes, and the folders above it; its absolute path. */
-  file(path: string, content: string | number = 0): string {
+  file(path: string, content: string | Buffer | number = 0): string {
     const absolute = join(this.path, path);
     mkdirSync(dirname(absolute), { recursive: true });
     writeFileSync(absolute, typeof content === "number" ? "x".repeat(content) : content);

@@ -19,6 +19,7 @@ import { addRunOptions, type RunFlags } from "../run-flags.ts";
 import { runJson } from "../run-json.ts";
 import { noFilesText } from "../run-text.ts";
 import { dryRunText, planDryRun } from "../run/dry-run.ts";
+import type { Logger } from "../../platform/logger.ts";
 import { cancelByAnyone } from "../run/cancel-alone.ts";
 import { LocalWorker } from "../run/local-worker.ts";
 import { openOutputFolder } from "../run/output-folder.ts";
@@ -56,7 +57,7 @@ export function runCommand(invocation: Invocation): Command {
   return command.action(
     act(invocation, (flags: RunFlags, parsed: Command) => {
       refuseStrayWords(parsed.args);
-      return run(flags, invocation);
+      return runFiles(flags, invocation);
     }),
   );
 }
@@ -68,13 +69,17 @@ function refuseStrayWords(words: readonly string[]): void {
   throw new InvalidInputError("command line", [{ where: "run", expected, found: JSON.stringify(words.join(" ")) }]);
 }
 
-async function run(flags: RunFlags, { io, childCommand }: Invocation): Promise<number> {
+/** What is found out about a plan before anything of the cluster is started. */
+type Adapt = (plan: RunPlan, logger: Logger) => Promise<RunPlan>;
+
+/** A run over files, from its options to its end. */
+export async function runFiles(flags: RunFlags, { io, childCommand }: Invocation, adapt?: Adapt): Promise<number> {
   const config = loadRunConfig({ flags, childCommand, io });
   const place = openRunPlace({ flags, childCommand, io }, config);
   if (flags.dryRun === true) return dryRun({ flags, childCommand, io, home: place.home }, config);
   const log = openLogFile(place.home, logLevelOf(io.env, config.logging.level), { process: "run" });
   try {
-    return await new RunSession({ flags, childCommand, io, config, place, log }).run();
+    return await new RunSession({ flags, childCommand, io, config, place, log, ...(adapt && { adapt }) }).run();
   } finally {
     log.flush();
   }
@@ -85,7 +90,7 @@ export interface RunVariant extends Pick<Invocation, "io" | "childCommand"> {
   readonly flags: RunFlags;
   /** The output folder, in the data folder. */
   readonly outputOf: (home: string) => string;
-  readonly adapt: (plan: RunPlan) => Promise<RunPlan>;
+  readonly adapt: Adapt;
   /** Says how it ended; what the shell gets. */
   readonly end: (cluster: Cluster, status: RunStatus) => Promise<number>;
 }
@@ -127,7 +132,7 @@ interface SessionParts {
   readonly config: Config;
   readonly place: Place;
   readonly log: LogFile;
-  readonly adapt?: RunVariant["adapt"];
+  readonly adapt?: Adapt;
   readonly end?: RunVariant["end"];
 }
 
@@ -151,15 +156,19 @@ class RunSession {
     });
     // What is wrong with a new run is found before anything is started.
     const asked = flags.resume === undefined ? await this.#plan(undefined) : undefined;
-    const { adapt } = this.#parts;
-    const plan = asked === undefined || adapt === undefined ? asked : await adapt(asked);
     try {
+      const plan = asked === undefined ? undefined : await this.#adapted(asked);
       await using cluster = await openCluster(place, log.logger);
       if (!cluster.isEmbedded) for (const warning of cluster.warnings) say(io, `redis: ${warning}`);
       return await this.#runOn(cluster, plan, interrupt);
     } finally {
       asked?.list?.close();
     }
+  }
+
+  #adapted(plan: RunPlan): Promise<RunPlan> {
+    const { adapt, log } = this.#parts;
+    return adapt === undefined ? Promise.resolve(plan) : adapt(plan, log.logger);
   }
 
   async #plan(earlier: EarlierRun | undefined): Promise<RunPlan> {
@@ -239,14 +248,14 @@ class RunSession {
       return before;
     }
     const { spec } = before;
-    const earlier = { command: spec.command, outputRoot: spec.output.root, input: spec.input };
+    const earlier = { executor: spec.executor, command: spec.command, outputRoot: spec.output.root, input: spec.input };
     const asked = await openRunPlan({ flags, childCommand, io, home: place.home, earlier }, config);
     try {
       const plain = loadRunConfig({ flags: {}, childCommand: undefined, io: { ...io, env: {} } });
       const request = { flags: {}, childCommand: undefined, io: { ...io, env: { PATH: io.env["PATH"] } } };
       const silent = await openRunPlan({ ...request, home: place.home, earlier }, plain);
       openOutputFolder(asked.spec.output.root, asked.outputWhere);
-      const change = resumeChange(spec, asked.spec, silent.spec);
+      const change = resumeChange(spec, (await this.#adapted(asked)).spec, silent.spec);
       // A list that the store has from the first time is read from there again.
       const pages = asked.list?.paths === undefined ? (asked.list?.pages() ?? noPages()) : noPages();
       return await cluster.client.resume(before.id, change, pages);

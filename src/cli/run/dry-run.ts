@@ -69,6 +69,11 @@ class Tally {
   file({ path, bytes }: ScannedFile): void {
     const index = this.#index;
     this.#index += 1;
+    if (this.#spec.output.from === "results") {
+      this.#files += 1;
+      this.#bytes += bytes;
+      return;
+    }
     let name: string;
     try {
       name = outputNameFor(this.#spec, path, index, DRY_RUN_ID);
@@ -133,7 +138,7 @@ export function dryRunText(result: DryRun, spec: Pick<RunPlan["spec"], "command"
     lines.push("", `  ${formatCommand(command)}`);
     lines.push(`    ${style.dim(isCaptured ? "stdout →" : "output →")} ${oneLine(output)}`);
   }
-  const more = result.files - result.commands.length;
+  const more = result.commands.length === 0 ? 0 : result.files - result.commands.length;
   if (more > 0) lines.push("", style.dim(`  and ${plural(more, "more file")}`));
   return [...lines, ...problemLines(result, style), ""].join("\n");
 }

@@ -7,7 +7,7 @@ import { parseSizeBytes } from "../../contract/config-units.ts";
 import { InvalidInputError, messageOf, type Fault } from "../../contract/errors.ts";
 import { gather } from "../../contract/gather.ts";
 import { parseRunSpec, type RunSpecInput } from "../../contract/run-request.ts";
-import type { InputSpec } from "../../contract/run-spec.ts";
+import type { InputSpec, RunSpec } from "../../contract/run-spec.ts";
 import { showPath } from "../../contract/schema-faults.ts";
 import { checkTemplates, slipsOf } from "../../contract/template.ts";
 import { loadConfig } from "../../platform/config-file.ts";
@@ -32,6 +32,7 @@ export interface RunPlan {
 
 /** What an earlier run says where the command line is silent. */
 export interface EarlierRun {
+  readonly executor: RunSpec["executor"];
   readonly command: readonly string[];
   readonly outputRoot: string;
   readonly input: InputSpec;
@@ -84,6 +85,7 @@ export async function openRunPlan(request: PlanRequest, config: Config): Promise
     input,
     outputRoot,
     command,
+    ...(isOfModel(request) && { executor: "infer" as const, outputFrom: "results" as const }),
     ...(title === undefined ? {} : { name: title }),
   });
   const spec = withOwnRules(compiled.run, own);
@@ -110,7 +112,7 @@ function requireAllowed(
   { config, outputWhere }: { config: Config; outputWhere: string },
 ): void {
   new PolicyGate(config.allow).require(parseRunSpec(spec), (path) => {
-    if (path[0] === "command") return commandPlace(childCommand, flags);
+    if (path[0] === "command") return flags.model === undefined ? commandPlace(childCommand, flags) : "--model";
     if (path[0] === "input") return placeOf("input", flags);
     if (path[0] === "output" && path[1] === "root") return outputWhere;
     return showPath(path);
@@ -161,13 +163,30 @@ function checkCommands(faults: Fault[], request: RunRequest, { input, output }: 
   };
 }
 
+/** Whether the run takes its files through a model. */
+function isOfModel({ flags, childCommand, earlier }: RunRequest): boolean {
+  return flags.model !== undefined || (childCommand === undefined && earlier?.executor === "infer");
+}
+
 function checkedCommand(request: RunRequest, config: Config): readonly string[] {
-  const { childCommand, flags, earlier } = request;
+  const { childCommand, flags, earlier, io } = request;
+  if (isOfModel(request))
+    return [flags.model === undefined ? (earlier?.command[0] ?? "") : modelFolder(flags.model, io)];
   const command = childCommand ?? commandOf(config) ?? earlier?.command;
   const where = commandPlace(childCommand, flags);
   if (command?.[0] === undefined) throw missing(where, "a command to run, such as -- sha256sum {input}");
   checkTemplates(command, config.output.name);
   return withBinary(command, where, request);
+}
+
+/** Two ways to name a folder are one model. */
+function modelFolder(model: string, io: Io): string {
+  const path = resolve(io.cwd, model);
+  try {
+    return realPathOf(path);
+  } catch {
+    return path; // What is wrong with it is told when it is read.
+  }
 }
 
 function withBinary([name = "", ...rest]: readonly string[], where: string, { io }: RunRequest): string[] {

@@ -9,13 +9,14 @@ import type { RunHash } from "../../platform/run-hash.ts";
 import type { Store } from "../../store/store.ts";
 import type { Governor } from "../governor/governor.ts";
 import type { LearnedRuns } from "../governor/learned-runs.ts";
+import type { InferRunner } from "../inference/infer-runner.ts";
 import type { LargestJob } from "../largest-job.ts";
 import type { OutputClaims } from "../output-claims.ts";
 import { mayRetry } from "../result/outcome.ts";
 import type { RunCache } from "../run-cache.ts";
 import type { ChunkRunner } from "./chunk-runner.ts";
 import type { Handlers } from "./executor.ts";
-import { createExecHandler } from "./handlers/exec.ts";
+import { createChunkHandler, type ExecDeps } from "./handlers/exec.ts";
 import { createReportHandler } from "./handlers/report.ts";
 import { createScanHandler } from "./handlers/scan.ts";
 import type { Redis } from "ioredis";
@@ -33,6 +34,7 @@ export interface HandlerDeps {
   readonly runs: RunCache;
   readonly queues: JobQueues;
   readonly runner: ChunkRunner;
+  readonly inferRunner: InferRunner;
   readonly gate: PolicyGate;
   readonly claims: OutputClaims;
   readonly learned: LearnedRuns;
@@ -46,50 +48,53 @@ export function createHandlers(deps: HandlerDeps): Handlers {
   const onNoRoom = (): void => {
     metrics.counter("headroom_admissions_total").inc({ decision: "defer", reason: "DISK_FULL" });
   };
+  const chunks: Omit<ExecDeps, "runner"> = {
+    ...deps,
+    random: Math.random,
+    expectedBytes: (run, entry) => learned.expectedBytes(run, entry),
+    gpuOf: (jobId) => governor.gpuOf(jobId),
+    onStart: (run, jobId, files) => {
+      if (run.spec.output.from !== "none") governor.useVolume(run.spec.output.root);
+      const remainingMs = learned.lastsMs(run, files);
+      governor.describe(jobId, {
+        expectation: learned.expectChunk(run, files),
+        isRetriable: files.every((file) => mayRetry("out-of-memory", file, run.spec.retry)),
+        kind: classOf(run.spec).key,
+        ...(remainingMs !== undefined && { remainingMs }),
+      });
+    },
+    onOutcome: (result, run) => {
+      const { profile } = run.spec;
+      const on = deps.inferRunner.facesOf(run.spec);
+      metrics.counter("headroom_files_processed_total").inc({ outcome: result.outcome, profile, ...on });
+      if (result.durationMs !== null) {
+        metrics.histogram("headroom_file_duration_seconds").observe({ profile }, result.durationMs / 1_000);
+      }
+    },
+    onRetry: (failureClass) => {
+      metrics.counter("headroom_retries_total").inc({ failure_class: failureClass });
+    },
+    onNoRoom,
+    onSolitude: (isWanted) => {
+      governor.setSolitary(isWanted);
+    },
+    onFenced: (count) => {
+      metrics.counter("headroom_fenced_total").inc(count);
+    },
+    onMeasured: (run, jobId, measure) => {
+      const { inputBytes, cpuMs, end } = measure;
+      if (end === "well") governor.worked(jobId, { work: learned.workOf(run, inputBytes), cpuMs });
+      learned.learn(run, jobId, measure);
+    },
+    onChunk: (run, files, seconds) => {
+      learned.learnChunk(run, files, seconds * 1_000);
+      metrics.histogram("headroom_chunk_duration_seconds").observe({ profile: run.spec.profile }, seconds);
+    },
+  };
   return {
     scan: createScanHandler({ ...deps, onNoRoom }),
-    exec: createExecHandler({
-      ...deps,
-      random: Math.random,
-      expectedBytes: (run, entry) => learned.expectedBytes(run, entry),
-      gpuOf: (jobId) => governor.gpuOf(jobId),
-      onStart: (run, jobId, files) => {
-        if (run.spec.output.from !== "none") governor.useVolume(run.spec.output.root);
-        const remainingMs = learned.lastsMs(run, files);
-        governor.describe(jobId, {
-          expectation: learned.expectChunk(run, files),
-          isRetriable: files.every((file) => mayRetry("out-of-memory", file, run.spec.retry)),
-          kind: classOf(run.spec).key,
-          ...(remainingMs !== undefined && { remainingMs }),
-        });
-      },
-      onOutcome: (result, run) => {
-        const { profile } = run.spec;
-        metrics.counter("headroom_files_processed_total").inc({ outcome: result.outcome, profile });
-        if (result.durationMs !== null) {
-          metrics.histogram("headroom_file_duration_seconds").observe({ profile }, result.durationMs / 1_000);
-        }
-      },
-      onRetry: (failureClass) => {
-        metrics.counter("headroom_retries_total").inc({ failure_class: failureClass });
-      },
-      onNoRoom,
-      onSolitude: (isWanted) => {
-        governor.setSolitary(isWanted);
-      },
-      onFenced: (count) => {
-        metrics.counter("headroom_fenced_total").inc(count);
-      },
-      onMeasured: (run, jobId, measure) => {
-        const { inputBytes, cpuMs, end } = measure;
-        if (end === "well") governor.worked(jobId, { work: learned.workOf(run, inputBytes), cpuMs });
-        learned.learn(run, jobId, measure);
-      },
-      onChunk: (run, files, seconds) => {
-        learned.learnChunk(run, files, seconds * 1_000);
-        metrics.histogram("headroom_chunk_duration_seconds").observe({ profile: run.spec.profile }, seconds);
-      },
-    }),
+    exec: createChunkHandler({ ...chunks, runner: deps.runner }),
+    infer: createChunkHandler({ ...chunks, runner: deps.inferRunner }),
     report: createReportHandler({
       ...deps,
       onEnded: (state) => {

@@ -18,19 +18,28 @@ export interface OpenedInput {
   readonly sha256: string;
 }
 
+/** An input that may be read. */
+export interface InputHandle {
+  readonly fd: number;
+  readonly path: string;
+  readonly stat: Stats;
+}
+
 const FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
 const FOLDERS_KEPT = 10_000;
 
+type InputRulesOf = Pick<RunSpec, "input" | "inputRules">;
+
 /** Reads the inputs of one run; folders are resolved once. */
 export class InputReader {
-  readonly #spec: RunSpec;
+  readonly #spec: InputRulesOf;
   readonly #root: string;
   readonly #realFolders = new Map<string, string>();
   /** Where the policy has found the root; what is opened must then lie there, whatever links have become since. */
   readonly #allowedRoot: string | undefined;
   #realRootPath: string | undefined;
 
-  constructor(spec: RunSpec, allowedRoot: string | undefined) {
+  constructor(spec: InputRulesOf, allowedRoot: string | undefined) {
     this.#spec = spec;
     this.#root = spec.input.root.replace(/\/+$/, "") || "/";
     this.#allowedRoot = allowedRoot;
@@ -62,31 +71,47 @@ export class InputReader {
 
   /** The input with its digest, or why it cannot be one. */
   async read(relative: string): Promise<OpenedInput | Failure> {
-    if (!isRelativeInside(relative)) return escape("a path inside the input folder");
-    const path = this.pathOf(relative);
-    let fd: number;
+    const opened = this.open(relative);
+    if ("class" in opened) return opened;
+    const { fd, path, stat } = opened;
     try {
-      if (!isInside(this.#realRoot(), this.realFolderOf(path))) return escape("no link that leaves the input folder");
-      fd = openSync(fsPath(path), FLAGS);
-    } catch (error) {
-      if (errnoOf(error) !== "ELOOP") return unreadable(error);
-      const linked = this.#openLink(path);
-      if (typeof linked !== "number") return linked;
-      fd = linked;
-    }
-    try {
-      if (this.#allowedRoot !== undefined && !isInside(this.#allowedRoot, openedPath(fd) ?? "")) {
-        return escape("no link that leaves the input folder");
-      }
-      const stat = fstatSync(fd);
-      const failure = this.#sizeFailure(stat);
-      if (failure !== null) return failure;
       const { sha256, bytes } = await hashOpen(fd, stat.size);
       return { path, identity: identityOf(stat), bytes, sha256 };
     } catch (error) {
       return unreadable(error);
     } finally {
       closeSync(fd);
+    }
+  }
+
+  /** The input, open, or why it cannot be one. The caller closes `fd`. */
+  open(relative: string): InputHandle | Failure {
+    const fd = this.#openFile(relative);
+    if (typeof fd !== "number") return fd;
+    const refusal = (failure: Failure): Failure => {
+      closeSync(fd);
+      return failure;
+    };
+    try {
+      if (this.#allowedRoot !== undefined && !isInside(this.#allowedRoot, openedPath(fd) ?? "")) {
+        return refusal(escape("no link that leaves the input folder"));
+      }
+      const stat = fstatSync(fd);
+      const failure = this.#sizeFailure(stat);
+      return failure === null ? { fd, path: this.pathOf(relative), stat } : refusal(failure);
+    } catch (error) {
+      return refusal(unreadable(error));
+    }
+  }
+
+  #openFile(relative: string): number | Failure {
+    if (!isRelativeInside(relative)) return escape("a path inside the input folder");
+    const path = this.pathOf(relative);
+    try {
+      if (!isInside(this.#realRoot(), this.realFolderOf(path))) return escape("no link that leaves the input folder");
+      return openSync(fsPath(path), FLAGS);
+    } catch (error) {
+      return errnoOf(error) === "ELOOP" ? this.#openLink(path) : unreadable(error);
     }
   }
 
@@ -139,7 +164,8 @@ const unreadableTexts: Readonly<Record<string, string>> = {
   ELOOP: "found links that go round in a circle",
 };
 
-function unreadable(error: unknown): Failure {
+/** Why an input cannot be read. */
+export function unreadable(error: unknown): Failure {
   const errno = errnoOf(error);
   const text = unreadableTexts[errno];
   // Anything else (EIO, EMFILE, ESTALE…) is the machine's fault, not the file's.

@@ -33,6 +33,10 @@ const MAX_INPUTS = 500;
 const GROWTH = 1.2;
 /** Files whose memory differs by more than two size buckets (a doubling) do not share a chunk. */
 const BUCKETS_PER_GROUP = 2;
+/** A chunk of a model may last so many times the target, for it takes its files in batches. */
+const INFER_CHUNK_SHARE = 25;
+/** While nothing is known of its time, so many files are in a chunk of a model: all workers are to have some. */
+const INFER_FIRST_FILES = 1_024;
 /** One call takes all files of a chunk, whatever one of them takes. */
 const NO_TIME_MS = 0.001;
 
@@ -125,6 +129,11 @@ export class LearnedRuns {
   costOf(run: LiveRun, entry: FileEntry): FileCost {
     const { chunkMsPerFile, overheadMs } = this.#of(run);
     if (run.spec.perChunk) return { ms: NO_TIME_MS, group: 0 };
+    // A model takes many files at once: a chunk of few of them would make each of them dear.
+    if (run.spec.executor === "infer") {
+      const firstMs = run.spec.chunk.targetMs / INFER_FIRST_FILES;
+      return { ms: chunkMsPerFile === undefined ? firstMs : chunkMsPerFile / INFER_CHUNK_SHARE, group: 0 };
+    }
     if (run.spec.executor !== "process") return { ms: chunkMsPerFile, group: 0 };
     const { samples, durationMs, memoryBytes } = this.expect(run, entry.bytes, entry.endedAtBytes);
     const group = Math.floor(bucketOf(memoryBytes.p95) / BUCKETS_PER_GROUP);

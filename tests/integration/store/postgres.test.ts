@@ -4,6 +4,7 @@ import { openStore } from "../../../src/store/open-store.ts";
 import { startPostgres, type PostgresServer } from "../../support/postgres.ts";
 import { describeStore } from "./conformance.ts";
 import { addRun, quiet, resultOf } from "./fixtures.ts";
+import { describeInferences } from "./inferences.ts";
 import { inProcesses } from "./processes.ts";
 
 let server: PostgresServer;
@@ -16,6 +17,7 @@ afterAll(async () => {
 });
 
 describeStore("postgres", () => server.createDatabase());
+describeInferences("postgres", () => server.createDatabase());
 
 describe("store on a PostgreSQL server", () => {
   test("is migrated by several processes at once", async () => {

@@ -8,6 +8,7 @@ import { openStore } from "../../../src/store/open-store.ts";
 import { fromSqlite, SqliteError } from "../../../src/store/store-errors.ts";
 import { describeStore } from "./conformance.ts";
 import { addRun, quiet, resultOf } from "./fixtures.ts";
+import { describeInferences } from "./inferences.ts";
 import { inProcesses, onFullDisk } from "./processes.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "headroom-store-"));
@@ -18,6 +19,7 @@ afterAll(() => {
 });
 
 describeStore("sqlite", freshUrl);
+describeInferences("sqlite", freshUrl);
 
 describe("store in an SQLite file", () => {
   test("is made and migrated by several processes at once", async () => {

@@ -37,7 +37,10 @@ describe("run specification", () => {
     [{ output: { ...good.output, check: [] } }, "output.check: a list that is not empty | []"],
     [{ input: { kind: "glob", root: "/in" } }, 'input.kind: one of tree, list, synthetic | "glob"'],
     [{ input: "in" }, 'input: the absolute path of a folder | "in"'],
-    [{ output: { root: "/o", from: "stdot" } }, /^output\.from: one of stdout, file, none \(did you mean "stdout"\?\)/],
+    [
+      { output: { root: "/o", from: "stdot" } },
+      /^output\.from: one of stdout, file, results, none \(did you mean "stdout"\?\)/,
+    ],
     [{ comand: [] }, 'comand: a known key (did you mean "command"?) | the unknown key "comand"'],
     [
       { input: { kind: "tree", root: "/in", inclde: [] } },
@@ -136,5 +139,27 @@ describe("a run that is started again with a change", () => {
     const none = parseRunSpec({ ...good, output: { root: "/out", from: "none" } });
     const changed = parseRunSpec(changedRequest(none, { command: ["/bin/cp", "{input}", "{output}"] }));
     expect(changed.output.from).toBe("none");
+  });
+});
+
+describe("run specification of a model", () => {
+  const written = { executor: "infer", command: ["/models/kinds"], input: "/in", output: "/out" };
+
+  test("keeps what the model says of all files, in chunks of many", () => {
+    expect(parseRunSpec(written)).toMatchObject({
+      output: { root: "/out", from: "results" },
+      chunk: { maxFiles: 2_048, targetMs: 400 },
+      resources: { cpuCores: 0.5 },
+    });
+    expect(parseRunSpec({ ...written, chunk: { maxFiles: 7 }, resources: { cpuCores: 2 } })).toMatchObject({
+      chunk: { maxFiles: 7 },
+      resources: { cpuCores: 2 },
+    });
+  });
+
+  test("names the folder of the model by an absolute path", () => {
+    expect(() => parseRunSpec({ ...written, command: ["kinds"] })).toThrow(
+      'command[0]: expected the absolute path of a folder, found "kinds"',
+    );
   });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, onTestFinished, test } from "vitest";
-import { metricTable, type MetricDefinition } from "../../../src/contract/metric-names.ts";
+import type { MetricDefinition } from "../../../src/contract/metric-definition.ts";
+import { metricTable } from "../../../src/contract/metric-names.ts";
 import { Metrics } from "../../../src/platform/metrics.ts";
 import { keepingLogger, quietLogger } from "../../support/quiet-logger.ts";
 
@@ -40,11 +41,15 @@ describe("metrics", () => {
 
   test("count, set and observe under the labels of the table", async () => {
     const metrics = new Metrics(build, quietLogger);
-    metrics.counter("headroom_files_processed_total").inc({ outcome: "succeeded", profile: "default" }, 2);
+    metrics
+      .counter("headroom_files_processed_total")
+      .inc({ outcome: "succeeded", profile: "default", model: "", provider: "" }, 2);
     metrics.gauge("headroom_capacity").set({ resource: "cpuCores" }, 1.5);
     metrics.histogram("headroom_file_duration_seconds").observe({ profile: "default" }, 0.02);
     const text = await metrics.expose();
-    expect(text).toContain('headroom_files_processed_total{outcome="succeeded",profile="default"} 2');
+    expect(text).toContain(
+      'headroom_files_processed_total{outcome="succeeded",profile="default",model="",provider=""} 2',
+    );
     expect(text).toContain('headroom_capacity{resource="cpuCores"} 1.5');
     expect(text).toContain('headroom_file_duration_seconds_bucket{le="0.025",profile="default"} 1');
   });

@@ -1,7 +1,7 @@
 /** Runs the binary over the files of one chunk: plan, run, record, ask again for what is worth another try. */
 import { ConflictError, faultsLine, LeaseLostError, type Fault } from "../../../contract/errors.ts";
 import { cancelledResult, unrunResult, type FileEntry } from "../../../contract/files.ts";
-import type { Payload } from "../../../contract/jobs.ts";
+import type { ChunkJobName, Payload } from "../../../contract/jobs.ts";
 import { breakRun, requestCancel } from "../../../platform/cancel-run.ts";
 import type { ChunkToAdd, JobQueues } from "../../../platform/job-queues.ts";
 import type { PolicyGate } from "../../../platform/policy-gate.ts";
@@ -28,7 +28,7 @@ export interface ExecDeps extends RecorderDeps, RoomWaitDeps {
   readonly workerId: string;
   readonly runs: RunCache;
   readonly queues: JobQueues;
-  readonly runner: ChunkRunner;
+  readonly runner: Pick<ChunkRunner, "run">;
   readonly gate: PolicyGate;
   readonly claims: OutputClaims;
   /** Tells what processes take, and learns it. */
@@ -45,7 +45,8 @@ export interface ExecDeps extends RecorderDeps, RoomWaitDeps {
 
 const RERUN_MS = 1_000;
 
-export function createExecHandler(deps: ExecDeps): Handler<"exec"> {
+/** The handler of jobs over files; `deps.runner` says what is done with them. */
+export function createChunkHandler(deps: ExecDeps): Handler<ChunkJobName> {
   const solitude = new Solitude((isWanted) => {
     deps.onSolitude(isWanted);
   });
@@ -62,14 +63,14 @@ interface AttemptDeps extends ExecDeps {
 
 class ChunkAttempt {
   readonly #deps: AttemptDeps;
-  readonly #payload: Payload<"exec">;
+  readonly #payload: Payload<ChunkJobName>;
   readonly #context: JobContext;
   readonly #jobId: string;
   readonly #fence: Fence;
   /** Aborted with the job, or when the fence finds the lease gone. */
   readonly #abort = new AbortController();
 
-  constructor(deps: AttemptDeps, payload: Payload<"exec">, context: JobContext) {
+  constructor(deps: AttemptDeps, payload: Payload<ChunkJobName>, context: JobContext) {
     this.#deps = deps;
     this.#payload = payload;
     this.#context = context;

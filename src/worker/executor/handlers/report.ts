@@ -4,13 +4,14 @@ import type { Redis } from "ioredis";
 import { messageOf } from "../../../contract/errors.ts";
 import { isTerminal, type RunState } from "../../../contract/outcomes.ts";
 import { keys } from "../../../contract/queues.ts";
-import { noFiles, type FileCounts, type RunReport } from "../../../contract/run-record.ts";
+import { noFiles, type FileCounts, type InferenceReport, type RunReport } from "../../../contract/run-record.ts";
 import type { JobQueues } from "../../../platform/job-queues.ts";
 import type { Clock } from "../../../platform/clock.ts";
 import type { PolicyGate } from "../../../platform/policy-gate.ts";
 import type { LiveRun, RunHash } from "../../../platform/run-hash.ts";
 import type { Logger } from "../../../platform/logger.ts";
 import type { Store } from "../../../store/store.ts";
+import { writeResults, type ResultsFile } from "../../result/results-file.ts";
 import { removeStaleTemps } from "../../result/publish.ts";
 import type { OutputClaims } from "../../output-claims.ts";
 import type { RunCache } from "../../run-cache.ts";
@@ -34,6 +35,8 @@ export interface ReportDeps {
 const MAX_RESCANS = 3;
 const FAILURE_GROUPS = 50;
 const ARTIFACT_EXAMPLES = 20;
+/** Labels that a report counts. */
+const LABELS = 100;
 
 export function createReportHandler(deps: ReportDeps): Handler<"report"> {
   return async ({ runId, epoch, traceId }, { job, token }) => {
@@ -48,7 +51,8 @@ export function createReportHandler(deps: ReportDeps): Handler<"report"> {
         if (await job.moveToWaitingChildren(token)) throw new WaitingChildrenError();
       }
       await clearLeftovers(deps, run, live);
-      await endInStore(deps, run, live);
+      const lease = { queue: job.queueName, jobId: job.id ?? "", token };
+      await endInStore(deps, run, { live, results: await writeRunResults(deps, run, live, lease) });
     }
     // Repeated when a worker was lost after the store was told.
     await endLive(deps, run);
@@ -107,8 +111,30 @@ async function clearLeftovers(deps: ReportDeps, run: LiveRun, live: Live): Promi
   }
 }
 
-async function endInStore(deps: ReportDeps, run: LiveRun, live: Live): Promise<void> {
-  const report = await summarize(deps, run, live);
+/** What a model said of all files, in one file. Of a run that did not come to its end there is none. */
+async function writeRunResults(
+  deps: ReportDeps,
+  { runId, epoch, spec }: LiveRun,
+  live: Live,
+  lease: { queue: string; jobId: string; token: string },
+): Promise<readonly ResultsFile[]> {
+  const { from, root } = spec.output;
+  if (from !== "results" || live.isCancelled || live.broken !== undefined) return [];
+  if (deps.gate.writeFault(root) !== undefined) return [];
+  return writeResults({
+    ...{ runId, root, token: lease.token, rows: deps.store.files.all(runId, epoch) },
+    mayPublish: () => deps.queues.holdsLock(lease.queue, lease.jobId, lease.token),
+  });
+}
+
+interface End {
+  readonly live: Live;
+  readonly results: readonly ResultsFile[];
+}
+
+async function endInStore(deps: ReportDeps, run: LiveRun, end: End): Promise<void> {
+  const { live } = end;
+  const report = await summarize(deps, run, end);
   const why = live.broken ?? live.message;
   const { startedAtMs, endedAtMs, files: counts } = report;
   await deps.store.runs.move(run.runId, ["queued", "running", "cancelling"], report.state, {
@@ -139,14 +165,39 @@ export function decideEndState(counts: FileCounts, why: { isCancelled: boolean; 
   return counts.failed + counts.quarantined + counts.cancelled > 0 ? "failed" : "succeeded";
 }
 
-async function summarize(deps: ReportDeps, run: LiveRun, live: Live): Promise<RunReport> {
+/** What a model said in all; nothing for other runs. */
+async function summarizeModel(
+  deps: ReportDeps,
+  { runId, epoch, spec }: LiveRun,
+  results: readonly ResultsFile[],
+): Promise<{ inference?: InferenceReport }> {
+  if (spec.executor !== "infer") return {};
+  const [notes, labels] = await Promise.all([
+    deps.hash.modelNotes(runId),
+    deps.store.files.labels(runId, epoch, LABELS),
+  ]);
+  const distinct = (texts: readonly string[]) => [...new Set(texts)].toSorted();
+  return {
+    inference: {
+      model: spec.command[0] ?? "",
+      sha256: notes[0]?.sha256 ?? spec.binarySha256 ?? null,
+      providers: distinct(notes.map(({ provider }) => provider)),
+      refusals: distinct(notes.flatMap(({ refusals }) => refusals)),
+      labels,
+      results: [...results],
+    },
+  };
+}
+
+async function summarize(deps: ReportDeps, run: LiveRun, { live, results }: End): Promise<RunReport> {
   const { runId, epoch, spec } = run;
-  const [files, figures, failures, examples, anomalies] = await Promise.all([
+  const [files, figures, failures, examples, anomalies, inference] = await Promise.all([
     deps.store.files.counts(runId, epoch),
     deps.store.files.figures(runId, epoch),
     deps.store.files.failureGroups(runId, epoch, FAILURE_GROUPS),
     deps.store.files.artifacts(runId, epoch, ARTIFACT_EXAMPLES),
     deps.hash.anomalies(runId),
+    summarizeModel(deps, run, results),
   ]);
   const endedAtMs = deps.clock.nowMs();
   const durationSeconds = Math.max(0, endedAtMs - live.startedAtMs) / 1_000;
@@ -168,5 +219,6 @@ async function summarize(deps: ReportDeps, run: LiveRun, live: Live): Promise<Ru
     failures,
     anomalies,
     artifacts: { ...figures.artifacts, examples },
+    ...inference,
   };
 }

@@ -17,7 +17,7 @@ import {
 import { unknownChunks } from "../../../platform/learned/calibration.ts";
 import { Chunker } from "../../../contract/chunking.ts";
 import { unrunResult, type FileEntry, type FileResult } from "../../../contract/files.ts";
-import { jobs } from "../../../contract/jobs.ts";
+import { isChunkJob, jobs } from "../../../contract/jobs.ts";
 import { OutputNames } from "../../../contract/output-name-set.ts";
 import { needsNameCheck, outputNameFor } from "../../../contract/output-names.ts";
 import type { Clock } from "../../../platform/clock.ts";
@@ -173,7 +173,7 @@ class Scan {
   async #seeOpen(seen: Set<string>): Promise<void> {
     for await (const open of this.#deps.queues.openJobs(this.#ref)) {
       const job = await this.#deps.queues.queue(open.queue).getJob(open.id);
-      if (job?.name !== "exec") continue;
+      if (job === undefined || !isChunkJob(job.name)) continue;
       for (const file of jobs.exec.payload.parse(job.data).files) seen.add(file.path);
     }
   }

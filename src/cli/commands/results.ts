@@ -1,0 +1,111 @@
+/** `headroom results`: what a model said of the files of a run, from the store. Needs no Redis. */
+import { Option, type Command } from "commander";
+import { InvalidInputError, NotFoundError } from "../../contract/errors.ts";
+import type { FileResult } from "../../contract/files.ts";
+import type { InferenceQuery } from "../../contract/inference.ts";
+import { resultLine } from "../../contract/result-line.ts";
+import type { Logger } from "../../platform/logger.ts";
+import type { Store } from "../../store/store.ts";
+import { act, addJsonOption, addPlaceOptions, describeCommand, type Invocation } from "../command-line.ts";
+import { formatCount, formatTable, oneLine } from "../format.ts";
+import { print, say } from "../io.ts";
+import { openLogFile } from "../log-file.ts";
+import { logLevelOf, openPlace, type PlaceOptions } from "../settings.ts";
+
+interface Flags extends PlaceOptions {
+  readonly label?: string;
+  readonly minConfidence?: string;
+  readonly limit?: string;
+  readonly json?: boolean;
+}
+
+const PAGE_ROWS = 500;
+
+export function resultsCommand(invocation: Invocation): Command {
+  const command = describeCommand("results", "show what a model said of the files of a run", [
+    "headroom results RUN",
+    "headroom results RUN --label invoice --min-confidence 0.8",
+    "headroom results RUN --label invoice --json | jq -r .path",
+  ])
+    .argument("<run>", "id of a run")
+    .addOption(new Option("--label <name>", "files with this label alone"))
+    .addOption(new Option("--min-confidence <n>", "files of which the model was at least so sure, 0 to 1"))
+    .addOption(new Option("--limit <n>", "files at most"));
+  return addPlaceOptions(addJsonOption(command)).action(
+    act(invocation, async (runId: string, flags: Flags) => {
+      const { io } = invocation;
+      const query = queryOf(flags);
+      const place = openPlace(flags, io);
+      const log = openLogFile(place.home, logLevelOf(io.env), { process: "cli" });
+      await using store = await openPlaceStore(place.storeUrl, log.logger);
+      await store.migrate();
+      const run = await store.runs.get(runId);
+      if (run === undefined) throw new NotFoundError("run", runId);
+      const rows = matching(store, { runId, epoch: run.epoch }, query);
+      if (flags.json === true) {
+        for await (const row of rows) print(io, `${JSON.stringify(resultLine(row))}\n`);
+        return undefined;
+      }
+      const cells: string[][] = [];
+      for await (const row of rows) cells.push(cellsOf(row));
+      if (cells.length === 0) say(io, "no such results");
+      else print(io, `${formatTable([["FILE", "LABEL", "CONFIDENCE"], ...cells], [2]).join("\n")}\n`);
+      return undefined;
+    }),
+  );
+}
+
+/** Not inside the block with `await using`: the compiler leaves the extension of an import there as it is. */
+async function openPlaceStore(url: string, logger: Logger): Promise<Store> {
+  const { openStore } = await import("../../store/open-store.ts");
+  return openStore(url, logger);
+}
+
+type Query = Omit<InferenceQuery, "afterPath">;
+
+function queryOf({ label, minConfidence, limit }: Flags): Query {
+  const confidence = minConfidence === undefined ? undefined : Number(minConfidence);
+  const most = limit === undefined ? Infinity : Number(limit);
+  const faults = [];
+  if (confidence !== undefined && !(confidence >= 0 && confidence <= 1)) {
+    faults.push({ where: "--min-confidence", expected: "a number from 0 to 1", found: JSON.stringify(minConfidence) });
+  }
+  if (!(most >= 1))
+    faults.push({ where: "--limit", expected: "a whole number, 1 at least", found: JSON.stringify(limit) });
+  if (faults.length > 0) throw new InvalidInputError("command line", faults);
+  return {
+    ...(label !== undefined && { label }),
+    ...(confidence !== undefined && { minConfidence: confidence }),
+    limit: most,
+  };
+}
+
+/** In path order, a page at a time. */
+async function* matching(
+  store: Store,
+  { runId, epoch }: { runId: string; epoch: number },
+  query: Query,
+): AsyncGenerator<FileResult, void, undefined> {
+  let left = query.limit;
+  let afterPath: string | undefined;
+  while (left > 0) {
+    const limit = Math.min(PAGE_ROWS, left);
+    const page = { ...query, limit, ...(afterPath !== undefined && { afterPath }) };
+    const rows = await store.files.inferences(runId, epoch, page);
+    yield* rows;
+    if (rows.length < limit) return;
+    left -= rows.length;
+    afterPath = rows.at(-1)?.path;
+  }
+}
+
+function cellsOf({ path, inference }: FileResult): string[] {
+  const value = inference?.value;
+  const confidence = inference?.confidence;
+  const other = value !== undefined && "values" in value ? JSON.stringify(value.values) : "";
+  return [
+    oneLine(path),
+    oneLine(inference?.label ?? other),
+    confidence === undefined || confidence === null ? "" : formatCount(Math.round(confidence * 1_000) / 1_000),
+  ];
+}

@@ -1,0 +1,73 @@
+/** Looks at a model before a run of it: loads it once, as a worker will, so that what is wrong is told at once. */
+import { systemClock } from "../../platform/clock.ts";
+import type { Logger } from "../../platform/logger.ts";
+import { MODEL_CHUNK_CORES, MODEL_CHUNK_FILES, type RunSpecInput } from "../../contract/run-request.ts";
+import { runSpec } from "../../contract/run-spec.ts";
+import type { EngineMetrics, EngineSettings } from "../../worker/inference/engine-port.ts";
+import type { Loaded } from "../../worker/inference/engine-protocol.ts";
+import { ModelEngine } from "../../worker/inference/model-engine.ts";
+import { plural } from "../format.ts";
+import { say, type Io } from "../io.ts";
+import type { RunFlags } from "../run-flags.ts";
+import type { RunPlan } from "./run-plan.ts";
+
+/** What a run of a model asks for beyond what it was seen to take. */
+const SPARE = 1.15;
+const defaultChunk = runSpec.shape.chunk.parse(undefined);
+
+const uncounted: EngineMetrics = {
+  batch: () => undefined,
+  waited: () => undefined,
+  outOfMemory: () => undefined,
+  restarted: () => undefined,
+  ceiling: () => undefined,
+};
+
+/** An engine of the command line's own. The caller closes it. */
+export function createEngine(folder: string, logger: Logger, settings: EngineSettings = {}): ModelEngine {
+  return new ModelEngine({ clock: systemClock, logger, metrics: uncounted }, folder, settings);
+}
+
+/** Loads the model and lets it go. @throws {InvalidInputError} with what is wrong with it, {InfrastructureError} */
+export async function probeModel(folder: string, logger: Logger): Promise<Loaded> {
+  const engine = createEngine(folder, logger);
+  try {
+    return await engine.ready();
+  } finally {
+    await engine.close();
+  }
+}
+
+/** The plan of a run of a model, with what loading it has shown: its digest, its memory, its threads. */
+export async function planWithModel(
+  plan: RunPlan,
+  { flags, io, logger }: { flags: RunFlags; io: Io; logger: Logger },
+): Promise<RunPlan> {
+  const folder = plan.spec.command[0] ?? "";
+  const loaded = await probeModel(folder, logger);
+  for (const { provider, reason } of loaded.refusals) say(io, `${provider} is not used: ${reason}`);
+  const { manifest, sha256 } = loaded.model;
+  if (loaded.warmRows < loaded.mostRows) {
+    say(
+      io,
+      `memory does for ${plural(loaded.warmRows, "file")} at a time, of ${loaded.mostRows} that the model allows`,
+    );
+  }
+  const { resources: asked = {}, chunk } = plan.spec;
+  const isCoresAsked = flags.cpus !== undefined || plan.config.profile !== "default";
+  const resources: RunSpecInput["resources"] = {
+    memoryBytes: Math.ceil(loaded.rssBytes * SPARE),
+    ...asked,
+    ...(!isCoresAsked && { cpuCores: manifest.engine.threads * MODEL_CHUNK_CORES }),
+  };
+  const isChunkAsked = flags.chunkFiles !== undefined || chunk?.maxFiles !== defaultChunk.maxFiles;
+  return {
+    ...plan,
+    spec: {
+      ...plan.spec,
+      ...(!isChunkAsked && { chunk: { ...chunk, maxFiles: MODEL_CHUNK_FILES } }),
+      binarySha256: sha256,
+      resources,
+    },
+  };
+}

@@ -1,0 +1,270 @@
+/**
+ * `model.yaml`: what a model is, how a file becomes its input, and what its output means. A member of a union on `task`:
+ * another task brings its own output, and shares the rest.
+ */
+import { z } from "zod";
+import { bytes, milliseconds, seconds } from "./config-units.ts";
+import { field, schemaFaults, showFound, showPath, type PathFault } from "./schema-faults.ts";
+import { keysAt, type JsonSchema } from "./json-schema.ts";
+import { MiB } from "./resources.ts";
+
+export const MANIFEST_NAME = "model.yaml";
+
+/** In the order in which people usually want them; the last one is on every machine. */
+export const providers = ["cuda", "webgpu", "cpu"] as const;
+export type Provider = (typeof providers)[number];
+
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/, "64 hexadecimal digits in lower case");
+const fileName = z
+  .string()
+  .regex(/^(?!\/)(?!.*(?:^|\/)\.\.(?:\/|$))[^\0]+$/, "the name of a file inside the model's folder, without .. parts");
+const pinnedFile = z.strictObject({ file: fileName, sha256 });
+const tensorName = z.string().min(1);
+const ratio = z.number().min(0).max(1);
+
+const window = z.strictObject({
+  /** `middle` is the middle of the file. */
+  at: z.enum(["head", "middle", "tail"]),
+  length: z.int().min(1).max(16_777_216),
+});
+export type ByteWindow = Readonly<z.output<typeof window>>;
+
+const bytesInput = z.strictObject({
+  kind: z.literal("bytes"),
+  tensor: tensorName,
+  /** Laid one behind the other in the tensor, one value per byte. */
+  windows: z.array(window).min(1).max(8),
+  /** Stands where a file has no more bytes: behind a head, in front of a tail, on both sides of a middle. */
+  pad_value: z.int().min(-1).max(65_535).default(0),
+  /** Taken off the outer ends of a window before it is cut to its length. */
+  strip: z.enum(["none", "whitespace"]).default("none"),
+  /** Bytes that are looked at for one window; more than its length where something is taken off. */
+  block_bytes: bytes({ min: 1, max: 16 * MiB }).optional(),
+  /** Each byte is multiplied by it; for tensors of floats. */
+  scale: z.number().positive().default(1),
+  empty: z.enum(["fail", "pad"]).default("fail"),
+  /** Of a file that is longer than all windows together. */
+  too_long: z.enum(["truncate", "fail"]).default("truncate"),
+});
+
+const jsonField = z.strictObject({
+  /** Names between dots: `customer.age`, `items.0.price`. */
+  path: z.string().min(1),
+  /** Numbers that stand there, as a list, when it is more than one. */
+  length: z.int().min(1).max(65_536).default(1),
+  /** What words mean as numbers. */
+  values: z.record(z.string(), z.number()).optional(),
+  /** Stands for a field that is not there, or null; without it such a file fails. */
+  missing: z.number().optional(),
+});
+export type JsonField = Readonly<z.output<typeof jsonField>>;
+
+const jsonInput = z.strictObject({
+  kind: z.literal("json"),
+  tensors: z
+    .array(z.strictObject({ tensor: tensorName, fields: z.array(jsonField).min(1) }))
+    .min(1)
+    .max(64),
+  max_bytes: bytes({ min: 1, max: 64 * MiB }).default(MiB),
+});
+
+const textInput = z.strictObject({
+  kind: z.literal("text"),
+  /** The `tokenizer.json` of Hugging Face, and the `tokenizer_config.json` beside it. */
+  tokenizer: pinnedFile,
+  tokenizer_config: pinnedFile.optional(),
+  tensors: z.strictObject({ ids: tensorName, mask: tensorName.optional(), types: tensorName.optional() }),
+  max_tokens: z.int().min(1).max(131_072).default(512),
+  pad_id: z.int().min(0).default(0),
+  special_tokens: z.boolean().default(true),
+  /** Bytes of a file that are read at most. */
+  max_bytes: bytes({ min: 1, max: 64 * MiB }).default(MiB),
+  too_long: z.enum(["truncate", "fail"]).default("truncate"),
+});
+
+const thresholds = (all: number) =>
+  z
+    .strictObject({ default: ratio.default(all), labels: z.record(z.string(), ratio).default({}) })
+    .prefault({ default: all });
+
+const labels = z.union([z.array(z.string().min(1)).min(1), pinnedFile], {
+  error: "a list of labels, or { file, sha256 } of a text with one label on each line",
+});
+
+const shared = {
+  version: z.literal(1).default(1),
+  name: z
+    .string()
+    .regex(/^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/, "lower-case letters, digits, ., - and _, 64 at most"),
+  description: z.string().max(2_000).optional(),
+  model: z.strictObject({
+    file: fileName,
+    sha256,
+    /** Files of weights that the model names. */
+    external: z.array(pinnedFile).max(64).default([]),
+  }),
+  input: z.discriminatedUnion("kind", [bytesInput, jsonInput, textInput]),
+  /** Tried from the first to the last. */
+  providers: z.array(z.enum(providers)).min(1).default(["cpu"]),
+  batch: z
+    .strictObject({
+      max_rows: z.int().min(1).max(65_536).default(128),
+      /** Of the input tensors of one batch. */
+      max_bytes: bytes({ min: 1, max: 4_096 * MiB }).default(64 * MiB),
+      /** How long the first file of a batch waits for others while the engine is idle. */
+      wait_ms: milliseconds({ min: 0, max: 10_000 }).default(2),
+    })
+    .prefault({}),
+  engine: z
+    .strictObject({
+      threads: z.int().min(1).max(1_024).default(1),
+      /** Without an answer for so long the engine is taken for hung, and ended. */
+      batch_timeout_seconds: seconds({ min: 0.1, max: 86_400 }).default(120),
+      /** The engine is renewed after so many batches, or when it has come to so much memory. */
+      recycle_batches: z.int().min(1).default(1_000_000),
+      recycle_memory: bytes({ min: MiB }).optional(),
+    })
+    .prefault({}),
+};
+
+const classify = z.strictObject({
+  task: z.literal("classify"),
+  ...shared,
+  output: z.strictObject({
+    tensor: tensorName,
+    /** `none`: the values are probabilities already. */
+    activation: z.enum(["softmax", "none"]).default("softmax"),
+    /** How many labels an answer names, the likeliest first. */
+    top: z.int().min(1).max(1_000).default(1),
+    /** Below it the answer is the fall-back label. */
+    thresholds: thresholds(0),
+    fallback: z.string().min(1).default("unknown"),
+  }),
+  labels,
+});
+
+const multiLabel = z.strictObject({
+  task: z.literal("multi-label"),
+  ...shared,
+  output: z.strictObject({
+    tensor: tensorName,
+    activation: z.enum(["sigmoid", "none"]).default("sigmoid"),
+    thresholds: thresholds(0.5),
+    /** The label of a file to which none applies. */
+    fallback: z.string().min(1).default("none"),
+  }),
+  labels,
+});
+
+const regress = z.strictObject({
+  task: z.literal("regress"),
+  ...shared,
+  output: z.strictObject({
+    tensor: tensorName,
+    /** Of the values of one file; without them they are a list. */
+    names: z.array(z.string().min(1)).min(1).optional(),
+  }),
+});
+
+const embed = z.strictObject({
+  task: z.literal("embed"),
+  ...shared,
+  output: z.strictObject({
+    tensor: tensorName,
+    /** How the vectors of the tokens of a file become one: `none` when the model gives one already. */
+    pool: z.enum(["none", "first", "mean"]).default("none"),
+    /** To length 1. */
+    normalize: z.boolean().default(true),
+  }),
+});
+
+/** What a file is put into before a model goes on with it. */
+const promptInput = z.strictObject({
+  kind: z.literal("prompt"),
+  /** System text, user text and worked examples. */
+  template: pinnedFile,
+  tokenizer: pinnedFile,
+  /** With the chat template and the names of the special tokens. */
+  tokenizer_config: pinnedFile,
+  /** Bytes of a file that are read at most. */
+  max_bytes: bytes({ min: 1, max: 64 * MiB }).default(MiB),
+  too_long: z.enum(["truncate", "fail"]).default("truncate"),
+});
+
+const generate = z.strictObject({
+  task: z.literal("generate"),
+  ...shared,
+  /** `config.json` of Hugging Face: layers, heads, sizes. */
+  config: pinnedFile,
+  input: promptInput,
+  output: z.strictObject({
+    /** A JSON Schema; every answer is held to it, so every field of it must be bounded. */
+    schema: pinnedFile,
+    /** The property whose text is the label of the file. */
+    label: z.string().min(1).optional(),
+  }),
+});
+
+export const modelManifest = z.discriminatedUnion("task", [classify, multiLabel, regress, embed, generate]);
+export type ModelManifest = Readonly<z.output<typeof modelManifest>>;
+/** Those that make rows of tensors, and read one output. */
+export type TensorManifest = Exclude<ModelManifest, { task: "generate" }>;
+export type GenerateManifest = Extract<ModelManifest, { task: "generate" }>;
+export type ModelInput = TensorManifest["input"];
+export type BytesInput = Extract<ModelInput, { kind: "bytes" }>;
+export type JsonInput = Extract<ModelInput, { kind: "json" }>;
+export type TextInput = Extract<ModelInput, { kind: "text" }>;
+export type PinnedFile = Readonly<z.output<typeof pinnedFile>>;
+
+export type CheckedManifest =
+  | { readonly kind: "valid"; readonly manifest: ModelManifest }
+  | { readonly kind: "faulty"; readonly faults: readonly PathFault[] };
+
+/** JSON Schema (2020-12) of what people write, for editors. */
+export function manifestJsonSchema(): JsonSchema {
+  const schema = z.toJSONSchema(modelManifest, {
+    io: "input",
+    override: ({ jsonSchema }) => {
+      // Bounds that every whole number of JavaScript has say nothing to a reader.
+      if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
+    },
+  });
+  return { ...(schema as JsonSchema), title: "Headroom model" };
+}
+
+/** Checks what was written, the rules between settings included; every fault is told. */
+export function checkManifest(raw: unknown): CheckedManifest {
+  const parsed = modelManifest.safeParse(raw);
+  if (!parsed.success) return { kind: "faulty", faults: schemaFaults(parsed.error.issues, raw, knownKeys) };
+  const faults = ruleFaults(parsed.data);
+  return faults.length > 0 ? { kind: "faulty", faults } : { kind: "valid", manifest: parsed.data };
+}
+
+function knownKeys(path: readonly PropertyKey[]): readonly string[] {
+  return keysAt(manifestJsonSchema(), path);
+}
+
+function ruleFaults(manifest: ModelManifest): PathFault[] {
+  const { input } = manifest;
+  const faults: PathFault[] = [];
+  const told = (path: PropertyKey[], expected: string) => {
+    const found = path.reduce<unknown>((value, part) => field(value, String(part)), manifest);
+    faults.push({ path, where: showPath(path), expected, found: showFound(found, path) });
+  };
+  if (manifest.task === "embed" && manifest.output.pool === "mean" && input.kind !== "text") {
+    told(["output", "pool"], "none or first: a mean over tokens needs an input of text");
+  }
+  if (input.kind === "bytes" && input.block_bytes !== undefined) {
+    const longest = Math.max(...input.windows.map(({ length }) => length));
+    if (input.block_bytes < longest) told(["input", "block_bytes"], `${longest} at least, the longest window`);
+  }
+  if ("labels" in manifest && Array.isArray(manifest.labels)) {
+    const known = manifest.labels;
+    const twice = known.findIndex((label, at) => known.indexOf(label) !== at);
+    if (twice >= 0) told(["labels", twice], "a label of its own");
+    for (const label of Object.keys(manifest.output.thresholds.labels)) {
+      if (!known.includes(label)) told(["output", "thresholds", "labels", label], "as its key one of the labels");
+    }
+  }
+  return faults;
+}

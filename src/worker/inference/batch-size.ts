@@ -1,0 +1,111 @@
+/**
+ * How many files go into one batch: as many as are quickest per file, as measured, and no more than memory has taken.
+ * Pure. On a CPU a small batch is often the best, on a GPU a large one: nobody knows before it was tried.
+ */
+
+/** Good batches at the ceiling, before it grows. */
+const GOOD_BATCHES = 20;
+const GROWTH = 1.1;
+/** After so many good batches a size that had failed is tried again: what was in its way may be gone. */
+const FORGET_BATCHES = 1_000;
+
+/** The most rows that memory allows: halved when it did not do, growing slowly afterwards, up to below what failed. */
+export class RowCeiling {
+  readonly #most: number;
+  #rows: number;
+  #good = 0;
+  #failedAt = Infinity;
+  #sinceFailure = 0;
+
+  constructor(most: number, known = most) {
+    this.#most = most;
+    this.#rows = Math.max(1, Math.min(most, known));
+  }
+
+  get rows(): number {
+    return this.#rows;
+  }
+
+  failed(rows: number): void {
+    this.#rows = Math.min(this.#rows, Math.max(1, Math.floor(rows / 2)));
+    this.#failedAt = Math.min(this.#failedAt, rows);
+    this.#good = 0;
+    this.#sinceFailure = 0;
+  }
+
+  succeeded(rows: number): void {
+    this.#sinceFailure += 1;
+    if (this.#sinceFailure >= FORGET_BATCHES) this.#failedAt = Infinity;
+    if (rows < this.#rows || this.#rows >= this.#most) return;
+    this.#good += 1;
+    if (this.#good < GOOD_BATCHES) return;
+    this.#good = 0;
+    const grown = Math.max(this.#rows + 1, Math.floor(this.#rows * GROWTH));
+    this.#rows = Math.min(grown, this.#most, Math.max(this.#rows, this.#failedAt - 1));
+  }
+}
+
+const MEASURES = 3;
+const FIRST_ROWS = 32;
+const WEIGHT = 0.2;
+/** The sizes beside the best are measured anew after so many batches: what is best may change. */
+const REVISIT_BATCHES = 256;
+/** A larger batch must be quicker by so much: it holds more files back when something goes wrong. */
+const WORTH = 0.98;
+
+interface Measured {
+  ms: number;
+  count: number;
+}
+
+/** Finds the quickest of the sizes 1, 2, 4… by trying neighbours of the best. */
+export class RowTuner {
+  readonly #measured = new Map<number, Measured>();
+  #batches = 0;
+
+  /** Rows for the next batch, `most` at most. */
+  next(most: number): number {
+    const best = this.#bestWithin(most);
+    const revisits = Math.floor(this.#batches / REVISIT_BATCHES);
+    const isRevisit = this.#batches % REVISIT_BATCHES < MEASURES && revisits > 0;
+    if (isRevisit) return clamp(revisits % 2 === 0 ? best / 2 : best * 2, most);
+    for (const size of [best, best * 2, best / 2]) {
+      if (size >= 1 && size <= most && (this.#measured.get(size)?.count ?? 0) < MEASURES) return size;
+    }
+    return best;
+  }
+
+  /** A batch of so many rows took so long, reading included. */
+  observe(rows: number, ms: number): void {
+    this.#batches += 1;
+    // A size in between says little of the sizes that are chosen among.
+    if (!Number.isInteger(Math.log2(rows))) return;
+    const known = this.#measured.get(rows);
+    const perRow = ms / rows;
+    if (known === undefined) this.#measured.set(rows, { ms: perRow, count: 1 });
+    // The first one pays for page faults and caches.
+    else if (known.count === 1) this.#measured.set(rows, { ms: perRow, count: 2 });
+    else this.#measured.set(rows, { ms: known.ms + WEIGHT * (perRow - known.ms), count: known.count + 1 });
+  }
+
+  /** Milliseconds per file by batch size, for people. */
+  get msPerRow(): ReadonlyMap<number, number> {
+    return new Map([...this.#measured].sort(([a], [b]) => a - b).map(([rows, { ms }]) => [rows, ms]));
+  }
+
+  #bestWithin(most: number): number {
+    let best = clamp(FIRST_ROWS, most);
+    let bestMs = this.#measured.get(best)?.ms ?? Infinity;
+    for (const [rows, { ms, count }] of [...this.#measured].sort(([a], [b]) => a - b)) {
+      if (rows > most || count < MEASURES) continue;
+      if (ms < bestMs * (rows > best ? WORTH : 1)) [best, bestMs] = [rows, ms];
+    }
+    return best;
+  }
+}
+
+/** A power of two within 1 and `most`. */
+function clamp(rows: number, most: number): number {
+  const largest = 2 ** Math.floor(Math.log2(Math.max(1, most)));
+  return Math.max(1, Math.min(largest, rows));
+}

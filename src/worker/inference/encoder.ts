@@ -1,0 +1,24 @@
+/** What makes rows of tensors of files. One per engine; its buffers are used again for each batch. */
+import type { Failure } from "../result/outcome.ts";
+import type { FileContent } from "./input-file.ts";
+import type { TensorValues } from "./tensor-array.ts";
+
+/** A tensor as it goes into a model. */
+export interface Feed {
+  readonly type: string;
+  readonly data: TensorValues;
+  readonly dims: readonly number[];
+}
+
+export interface Encoder {
+  /** Bytes of all tensors of one row, at most. */
+  readonly rowBytes: number;
+  /** Makes room for a batch of so many rows. */
+  begin(rows: number): void;
+  /** Writes a file into a row, or says why it cannot be one. */
+  add(row: number, content: FileContent): Failure | null;
+  /** The tensors of the first rows. */
+  feeds(rows: number): Record<string, Feed>;
+  /** How many places of a row are filled, where rows differ in that. */
+  filled?(row: number): number;
+}

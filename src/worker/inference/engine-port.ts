@@ -1,0 +1,41 @@
+/** What an engine is made with, and what it tells of itself. */
+import type { Provider } from "../../contract/model-manifest.ts";
+import type { Clock } from "../../platform/clock.ts";
+import type { Logger } from "../../platform/logger.ts";
+import type { Loaded } from "./engine-protocol.ts";
+
+/** Why a child ended that was not asked to. */
+export type EndReason = "died" | "out-of-memory" | "timeout" | "silent" | "evicted" | "recycled";
+
+/** Where an engine counts. */
+export interface EngineMetrics {
+  batch(facts: { readonly provider: Provider; readonly rows: number; readonly runMs: number }): void;
+  waited(ms: number): void;
+  outOfMemory(provider: Provider): void;
+  restarted(reason: EndReason): void;
+  ceiling(rows: number): void;
+}
+
+export interface EngineDeps {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: EngineMetrics;
+}
+
+export interface EngineSettings {
+  /** A command that starts the engine under limits, such as `prlimit --as=…`. */
+  readonly prefix?: readonly string[];
+  /** Instead of those of the manifest. */
+  readonly providers?: readonly Provider[];
+  readonly warmRows?: number;
+  /** Runs batches of so many rows, and does not look for the best. */
+  readonly fixedRows?: number;
+}
+
+/** The engine as it is now. */
+export interface EngineFacts {
+  readonly pid: number | undefined;
+  readonly rssBytes: number;
+  readonly cpuMs: number;
+  readonly loaded: Loaded | undefined;
+}

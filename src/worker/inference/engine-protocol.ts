@@ -1,0 +1,105 @@
+/**
+ * Messages between a worker and the child process that has a model loaded. Structured clones; always in order. What the
+ * child does with a batch is the business of the model's task, so another kind of task adds members here, no channel.
+ */
+import type { Fault } from "../../contract/errors.ts";
+import type { Provider } from "../../contract/model-manifest.ts";
+import type { FailureClass } from "../../contract/outcomes.ts";
+import type { FileInference } from "../../contract/inference.ts";
+import type { RunSpec } from "../../contract/run-spec.ts";
+import type { ModelFolder } from "../../platform/models/model-folder.ts";
+
+/** Where the files of a batch are, and by which rules they may be read. */
+export type InputPlace = Pick<RunSpec, "input" | "inputRules"> & {
+  /** What the policy has found the root to be; undefined where inputs are not confined. */
+  readonly inputRoot: string | undefined;
+};
+
+export type ToEngine =
+  | {
+      readonly kind: "load";
+      readonly folder: string;
+      /** Instead of those of the manifest. */
+      readonly providers?: readonly Provider[];
+      /** Warmed up with so many rows before it says ready; without it as many as the manifest allows. */
+      readonly warmRows?: number;
+    }
+  /** What the files of a run have in common, before the first of them. */
+  | { readonly kind: "place"; readonly placeId: number; readonly place: InputPlace }
+  | { readonly kind: "forget"; readonly placeId: number }
+  | { readonly kind: "batch"; readonly batchId: number; readonly files: readonly FileToRead[] }
+  /** Gives the memory of the session back and makes a new one. */
+  | { readonly kind: "renew" };
+
+export interface FileToRead {
+  readonly placeId: number;
+  /** Relative to the input root of its place. */
+  readonly path: string;
+  /** The digest of a content of which all is known already: such a file is not run. */
+  readonly known?: string;
+}
+
+/** What became of one file. `sha256` is of its content. */
+export type FileAnswer =
+  | { readonly kind: "same" }
+  | { readonly kind: "answer"; readonly sha256: string; readonly bytes: number; readonly inference: FileInference }
+  | {
+      readonly kind: "failure";
+      readonly sha256: string | null;
+      readonly bytes: number | null;
+      readonly class: FailureClass;
+      readonly message: string;
+    };
+
+/** Why a provider is not the one in use. */
+export interface Refusal {
+  readonly provider: Provider;
+  readonly reason: string;
+}
+
+export interface Loaded {
+  readonly model: ModelFolder;
+  readonly provider: Provider;
+  readonly refusals: readonly Refusal[];
+  /** Rows that a batch may have at most: by the manifest, and by the model itself. */
+  readonly mostRows: number;
+  /** Rows that a batch had room for when it was warmed up: fewer than asked for where memory did not do. */
+  readonly warmRows: number;
+  readonly rssBytes: number;
+  readonly loadMs: number;
+  readonly inputs: readonly TensorFacts[];
+  readonly outputs: readonly TensorFacts[];
+}
+
+export interface TensorFacts {
+  readonly name: string;
+  readonly type: string;
+  /** A name stands for a size that may differ. */
+  readonly shape: readonly (number | string)[];
+}
+
+export type BatchFault = "out-of-memory" | "sticky" | "run";
+
+export type FromEngine =
+  | { readonly kind: "loaded"; readonly loaded: Loaded }
+  /** It cannot be used. `isMemory`: for lack of memory, which may pass; else for what it is. */
+  | {
+      readonly kind: "refused";
+      readonly faults: readonly Fault[];
+      readonly refusals: readonly Refusal[];
+      readonly isMemory: boolean;
+    }
+  | {
+      readonly kind: "done";
+      readonly batchId: number;
+      readonly answers: readonly FileAnswer[];
+      /** Time of the model alone, and of the whole batch with reading. */
+      readonly runMs: number;
+      readonly wholeMs: number;
+      /** Rows that went through the model. */
+      readonly rows: number;
+      readonly rssBytes: number;
+    }
+  /** None of the files has an answer; nothing was lost. */
+  | { readonly kind: "failed"; readonly batchId: number; readonly fault: BatchFault; readonly message: string }
+  | { readonly kind: "beat"; readonly rssBytes: number; readonly cpuMs: number };

@@ -1,0 +1,156 @@
+/** A language model over batches of files, in the engine's process: one JSON answer for each file. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { FaultsError, InvalidInputError, messageOf } from "../../contract/errors.ts";
+import type { FileInference } from "../../contract/inference.ts";
+import type { JsonSchema } from "../../contract/json-schema.ts";
+import type { GenerateManifest, Provider } from "../../contract/model-manifest.ts";
+import { field } from "../../contract/schema-faults.ts";
+import type { ModelFolder } from "../../platform/models/model-folder.ts";
+import type { Failure } from "../result/outcome.ts";
+import { answersOf, readBatch, type BatchDone } from "./batch-files.ts";
+import { decodeText, wholeCharacters } from "./decode-text.ts";
+import type { FileToRead, Refusal } from "./engine-protocol.ts";
+import { parseDecoderConfig } from "./generation/decoder-config.ts";
+import { generationFaults } from "./generation/generation-fit.ts";
+import { Generator, type GeneratedAnswer } from "./generation/generator.ts";
+import { parsePromptTemplate, type PromptTemplate } from "./generation/prompt-template.ts";
+import { TextCodec } from "./generation/text-codec.ts";
+import type { FileContent, InputFiles } from "./input-file.ts";
+import { fittingRows, openModel, type ModelTask, type OpenedModel } from "./model-task.ts";
+import type { OnnxSession } from "./onnx.ts";
+
+/** A folder whose task is to generate. */
+export type GenerateModel = ModelFolder & { readonly manifest: GenerateManifest };
+
+/** Ids, mask and positions of 64 bits. */
+const TOKEN_BYTES = 24;
+
+export class GenerateTask implements ModelTask {
+  readonly session: OnnxSession;
+  readonly refusals: readonly Refusal[];
+  readonly mostRows: number;
+  readonly #manifest: GenerateManifest;
+  readonly #files: InputFiles;
+  readonly #template: PromptTemplate;
+  readonly #generator: Generator;
+
+  private constructor(model: GenerateModel, files: InputFiles, { session, refusals }: OpenedModel) {
+    const { manifest } = model;
+    this.session = session;
+    this.refusals = refusals;
+    this.#manifest = manifest;
+    this.#files = files;
+    this.#template = parsePromptTemplate(read(model, manifest.input.template.file));
+    const { shape, contextTokens } = configOf(model);
+    this.#generator = new Generator({
+      session: {
+        inputNames: session.inputs.map(({ name }) => name),
+        run: (feeds) => session.runAll(feeds),
+      },
+      codec: new TextCodec(
+        read(model, manifest.input.tokenizer.file),
+        read(model, manifest.input.tokenizer_config.file),
+      ),
+      shape,
+      prompt: this.#template,
+      schema: json(model, manifest.output.schema.file, "output.schema.file") as JsonSchema,
+      contextTokens,
+    });
+    const { max_rows: maxRows, max_bytes: maxBytes } = manifest.batch;
+    this.mostRows = Math.max(1, Math.min(maxRows, Math.floor(maxBytes / (contextTokens * TOKEN_BYTES))));
+  }
+
+  /** Opens the model with the first provider that takes it. @throws {ModelRefused} {InvalidInputError} */
+  static async open(model: GenerateModel, providers: readonly Provider[], files: InputFiles): Promise<GenerateTask> {
+    const { layers } = configOf(model).shape;
+    const opened = await openModel(model, providers, (session) => generationFaults(session, layers));
+    try {
+      return new GenerateTask(model, files, opened);
+    } catch (error) {
+      await opened.session.release();
+      throw error;
+    }
+  }
+
+  /** With texts as long as any is shown, so that the memory of a batch is taken before the first file. */
+  warmUp(rows: number): Promise<number> {
+    const prompt = this.#generator.promptOf("word ".repeat(Math.ceil(this.#template.max_chars / 5)));
+    return fittingRows(rows, { refusals: this.refusals, isFixed: false }, async (fitting) => {
+      await this.#generator.answer(Array.from({ length: fitting }, () => prompt));
+    });
+  }
+
+  async runBatch(files: readonly FileToRead[]): Promise<BatchDone> {
+    const prompts: (readonly number[])[] = [];
+    const readFiles = readBatch(this.#files, files, (_row, content) => {
+      const prompt = this.#promptOf(content);
+      if ("class" in prompt) return prompt;
+      prompts.push(prompt.tokens);
+      return null;
+    });
+    const startedMs = performance.now();
+    const answers = await this.#generator.answer(prompts);
+    const runMs = performance.now() - startedMs;
+    return { answers: answersOf(readFiles, (row) => this.#said(answers[row])), runMs, rows: prompts.length };
+  }
+
+  #promptOf(content: FileContent): { readonly tokens: readonly number[] } | Failure {
+    const { max_bytes: maxBytes, too_long: tooLong } = this.#manifest.input;
+    if (content.bytes > maxBytes && tooLong === "fail") {
+      return badInput(`expected a file of at most ${maxBytes} bytes, found ${content.bytes}`);
+    }
+    const part = content.slice(0, Math.min(content.bytes, maxBytes));
+    const text = decodeText(content.bytes > maxBytes ? wholeCharacters(part) : part);
+    if (text === undefined) return badInput("expected a text in UTF-8, found bytes that are not UTF-8");
+    const { max_chars: maxChars } = this.#template;
+    if (text.length > maxChars && tooLong === "fail") {
+      return badInput(`expected a text of at most ${maxChars} characters, found ${text.length}`);
+    }
+    try {
+      return { tokens: this.#generator.promptOf(text) };
+    } catch (error) {
+      if (!(error instanceof FaultsError)) throw error;
+      return badInput(messageOf(error));
+    }
+  }
+
+  #said(answer: GeneratedAnswer | undefined): FileInference {
+    if (answer === undefined) throw new TypeError("expected an answer for every row of a batch");
+    const { label } = this.#manifest.output;
+    const found = label === undefined ? undefined : field(answer.value, label);
+    return {
+      label: found === undefined ? null : typeof found === "string" ? found : JSON.stringify(found),
+      confidence: Math.round(answer.confidence * 1e6) / 1e6,
+      value: { task: "generate", answer: answer.value },
+    };
+  }
+}
+
+function badInput(message: string): Failure {
+  return { class: "bad-input", message };
+}
+
+function read({ folder }: ModelFolder, file: string): string {
+  return readFileSync(join(folder, file), "utf8");
+}
+
+function json(model: ModelFolder, file: string, where: string): object {
+  let value: unknown;
+  try {
+    value = JSON.parse(read(model, file));
+  } catch (cause) {
+    throw noMapping(model, where, messageOf(cause), cause);
+  }
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
+  throw noMapping(model, where, "something else");
+}
+
+function noMapping({ folder }: ModelFolder, where: string, found: string, cause?: unknown): InvalidInputError {
+  const fault = { where, expected: "a file of JSON with a mapping", found };
+  return new InvalidInputError(`model ${folder}`, [fault], { cause });
+}
+
+function configOf(model: GenerateModel) {
+  return parseDecoderConfig(json(model, model.manifest.config.file, "config.file"));
+}

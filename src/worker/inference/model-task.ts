@@ -1,0 +1,78 @@
+/** What the engine's process does with batches of files, by the task of the model. */
+import { join } from "node:path";
+import { messageOf, type Fault } from "../../contract/errors.ts";
+import type { Provider } from "../../contract/model-manifest.ts";
+import type { ModelFolder } from "../../platform/models/model-folder.ts";
+import type { BatchDone } from "./batch-files.ts";
+import type { FileToRead, Refusal } from "./engine-protocol.ts";
+import { faultOf, oneLine, openSession, type OnnxSession } from "./onnx.ts";
+
+export interface ModelTask {
+  readonly session: OnnxSession;
+  /** Why providers before the one in use are not. */
+  readonly refusals: readonly Refusal[];
+  /** The most rows of a batch. */
+  readonly mostRows: number;
+  /** Runs so many rows once, fewer where memory does not do; the rows that fitted. @throws {ModelRefused} */
+  warmUp(rows: number): Promise<number>;
+  /** One answer for each file, in their order. Throws what the runtime throws: then none has an answer. */
+  runBatch(files: readonly FileToRead[]): Promise<BatchDone>;
+}
+
+/** The model cannot be used: not by this provider, or not at all. */
+export class ModelRefused extends Error {
+  readonly faults: readonly Fault[];
+  readonly refusals: readonly Refusal[];
+  readonly isMemory: boolean;
+
+  constructor(faults: readonly Fault[], refusals: readonly Refusal[], isMemory = false) {
+    super("the model cannot be used");
+    this.name = "ModelRefused";
+    this.faults = faults;
+    this.refusals = refusals;
+    this.isMemory = isMemory;
+  }
+}
+
+export interface OpenedModel {
+  readonly session: OnnxSession;
+  readonly refusals: readonly Refusal[];
+}
+
+/** Opens the model with the first provider that takes it, and checks it. @throws {ModelRefused} */
+export async function openModel(
+  { manifest, folder }: ModelFolder,
+  providers: readonly Provider[],
+  faultsOf: (session: OnnxSession) => readonly Fault[],
+): Promise<OpenedModel> {
+  const opened = await openSession(join(folder, manifest.model.file), providers, manifest.engine.threads);
+  if (opened.kind === "refused") {
+    const found = oneLine(messageOf(opened.last));
+    const fault = { where: "model.file", expected: `a model that ${providers.join(" or ")} can run`, found };
+    throw new ModelRefused([fault], opened.refusals, faultOf(opened.last) === "out-of-memory");
+  }
+  const faults = faultsOf(opened.session);
+  if (faults.length === 0) return opened;
+  await opened.session.release();
+  throw new ModelRefused(faults, opened.refusals);
+}
+
+/** Halves the rows until they fit the memory; `run` runs so many. @throws {ModelRefused} */
+export async function fittingRows(
+  rows: number,
+  { refusals, isFixed }: { readonly refusals: readonly Refusal[]; readonly isFixed: boolean },
+  run: (rows: number) => Promise<void>,
+): Promise<number> {
+  for (let fitting = rows; ; fitting = Math.floor(fitting / 2)) {
+    try {
+      await run(fitting);
+      return fitting;
+    } catch (error) {
+      if (error instanceof ModelRefused) throw error;
+      const isMemory = faultOf(error) === "out-of-memory";
+      if (isMemory && fitting > 1 && !isFixed) continue;
+      const expected = `a model that runs over a batch of ${fitting}`;
+      throw new ModelRefused([{ where: "model.file", expected, found: oneLine(messageOf(error)) }], refusals, isMemory);
+    }
+  }
+}

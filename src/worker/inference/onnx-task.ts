@@ -1,0 +1,115 @@
+/** A model over batches of files, in the engine's process: read, encode, run, decode. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { InvalidInputError, messageOf } from "../../contract/errors.ts";
+import type { ModelInput, Provider, TensorManifest } from "../../contract/model-manifest.ts";
+import type { ModelFolder } from "../../platform/models/model-folder.ts";
+import { answersOf, readBatch, rowsOf, type BatchDone } from "./batch-files.ts";
+import { createDecoder, type Decoder } from "./decode.ts";
+import { BytesEncoder } from "./encode-bytes.ts";
+import { JsonEncoder } from "./encode-json.ts";
+import { TextEncoder } from "./encode-text.ts";
+import type { Encoder } from "./encoder.ts";
+import type { FileToRead, Refusal } from "./engine-protocol.ts";
+import type { InputFiles } from "./input-file.ts";
+import { fitFaults, fixedRows, outputFault } from "./model-fit.ts";
+import { fittingRows, ModelRefused, openModel, type ModelTask, type OpenedModel } from "./model-task.ts";
+import type { OnnxOutput, OnnxSession } from "./onnx.ts";
+
+/** A model whose tasks read rows of tensors. */
+export type TensorModel = ModelFolder & { readonly manifest: TensorManifest };
+
+export class OnnxTask implements ModelTask {
+  readonly session: OnnxSession;
+  readonly refusals: readonly Refusal[];
+  /** The most rows of a batch: what the manifest allows, what its bytes allow, what the model itself takes. */
+  readonly mostRows: number;
+  readonly #model: TensorModel;
+  readonly #files: InputFiles;
+  readonly #encoder: Encoder;
+  readonly #decode: Decoder;
+  readonly #fixedRows: number | undefined;
+
+  private constructor(model: TensorModel, files: InputFiles, opened: OpenedModel) {
+    const { manifest, labels } = model;
+    this.#model = model;
+    this.#files = files;
+    this.session = opened.session;
+    this.refusals = opened.refusals;
+    const typeOf = (tensor: string) => this.session.inputs.find(({ name }) => name === tensor)?.type ?? "float32";
+    this.#encoder = createEncoder(model, manifest.input, typeOf);
+    this.#decode = createDecoder(manifest, labels);
+    this.#fixedRows = fixedRows(this.session.inputs);
+    const { max_rows: maxRows, max_bytes: maxBytes } = manifest.batch;
+    this.mostRows = this.#fixedRows ?? Math.max(1, Math.min(maxRows, Math.floor(maxBytes / this.#encoder.rowBytes)));
+  }
+
+  /** Opens the model with the first provider that takes it. @throws {ModelRefused} */
+  static async open(model: TensorModel, providers: readonly Provider[], files: InputFiles): Promise<OnnxTask> {
+    const { manifest, labels } = model;
+    const opened = await openModel(model, providers, (session) => fitFaults(manifest, session, labels));
+    return new OnnxTask(model, files, opened);
+  }
+
+  /** Of empty rows, so that the memory of a batch is taken before the first file. */
+  warmUp(rows: number): Promise<number> {
+    const { manifest, labels } = this.#model;
+    const limits = { refusals: this.refusals, isFixed: this.#fixedRows !== undefined };
+    return fittingRows(this.#fixedRows ?? rows, limits, async (fitting) => {
+      this.#encoder.begin(fitting);
+      const { dims } = await this.#run(fitting);
+      const fault = outputFault(manifest, dims, this.#fixedRows ?? fitting, labels);
+      if (fault !== undefined) throw new ModelRefused([fault], this.refusals);
+    });
+  }
+
+  async runBatch(files: readonly FileToRead[]): Promise<BatchDone> {
+    this.#encoder.begin(this.#fixedRows ?? files.length);
+    const read = readBatch(this.#files, files, (row, content) => this.#encoder.add(row, content));
+    const rows = rowsOf(read);
+    const startedMs = performance.now();
+    const output = rows === 0 ? undefined : await this.#run(rows);
+    const runMs = performance.now() - startedMs;
+    const answers = answersOf(read, (row) => (output === undefined ? noOutput() : this.#said(output, row)));
+    return { answers, runMs, rows };
+  }
+
+  #said(output: OnnxOutput, row: number): ReturnType<Decoder> {
+    return this.#decode(output, row, this.#encoder.filled?.(row));
+  }
+
+  #run(rows: number): Promise<OnnxOutput> {
+    return this.session.run(this.#encoder.feeds(this.#fixedRows ?? rows), this.#model.manifest.output.tensor);
+  }
+}
+
+function noOutput(): never {
+  throw new TypeError("expected an output for the rows of a batch");
+}
+
+function createEncoder(model: TensorModel, input: ModelInput, typeOf: (tensor: string) => string): Encoder {
+  switch (input.kind) {
+    case "bytes":
+      return new BytesEncoder(input, typeOf(input.tensor));
+    case "json":
+      return new JsonEncoder(input, typeOf);
+    case "text": {
+      const tokenizer = readJson(model, "input.tokenizer.file", input.tokenizer.file);
+      const config = input.tokenizer_config;
+      const settings = config === undefined ? {} : readJson(model, "input.tokenizer_config.file", config.file);
+      return new TextEncoder(input, { tokenizer, config: settings }, typeOf);
+    }
+  }
+}
+
+function readJson({ folder }: ModelFolder, where: string, file: string): object {
+  const fault = (found: string) =>
+    new InvalidInputError(`model ${folder}`, [{ where, expected: "a file of JSON with a mapping", found }]);
+  try {
+    const value: unknown = JSON.parse(readFileSync(join(folder, file), "utf8"));
+    if (typeof value === "object" && value !== null) return value;
+  } catch (error) {
+    throw fault(messageOf(error));
+  }
+  throw fault("something else");
+}

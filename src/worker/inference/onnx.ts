@@ -1,0 +1,128 @@
+/** The one door to ONNX Runtime: sessions, and what its errors mean. */
+import { InferenceSession, Tensor } from "onnxruntime-node";
+import { messageOf } from "../../contract/errors.ts";
+import type { Provider } from "../../contract/model-manifest.ts";
+import type { Feed } from "./encoder.ts";
+import type { BatchFault, Refusal, TensorFacts } from "./engine-protocol.ts";
+import type { GenerationTensor, Tensors } from "./generation/session.ts";
+import type { TensorValues } from "./tensor-array.ts";
+
+/** An output of a model, its numbers in one row after the other. */
+export interface OnnxOutput {
+  readonly data: ArrayLike<number>;
+  readonly dims: readonly number[];
+}
+
+export interface OnnxSession {
+  readonly provider: Provider;
+  readonly inputs: readonly TensorFacts[];
+  readonly outputs: readonly TensorFacts[];
+  /** Blocks this process until it is done. */
+  run(feeds: Readonly<Record<string, Feed>>, output: string): Promise<OnnxOutput>;
+  /** All outputs, as they are: for models whose outputs go in again. */
+  runAll(feeds: Tensors): Promise<Tensors>;
+  /** The only way in which memory that the runtime has taken comes back. */
+  release(): Promise<void>;
+}
+
+export type Opened =
+  | { readonly kind: "open"; readonly session: OnnxSession; readonly refusals: readonly Refusal[] }
+  | { readonly kind: "refused"; readonly refusals: readonly Refusal[]; readonly last: unknown };
+
+/** Warnings of the runtime go nowhere that a person looks; its errors are thrown. */
+const SILENT = 4;
+
+/** Tries providers from the first to the last: the runtime itself falls back to none, and its own list of them is no help. */
+export async function openSession(path: string, wanted: readonly Provider[], threads: number): Promise<Opened> {
+  const refusals: Refusal[] = [];
+  let last: unknown;
+  for (const provider of wanted) {
+    try {
+      const session = await InferenceSession.create(path, {
+        executionProviders: [provider],
+        intraOpNumThreads: threads,
+        interOpNumThreads: 1,
+        logSeverityLevel: SILENT,
+        // Threads that wait in a loop take the cores of the jobs beside.
+        extra: { session: { intra_op: { allow_spinning: "0" } } },
+      });
+      return { kind: "open", session: wrap(session, provider), refusals };
+    } catch (error) {
+      last = error;
+      refusals.push({ provider, reason: oneLine(messageOf(error)) });
+    }
+  }
+  return { kind: "refused", refusals, last };
+}
+
+function wrap(session: InferenceSession, provider: Provider): OnnxSession {
+  return {
+    provider,
+    inputs: factsOf(session.inputMetadata),
+    outputs: factsOf(session.outputMetadata),
+    run: async (feeds, output) => {
+      const tensors = Object.fromEntries(
+        Object.entries(feeds).map(([name, { type, data, dims }]) => [name, tensorOf(type, data, dims)]),
+      );
+      const results = await session.run(tensors, [output]);
+      const result = results[output];
+      if (result === undefined) throw new TypeError(`expected the output ${output}, found none`);
+      return { data: numbersOf(result.data, output), dims: result.dims };
+    },
+    runAll: async (feeds) => {
+      const tensors = Object.entries(feeds).map(([name, { type, data, dims }]) => [name, tensorOf(type, data, dims)]);
+      const results = await session.run(Object.fromEntries(tensors) as Record<string, Tensor>);
+      return Object.fromEntries(
+        Object.entries(results).map(([name, tensor]) => [name, generationTensor(name, tensor)]),
+      );
+    },
+    release: () => session.release(),
+  };
+}
+
+function factsOf(metadata: readonly InferenceSession.ValueMetadata[]): TensorFacts[] {
+  return metadata.map((value) =>
+    value.isTensor
+      ? { name: value.name, type: value.type, shape: [...value.shape] }
+      : { name: value.name, type: "no tensor", shape: [] },
+  );
+}
+
+function tensorOf(type: string, data: TensorValues, dims: readonly number[]): Tensor {
+  return new Tensor(type as "float32", data, [...dims]);
+}
+
+function numbersOf(data: Tensor["data"], output: string): ArrayLike<number> {
+  if (data instanceof BigInt64Array || data instanceof BigUint64Array) return Array.from(data, Number);
+  if (Array.isArray(data)) throw new TypeError(`expected numbers in the output ${output}, found texts`);
+  return data;
+}
+
+function generationTensor(name: string, { data, dims, type }: Tensor): GenerationTensor {
+  if (data instanceof Float32Array) return { type: "float32", data, dims };
+  if (data instanceof BigInt64Array) return { type: "int64", data, dims };
+  throw new TypeError(`model output ${name}: expected float32 or int64, found ${type}`);
+}
+
+const memoryTexts =
+  /Failed to allocate memory for requested buffer|bad_alloc|out of memory|CUDA failure 2\b|ALLOC_FAILED|Array buffer allocation failed|maxStorageBuffersPerShader/i;
+/** After these every further call in the same process fails too. */
+const stickyTexts = /CUDA failure (?:700|719)\b|illegal memory access|device lost|unspecified launch failure/i;
+
+/** What an error of a run means for the batch and for the session. */
+export function faultOf(error: unknown): BatchFault {
+  const text = messageOf(error);
+  if (memoryTexts.test(text)) return "out-of-memory";
+  return stickyTexts.test(text) ? "sticky" : "run";
+}
+
+const SHOWN_CHARS = 400;
+
+/** What the runtime says, on one line, without the paths of its own sources. */
+export function oneLine(text: string): string {
+  const bare = text
+    .replace(/\s+/g, " ")
+    .replace(/\/\S*\/onnxruntime\/(?:core\/)?\S*?:\d+ /g, "")
+    .trim();
+  return bare.length > SHOWN_CHARS ? `${bare.slice(0, SHOWN_CHARS)}…` : bare;
+}

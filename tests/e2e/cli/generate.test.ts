@@ -1,0 +1,40 @@
+/** `headroom infer` with a model that generates: one valid JSON answer for each file, found again by its label. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import Ajv from "ajv";
+import { expect, test } from "vitest";
+import { makeDocuments } from "../../../scripts/models/documents/documents.ts";
+import { Cli } from "./cli-process.ts";
+
+const model = resolve("models/extract-llama");
+
+interface Line {
+  readonly path: string;
+  readonly label: string;
+  readonly confidence: number;
+  readonly answer: { readonly kind: string };
+}
+
+test("headroom infer writes an answer for each file that is valid against the schema of the model", async () => {
+  await using cli = new Cli();
+  for (const [at, { kind, text }] of makeDocuments(52, 12).entries()) cli.scratch.file(`in/${kind}-${at}`, text);
+  const ended = await cli.call(["infer", "--model", model, "--input", "in", "--output", "out"]);
+  expect(ended).toMatchObject({ code: 0, stderr: "" });
+  const lines = readFileSync(join(cli.scratch.path, "out/results.jsonl"), "utf8")
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Line);
+  expect(lines).toHaveLength(52);
+  const schema = JSON.parse(readFileSync(join(model, "schema.json"), "utf8")) as object;
+  const validate = new Ajv({ validateSchema: false }).compile({ ...schema, $schema: undefined });
+  for (const { answer, label, confidence } of lines) {
+    expect(validate(answer)).toBe(true);
+    expect(label).toBe(answer.kind);
+    expect(confidence).toBeGreaterThan(0);
+  }
+  const right = lines.filter(({ path, label }) => path.startsWith(`${label}-`)).length;
+  expect(right).toBeGreaterThanOrEqual(50);
+  const [id = ""] = readdirSync(join(cli.home, "runs"));
+  const found = await cli.call(["results", id, "--label", "sql", "--json"]);
+  expect(found.stdout.trimEnd().split("\n")).toHaveLength(lines.filter(({ label }) => label === "sql").length);
+});
