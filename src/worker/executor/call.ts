@@ -23,7 +23,7 @@ export interface SlotProcess {
   /** Why the worker ended it, or is about to. */
   stop: StopReason | null;
   evictReason: string | null;
-  /** The kernel's count of memory kills when it began. */
+  /** The kernel's count of memory kills before it began. */
   memoryKillsBefore: number;
   end: LaunchEnd | null;
   /** What was seen of its memory while it ran. */

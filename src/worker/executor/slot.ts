@@ -66,7 +66,9 @@ export class Slot {
   }
 
   start(process: SlotProcess, output: SlotOutput, onEnd: () => void): void {
-    const { launcher, env, spec } = this.#parts;
+    const { launcher, env, spec, kills } = this.#parts;
+    // Not when it is told to have begun: where memory is short that may come together with its end.
+    process.memoryKillsBefore = kills.recent(performance.now());
     const launch: Launch = {
       request: {
         slot: this.#number,
@@ -151,10 +153,9 @@ export class Slot {
   }
 
   #began(process: SlotProcess, launch: Launch, output: SlotOutput): void {
-    const { watch, kills, spec, chunkId } = this.#parts;
+    const { watch, spec, chunkId } = this.#parts;
     const started = this.#started.get(process);
     if (started === undefined) return;
-    process.memoryKillsBefore = kills.recent(performance.now());
     watch.add(started.launchId, {
       chunkId,
       pid: launch.pid,
