@@ -1,15 +1,13 @@
 /** `headroom limits`: change what workers may take while they run. */
 import type { Command } from "commander";
-import { NotFoundError } from "../../contract/errors.ts";
 import { ALL_WORKERS, limitNames, parseLimits, type Limits } from "../../contract/limits.ts";
 import { limitsFor, loadAllLimits, resetLimits, setLimits } from "../../platform/limits.ts";
 import { loadLiveWorkers, type Cluster } from "../cluster.ts";
 import { act, addJsonOption, addPlaceOptions, describeCommand, withCluster, type Invocation } from "../command-line.ts";
-import { formatTable } from "../format.ts";
-import { outStyle, print, printJson, say, type Io } from "../io.ts";
+import { printJson, say, type Io } from "../io.ts";
+import { printSet, tellReset } from "../live-settings.ts";
 import { parsePairs } from "../pairs.ts";
 import type { PlaceOptions } from "../settings.ts";
-import type { Style } from "../style.ts";
 
 interface Flags extends PlaceOptions {
   readonly json?: boolean;
@@ -46,9 +44,7 @@ export function limitsCommand(invocation: Invocation): Command {
   addPlaceOptions(addJsonOption(reset)).action(
     act(invocation, async (flags: Flags) => {
       const removed = await withCluster(flags, io, (cluster) => resetLimits(depsOf(cluster), flags.worker));
-      if (flags.worker !== undefined && removed === 0) throw new NotFoundError("limit", flags.worker);
-      if (flags.json === true) printJson(io, { removed });
-      else say(io, removed === 0 ? "nothing was set" : `took back what was set for ${removed} of them`);
+      tellReset(io, { json: flags.json, what: "limit", target: flags.worker, removed });
       return undefined;
     }),
   );
@@ -84,17 +80,15 @@ async function show(cluster: Cluster, io: Io, flags: Flags): Promise<undefined> 
     printJson(io, { set: Object.fromEntries(known), workers: effective });
     return;
   }
-  print(io, shownText(known, outStyle(io)));
-}
-
-function shownText(known: ReadonlyMap<string, Limits>, style: Style): string {
-  if (known.size === 0) return style.dim("nothing is set: each worker keeps to its own configuration");
   const rows = [...known].map(([target, limits]) => [
     target === ALL_WORKERS ? "every worker" : target,
     limitsText(limits),
   ]);
-  const [first = "", ...lines] = formatTable([["FOR", "LIMITS"], ...rows]);
-  return [style.dim(first), ...lines].join("\n");
+  printSet(io, {
+    head: ["FOR", "LIMITS"],
+    rows,
+    nothing: "nothing is set: each worker keeps to its own configuration",
+  });
 }
 
 function limitsText(limits: Limits): string {

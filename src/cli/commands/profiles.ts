@@ -1,13 +1,14 @@
 /** `headroom profiles`: change what jobs of a profile ask for while they wait. */
 import type { Command } from "commander";
-import { InvalidInputError, messageOf, NotFoundError } from "../../contract/errors.ts";
+import { InvalidInputError, messageOf } from "../../contract/errors.ts";
 import { parseProfileChange, profileFieldNames, type ProfileChange } from "../../contract/profile-changes.ts";
 import { loadProfileChanges, resetProfiles, setProfile } from "../../platform/profile-changes.ts";
 import { decideProfileFit } from "../../platform/profile-fit.ts";
 import { loadLiveWorkers, type Cluster } from "../cluster.ts";
 import { act, addJsonOption, addPlaceOptions, describeCommand, withCluster, type Invocation } from "../command-line.ts";
-import { formatBytes, formatTable } from "../format.ts";
-import { outStyle, print, printJson, say, type Io } from "../io.ts";
+import { formatBytes } from "../format.ts";
+import { printJson, say, type Io } from "../io.ts";
+import { printSet, tellReset } from "../live-settings.ts";
 import { parsePairs } from "../pairs.ts";
 import type { PlaceOptions } from "../settings.ts";
 
@@ -44,9 +45,7 @@ export function profilesCommand(invocation: Invocation): Command {
   addPlaceOptions(addJsonOption(reset)).action(
     act(invocation, async (profile: string | undefined, flags: Flags) => {
       const removed = await withCluster(flags, io, ({ redis, place }) => resetProfiles(redis, place.kp, profile));
-      if (profile !== undefined && removed === 0) throw new NotFoundError("profile", profile);
-      if (flags.json === true) printJson(io, { removed });
-      else say(io, removed === 0 ? "nothing was set" : `took back what was set for ${removed} of them`);
+      tellReset(io, { json: flags.json, what: "profile", target: profile, removed });
       return undefined;
     }),
   );
@@ -81,14 +80,8 @@ async function show(cluster: Cluster, io: Io, flags: Flags): Promise<undefined> 
     printJson(io, { set: Object.fromEntries(known) });
     return;
   }
-  const style = outStyle(io);
-  if (known.size === 0) {
-    print(io, style.dim("nothing is set: jobs ask for what their runs declare"));
-    return;
-  }
   const rows = [...known].map(([profile, change]) => [profile, profileText(change)]);
-  const [first = "", ...lines] = formatTable([["PROFILE", "SET"], ...rows]);
-  print(io, [style.dim(first), ...lines].join("\n"));
+  printSet(io, { head: ["PROFILE", "SET"], rows, nothing: "nothing is set: jobs ask for what their runs declare" });
 }
 
 /** What was set, as people write it. */

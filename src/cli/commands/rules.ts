@@ -1,6 +1,6 @@
 /** `headroom rules`: change the settings of capacity rules while workers run. */
 import { Option, type Command } from "commander";
-import { InvalidInputError, NotFoundError } from "../../contract/errors.ts";
+import { InvalidInputError } from "../../contract/errors.ts";
 import {
   loadRuleSettings,
   resetRuleSettings,
@@ -9,8 +9,8 @@ import {
 } from "../../platform/rule-settings.ts";
 import type { Cluster } from "../cluster.ts";
 import { act, addJsonOption, addPlaceOptions, describeCommand, withCluster, type Invocation } from "../command-line.ts";
-import { formatTable } from "../format.ts";
-import { outStyle, print, printJson, say, type Io } from "../io.ts";
+import { printJson, say, type Io } from "../io.ts";
+import { printSet, tellReset } from "../live-settings.ts";
 import { parsePairs } from "../pairs.ts";
 import { loadServiceConfig } from "../services.ts";
 import type { PlaceOptions } from "../settings.ts";
@@ -47,9 +47,7 @@ export function rulesCommand(invocation: Invocation): Command {
   addPlaceOptions(addJsonOption(reset)).action(
     act(invocation, async (rule: string | undefined, flags: Flags) => {
       const removed = await withCluster(flags, io, ({ redis, place }) => resetRuleSettings(redis, place.kp, rule));
-      if (rule !== undefined && removed === 0) throw new NotFoundError("rule", rule);
-      if (flags.json === true) printJson(io, { removed });
-      else say(io, removed === 0 ? "nothing was set" : `took back what was set for ${removed} of them`);
+      tellReset(io, { json: flags.json, what: "rule", target: rule, removed });
       return undefined;
     }),
   );
@@ -97,14 +95,8 @@ async function show(cluster: Cluster, io: Io, flags: Flags): Promise<undefined> 
     printJson(io, { set: Object.fromEntries(known) });
     return;
   }
-  const style = outStyle(io);
-  if (known.size === 0) {
-    print(io, style.dim("nothing is set: each worker keeps to its own configuration"));
-    return;
-  }
   const rows = [...known].map(([rule, settings]) => [rule, settingsText(settings)]);
-  const [first = "", ...lines] = formatTable([["RULE", "SET"], ...rows]);
-  print(io, [style.dim(first), ...lines].join("\n"));
+  printSet(io, { head: ["RULE", "SET"], rows, nothing: "nothing is set: each worker keeps to its own configuration" });
 }
 
 function settingsText(settings: RuleSettings): string {
