@@ -1,0 +1,177 @@
+/**
+ * The flow file: a graph of nodes, and the rules of its edges. Keys are in snake_case, as in the configuration file; units
+ * stand in their names. What a schema cannot say of a graph (needs that exist, cycles, depth) says `flow-check.ts`.
+ */
+import { z } from "zod";
+import { milliseconds, seconds } from "./config-units.ts";
+import { failureClasses, type FailureClass } from "./outcomes.ts";
+import { profileFields } from "./config.ts";
+import { profileName } from "./profiles.ts";
+
+/** When a node may start, seen from one node that it needs. */
+export const edgeRules = ["success", "failure", "always"] as const;
+export type EdgeRule = (typeof edgeRules)[number];
+
+export const nodeKinds = ["exec", "files", "infer", "agent", "gate", "flow"] as const;
+export type NodeKind = (typeof nodeKinds)[number];
+
+const text = z.string().min(1);
+/** Part of job ids and of paths, so it holds no dots, colons or slashes. */
+const nodeId = z
+  .string()
+  .regex(/^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$/, "lower-case letters, digits, - and _, 63 at most");
+const variableName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "a name of a variable");
+/** An expression over what came before (see flow-expressions.ts in platform/flow). */
+const expression = z.string().min(1).max(2_000);
+/** Text with `${expression}` parts. */
+const template = z.string().max(65_536);
+const command = z.array(template).min(1).max(4_096);
+
+const edge = z.union([
+  nodeId.transform((node) => ({ node, on: "success" as const })),
+  z.strictObject({ node: nodeId, on: z.enum(edgeRules).default("success") }),
+]);
+
+const retryRule = z.strictObject({
+  attempts: z.int().min(1).max(1_000).optional(),
+  backoff_ms: milliseconds({ min: 0 }).optional(),
+  backoff_factor: z.number().min(1).optional(),
+  max_backoff_ms: milliseconds({ min: 0 }).optional(),
+});
+
+/** What every node may say. */
+const common = {
+  id: nodeId,
+  description: z.string().max(2_000).optional(),
+  needs: z.array(edge).max(10_000).default([]),
+  /** The node is skipped when this is false. */
+  when: expression.optional(),
+  /** Once for each: a list, or an expression that yields one when the nodes that it needs have ended. */
+  foreach: z.union([z.array(z.json()).max(100_000), expression]).optional(),
+  profile: profileName.optional(),
+  resources: z
+    .strictObject({
+      memory: profileFields.memory.optional(),
+      cpu: profileFields.cpu.optional(),
+      labels: profileFields.labels.optional(),
+    })
+    .optional(),
+  retry: z
+    .strictObject(
+      Object.fromEntries(failureClasses.map((name) => [name, retryRule.optional()])) as Record<
+        FailureClass,
+        z.ZodOptional<typeof retryRule>
+      >,
+    )
+    .optional(),
+  timeout_seconds: seconds({ min: 0.001, max: 2_147_483 }).optional(),
+  priority: z.int().min(0).max(2_000_000).optional(),
+  env: z.record(variableName, template).default({}),
+  /** For people; told in the report and by the API. */
+  labels: z.record(z.string().max(63), z.string().max(200)).default({}),
+};
+
+const exec = z.strictObject({
+  ...common,
+  kind: z.literal("exec"),
+  /** The binary and its arguments; `{output}` is where it writes its output, without it that is what it prints. */
+  command,
+  output: z
+    .strictObject({
+      /** A file name; the artifact is kept under it. Without one nothing is kept. */
+      name: z
+        .string()
+        .regex(/^[^/\0]{1,200}$/, "a file name")
+        .optional(),
+      /** The output is JSON: later nodes see it as `nodes.ID.result`. */
+      json: z.boolean().default(false),
+    })
+    .prefault({}),
+});
+
+const files = z.strictObject({
+  ...common,
+  kind: z.literal("files"),
+  /** As of `headroom run`: `{input}`, `{output}` and the other placeholders of one file. */
+  command,
+  /** A folder or a file. */
+  input: template,
+  include: z.array(text).default([]),
+  exclude: z.array(text).default([]),
+  /** The name of an output below the folder of the node. */
+  name: text.optional(),
+});
+
+const infer = z.strictObject({
+  ...common,
+  kind: z.literal("infer"),
+  /** The folder of the model. */
+  model: template,
+  input: template,
+  include: z.array(text).default([]),
+  exclude: z.array(text).default([]),
+});
+
+const agent = z.strictObject({
+  ...common,
+  kind: z.literal("agent"),
+  /** The name of an agent program in the configuration. */
+  program: text.default("default"),
+  prompt: template.min(1),
+  /** Tools that the agent may use, of those that the policy allows. */
+  tools: z.array(text).default([]),
+  max_turns: z.int().min(1).max(1_000).default(20),
+  max_tokens: z.int().min(1).optional(),
+  /** The name of the file that it leaves as its result. */
+  output: z
+    .strictObject({
+      name: z
+        .string()
+        .regex(/^[^/\0]{1,200}$/, "a file name")
+        .optional(),
+      json: z.boolean().default(false),
+    })
+    .prefault({}),
+});
+
+const gate = z.strictObject({
+  ...common,
+  kind: z.literal("gate"),
+  /** What a person is asked. */
+  message: template.min(1),
+});
+
+const flow = z.strictObject({
+  ...common,
+  kind: z.literal("flow"),
+  /** Another flow file, relative to this one. */
+  file: text,
+  inputs: z.record(variableName, z.union([template, z.number(), z.boolean()])).default({}),
+});
+
+export const flowNode = z.discriminatedUnion("kind", [exec, files, infer, agent, gate, flow]);
+export type FlowNode = Readonly<z.output<typeof flowNode>>;
+
+const flowInput = z.strictObject({
+  type: z.enum(["string", "number", "boolean"]).default("string"),
+  description: z.string().max(2_000).optional(),
+  /** Without one a value must be given. */
+  default: z.union([z.string(), z.number(), z.boolean()]).optional(),
+});
+
+export const flowDocument = z.strictObject({
+  version: z.literal(1),
+  name: z.string().min(1).max(200),
+  description: z.string().max(2_000).optional(),
+  /** Values that are given when the flow is started: `inputs.NAME`. */
+  inputs: z.record(variableName, flowInput).default({}),
+  env: z.record(variableName, template).default({}),
+  /** The first node that fails cancels all that have not ended. */
+  fail_fast: z.boolean().default(false),
+  timeout_seconds: seconds({ min: 0.001, max: 2_147_483 }).optional(),
+  nodes: z.array(flowNode).min(1).max(20_000),
+});
+/** A checked flow file: every default filled in, amounts in the unit of their name. */
+export type FlowDocument = Readonly<z.output<typeof flowDocument>>;
+/** What people and planners write. */
+export type FlowDocumentInput = z.input<typeof flowDocument>;
