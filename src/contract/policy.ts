@@ -48,7 +48,8 @@ export function pathAsksOf(allow: Allow, spec: RunSpec): PathAsk[] {
   const { command, inputRules, input, output, executor } = spec;
   // A model is read, and no program of its own is started.
   const rule = executor === "infer" ? "read" : "binaries";
-  const asks: PathAsk[] = [{ rule, path: ["command", 0], value: command[0] ?? "" }];
+  // Of a flow, each node is decided about by itself.
+  const asks: PathAsk[] = executor === "flow" ? [] : [{ rule, path: ["command", 0], value: command[0] ?? "" }];
   const checks = [
     ["inputRules", inputRules.check],
     ["output", output.check],
@@ -56,7 +57,7 @@ export function pathAsksOf(allow: Allow, spec: RunSpec): PathAsk[] {
   for (const [section, check] of checks) {
     if (check !== undefined) asks.push({ rule: "binaries", path: [section, "check", 0], value: check[0] ?? "" });
   }
-  asks.push({ rule: "read", path: ["input", "root"], value: input.root });
+  if (input.kind !== "none") asks.push({ rule: "read", path: ["input", "root"], value: input.root });
   if (output.from !== "none") asks.push({ rule: "write", path: ["output", "root"], value: output.root });
   return asks.filter(({ rule }) => isRestricted(allow, rule));
 }

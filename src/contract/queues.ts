@@ -68,6 +68,8 @@ export const keys = {
   rules: (kp: string) => `${kp}:rules`,
   /** Hash of how many jobs of a kind that mostly waits run best at a time: `CLASS|HOST` (see class-limit-memory.ts). */
   classLimits: (kp: string) => `${kp}:class-limits`,
+  /** Hash of a flow in one epoch: its nodes, what they wait for, how they ended (see flow-state.ts in platform/flow). */
+  flow: (kp: string, runId: string, epoch: number) => `${kp}:flow:${runId}:${epoch}`,
   /** The scheduler's leader lease. */
   leader: (kp: string) => `${kp}:leader`,
 } as const;
@@ -77,6 +79,7 @@ export const jobIds = {
   report: (runId: string, epoch: number) => `${runId}.${epoch}.report`,
   scan: (runId: string, epoch: number) => `${runId}.${epoch}.scan`,
   chunk: (runId: string, epoch: number, chunk: string) => `${runId}.${epoch}.c${chunk}`,
+  fork: (runId: string, epoch: number, path: string) => `${runId}.${epoch}.fork-${path.replace("/", "_")}`,
 } as const;
 
 /** The run that a job id made by `jobIds` belongs to, or undefined. */

@@ -95,6 +95,8 @@ export interface RunReport {
   readonly startedAtMs: number;
   readonly endedAtMs: number;
   readonly files: FileCounts;
+  /** Of the work of a flow's node: one digest over all outputs. */
+  readonly outputsSha256?: string;
   /** Succeeded files that this epoch did not run, because their manifest row still held. */
   readonly reused: number;
   readonly durationSeconds: number;

@@ -30,6 +30,8 @@ export const inputSpec = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("list"), root: z.string(), paths: z.array(z.string()).max(1_000).optional() }),
   /** A made-up list of `count` names `f0`, `f1`…, for measuring; the files need not exist. */
   z.strictObject({ kind: z.literal("synthetic"), root: z.string(), count: z.int().nonnegative() }),
+  /** No file: one call of the command. `sha256` is the digest of what it depends on beside its arguments. */
+  z.strictObject({ kind: z.literal("none"), root: z.string().default("/"), sha256: z.string().default("") }),
 ]);
 export type InputSpec = Readonly<z.output<typeof inputSpec>>;
 
@@ -43,6 +45,8 @@ export const outputSpec = z.strictObject({
    */
   from: z.enum(["stdout", "file", "results", "none"]),
   allowEmpty: z.boolean().default(false),
+  /** The output must be JSON. */
+  json: z.boolean().optional(),
   /** A command that must exit 0 for the output to be published; `{output}` is the temporary file. */
   check: z.array(z.string()).min(1).optional(),
   maxBytes: z
@@ -54,7 +58,12 @@ export const outputSpec = z.strictObject({
 export const runSpec = z.strictObject({
   version: z.literal(1).default(1),
   name: z.string().max(200).optional(),
-  executor: z.enum(["process", "infer", "noop"]).default("process"),
+  /** A `flow` is a graph of nodes; what it has instead of files are these, and each has a specification of its own. */
+  executor: z.enum(["process", "infer", "noop", "flow"]).default("process"),
+  /** Of a flow: how many nodes, and the digest of the graph. */
+  flow: z.strictObject({ nodes: z.int().positive(), planSha256: z.string() }).optional(),
+  /** The node of a flow that this run is the work of. */
+  parent: z.strictObject({ runId: z.string(), epoch: z.int().nonnegative(), path: z.string() }).optional(),
   /** Argument list with placeholders; the first one is the binary, an absolute path. For `infer`, the folder of the model. */
   command: z.array(z.string()).min(1),
   /** Of a model, the digest that `headroom model inspect` tells. */

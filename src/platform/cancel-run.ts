@@ -1,9 +1,10 @@
 /** Asks for the end of a run: the one way in, whoever asks. */
 import type { Redis } from "ioredis";
 import { keys } from "../contract/queues.ts";
+import { FlowState } from "./flow/flow-state.ts";
 import type { RunHash } from "./run-hash.ts";
 
-/** Moves the run to `cancelling` and tells all workers; false when it was not going on. */
+/** Moves the run to `cancelling`, and those that do the work of its nodes, and tells all workers; false when it was not going on. */
 export async function requestCancel(
   deps: { redis: Redis; hash: RunHash; kp: string },
   runId: string,
@@ -11,6 +12,10 @@ export async function requestCancel(
 ): Promise<boolean> {
   const moved = await deps.hash.move(runId, ["queued", "running"], "cancelling", { message: reason });
   await deps.redis.publish(keys.control(deps.kp), JSON.stringify({ kind: "cancel", runId }));
+  const stage = await deps.hash.stage(runId);
+  if (stage === undefined) return moved;
+  const children = await new FlowState(deps.redis, deps.kp, { runId, epoch: stage.epoch }).runs();
+  for (const child of children) await requestCancel(deps, child, reason);
   return moved;
 }
 

@@ -100,13 +100,18 @@ async function callsOf(root: FlowJob, children: readonly FlowJob[]): Promise<rea
   const parentDependenciesKey = `${parentKey}:dependencies`;
   // An only child may release its parent itself; of several, the first must not do so before the others are there.
   const deferParentRelease = children.length > 1;
-  await calls.add(root, { addToWaitingChildren: children.length > 0 });
+  const above = root.job.parentKey === undefined ? {} : aboveOf(root.job.parentKey);
+  await calls.add(root, { addToWaitingChildren: children.length > 0, ...above });
   for (const child of children) await calls.add(child, { parentKey, parentDependenciesKey, deferParentRelease });
   if (deferParentRelease) {
     const release = [parentKey, parentDependenciesKey, root.queue.qualifiedName, root.job.id ?? "", Date.now()];
     calls.runCommand("releaseParentIfNoPendingDependencies", release);
   }
   return calls.all;
+}
+
+function aboveOf(parentKey: string): { parentKey: string; parentDependenciesKey: string } {
+  return { parentKey, parentDependenciesKey: `${parentKey}:dependencies` };
 }
 
 type Backend = ReturnType<Queue["getBackend"]>;

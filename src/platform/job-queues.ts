@@ -61,6 +61,7 @@ export function profileOfPlace({ name, spec }: QueuePlace): string {
 }
 
 export const reportPlace = placeOf("report", CONTROL_PROFILE, controlProfile, CONTROL_MEMORY_BYTES);
+export const forkPlace = placeOf("fork", CONTROL_PROFILE, controlProfile, CONTROL_MEMORY_BYTES);
 export const scanPlace = placeOf("scan", CONTROL_PROFILE, controlProfile, CONTROL_MEMORY_BYTES);
 
 /** The queue for the chunks of a run that are expected to take `memoryBytes`. */
@@ -68,11 +69,22 @@ export function execPlace(spec: RunSpec, memoryBytes = memoryOf(spec.resources))
   return placeOf(chunkJobOf(spec), spec.profile, spec.resources, memoryBytes);
 }
 
+/** The step that every flow begins with. */
+const BEGIN = { path: "begin", step: "begin" } as const satisfies Pick<Payload<"fork">, "path" | "step">;
+
 export interface ChunkToAdd {
   readonly chunk: string;
   readonly files: readonly FileEntry[];
   readonly delayMs?: number;
   readonly memoryBytes?: number;
+}
+
+/** One call of a flow's node, or of an instance of it. */
+export interface CallToAdd {
+  readonly path: string;
+  /** Place of its node in the flow. */
+  readonly index: number;
+  readonly spec: RunSpec;
 }
 
 /** Opens queues once, over one connection that the caller owns and closes. */
@@ -147,21 +159,32 @@ export class JobQueues {
     live?: Readonly<Record<string, string | number>>,
   ): Promise<void> {
     const exec = execPlace(spec);
-    const places = [reportPlace, scanPlace, exec].filter((place) => !this.#announced.has(place.name));
+    const places = [reportPlace, scanPlace, ...(spec.executor === "flow" ? [forkPlace] : [exec])].filter(
+      (place) => !this.#announced.has(place.name),
+    );
     if (places.length > 0) await Promise.all(places.map((place) => this.announce(place)));
     const { runId, epoch } = ref;
     const rootId = jobIds.report(runId, epoch);
     const roots = this.queue(reportPlace.name);
-    const { ignoreDependencyOnFailure: _, ...rootOptions } = this.#options(rootId, spec);
-    const root = { queue: roots, job: new Job(roots, "report", ref, rootOptions, rootId) };
+    const { ignoreDependencyOnFailure, ...rootOptions } = this.#options(rootId, spec);
+    const above = spec.parent && {
+      ...{ ignoreDependencyOnFailure },
+      parent: { id: jobIds.report(spec.parent.runId, spec.parent.epoch), queue: roots.qualifiedName },
+    };
+    const root = { queue: roots, job: new Job(roots, "report", ref, { ...rootOptions, ...above }, rootId) };
     const child = (place: QueuePlace, name: string, id: string, data: unknown): FlowJob => {
       const queue = this.queue(place.name);
       const opts = { ...this.#options(id, spec), parent: { id: rootId, queue: roots.qualifiedName } };
       return { queue, job: new Job(queue, name, data, opts, id) };
     };
+    const begin: Payload<"fork"> = { ...ref, ...BEGIN };
     const children =
       chunks === "scan"
-        ? [child(scanPlace, "scan", jobIds.scan(runId, epoch), ref satisfies Payload<"scan">)]
+        ? [
+            spec.executor === "flow"
+              ? child(forkPlace, "fork", jobIds.fork(runId, epoch, BEGIN.path), begin)
+              : child(scanPlace, "scan", jobIds.scan(runId, epoch), ref satisfies Payload<"scan">),
+          ]
         : chunks.map(({ chunk, files }) => {
             const data: Payload<ChunkJobName> = { ...ref, chunk, files: [...files] };
             return child(exec, chunkJobOf(spec), jobIds.chunk(runId, epoch, chunk), data);
@@ -173,10 +196,7 @@ export class JobQueues {
 
   /** Adds chunks below the root of a run that has not ended; ids make it safe to repeat. */
   async addChunks(ref: RunRef, spec: RunSpec, chunks: readonly ChunkToAdd[]): Promise<void> {
-    const parent = {
-      id: jobIds.report(ref.runId, ref.epoch),
-      queue: this.queue(reportPlace.name).qualifiedName,
-    };
+    const parent = this.#rootOf(ref);
     for (const chunk of chunks) {
       const place = execPlace(spec, chunk.memoryBytes);
       await this.announce(place);
@@ -190,9 +210,56 @@ export class JobQueues {
     }
   }
 
-  /** Adds the scan of a run once more below its root, which is being worked on: it must wait for its children then. */
+  /** Adds calls of nodes below the root of their flow; ids make it safe to repeat. */
+  async addCalls(ref: RunRef, calls: readonly CallToAdd[]): Promise<void> {
+    const parent = this.#rootOf(ref);
+    const places = new Map(calls.map(({ spec }) => execPlace(spec)).map((place) => [place.name, place]));
+    for (const place of places.values()) await this.announce(place);
+    // Sent together: ioredis writes the commands of one turn at once.
+    await Promise.all(
+      calls.map(({ path, index, spec }) => {
+        const chunk = path.replace("/", "_");
+        const data: Payload<ChunkJobName> = { ...ref, chunk, files: [{ index, path, bytes: 0 }] };
+        const opts = { ...this.#options(jobIds.chunk(ref.runId, ref.epoch, chunk), spec), parent };
+        return this.queue(execPlace(spec).name).add(chunkJobOf(spec), data, opts);
+      }),
+    );
+  }
+
+  /** Adds a step of a flow below its root; its id makes it safe to repeat. */
+  async addFork(ref: RunRef, spec: RunSpec, fork: Pick<Payload<"fork">, "path" | "step">, delayMs = 0): Promise<void> {
+    await this.announce(forkPlace);
+    const opts = this.#options(jobIds.fork(ref.runId, ref.epoch, fork.path), spec);
+    const data: Payload<"fork"> = { ...ref, ...fork };
+    const delay = delayMs > 0 ? { delay: delayMs } : {};
+    await this.queue(forkPlace.name).add("fork", data, { ...opts, parent: this.#rootOf(ref), ...delay });
+  }
+
+  /** Brings a step that waits for its time forward; whether there was one. */
+  async promoteFork(ref: Pick<RunRef, "runId" | "epoch">, path: string): Promise<boolean> {
+    const job = await this.queue(forkPlace.name).getJob(jobIds.fork(ref.runId, ref.epoch, path));
+    if (job === undefined || (await job.getState()) !== "delayed") return false;
+    await job.promote();
+    return true;
+  }
+
+  /** Whether the root of a run is there and has not ended. */
+  async hasRoot(ref: Pick<RunRef, "runId" | "epoch">): Promise<boolean> {
+    const job = await this.queue(reportPlace.name).getJob(jobIds.report(ref.runId, ref.epoch));
+    return job !== undefined && !["completed", "failed", "unknown"].includes(await job.getState());
+  }
+
+  /**
+   * Adds the scan of a run, or the begin of a flow, once more below its root, which is being worked on: it must wait for
+   * its children then.
+   */
   async scanAgain(ref: RunRef, spec: RunSpec): Promise<void> {
-    const parent = { id: jobIds.report(ref.runId, ref.epoch), queue: this.queue(reportPlace.name).qualifiedName };
+    if (spec.executor === "flow") {
+      await this.queue(forkPlace.name).remove(jobIds.fork(ref.runId, ref.epoch, BEGIN.path));
+      await this.addFork(ref, spec, BEGIN);
+      return;
+    }
+    const parent = this.#rootOf(ref);
     const jobId = jobIds.scan(ref.runId, ref.epoch);
     const queue = this.queue(scanPlace.name);
     await queue.remove(jobId);
@@ -238,6 +305,10 @@ export class JobQueues {
 
   async close(): Promise<void> {
     await Promise.all([...this.#queues.values()].map((queue) => queue.close()));
+  }
+
+  #rootOf({ runId, epoch }: Pick<RunRef, "runId" | "epoch">): { id: string; queue: string } {
+    return { id: jobIds.report(runId, epoch), queue: this.queue(reportPlace.name).qualifiedName };
   }
 
   #options(jobId: string, spec: RunSpec): JobsOptions {

@@ -36,6 +36,7 @@ import { openStore } from "../store/open-store.ts";
 import type { Store } from "../store/store.ts";
 import type { Backlog, ClientPort, RunListQuery, RunOptions } from "./client-port.ts";
 import { queuedRecord } from "./queued-record.ts";
+import { FlowClient } from "./flow/flow-client.ts";
 import { followRun, type RunEvent } from "./run-events.ts";
 import { claimOutput, enqueueRun, newRunId, planChunks, type PlannedChunks, type SubmitDeps } from "./submit.ts";
 
@@ -141,6 +142,7 @@ export class Client implements ClientPort, AsyncDisposable {
     const store = this.#needStore("resume a run");
     const before = await store.runs.get(runId);
     if (before === undefined) throw new NotFoundError("run", runId);
+    if (before.spec.executor === "flow") return this.flows.resume(before);
     const spec = parseRunSpec(changedRequest(before.spec, { ...change, traceId: newTraceId() }));
     this.#deps.gate.require(spec);
     await claimOutput(this.#submit, runId, spec);
@@ -148,6 +150,12 @@ export class Client implements ClientPort, AsyncDisposable {
     if (run === undefined) throw new ConflictError(`run ${runId}: expected it to have ended, found it ${before.state}`);
     await this.#start(run, "scan", pages);
     return run;
+  }
+
+  /** Flows: graphs of nodes. @throws {InvalidInputError} when there is no store to keep their plans in */
+  get flows(): FlowClient {
+    const store = this.#needStore("run flows");
+    return new FlowClient({ ...this.#submit, store, gate: this.#deps.gate, clock: this.#deps.clock });
   }
 
   async status(runId: string): Promise<RunStatus> {

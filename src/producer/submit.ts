@@ -92,9 +92,14 @@ export async function enqueueRun(
   chunks: PlannedChunks,
 ): Promise<void> {
   const { id: runId, epoch, spec, createdAtMs } = run;
-  const known = chunks === "scan" ? {} : { total: chunks.length, chunks: chunks.length, scanned: "1" };
+  const known = chunks === "scan" ? ofFlow(spec) : { total: chunks.length, chunks: chunks.length, scanned: "1" };
   const live = { ...liveFields({ spec, epoch, state: "queued", createdAtMs }), ...known };
   await deps.queues.addRun({ runId, epoch, traceId: spec.traceId ?? runId }, spec, chunks, live);
+}
+
+/** What there is to do in a flow is known before it begins. */
+function ofFlow({ flow }: RunSpec): Readonly<Record<string, string | number>> {
+  return flow === undefined ? {} : { total: flow.nodes, scanned: "1" };
 }
 
 /** The chunks of a few named files, one each; `scan` when the files have to be found. */

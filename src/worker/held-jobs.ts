@@ -3,7 +3,7 @@ import { WaitingChildrenError, type Job } from "bullmq";
 import type { Redis } from "ioredis";
 import { isPassing, LeaseLostError, lineOf, messageOf } from "../contract/errors.ts";
 import { unrunResult } from "../contract/files.ts";
-import { isJobName, jobs, type JobName } from "../contract/jobs.ts";
+import { isJobName, jobs, type ChunkJobName, type JobName, type Payload } from "../contract/jobs.ts";
 import { keys } from "../contract/queues.ts";
 import type { RunningJob } from "../contract/status.ts";
 import type { Clock } from "../platform/clock.ts";
@@ -33,6 +33,8 @@ export interface HeldJobsDeps {
   readonly logger: Logger;
   readonly queues: JobQueues;
   readonly governor: Pick<Governor, "attach" | "detach" | "usage">;
+  /** The files of a chunk have failed with it. */
+  onGiveUp(payload: Payload<ChunkJobName>): Promise<void>;
   readonly onClaim?: (jobName: JobName, jobId: string) => void;
 }
 
@@ -147,6 +149,8 @@ export class HeldJobs {
         return handlers.exec(jobs.exec.payload.parse(data), context);
       case "infer":
         return handlers.infer(jobs.infer.payload.parse(data), context);
+      case "fork":
+        return handlers.fork(jobs.fork.payload.parse(data), context);
       case "report":
         return handlers.report(jobs.report.payload.parse(data), context);
     }
@@ -175,6 +179,10 @@ export class HeldJobs {
       await this.#deps.redis.hset(keys.run(this.#deps.kp, runId), { broken: reason, scanned: "1" });
       return;
     }
+    if (job.name === "fork") {
+      await this.#deps.redis.hset(keys.run(this.#deps.kp, runId), { broken: reason });
+      return;
+    }
     const { files } = jobs.exec.payload.parse(job.data);
     await this.#deps.runs.ensureRow(await this.#deps.runs.load(runId, epoch));
     const paths = files.map((file) => file.path);
@@ -183,6 +191,7 @@ export class HeldJobs {
     const why = { outcome: "failed", failureClass: "infrastructure", message: reason } as const;
     const left = files.filter((file) => !known.has(file.path)).map((file) => unrunResult(file, why));
     await this.#deps.store.files.record(runId, epoch, left);
+    await this.#deps.onGiveUp(jobs.exec.payload.parse(job.data));
   }
 }
 

@@ -55,7 +55,7 @@ export interface QueueHeadsDeps {
   readonly redis: Redis;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly runs: Pick<RunCache, "load">;
+  readonly runs: Pick<RunCache, "loadFor">;
   readonly learned: Pick<LearnedRuns, "ready" | "expectChunk" | "lastsMs" | "chunkBytes">;
   readonly largestJob: Pick<LargestJob, "bytes">;
 }
@@ -163,7 +163,7 @@ export class QueueHeads {
 
   async #headOf(jobId: string, { runId, epoch, files }: Payload<ChunkJobName>): Promise<Judged> {
     const { runs, learned } = this.#deps;
-    const run = await runs.load(runId, epoch);
+    const run = await runs.loadFor(runId, epoch, files);
     await learned.ready(run);
     const needOf = await memoryNeed(this.#deps, run);
     const expectation = within(learned.expectChunk(run, files), needOf(files));

@@ -2,22 +2,29 @@
 import { NotFoundError } from "../contract/errors.ts";
 import { isTerminal, type RunState } from "../contract/outcomes.ts";
 import type { ProfileChanges } from "../contract/profile-changes.ts";
+import type { RunSpec } from "../contract/run-spec.ts";
 import type { LiveRun, RunHash } from "../platform/run-hash.ts";
 import type { Store } from "../store/store.ts";
 
 const MAX_RUNS = 256;
+const MAX_CALLS = 2_048;
+
+type SpecOf = (ref: { readonly runId: string; readonly epoch: number }, path: string) => Promise<RunSpec | undefined>;
 
 export class RunCache {
   readonly #hash: RunHash;
   readonly #store: Store;
   readonly #runs = new Map<string, LiveRun>();
+  readonly #calls = new Map<string, RunSpec>();
+  readonly #specOf: SpecOf;
   readonly #changes: () => ProfileChanges;
   readonly #ensured = new Set<string>();
   readonly #marked = new Set<string>();
 
-  /** `changes`: what was declared of profiles while jobs wait. */
-  constructor(hash: RunHash, store: Store, changes: () => ProfileChanges) {
-    this.#changes = changes;
+  /** `changes`: what was declared of profiles while jobs wait. `specOf`: what a node of a flow runs. */
+  constructor(hash: RunHash, store: Store, more: { readonly changes: () => ProfileChanges; readonly specOf: SpecOf }) {
+    this.#changes = more.changes;
+    this.#specOf = more.specOf;
     this.#hash = hash;
     this.#store = store;
   }
@@ -33,15 +40,29 @@ export class RunCache {
   }
 
   /**
+   * The run as a job over these files sees it: of a flow, each is a node with a specification of its own.
+   * @throws {NotFoundError} when the node has ended, or nobody knows the run
+   */
+  async loadFor(runId: string, epoch: number, files: readonly { readonly path: string }[]): Promise<LiveRun> {
+    const run = await this.load(runId, epoch);
+    if (run.spec.executor !== "flow") return run;
+    const path = files[0]?.path ?? "";
+    const key = `${runId}.${epoch}/${path}`;
+    const known = this.#calls.get(key) ?? (await this.#specOf({ runId, epoch }, path));
+    if (known === undefined) throw new NotFoundError("node", `${runId} ${path}`);
+    if (this.#calls.size >= MAX_CALLS) this.#calls.clear();
+    this.#calls.set(key, known);
+    return { ...run, spec: withMemory(known, this.#changes()) };
+  }
+
+  /**
    * The run in this epoch, with the memory that counts for its jobs now. Its `state` is the one of the first reading: ask
    * `isCancelled` for the state now.
    */
   async load(runId: string, epoch: number): Promise<LiveRun> {
     const run = await this.#load(runId, epoch);
-    const memory = this.#changes().get(run.spec.profile)?.memory;
-    if (memory === undefined) return run;
-    // Cores and labels are those of its queue, which is told by what the run declared.
-    return { ...run, spec: { ...run.spec, resources: { ...run.spec.resources, memoryBytes: memory } } };
+    const spec = withMemory(run.spec, this.#changes());
+    return spec === run.spec ? run : { ...run, spec };
   }
 
   async #load(runId: string, epoch: number): Promise<LiveRun> {
@@ -108,6 +129,12 @@ export class RunCache {
     if (!isTerminal(record.state)) await this.#hash.create(run);
     return run;
   }
+}
+
+/** Cores and labels are those of its queue, which is told by what the run declared. */
+function withMemory(spec: RunSpec, changes: ProfileChanges): RunSpec {
+  const memory = changes.get(spec.profile)?.memory;
+  return memory === undefined ? spec : { ...spec, resources: { ...spec.resources, memoryBytes: memory } };
 }
 
 function isWanted(run: Pick<LiveRun, "epoch" | "state">, epoch: number): boolean {

@@ -9,6 +9,7 @@ import { hostname } from "node:os";
 import { isTerminal } from "../contract/outcomes.ts";
 import { breakRun } from "../platform/cancel-run.ts";
 import { LearnedClasses } from "../platform/learned/learned-classes.ts";
+import { FlowState } from "../platform/flow/flow-state.ts";
 import { ControlBus } from "../platform/control.ts";
 import { JobQueues } from "../platform/job-queues.ts";
 import { ServiceGroup, type Service } from "../platform/lifecycle.ts";
@@ -28,6 +29,7 @@ import { createGovernor } from "./governor/create-governor.ts";
 import type { Governor } from "./governor/governor.ts";
 import { createLearnedListener } from "./governor/learned-listener.ts";
 import { LearnedRuns } from "./governor/learned-runs.ts";
+import { FlowRuns } from "./flow-runs.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { HeldJobs } from "./held-jobs.ts";
 import { LargestJob } from "./largest-job.ts";
@@ -94,7 +96,10 @@ export class WorkerService implements Service {
     this.#subscriber = openRedis(deps.redisUrl, "subscriber", logger);
     this.#queues = new JobQueues(this.#redis, config.kp);
     const hash = new RunHash(this.#redis, config.kp);
-    this.#runs = new RunCache(hash, deps.store, () => this.#queues.profileChanges);
+    this.#runs = new RunCache(hash, deps.store, {
+      changes: () => this.#queues.profileChanges,
+      specOf: (ref, path) => new FlowState(this.#redis, config.kp, ref).spec(path),
+    });
     this.#control = new ControlBus({ redis: this.#redis, subscriber: this.#subscriber, logger }, config.kp);
     const tuning = createSharedTuning(deps, { ...config, redis: this.#redis }, () => this.#status.offers);
     this.#governor = createGovernor({ ...deps, ...tuning.parts }, config, this.#enforce);
@@ -105,12 +110,17 @@ export class WorkerService implements Service {
       ...{ queues: this.#queues, runs: this.#runs },
     };
     this.#claims = this.#createClaims(hash);
-    this.#held = new HeldJobs({ ...shared, governor: this.#governor, ...(deps.onClaim && { onClaim: deps.onClaim }) });
+    const flows = new FlowRuns({ ...shared, hash });
+    this.#held = new HeldJobs({
+      ...{ ...shared, governor: this.#governor },
+      onGiveUp: (payload) => flows.endCalls(payload),
+      ...(deps.onClaim && { onClaim: deps.onClaim }),
+    });
     const learned = new LearnedRuns(this.#classes, createLearnedListener({ metrics: deps.metrics, hash, logger }));
     const largestJob = new LargestJob(shared);
     this.#heads = new QueueHeads({ ...shared, learned, largestJob });
     this.#held.handlers = createHandlers({
-      ...{ ...shared, metrics: deps.metrics, hash, claims: this.#claims },
+      ...{ ...shared, metrics: deps.metrics, hash, claims: this.#claims, flows },
       ...{ runner: this.#executors.runner, inferRunner: this.#executors.inferRunner },
       ...{ gate: new PolicyGate(config.allow), largestJob, learned, workerId: config.workerId },
       governor: this.#governor,

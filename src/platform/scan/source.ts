@@ -29,6 +29,8 @@ export function openSource(input: InputSpec, deps: SourceDeps = {}): AsyncIterab
       return readListed(input.root, deps);
     case "synthetic":
       return makeUp(input.count, deps.signal);
+    case "none":
+      return makeUp(0, deps.signal);
     default:
       return assertNever(input);
   }

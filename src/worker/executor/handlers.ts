@@ -10,6 +10,7 @@ import type { Store } from "../../store/store.ts";
 import type { Governor } from "../governor/governor.ts";
 import type { LearnedRuns } from "../governor/learned-runs.ts";
 import type { InferRunner } from "../inference/infer-runner.ts";
+import type { FlowRuns } from "../flow-runs.ts";
 import type { LargestJob } from "../largest-job.ts";
 import type { OutputClaims } from "../output-claims.ts";
 import { mayRetry } from "../result/outcome.ts";
@@ -17,6 +18,7 @@ import type { RunCache } from "../run-cache.ts";
 import type { ChunkRunner } from "./chunk-runner.ts";
 import type { Handlers } from "./executor.ts";
 import { createChunkHandler, type ExecDeps } from "./handlers/exec.ts";
+import { createForkHandler } from "./handlers/fork.ts";
 import { createReportHandler } from "./handlers/report.ts";
 import { createScanHandler } from "./handlers/scan.ts";
 import type { Redis } from "ioredis";
@@ -37,6 +39,7 @@ export interface HandlerDeps {
   readonly inferRunner: InferRunner;
   readonly gate: PolicyGate;
   readonly claims: OutputClaims;
+  readonly flows: FlowRuns;
   readonly learned: LearnedRuns;
   readonly largestJob: LargestJob;
   onUsage(jobId: string, sample: UsageSample): void;
@@ -95,6 +98,7 @@ export function createHandlers(deps: HandlerDeps): Handlers {
     scan: createScanHandler({ ...deps, onNoRoom }),
     exec: createChunkHandler({ ...chunks, runner: deps.runner }),
     infer: createChunkHandler({ ...chunks, runner: deps.inferRunner }),
+    fork: createForkHandler(deps),
     report: createReportHandler({
       ...deps,
       onEnded: (state) => {

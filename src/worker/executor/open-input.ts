@@ -13,7 +13,8 @@ import { identityOf, type FileIdentity } from "./file-identity.ts";
 
 export interface OpenedInput {
   readonly path: string;
-  readonly identity: FileIdentity;
+  /** Null where there is no file to be looked at again. */
+  readonly identity: FileIdentity | null;
   readonly bytes: number;
   readonly sha256: string;
 }
@@ -71,6 +72,8 @@ export class InputReader {
 
   /** The input with its digest, or why it cannot be one. */
   async read(relative: string): Promise<OpenedInput | Failure> {
+    const { input } = this.#spec;
+    if (input.kind === "none") return { path: "", identity: null, bytes: 0, sha256: input.sha256 };
     const opened = this.open(relative);
     if ("class" in opened) return opened;
     const { fd, path, stat } = opened;

@@ -145,7 +145,7 @@ export class Publisher {
 
   #changeOf(call: Call): Failure | null {
     for (const { input } of call.inputs) {
-      const change = changeOf(input.path, input.identity);
+      const change = input.identity === null ? null : changeOf(input.path, input.identity);
       if (change !== null) return change;
     }
     return null;

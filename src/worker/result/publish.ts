@@ -5,7 +5,7 @@
  * Rename replaces an older output of the same name: a run that is repeated over its output folder renews it. That two
  * runs share a folder, or two inputs a name, is refused before (lock of the output folder, `TargetPlan`).
  */
-import { closeSync, constants, fstatSync, fsync, fsyncSync, openSync, renameSync, unlinkSync } from "node:fs";
+import { closeSync, constants, fstatSync, fsync, fsyncSync, openSync, readSync, renameSync, unlinkSync } from "node:fs";
 import { opendir, unlink } from "node:fs/promises";
 import { promisify } from "node:util";
 import { fsPath, pathFromBytes } from "../../contract/path-bytes.ts";
@@ -43,13 +43,31 @@ export async function examineOutput(temp: string, rules: RunSpec["output"]): Pro
         ? badOutput("an output that is not empty", "0 bytes")
         : stat.size > rules.maxBytes
           ? badOutput(`an output of at most ${rules.maxBytes} bytes`, `${stat.size}`)
-          : null;
+          : rules.json === true
+            ? jsonFailure(fd, stat.size)
+            : null;
     if (failure === null) return { fd, ...(await hashOpen(fd, stat.size)) };
     closeSync(fd);
     return failure;
   } catch (error) {
     closeSync(fd);
     return { class: "infrastructure", message: `could not read the output: ${errnoOf(error)}` };
+  }
+}
+
+/** Later nodes of a flow read it whole. */
+export const MAX_JSON_BYTES = 256 * 1024;
+
+function jsonFailure(fd: number, bytes: number): Failure | null {
+  if (bytes > MAX_JSON_BYTES) return badOutput(`JSON of at most ${MAX_JSON_BYTES} bytes`, `${bytes}`);
+  try {
+    const buffer = Buffer.alloc(bytes);
+    readSync(fd, buffer, 0, bytes, 0);
+    JSON.parse(buffer.toString("utf8"));
+    return null;
+  } catch (error) {
+    if (error instanceof SyntaxError) return badOutput("an output that is JSON", error.message);
+    throw error;
   }
 }
 

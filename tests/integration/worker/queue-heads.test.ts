@@ -53,7 +53,7 @@ class Stage implements AsyncDisposable {
       redis,
       logger: quietLogger,
       clock: { ...systemClock, monotonicMs: () => this.nowMs },
-      runs: { load: (id) => (id === "r" ? Promise.resolve(run) : Promise.reject(new NotFoundError("run", id))) },
+      runs: { loadFor: (id) => (id === "r" ? Promise.resolve(run) : Promise.reject(new NotFoundError("run", id))) },
       learned: {
         ready: () => Promise.resolve(),
         expectChunk: (_run, files) => expected(files[0]?.bytes ?? 0),

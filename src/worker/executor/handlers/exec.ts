@@ -10,6 +10,7 @@ import { withTrace } from "../../../platform/trace.ts";
 import type { LearnedRuns } from "../../governor/learned-runs.ts";
 import type { LargestJob } from "../../largest-job.ts";
 import { HandBack } from "../../lane.ts";
+import type { FlowRuns } from "../../flow-runs.ts";
 import type { OutputClaims } from "../../output-claims.ts";
 import { loadBlame, planChunk, type ChunkPlan } from "../../result/chunk-plan.ts";
 import { Fence } from "../../result/fence.ts";
@@ -31,6 +32,8 @@ export interface ExecDeps extends RecorderDeps, RoomWaitDeps {
   readonly runner: Pick<ChunkRunner, "run">;
   readonly gate: PolicyGate;
   readonly claims: OutputClaims;
+  /** Moves flows on when the calls of their nodes have ended. */
+  readonly flows: Pick<FlowRuns, "endCalls" | "hasEnded">;
   /** Tells what processes take, and learns it. */
   readonly learned: LearnedRuns;
   readonly largestJob: LargestJob;
@@ -52,7 +55,10 @@ export function createChunkHandler(deps: ExecDeps): Handler<ChunkJobName> {
   });
   const startedMs = deps.clock.monotonicMs();
   const worker = { solitude, upMs: () => deps.clock.monotonicMs() - startedMs };
-  return (payload, context) => new ChunkAttempt({ ...deps, ...worker }, payload, context).run();
+  return async (payload, context) => {
+    await new ChunkAttempt({ ...deps, ...worker }, payload, context).run();
+    await deps.flows.endCalls(payload);
+  };
 }
 
 interface AttemptDeps extends ExecDeps {
@@ -87,10 +93,12 @@ class ChunkAttempt {
     // A retry chunk may be added a second time by the next holder of the chunk that asked for it.
     const isRepeat = this.#context.job.attemptsStarted > 1 || this.#payload.chunk.includes("-");
     // Asked for together: a file waits for its start meanwhile. A repeat counts crashes of its own first.
-    const [{ run, isWanted }, blame] = await Promise.all([
+    const [{ run: whole, isWanted }, blame] = await Promise.all([
       this.#deps.runs.open(runId, epoch),
       isRepeat ? undefined : loadBlame(this.#deps.redis, this.#deps.kp),
     ]);
+    if (await this.#deps.flows.hasEnded(whole, this.#payload.files)) return;
+    const run = await this.#deps.runs.loadFor(runId, epoch, this.#payload.files);
     const mayClean = this.#deps.gate.writeFault(run.spec.output.root) === undefined;
     const chunk = { files: this.#payload.files, fence: this.#fence, isRepeat, mayClean, blame };
     const plan = await planChunk(this.#deps, run, chunk);

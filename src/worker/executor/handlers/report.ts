@@ -13,6 +13,7 @@ import type { Logger } from "../../../platform/logger.ts";
 import type { Store } from "../../../store/store.ts";
 import { writeResults, type ResultsFile } from "../../result/results-file.ts";
 import { removeStaleTemps } from "../../result/publish.ts";
+import type { FlowRuns } from "../../flow-runs.ts";
 import type { OutputClaims } from "../../output-claims.ts";
 import type { RunCache } from "../../run-cache.ts";
 import type { Handler } from "../executor.ts";
@@ -26,6 +27,7 @@ export interface ReportDeps {
   readonly queues: JobQueues;
   readonly gate: PolicyGate;
   readonly claims: OutputClaims;
+  readonly flows: FlowRuns;
   readonly clock: Clock;
   readonly logger: Logger;
   onEnded(state: RunState): void;
@@ -50,13 +52,26 @@ export function createReportHandler(deps: ReportDeps): Handler<"report"> {
         await deps.queues.scanAgain({ runId, epoch, traceId }, run.spec);
         if (await job.moveToWaitingChildren(token)) throw new WaitingChildrenError();
       }
+      if (run.spec.executor === "flow") await endFlow(deps, run, live);
       await clearLeftovers(deps, run, live);
       const lease = { queue: job.queueName, jobId: job.id ?? "", token };
       await endInStore(deps, run, { live, results: await writeRunResults(deps, run, live, lease) });
     }
     // Repeated when a worker was lost after the store was told.
     await endLive(deps, run);
+    const ended = await deps.store.runs.get(runId);
+    if (ended?.epoch === epoch && isTerminal(ended.state)) await deps.flows.endRun(ended);
+    if (run.spec.executor === "flow") await deps.flows.forget(run);
   };
+}
+
+/** Nodes that a cancel kept from their jobs have their outcome too. */
+async function endFlow(deps: ReportDeps, run: LiveRun, live: Live): Promise<void> {
+  const isOver = live.isCancelled || live.broken !== undefined;
+  const flow = deps.flows.of(run);
+  if (isOver && (await flow.state.isThere())) {
+    await flow.cancelOpen(live.broken ?? live.message ?? "the run was cancelled before this node started");
+  }
 }
 
 /** What Redis says of the run now. */
@@ -65,6 +80,8 @@ interface Live {
   readonly broken: string | undefined;
   readonly message: string | undefined;
   readonly isCancelled: boolean;
+  /** A flow that its first failure ends. */
+  readonly isFailFast: boolean;
   /** Files that the scan found; undefined when it did not come to its end. */
   readonly scannedFiles: number | undefined;
   /** Files whose earlier result still held. */
@@ -72,14 +89,15 @@ interface Live {
 }
 
 async function loadLive(deps: ReportDeps, run: LiveRun): Promise<Live> {
-  const names = ["state", "startedAtMs", "broken", "message", "scanned", "total", "reused"] as const;
+  const names = ["state", "startedAtMs", "broken", "message", "scanned", "total", "reused", "failFast"] as const;
   const live = await deps.redis.hmget(keys.run(deps.kp, run.runId), ...names);
-  const [state, startedAtMs, broken, message, scanned, total, reused] = live;
+  const [state, startedAtMs, broken, message, scanned, total, reused, failFast] = live;
   return {
     startedAtMs: Number(startedAtMs ?? run.createdAtMs),
     broken: broken ?? undefined,
     message: message ?? undefined,
     isCancelled: state === "cancelling",
+    isFailFast: failFast !== null,
     scannedFiles: scanned === "1" ? Number(total ?? 0) : undefined,
     reusedFiles: Number(reused ?? 0),
   };
@@ -205,7 +223,10 @@ async function summarize(deps: ReportDeps, run: LiveRun, { live, results }: End)
   return {
     id: runId,
     name: spec.name ?? null,
-    state: decideEndState(files, { isCancelled: live.isCancelled, isBroken: live.broken !== undefined }),
+    state: decideEndState(files, {
+      isCancelled: live.isCancelled && !live.isFailFast,
+      isBroken: live.broken !== undefined,
+    }),
     epoch,
     command: spec.command,
     input: spec.input.root,

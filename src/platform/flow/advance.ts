@@ -1,0 +1,435 @@
+/**
+ * Moves a flow on: writes how a node ended, and starts what that made ready, or ends it too when it is not to run.
+ *
+ * Called by the job that ended, before that job ends itself: the root of the run cannot be released before what hangs on
+ * it is below it. All of it may be repeated: ends are written once, ids of jobs and runs are made from paths, and what is
+ * ready is asked for anew each time.
+ */
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { HeadroomError, lineOf, PolicyError } from "../../contract/errors.ts";
+import { unrunResult, type FileResult } from "../../contract/files.ts";
+import {
+  decideGroupEnd,
+  decideNode,
+  nodePath,
+  outcomeOfRun,
+  parseNodePath,
+  unrunEnd,
+  type NodeEnd,
+  type PlannedNode,
+} from "../../contract/flow-run.ts";
+import { isTerminal, type Outcome } from "../../contract/outcomes.ts";
+import { noFiles, type RunRecord } from "../../contract/run-record.ts";
+import { parseRunSpec } from "../../contract/run-request.ts";
+import type { RunSpec } from "../../contract/run-spec.ts";
+import { requestCancel } from "../cancel-run.ts";
+import type { CallToAdd, JobQueues, RunRef } from "../job-queues.ts";
+import type { Logger } from "../logger.ts";
+import { liveFields, type LiveRun, type RunHash } from "../run-hash.ts";
+import type { Redis } from "ioredis";
+import { evaluateCondition, evaluateList, withItem, type FlowScope } from "./expressions.ts";
+import { FlowState, type FlowAbout } from "./flow-state.ts";
+import { childSpec, execSpec, inputsOf, valueOf, type NodeWork } from "./node-spec.ts";
+import { loadScope } from "./node-values.ts";
+
+/** What a flow needs of the store. */
+export interface FlowStore {
+  readonly files: {
+    record(runId: string, epoch: number, results: readonly FileResult[]): Promise<readonly { path: string }[]>;
+  };
+  readonly runs: {
+    create(run: { id: string; spec: RunSpec; createdAtMs: number }): Promise<{ run: RunRecord; created: boolean }>;
+    reopen(id: string, spec: RunSpec, atMs: number): Promise<RunRecord | undefined>;
+  };
+}
+
+export interface AdvanceDeps {
+  readonly redis: Redis;
+  readonly kp: string;
+  readonly store: FlowStore;
+  readonly queues: JobQueues;
+  readonly hash: RunHash;
+  readonly logger: Logger;
+  nowMs(): number;
+  /** What an input is. */
+  inputKind(path: string): "file" | "folder";
+}
+
+/** Nodes that are looked at together. */
+const RELEASE_AT_ONCE = 200;
+/** A fan-out of more is added in windows, by a job of its own. */
+const DIRECT_INSTANCES = 100;
+/** A person has so long to answer when the node says nothing. */
+const GATE_MS = 86_400_000;
+
+/** How long what ended took. */
+export interface Took {
+  readonly startedAtMs: number;
+  readonly durationMs: number;
+}
+
+interface Known {
+  readonly about: FlowAbout;
+  /** How the nodes that it reads ended. */
+  readonly ends: ReadonlyMap<string, NodeEnd>;
+}
+
+interface Started {
+  /** What was not started, and how it ended instead. */
+  readonly over: readonly EndedNode[];
+  readonly calls?: readonly CallToAdd[];
+}
+
+/** A node that has ended, and how. */
+export interface EndedNode {
+  readonly path: string;
+  readonly end: NodeEnd;
+}
+
+export class FlowAdvance {
+  readonly state: FlowState;
+  readonly #deps: AdvanceDeps;
+  readonly #run: LiveRun;
+  #about: FlowAbout | undefined;
+
+  constructor(deps: AdvanceDeps, run: LiveRun) {
+    this.#deps = deps;
+    this.#run = run;
+    this.state = new FlowState(deps.redis, deps.kp, run);
+  }
+
+  /** Starts what is ready and has not ended, whoever was to do it before. */
+  async begin(): Promise<void> {
+    await this.#release(await this.state.ready());
+  }
+
+  /** Writes how a node or an instance ended, and starts what that made ready. Its row is written already. */
+  async ended({ path, end }: EndedNode): Promise<void> {
+    await this.#failFast(path, end);
+    await this.#release(await this.#settle(path, end));
+  }
+
+  /** Ends a node or an instance that has no job with a row of its own. */
+  async endWithRow(node: EndedNode, took?: Took): Promise<void> {
+    await this.#record([node], took);
+    await this.ended(node);
+  }
+
+  /** Adds the instances `from` … `to` of a fan-out that have not ended. */
+  async addInstances(id: string, from: number, to: number): Promise<void> {
+    const planned = (await this.state.nodes([id])).get(id);
+    const items = await this.state.items(id);
+    if (planned === undefined || items === undefined) throw new TypeError(`expected the fan-out of ${id} to be known`);
+    const about = await this.about();
+    const ends = await this.state.ends(planned.reads);
+    const scope = await loadScope(this.state, planned, { ref: this.#run, about, ends });
+    const paths = Array.from({ length: Math.min(to, items.length) - from }, (_, at) => nodePath(id, from + at));
+    const ended = await this.state.ends(paths);
+    const works = paths
+      .filter((path) => !ended.has(path))
+      .map((path) => {
+        const index = parseNodePath(path).instance ?? 0;
+        return this.#workOf(planned, path, withItem(scope, items[index], index), { about, ends });
+      });
+    const { over, calls } = await this.#start(planned, works);
+    await this.#addCalls(calls ?? []);
+    await this.#record(over);
+    for (const one of over) await this.ended(one);
+  }
+
+  async about(): Promise<FlowAbout> {
+    this.#about ??= await this.state.about();
+    if (this.#about === undefined) throw new TypeError(`expected the state of flow ${this.#run.runId} to be there`);
+    return this.#about;
+  }
+
+  /** Ends what has not ended, when the run was cancelled. */
+  async cancelOpen(message: string): Promise<void> {
+    const open = await this.state.open();
+    const ended = open.map((path) => ({ path, end: unrunEnd("cancelled", message, "cancelled") }));
+    await this.#record(ended);
+    for (const { path, end } of ended) await this.state.settle(path, end);
+  }
+
+  get #ref(): RunRef {
+    const { runId, epoch, spec } = this.#run;
+    return { runId, epoch, traceId: spec.traceId ?? runId };
+  }
+
+  /** The nodes that are ready now. */
+  async #settle(path: string, end: NodeEnd): Promise<string[]> {
+    const { id, instance } = parseNodePath(path);
+    if (instance === undefined) return (await this.state.settle(id, end)).ready;
+    const { left } = await this.state.settleInstance(id, instance, end);
+    return left > 0 ? [] : (await this.state.settle(id, await this.#groupEnd(id))).ready;
+  }
+
+  async #groupEnd(id: string): Promise<NodeEnd> {
+    const items = (await this.state.items(id)) ?? [];
+    const ends = await this.state.instances(id, items.length);
+    const digest = createHash("sha256");
+    for (const end of ends) digest.update(JSON.stringify([end?.sha256 ?? null, end?.result ?? null]));
+    const counts = await this.state.countInstances(id, items.length);
+    return { ...decideGroupEnd(counts), sha256: digest.digest("hex") };
+  }
+
+  async #failFast(path: string, { outcome }: NodeEnd): Promise<void> {
+    if (outcome !== "failed" && outcome !== "quarantined") return;
+    if (!(await this.about()).failFast) return;
+    const reason = `fail-fast: node ${path} failed`;
+    await this.#deps.hash.set(this.#run, { failFast: reason });
+    await requestCancel(this.#deps, this.#run.runId, reason);
+  }
+
+  async #release(ready: readonly string[]): Promise<void> {
+    const queue = [...ready];
+    while (queue.length > 0) {
+      const over = await this.#releaseSome(queue.splice(0, RELEASE_AT_ONCE));
+      if (over.length === 0) continue;
+      await this.#record(over);
+      for (const { path, end } of over) {
+        await this.#failFast(path, end);
+        queue.push(...(await this.#settle(path, end)));
+      }
+    }
+  }
+
+  /** Starts those that are to run; the others, which are over. */
+  async #releaseSome(ids: readonly string[]): Promise<EndedNode[]> {
+    const [planned, about, stage] = await Promise.all([
+      this.state.nodes(ids),
+      this.about(),
+      this.#deps.hash.stage(this.#run.runId),
+    ]);
+    const isGoing = stage?.epoch === this.#run.epoch && (stage.state === "running" || stage.state === "queued");
+    const reads = new Set(
+      [...planned.values()].flatMap((one) => [...one.reads, ...one.node.needs.map((edge) => edge.node)]),
+    );
+    const ends = await this.state.ends([...reads]);
+    const over: EndedNode[] = [];
+    const calls: CallToAdd[] = [];
+    for (const id of ids) {
+      const one = planned.get(id);
+      if (one === undefined) continue;
+      const found = isGoing
+        ? await this.#releaseOne(one, { about, ends })
+        : {
+            over: [
+              { path: id, end: unrunEnd("cancelled", "the run was cancelled before this node started", "cancelled") },
+            ],
+          };
+      over.push(...found.over);
+      calls.push(...(found.calls ?? []));
+    }
+    await this.#addCalls(calls);
+    return over;
+  }
+
+  async #releaseOne(planned: PlannedNode, known: Known): Promise<Started> {
+    const { node } = planned;
+    const decision = decideNode(node.needs, known.ends);
+    if (decision.kind === "end")
+      return { over: [{ path: node.id, end: unrunEnd(decision.outcome, decision.message) }] };
+    try {
+      const ownEnds = new Map([...known.ends].filter(([id]) => planned.reads.includes(id)));
+      const scope = await loadScope(this.state, planned, { ref: this.#run, about: known.about, ends: ownEnds });
+      if (node.when !== undefined && !valueOf(evaluateCondition(node.when, scope), "when")) {
+        return { over: [{ path: node.id, end: unrunEnd("skipped", `when: ${node.when}`) }] };
+      }
+      const ends = { about: known.about, ends: ownEnds };
+      if (node.foreach !== undefined) return await this.#openGroup(planned, scope, ends);
+      return await this.#start(planned, [this.#workOf(planned, node.id, scope, ends)]);
+    } catch (error) {
+      return { over: [{ path: node.id, end: failedEnd(error) }] };
+    }
+  }
+
+  async #openGroup(planned: PlannedNode, scope: FlowScope, known: Known): Promise<Started> {
+    const { id, foreach } = planned.node;
+    const list = typeof foreach === "string" ? valueOf(evaluateList(foreach, scope), "foreach") : (foreach ?? []);
+    const { items, isFirst } = await this.state.openGroup(id, list);
+    if (items.length === 0)
+      return { over: [{ path: id, end: { ...unrunEnd("succeeded", "foreach over nothing"), items: 0 } }] };
+    // The node itself has no row: its instances have.
+    if (isFirst) await this.#deps.hash.count(this.#run, { total: items.length - 1 });
+    if (items.length > DIRECT_INSTANCES) {
+      await this.#deps.queues.addFork(this.#ref, this.#run.spec, { path: id, step: "expand" });
+      return { over: [] };
+    }
+    const works = items.map((item, index) =>
+      this.#workOf(planned, nodePath(id, index), withItem(scope, item, index), known),
+    );
+    return this.#start(planned, works);
+  }
+
+  #workOf(planned: PlannedNode, path: string, scope: FlowScope, { about, ends }: Known): NodeWork {
+    const { runId, epoch, spec } = this.#run;
+    return {
+      ...{ ref: { runId, epoch }, about, node: planned.node, path, scope, ends },
+      ...{ traceId: spec.traceId ?? runId, isNoop: about.isNoop === true },
+    };
+  }
+
+  /** Starts a node, or instances of it; what cannot be started is over. */
+  async #start(planned: PlannedNode, works: readonly NodeWork[]): Promise<Started> {
+    const over: EndedNode[] = [];
+    const calls: CallToAdd[] = [];
+    for (const work of works) {
+      try {
+        const call = await this.#startOne(planned, work);
+        if (call !== undefined) calls.push(call);
+      } catch (error) {
+        over.push({ path: work.path, end: failedEnd(error) });
+      }
+    }
+    return { over, calls };
+  }
+
+  async #startOne(planned: PlannedNode, work: NodeWork): Promise<CallToAdd | undefined> {
+    const { node, path } = work;
+    switch (node.kind) {
+      case "exec":
+      case "agent":
+        return { path, index: planned.index, spec: execSpec(work) };
+      case "files":
+      case "infer":
+        await this.#startRun(
+          planned,
+          path,
+          childSpec(work, (input) => this.#deps.inputKind(input)),
+        );
+        return undefined;
+      case "gate": {
+        const waitMs = node.timeout_seconds === undefined ? GATE_MS : node.timeout_seconds * 1_000;
+        await this.#deps.queues.addFork(this.#ref, this.#run.spec, { path, step: "gate" }, Math.ceil(waitMs));
+        return undefined;
+      }
+      case "flow":
+        await this.#startFlow(planned, work);
+        return undefined;
+    }
+  }
+
+  async #addCalls(calls: readonly CallToAdd[]): Promise<void> {
+    if (calls.length === 0) return;
+    await this.state.setSpecs(new Map(calls.map(({ path, spec }) => [path, spec])));
+    await this.#deps.queues.addCalls(this.#ref, calls);
+    await this.#deps.hash.count(this.#run, { chunks: calls.length });
+  }
+
+  /** Writes rows of what ended without a job of its own. */
+  async #record(ended: readonly EndedNode[], took?: Took): Promise<void> {
+    if (ended.length === 0) return;
+    const planned = await this.state.nodes([...new Set(ended.map(({ path }) => parseNodePath(path).id))]);
+    const rows = ended.map(({ path, end }): FileResult => {
+      const index = planned.get(parseNodePath(path).id)?.index ?? 0;
+      const { outcome, failureClass, message, exitCode } = end;
+      return { ...unrunResult({ index, path, bytes: 0 }, { outcome, failureClass, message }), exitCode, ...took };
+    });
+    const { runId, epoch } = this.#run;
+    const refused = new Set((await this.#deps.store.files.record(runId, epoch, rows)).map(({ path }) => path));
+    const counts: Partial<Record<Outcome, number>> = {};
+    for (const { path, outcome } of rows) if (!refused.has(path)) counts[outcome] = (counts[outcome] ?? 0) + 1;
+    await this.#deps.hash.count(this.#run, counts);
+  }
+
+  /** The id of the run that does the work of a node: the same whoever makes it. */
+  #childId(planned: PlannedNode, path: string): string {
+    const { instance } = parseNodePath(path);
+    const suffix = instance === undefined ? "" : `-${instance.toString(36)}`;
+    return `${this.#run.runId}-${planned.index.toString(36)}${suffix}`;
+  }
+
+  async #startFlow(planned: PlannedNode, work: NodeWork): Promise<void> {
+    const { nested, node } = planned;
+    if (nested === undefined || node.kind !== "flow") throw new TypeError(`expected the flow of node ${work.path}`);
+    const { name, env, failFast, planSha256, nodes } = nested;
+    const folder = join(work.about.folder, "flows", work.path);
+    const inputs = { ...nested.inputs, ...inputsOf(work) };
+    const { fresh: above, isNoop, base, binaries } = work.about;
+    // What is run anew is run anew to its last part.
+    const fresh = above.includes(node.id) ? nodes.map((one) => one.node.id) : [];
+    const shared = { base, binaries, folder, inputs, fresh };
+    const about: FlowAbout = { name, env, failFast, planSha256, ...shared, ...(isNoop && { isNoop }) };
+    await this.#startRun(planned, work.path, flowSpec(about, { ...this.#parentOf(work.path), nodes: nodes.length }), {
+      about,
+      nodes,
+    });
+  }
+
+  #parentOf(path: string): Pick<RunSpec, "parent" | "traceId"> {
+    const { runId, epoch, spec } = this.#run;
+    return { parent: { runId, epoch, path }, traceId: spec.traceId };
+  }
+
+  /** Makes the run of a node, or begins it anew in a later epoch, and adds its jobs below this flow's root. */
+  async #startRun(planned: PlannedNode, path: string, spec: RunSpec, flow?: NestedState): Promise<void> {
+    const { store, queues, redis, kp, hash } = this.#deps;
+    const id = this.#childId(planned, path);
+    const nowMs = this.#deps.nowMs();
+    const { run: found, created } = await store.runs.create({ id, spec, createdAtMs: nowMs });
+    const isOlder = !created && found.spec.parent?.epoch !== this.#run.epoch;
+    const run = isOlder ? ((await store.runs.reopen(id, spec, nowMs)) ?? found) : found;
+    await this.state.setRun(path, id);
+    const ref = { runId: id, epoch: run.epoch, traceId: spec.traceId ?? id };
+    if (isTerminal(run.state)) {
+      // It has ended, and its worker was lost before it could say so.
+      await this.endWithRow({ path, end: endOfRun(run) });
+      return;
+    }
+    if (flow !== undefined) {
+      const state = new FlowState(redis, kp, ref);
+      if (!(await state.isThere())) await state.create(flow.about, flow.nodes);
+    }
+    if (!(await queues.hasRoot(ref))) {
+      const live = liveFields({ spec, epoch: run.epoch, state: "queued", createdAtMs: run.createdAtMs });
+      const known = flow === undefined ? {} : { total: flow.nodes.length, scanned: "1" };
+      await queues.addRun(ref, spec, "scan", { ...live, ...known });
+    }
+    // A cancel in the meantime did not find it.
+    if ((await hash.state(this.#run.runId)) === "cancelling")
+      await requestCancel(this.#deps, id, "its flow was cancelled");
+  }
+}
+
+interface NestedState {
+  readonly about: FlowAbout;
+  readonly nodes: readonly PlannedNode[];
+}
+
+/** How a run that did the work of a node ended. */
+export function endOfRun({ state, message, counts, spec, report }: RunRecord): NodeEnd {
+  const outcome = outcomeOfRun(state);
+  const { total, failed, quarantined } = counts ?? noFiles;
+  const why = message ?? (outcome === "failed" ? `${failed + quarantined} of ${total} files failed` : null);
+  return {
+    ...{ outcome, message: why, exitCode: null, files: counts ?? noFiles },
+    failureClass: outcome === "failed" ? "exit" : outcome === "cancelled" ? "cancelled" : null,
+    output: spec.executor === "flow" ? null : spec.output.root,
+    sha256: report?.outputsSha256 ?? null,
+  };
+}
+
+/** The specification of a run whose work is a flow. */
+export function flowSpec(
+  about: Pick<FlowAbout, "name" | "folder" | "planSha256">,
+  more: Partial<RunSpec> & { readonly nodes: number },
+): RunSpec {
+  const { nodes, ...rest } = more;
+  return parseRunSpec({
+    ...rest,
+    executor: "flow",
+    name: about.name,
+    command: ["/"],
+    input: { kind: "none" },
+    output: { root: join(about.folder, "artifacts"), from: "file" },
+    flow: { nodes, planSha256: about.planSha256 },
+  });
+}
+
+/** A node that could not be started because of what it says. @throws any other error */
+function failedEnd(error: unknown): NodeEnd {
+  if (!(error instanceof HeadroomError) || error.retryable) throw error;
+  return unrunEnd("failed", lineOf(error), error instanceof PolicyError ? "policy" : "bad-input");
+}

@@ -1,0 +1,172 @@
+/** What a node that is ready runs: the specification of its call, or of the run that does its work. */
+import { createHash } from "node:crypto";
+import { join, resolve } from "node:path";
+import type { NodeEnd } from "../../contract/flow-run.ts";
+import { parseNodePath } from "../../contract/flow-run.ts";
+import { parseTemplate } from "../../contract/flow-templates.ts";
+import type { FlowNode } from "../../contract/flows.ts";
+import { InvalidInputError } from "../../contract/errors.ts";
+import { failureClasses, defaultRetryRules, type FailureClass, type RetryRule } from "../../contract/outcomes.ts";
+import { parseRunSpec } from "../../contract/run-request.ts";
+import { DEFAULT_ENV_ALLOW, type RunSpec } from "../../contract/run-spec.ts";
+import { outputFromOf } from "../../contract/template.ts";
+import { expandArguments, expandTemplate, expandValue, type Evaluated, type FlowScope } from "./expressions.ts";
+import type { FlowAbout, FlowRef } from "./flow-state.ts";
+
+/** Everything that the specification of one node or instance is made of. */
+export interface NodeWork {
+  readonly ref: FlowRef;
+  readonly about: FlowAbout;
+  readonly node: FlowNode;
+  readonly path: string;
+  readonly scope: FlowScope;
+  /** How the nodes that it reads ended. */
+  readonly ends: ReadonlyMap<string, NodeEnd>;
+  /** Of the run: how the jobs of a flow are told from others in logs. */
+  readonly traceId: string;
+  /** For measuring: nothing is started. */
+  readonly isNoop: boolean;
+}
+
+/** The value of what was evaluated. @throws {InvalidInputError} when it is none */
+export function valueOf<T>(evaluated: Evaluated<T>, where: string): T {
+  if (evaluated.kind === "value") return evaluated.value;
+  const { expected, found } = evaluated;
+  throw new InvalidInputError("node", [{ where, expected, found }]);
+}
+
+/** A value that stands for itself among the placeholders of a command. */
+function literal(value: string): string {
+  return value.replaceAll("{", "{{");
+}
+
+/** One call of a command, for `exec`. @throws {InvalidInputError} when what was evaluated is none */
+export function execSpec(work: NodeWork): RunSpec {
+  const { node, about, path, scope } = work;
+  if (node.kind !== "exec" && node.kind !== "agent") throw new TypeError(`expected an exec node, found ${node.kind}`);
+  const command = node.kind === "exec" ? commandOf(node.command, work) : [];
+  const from = node.output.name === undefined ? "none" : outputFromOf(command);
+  return parseRunSpec({
+    ...commonOf(work),
+    executor: work.isNoop ? "noop" : "process",
+    command,
+    perChunk: false,
+    input: { kind: "none", sha256: inputDigest(work) },
+    output: {
+      root: join(about.folder, "artifacts"),
+      from,
+      ...(node.output.name !== undefined && { name: `${path}/${literal(node.output.name)}` }),
+      ...(node.output.json && { json: true }),
+    },
+  });
+}
+
+/** The run that does the work of a `files` or `infer` node. @throws {InvalidInputError} when what was evaluated is none */
+export function childSpec(work: NodeWork, inputKind: (path: string) => "file" | "folder"): RunSpec {
+  const { node, about, path, scope, ref } = work;
+  if (node.kind !== "files" && node.kind !== "infer") throw new TypeError(`expected a files node, found ${node.kind}`);
+  const input = resolve(about.base, valueOf(expandTemplate(node.input, scope), "input"));
+  const tree = { kind: "tree", root: input, include: [...node.include], exclude: [...node.exclude] };
+  const isInfer = node.kind === "infer";
+  return parseRunSpec({
+    ...commonOf(work),
+    ...(isInfer && { executor: "infer" }),
+    name: `${about.name}/${path}`.slice(0, 200),
+    command: isInfer
+      ? [resolve(about.base, valueOf(expandTemplate(node.model, scope), "model"))]
+      : commandOf(node.command, work),
+    input: inputKind(input) === "folder" ? tree : [input],
+    output: {
+      root: join(about.folder, "outputs", path),
+      ...(node.kind === "files" && node.name !== undefined && { name: node.name }),
+    },
+    parent: { runId: ref.runId, epoch: ref.epoch, path },
+  });
+}
+
+/** The values that a `flow` node gives to the inputs of its flow. */
+export function inputsOf({ node, scope }: NodeWork): Readonly<Record<string, unknown>> {
+  if (node.kind !== "flow") throw new TypeError(`expected a flow node, found ${node.kind}`);
+  const inputs: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(node.inputs)) {
+    inputs[name] = typeof value === "string" ? valueOf(expandValue(value, scope), `inputs.${name}`) : value;
+  }
+  return inputs;
+}
+
+/** The words of a command, its binary by an absolute path where that is known. */
+function commandOf(command: readonly string[], { about, scope }: NodeWork): string[] {
+  const [binary = "", ...words] = expandCommand(command, scope);
+  const known = Object.hasOwn(about.binaries, binary) ? about.binaries[binary] : undefined;
+  return [known ?? (binary.includes("/") ? resolve(about.base, binary) : binary), ...words];
+}
+
+/** The words of a command. What is evaluated stands for itself, whatever placeholders it looks like. */
+function expandCommand(command: readonly string[], scope: FlowScope): string[] {
+  return command.flatMap((template, at) => {
+    const where = `command[${at}]`;
+    const parsed = parseTemplate(template);
+    if (parsed.kind === "faulty") throw new InvalidInputError("node", [{ where, ...parsed }]);
+    const { parts } = parsed;
+    if (parts.every(({ kind }) => kind === "text")) return [valueOf(expandTemplate(template, scope), where)];
+    if (parts.length === 1) return valueOf(expandArguments([template], scope), where).map(literal);
+    const words = parts.map((part) =>
+      part.kind === "text" ? part.text : literal(valueOf(expandTemplate(`\${${part.expression}}`, scope), where)),
+    );
+    return [words.join("")];
+  });
+}
+
+function commonOf({ node, about, scope, traceId }: NodeWork): Record<string, unknown> {
+  const env: Record<string, string> = {};
+  for (const [name, template] of Object.entries({ ...about.env, ...node.env })) {
+    env[name] = valueOf(expandTemplate(template, scope), `env.${name}`);
+  }
+  const { memory, cpu, labels } = node.resources ?? {};
+  return {
+    env,
+    envAllow: [...DEFAULT_ENV_ALLOW],
+    traceId,
+    ...(node.profile !== undefined && { profile: node.profile }),
+    ...(node.priority !== undefined && { priority: node.priority }),
+    ...(node.timeout_seconds !== undefined && { timeoutMs: Math.ceil(node.timeout_seconds * 1_000) }),
+    ...(node.retry !== undefined && { retry: retryOf(node.retry) }),
+    ...(node.resources !== undefined && {
+      resources: {
+        ...(memory !== undefined && { memoryBytes: memory }),
+        ...(cpu !== undefined && { cpuCores: cpu }),
+        ...(labels !== undefined && { labels }),
+      },
+    }),
+  };
+}
+
+function retryOf(rules: NonNullable<FlowNode["retry"]>): Partial<Record<FailureClass, RetryRule>> {
+  const retry: Partial<Record<FailureClass, RetryRule>> = {};
+  for (const name of failureClasses) {
+    const rule = rules[name];
+    if (rule === undefined) continue;
+    const usual = defaultRetryRules[name];
+    retry[name] = {
+      attempts: rule.attempts ?? usual.attempts,
+      backoffMs: rule.backoff_ms ?? usual.backoffMs,
+      backoffFactor: rule.backoff_factor ?? usual.backoffFactor,
+      maxBackoffMs: rule.max_backoff_ms ?? usual.maxBackoffMs,
+    };
+  }
+  return retry;
+}
+
+/**
+ * What a call depends on beside its arguments, which may name a path whose content has changed: the digests of what it
+ * reads. A node that is to be run anew depends on the epoch too.
+ */
+function inputDigest({ about, ends, path, ref }: NodeWork): string {
+  const read = [...ends]
+    .map(([id, end]) => [id, end.sha256, end.result ?? null] as const)
+    .sort(([a], [b]) => (a < b ? -1 : 1));
+  const isFresh = about.fresh.includes(parseNodePath(path).id);
+  return createHash("sha256")
+    .update(JSON.stringify([read, isFresh ? ref.epoch : null]))
+    .digest("hex");
+}

@@ -1,0 +1,102 @@
+/** A flow as the store keeps it with its run, and as its state is made of it. */
+import { z } from "zod";
+import { InfrastructureError, InvalidInputError } from "../../contract/errors.ts";
+import { checkFlow, type CheckedFlow } from "../../contract/flow-check.ts";
+import { parseExpression } from "../../contract/flow-expressions.ts";
+import type { FlowPlan } from "../../contract/flow-plan.ts";
+import type { NestedFlow, PlannedNode } from "../../contract/flow-run.ts";
+import { textsOf } from "../../contract/flow-references.ts";
+import { parseTemplate } from "../../contract/flow-templates.ts";
+import type { FlowNode } from "../../contract/flows.ts";
+import type { FlowAbout } from "./flow-state.ts";
+import { planHash } from "./plan-hash.ts";
+
+/** What a flow is run with beside its plan. */
+export interface FlowSetting {
+  readonly inputs: Readonly<Record<string, string | number | boolean>>;
+  /** The folder of the run, absolute. */
+  readonly folder: string;
+  /** What relative paths of the flow are relative to, absolute. */
+  readonly base: string;
+  /** Absolute paths of binaries that the flow names without one. */
+  readonly binaries: Readonly<Record<string, string>>;
+  /** For measuring what edges cost: no command is started. */
+  readonly isNoop?: boolean | undefined;
+}
+
+export interface StoredFlow extends FlowSetting {
+  readonly plan: FlowPlan;
+}
+
+const setting = z.object({
+  inputs: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
+  folder: z.string(),
+  base: z.string(),
+  binaries: z.record(z.string(), z.string()),
+  isNoop: z.boolean().optional(),
+  plan: z.object({ flow: z.unknown(), files: z.record(z.string(), z.unknown()) }),
+});
+
+/** Reads what the store has of a flow. @throws {InvalidInputError} when it is none that this version knows */
+export function parseStoredFlow(json: string): FlowSetting & { readonly flow: CheckedFlow } {
+  const { plan, ...rest } = setting.parse(JSON.parse(json));
+  const check = checkFlow(plan.flow, plan.files);
+  if (check.kind === "faulty") throw new InvalidInputError("stored flow", check.faults);
+  return { ...rest, flow: check.flow };
+}
+
+/** The state that a flow begins with. `fresh`: nodes to be run anew although what they made may still hold. */
+export function beginningOf(
+  flow: CheckedFlow,
+  { inputs, folder, base, binaries, isNoop }: FlowSetting,
+  fresh: readonly string[] = [],
+): { readonly about: FlowAbout; readonly nodes: readonly PlannedNode[] } {
+  const { name, env, failFast, planSha256, nodes } = nestedOf(flow);
+  const shared = { name, env, failFast, planSha256, folder, base, binaries, inputs, fresh };
+  return { about: { ...shared, ...(isNoop === true && { isNoop }) }, nodes };
+}
+
+function nestedOf(flow: CheckedFlow): NestedFlow {
+  const { document, nested, order } = flow;
+  const defaults = Object.entries(document.inputs).flatMap(([name, input]) =>
+    input.default === undefined ? [] : [[name, input.default] as const],
+  );
+  const places = new Map(document.nodes.map(({ id }, index) => [id, index]));
+  return {
+    ...{ name: document.name, env: document.env, failFast: document.fail_fast, planSha256: planHash(flow) },
+    inputs: Object.fromEntries(defaults),
+    nodes: order.map((node): PlannedNode => {
+      const below = nested.get(node.id);
+      const index = places.get(node.id) ?? 0;
+      return { node, index, reads: readsOf(node), ...(below !== undefined && { nested: nestedOf(below) }) };
+    }),
+  };
+}
+
+/** The nodes that a node needs, and those that its expressions name. */
+function readsOf(node: FlowNode): string[] {
+  const reads = new Set(node.needs.map((edge) => edge.node));
+  for (const { text, kind } of textsOf(node)) {
+    for (const expression of kind === "template" ? expressionsIn(text) : [text]) {
+      const parsed = parseExpression(expression);
+      if (parsed.kind === "faulty") continue;
+      for (const { root, name } of parsed.references) if (root === "nodes" && name !== undefined) reads.add(name);
+    }
+  }
+  return [...reads];
+}
+
+function expressionsIn(template: string): string[] {
+  const parsed = parseTemplate(template);
+  if (parsed.kind === "faulty") return [];
+  return parsed.parts.flatMap((part) => (part.kind === "expression" ? [part.expression] : []));
+}
+
+/** The only page of the input of a flow's run. @throws {InfrastructureError} when the store has none */
+export async function loadStoredFlow(
+  pages: AsyncIterable<readonly string[]>,
+  runId: string,
+): Promise<FlowSetting & { readonly flow: CheckedFlow }> {
+  for await (const [json] of pages) if (json !== undefined) return parseStoredFlow(json);
+  throw new InfrastructureError(`store: expected the plan of flow ${runId}, found none`);
+}

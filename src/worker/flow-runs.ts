@@ -1,0 +1,117 @@
+/** The flows that this worker's jobs belong to: moves each on when one of its nodes has ended. */
+import type { Redis } from "ioredis";
+import { readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { messageOf } from "../contract/errors.ts";
+import type { FileResult } from "../contract/files.ts";
+import type { NodeEnd } from "../contract/flow-run.ts";
+import type { ChunkJobName, Payload } from "../contract/jobs.ts";
+import { fsPath } from "../contract/path-bytes.ts";
+import type { RunRecord } from "../contract/run-record.ts";
+import type { RunSpec } from "../contract/run-spec.ts";
+import type { Clock } from "../platform/clock.ts";
+import { endOfRun, FlowAdvance } from "../platform/flow/advance.ts";
+import type { JobQueues } from "../platform/job-queues.ts";
+import type { Logger } from "../platform/logger.ts";
+import type { LiveRun, RunHash } from "../platform/run-hash.ts";
+import type { Store } from "../store/store.ts";
+import type { RunCache } from "./run-cache.ts";
+
+export interface FlowRunsDeps {
+  readonly redis: Redis;
+  readonly kp: string;
+  readonly store: Store;
+  readonly queues: JobQueues;
+  readonly hash: RunHash;
+  readonly runs: RunCache;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+type Ref = Pick<LiveRun, "runId" | "epoch">;
+
+const MAX_FLOWS = 64;
+
+export class FlowRuns {
+  readonly #deps: FlowRunsDeps;
+  readonly #flows = new Map<string, FlowAdvance>();
+
+  constructor(deps: FlowRunsDeps) {
+    this.#deps = deps;
+  }
+
+  /** What moves this flow on. */
+  of(run: LiveRun): FlowAdvance {
+    const key = `${run.runId}.${run.epoch}`;
+    let flow = this.#flows.get(key);
+    if (flow === undefined) {
+      if (this.#flows.size >= MAX_FLOWS) this.#flows.clear();
+      flow = new FlowAdvance({ ...this.#deps, nowMs: () => this.#deps.clock.nowMs(), inputKind }, run);
+      this.#flows.set(key, flow);
+    }
+    return flow;
+  }
+
+  /** Whether the node of these files has ended already: its job is one that was added again. */
+  async hasEnded(run: LiveRun, files: readonly { readonly path: string }[]): Promise<boolean> {
+    if (run.spec.executor !== "flow") return false;
+    const paths = files.map(({ path }) => path);
+    const { state } = this.of(run);
+    if ((await state.spec(paths[0] ?? "")) !== undefined) return false;
+    return (await state.ends(paths)).size === paths.length;
+  }
+
+  /** Tells the flow of a chunk's files, which are nodes then, how those ended that will not be tried again. */
+  async endCalls({ runId, epoch, files }: Payload<ChunkJobName>): Promise<void> {
+    const run = await this.#deps.runs.load(runId, epoch);
+    if (run.spec.executor !== "flow") return;
+    const flow = this.of(run);
+    const paths = files.map(({ path }) => path);
+    for (const row of await this.#deps.store.files.get(runId, paths)) {
+      if (row.epoch !== epoch) continue;
+      const spec = await flow.state.spec(row.path);
+      await flow.ended({ path: row.path, end: endOfRow(row, spec) });
+    }
+  }
+
+  /** Tells the flow that a run is a node of how that run ended. */
+  async endRun(record: RunRecord): Promise<void> {
+    const { parent } = record.spec;
+    if (parent === undefined) return;
+    const run = await this.#deps.runs.load(parent.runId, parent.epoch);
+    const startedAtMs = record.startedAtMs ?? record.createdAtMs;
+    const took = { startedAtMs, durationMs: Math.max(0, (record.endedAtMs ?? startedAtMs) - startedAtMs) };
+    await this.of(run).endWithRow({ path: parent.path, end: endOfRun(record) }, took);
+  }
+
+  /** Lets go of a flow that has ended. */
+  async forget({ runId, epoch }: Ref): Promise<void> {
+    const key = `${runId}.${epoch}`;
+    await this.#flows.get(key)?.state.expire();
+    this.#flows.delete(key);
+  }
+}
+
+function endOfRow(row: FileResult, spec: RunSpec | undefined): NodeEnd {
+  const { outcome, failureClass, message, exitCode, outputPath, outputSha256 } = row;
+  const output = outputPath === null || spec === undefined ? null : join(spec.output.root, outputPath);
+  const isJson = spec?.output.json === true && output !== null;
+  return {
+    ...{ outcome, failureClass, message, exitCode, output, sha256: outputSha256 },
+    ...(isJson && { result: readJson(output) }),
+  };
+}
+
+/** It was looked at before it was published; who changes it afterwards is told where it is read. */
+function readJson(path: string): unknown {
+  try {
+    return JSON.parse(readFileSync(fsPath(path), "utf8")) as unknown;
+  } catch (error) {
+    return { error: `could not be read: ${messageOf(error)}` };
+  }
+}
+
+function inputKind(path: string): "file" | "folder" {
+  const stat = statSync(fsPath(path), { throwIfNoEntry: false });
+  return stat?.isFile() === true ? "file" : "folder";
+}

@@ -1,0 +1,205 @@
+/** Flows run: order, edge rules, conditions, fan-outs, gates, runs as nodes. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { FlowCluster } from "../../support/flow-cluster.ts";
+
+const sh = (id: string, script: string, more: object = {}) => ({
+  ...{ id, kind: "exec" as const, command: ["/bin/sh", "-c", script], output: { name: `${id}.txt` } },
+  ...more,
+});
+
+describe("a flow", { timeout: 120_000 }, () => {
+  test("runs a diamond in order, each node seeing what those before it left", async () => {
+    await using cluster = await FlowCluster.open();
+    const ended = await cluster.run(
+      {
+        inputs: { who: { default: "you" } },
+        nodes: [
+          sh("d", "cat ${nodes.b.output} ${nodes.c.output}", { needs: ["b", "c"] }),
+          sh("b", "echo b; cat ${nodes.a.output}", { needs: ["a"] }),
+          sh("c", "echo c", { needs: ["a"] }),
+          sh("a", "echo hello ${inputs.who}"),
+        ],
+      },
+      { inputs: { who: "me" } },
+    );
+    expect(ended.status.state).toBe("succeeded");
+    expect(ended.outcomes).toEqual({ a: "succeeded", b: "succeeded", c: "succeeded", d: "succeeded" });
+    expect(ended.text("d")).toBe("b\nhello me\nc\n");
+  });
+
+  test("keeps the rules of edges: what failed is mended, what cannot run is skipped, and the run tells both", async () => {
+    await using cluster = await FlowCluster.open();
+    const ended = await cluster.run({
+      nodes: [
+        sh("bad", "exit 3", { retry: { exit: { attempts: 1 } } }),
+        sh("good", "echo good"),
+        sh("mend", "echo ${nodes.bad.exit_code}", { needs: [{ node: "bad", on: "failure" }] }),
+        sh("idle", "echo never", { needs: [{ node: "good", on: "failure" }] }),
+        sh("after", "echo never", { needs: ["bad"] }),
+        sh("later", "echo never", { needs: ["after"] }),
+        sh("always", "echo ${nodes.bad.outcome} ${nodes.idle.outcome}", {
+          needs: [
+            { node: "bad", on: "always" },
+            { node: "idle", on: "always" },
+          ],
+        }),
+        sh("when", "echo never", { needs: ["good"], when: 'nodes.good.outcome == "failed"' }),
+      ],
+    });
+    expect(ended.outcomes).toEqual({
+      ...{ bad: "failed", good: "succeeded", mend: "succeeded", idle: "skipped", after: "skipped", later: "skipped" },
+      ...{ always: "succeeded", when: "skipped" },
+    });
+    expect(ended.text("mend")).toBe("3\n");
+    expect(ended.text("always")).toBe("failed skipped\n");
+    expect(ended.row("after").message).toBe("needs bad to end in success, it ended failed");
+    expect(ended.status.counts).toMatchObject({ total: 8, succeeded: 3, failed: 1, skipped: 4 });
+  });
+
+  test("fans out over a list that a node made, and in again", async () => {
+    await using cluster = await FlowCluster.open();
+    const ended = await cluster.run({
+      nodes: [
+        sh("list", `echo '{"names":["x","y","{z}"]}'`, { output: { name: "l.json", json: true } }),
+        sh("each", "echo ${index} ${item}", { needs: ["list"], foreach: "nodes.list.result.names" }),
+        sh("all", "cat $@", {
+          needs: ["each"],
+          command: ["/bin/cat", "${nodes.each.items.map(one, one.output)}"],
+        }),
+        sh("none", "echo never", { foreach: [] }),
+        sh("behind", "echo ${size(nodes.none.items)}", { needs: ["none"] }),
+      ],
+    });
+    expect(ended.outcomes).toEqual({
+      ...{ list: "succeeded", "each/0": "succeeded", "each/1": "succeeded", "each/2": "succeeded", all: "succeeded" },
+      ...{ none: "succeeded", behind: "succeeded" },
+    });
+    expect(ended.text("all")).toBe("0 x\n1 y\n2 {z}\n");
+    expect(ended.text("behind")).toBe("0\n");
+    expect(ended.status.counts.total).toBe(7);
+  });
+
+  test("takes runs over files as nodes, and what hangs on them reads their folder", async () => {
+    await using cluster = await FlowCluster.open();
+    const input = cluster.scratch.folder("base/in");
+    for (const name of ["a", "b"]) writeFileSync(join(input, name), name.toUpperCase());
+    const ended = await cluster.run({
+      nodes: [
+        { id: "sums", kind: "files", command: ["/usr/bin/sha256sum", "{input}"], input: "in" },
+        sh("count", "ls ${nodes.sums.output} | wc -l; echo ${nodes.sums.files.succeeded}", { needs: ["sums"] }),
+      ],
+    });
+    expect(ended.outcomes).toEqual({ sums: "succeeded", count: "succeeded" });
+    expect(ended.text("count")).toBe("2\n2\n");
+    const runs = await cluster.store.runs.list({ limit: 10 });
+    expect(runs.map(({ id, state }) => [id, state])).toEqual([
+      [`${ended.status.id}-0`, "succeeded"],
+      [ended.status.id, "succeeded"],
+    ]);
+  });
+
+  test("waits at a gate for the answer of a person, and a refusal is a failure", async () => {
+    await using cluster = await FlowCluster.open();
+    const id = await cluster.start({
+      nodes: [
+        { id: "ask", kind: "gate", message: "go on?" },
+        { id: "no", kind: "gate", message: "really?" },
+        { id: "late", kind: "gate", message: "anybody?", timeout_seconds: 0.2 },
+        sh("yes", "echo yes", { needs: ["ask"] }),
+        sh("never", "echo no", { needs: ["no"] }),
+      ],
+    });
+    await expect.poll(async () => (await cluster.client.status(id)).counts.failed, { timeout: 20_000 }).toBe(1);
+    const run = await cluster.client.status(id);
+    const answer = { by: "anna", note: null, atMs: 1 };
+    await cluster.client.flows.answer(run, "ask", { ...answer, isApproved: true });
+    await cluster.client.flows.answer(run, "no", { ...answer, isApproved: false, note: "not today" });
+    const ended = await cluster.ended(id);
+    expect(ended.outcomes).toEqual({
+      ask: "succeeded",
+      no: "failed",
+      late: "failed",
+      yes: "succeeded",
+      never: "skipped",
+    });
+    expect(ended.row("no").message).toBe("refused by anna: not today");
+    expect(ended.row("late")).toMatchObject({ failureClass: "timeout", message: "nobody answered in time" });
+  });
+
+  test("ends all nodes when it is cancelled, the runs below it included", async () => {
+    await using cluster = await FlowCluster.open();
+    const input = cluster.scratch.folder("base/in");
+    writeFileSync(join(input, "a"), "a");
+    const id = await cluster.start({
+      nodes: [
+        sh("long", "sleep 100"),
+        { id: "files", kind: "files", command: ["/bin/sleep", "100"], input: "in" },
+        { id: "gate", kind: "gate", message: "?" },
+        sh("after", "echo", { needs: ["long", "files", "gate"] }),
+      ],
+    });
+    await expect
+      .poll(async () => (await cluster.client.status(`${id}-1`).catch(() => undefined))?.state, { timeout: 20_000 })
+      .toBe("running");
+    await cluster.client.cancel(id, "enough");
+    const ended = await cluster.ended(id);
+    expect(ended.status.state).toBe("cancelled");
+    expect(ended.outcomes).toEqual({ long: "cancelled", files: "cancelled", gate: "cancelled", after: "cancelled" });
+    expect((await cluster.store.runs.get(`${id}-1`))?.state).toBe("cancelled");
+  });
+
+  test("is begun anew: what succeeded stays, what failed runs again, and all that hangs on it", async () => {
+    await using cluster = await FlowCluster.open();
+    const mended = cluster.scratch.folder("mended");
+    const log = join(cluster.scratch.path, "log");
+    const id = await cluster.start({
+      nodes: [
+        sh("first", `echo first >> ${log}; date +%N`),
+        sh("breaks", `echo breaks >> ${log}; test -e ${mended}/now`, {
+          needs: ["first"],
+          output: {},
+          retry: { exit: { attempts: 1 } },
+        }),
+        sh("last", `echo last >> ${log}; cat \${nodes.first.output}`, { needs: ["breaks", "first"] }),
+      ],
+    });
+    const broken = await cluster.ended(id);
+    expect(broken.status.state).toBe("failed");
+    expect(broken.outcomes).toEqual({ first: "succeeded", breaks: "failed", last: "skipped" });
+    mkdirSync(join(mended, "now"));
+    await cluster.client.resume(id);
+    const ended = await cluster.ended(id);
+    expect(ended.status.state).toBe("succeeded");
+    expect(ended.text("last")).toBe(broken.text("first"));
+    expect(ended.status.report?.reused).toBe(1);
+    await cluster.client.flows.resume(ended.status, ["breaks"]);
+    const again = await cluster.ended(id);
+    expect(again.status).toMatchObject({ state: "succeeded", epoch: 2 });
+    const { readFileSync } = await import("node:fs");
+    expect(readFileSync(log, "utf8").split("\n").filter(Boolean)).toEqual([
+      "first",
+      "breaks",
+      "breaks",
+      "last",
+      "breaks",
+      "last",
+    ]);
+  });
+
+  test("stops at the first failure when it is told to", async () => {
+    await using cluster = await FlowCluster.open();
+    const ended = await cluster.run({
+      fail_fast: true,
+      nodes: [
+        sh("bad", "exit 1", { retry: { exit: { attempts: 1 } } }),
+        sh("long", "sleep 100"),
+        sh("after", "echo", { needs: ["long"] }),
+      ],
+    });
+    expect(ended.status.state).toBe("failed");
+    expect(ended.outcomes).toEqual({ bad: "failed", long: "cancelled", after: "cancelled" });
+    expect(ended.status.message).toBe("fail-fast: node bad failed");
+  });
+});
