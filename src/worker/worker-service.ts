@@ -13,7 +13,6 @@ import { FlowState } from "../platform/flow/flow-state.ts";
 import { ControlBus } from "../platform/control.ts";
 import { JobQueues } from "../platform/job-queues.ts";
 import { ServiceGroup, type Service } from "../platform/lifecycle.ts";
-import type { Checks } from "../platform/ops-server.ts";
 import { PolicyGate } from "../platform/policy-gate.ts";
 import { closeRedis, openRedis } from "../platform/redis.ts";
 import { OutputRegistry } from "../platform/output-registry.ts";
@@ -22,7 +21,8 @@ import { State, type Transitions } from "../platform/state.ts";
 import { Admissions } from "./admissions.ts";
 import { ClusterLoad } from "./cluster-load.ts";
 import { Executors } from "./executors.ts";
-import { createHandlers } from "./executor/handlers.ts";
+import type { Handlers } from "./executor/executor.ts";
+import { createHandlers, type HandlerDeps } from "./executor/handlers.ts";
 import { exposeGovernor } from "./governor/governor-metrics.ts";
 import type { Step } from "./governor/step.ts";
 import { createGovernor } from "./governor/create-governor.ts";
@@ -42,6 +42,7 @@ import { OutputClaims } from "./output-claims.ts";
 import { RunCache } from "./run-cache.ts";
 import { createSharedTuning } from "./shared-tuning.ts";
 import type { WorkerConfig, WorkerDeps } from "./worker-port.ts";
+import { workerChecks, type WorkerChecks } from "./worker-checks.ts";
 import { WorkerStatus } from "./worker-status.ts";
 
 type WorkerState = "starting" | "working" | "draining" | "stopped";
@@ -52,8 +53,6 @@ const moves: Transitions<WorkerState> = {
   stopped: [],
 };
 
-/** A worker whose loop got no answer from Redis for this long is not ready. */
-const SILENT_MS = 10_000;
 /** Reading what the machine is made of forks: short-lived workers never come to it. */
 const INVENTORY_AFTER_MS = 5_000;
 
@@ -119,15 +118,7 @@ export class WorkerService implements Service {
     const learned = new LearnedRuns(this.#classes, createLearnedListener({ metrics: deps.metrics, hash, logger }));
     const largestJob = new LargestJob(shared);
     this.#heads = new QueueHeads({ ...shared, learned, largestJob });
-    this.#held.handlers = createHandlers({
-      ...{ ...shared, metrics: deps.metrics, hash, claims: this.#claims, flows },
-      ...{ runner: this.#executors.runner, inferRunner: this.#executors.inferRunner },
-      ...{ gate: new PolicyGate(config.allow), largestJob, learned, workerId: config.workerId },
-      governor: this.#governor,
-      onUsage: (jobId, sample) => {
-        this.#held.measure(jobId, sample);
-      },
-    });
+    this.#held.handlers = this.#createHandlers({ ...shared, hash, flows, learned, largestJob });
     this.#lanes = this.#createLanes();
     this.#load = this.#createLoad();
     this.#loop = this.#createLoop();
@@ -157,30 +148,9 @@ export class WorkerService implements Service {
     this.#executors.enforce(step);
   };
 
-  /** For the operations server. Liveness says nothing about Redis: an outage must not restart every worker. */
-  get checks(): { readonly liveness: Checks; readonly readiness: Checks } {
-    return {
-      liveness: {
-        pulling: () =>
-          this.#loop.isStuck
-            ? Promise.reject(new Error("the pull loop hangs, though redis answers: only a new process helps"))
-            : Promise.resolve(),
-      },
-      readiness: {
-        pulling: () => {
-          const { pullMs } = this.#loop.ages;
-          if (this.#state.current !== "working") return Promise.reject(new Error(`worker is ${this.#state.current}`));
-          return pullMs < SILENT_MS
-            ? Promise.resolve()
-            : Promise.reject(
-                new Error(
-                  `expected an answer from redis within ${SILENT_MS} ms, the last one is ${Math.round(pullMs)} ms old`,
-                ),
-              );
-        },
-        store: () => this.#deps.store.ping(),
-      },
-    };
+  /** For the operations server. */
+  get checks(): WorkerChecks {
+    return workerChecks({ loop: this.#loop, store: this.#deps.store, state: () => this.#state.current });
   }
 
   async start(): Promise<void> {
@@ -273,6 +243,23 @@ export class WorkerService implements Service {
       ...{ clock, logger, outputs: new OutputRegistry(this.#redis, kp) },
       knowsEnd: async (runId) => isTerminal((await this.#runs.stateOf(runId)) ?? "running"),
       onLost: (runId, reason) => breakRun({ redis: this.#redis, hash, kp }, runId, reason),
+    });
+  }
+
+  #createHandlers(
+    shared: Omit<
+      HandlerDeps,
+      "metrics" | "claims" | "runner" | "inferRunner" | "gate" | "workerId" | "governor" | "onUsage"
+    >,
+  ): Handlers {
+    const { allow, workerId } = this.#config;
+    const { runner, inferRunner } = this.#executors;
+    return createHandlers({
+      ...{ ...shared, metrics: this.#deps.metrics, claims: this.#claims, runner, inferRunner },
+      ...{ gate: new PolicyGate(allow), workerId, governor: this.#governor },
+      onUsage: (jobId, sample) => {
+        this.#held.measure(jobId, sample);
+      },
     });
   }
 

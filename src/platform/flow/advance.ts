@@ -6,63 +6,31 @@
  * ready is asked for anew each time.
  */
 import { createHash } from "node:crypto";
-import { join } from "node:path";
 import { HeadroomError, lineOf, PolicyError } from "../../contract/errors.ts";
 import { unrunResult, type FileResult } from "../../contract/files.ts";
 import {
   decideGroupEnd,
   decideNode,
   nodePath,
-  outcomeOfRun,
   parseNodePath,
   unrunEnd,
   type NodeEnd,
   type PlannedNode,
 } from "../../contract/flow-run.ts";
-import { isTerminal, type Outcome } from "../../contract/outcomes.ts";
-import { noFiles, type RunRecord } from "../../contract/run-record.ts";
-import { parseRunSpec } from "../../contract/run-request.ts";
-import type { RunSpec } from "../../contract/run-spec.ts";
+import type { Outcome } from "../../contract/outcomes.ts";
 import { requestCancel } from "../cancel-run.ts";
-import type { CallToAdd, JobQueues, RunRef } from "../job-queues.ts";
-import type { Logger } from "../logger.ts";
-import { liveFields, type LiveRun, type RunHash } from "../run-hash.ts";
-import type { Redis } from "ioredis";
+import type { CallToAdd, RunRef } from "../job-queues.ts";
+import type { LiveRun } from "../run-hash.ts";
 import { evaluateCondition, evaluateList, withItem, type FlowScope } from "./expressions.ts";
 import { FlowState, type FlowAbout } from "./flow-state.ts";
-import { childSpec, execSpec, inputsOf, valueOf, type NodeWork } from "./node-spec.ts";
+import { valueOf, type NodeWork } from "./node-spec.ts";
+import { NodeStarter, type AdvanceDeps, type EndedNode } from "./node-start.ts";
 import { loadScope } from "./node-values.ts";
-
-/** What a flow needs of the store. */
-export interface FlowStore {
-  readonly files: {
-    record(runId: string, epoch: number, results: readonly FileResult[]): Promise<readonly { path: string }[]>;
-  };
-  readonly runs: {
-    create(run: { id: string; spec: RunSpec; createdAtMs: number }): Promise<{ run: RunRecord; created: boolean }>;
-    reopen(id: string, spec: RunSpec, atMs: number): Promise<RunRecord | undefined>;
-  };
-}
-
-export interface AdvanceDeps {
-  readonly redis: Redis;
-  readonly kp: string;
-  readonly store: FlowStore;
-  readonly queues: JobQueues;
-  readonly hash: RunHash;
-  readonly logger: Logger;
-  nowMs(): number;
-  /** What an input is. */
-  inputKind(path: string): "file" | "folder";
-}
 
 /** Nodes that are looked at together. */
 const RELEASE_AT_ONCE = 200;
 /** A fan-out of more is added in windows, by a job of its own. */
 const DIRECT_INSTANCES = 100;
-/** A person has so long to answer when the node says nothing. */
-const GATE_MS = 86_400_000;
-
 /** How long what ended took. */
 export interface Took {
   readonly startedAtMs: number;
@@ -81,22 +49,18 @@ interface Started {
   readonly calls?: readonly CallToAdd[];
 }
 
-/** A node that has ended, and how. */
-export interface EndedNode {
-  readonly path: string;
-  readonly end: NodeEnd;
-}
-
 export class FlowAdvance {
   readonly state: FlowState;
   readonly #deps: AdvanceDeps;
   readonly #run: LiveRun;
+  readonly #starter: NodeStarter;
   #about: FlowAbout | undefined;
 
   constructor(deps: AdvanceDeps, run: LiveRun) {
     this.#deps = deps;
     this.#run = run;
     this.state = new FlowState(deps.redis, deps.kp, run);
+    this.#starter = new NodeStarter(deps, run, { state: this.state, onEnded: (node) => this.endWithRow(node) });
   }
 
   /** Starts what is ready and has not ended, whoever was to do it before. */
@@ -277,38 +241,13 @@ export class FlowAdvance {
     const calls: CallToAdd[] = [];
     for (const work of works) {
       try {
-        const call = await this.#startOne(planned, work);
+        const call = await this.#starter.start(planned, work);
         if (call !== undefined) calls.push(call);
       } catch (error) {
         over.push({ path: work.path, end: failedEnd(error) });
       }
     }
     return { over, calls };
-  }
-
-  async #startOne(planned: PlannedNode, work: NodeWork): Promise<CallToAdd | undefined> {
-    const { node, path } = work;
-    switch (node.kind) {
-      case "exec":
-      case "agent":
-        return { path, index: planned.index, spec: execSpec(work) };
-      case "files":
-      case "infer":
-        await this.#startRun(
-          planned,
-          path,
-          childSpec(work, (input) => this.#deps.inputKind(input)),
-        );
-        return undefined;
-      case "gate": {
-        const waitMs = node.timeout_seconds === undefined ? GATE_MS : node.timeout_seconds * 1_000;
-        await this.#deps.queues.addFork(this.#ref, this.#run.spec, { path, step: "gate" }, Math.ceil(waitMs));
-        return undefined;
-      }
-      case "flow":
-        await this.#startFlow(planned, work);
-        return undefined;
-    }
   }
 
   async #addCalls(calls: readonly CallToAdd[]): Promise<void> {
@@ -333,99 +272,6 @@ export class FlowAdvance {
     for (const { path, outcome } of rows) if (!refused.has(path)) counts[outcome] = (counts[outcome] ?? 0) + 1;
     await this.#deps.hash.count(this.#run, counts);
   }
-
-  /** The id of the run that does the work of a node: the same whoever makes it. */
-  #childId(planned: PlannedNode, path: string): string {
-    const { instance } = parseNodePath(path);
-    const suffix = instance === undefined ? "" : `-${instance.toString(36)}`;
-    return `${this.#run.runId}-${planned.index.toString(36)}${suffix}`;
-  }
-
-  async #startFlow(planned: PlannedNode, work: NodeWork): Promise<void> {
-    const { nested, node } = planned;
-    if (nested === undefined || node.kind !== "flow") throw new TypeError(`expected the flow of node ${work.path}`);
-    const { name, env, failFast, planSha256, nodes } = nested;
-    const folder = join(work.about.folder, "flows", work.path);
-    const inputs = { ...nested.inputs, ...inputsOf(work) };
-    const { fresh: above, isNoop, base, binaries } = work.about;
-    // What is run anew is run anew to its last part.
-    const fresh = above.includes(node.id) ? nodes.map((one) => one.node.id) : [];
-    const shared = { base, binaries, folder, inputs, fresh };
-    const about: FlowAbout = { name, env, failFast, planSha256, ...shared, ...(isNoop && { isNoop }) };
-    await this.#startRun(planned, work.path, flowSpec(about, { ...this.#parentOf(work.path), nodes: nodes.length }), {
-      about,
-      nodes,
-    });
-  }
-
-  #parentOf(path: string): Pick<RunSpec, "parent" | "traceId"> {
-    const { runId, epoch, spec } = this.#run;
-    return { parent: { runId, epoch, path }, traceId: spec.traceId };
-  }
-
-  /** Makes the run of a node, or begins it anew in a later epoch, and adds its jobs below this flow's root. */
-  async #startRun(planned: PlannedNode, path: string, spec: RunSpec, flow?: NestedState): Promise<void> {
-    const { store, queues, redis, kp, hash } = this.#deps;
-    const id = this.#childId(planned, path);
-    const nowMs = this.#deps.nowMs();
-    const { run: found, created } = await store.runs.create({ id, spec, createdAtMs: nowMs });
-    const isOlder = !created && found.spec.parent?.epoch !== this.#run.epoch;
-    const run = isOlder ? ((await store.runs.reopen(id, spec, nowMs)) ?? found) : found;
-    await this.state.setRun(path, id);
-    const ref = { runId: id, epoch: run.epoch, traceId: spec.traceId ?? id };
-    if (isTerminal(run.state)) {
-      // It has ended, and its worker was lost before it could say so.
-      await this.endWithRow({ path, end: endOfRun(run) });
-      return;
-    }
-    if (flow !== undefined) {
-      const state = new FlowState(redis, kp, ref);
-      if (!(await state.isThere())) await state.create(flow.about, flow.nodes);
-    }
-    if (!(await queues.hasRoot(ref))) {
-      const live = liveFields({ spec, epoch: run.epoch, state: "queued", createdAtMs: run.createdAtMs });
-      const known = flow === undefined ? {} : { total: flow.nodes.length, scanned: "1" };
-      await queues.addRun(ref, spec, "scan", { ...live, ...known });
-    }
-    // A cancel in the meantime did not find it.
-    if ((await hash.state(this.#run.runId)) === "cancelling")
-      await requestCancel(this.#deps, id, "its flow was cancelled");
-  }
-}
-
-interface NestedState {
-  readonly about: FlowAbout;
-  readonly nodes: readonly PlannedNode[];
-}
-
-/** How a run that did the work of a node ended. */
-export function endOfRun({ state, message, counts, spec, report }: RunRecord): NodeEnd {
-  const outcome = outcomeOfRun(state);
-  const { total, failed, quarantined } = counts ?? noFiles;
-  const why = message ?? (outcome === "failed" ? `${failed + quarantined} of ${total} files failed` : null);
-  return {
-    ...{ outcome, message: why, exitCode: null, files: counts ?? noFiles },
-    failureClass: outcome === "failed" ? "exit" : outcome === "cancelled" ? "cancelled" : null,
-    output: spec.executor === "flow" ? null : spec.output.root,
-    sha256: report?.outputsSha256 ?? null,
-  };
-}
-
-/** The specification of a run whose work is a flow. */
-export function flowSpec(
-  about: Pick<FlowAbout, "name" | "folder" | "planSha256">,
-  more: Partial<RunSpec> & { readonly nodes: number },
-): RunSpec {
-  const { nodes, ...rest } = more;
-  return parseRunSpec({
-    ...rest,
-    executor: "flow",
-    name: about.name,
-    command: ["/"],
-    input: { kind: "none" },
-    output: { root: join(about.folder, "artifacts"), from: "file" },
-    flow: { nodes, planSha256: about.planSha256 },
-  });
 }
 
 /** A node that could not be started because of what it says. @throws any other error */

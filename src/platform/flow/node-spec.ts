@@ -42,7 +42,7 @@ function literal(value: string): string {
 
 /** One call of a command, for `exec`. @throws {InvalidInputError} when what was evaluated is none */
 export function execSpec(work: NodeWork): RunSpec {
-  const { node, about, path, scope } = work;
+  const { node, about, path } = work;
   if (node.kind !== "exec" && node.kind !== "agent") throw new TypeError(`expected an exec node, found ${node.kind}`);
   const command = node.kind === "exec" ? commandOf(node.command, work) : [];
   const from = node.output.name === undefined ? "none" : outputFromOf(command);

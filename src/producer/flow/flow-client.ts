@@ -5,7 +5,7 @@ import { ConflictError, InvalidInputError, NotFoundError } from "../../contract/
 import type { RunRecord } from "../../contract/run-record.ts";
 import { oneOf } from "../../contract/schema-faults.ts";
 import type { Clock } from "../../platform/clock.ts";
-import { flowSpec } from "../../platform/flow/advance.ts";
+import { flowSpec } from "../../platform/flow/flow-spec.ts";
 import { FlowState, type GateAnswer } from "../../platform/flow/flow-state.ts";
 import { beginningOf, loadStoredFlow, type FlowSetting, type StoredFlow } from "../../platform/flow/stored-flow.ts";
 import type { PolicyGate } from "../../platform/policy-gate.ts";

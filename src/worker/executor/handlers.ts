@@ -17,7 +17,8 @@ import { mayRetry } from "../result/outcome.ts";
 import type { RunCache } from "../run-cache.ts";
 import type { ChunkRunner } from "./chunk-runner.ts";
 import type { Handlers } from "./executor.ts";
-import { createChunkHandler, type ExecDeps } from "./handlers/exec.ts";
+import { createChunkHandler } from "./handlers/exec.ts";
+import type { ExecDeps } from "./handlers/exec-deps.ts";
 import { createForkHandler } from "./handlers/fork.ts";
 import { createReportHandler } from "./handlers/report.ts";
 import { createScanHandler } from "./handlers/scan.ts";
@@ -48,8 +49,8 @@ export interface HandlerDeps {
 
 export function createHandlers(deps: HandlerDeps): Handlers {
   const { metrics, learned, governor } = deps;
-  const onNoRoom = (): void => {
-    metrics.counter("headroom_admissions_total").inc({ decision: "defer", reason: "DISK_FULL" });
+  const onNoRoom = () => {
+    deferForRoom(metrics);
   };
   const chunks: Omit<ExecDeps, "runner"> = {
     ...deps,
@@ -106,4 +107,8 @@ export function createHandlers(deps: HandlerDeps): Handlers {
       },
     }),
   };
+}
+
+function deferForRoom(metrics: Metrics): void {
+  metrics.counter("headroom_admissions_total").inc({ decision: "defer", reason: "DISK_FULL" });
 }

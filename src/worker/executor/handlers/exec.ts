@@ -3,48 +3,21 @@ import { ConflictError, faultsLine, LeaseLostError, type Fault } from "../../../
 import { cancelledResult, unrunResult, type FileEntry } from "../../../contract/files.ts";
 import type { ChunkJobName, Payload } from "../../../contract/jobs.ts";
 import { breakRun, requestCancel } from "../../../platform/cancel-run.ts";
-import type { ChunkToAdd, JobQueues } from "../../../platform/job-queues.ts";
-import type { PolicyGate } from "../../../platform/policy-gate.ts";
+import type { ChunkToAdd } from "../../../platform/job-queues.ts";
 import type { LiveRun } from "../../../platform/run-hash.ts";
 import { withTrace } from "../../../platform/trace.ts";
-import type { LearnedRuns } from "../../governor/learned-runs.ts";
-import type { LargestJob } from "../../largest-job.ts";
 import { HandBack } from "../../lane.ts";
-import type { FlowRuns } from "../../flow-runs.ts";
-import type { OutputClaims } from "../../output-claims.ts";
 import { loadBlame, planChunk, type ChunkPlan } from "../../result/chunk-plan.ts";
+import type { ExecDeps } from "./exec-deps.ts";
 import { Fence } from "../../result/fence.ts";
-import { Recorder, type RecorderDeps, type RetryFile } from "../../result/recorder.ts";
+import { Recorder, type RetryFile } from "../../result/recorder.ts";
 import { decideStart, lossesOf } from "../../result/suspicion.ts";
-import type { RunCache } from "../../run-cache.ts";
-import type { ChunkRunner } from "../chunk-runner.ts";
-import type { ChunkEnd, ChunkEvents, UsageSample, ProcessMeasure } from "../chunk-request.ts";
+import type { ChunkEnd, ChunkEvents } from "../chunk-request.ts";
 import { RunCancelled, type Handler, type JobContext } from "../executor.ts";
 import { memoryNeed, outgrownNeed } from "../../memory-need.ts";
 import { restoreChunks, retryChunks } from "../retry-chunks.ts";
-import { waitForRoom, type RoomWaitDeps } from "../room-wait.ts";
+import { waitForRoom } from "../room-wait.ts";
 import { Solitude } from "../solitude.ts";
-
-export interface ExecDeps extends RecorderDeps, RoomWaitDeps {
-  readonly workerId: string;
-  readonly runs: RunCache;
-  readonly queues: JobQueues;
-  readonly runner: Pick<ChunkRunner, "run">;
-  readonly gate: PolicyGate;
-  readonly claims: OutputClaims;
-  /** Moves flows on when the calls of their nodes have ended. */
-  readonly flows: Pick<FlowRuns, "endCalls" | "hasEnded">;
-  /** Tells what processes take, and learns it. */
-  readonly learned: LearnedRuns;
-  readonly largestJob: LargestJob;
-  onUsage(jobId: string, sample: UsageSample): void;
-  onSolitude(isWanted: boolean): void;
-  onStart(run: LiveRun, jobId: string, files: readonly FileEntry[]): void;
-  /** The GPU that a job has to itself, by its UUID. */
-  gpuOf(jobId: string): string | undefined;
-  onMeasured(run: LiveRun, jobId: string, measure: ProcessMeasure): void;
-  onChunk(run: LiveRun, files: readonly FileEntry[], seconds: number): void;
-}
 
 const RERUN_MS = 1_000;
 

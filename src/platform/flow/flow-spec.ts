@@ -1,0 +1,37 @@
+/** A flow as a run: its specification, and how it and the runs below it ended. */
+import { join } from "node:path";
+import { outcomeOfRun, type NodeEnd } from "../../contract/flow-run.ts";
+import { noFiles, type RunRecord } from "../../contract/run-record.ts";
+import { parseRunSpec } from "../../contract/run-request.ts";
+import type { RunSpec } from "../../contract/run-spec.ts";
+import type { FlowAbout } from "./flow-state.ts";
+
+/** How a run that did the work of a node ended. */
+export function endOfRun({ state, message, counts, spec, report }: RunRecord): NodeEnd {
+  const outcome = outcomeOfRun(state);
+  const { total, failed, quarantined } = counts ?? noFiles;
+  const why = message ?? (outcome === "failed" ? `${failed + quarantined} of ${total} files failed` : null);
+  return {
+    ...{ outcome, message: why, exitCode: null, files: counts ?? noFiles },
+    failureClass: outcome === "failed" ? "exit" : outcome === "cancelled" ? "cancelled" : null,
+    output: spec.executor === "flow" ? null : spec.output.root,
+    sha256: report?.outputsSha256 ?? null,
+  };
+}
+
+/** The specification of a run whose work is a flow. */
+export function flowSpec(
+  about: Pick<FlowAbout, "name" | "folder" | "planSha256">,
+  more: Partial<RunSpec> & { readonly nodes: number },
+): RunSpec {
+  const { nodes, ...rest } = more;
+  return parseRunSpec({
+    ...rest,
+    executor: "flow",
+    name: about.name,
+    command: ["/"],
+    input: { kind: "none" },
+    output: { root: join(about.folder, "artifacts"), from: "file" },
+    flow: { nodes, planSha256: about.planSha256 },
+  });
+}

@@ -1,0 +1,160 @@
+/** Starts the work of nodes that are ready: calls that are to be added, gates, and runs of their own. */
+import type { Redis } from "ioredis";
+import { join } from "node:path";
+import type { FileResult } from "../../contract/files.ts";
+import { parseNodePath, type NodeEnd, type PlannedNode } from "../../contract/flow-run.ts";
+import { isTerminal } from "../../contract/outcomes.ts";
+import type { RunRecord } from "../../contract/run-record.ts";
+import type { RunSpec } from "../../contract/run-spec.ts";
+import { requestCancel } from "../cancel-run.ts";
+import type { CallToAdd, JobQueues } from "../job-queues.ts";
+import type { Logger } from "../logger.ts";
+import { liveFields, type LiveRun, type RunHash } from "../run-hash.ts";
+import { FlowState, type FlowAbout } from "./flow-state.ts";
+import { endOfRun, flowSpec } from "./flow-spec.ts";
+import { childSpec, execSpec, inputsOf, type NodeWork } from "./node-spec.ts";
+
+/** What a flow needs of the store. */
+export interface FlowStore {
+  readonly files: {
+    record(runId: string, epoch: number, results: readonly FileResult[]): Promise<readonly { path: string }[]>;
+  };
+  readonly runs: {
+    create(run: { id: string; spec: RunSpec; createdAtMs: number }): Promise<{ run: RunRecord; created: boolean }>;
+    reopen(id: string, spec: RunSpec, atMs: number): Promise<RunRecord | undefined>;
+  };
+}
+
+export interface AdvanceDeps {
+  readonly redis: Redis;
+  readonly kp: string;
+  readonly store: FlowStore;
+  readonly queues: JobQueues;
+  readonly hash: RunHash;
+  readonly logger: Logger;
+  nowMs(): number;
+  /** What an input is. */
+  inputKind(path: string): "file" | "folder";
+}
+
+/** A node that has ended, and how. */
+export interface EndedNode {
+  readonly path: string;
+  readonly end: NodeEnd;
+}
+
+/** A person has so long to answer when the node says nothing. */
+const GATE_MS = 86_400_000;
+
+interface StarterParts {
+  readonly state: FlowState;
+  /** A node whose run had ended already. */
+  onEnded(node: EndedNode): Promise<void>;
+}
+
+export class NodeStarter {
+  readonly #deps: AdvanceDeps;
+  readonly #run: LiveRun;
+  readonly #parts: StarterParts;
+
+  constructor(deps: AdvanceDeps, run: LiveRun, parts: StarterParts) {
+    this.#deps = deps;
+    this.#run = run;
+    this.#parts = parts;
+  }
+
+  /** Starts a node or an instance; the call that is to be added for it, if it is one. */
+  async start(planned: PlannedNode, work: NodeWork): Promise<CallToAdd | undefined> {
+    const { node, path } = work;
+    const { runId, epoch, spec } = this.#run;
+    switch (node.kind) {
+      case "exec":
+      case "agent":
+        return { path, index: planned.index, spec: execSpec(work) };
+      case "files":
+      case "infer":
+        await this.#startRun(
+          planned,
+          path,
+          childSpec(work, (input) => this.#deps.inputKind(input)),
+        );
+        return undefined;
+      case "gate": {
+        const waitMs = node.timeout_seconds === undefined ? GATE_MS : node.timeout_seconds * 1_000;
+        await this.#deps.queues.addFork(
+          { runId, epoch, traceId: spec.traceId ?? runId },
+          spec,
+          { path, step: "gate" },
+          Math.ceil(waitMs),
+        );
+        return undefined;
+      }
+      case "flow":
+        await this.#startFlow(planned, work);
+        return undefined;
+    }
+  }
+
+  /** The id of the run that does the work of a node: the same whoever makes it. */
+  #childId(planned: PlannedNode, path: string): string {
+    const { instance } = parseNodePath(path);
+    const suffix = instance === undefined ? "" : `-${instance.toString(36)}`;
+    return `${this.#run.runId}-${planned.index.toString(36)}${suffix}`;
+  }
+
+  async #startFlow(planned: PlannedNode, work: NodeWork): Promise<void> {
+    const { nested, node } = planned;
+    if (nested === undefined || node.kind !== "flow") throw new TypeError(`expected the flow of node ${work.path}`);
+    const { name, env, failFast, planSha256, nodes } = nested;
+    const folder = join(work.about.folder, "flows", work.path);
+    const inputs = { ...nested.inputs, ...inputsOf(work) };
+    const { fresh: above, isNoop, base, binaries } = work.about;
+    // What is run anew is run anew to its last part.
+    const fresh = above.includes(node.id) ? nodes.map((one) => one.node.id) : [];
+    const shared = { base, binaries, folder, inputs, fresh };
+    const about: FlowAbout = { name, env, failFast, planSha256, ...shared, ...(isNoop && { isNoop }) };
+    await this.#startRun(planned, work.path, flowSpec(about, { ...this.#parentOf(work.path), nodes: nodes.length }), {
+      about,
+      nodes,
+    });
+  }
+
+  #parentOf(path: string): Pick<RunSpec, "parent" | "traceId"> {
+    const { runId, epoch, spec } = this.#run;
+    return { parent: { runId, epoch, path }, traceId: spec.traceId };
+  }
+
+  /** Makes the run of a node, or begins it anew in a later epoch, and adds its jobs below this flow's root. */
+  async #startRun(planned: PlannedNode, path: string, spec: RunSpec, flow?: NestedState): Promise<void> {
+    const { store, queues, redis, kp, hash } = this.#deps;
+    const id = this.#childId(planned, path);
+    const nowMs = this.#deps.nowMs();
+    const { run: found, created } = await store.runs.create({ id, spec, createdAtMs: nowMs });
+    const isOlder = !created && found.spec.parent?.epoch !== this.#run.epoch;
+    const run = isOlder ? ((await store.runs.reopen(id, spec, nowMs)) ?? found) : found;
+    await this.#parts.state.setRun(path, id);
+    const ref = { runId: id, epoch: run.epoch, traceId: spec.traceId ?? id };
+    if (isTerminal(run.state)) {
+      // It has ended, and its worker was lost before it could say so.
+      await this.#parts.onEnded({ path, end: endOfRun(run) });
+      return;
+    }
+    if (flow !== undefined) {
+      const state = new FlowState(redis, kp, ref);
+      if (!(await state.isThere())) await state.create(flow.about, flow.nodes);
+    }
+    if (!(await queues.hasRoot(ref))) {
+      const live = liveFields({ spec, epoch: run.epoch, state: "queued", createdAtMs: run.createdAtMs });
+      const known = flow === undefined ? {} : { total: flow.nodes.length, scanned: "1" };
+      await queues.addRun(ref, spec, "scan", { ...live, ...known });
+    }
+    // A cancel in the meantime did not find it.
+    if ((await hash.state(this.#run.runId)) === "cancelling")
+      await requestCancel(this.#deps, id, "its flow was cancelled");
+  }
+}
+
+interface NestedState {
+  readonly about: FlowAbout;
+  readonly nodes: readonly PlannedNode[];
+}
