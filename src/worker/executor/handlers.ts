@@ -49,9 +49,7 @@ export interface HandlerDeps {
 
 export function createHandlers(deps: HandlerDeps): Handlers {
   const { metrics, learned, governor } = deps;
-  const onNoRoom = () => {
-    deferForRoom(metrics);
-  };
+  const onNoRoom = deferForRoom.bind(undefined, metrics);
   const chunks: Omit<ExecDeps, "runner"> = {
     ...deps,
     random: Math.random,
