@@ -1,4 +1,5 @@
 /** Runs, artifacts and reports as the store keeps them and as the API prints them. */
+import type { FlowReport } from "./flow-report.ts";
 import type { FailureClass, RunState } from "./outcomes.ts";
 import type { FileResult } from "./files.ts";
 import type { RunSpec } from "./run-spec.ts";
@@ -95,6 +96,8 @@ export interface RunReport {
   readonly startedAtMs: number;
   readonly endedAtMs: number;
   readonly files: FileCounts;
+  /** Of a flow. */
+  readonly flow?: FlowReport;
   /** Of the work of a flow's node: one digest over all outputs. */
   readonly outputsSha256?: string;
   /** Succeeded files that this epoch did not run, because their manifest row still held. */

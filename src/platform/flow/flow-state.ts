@@ -98,6 +98,13 @@ export class FlowState {
     return json === null ? undefined : (JSON.parse(json) as FlowAbout);
   }
 
+  /** All nodes, in the order of the flow file. */
+  async allNodes(): Promise<PlannedNode[]> {
+    const nodes: PlannedNode[] = [];
+    for await (const [, value] of this.#fields("n:*")) nodes.push(JSON.parse(value) as PlannedNode);
+    return nodes.toSorted((a, b) => a.index - b.index);
+  }
+
   /** These nodes; those that the flow does not have are left out. */
   async nodes(ids: readonly string[]): Promise<Map<string, PlannedNode>> {
     return this.#parsed<PlannedNode>("n:", ids);

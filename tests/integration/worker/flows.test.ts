@@ -1,5 +1,5 @@
 /** Flows run: order, edge rules, conditions, fan-outs, gates, runs as nodes. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { FlowCluster } from "../../support/flow-cluster.ts";
@@ -27,6 +27,25 @@ describe("a flow", { timeout: 120_000 }, () => {
     expect(ended.status.state).toBe("succeeded");
     expect(ended.outcomes).toEqual({ a: "succeeded", b: "succeeded", c: "succeeded", d: "succeeded" });
     expect(ended.text("d")).toBe("b\nhello me\nc\n");
+    const folder = join(ended.status.spec.output.root, "..");
+    expect(readdirSync(folder).toSorted()).toEqual([
+      "artifacts",
+      "events.jsonl",
+      "plan.json",
+      "report.json",
+      "report.md",
+    ]);
+    const events = readFileSync(join(folder, "events.jsonl"), "utf8").trim().split("\n");
+    expect(events).toHaveLength(10);
+    expect(JSON.parse(events.at(-1) ?? "")).toMatchObject({ event: "run-ended", state: "succeeded" });
+    const report = readFileSync(join(folder, "report.md"), "utf8");
+    expect(report).toContain("**succeeded**: 4 of 4 nodes succeeded");
+    expect(report).toContain(`\`${ended.row("d").outputSha256}\``);
+    expect(ended.status.report?.flow?.criticalPath.map(({ id }) => id)).toEqual([
+      "a",
+      expect.stringMatching(/^[bc]$/),
+      "d",
+    ]);
   });
 
   test("keeps the rules of edges: what failed is mended, what cannot run is skipped, and the run tells both", async () => {
@@ -56,6 +75,9 @@ describe("a flow", { timeout: 120_000 }, () => {
     expect(ended.text("always")).toBe("failed skipped\n");
     expect(ended.row("after").message).toBe("needs bad to end in success, it ended failed");
     expect(ended.status.counts).toMatchObject({ total: 8, succeeded: 3, failed: 1, skipped: 4 });
+    // A failure that another node was there for is none of the run.
+    expect(ended.status.state).toBe("succeeded");
+    expect(ended.status.report?.flow).toMatchObject({ handled: ["bad"], successRatio: 0.75 });
   });
 
   test("fans out over a list that a node made, and in again", async () => {
@@ -177,7 +199,6 @@ describe("a flow", { timeout: 120_000 }, () => {
     await cluster.client.flows.resume(ended.status, ["breaks"]);
     const again = await cluster.ended(id);
     expect(again.status).toMatchObject({ state: "succeeded", epoch: 2 });
-    const { readFileSync } = await import("node:fs");
     expect(readFileSync(log, "utf8").split("\n").filter(Boolean)).toEqual([
       "first",
       "breaks",

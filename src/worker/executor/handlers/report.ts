@@ -11,12 +11,14 @@ import type { PolicyGate } from "../../../platform/policy-gate.ts";
 import type { LiveRun, RunHash } from "../../../platform/run-hash.ts";
 import type { Logger } from "../../../platform/logger.ts";
 import type { Store } from "../../../store/store.ts";
-import { writeResults, type ResultsFile } from "../../result/results-file.ts";
+import type { DraftFile } from "../../result/draft.ts";
+import { writeResults } from "../../result/results-file.ts";
 import { removeStaleTemps } from "../../result/publish.ts";
 import type { FlowRuns } from "../../flow-runs.ts";
 import type { OutputClaims } from "../../output-claims.ts";
 import type { RunCache } from "../../run-cache.ts";
 import type { Handler } from "../executor.ts";
+import { loadFlowEnd, outputsDigest, writeFlowFolder, type FlowEnd } from "./flow-end.ts";
 
 export interface ReportDeps {
   readonly redis: Redis;
@@ -55,14 +57,21 @@ export function createReportHandler(deps: ReportDeps): Handler<"report"> {
       if (run.spec.executor === "flow") await endFlow(deps, run, live);
       await clearLeftovers(deps, run, live);
       const lease = { queue: job.queueName, jobId: job.id ?? "", token };
-      await endInStore(deps, run, { live, results: await writeRunResults(deps, run, live, lease) });
+      const flow = run.spec.executor === "flow" ? await loadFlowEnd(deps, run) : undefined;
+      await endInStore(deps, run, { live, flow, lease, results: await writeRunResults(deps, run, live, lease) });
     }
     // Repeated when a worker was lost after the store was told.
     await endLive(deps, run);
-    const ended = await deps.store.runs.get(runId);
-    if (ended?.epoch === epoch && isTerminal(ended.state)) await deps.flows.endRun(ended);
-    if (run.spec.executor === "flow") await deps.flows.forget(run);
+    await tellFlows(deps, run);
   };
+}
+
+/** Tells the flow that this run is a node of, and lets go of the one that it is. */
+async function tellFlows(deps: ReportDeps, run: LiveRun): Promise<void> {
+  const { runId, epoch, spec } = run;
+  const ended = spec.parent === undefined ? undefined : await deps.store.runs.get(runId);
+  if (ended?.epoch === epoch && isTerminal(ended.state)) await deps.flows.endRun(ended);
+  if (spec.executor === "flow") await deps.flows.forget(run);
 }
 
 /** Nodes that a cancel kept from their jobs have their outcome too. */
@@ -134,8 +143,8 @@ async function writeRunResults(
   deps: ReportDeps,
   { runId, epoch, spec }: LiveRun,
   live: Live,
-  lease: { queue: string; jobId: string; token: string },
-): Promise<readonly ResultsFile[]> {
+  lease: Lease,
+): Promise<readonly DraftFile[]> {
   const { from, root } = spec.output;
   if (from !== "results" || live.isCancelled || live.broken !== undefined) return [];
   if (deps.gate.writeFault(root) !== undefined) return [];
@@ -145,15 +154,30 @@ async function writeRunResults(
   });
 }
 
+interface Lease {
+  readonly queue: string;
+  readonly jobId: string;
+  readonly token: string;
+}
+
 interface End {
   readonly live: Live;
-  readonly results: readonly ResultsFile[];
+  readonly lease: Lease;
+  readonly flow: FlowEnd | undefined;
+  readonly results: readonly DraftFile[];
 }
 
 async function endInStore(deps: ReportDeps, run: LiveRun, end: End): Promise<void> {
-  const { live } = end;
+  const { live, flow } = end;
   const report = await summarize(deps, run, end);
   const why = live.broken ?? live.message;
+  if (flow !== undefined) {
+    const { queue, jobId, token } = end.lease;
+    await writeFlowFolder(deps, run, {
+      ...{ report: { ...report, flow: flow.flow }, rows: flow.rows, message: why ?? null, token },
+      mayPublish: () => deps.queues.holdsLock(queue, jobId, token),
+    });
+  }
   const { startedAtMs, endedAtMs, files: counts } = report;
   await deps.store.runs.move(run.runId, ["queued", "running", "cancelling"], report.state, {
     ...{ startedAtMs, endedAtMs, counts, report },
@@ -187,7 +211,7 @@ export function decideEndState(counts: FileCounts, why: { isCancelled: boolean; 
 async function summarizeModel(
   deps: ReportDeps,
   { runId, epoch, spec }: LiveRun,
-  results: readonly ResultsFile[],
+  results: readonly DraftFile[],
 ): Promise<{ inference?: InferenceReport }> {
   if (spec.executor !== "infer") return {};
   const [notes, labels] = await Promise.all([
@@ -207,7 +231,7 @@ async function summarizeModel(
   };
 }
 
-async function summarize(deps: ReportDeps, run: LiveRun, { live, results }: End): Promise<RunReport> {
+async function summarize(deps: ReportDeps, run: LiveRun, { live, results, flow }: End): Promise<RunReport> {
   const { runId, epoch, spec } = run;
   const [files, figures, failures, examples, anomalies, inference] = await Promise.all([
     deps.store.files.counts(runId, epoch),
@@ -223,7 +247,7 @@ async function summarize(deps: ReportDeps, run: LiveRun, { live, results }: End)
   return {
     id: runId,
     name: spec.name ?? null,
-    state: decideEndState(files, {
+    state: decideEndState(flow === undefined ? files : { ...files, failed: files.failed - flow.handledRows }, {
       isCancelled: live.isCancelled && !live.isFailFast,
       isBroken: live.broken !== undefined,
     }),
@@ -241,5 +265,7 @@ async function summarize(deps: ReportDeps, run: LiveRun, { live, results }: End)
     anomalies,
     artifacts: { ...figures.artifacts, examples },
     ...inference,
+    ...(flow !== undefined && { flow: flow.flow }),
+    ...(spec.parent !== undefined && { outputsSha256: await outputsDigest(deps, run) }),
   };
 }

@@ -1,0 +1,151 @@
+/** What the report of a flow says beside that of its files, from the rows of its nodes. Pure. */
+import type { FileResult } from "./files.ts";
+import { parseNodePath, type PlannedNode } from "./flow-run.ts";
+import type { NodeKind } from "./flows.ts";
+import type { Outcome } from "./outcomes.ts";
+
+/** Milliseconds, by nearest rank, of the nodes of one kind that were started. */
+export interface KindFigures {
+  readonly kind: NodeKind;
+  readonly nodes: number;
+  readonly meanMs: number;
+  readonly p50Ms: number;
+  readonly p90Ms: number;
+  readonly p99Ms: number;
+  readonly maxMs: number;
+}
+
+/** One step of the chain of nodes that the end of the flow had to wait for. */
+export interface CriticalStep {
+  readonly id: string;
+  /** From the end of the node before it to its own start. */
+  readonly waitedMs: number;
+  readonly ranMs: number;
+}
+
+export interface FlowReport {
+  readonly planSha256: string;
+  /** Succeeded nodes of those that were started, 0 to 1; null when none was. */
+  readonly successRatio: number | null;
+  readonly kinds: readonly KindFigures[];
+  readonly criticalPath: readonly CriticalStep[];
+  /** Starts after the first, of all nodes. */
+  readonly retries: number;
+  /** Nodes whose failure another node was there for, and that one succeeded: they do not fail the run. */
+  readonly handled: readonly string[];
+}
+
+interface Span {
+  startMs: number;
+  endMs: number;
+}
+
+/** Takes up the rows of a flow, one after the other. */
+export class FlowFigures {
+  readonly #nodes: ReadonlyMap<string, PlannedNode>;
+  readonly #durations = new Map<NodeKind, number[]>();
+  readonly #spans = new Map<string, Span>();
+  readonly #outcomes = new Map<string, Outcome>();
+  readonly #failedRows = new Map<string, number>();
+  #started = 0;
+  #succeeded = 0;
+  #retries = 0;
+
+  constructor(nodes: readonly PlannedNode[]) {
+    this.#nodes = new Map(nodes.map((planned) => [planned.node.id, planned]));
+  }
+
+  add({ path, outcome, startedAtMs, durationMs, attempts }: FileResult): void {
+    const { id } = parseNodePath(path);
+    this.#outcomes.set(id, worse(this.#outcomes.get(id), outcome));
+    if (isFailure(outcome)) this.#failedRows.set(id, (this.#failedRows.get(id) ?? 0) + 1);
+    this.#retries += Math.max(0, attempts - 1);
+    if (startedAtMs === null) return;
+    this.#started += 1;
+    if (outcome === "succeeded") this.#succeeded += 1;
+    const endMs = startedAtMs + (durationMs ?? 0);
+    const span = this.#spans.get(id);
+    if (span === undefined) this.#spans.set(id, { startMs: startedAtMs, endMs });
+    else Object.assign(span, { startMs: Math.min(span.startMs, startedAtMs), endMs: Math.max(span.endMs, endMs) });
+    const kind = this.#nodes.get(id)?.node.kind;
+    if (kind === undefined) return;
+    const durations = this.#durations.get(kind) ?? [];
+    durations.push(durationMs ?? 0);
+    this.#durations.set(kind, durations);
+  }
+
+  report(planSha256: string): FlowReport {
+    return {
+      planSha256,
+      successRatio: this.#started === 0 ? null : this.#succeeded / this.#started,
+      kinds: [...this.#durations].map(([kind, durations]) => figuresOf(kind, durations)),
+      criticalPath: this.#criticalPath(),
+      retries: this.#retries,
+      handled: this.#handled(),
+    };
+  }
+
+  /** Rows that failed and do not fail the run. */
+  handledRows(handled: readonly string[]): number {
+    return handled.reduce((sum, id) => sum + (this.#failedRows.get(id) ?? 0), 0);
+  }
+
+  #handled(): string[] {
+    const handled = new Set<string>();
+    for (const { node } of this.#nodes.values()) {
+      if (this.#outcomes.get(node.id) !== "succeeded") continue;
+      for (const edge of node.needs) {
+        const outcome = this.#outcomes.get(edge.node);
+        if (edge.on === "failure" && outcome !== undefined && isFailure(outcome)) handled.add(edge.node);
+      }
+    }
+    return [...handled];
+  }
+
+  /** From the node that ended last back to one that needs none, each time by the need that ended last. */
+  #criticalPath(): CriticalStep[] {
+    let at = lastOf([...this.#spans.keys()], this.#spans);
+    const steps: CriticalStep[] = [];
+    while (at !== undefined) {
+      const span = this.#spans.get(at);
+      if (span === undefined) break;
+      const needs = this.#nodes.get(at)?.node.needs.map((edge) => edge.node) ?? [];
+      const before = lastOf(needs, this.#spans);
+      const readyMs = before === undefined ? span.startMs : (this.#spans.get(before)?.endMs ?? span.startMs);
+      const waitedMs = Math.max(0, span.startMs - readyMs);
+      steps.unshift({ id: at, waitedMs, ranMs: span.endMs - span.startMs });
+      at = before;
+    }
+    return steps;
+  }
+}
+
+function isFailure(outcome: Outcome): boolean {
+  return outcome === "failed" || outcome === "quarantined";
+}
+
+const gravity: readonly Outcome[] = ["succeeded", "skipped", "cancelled", "failed", "quarantined"];
+
+/** The outcome of a fan-out so far. */
+function worse(before: Outcome | undefined, now: Outcome): Outcome {
+  return before !== undefined && gravity.indexOf(before) > gravity.indexOf(now) ? before : now;
+}
+
+function lastOf(ids: readonly string[], spans: ReadonlyMap<string, Span>): string | undefined {
+  let last: { id: string; endMs: number } | undefined;
+  for (const id of ids) {
+    const endMs = spans.get(id)?.endMs;
+    if (endMs !== undefined && (last === undefined || endMs > last.endMs)) last = { id, endMs };
+  }
+  return last?.id;
+}
+
+function figuresOf(kind: NodeKind, durations: readonly number[]): KindFigures {
+  const sorted = durations.toSorted((a, b) => a - b);
+  const rank = (share: number) => sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? 0;
+  const sum = sorted.reduce((total, ms) => total + ms, 0);
+  return {
+    ...{ kind, nodes: sorted.length, meanMs: sum / sorted.length },
+    ...{ p50Ms: rank(0.5), p90Ms: rank(0.9), p99Ms: rank(0.99), maxMs: sorted.at(-1) ?? 0 },
+  };
+}

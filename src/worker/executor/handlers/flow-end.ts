@@ -1,0 +1,71 @@
+/** The end of a flow's run: what its nodes came to, and the folder of the run. */
+import { createHash } from "node:crypto";
+import { dirname } from "node:path";
+import type { FileResult } from "../../../contract/files.ts";
+import { FlowFigures, type FlowReport } from "../../../contract/flow-report.ts";
+import { planOf, type FlowPlan } from "../../../contract/flow-plan.ts";
+import type { RunReport } from "../../../contract/run-record.ts";
+import { loadStoredFlow } from "../../../platform/flow/stored-flow.ts";
+import type { LiveRun } from "../../../platform/run-hash.ts";
+import type { PolicyGate } from "../../../platform/policy-gate.ts";
+import type { Store } from "../../../store/store.ts";
+import type { FlowRuns } from "../../flow-runs.ts";
+import { writeRunFolder } from "../../result/run-folder.ts";
+
+export interface FlowEndDeps {
+  readonly store: Store;
+  readonly flows: FlowRuns;
+  readonly gate: PolicyGate;
+}
+
+/** What the rows of a flow's nodes say. */
+export interface FlowEnd {
+  readonly flow: FlowReport;
+  readonly rows: readonly FileResult[];
+  /** Rows that failed and do not fail the run. */
+  readonly handledRows: number;
+}
+
+/** Reads all rows of an ended flow. */
+export async function loadFlowEnd(deps: FlowEndDeps, run: LiveRun): Promise<FlowEnd> {
+  const figures = new FlowFigures(await deps.flows.of(run).state.allNodes());
+  const rows: FileResult[] = [];
+  for await (const row of deps.store.files.all(run.runId, run.epoch)) {
+    figures.add(row);
+    rows.push(row);
+  }
+  const flow = figures.report(run.spec.flow?.planSha256 ?? "");
+  return { flow, rows, handledRows: figures.handledRows(flow.handled) };
+}
+
+/** Writes the folder of the run, where that may be written. */
+export async function writeFlowFolder(
+  deps: FlowEndDeps,
+  run: LiveRun,
+  end: {
+    readonly report: RunReport & { readonly flow: FlowReport };
+    readonly message: string | null;
+    readonly rows: readonly FileResult[];
+    readonly token: string;
+    mayPublish(): Promise<boolean>;
+  },
+): Promise<void> {
+  const { root: artifacts } = run.spec.output;
+  if (deps.gate.writeFault(artifacts) !== undefined) return;
+  const { runId } = run;
+  await writeRunFolder({ ...end, runId, root: dirname(artifacts), plan: await planFor(deps, run) });
+}
+
+async function planFor({ store }: FlowEndDeps, { runId, spec }: LiveRun): Promise<FlowPlan | undefined> {
+  if (spec.parent !== undefined) return undefined;
+  return planOf((await loadStoredFlow(store.inputs.pages(runId), runId)).flow);
+}
+
+/** One digest over the outputs of a run, for what depends on all of them. */
+export async function outputsDigest({ store }: Pick<FlowEndDeps, "store">, { runId, epoch }: LiveRun): Promise<string> {
+  const digest = createHash("sha256");
+  for await (const { path, outcome, outputPath, outputSha256, inference } of store.files.all(runId, epoch)) {
+    digest.update(JSON.stringify([path, outcome, outputPath, outputSha256, inference?.value ?? null]));
+  }
+  return digest.digest("hex");
+}

@@ -1,0 +1,136 @@
+/**
+ * The folder of a flow's run: `plan.json`, `events.jsonl`, `report.json`, `report.md`, and under `logs/` what nodes wrote to
+ * standard error. Written when the run ends, whole and once; `artifacts/` beside them is filled while it goes on.
+ */
+import { Template } from "@huggingface/jinja";
+import { mkdirSync, readFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import type { FileResult } from "../../contract/files.ts";
+import type { FlowReport } from "../../contract/flow-report.ts";
+import { canonicalJson, type FlowPlan } from "../../contract/flow-plan.ts";
+import { fsPath } from "../../contract/path-bytes.ts";
+import type { RunReport } from "../../contract/run-record.ts";
+import { Draft, publishDrafts, type DraftPlace } from "./draft.ts";
+
+export interface RunFolderRequest extends DraftPlace {
+  /** Undefined for a flow within another one, whose plan has it. */
+  readonly plan: FlowPlan | undefined;
+  readonly report: RunReport & { readonly flow: FlowReport };
+  readonly message: string | null;
+  readonly rows: readonly FileResult[];
+  mayPublish(): Promise<boolean>;
+}
+
+/** More would make the page too long to be read; all are in `report.json` of the store and in `events.jsonl`. */
+const SHOWN_NODES = 500;
+const SHOWN_ARTIFACTS = 500;
+
+/** Writes the files of the folder. @throws {InfrastructureError} {LeaseLostError} */
+export async function writeRunFolder(request: RunFolderRequest): Promise<void> {
+  const { root, plan, report, rows } = request;
+  mkdirSync(fsPath(root), { recursive: true });
+  const texts = new Map([
+    ...(plan === undefined ? [] : [["plan.json", `${canonicalJson(plan)}\n`] as const]),
+    ["report.json", `${JSON.stringify(report, null, 2)}\n`],
+    ["report.md", markdownOf(request)],
+    ["events.jsonl", eventsOf(report, rows)],
+  ]);
+  await publish(request, root, texts);
+  const logs = rows.flatMap(({ path, log }) => (log === null || log === "" ? [] : [[path, log] as const]));
+  const folders = new Map<string, Map<string, string>>();
+  for (const [path, log] of logs) {
+    const folder = join(root, dirname(join("logs", path)));
+    const texts = folders.get(folder) ?? new Map<string, string>();
+    folders.set(folder, texts.set(`${basename(path)}.log`, log));
+  }
+  for (const [folder, texts] of folders) {
+    mkdirSync(fsPath(folder), { recursive: true });
+    await publish(request, folder, texts);
+  }
+}
+
+const AT_ONCE = 100;
+
+async function publish(request: RunFolderRequest, root: string, texts: ReadonlyMap<string, string>): Promise<void> {
+  const all = [...texts];
+  for (let at = 0; at < all.length; at += AT_ONCE) {
+    const drafts: Draft[] = [];
+    try {
+      for (const [name, text] of all.slice(at, at + AT_ONCE)) {
+        const draft = new Draft({ ...request, root }, name);
+        drafts.push(draft);
+        draft.write(text);
+      }
+      await publishDrafts(root, drafts, () => request.mayPublish());
+    } finally {
+      for (const draft of drafts) draft[Symbol.dispose]();
+    }
+  }
+}
+
+function eventsOf({ startedAtMs, endedAtMs, state, id }: RunReport, rows: readonly FileResult[]): string {
+  const events: { atMs: number; event: string }[] = [{ atMs: startedAtMs, event: "run-started", ...{ run: id } }];
+  for (const row of rows) {
+    const { path: node, outcome, attempts, message, failureClass, outputSha256, durationMs } = row;
+    const atMs = row.startedAtMs ?? endedAtMs;
+    if (row.startedAtMs !== null) events.push({ atMs, event: "node-started", ...{ node } });
+    const end = { node, outcome, attempts, failureClass, message, outputSha256 };
+    events.push({ atMs: atMs + (durationMs ?? 0), event: "node-ended", ...end });
+  }
+  events.push({ atMs: endedAtMs, event: "run-ended", ...{ state } });
+  // The order of rows is kept among those of one moment.
+  const sorted = events.slice(1, -1).toSorted((a, b) => a.atMs - b.atMs);
+  return [events[0], ...sorted, events.at(-1)].map((event) => `${JSON.stringify(event)}\n`).join("");
+}
+
+let template: Template | undefined;
+
+function markdownOf({ report, rows, message }: RunFolderRequest): string {
+  template ??= new Template(readFileSync(new URL("flow-report.md.jinja", import.meta.url), "utf8"));
+  const { flow } = report;
+  const handled = new Set(flow.handled);
+  return template.render({
+    ...{ id: report.id, name: cell(report.name ?? "flow"), state: report.state, files: report.files, message },
+    ...{ epoch: report.epoch, reused: report.reused, retries: flow.retries, planSha256: flow.planSha256 },
+    seconds: seconds(report.durationSeconds * 1_000),
+    startedAt: new Date(report.startedAtMs).toISOString(),
+    endedAt: new Date(report.endedAtMs).toISOString(),
+    successPercent: flow.successRatio === null ? "none started" : `${(flow.successRatio * 100).toFixed(1)} %`,
+    kinds: flow.kinds.map((kind) => ({
+      ...{ kind: kind.kind, nodes: kind.nodes, mean: took(kind.meanMs), p50: took(kind.p50Ms) },
+      ...{ p90: took(kind.p90Ms), p99: took(kind.p99Ms), max: took(kind.maxMs) },
+    })),
+    criticalPath: flow.criticalPath.map(({ id, ranMs, waitedMs }) => ({
+      id,
+      ran: took(ranMs),
+      waited: took(waitedMs),
+    })),
+    nodes: rows.slice(0, SHOWN_NODES).map((row) => ({
+      ...{ path: row.path, outcome: row.outcome, attempts: row.attempts, message: cell(row.message ?? "") },
+      ...{ took: row.durationMs === null ? "" : took(row.durationMs), isHandled: handled.has(row.path) },
+    })),
+    moreNodes: Math.max(0, rows.length - SHOWN_NODES),
+    failures: report.failures.map(({ failureClass, files, message: says, examples }) => ({
+      ...{ failureClass, files, message: cell(says), examples: examples.join(", ") },
+    })),
+    artifacts: rows
+      .filter(({ outputPath }) => outputPath !== null)
+      .slice(0, SHOWN_ARTIFACTS)
+      .map(({ outputPath, outputBytes, outputSha256 }) => ({
+        ...{ path: `artifacts/${outputPath ?? ""}`, bytes: outputBytes ?? 0, sha256: outputSha256 ?? "" },
+      })),
+  });
+}
+
+function took(ms: number): string {
+  return ms < 1_000 ? `${Math.round(ms)} ms` : `${seconds(ms)} s`;
+}
+
+function seconds(ms: number): string {
+  return (ms / 1_000).toFixed(ms < 10_000 ? 2 : 1);
+}
+
+/** Text of a node must not break its row. */
+function cell(text: string): string {
+  return text.replaceAll(/\s+/g, " ").replaceAll("|", "\\|").slice(0, 500);
+}
