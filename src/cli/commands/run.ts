@@ -37,6 +37,7 @@ const examples = [
   "headroom run -i 'logs/**/*.gz' -o counts -- sh -c 'zcat \"$1\" | wc -l' sh {input}",
   "find . -name '*.wav' -print0 | headroom run -i - -o text -- transcribe --out={output} {input}",
   "headroom run --config run.yaml --max-processes 4",
+  "headroom run --flow flow.yaml --set folder=photos --plan-only",
   "headroom run --resume RUN",
 ];
 const placeholders = `
@@ -55,9 +56,11 @@ export function runCommand(invocation: Invocation): Command {
     .allowExcessArguments(true);
   addPlaceOptions(addRunOptions(command));
   return command.action(
-    act(invocation, (flags: RunFlags, parsed: Command) => {
+    act(invocation, async (flags: RunFlags, parsed: Command) => {
       refuseStrayWords(parsed.args);
-      return runFiles(flags, invocation);
+      if (flags.flow === undefined) return runFiles(flags, invocation);
+      const { runFlow } = await import("../flow/run-flow.ts");
+      return runFlow(flags, invocation);
     }),
   );
 }
