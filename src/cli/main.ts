@@ -8,6 +8,7 @@ import { configCommand } from "./commands/config.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { explainCommand } from "./commands/explain.ts";
 import { exportCommand } from "./commands/export.ts";
+import { flowCommand, validateCommand } from "./commands/flow.ts";
 import { inferCommand } from "./commands/infer.ts";
 import { limitsCommand } from "./commands/limits.ts";
 import { profilesCommand } from "./commands/profiles.ts";
@@ -68,6 +69,8 @@ export function createProgram(invocation: Invocation): Command {
   program.addCommand(runCommand(invocation)).addCommand(calibrateCommand(invocation));
   program.commandsGroup("Files through a model:");
   for (const make of [inferCommand, resultsCommand, modelCommand]) program.addCommand(make(invocation));
+  program.commandsGroup("Flows:");
+  program.addCommand(flowCommand(invocation)).addCommand(validateCommand(invocation));
   program.commandsGroup("Look and act:");
   for (const make of [statusCommand, topCommand, runsCommand, explainCommand, exportCommand, learnedCommand]) {
     program.addCommand(make(invocation));

@@ -2,6 +2,7 @@
 import { Option, type Command } from "commander";
 import { InvalidInputError } from "../contract/errors.ts";
 import type { Setting } from "../platform/config-environment.ts";
+import { flowOptions } from "./flow/flow-options.ts";
 import type { PlaceOptions } from "./settings.ts";
 
 /** As commander hands them over. Texts are checked where the configuration is. */
@@ -39,6 +40,11 @@ export interface RunFlags extends PlaceOptions {
   readonly resume?: string;
   readonly detach?: boolean;
   readonly json?: boolean;
+  readonly flow?: string;
+  readonly set?: readonly string[];
+  readonly from?: readonly string[];
+  readonly planOnly?: boolean;
+  readonly format?: string;
 }
 
 const collect = (value: string, earlier: readonly string[] = []): readonly string[] => [...earlier, value];
@@ -49,6 +55,9 @@ interface Group {
 }
 
 const COMMAND_HEADING = "The command:";
+const FLOW_HEADING = "A flow:";
+/** Those of the command line are no options of a model. */
+const ofRunAlone: ReadonlySet<string> = new Set([COMMAND_HEADING, FLOW_HEADING]);
 
 /** In the order of the help. */
 function optionGroups(): readonly Group[] {
@@ -106,13 +115,14 @@ function optionGroups(): readonly Group[] {
         new Option("--json", "print one JSON object at the end"),
       ],
     },
+    { heading: FLOW_HEADING, options: flowOptions() },
   ];
 }
 
-/** Those of the command line are no options of a model. */
+/** The options of `run`, or those of them that `infer` has. */
 export function addRunOptions(command: Command, which: "run" | "infer" = "run"): Command {
   for (const { heading, options } of optionGroups()) {
-    if (which === "infer" && heading === COMMAND_HEADING) continue;
+    if (which === "infer" && ofRunAlone.has(heading)) continue;
     command.optionsGroup(heading);
     for (const option of options) command.addOption(option);
   }

@@ -37,6 +37,7 @@ const examples = [
   "headroom run -i 'logs/**/*.gz' -o counts -- sh -c 'zcat \"$1\" | wc -l' sh {input}",
   "find . -name '*.wav' -print0 | headroom run -i - -o text -- transcribe --out={output} {input}",
   "headroom run --config run.yaml --max-processes 4",
+  "headroom run --flow flow.yaml --set folder=photos --plan-only",
   "headroom run --resume RUN",
 ];
 const placeholders = `
@@ -55,9 +56,11 @@ export function runCommand(invocation: Invocation): Command {
     .allowExcessArguments(true);
   addPlaceOptions(addRunOptions(command));
   return command.action(
-    act(invocation, (flags: RunFlags, parsed: Command) => {
+    act(invocation, async (flags: RunFlags, parsed: Command) => {
       refuseStrayWords(parsed.args);
-      return runFiles(flags, invocation);
+      if (flags.flow === undefined) return runFiles(flags, invocation);
+      const { runFlow } = await import("../flow/run-flow.ts");
+      return runFlow(flags, invocation);
     }),
   );
 }
@@ -80,6 +83,21 @@ export async function runFiles(flags: RunFlags, { io, childCommand }: Invocation
   const log = openLogFile(place.home, logLevelOf(io.env, config.logging.level), { process: "run" });
   try {
     return await new RunSession({ flags, childCommand, io, config, place, log, ...(adapt && { adapt }) }).run();
+  } finally {
+    log.flush();
+  }
+}
+
+/** Starts the run on a cluster that is there. */
+type Start = (cluster: Cluster) => Promise<RunRecord>;
+
+/** A run that is started otherwise than over files: followed and told of as any other. */
+export async function runStarted(flags: RunFlags, { io }: Invocation, config: Config, start: Start): Promise<number> {
+  const request = { flags, childCommand: undefined, io };
+  const place = openRunPlace(request, config);
+  const log = openLogFile(place.home, logLevelOf(io.env, config.logging.level), { process: "run" });
+  try {
+    return await new RunSession({ ...request, config, place, log, start }).run();
   } finally {
     log.flush();
   }
@@ -134,6 +152,8 @@ interface SessionParts {
   readonly log: LogFile;
   readonly adapt?: Adapt;
   readonly end?: RunVariant["end"];
+  /** Starts what is no run over files. */
+  readonly start?: Start;
 }
 
 /** One call of `headroom run` that reaches a cluster. */
@@ -155,7 +175,8 @@ class RunSession {
       say(io, "left at once; what was running is handed back");
     });
     // What is wrong with a new run is found before anything is started.
-    const asked = flags.resume === undefined ? await this.#plan(undefined) : undefined;
+    const isOverFiles = flags.resume === undefined && this.#parts.start === undefined;
+    const asked = isOverFiles ? await this.#plan(undefined) : undefined;
     try {
       const plan = asked === undefined ? undefined : await this.#adapted(asked);
       await using cluster = await openCluster(place, log.logger);
@@ -193,7 +214,7 @@ class RunSession {
     try {
       await this.#startWorker(worker);
       interrupt.signal.throwIfAborted();
-      const { id } = plan === undefined ? await this.#resume(cluster) : await this.#enqueue(cluster, plan);
+      const { id } = await this.#begin(cluster, plan);
       if (flags.detach === true) return this.#detached(id);
       const status = await this.#follow(cluster, id, { interrupt, worker }).catch((error: unknown) => {
         this.#progress.clear();
@@ -212,6 +233,12 @@ class RunSession {
       // A run that was refused waits for no job that its worker took from another run: those are handed back.
       await worker?.stop(interrupt.isAsked || !isFollowed);
     }
+  }
+
+  #begin(cluster: Cluster, plan: RunPlan | undefined): Promise<RunRecord> {
+    const { start } = this.#parts;
+    if (start !== undefined) return start(cluster);
+    return plan === undefined ? this.#resume(cluster) : this.#enqueue(cluster, plan);
   }
 
   async #endOn(cluster: Cluster, status: RunStatus, isInterrupted: boolean): Promise<number> {
@@ -248,6 +275,7 @@ class RunSession {
       return before;
     }
     const { spec } = before;
+    if (spec.executor === "flow") return cluster.client.flows.resume(before, flags.from);
     const earlier = { executor: spec.executor, command: spec.command, outputRoot: spec.output.root, input: spec.input };
     const asked = await openRunPlan({ flags, childCommand, io, home: place.home, earlier }, config);
     try {

@@ -212,6 +212,11 @@ export class FlowAdvance {
   async #openGroup(planned: PlannedNode, scope: FlowScope, known: Known): Promise<Started> {
     const { id, foreach } = planned.node;
     const list = typeof foreach === "string" ? valueOf(evaluateList(foreach, scope), "foreach") : (foreach ?? []);
+    const { max_items: most = Infinity } = planned.node;
+    if (list.length > most) {
+      const message = `foreach: expected ${most} entries at most, as max_items says, found ${list.length}`;
+      return { over: [{ path: id, end: unrunEnd("failed", message, "policy") }] };
+    }
     const { items, isFirst } = await this.state.openGroup(id, list);
     if (items.length === 0)
       return { over: [{ path: id, end: { ...unrunEnd("succeeded", "foreach over nothing"), items: 0 } }] };
