@@ -8,6 +8,7 @@ import { configCommand } from "./commands/config.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { explainCommand } from "./commands/explain.ts";
 import { exportCommand } from "./commands/export.ts";
+import { approveCommand, gatesCommand, refuseCommand } from "./commands/gates.ts";
 import { flowCommand, validateCommand } from "./commands/flow.ts";
 import { inferCommand } from "./commands/infer.ts";
 import { limitsCommand } from "./commands/limits.ts";
@@ -70,7 +71,9 @@ export function createProgram(invocation: Invocation): Command {
   program.commandsGroup("Files through a model:");
   for (const make of [inferCommand, resultsCommand, modelCommand]) program.addCommand(make(invocation));
   program.commandsGroup("Flows:");
-  program.addCommand(flowCommand(invocation)).addCommand(validateCommand(invocation));
+  for (const make of [flowCommand, validateCommand, gatesCommand, approveCommand, refuseCommand]) {
+    program.addCommand(make(invocation));
+  }
   program.commandsGroup("Look and act:");
   for (const make of [statusCommand, topCommand, runsCommand, explainCommand, exportCommand, learnedCommand]) {
     program.addCommand(make(invocation));

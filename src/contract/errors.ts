@@ -89,7 +89,8 @@ export class NotFoundError extends HeadroomError {
   readonly code = "ERR_NOT_FOUND";
 
   constructor(
-    kind: "run" | "job" | "file" | "profile" | "rule" | "route" | "limit" | "run, job, worker or profile" | "node",
+    kind:
+      "run" | "job" | "file" | "profile" | "rule" | "route" | "limit" | "run, job, worker or profile" | "node" | "flow",
     id: string,
   ) {
     super(`expected a known ${kind}, found no ${kind} "${id}"`);

@@ -41,6 +41,7 @@ export type WaitCode =
   | "room-kept"
   | "profile-set"
   | "backoff"
+  | "waits-for-answer"
   | "waits-for-children"
   | "scanning"
   | "not-submitted"

@@ -148,7 +148,11 @@ function ownReasons(asked: JobQuestion): WaitReason[] {
         ),
       ];
     case "delayed":
-      return [backoffReason(where, job.dueAtMs, nowMs, job.lastFailure)];
+      return [
+        isGate(queue)
+          ? gateReason(where, 1, job.dueAtMs, nowMs)
+          : backoffReason(where, job.dueAtMs, nowMs, job.lastFailure),
+      ];
     case "waiting-children": {
       const left = job.unprocessedChildren;
       const message = `waits until ${left === 1 ? "1 child has" : `${left} children have`} ended`;
@@ -254,7 +258,9 @@ export function queueReasons(queue: QueueFacts, workers: readonly WorkerHeartbea
     const message = `${jobsWords(queue.waiting)} waiting, ${jobsWords(queue.active)} running`;
     reasons.push(reason(where, "queued-behind", message, { have: queue.active, need: queue.waiting + queue.active }));
   }
-  if (queue.delayed > 0) {
+  if (queue.delayed > 0 && isGate(queue)) {
+    reasons.push(gateReason(where, queue.delayed, queue.nextDelayedAtMs, nowMs));
+  } else if (queue.delayed > 0) {
     const message = `${jobsWords(queue.delayed)} waiting for another try`;
     const later = backoffReason(where, queue.nextDelayedAtMs, nowMs, queue.lastFailure);
     reasons.push({ ...later, message: `${message}; the first one: ${later.message}` });
@@ -283,6 +289,16 @@ function activeReasons(asked: JobQuestion): WaitReason[] {
 function lockEta(jobs: readonly JobFacts[]): { etaMs?: number } {
   const left = jobs.flatMap(({ lockLeftMs }) => lockLeftMs ?? []);
   return left.length === 0 ? {} : { etaMs: Math.max(...left) };
+}
+
+/** What is delayed there waits for a person. */
+function isGate({ name }: Pick<QueueFacts, "name">): boolean {
+  return name.startsWith("fork.");
+}
+
+function gateReason(where: string, gates: number, dueAtMs: number | null, nowMs: number): WaitReason {
+  const message = `${gates === 1 ? "a gate waits" : `${gates} gates wait`} for an answer: headroom gates RUN`;
+  return reason(where, "waits-for-answer", message, dueAtMs === null ? {} : { etaMs: Math.max(0, dueAtMs - nowMs) });
 }
 
 function backoffReason(where: string, dueAtMs: number | null, nowMs: number, lastFailure: string | null): WaitReason {

@@ -21,7 +21,7 @@ import { formatBytes, formatCommand, formatDuration, formatTable, oneLine, plura
 import { print, printJson, say } from "../io.ts";
 import type { RunPlan } from "../run/run-plan.ts";
 import type { RunFlags } from "../run-flags.ts";
-import { runWith } from "./run.ts";
+import { runWith } from "../run/session.ts";
 
 interface Flags extends RunFlags {
   readonly files: string;

@@ -4,7 +4,7 @@ import { InvalidInputError } from "../../contract/errors.ts";
 import { act, addPlaceOptions, describeCommand, type Invocation } from "../command-line.ts";
 import { addRunOptions, type RunFlags } from "../run-flags.ts";
 import { planWithModel } from "../run/model.ts";
-import { runFiles } from "./run.ts";
+import { runFiles } from "../run/session.ts";
 
 const notes = `
 What the model says of all files is in results.jsonl in the output folder, one line per file, and in the store:

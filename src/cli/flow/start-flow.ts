@@ -4,7 +4,7 @@ import { InvalidInputError } from "../../contract/errors.ts";
 import type { CheckedFlow } from "../../contract/flow-check.ts";
 import { isLiteral, parseTemplate } from "../../contract/flow-templates.ts";
 import type { Invocation } from "../command-line.ts";
-import { runStarted } from "../commands/run.ts";
+import { runStarted } from "../run/session.ts";
 import type { RunFlags } from "../run-flags.ts";
 import type { OpenedFlow } from "./open-flow.ts";
 

@@ -2,6 +2,7 @@
 import type { CheckedFlow } from "../../contract/flow-check.ts";
 import { planOf } from "../../contract/flow-plan.ts";
 import { ConflictError, InvalidInputError, NotFoundError } from "../../contract/errors.ts";
+import { nodePath, parseNodePath } from "../../contract/flow-run.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
 import { oneOf } from "../../contract/schema-faults.ts";
 import type { Clock } from "../../platform/clock.ts";
@@ -17,6 +18,13 @@ export interface FlowOptions extends Omit<FlowSetting, "folder"> {
   /** The folder of the run, absolute, from its id. */
   readonly folder: (runId: string) => string;
   readonly traceId?: string;
+}
+
+/** A gate that waits for an answer. */
+export interface WaitingGate {
+  readonly path: string;
+  /** What is asked there, as the flow says it. */
+  readonly message: string;
 }
 
 export interface FlowClientDeps extends SubmitDeps {
@@ -85,11 +93,27 @@ export class FlowClient {
     return loadStoredFlow(this.#deps.store.inputs.pages(runId), runId);
   }
 
+  /** The gates that wait for an answer now. */
+  async gates(run: Pick<RunRecord, "id" | "epoch">): Promise<WaitingGate[]> {
+    const state = new FlowState(this.#deps.redis, this.#deps.kp, { runId: run.id, epoch: run.epoch });
+    const gates: WaitingGate[] = [];
+    for (const { node } of await state.allNodes()) {
+      if (node.kind !== "gate") continue;
+      const items = node.foreach === undefined ? undefined : await state.items(node.id);
+      const paths = items === undefined ? [node.id] : items.map((_, at) => nodePath(node.id, at));
+      const [ends, needs] = await Promise.all([state.ends(paths), state.ends(node.needs.map((edge) => edge.node))]);
+      if (needs.size < node.needs.length) continue;
+      for (const path of paths) if (!ends.has(path)) gates.push({ path, message: node.message });
+    }
+    return gates;
+  }
+
   /** Gives the answer of a person at a gate. @throws {ConflictError} when nothing waits for it there */
   async answer(run: Pick<RunRecord, "id" | "epoch" | "state">, path: string, answer: GateAnswer): Promise<void> {
     const ref = { runId: run.id, epoch: run.epoch };
     const state = new FlowState(this.#deps.redis, this.#deps.kp, ref);
-    const node = (await state.nodes([path.split("/")[0] ?? ""])).get(path.split("/")[0] ?? "")?.node;
+    const { id } = parseNodePath(path);
+    const node = (await state.nodes([id])).get(id)?.node;
     if (node?.kind !== "gate") throw new NotFoundError("node", `${run.id} ${path}`);
     const end = (await state.ends([path])).get(path);
     if (end !== undefined)
