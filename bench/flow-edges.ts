@@ -61,7 +61,7 @@ function checked(name: string, nodes: Nodes): CheckedFlow {
 
 async function start(cluster: BenchCluster, folder: string, flow: CheckedFlow): Promise<string> {
   const run = await cluster.client.flows.start(flow, {
-    ...{ inputs: {}, base: folder, binaries: {}, isNoop: true },
+    ...{ inputs: {}, base: folder, binaries: {}, agents: {}, isNoop: true },
     folder: (id) => join(folder, id),
   });
   return run.id;

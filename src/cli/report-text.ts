@@ -1,4 +1,5 @@
 /** The report of an ended run, for the terminal. Pure. */
+import type { FlowReport } from "../contract/flow-report.ts";
 import type { FileCounts, RunAnomaly, RunReport } from "../contract/run-record.ts";
 import { formatBytes, formatCommand, formatCount, formatDuration, formatRate, oneLine, plural } from "./format.ts";
 import type { Style } from "./style.ts";
@@ -6,6 +7,7 @@ import type { Style } from "./style.ts";
 const SHOWN_FAILURES = 5;
 const SHOWN_EXAMPLES = 3;
 const SHOWN_LABELS = 6;
+const SHOWN_STEPS = 6;
 const LABEL_COLUMNS = 11;
 
 export interface ReportTextOptions {
@@ -21,7 +23,7 @@ export function reportText(report: RunReport, { style, reportFolder, message }: 
   const rows: (readonly [string, string])[] = [
     ["run", report.name === null ? report.id : `${report.id}  ${oneLine(report.name)}`],
     ...whatRow(report),
-    ["input", `${oneLine(report.input)}  ${style.dim(formatBytes(report.inputBytes))}`],
+    ...inputRow(report, style),
     ...outputRow(report, style),
     ...labelsRow(report),
     ...durationRow(report),
@@ -42,26 +44,44 @@ function headline(report: RunReport, style: Style): string {
   const rate =
     report.filesPerSecond > 0 && state !== "cancelled" ? `  ${style.dim(formatRate(report.filesPerSecond))}` : "";
   const mark = state === "succeeded" ? style.green("✓") : state === "cancelled" ? style.yellow("■") : style.red("✗");
-  return `${mark} ${style.bold(summaryOf(files, state))} in ${seconds}${rate}`;
+  const what = summaryOf(files, state, report.flow === undefined ? "file" : "node");
+  return `${mark} ${style.bold(what)} in ${seconds}${rate}`;
 }
 
 /** `12 files succeeded`, `3 of 12 files failed`, `run cancelled, 4 of 12 files succeeded`. */
-export function summaryOf(files: FileCounts, state: RunReport["state"]): string {
-  const of = `${formatCount(files.succeeded)} of ${plural(files.total, "file")} succeeded`;
+export function summaryOf(files: FileCounts, state: RunReport["state"], unit: "file" | "node" = "file"): string {
+  const of = `${formatCount(files.succeeded)} of ${plural(files.total, unit)} succeeded`;
   if (state === "broken") return `run could not be carried out, ${of}`;
   if (state === "cancelled") return `run cancelled, ${of}`;
   const bad = files.failed + files.quarantined;
-  if (bad > 0) return `${formatCount(bad)} of ${plural(files.total, "file")} failed`;
+  if (bad > 0) return `${formatCount(bad)} of ${plural(files.total, unit)} failed`;
   const skipped = files.skipped > 0 ? `, ${formatCount(files.skipped)} skipped` : "";
   if (files.total === 0) return "no files found, nothing to do";
-  return `${plural(files.succeeded, "file")} succeeded${skipped}`;
+  return `${plural(files.succeeded, unit)} succeeded${skipped}`;
 }
 
-function whatRow({ inference, command }: RunReport): (readonly [string, string])[] {
+function whatRow({ inference, command, flow }: RunReport): (readonly [string, string])[] {
+  if (flow !== undefined) return flowRows(flow);
   if (inference === undefined) return [["command", formatCommand(command)]];
   const on = inference.providers.length === 0 ? "" : ` on ${inference.providers.join(" and ")}`;
   const refused = inference.refusals.map((text): readonly [string, string] => ["not used", oneLine(text)]);
   return [["model", `${oneLine(inference.model)}${on}`], ...refused];
+}
+
+function inputRow({ flow, input, inputBytes }: RunReport, style: Style): (readonly [string, string])[] {
+  return flow === undefined ? [["input", `${oneLine(input)}  ${style.dim(formatBytes(inputBytes))}`]] : [];
+}
+
+/** The nodes that its end had to wait for, and the failures that were no failures of the run. */
+function flowRows({ handled, criticalPath }: FlowReport): (readonly [string, string])[] {
+  const steps = criticalPath.slice(-SHOWN_STEPS).map(({ id, ranMs }) => `${id} ${formatDuration(ranMs)}`);
+  const more = criticalPath.length > SHOWN_STEPS ? "… → " : "";
+  return [
+    ...(steps.length === 0 ? [] : [["waited for", `${more}${steps.join(" → ")}`] as const]),
+    ...(handled.length === 0
+      ? []
+      : [["handled", `${handled.join(", ")} failed, and another node was there for it`] as const]),
+  ];
 }
 
 function labelsRow({ inference }: RunReport): (readonly [string, string])[] {
@@ -85,11 +105,11 @@ function outputRow(report: RunReport, style: Style): (readonly [string, string])
   return [["output", `${oneLine(report.output)}  ${style.dim(text)}`]];
 }
 
-function durationRow({ durationMs }: RunReport): (readonly [string, string])[] {
+function durationRow({ durationMs, flow }: RunReport): (readonly [string, string])[] {
   if (durationMs === null) return [];
   const { p50, p90, p99, max } = durationMs;
   const figures = [`p50 ${formatDuration(p50)}`, `p90 ${formatDuration(p90)}`, `p99 ${formatDuration(p99)}`];
-  return [["per file", [...figures, `max ${formatDuration(max)}`].join(" · ")]];
+  return [[flow === undefined ? "per file" : "per node", [...figures, `max ${formatDuration(max)}`].join(" · ")]];
 }
 
 function memoryRow(report: RunReport): (readonly [string, string])[] {

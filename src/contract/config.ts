@@ -1,5 +1,6 @@
 /** The configuration file: schema and defaults. Keys are in snake_case, units stand in their names. */
 import { z } from "zod";
+import { agentsSchema } from "./agents.ts";
 import { allowSchema } from "./allow.ts";
 import { bytes, milliseconds, seconds } from "./config-units.ts";
 import { failureClasses, type FailureClass } from "./outcomes.ts";
@@ -148,6 +149,8 @@ export const configSchema = z.strictObject({
     .prefault({}),
   /** What runs may use here: what is absent is any. */
   allow: allowSchema.prefault({}),
+  /** Programs that nodes of the kind `agent` run. */
+  agents: agentsSchema.default({}),
   worker: z
     .strictObject({
       labels: z.array(text).default([]),

@@ -2,6 +2,7 @@
  * Law 10: whether what the operator allows covers what a run asks for. Pure: paths come with what they are on this
  * machine, which `platform/policy-gate.ts` finds out. Intake, client, command line and worker decide with this code.
  */
+import { TASK_VARIABLE } from "./agents.ts";
 import { ANY, type Allow } from "./allow.ts";
 import { isInside, isPlainAbsolute } from "./inside.ts";
 import { printablePath } from "./path-bytes.ts";
@@ -105,7 +106,10 @@ export function envFaults(allow: Allow, spec: Pick<RunSpec, "env" | "envAllow">)
   const names = allowedVariables(allow);
   if (names === ANY) return [];
   const allowed = new Set(names);
-  const set = Object.keys(spec.env).map((name) => ({ name, path: ["env", name] }));
+  // What an agent is told of its task is ours.
+  const set = Object.keys(spec.env)
+    .filter((name) => name !== TASK_VARIABLE)
+    .map((name) => ({ name, path: ["env", name] }));
   const handedOn = spec.envAllow
     .map((name, at) => ({ name, path: ["envAllow", at] }))
     .filter(({ name }) => !DEFAULT_ENV_ALLOW.includes(name));

@@ -24,6 +24,7 @@ const PREFIX = "flows";
 
 export interface FlowStart {
   readonly inputs?: Readonly<Record<string, string | number | boolean>>;
+  readonly agents?: Readonly<Record<string, readonly string[]>>;
   readonly isNoop?: boolean;
 }
 
@@ -100,12 +101,12 @@ export class FlowCluster implements AsyncDisposable {
   }
 
   /** Starts a flow; its run id. */
-  async start(nodes: FlowNodes, { inputs = {}, isNoop }: FlowStart = {}): Promise<string> {
+  async start(nodes: FlowNodes, { inputs = {}, agents = {}, isNoop }: FlowStart = {}): Promise<string> {
     const check = checkFlow({ version: 1, name: "flow", ...nodes });
     if (check.kind === "faulty") throw new TypeError(check.faults.map((fault) => JSON.stringify(fault)).join("\n"));
     const base = this.scratch.folder("base");
     const folder = (id: string) => join(this.scratch.folder("runs"), id);
-    const run = await this.client.flows.start(check.flow, { inputs, folder, base, binaries: {}, isNoop });
+    const run = await this.client.flows.start(check.flow, { inputs, folder, base, binaries: {}, agents, isNoop });
     return run.id;
   }
 

@@ -3,6 +3,7 @@ import { join, resolve } from "node:path";
 import { InvalidInputError } from "../../contract/errors.ts";
 import type { CheckedFlow } from "../../contract/flow-check.ts";
 import { isLiteral, parseTemplate } from "../../contract/flow-templates.ts";
+import { oneOf } from "../../contract/schema-faults.ts";
 import type { Invocation } from "../command-line.ts";
 import { runStarted } from "../run/session.ts";
 import type { RunFlags } from "../run-flags.ts";
@@ -14,13 +15,34 @@ const RUNS_FOLDER = "runs";
 /** @throws {InvalidInputError} naming the binaries that are not there */
 export function startFlow(opened: OpenedFlow, flags: RunFlags, invocation: Invocation): Promise<number> {
   const { flow, inputs, base, config } = opened;
+  const agents = agentsOf(flow, opened);
   const binaries = binariesOf(flow, opened.binaryOf);
   const root = resolve(invocation.io.cwd, flags.output ?? RUNS_FOLDER);
   const stamp = stampOf(new Date());
   const folder = (runId: string) => join(root, `${stamp}-${runId}`);
   return runStarted(flags, invocation, config, ({ client }) =>
-    client.flows.start(flow, { inputs, base, binaries, folder }),
+    client.flows.start(flow, { inputs, base, binaries, agents, folder }),
   );
+}
+
+/** The agent programs that a flow and those in it name. @throws {InvalidInputError} naming those that are not configured */
+function agentsOf(flow: CheckedFlow, { config, binaryOf }: OpenedFlow): Record<string, readonly string[]> {
+  const found: Record<string, readonly string[]> = {};
+  const known = Object.keys(config.agents);
+  const faults = [...programsIn(flow)].flatMap((name) => {
+    const [binary = "", ...words] = config.agents[name]?.command ?? [];
+    if (binary !== "") found[name] = [binaryOf(binary), ...words];
+    const expected = known.length === 0 ? "a program in the section agents of the configuration" : oneOf(known, name);
+    return binary === "" ? [{ where: "program", expected, found: JSON.stringify(name) }] : [];
+  });
+  if (faults.length > 0) throw new InvalidInputError("flow", faults);
+  return found;
+}
+
+function programsIn(flow: CheckedFlow): Set<string> {
+  const own = flow.order.flatMap((node) => (node.kind === "agent" ? [node.program] : []));
+  const nested = [...new Set(flow.nested.values())].flatMap((below) => [...programsIn(below)]);
+  return new Set([...own, ...nested]);
 }
 
 /** Absolute paths of the binaries that a flow and those in it name without a folder. */

@@ -31,6 +31,8 @@ export interface FlowAbout {
   readonly base: string;
   /** Absolute paths of binaries that are named without one. */
   readonly binaries: Readonly<Record<string, string>>;
+  /** Agent programs, by name: the binary by an absolute path, and its arguments. */
+  readonly agents: Readonly<Record<string, readonly string[]>>;
   readonly failFast: boolean;
   readonly planSha256: string;
   /** Nodes that are run anew although what they made before may still hold, and all that hang on them. */

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { join, resolve } from "node:path";
 import type { NodeEnd } from "../../contract/flow-run.ts";
+import { expandAgent, TASK_VARIABLE, type TaskMessage } from "../../contract/agents.ts";
 import { parseNodePath } from "../../contract/flow-run.ts";
 import { parseTemplate } from "../../contract/flow-templates.ts";
 import type { FlowNode } from "../../contract/flows.ts";
@@ -35,6 +36,8 @@ export function valueOf<T>(evaluated: Evaluated<T>, where: string): T {
   throw new InvalidInputError("node", [{ where, expected, found }]);
 }
 
+const TRANSCRIPT = "transcript.txt";
+
 /** A value that stands for itself among the placeholders of a command. */
 function literal(value: string): string {
   return value.replaceAll("{", "{{");
@@ -44,10 +47,15 @@ function literal(value: string): string {
 export function execSpec(work: NodeWork): RunSpec {
   const { node, about, path } = work;
   if (node.kind !== "exec" && node.kind !== "agent") throw new TypeError(`expected an exec node, found ${node.kind}`);
-  const command = node.kind === "exec" ? commandOf(node.command, work) : [];
-  const from = node.output.name === undefined ? "none" : outputFromOf(command);
+  const command = node.kind === "exec" ? commandOf(node.command, work) : agentCommand(node, work);
+  // What an agent prints is its transcript, and that is always kept.
+  const name = node.output.name ?? (node.kind === "agent" ? TRANSCRIPT : undefined);
+  const from = name === undefined ? "none" : node.kind === "agent" ? "stdout" : outputFromOf(command);
+  const common = commonOf(work);
+  const task = node.kind === "agent" ? { [TASK_VARIABLE]: JSON.stringify(taskOf(node, work)) } : {};
   return parseRunSpec({
-    ...commonOf(work),
+    ...common,
+    env: { ...common.env, ...task },
     executor: work.isNoop ? "noop" : "process",
     command,
     perChunk: false,
@@ -55,10 +63,38 @@ export function execSpec(work: NodeWork): RunSpec {
     output: {
       root: join(about.folder, "artifacts"),
       from,
-      ...(node.output.name !== undefined && { name: `${path}/${literal(node.output.name)}` }),
+      ...(name !== undefined && { name: `${path}/${literal(name)}` }),
       ...(node.output.json && { json: true }),
     },
   });
+}
+
+type AgentNode = Extract<FlowNode, { kind: "agent" }>;
+
+function agentCommand(node: AgentNode, { about, scope }: NodeWork): string[] {
+  const program = Object.hasOwn(about.agents, node.program) ? about.agents[node.program] : undefined;
+  if (program === undefined) {
+    const found = JSON.stringify(node.program);
+    throw new InvalidInputError("node", [{ where: "program", expected: "an agent of the configuration", found }]);
+  }
+  const figure = (value: number | undefined) => (value === undefined ? null : String(value));
+  return expandAgent(program, {
+    prompt: literal(valueOf(expandTemplate(node.prompt, scope), "prompt")),
+    tools: node.tools.join(","),
+    max_turns: String(node.max_turns),
+    max_tokens: figure(node.max_tokens),
+    max_cost_usd: figure(node.max_cost_usd),
+  });
+}
+
+function taskOf(node: AgentNode, { ref, path, traceId }: NodeWork): TaskMessage {
+  return {
+    ...{ task_id: `${ref.runId}/${path}`, parent_id: ref.runId, trace_id: traceId },
+    constraints: {
+      ...{ tools: node.tools, max_turns: node.max_turns, max_tokens: node.max_tokens ?? null },
+      ...{ max_cost_usd: node.max_cost_usd ?? null, timeout_seconds: node.timeout_seconds ?? null },
+    },
+  };
 }
 
 /** The run that does the work of a `files` or `infer` node. @throws {InvalidInputError} when what was evaluated is none */
@@ -117,7 +153,9 @@ function expandCommand(command: readonly string[], scope: FlowScope): string[] {
   });
 }
 
-function commonOf({ node, about, scope, traceId }: NodeWork): Record<string, unknown> {
+function commonOf({ node, about, scope, traceId }: NodeWork): Record<string, unknown> & {
+  readonly env: Readonly<Record<string, string>>;
+} {
   const env: Record<string, string> = {};
   for (const [name, template] of Object.entries({ ...about.env, ...node.env })) {
     env[name] = valueOf(expandTemplate(template, scope), `env.${name}`);

@@ -108,10 +108,10 @@ export class NodeStarter {
     const { name, env, failFast, planSha256, nodes } = nested;
     const folder = join(work.about.folder, "flows", work.path);
     const inputs = { ...nested.inputs, ...inputsOf(work) };
-    const { fresh: above, isNoop, base, binaries } = work.about;
+    const { fresh: above, isNoop, base, binaries, agents } = work.about;
     // What is run anew is run anew to its last part.
     const fresh = above.includes(node.id) ? nodes.map((one) => one.node.id) : [];
-    const shared = { base, binaries, folder, inputs, fresh };
+    const shared = { base, binaries, agents, folder, inputs, fresh };
     const about: FlowAbout = { name, env, failFast, planSha256, ...shared, ...(isNoop && { isNoop }) };
     await this.#startRun(planned, work.path, flowSpec(about, { ...this.#parentOf(work.path), nodes: nodes.length }), {
       about,

@@ -20,6 +20,8 @@ export interface FlowSetting {
   readonly base: string;
   /** Absolute paths of binaries that the flow names without one. */
   readonly binaries: Readonly<Record<string, string>>;
+  /** Agent programs, by name: the binary by an absolute path, and its arguments. */
+  readonly agents: Readonly<Record<string, readonly string[]>>;
   /** For measuring what edges cost: no command is started. */
   readonly isNoop?: boolean | undefined;
 }
@@ -33,6 +35,7 @@ const setting = z.object({
   folder: z.string(),
   base: z.string(),
   binaries: z.record(z.string(), z.string()),
+  agents: z.record(z.string(), z.array(z.string())),
   isNoop: z.boolean().optional(),
   plan: z.object({ flow: z.unknown(), files: z.record(z.string(), z.unknown()) }),
 });
@@ -48,11 +51,11 @@ export function parseStoredFlow(json: string): FlowSetting & { readonly flow: Ch
 /** The state that a flow begins with. `fresh`: nodes to be run anew although what they made may still hold. */
 export function beginningOf(
   flow: CheckedFlow,
-  { inputs, folder, base, binaries, isNoop }: FlowSetting,
+  { inputs, folder, base, binaries, agents, isNoop }: FlowSetting,
   fresh: readonly string[] = [],
 ): { readonly about: FlowAbout; readonly nodes: readonly PlannedNode[] } {
   const { name, env, failFast, planSha256, nodes } = nestedOf(flow);
-  const shared = { name, env, failFast, planSha256, folder, base, binaries, inputs, fresh };
+  const shared = { name, env, failFast, planSha256, folder, base, binaries, agents, inputs, fresh };
   return { about: { ...shared, ...(isNoop === true && { isNoop }) }, nodes };
 }
 

@@ -4,6 +4,7 @@ import { close, closeSync, constants, fstatSync, open, openSync, read, readSync,
 import { basename } from "node:path";
 import { promisify } from "node:util";
 import { fsPath } from "../../contract/path-bytes.ts";
+import { TASK_VARIABLE } from "../../contract/agents.ts";
 import type { RunSpec } from "../../contract/run-spec.ts";
 
 const readAsync = promisify(read);
@@ -73,7 +74,10 @@ export function argsSha256(spec: RunSpec): string {
   const identity = {
     version: 1,
     command: [basename(spec.command[0] ?? ""), ...spec.command.slice(1)],
-    env: Object.entries(spec.env).sort(([a], [b]) => (a < b ? -1 : 1)),
+    // What an agent is told of its task names the run and its trace.
+    env: Object.entries(spec.env)
+      .filter(([name]) => name !== TASK_VARIABLE)
+      .sort(([a], [b]) => (a < b ? -1 : 1)),
     envAllow: [...spec.envAllow].sort(),
     output: { name, from, allowEmpty, check: check ?? null },
     inputCheck: spec.inputRules.check ?? null,

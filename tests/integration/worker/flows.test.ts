@@ -223,4 +223,32 @@ describe("a flow", { timeout: 120_000 }, () => {
     expect(ended.outcomes).toEqual({ bad: "failed", long: "cancelled", after: "cancelled" });
     expect(ended.status.message).toBe("fail-fast: node bad failed");
   });
+
+  test("runs agents with their prompt, their limits and a task message, and keeps what they print", async () => {
+    await using cluster = await FlowCluster.open();
+    const script = 'printf "%s|%s|%s|" "$@"; echo $HEADROOM_TASK';
+    const ended = await cluster.run(
+      {
+        nodes: [
+          sh("name", "printf Ada"),
+          {
+            ...{ id: "ask", kind: "agent", needs: ["name"], tools: ["read", "grep"], max_turns: 7 },
+            prompt: "greet ${nodes.name.outcome} {output}",
+          },
+        ],
+      },
+      {
+        agents: {
+          default: ["/bin/sh", "-c", script, "sh", "{prompt}", "--tools={tools}", "{max_turns}", "{max_tokens}"],
+        },
+      },
+    );
+    expect(ended.outcomes).toEqual({ name: "succeeded", ask: "succeeded" });
+    const [prompt, tools, turns, task = ""] = ended.text("ask").split("|");
+    expect([prompt, tools, turns]).toEqual(["greet succeeded {output}", "--tools=read,grep", "7"]);
+    expect(JSON.parse(task)).toMatchObject({
+      ...{ task_id: `${ended.status.id}/ask`, parent_id: ended.status.id },
+      constraints: { tools: ["read", "grep"], max_turns: 7, max_tokens: null },
+    });
+  });
 });

@@ -1,0 +1,54 @@
+/**
+ * The `agents` section of the configuration: programs that `agent` nodes of flows run, by name. An agent is a process like any
+ * other: it is admitted, measured and ended as these are, and what it prints is its transcript.
+ */
+import { z } from "zod";
+
+/** What stands in the arguments of an agent program for what its node says. */
+export const agentPlaceholders = ["prompt", "tools", "max_turns", "max_tokens", "max_cost_usd"] as const;
+type AgentPlaceholder = (typeof agentPlaceholders)[number];
+
+const program = z.strictObject({
+  /** The binary and its arguments; `{prompt}` and the other placeholders stand for what the node says. */
+  command: z.array(z.string()).min(1),
+});
+
+export const agentsSchema = z.record(
+  z.string().regex(/^[a-z0-9](?:[a-z0-9_-]{0,38}[a-z0-9])?$/, "lower-case letters, digits, - and _, 40 at most"),
+  program,
+);
+export type Agents = Readonly<z.output<typeof agentsSchema>>;
+
+/** The variable in which an agent is told what it works on, and within which limits: JSON. */
+export const TASK_VARIABLE = "HEADROOM_TASK";
+
+/** What an agent is told of its task; what it starts in turn may only be held tighter. */
+export interface TaskMessage {
+  readonly task_id: string;
+  readonly parent_id: string;
+  readonly trace_id: string;
+  readonly constraints: {
+    readonly tools: readonly string[];
+    readonly max_turns: number;
+    readonly max_tokens: number | null;
+    readonly max_cost_usd: number | null;
+    readonly timeout_seconds: number | null;
+  };
+}
+
+/** The arguments of a program with values in the place of its placeholders. An argument whose only part has no value is left out. */
+export function expandAgent(
+  command: readonly string[],
+  values: Readonly<Record<AgentPlaceholder, string | null>>,
+): string[] {
+  return command.flatMap((argument) => {
+    const alone = agentPlaceholders.find((name) => argument === `{${name}}`);
+    if (alone !== undefined) return values[alone] ?? [];
+    return [
+      argument.replace(/\{([a-z_]+)\}/g, (all, name: string) => {
+        const known = agentPlaceholders.find((placeholder) => placeholder === name);
+        return known === undefined ? all : (values[known] ?? "");
+      }),
+    ];
+  });
+}
