@@ -205,6 +205,9 @@ export function nodeFieldsOf(node: FlowNode): readonly NodeField[] {
   if (node.kind !== "exec" && node.kind !== "agent") return fieldsOfKind[node.kind];
   const { name, json } = node.output;
   return fieldsOfKind[node.kind].filter(
-    (field) => ((field !== "output" && field !== "sha256") || name !== undefined) && (field !== "result" || json),
+    // What an agent prints is kept in any case.
+    (field) =>
+      ((field !== "output" && field !== "sha256") || name !== undefined || node.kind === "agent") &&
+      (field !== "result" || json),
   );
 }

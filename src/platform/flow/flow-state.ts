@@ -80,13 +80,14 @@ export class FlowState {
     }
     const multi = this.#redis.multi().del(this.#key);
     multi.hset(this.#key, { about: JSON.stringify(about), left: nodes.length });
-    for (const planned of nodes) {
-      const { id, needs } = planned.node;
-      multi.hset(this.#key, {
-        [`n:${id}`]: JSON.stringify(planned),
-        [`d:${id}`]: JSON.stringify(dependents.get(id) ?? []),
-        [`w:${id}`]: new Set(needs.map((edge) => edge.node)).size,
+    for (let at = 0; at < nodes.length; at += FIELDS_AT_ONCE) {
+      const fields = nodes.slice(at, at + FIELDS_AT_ONCE).flatMap((planned) => {
+        const { id, needs } = planned.node;
+        const waits = new Set(needs.map((edge) => edge.node)).size;
+        const below = JSON.stringify(dependents.get(id) ?? []);
+        return [`n:${id}`, JSON.stringify(planned), `d:${id}`, below, `w:${id}`, waits];
       });
+      multi.hset(this.#key, ...fields);
     }
     await multi.exec();
   }

@@ -1,6 +1,7 @@
 /** Starts the work of nodes that are ready: calls that are to be added, gates, and runs of their own. */
 import type { Redis } from "ioredis";
 import { join } from "node:path";
+import { PolicyError } from "../../contract/errors.ts";
 import type { FileResult } from "../../contract/files.ts";
 import { parseNodePath, type NodeEnd, type PlannedNode } from "../../contract/flow-run.ts";
 import { isTerminal } from "../../contract/outcomes.ts";
@@ -66,6 +67,10 @@ export class NodeStarter {
   /** Starts a node or an instance; the call that is to be added for it, if it is one. */
   async start(planned: PlannedNode, work: NodeWork): Promise<CallToAdd | undefined> {
     const { node, path } = work;
+    if (node.sandbox !== undefined && node.sandbox !== "none") {
+      const expected = "a worker that can shut a process in";
+      throw new PolicyError([{ where: `${path}.sandbox`, expected, found: `none: this version has no sandbox` }]);
+    }
     const { runId, epoch, spec } = this.#run;
     switch (node.kind) {
       case "exec":
