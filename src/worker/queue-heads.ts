@@ -52,7 +52,8 @@ function areaOf({ expectation, lastsMs }: Judged): number {
 type Judged = Omit<QueueHead, "isBehind">;
 
 export interface QueueHeadsDeps {
-  readonly redis: Redis;
+  /** `nextJobs`. */
+  readonly next: (lane: Lane) => Promise<readonly string[]>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly runs: Pick<RunCache, "load">;
@@ -89,6 +90,11 @@ local id = #found == 0 and redis.call("ZRANGE", KEYS[2], 0, 0)[1]
 if id then add(id) end
 return found
 `);
+
+/** Tells ids and data, in turn, of the next jobs of a queue in Redis. */
+export function nextJobs(redis: Redis): QueueHeadsDeps["next"] {
+  return async (lane) => (await FIRST.run(redis, lane.headKeys, [WINDOW, WINDOW_BYTES])) as string[];
+}
 
 interface Seen {
   /** Those that could be judged, best first. */
@@ -127,7 +133,7 @@ export class QueueHeads {
     const nowMs = this.#deps.clock.monotonicMs();
     const before = this.#seen.get(queue);
     if (before !== undefined && nowMs - before.atMs < KEPT_MS) return true;
-    const found = (await FIRST.run(this.#deps.redis, lane.headKeys, [WINDOW, WINDOW_BYTES])) as string[];
+    const found = await this.#deps.next(lane);
     const [firstJobId] = found;
     if (firstJobId === undefined) {
       this.#seen.delete(queue);

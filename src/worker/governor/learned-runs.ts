@@ -25,6 +25,8 @@ export interface LearnedListener {
   drifted(run: LiveRun): void;
 }
 
+type Classes = Pick<LearnedClasses, "load" | "refresh" | "peek" | "note" | "retract">;
+
 /** Weight of a new chunk in the means of this worker. */
 const SMOOTHING = 0.3;
 const MAX_RUNS = 256;
@@ -71,13 +73,13 @@ interface Observed {
 }
 
 export class LearnedRuns {
-  readonly #classes: LearnedClasses;
+  readonly #classes: Classes;
   readonly #listener: LearnedListener;
   readonly #runs = new Map<string, RunFigures>();
   readonly #observed = new Map<string, Observed>();
   #learned = 0;
 
-  constructor(classes: LearnedClasses, listener: LearnedListener) {
+  constructor(classes: Classes, listener: LearnedListener) {
     this.#classes = classes;
     this.#listener = listener;
   }

@@ -13,7 +13,7 @@ import type { GovernorTicket, ReserveQuestion } from "../../../src/worker/govern
 import type { Admission } from "../../../src/worker/governor/admission.ts";
 import type { Wait } from "../../../src/worker/governor/waiting.ts";
 import { Lane, type Wanted } from "../../../src/worker/lane.ts";
-import { QueueHeads } from "../../../src/worker/queue-heads.ts";
+import { nextJobs, QueueHeads } from "../../../src/worker/queue-heads.ts";
 import { quietLogger } from "../../support/quiet-logger.ts";
 import { deletePrefix, test } from "../../support/redis.ts";
 
@@ -50,7 +50,7 @@ class Stage implements AsyncDisposable {
       spec: { resources: {}, profile: "default", command: ["true"] },
     } as unknown as LiveRun;
     this.heads = new QueueHeads({
-      redis,
+      next: nextJobs(redis),
       logger: quietLogger,
       clock: { ...systemClock, monotonicMs: () => this.nowMs },
       runs: { load: (id) => (id === "r" ? Promise.resolve(run) : Promise.reject(new NotFoundError("run", id))) },
