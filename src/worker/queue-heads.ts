@@ -35,12 +35,13 @@ export interface QueueHead extends UsualJob {
 
 /**
  * Which of two jobs is let in first where room is short: by priority; then one of a kind of which little is known, so that
- * more is; then the one that takes the most memory for the longest, for the small ones fit beside it and after it.
+ * more is, the least known first; then the one that takes the most memory for the longest, for the small ones fit beside it and after it.
  */
 export function compareHeads(a: Judged, b: Judged): number {
   return (
     a.priority - b.priority ||
     Number(isUnknown(b.expectation)) - Number(isUnknown(a.expectation)) ||
+    (isUnknown(a.expectation) ? a.expectation.samples - b.expectation.samples : 0) ||
     areaOf(b) - areaOf(a)
   );
 }

@@ -271,6 +271,7 @@ test("lanes are served by priority, then unknown kinds, then the most memory for
     ["small and long", head(10, 60_000)],
     ["large and short", head(500, 1_000)],
     ["large and late in line", head(900, 60_000, { priority: 5 })],
+    ["hardly known", head(400, 60_000, { samples: 2 })],
     ["unknown", head(128, undefined, { samples: 0 })],
   ]);
   const heads = {
@@ -283,6 +284,7 @@ test("lanes are served by priority, then unknown kinds, then the most memory for
   expect(order.map((one) => one.place.name)).toEqual([
     "empty",
     "unknown",
+    "hardly known",
     "small and long",
     "large and short",
     "small and short",
