@@ -61,7 +61,7 @@ export interface SimulatedWorkerOptions {
 }
 
 const LIMIT_MB = 4_096;
-const STEP_MS = 25;
+const STEP_MS = 50;
 /** From a claim to the start of its process, from one file to the next, and from the last end to the end of the job. */
 const [START_MS, BETWEEN_MS, END_MS] = [20, 20, 30];
 /** What the worker itself takes: it grows in its first seconds. */
@@ -70,6 +70,7 @@ const LOOK_MS = 1_000;
 const SCAN_MS = 100;
 const BEAT_MS = 1_000;
 const RETRY_MS = 1_000;
+const LARGEST_MS = 5_000;
 
 export class SimulatedWorker {
   readonly clock = new SimulatedClock();
@@ -85,6 +86,7 @@ export class SimulatedWorker {
   #scans: SimulatedScan[] = [];
   #delayed: { readonly atMs: number; readonly add: () => void }[] = [];
   #ids = 0;
+  #largest: { readonly bytes: number; readonly atMs: number } | undefined;
   #isKicked = true;
   #counts = { kills: 0, lostMs: 0, suspensions: 0, most: 0, usedMs: 0, ms: 0 };
   /** Called now and then, for whoever wants to see what goes on. */
@@ -103,7 +105,9 @@ export class SimulatedWorker {
           this.#take(step);
         },
         sensor: new CapacitySensor({
-          memory: [probeOf("memory", () => [{ name: "cgroup", limitBytes: LIMIT_MB * MiB, usedBytes: this.usedBytes }])],
+          memory: [
+            probeOf("memory", () => [{ name: "cgroup", limitBytes: LIMIT_MB * MiB, usedBytes: this.usedBytes }]),
+          ],
           cpu: probeOf("cpu", () => ({ cores: 2, sources: [], throttledSeconds: undefined })),
           pressure: probeOf("pressure", () => noPressure),
         }),
@@ -344,8 +348,12 @@ export class SimulatedWorker {
     return this.#learned.chunkBytes(run, files, this.#largestBytes);
   }
 
+  /** As long as a worker takes it for true. */
   get #largestBytes(): number {
-    return this.#governor.snapshot().largestJobBytes;
+    if (this.#largest === undefined || this.clock.ms - this.#largest.atMs >= LARGEST_MS) {
+      this.#largest = { bytes: this.#governor.snapshot().largestJobBytes, atMs: this.clock.ms };
+    }
+    return this.#largest.bytes;
   }
 
   #next(queue: string): string[] {
@@ -372,7 +380,10 @@ export class SimulatedWorker {
   }
 
   #sum(amount: (process: SimulatedProcess) => number): number {
-    return [...this.#held.values()].reduce((sum, { process }) => sum + (process === undefined ? 0 : amount(process)), 0);
+    return [...this.#held.values()].reduce(
+      (sum, { process }) => sum + (process === undefined ? 0 : amount(process)),
+      0,
+    );
   }
 }
 

@@ -15,7 +15,7 @@ const ASKED = 8;
 /** A line, or a scatter, of fewer points is a guess. */
 const LINE_AFTER = 3;
 /** One job says little of an input many times as large: not more than this times the largest that was seen. */
-const MAX_GROWTH = 1.5;
+const MAX_GROWTH = 1.25;
 /** Standard deviation of the logarithm that is taken for likely, and for how many jobs that counts. */
 const PRIOR_DEVIATION = 0.15;
 const PRIOR_JOBS = 3;

@@ -88,6 +88,19 @@ describe("a class", () => {
     expect(few.expect(MiB).memoryBytes.p95).toBeGreaterThanOrEqual(900 * MiB);
   });
 
+  test("tells from two lives on what share of its peak a process has come to at most, and at least", () => {
+    const late = [0.45, 0.45, 0.45, 0.45, 0.5, 0.9, 1, 1, 1, 1];
+    const soon = late.map((share) => Math.max(share, 0.7));
+    const learning = new Learning();
+    learning.take({ ...liar(300), shape: late });
+    expect(learning.expect(MiB)).toMatchObject({ shape: undefined });
+    learning.take({ ...liar(300), shape: soon });
+    const { shape, shown } = learning.expect(MiB);
+    expect(shape).toEqual([0.7, 0.7, 0.7, 0.7, 0.7, 0.9, 1, 1, 1, 1]);
+    // In steps of a twentieth, rounded down.
+    expect(shown?.map((share) => Math.round(100 * share))).toEqual([40, 40, 40, 40, 45, 85, 95, 95, 95, 95]);
+  });
+
   test("a few heavy jobs do not pass for many", () => {
     const learning = new Learning();
     for (const peak of [20, 90, 160, 230, 300]) {
