@@ -71,8 +71,10 @@ const MAX_SKIP_MS = 10_000;
 
 /**
  * The next jobs in the order in which BullMQ's fetch takes them: `wait` from its right end, or else the first of
- * `prioritized`. KEYS[1] `wait`. KEYS[2] `prioritized`. KEYS[3] what the key of a job begins with. ARGV[1] how many.
- * ARGV[2] bytes of data after which no more are added. Returns ids and data in turn; empty data where a job has none.
+ * `prioritized`, or else the first of `delayed` that is due: a fetch moves it to those that wait, and without one nothing
+ * would. KEYS[1] `wait`. KEYS[2] `prioritized`. KEYS[3] what the key of a job begins with. KEYS[4] `delayed`, whose scores
+ * are ms times 0x1000. ARGV[1] how many. ARGV[2] bytes of data after which no more are added. ARGV[3] now, in ms since 1970.
+ * Returns ids and data in turn; empty data where a job has none.
  */
 const FIRST = new Script(`
 local found, bytes = {}, 0
@@ -89,12 +91,14 @@ for at = 1, tonumber(ARGV[1]) do
 end
 local id = #found == 0 and redis.call("ZRANGE", KEYS[2], 0, 0)[1]
 if id then add(id) end
+local due = #found == 0 and redis.call("ZRANGEBYSCORE", KEYS[4], 0, (ARGV[3] + 1) * 0x1000 - 1, "LIMIT", 0, 1)[1]
+if due then add(due) end
 return found
 `);
 
 /** Tells ids and data, in turn, of the next jobs of a queue in Redis. */
 export function nextJobs(redis: Redis): QueueHeadsDeps["next"] {
-  return async (lane) => (await FIRST.run(redis, lane.headKeys, [WINDOW, WINDOW_BYTES])) as string[];
+  return async (lane) => (await FIRST.run(redis, lane.headKeys, [WINDOW, WINDOW_BYTES, Date.now()])) as string[];
 }
 
 interface Seen {

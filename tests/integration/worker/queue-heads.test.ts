@@ -81,9 +81,9 @@ class Stage implements AsyncDisposable {
     await deletePrefix(this.#redis, this.#prefix);
   }
 
-  async add(jobId: string, bytes: number, { priority = 0, runId = "r" } = {}): Promise<void> {
+  async add(jobId: string, bytes: number, { priority = 0, runId = "r", delay = 0 } = {}): Promise<void> {
     const data = { runId, epoch: 0, traceId: "t", chunk: jobId, files: [{ index: 0, path: jobId, bytes }] };
-    await this.queues.queue(place.name).add("exec", data, { jobId, priority });
+    await this.queues.queue(place.name).add("exec", data, { jobId, priority, delay });
   }
 
   /** The next job as it is seen a second later. */
@@ -210,6 +210,30 @@ describe("the next job of a queue", () => {
     expect(await letIn()).toBe("second");
     expect(await letIn()).toBe("empty");
     expect(governor.passedOver).toEqual(["fourth", "third"]);
+  });
+
+  test("is one whose delay is over, where none waits and what is next has to be looked at", async ({
+    redis,
+    prefix,
+  }) => {
+    await using stage = new Stage(redis, prefix);
+    await stage.add("again", MiB, { delay: 200 });
+    await stage.add("much later", MiB, { delay: 3_600_000 });
+    const need = { memoryBytes: 1, cpuCores: 1, processes: 1 };
+    const ticket = { kind: "admit", reserved: need, bind: () => undefined, release: () => undefined } as const;
+    // As with several kinds of one profile that have limits of their own.
+    const answer = ({ expected: known }: { expected?: unknown }) =>
+      known === undefined ? { kind: "defer", code: "CLASS_LIMIT", lacking: "kind" } : ticket;
+    const governor = { tryReserve: answer, check: answer } as unknown as ReturnType<typeof governorWith>;
+    const load = { shouldYield: () => false, isYielding: () => false, took: () => () => undefined };
+    const admissions = new Admissions({ governor, load, heads: stage.heads });
+    expect((await admissions.admit(stage.lane)).kind).toBe("empty");
+    await expect.poll(async () => (await admissions.admit(stage.lane)).kind).toBe("admit");
+    const admitted = await admissions.admit(stage.lane);
+    if (admitted.kind !== "admit") throw new Error("expected a ticket");
+    expect(await stage.claim(admitted.wanted)).toBe("again");
+    admitted.release();
+    expect((await admissions.admit(stage.lane)).kind).toBe("empty");
   });
 
   test("is put first only while it waits: one that another worker has taken changes nothing", async ({
