@@ -27,7 +27,7 @@ const P95_NORMAL = 1.645;
 
 /** The fewer were seen, the likelier that the next one is larger than all of them. */
 export function doubt(samples: number): number {
-  return 1 + 0.5 / Math.sqrt(Math.max(1, samples));
+  return 1 + 0.3 / Math.sqrt(Math.max(1, samples));
 }
 
 /** Peak memory of the next job, in bytes; `samples`: how many of the last jobs are of the class as it is now. */
