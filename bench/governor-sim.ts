@@ -1,10 +1,13 @@
 /**
- * The forecast of the governor in simulated time (tests/support/memory-simulation.ts), over ten seeds: what its parts
- * are worth, as a share of the speed of a scheduler that knows the peaks. Seconds, and the same on each machine.
+ * The governor in simulated time, as a share of the speed of a scheduler that knows the peaks; the same on each machine.
+ * First its forecast alone (tests/support/memory-simulation.ts), over ten seeds: what its parts are worth. Then a whole
+ * worker (tests/support/worker-simulation.ts), which begins without knowing any kind (`cold`) and goes on with other jobs
+ * of the same kinds (`warm`), over four: what `governor-real` is to measure. A minute or two.
  */
 import { defaultGovernor, simulate, type SimulatedGovernor } from "../tests/support/memory-simulation.ts";
 import { seeded } from "../tests/support/seeded.ts";
-import { createLoad, oracleSeconds } from "./shared/memory-load.ts";
+import { SimulatedWorker, type SimulatedRun } from "../tests/support/worker-simulation.ts";
+import { createLoad, oracleSeconds, type LoadJob } from "./shared/memory-load.ts";
 import { report, round } from "./shared/support.ts";
 
 const SEEDS = [7_919, 11, 12, 13, 14, 15, 16, 17, 18, 19];
@@ -19,10 +22,12 @@ const governors: Readonly<Record<string, SimulatedGovernor>> = {
   noneOfThem: { threshold: 0.9, order: "turn", knows: "queue", looksAt: 1, hasProfiles: true },
 };
 
+/** What no scheduler may use is left out, as in `governor-real`. */
+const oracle = (jobs: readonly LoadJob[]) => oracleSeconds(jobs, 4_096 * 0.96 - 150);
 const loads = SEEDS.map((seed) => {
   const random = seeded(seed);
   const [learnedFrom, jobs] = [createLoad(random, 200), createLoad(random, 200)];
-  return { learnedFrom, jobs, oracle: oracleSeconds(jobs, 4_096 * 0.96 - 150) };
+  return { learnedFrom, jobs, oracle: oracle(jobs) };
 });
 const figures = Object.entries(governors).map(([name, governor]) => {
   const runs = loads.map(({ learnedFrom, jobs, oracle }) => {
@@ -35,4 +40,24 @@ const figures = Object.entries(governors).map(([name, governor]) => {
   const ofOracle = runs.map((one) => one.ofOracle);
   return [name, { meanOfOracle: round(mean), ofOracle, kills, wasted: round(wasted, 4) }] as const;
 });
-report("governor-sim", { seeds: SEEDS, ...Object.fromEntries(figures), bar: "meanOfOracle >= 0.97, wasted <= 0.005" });
+
+const WORKER_SEEDS = 4;
+const told = (jobs: readonly LoadJob[], { seconds, kills, suspensions, wasted, mostUse, meanUse }: SimulatedRun) => ({
+  ofOracle: round(oracle(jobs) / seconds),
+  ...{ kills, suspensions, wasted: round(wasted, 4), mostUse: round(mostUse), meanUse: round(meanUse) },
+});
+
+async function worker(governor: { readonly memoryThreshold?: number }) {
+  const runs: { readonly cold: ReturnType<typeof told>; readonly warm: ReturnType<typeof told> }[] = [];
+  for (const { learnedFrom, jobs } of loads.slice(0, WORKER_SEEDS)) {
+    const simulated = new SimulatedWorker({ hasProfiles: false, governor });
+    const cold = told(learnedFrom, await simulated.runAll(learnedFrom));
+    runs.push({ cold, warm: told(jobs, await simulated.runAll(jobs)) });
+  }
+  const mean = (side: "cold" | "warm") => round(runs.reduce((sum, run) => sum + run[side].ofOracle, 0) / runs.length);
+  return { meanOfOracle: { cold: mean("cold"), warm: mean("warm") }, runs };
+}
+
+const workers = { worker: await worker({}), workerThreshold90: await worker({ memoryThreshold: 0.9 }) };
+const all = { seeds: SEEDS, ...Object.fromEntries(figures), ...workers };
+report("governor-sim", { ...all, bar: "meanOfOracle >= 0.97, wasted <= 0.005" });

@@ -26,7 +26,8 @@ export interface RunParts {
 export interface ResourceSettings {
   /** Undefined: as many as the node has room for. */
   readonly maxProcesses: number | undefined;
-  readonly memoryThresholdPercent: number;
+  /** Undefined: the governor's own lines. */
+  readonly memoryThresholdPercent: number | undefined;
   readonly cpuThresholdPercent: number;
 }
 

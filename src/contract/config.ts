@@ -67,7 +67,7 @@ export const resourceLimits = {
 
 const resources = z.strictObject({
   max_processes: resourceLimits.max_processes.optional(),
-  memory_threshold_percent: resourceLimits.memory_threshold_percent.default(90),
+  memory_threshold_percent: resourceLimits.memory_threshold_percent.optional(),
   cpu_threshold_percent: resourceLimits.cpu_threshold_percent.default(100),
 });
 

@@ -21,7 +21,7 @@ directories:
 
 resources:
   # max_processes: 3
-  memory_threshold_percent: 90
+  # memory_threshold_percent: 90
   cpu_threshold_percent: 100
 
 limits:

@@ -172,10 +172,10 @@ export class Lane {
     return `${this.#prefix}:${this.place.name}:marker`;
   }
 
-  /** Where BullMQ keeps the jobs that wait, those that wait by priority, and what each job's own key begins with. */
-  get headKeys(): readonly [wait: string, prioritized: string, job: string] {
+  /** Where BullMQ keeps jobs: that wait, that wait by priority, what each job's own key begins with, and that are delayed. */
+  get headKeys(): readonly [wait: string, prioritized: string, job: string, delayed: string] {
     const base = `${this.#prefix}:${this.place.name}:`;
-    return [`${base}wait`, `${base}prioritized`, base];
+    return [`${base}wait`, `${base}prioritized`, base, `${base}delayed`];
   }
 
   /** When a delayed job of this queue is due, in ms since 1970, or 0. */

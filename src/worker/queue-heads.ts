@@ -35,12 +35,13 @@ export interface QueueHead extends UsualJob {
 
 /**
  * Which of two jobs is let in first where room is short: by priority; then one of a kind of which little is known, so that
- * more is; then the one that takes the most memory for the longest, for the small ones fit beside it and after it.
+ * more is, the least known first; then the one that takes the most memory for the longest, for the small ones fit beside it and after it.
  */
 export function compareHeads(a: Judged, b: Judged): number {
   return (
     a.priority - b.priority ||
     Number(isUnknown(b.expectation)) - Number(isUnknown(a.expectation)) ||
+    (isUnknown(a.expectation) ? a.expectation.samples - b.expectation.samples : 0) ||
     areaOf(b) - areaOf(a)
   );
 }
@@ -52,7 +53,8 @@ function areaOf({ expectation, lastsMs }: Judged): number {
 type Judged = Omit<QueueHead, "isBehind">;
 
 export interface QueueHeadsDeps {
-  readonly redis: Redis;
+  /** `nextJobs`. */
+  readonly next: (lane: Lane) => Promise<readonly string[]>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly runs: Pick<RunCache, "loadFor">;
@@ -69,8 +71,10 @@ const MAX_SKIP_MS = 10_000;
 
 /**
  * The next jobs in the order in which BullMQ's fetch takes them: `wait` from its right end, or else the first of
- * `prioritized`. KEYS[1] `wait`. KEYS[2] `prioritized`. KEYS[3] what the key of a job begins with. ARGV[1] how many.
- * ARGV[2] bytes of data after which no more are added. Returns ids and data in turn; empty data where a job has none.
+ * `prioritized`, or else the first of `delayed` that is due: a fetch moves it to those that wait, and without one nothing
+ * would. KEYS[1] `wait`. KEYS[2] `prioritized`. KEYS[3] what the key of a job begins with. KEYS[4] `delayed`, whose scores
+ * are ms times 0x1000. ARGV[1] how many. ARGV[2] bytes of data after which no more are added. ARGV[3] now, in ms since 1970.
+ * Returns ids and data in turn; empty data where a job has none.
  */
 const FIRST = new Script(`
 local found, bytes = {}, 0
@@ -87,8 +91,15 @@ for at = 1, tonumber(ARGV[1]) do
 end
 local id = #found == 0 and redis.call("ZRANGE", KEYS[2], 0, 0)[1]
 if id then add(id) end
+local due = #found == 0 and redis.call("ZRANGEBYSCORE", KEYS[4], 0, (ARGV[3] + 1) * 0x1000 - 1, "LIMIT", 0, 1)[1]
+if due then add(due) end
 return found
 `);
+
+/** Tells ids and data, in turn, of the next jobs of a queue in Redis. */
+export function nextJobs(redis: Redis): QueueHeadsDeps["next"] {
+  return async (lane) => (await FIRST.run(redis, lane.headKeys, [WINDOW, WINDOW_BYTES, Date.now()])) as string[];
+}
 
 interface Seen {
   /** Those that could be judged, best first. */
@@ -127,7 +138,7 @@ export class QueueHeads {
     const nowMs = this.#deps.clock.monotonicMs();
     const before = this.#seen.get(queue);
     if (before !== undefined && nowMs - before.atMs < KEPT_MS) return true;
-    const found = (await FIRST.run(this.#deps.redis, lane.headKeys, [WINDOW, WINDOW_BYTES])) as string[];
+    const found = await this.#deps.next(lane);
     const [firstJobId] = found;
     if (firstJobId === undefined) {
       this.#seen.delete(queue);

@@ -37,7 +37,7 @@ import { LiveLimits } from "./live-limits.ts";
 import type { WorkerProcess } from "./lane-token.ts";
 import { Lanes } from "./lanes.ts";
 import { PullLoop } from "./pull-loop.ts";
-import { QueueHeads } from "./queue-heads.ts";
+import { nextJobs, QueueHeads } from "./queue-heads.ts";
 import { OutputClaims } from "./output-claims.ts";
 import { RunCache } from "./run-cache.ts";
 import { createSharedTuning } from "./shared-tuning.ts";
@@ -117,7 +117,7 @@ export class WorkerService implements Service {
     });
     const learned = new LearnedRuns(this.#classes, createLearnedListener({ metrics: deps.metrics, hash, logger }));
     const largestJob = new LargestJob(shared);
-    this.#heads = new QueueHeads({ ...shared, learned, largestJob });
+    this.#heads = new QueueHeads({ ...shared, next: nextJobs(this.#redis), learned, largestJob });
     this.#held.handlers = this.#createHandlers({ ...shared, hash, flows, learned, largestJob });
     this.#lanes = this.#createLanes();
     this.#load = this.#createLoad();

@@ -36,9 +36,10 @@ export const ENOUGH = 8;
 const MANY = MAX_RECENT;
 /** A line through fewer points is a guess. */
 const LINE_AFTER = 3;
-/** Fewer traces say nothing of the life of a process. */
-const SHAPE_AFTER = 5;
+/** One trace is the life of one process. */
+const SHAPE_AFTER = 2;
 const P95 = 0.95;
+const P05 = 0.05;
 /** Each file is asked for some times, by the scan, at its start and at its end. */
 const MAX_PREDICTIONS = 512;
 /** The unit in which the lines of a target are drawn, in the unit of its scale. */
@@ -68,7 +69,7 @@ export class ClassModel {
   readonly #histograms: ReadonlyMap<string, Histogram>;
   readonly #lines = new Map<string, Line>();
   readonly #predictors: Readonly<Record<Target, Predictor>>;
-  readonly #shape: readonly number[] | undefined;
+  readonly #life: Pick<Expectation, "shape" | "shown">;
   readonly #largestInput: number;
   /** Quantiles and middles are asked for each file of a scan, and the state stands still. */
   readonly #predictions = new Map<number, Expectation>();
@@ -83,7 +84,7 @@ export class ClassModel {
       for (const fit of fits) this.#draw(target, fit);
     }
     this.#predictors = { memory: this.#choose("memory"), duration: this.#choose("duration") };
-    this.#shape = this.#shapeOf();
+    this.#life = this.#lifeOf();
     const largest = Math.max(0, ...(this.#histograms.get("size")?.keys() ?? []));
     this.#largestInput = scales.size.base * scales.size.growth ** largest;
   }
@@ -120,7 +121,7 @@ export class ClassModel {
       cpuCores: this.#plainSpread("cpu"),
       ioBytesPerSecond: this.#plainSpread("io"),
       gpuMemoryBytes: this.#plainSpread("gpu"),
-      shape: this.#shape,
+      ...this.#life,
     };
   }
 
@@ -221,17 +222,21 @@ export class ClassModel {
   }
 
   /** Never falls: a process that gave memory back early may do so late the next time. */
-  #shapeOf(): readonly number[] | undefined {
+  #lifeOf(): Pick<Expectation, "shape" | "shown"> {
     const bins = Array.from({ length: SHAPE_BINS }, (_, bin) => this.#histograms.get(`shape${bin}`));
-    let most = 0;
+    let [most, least] = [0, 0];
     const shape: number[] = [];
+    const shown: number[] = [];
     for (const bin of bins) {
-      if (bin === undefined || weightOf(bin) < SHAPE_AFTER) return undefined;
+      if (bin === undefined || weightOf(bin) < SHAPE_AFTER) return { shape: undefined };
       most = Math.max(most, (quantileBucket(bin, P95) ?? SHARE_BUCKETS) / SHARE_BUCKETS);
+      // A bucket holds what was rounded up into it.
+      least = Math.max(least, ((quantileBucket(bin, P05) ?? 1) - 1) / SHARE_BUCKETS);
       shape.push(Math.min(1, most));
+      shown.push(least);
     }
     shape[SHAPE_BINS - 1] = 1;
-    return shape;
+    return { shape, shown };
   }
 }
 

@@ -15,7 +15,7 @@ const ASKED = 8;
 /** A line, or a scatter, of fewer points is a guess. */
 const LINE_AFTER = 3;
 /** One job says little of an input many times as large: not more than this times the largest that was seen. */
-const MAX_GROWTH = 1.5;
+const MAX_GROWTH = 1.25;
 /** Standard deviation of the logarithm that is taken for likely, and for how many jobs that counts. */
 const PRIOR_DEVIATION = 0.15;
 const PRIOR_JOBS = 3;
@@ -27,7 +27,7 @@ const P95_NORMAL = 1.645;
 
 /** The fewer were seen, the likelier that the next one is larger than all of them. */
 export function doubt(samples: number): number {
-  return 1 + 0.5 / Math.sqrt(Math.max(1, samples));
+  return 1 + 0.3 / Math.sqrt(Math.max(1, samples));
 }
 
 /** Peak memory of the next job, in bytes; `samples`: how many of the last jobs are of the class as it is now. */

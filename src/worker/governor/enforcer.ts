@@ -9,7 +9,7 @@ import type { AdmissionView, Gates } from "./admission-view.ts";
 import type { CapacityReading } from "./capacity.ts";
 import { calmCpu, decideCpuState } from "./cpu-priority.ts";
 import { decideStep } from "./enforcement.ts";
-import { DEFAULT_MEMORY_THRESHOLD, type GovernorConfig } from "./governor-config.ts";
+import { DEFAULT_MEMORY_THRESHOLD, systemReserveOf, type GovernorConfig } from "./governor-config.ts";
 import type { GovernorMetrics } from "./governor-port.ts";
 import type { Reservation, Reservations } from "./reservations.ts";
 import type { Eviction, Step } from "./step.ts";
@@ -78,7 +78,8 @@ export class Enforcer {
         "job was ended for memory and is still here, looking for another",
       );
     }
-    const { memoryThreshold = DEFAULT_MEMORY_THRESHOLD, systemReserveBytes = 0 } = config;
+    const { memoryThreshold = DEFAULT_MEMORY_THRESHOLD } = config;
+    const systemReserveBytes = systemReserveOf(config, memory);
     const wallMs = this.#deps.clock.nowMs();
     const left = jobs.filter((job) => job.jobId !== ending?.jobId);
     const limits = { memory, pressure, memoryThreshold, systemReserveBytes };

@@ -8,7 +8,7 @@ import type { AdmissionRule, AdmissionView, Gates, Held } from "./admission-view
 import type { CapacityReading } from "./capacity.ts";
 import { limitOf } from "./class-limits.ts";
 import { countedCores, mostProcesses, OVERHEAD_MS } from "./cores.ts";
-import { DEFAULT_MEMORY_THRESHOLD, type GovernorConfig } from "./governor-config.ts";
+import { DEFAULT_MEMORY_THRESHOLD, systemReserveOf, type GovernorConfig } from "./governor-config.ts";
 import type { GovernorSnapshot } from "./governor-port.ts";
 import { OWN_LEVEL } from "./own-level.ts";
 import { elapsedWorkMs, outlookOf, type Outlook } from "./outlook.ts";
@@ -58,7 +58,7 @@ export function createView(facts: ViewFacts): AdmissionView {
     memoryThreshold: config.memoryThreshold ?? DEFAULT_MEMORY_THRESHOLD,
     isMemoryThresholdSet: config.memoryThreshold !== undefined,
     isProcessLimitSet,
-    systemReserveBytes: config.systemReserveBytes ?? 0,
+    systemReserveBytes: systemReserveOf(config, reading.memory),
     outlooks: jobs.map((job) => outlookOfReservation(job, nowMs)),
     external: tuning.external,
     z: tuning.z,

@@ -66,7 +66,7 @@ export class Governor implements Service {
     this.#ticks = new DueTimer(
       () => deps.clock.monotonicMs(),
       () => {
-        this.#tick();
+        this.tick();
       },
     );
     this.#gates = new GateKeeper(this.#config.cpuThreshold, this.#config.machine);
@@ -327,7 +327,8 @@ export class Governor implements Service {
     this.#ticks.within(readingPauseMs(this.#reading, this.#ledger.size, this.#waiting.size));
   }
 
-  #tick(): void {
+  /** Takes a reading and acts on it. Done by itself from `start` on, as often as it is worth it. */
+  tick(): void {
     try {
       this.#readJobs();
       const reading = this.#read();

@@ -8,7 +8,7 @@ import { coverageOf, decideRunningAnomaly, type RunningFacts } from "../../platf
 import { CALIBRATION_WEIGHT, isUnknown } from "../../platform/learned/calibration.ts";
 import { classOf, type LearnedClass } from "../../platform/learned/class-key.ts";
 import { ENOUGH } from "../../platform/learned/class-model.ts";
-import type { Target } from "../../platform/learned/class-state.ts";
+import { SHAPE_BINS, type Target } from "../../platform/learned/class-state.ts";
 import { expectationOf } from "../../platform/learned/expectation-of.ts";
 import type { LearnedClasses } from "../../platform/learned/learned-classes.ts";
 import { noteOf, retractionOf, type Measure, type Note } from "../../platform/learned/note.ts";
@@ -24,6 +24,8 @@ export interface LearnedListener {
   anomaly(run: LiveRun, anomaly: RunAnomaly): void;
   drifted(run: LiveRun): void;
 }
+
+type Classes = Pick<LearnedClasses, "load" | "refresh" | "peek" | "note" | "retract">;
 
 /** Weight of a new chunk in the means of this worker. */
 const SMOOTHING = 0.3;
@@ -46,6 +48,9 @@ const SHORT_MS = 100;
 const KNOWN_SAMPLES = 200;
 /** Beyond so many times the memory that all but one in twenty take, each is noted. */
 const FAR = 2;
+
+/** The shape of a process that may take its peak at any time. */
+const ALL_THE_TIME: readonly number[] = Array.from({ length: SHAPE_BINS }, () => 1);
 
 /** The share that was covered is told after a job that was not, and now and then. */
 const COVERAGE_EVERY_JOBS = 10;
@@ -71,13 +76,13 @@ interface Observed {
 }
 
 export class LearnedRuns {
-  readonly #classes: LearnedClasses;
+  readonly #classes: Classes;
   readonly #listener: LearnedListener;
   readonly #runs = new Map<string, RunFigures>();
   readonly #observed = new Map<string, Observed>();
   #learned = 0;
 
-  constructor(classes: LearnedClasses, listener: LearnedListener) {
+  constructor(classes: Classes, listener: LearnedListener) {
     this.#classes = classes;
     this.#listener = listener;
   }
@@ -100,12 +105,13 @@ export class LearnedRuns {
 
   /**
    * What a chunk is expected to take at any moment of its life: of several processes, one after the other, nobody knows
-   * which one runs when.
+   * which one runs when. One alone is gone after its time, even where nobody knows yet when in it it takes what.
    */
   expectChunk(run: LiveRun, files: readonly FileEntry[]): Expectation {
     const endedAtBytes = Math.max(0, ...files.map((file) => file.endedAtBytes ?? 0));
     const expected = this.expect(run, largestInput(run, files), endedAtBytes);
-    return files.length === 1 || run.spec.perChunk ? expected : { ...expected, shape: undefined };
+    const isOne = files.length === 1 || run.spec.perChunk;
+    return { ...expected, shape: isOne ? (expected.shape ?? ALL_THE_TIME) : undefined };
   }
 
   /** Memory that a process over this file is expected to take at most. */

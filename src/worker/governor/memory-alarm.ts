@@ -1,14 +1,19 @@
 /** Whether memory is so short that a running job has to give way, and how short. Pure. */
 import { ceilingBytes, DANGER_RATIO } from "./memory-rules.ts";
 import type { MemoryLevel } from "./probes/probe.ts";
+import { MiB } from "../../contract/resources.ts";
 import { outgrownBytes } from "./reservations.ts";
-import type { EnforcementView, MemoryReason } from "./step.ts";
+import { enforcedJobs, hasOutgrown, type EnforcementView, type MemoryReason } from "./step.ts";
 
 const STALL_RATIO = 0.1;
 /** Stalls of the whole host say nothing about us unless our own memory is short too. */
 const STALL_FILL_RATIO = 0.8;
 /** From here on a job that outgrew its promise may be stopped: what is left below the line of danger is for its growth. */
 export const SHORT_RATIO = 0.9;
+
+const KEPT_RATIO = 0.955;
+/** What a few processes take in a tenth of a second, at most. */
+const KEPT_LEFT_BYTES = 160 * MiB;
 
 export interface Alarm {
   readonly reason: MemoryReason;
@@ -27,13 +32,22 @@ export function fillOf({ level }: Pick<Alarm, "level">): number {
   return level.usedBytes / level.limitBytes;
 }
 
-function decideDanger({ memory }: EnforcementView): Alarm | undefined {
+function decideDanger(view: EnforcementView): Alarm | undefined {
   let worst: Alarm | undefined;
-  for (const level of memory) {
-    const excessBytes = level.usedBytes - DANGER_RATIO * level.limitBytes;
+  const isKept = !enforcedJobs(view).some((job) => hasOutgrown(job) && job.suspension === undefined);
+  for (const level of view.memory) {
+    const excessBytes = level.usedBytes - (isKept ? keptLineOf(level) : DANGER_RATIO * level.limitBytes);
     if (excessBytes > (worst?.excessBytes ?? 0)) worst = { reason: "memory-limit", level, excessBytes };
   }
   return worst;
+}
+
+/**
+ * Jobs that keep their promises grow as was forecast, and that was up to beyond the line of danger: they are ended nearer to
+ * the limit, yet never where what is left would be gone before one of them is.
+ */
+function keptLineOf({ limitBytes }: MemoryLevel): number {
+  return Math.max(DANGER_RATIO * limitBytes, Math.min(KEPT_RATIO * limitBytes, limitBytes - KEPT_LEFT_BYTES));
 }
 
 function decideStall({ memory, pressure }: EnforcementView): Alarm | undefined {

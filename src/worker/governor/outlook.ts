@@ -8,13 +8,14 @@
  * with one number per task). `hi` and `mid` are the 95th and 50th percentile of the peak, corrected by what is seen:
  * - never less than 1.05 times what the job uses now;
  * - a job that is above the shape of its class by now will be above it at its peak: `hi` is lifted in proportion;
+ * - one that has taken little by the time at which its class has shown most of its peak will not take much more;
  * - after 85 % of d95 what was promised and never used is given back: 1.02 times the peak seen;
  * - unknown shape or duration, a suspended job, a job past its d95: flat, and it is not assumed to end.
  */
 import type { Expectation } from "../../contract/expectation.ts";
 
 /** What is expected of a job, as far as memory over time is concerned. */
-export type MemoryExpectation = Pick<Expectation, "memoryBytes" | "durationMs" | "shape">;
+export type MemoryExpectation = Pick<Expectation, "memoryBytes" | "durationMs" | "shape" | "shown">;
 
 /** A running job: what is expected and what is seen. */
 export interface RunningMemory {
@@ -50,6 +51,8 @@ const SHOWN_RATIO = 0.85;
 const GONE_RATIO = 1.15;
 /** What a job uses now it still uses so much later, whatever its shape says. */
 const NEAR_MS = 1_000;
+/** What is known of its memory may be so old. */
+const READING_MS = 150;
 /** How much longer a job probably takes that has passed its d95, as a share of what it has taken. */
 const OVERDUE_SHARE = 0.25;
 
@@ -77,10 +80,8 @@ export function outlookOfCandidate(expectation: MemoryExpectation, id = "candida
   };
 }
 
-function corrected({ expectation, elapsedMs, rssBytes, peakBytes, isSuspended }: RunningMemory): {
-  hi: number;
-  mid: number;
-} {
+function corrected(job: RunningMemory): { hi: number; mid: number } {
+  const { expectation, elapsedMs, rssBytes, peakBytes, isSuspended } = job;
   const { memoryBytes, durationMs, shape } = expectation;
   const d95 = durationMs?.p95;
   if (isSuspended !== true && d95 !== undefined && elapsedMs > SHOWN_RATIO * d95 && peakBytes > 0) {
@@ -90,6 +91,8 @@ function corrected({ expectation, elapsedMs, rssBytes, peakBytes, isSuspended }:
   let mid = Math.max(memoryBytes.p50, MID_MARGIN * rssBytes);
   if (durationMs !== undefined && shape !== undefined) {
     const progress = { from: elapsedMs / Math.max(1, durationMs.p95), to: elapsedMs / Math.max(1, durationMs.p05) };
+    hi = Math.max(RSS_MARGIN * rssBytes, Math.min(hi, shownPeakBytes(job, durationMs.p95)));
+    mid = Math.min(hi, mid);
     const share = highestShare(shape, progress.from, progress.to);
     if (share > 0 && rssBytes > share * hi) {
       mid = Math.max(mid, rssBytes / share);
@@ -111,6 +114,18 @@ export function envelopeBytes(outlook: Outlook, fromMs: number, toMs: number): n
   const from = Math.max(0, start) / Math.max(1, durationMs.p95);
   const to = (elapsedMs + toMs) / Math.max(1, durationMs.p05);
   return Math.max(near, hiBytes * highestShare(shape, from, to));
+}
+
+/**
+ * The most that the peak of a job can be, by what it has taken so far: all but one in twenty of its kind have come to a known
+ * share of their peak by the end of the last tenth that it is surely through with. Infinity while that says nothing.
+ */
+function shownPeakBytes({ expectation: { shown = [] }, elapsedMs, rssBytes, peakBytes }: RunningMemory, d95: number) {
+  const seenBytes = Math.max(peakBytes, rssBytes);
+  const progress = (elapsedMs - READING_MS) / Math.max(1, d95);
+  const through = Math.min(shown.length, Math.floor(progress * shown.length));
+  const share = shown[through - 1] ?? 0;
+  return share > 0 && seenBytes > 0 ? (RSS_MARGIN * seenBytes) / share : Infinity;
 }
 
 /** The largest share of the peak over a stretch of progress. */

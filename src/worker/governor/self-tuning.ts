@@ -100,6 +100,6 @@ export function flatExpectation(bytes: number): MemoryExpectation {
 }
 
 /** Without a shape nobody can say when in its life a job takes what, or that it takes nothing from some moment on. */
-export function memoryOverTime({ memoryBytes, durationMs, shape }: Expectation): MemoryExpectation {
-  return { memoryBytes, shape, durationMs: shape === undefined ? undefined : durationMs };
+export function memoryOverTime({ memoryBytes, durationMs, shape, shown }: Expectation): MemoryExpectation {
+  return { memoryBytes, shape, shown, durationMs: shape === undefined ? undefined : durationMs };
 }

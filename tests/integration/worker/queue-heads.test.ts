@@ -13,7 +13,7 @@ import type { GovernorTicket, ReserveQuestion } from "../../../src/worker/govern
 import type { Admission } from "../../../src/worker/governor/admission.ts";
 import type { Wait } from "../../../src/worker/governor/waiting.ts";
 import { Lane, type Wanted } from "../../../src/worker/lane.ts";
-import { QueueHeads } from "../../../src/worker/queue-heads.ts";
+import { nextJobs, QueueHeads } from "../../../src/worker/queue-heads.ts";
 import { quietLogger } from "../../support/quiet-logger.ts";
 import { deletePrefix, test } from "../../support/redis.ts";
 
@@ -50,7 +50,7 @@ class Stage implements AsyncDisposable {
       spec: { resources: {}, profile: "default", command: ["true"] },
     } as unknown as LiveRun;
     this.heads = new QueueHeads({
-      redis,
+      next: nextJobs(redis),
       logger: quietLogger,
       clock: { ...systemClock, monotonicMs: () => this.nowMs },
       runs: { loadFor: (id) => (id === "r" ? Promise.resolve(run) : Promise.reject(new NotFoundError("run", id))) },
@@ -81,9 +81,9 @@ class Stage implements AsyncDisposable {
     await deletePrefix(this.#redis, this.#prefix);
   }
 
-  async add(jobId: string, bytes: number, { priority = 0, runId = "r" } = {}): Promise<void> {
+  async add(jobId: string, bytes: number, { priority = 0, runId = "r", delay = 0 } = {}): Promise<void> {
     const data = { runId, epoch: 0, traceId: "t", chunk: jobId, files: [{ index: 0, path: jobId, bytes }] };
-    await this.queues.queue(place.name).add("exec", data, { jobId, priority });
+    await this.queues.queue(place.name).add("exec", data, { jobId, priority, delay });
   }
 
   /** The next job as it is seen a second later. */
@@ -212,6 +212,30 @@ describe("the next job of a queue", () => {
     expect(governor.passedOver).toEqual(["fourth", "third"]);
   });
 
+  test("is one whose delay is over, where none waits and what is next has to be looked at", async ({
+    redis,
+    prefix,
+  }) => {
+    await using stage = new Stage(redis, prefix);
+    await stage.add("again", MiB, { delay: 200 });
+    await stage.add("much later", MiB, { delay: 3_600_000 });
+    const need = { memoryBytes: 1, cpuCores: 1, processes: 1 };
+    const ticket = { kind: "admit", reserved: need, bind: () => undefined, release: () => undefined } as const;
+    // As with several kinds of one profile that have limits of their own.
+    const answer = ({ expected: known }: { expected?: unknown }) =>
+      known === undefined ? { kind: "defer", code: "CLASS_LIMIT", lacking: "kind" } : ticket;
+    const governor = { tryReserve: answer, check: answer } as unknown as ReturnType<typeof governorWith>;
+    const load = { shouldYield: () => false, isYielding: () => false, took: () => () => undefined };
+    const admissions = new Admissions({ governor, load, heads: stage.heads });
+    expect((await admissions.admit(stage.lane)).kind).toBe("empty");
+    await expect.poll(async () => (await admissions.admit(stage.lane)).kind).toBe("admit");
+    const admitted = await admissions.admit(stage.lane);
+    if (admitted.kind !== "admit") throw new Error("expected a ticket");
+    expect(await stage.claim(admitted.wanted)).toBe("again");
+    admitted.release();
+    expect((await admissions.admit(stage.lane)).kind).toBe("empty");
+  });
+
   test("is put first only while it waits: one that another worker has taken changes nothing", async ({
     redis,
     prefix,
@@ -271,6 +295,7 @@ test("lanes are served by priority, then unknown kinds, then the most memory for
     ["small and long", head(10, 60_000)],
     ["large and short", head(500, 1_000)],
     ["large and late in line", head(900, 60_000, { priority: 5 })],
+    ["hardly known", head(400, 60_000, { samples: 2 })],
     ["unknown", head(128, undefined, { samples: 0 })],
   ]);
   const heads = {
@@ -283,6 +308,7 @@ test("lanes are served by priority, then unknown kinds, then the most memory for
   expect(order.map((one) => one.place.name)).toEqual([
     "empty",
     "unknown",
+    "hardly known",
     "small and long",
     "large and short",
     "small and short",

@@ -6,7 +6,7 @@
 import { describe, expect, test } from "vitest";
 import type { FlowDocumentInput } from "../../../src/contract/flows.ts";
 import { keys } from "../../../src/contract/queues.ts";
-import type { EndedFlow} from "../../support/flow-cluster.ts";
+import type { EndedFlow } from "../../support/flow-cluster.ts";
 import { FlowCluster } from "../../support/flow-cluster.ts";
 import { seeded } from "../../support/seeded.ts";
 

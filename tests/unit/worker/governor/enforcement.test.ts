@@ -247,3 +247,24 @@ describe("when a job that stands still goes on", () => {
     expect(step(view(910, [once, other], more))).toEqual(["resume", "stopped", "time-limit"]);
   });
 });
+
+describe("near the limit of a large control group", () => {
+  const of4GiB = (usedMiB: number, jobs: readonly EnforcedJob[]) =>
+    view(0, jobs, {
+      memory: [{ name: "cgroup", limitBytes: 4_096 * MiB, usedBytes: usedMiB * MiB }],
+      memoryThreshold: 0.96,
+    });
+  const kept = [job("one", { need: 2_000, rss: 1_900 }), job("two", { need: 2_000, rss: 1_900, since: 5 })];
+
+  test("jobs that keep their promises are ended later than those that do not", () => {
+    expect(step(of4GiB(3_900, kept))).toBeUndefined();
+    expect(victim(of4GiB(3_920, kept))).toEqual(["two", "memory-limit"]);
+    const grown = [...kept, job("grown", { need: 10, rss: 100, since: 9 })];
+    expect(victim(of4GiB(3_900, grown))).toEqual(["grown", "memory-limit"]);
+  });
+
+  test("of a small one they are ended at the line of danger, for little is left beyond it", () => {
+    const small = [job("one", { need: 450, rss: 440 }), job("two", { need: 500, rss: 490, since: 5 })];
+    expect(victim(view(931, small, { memoryThreshold: 0.96 }))).toEqual(["two", "memory-limit"]);
+  });
+});
