@@ -131,6 +131,12 @@ export class LeaseLostError extends HeadroomError {
   override readonly retryable = true;
 }
 
+/** This scheduler leads no more: another one may by now. */
+export class LeadershipLostError extends HeadroomError {
+  readonly code = "ERR_LEADERSHIP_LOST";
+  override readonly retryable = true;
+}
+
 /** A state machine was asked for an arrow that is not drawn. */
 export class IllegalStateError extends HeadroomError {
   readonly code = "ERR_ILLEGAL_STATE";

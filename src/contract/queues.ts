@@ -68,8 +68,10 @@ export const keys = {
   rules: (kp: string) => `${kp}:rules`,
   /** Hash of how many jobs of a kind that mostly waits run best at a time: `CLASS|HOST` (see class-limit-memory.ts). */
   classLimits: (kp: string) => `${kp}:class-limits`,
-  /** The scheduler's leader lease. */
+  /** Hash of the scheduler that leads (see leader-lease.ts in scheduler). Expires. */
   leader: (kp: string) => `${kp}:leader`,
+  /** The token of the last term of a leader. */
+  lastTerm: (kp: string) => `${kp}:leader:last`,
 } as const;
 
 /** Chunks and control jobs of one run carry ids that say so: any job id names its run. */
