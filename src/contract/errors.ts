@@ -89,7 +89,7 @@ export class NotFoundError extends HeadroomError {
   readonly code = "ERR_NOT_FOUND";
 
   constructor(
-    kind: "run" | "job" | "file" | "profile" | "rule" | "route" | "limit" | "run, job, worker or profile",
+    kind: "run" | "job" | "file" | "schedule" | "profile" | "rule" | "route" | "limit" | "run, job, worker or profile",
     id: string,
   ) {
     super(`expected a known ${kind}, found no ${kind} "${id}"`);

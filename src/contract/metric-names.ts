@@ -254,6 +254,21 @@ export const metricTable = {
     help: "Runs that came into a state.",
     labels: ["state"],
   },
+  headroom_leader: {
+    type: "gauge",
+    help: "Whether this scheduler leads: 1 or 0.",
+    labels: [],
+  },
+  headroom_repairs_total: {
+    type: "counter",
+    help: "What a leader found out of place and mended, by what it was.",
+    labels: ["repair"],
+  },
+  headroom_schedule_starts_total: {
+    type: "counter",
+    help: "Times of schedules, by what became of them: started, skipped or refused.",
+    labels: ["result"],
+  },
   headroom_intake_refused_total: {
     type: "counter",
     help: "Runs that the intake refused, by reason.",

@@ -81,7 +81,13 @@ export const jobIds = {
   chunk: (runId: string, epoch: number, chunk: string) => `${runId}.${epoch}.c${chunk}`,
 } as const;
 
+/** The run and epoch that a job id made by `jobIds` names, or undefined. */
+export function placeOfJobId(jobId: string): { readonly runId: string; readonly epoch: number } | undefined {
+  const [, runId, epoch] = /^([^.]+)\.(\d+)\.[a-z0-9-]+/.exec(jobId) ?? [];
+  return runId === undefined ? undefined : { runId, epoch: Number(epoch) };
+}
+
 /** The run that a job id made by `jobIds` belongs to, or undefined. */
 export function runOfJobId(jobId: string): string | undefined {
-  return /^([^.]+)\.\d+\.[a-z0-9-]+/.exec(jobId)?.[1];
+  return placeOfJobId(jobId)?.runId;
 }

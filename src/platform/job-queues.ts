@@ -16,7 +16,7 @@ import {
 import { effectiveProfile, type ProfileChanges } from "../contract/profile-changes.ts";
 import { jobIds, keys, parseQueueName, queueName } from "../contract/queues.ts";
 import type { RunSpec } from "../contract/run-spec.ts";
-import { addFlow, type FlowJob } from "./flow-step.ts";
+import { addFlow, releaseParent, type FlowJob } from "./flow-step.ts";
 import { loadProfileChanges } from "./profile-changes.ts";
 
 /** What a worker must know of a queue beside its name: any job of it fits this. */
@@ -218,6 +218,23 @@ export class JobQueues {
         yield { queue: rest.slice(0, colon), id: rest.slice(colon + 1) };
       }
     } while (cursor !== "0");
+  }
+
+  /**
+   * Takes children that ended, or are gone, off those that the root of a run waits for, and releases it when none is left;
+   * of at most `limit` of them.
+   */
+  async releaseRoot(
+    ref: Pick<RunRef, "runId" | "epoch">,
+    limit: number,
+  ): Promise<{ readonly seen: number; readonly taken: number; readonly isReleased: boolean }> {
+    const children: string[] = [];
+    for await (const { queue, id } of this.openJobs(ref)) {
+      children.push(`${this.#kp}:${queue}:${id}`);
+      if (children.length >= limit) break;
+    }
+    const parent = { queue: this.queue(reportPlace.name), id: jobIds.report(ref.runId, ref.epoch) };
+    return { seen: children.length, ...(await releaseParent(this.#redis, parent, children)) };
   }
 
   /** Whether the lock of a job is held with this token. */

@@ -37,6 +37,7 @@ import type { Store } from "../store/store.ts";
 import type { Backlog, ClientPort, RunListQuery, RunOptions } from "./client-port.ts";
 import { queuedRecord } from "./queued-record.ts";
 import { followRun, type RunEvent } from "./run-events.ts";
+import { ScheduleClient } from "./schedules.ts";
 import { claimOutput, enqueueRun, newRunId, planChunks, type PlannedChunks, type SubmitDeps } from "./submit.ts";
 
 export interface ClientOptions {
@@ -103,6 +104,7 @@ export class Client implements ClientPort, AsyncDisposable {
   readonly #deps: ClientDeps;
   readonly #owns: { readonly ownsRedis: boolean; readonly ownsStore: boolean };
   readonly #submit: SubmitDeps;
+  #schedules: ScheduleClient | undefined;
 
   constructor(deps: ClientDeps, owns: { readonly ownsRedis: boolean; readonly ownsStore: boolean }) {
     this.#deps = deps;
@@ -148,6 +150,12 @@ export class Client implements ClientPort, AsyncDisposable {
     if (run === undefined) throw new ConflictError(`run ${runId}: expected it to have ended, found it ${before.state}`);
     await this.#start(run, "scan", pages);
     return run;
+  }
+
+  /** Runs that start again and again. */
+  get schedules(): ScheduleClient {
+    this.#schedules ??= new ScheduleClient({ ...this.#deps, store: this.#needStore("keep schedules") });
+    return this.#schedules;
   }
 
   async status(runId: string): Promise<RunStatus> {

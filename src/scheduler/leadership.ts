@@ -22,6 +22,8 @@ export interface LeadershipDeps {
 export interface LeadershipConfig {
   readonly kp: string;
   readonly schedulerId: string;
+  /** Gives the lead to any scheduler that does not yield. */
+  readonly yields: boolean;
 }
 
 /** A dead leader is followed after this and one renewal: well within ten seconds. */
@@ -41,7 +43,9 @@ export class Leadership implements Service {
     this.#deps = deps;
     this.#config = config;
     this.#onLead = onLead;
-    this.#lease = new LeaderLease(deps.redis, config.kp, { holder: config.schedulerId, ttlMs: LEASE_MS });
+    this.#lease = new LeaderLease(deps.redis, config.kp, {
+      ...{ holder: config.schedulerId, ttlMs: LEASE_MS, yields: config.yields },
+    });
     deps.metrics.onCollect(() => {
       deps.metrics.gauge("headroom_leader").set(this.term === undefined ? 0 : 1);
     });
@@ -52,10 +56,10 @@ export class Leadership implements Service {
     return this.#term?.holds === true ? this.#term : undefined;
   }
 
-  async start(): Promise<void> {
-    if (this.#loop !== undefined) return;
-    await this.#renew();
-    this.#loop = this.#run();
+  /** Does not wait for the lead: what needs it is told by `onLead`. */
+  start(): Promise<void> {
+    this.#loop ??= this.#run();
+    return Promise.resolve();
   }
 
   async stop(): Promise<void> {
@@ -73,9 +77,9 @@ export class Leadership implements Service {
   async #run(): Promise<void> {
     const { clock } = this.#deps;
     while (!this.#stop.signal.aborted) {
+      await this.#renew();
       // Woken by stop: the loop's condition ends it.
       await clock.sleep(RENEW_MS, this.#stop.signal).catch(() => undefined);
-      if (!this.#stop.signal.aborted) await this.#renew();
     }
   }
 
@@ -84,8 +88,9 @@ export class Leadership implements Service {
     // From before the call: the lease may have been renewed as soon as it was sent.
     const untilMs = clock.monotonicMs() + LEASE_MS;
     try {
-      const token = this.#term?.over.aborted === false ? this.#term.token : undefined;
-      const taken = await this.#lease.take(token);
+      // A term whose connection broke is over, and nobody is to wait for its lease.
+      if (this.#term?.over.aborted === true) await this.#lease.release(this.#term.token);
+      const taken = await this.#lease.take(this.#term?.token);
       if (taken.kind === "held") this.#term?.renew(untilMs);
       else await this.#change(taken.kind === "taken" ? taken.token : undefined, untilMs);
     } catch (error) {
@@ -96,7 +101,7 @@ export class Leadership implements Service {
 
   /** Another term, of this scheduler or of another one. */
   async #change(token: number | undefined, untilMs: number): Promise<void> {
-    if (this.#term !== undefined) this.#end("its lease had run out");
+    if (this.#term !== undefined) this.#end("its lease or its connection was lost, or another scheduler took the lead");
     if (token === undefined) return;
     const { redis, clock, logger } = this.#deps;
     try {

@@ -106,11 +106,11 @@ function namePrefix(kp: string): string {
 }
 
 async function closeEarlierTerms(redis: Redis, kp: string, token: number): Promise<void> {
-  const clients = (await redis.client("LIST", "TYPE", "normal")) as string;
+  const clients = (await redis.call("CLIENT", "LIST", "TYPE", "normal")) as string;
   for (const line of clients.split("\n")) {
     const [, id] = /^id=(\d+) /.exec(line) ?? [];
     const [, name = ""] = / name=(\S*) /.exec(line) ?? [];
     if (id === undefined || !name.startsWith(namePrefix(kp))) continue;
-    if (Number(name.slice(namePrefix(kp).length)) < token) await redis.client("KILL", "ID", id);
+    if (Number(name.slice(namePrefix(kp).length)) < token) await redis.call("CLIENT", "KILL", "ID", id);
   }
 }
