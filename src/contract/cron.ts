@@ -66,7 +66,11 @@ export function parseCron(text: string): ParsedCron {
   if (parts.length !== fields.length || parts[0] === "") {
     const names = fields.map(({ name }) => name).join(", ");
     const count = text.trim() === "" ? "nothing" : `${parts.length} of them: ${JSON.stringify(text)}`;
-    return { kind: "faulty", expected: `five fields (${names}), or one of ${Object.keys(nicknames).join(", ")}`, found: count };
+    return {
+      kind: "faulty",
+      expected: `five fields (${names}), or one of ${Object.keys(nicknames).join(", ")}`,
+      found: count,
+    };
   }
   const sets: number[][] = [];
   for (const [at, field] of fields.entries()) {

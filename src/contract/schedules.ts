@@ -119,7 +119,12 @@ export interface ScheduleTimes {
   until(untilMs: number): Iterable<number>;
 }
 
-type Timing = Pick<ScheduleSpec, "cron" | "every" | "time_zone">;
+/** What says when a schedule is due. */
+export interface Timing {
+  readonly cron?: string | undefined;
+  readonly every?: string | undefined;
+  readonly time_zone: string;
+}
 
 /** The times of a checked schedule. */
 export function timesOf({ cron, every, time_zone: zone }: Timing): ScheduleTimes {
@@ -156,6 +161,14 @@ export function nextTimes(timing: Timing, afterMs: number, count: number): numbe
     if (next.length === count) break;
   }
   return next;
+}
+
+/** When a day begins in a zone: `dayMs` is its midnight by UTC. */
+export function dayStart(zone: string, dayMs: number): number {
+  const day = new Date(dayMs);
+  const cron = `0 0 ${day.getUTCDate()} ${day.getUTCMonth() + 1} *`;
+  // No zone is further than a day from UTC.
+  return nextTimes({ cron, every: undefined, time_zone: zone }, dayMs - 86_400_000, 1)[0] ?? dayMs;
 }
 
 /**

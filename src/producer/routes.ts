@@ -16,6 +16,7 @@ import type { ClientPort } from "./client-port.ts";
 import type { Claim, IdempotencyKeys } from "./idempotency.ts";
 import { decideIntake, refusalWords } from "./intake.ts";
 import { openApiDocument } from "./openapi.ts";
+import { scheduleRoutes } from "./schedule-routes.ts";
 import { parseIdempotencyKey, parseRunBody, type RunBody } from "./run-requests.ts";
 
 export interface RouteDeps {
@@ -66,6 +67,7 @@ export function intakeRoutes(deps: RouteDeps, maxWaiting: number): Route[] {
         answer(res, 200, await deps.client.explain(idOf(req)));
       },
     },
+    ...scheduleRoutes(deps.client, expectJson),
     {
       method: "get",
       path: "/v1/openapi.json",

@@ -65,7 +65,9 @@ export class ScheduleClient {
       throw new ConflictError(`expected fewer than ${MAX_SCHEDULES} schedules, found as many: remove one first`);
     const created = await store.schedules.create(name, changeOf(spec, { source: "api", isPaused: false }, this.#nowMs));
     if (!created)
-      throw new ConflictError(`schedule ${name}: expected a new name, found one that is taken; change that one, or remove it`);
+      throw new ConflictError(
+        `schedule ${name}: expected a new name, found one that is taken; change that one, or remove it`,
+      );
     await this.#tell();
     return this.get(name);
   }
@@ -90,7 +92,9 @@ export class ScheduleClient {
   async resume(name: string): Promise<ScheduleStatus> {
     return this.#write(name, (record) => {
       if (record.source === "config" && record.spec.paused)
-        throw new ConflictError(`schedule ${name}: expected one that the configuration does not pause; change it there`);
+        throw new ConflictError(
+          `schedule ${name}: expected one that the configuration does not pause; change it there`,
+        );
       const isNew = record.isPaused || record.spec.paused;
       const spec = { ...record.spec, paused: false };
       return changeOf(spec, { ...record, isPaused: false }, this.#nowMs, isNew);
@@ -179,7 +183,11 @@ function requireOwn({ name, source }: ScheduleRecord, verb: string): void {
   );
 }
 
-function backfillTimes(spec: ScheduleSpec, { fromMs, toMs }: { fromMs: number; toMs: number }, nowMs: number): number[] {
+function backfillTimes(
+  spec: ScheduleSpec,
+  { fromMs, toMs }: { fromMs: number; toMs: number },
+  nowMs: number,
+): number[] {
   const refuse = (where: string, expected: string, found: string): never => {
     throw new InvalidInputError("backfill", [{ where, expected, found }]);
   };

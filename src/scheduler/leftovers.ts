@@ -5,7 +5,7 @@
  */
 import type { Job } from "bullmq";
 import type { Redis } from "ioredis";
-import { isTerminal } from "../contract/outcomes.ts";
+import { isTerminal, type RunState } from "../contract/outcomes.ts";
 import { jobIds, keys, placeOfJobId } from "../contract/queues.ts";
 import { noFiles, type RunRecord } from "../contract/run-record.ts";
 import type { Clock } from "../platform/clock.ts";
@@ -47,10 +47,12 @@ export class LeftoverJobs {
     const places = await deps.queues.list();
     const lanes = places.flatMap(({ name }) => states.map((state) => ({ name, state })));
     let removed = 0;
-    for (let seen = 0, turns = 0; seen < JOBS_PER_ROUND && turns <= lanes.length; ) {
+    for (let seen = 0, turns = 0; seen < JOBS_PER_ROUND && turns <= lanes.length;) {
       const lane = lanes[this.#lane % Math.max(1, lanes.length)];
       if (lane === undefined) break;
-      const ids = await deps.queues.queue(lane.name).getRanges([lane.state], this.#offset, this.#offset + PAGE - 1, true);
+      const ids = await deps.queues
+        .queue(lane.name)
+        .getRanges([lane.state], this.#offset, this.#offset + PAGE - 1, true);
       const gone = await removeEnded(deps, lane.name, ids);
       removed += gone;
       seen += ids.length;
@@ -120,26 +122,41 @@ export class LeftoverHashes {
   }
 }
 
+/** The end of a run whose hash says that it goes on; undefined when it does, or may. */
+async function findEnd(deps: LeftoverDeps, runId: string): Promise<RunEnd | undefined> {
+  const stage = await deps.hash.stage(runId);
+  if (stage === undefined || isTerminal(stage.state)) return undefined;
+  const run = await deps.store.runs.get(runId);
+  if (run !== undefined && (run.epoch !== stage.epoch || !isTerminal(run.state))) return undefined;
+  // A root ends its run itself, and writes down one that nobody has.
+  const root = await deps.queues.queue(reportPlace.name).getJob(jobIds.report(runId, stage.epoch));
+  if (root !== undefined) return undefined;
+  if (run !== undefined) return endOf(deps, run);
+  const createdAtMs = (await deps.hash.load(runId))?.createdAtMs ?? 0;
+  return deps.clock.nowMs() - createdAtMs < GRACE_MS ? undefined : endOf(deps, run);
+}
+
 async function endHash(deps: LeftoverDeps, runId: string): Promise<boolean> {
-  const { hash, store, queues, clock, term } = deps;
-  const stage = await hash.stage(runId);
-  if (stage === undefined || isTerminal(stage.state)) return false;
-  const run = await store.runs.get(runId);
-  if (run !== undefined && (run.epoch !== stage.epoch || !isTerminal(run.state))) return false;
-  const root = await queues.queue(reportPlace.name).getJob(jobIds.report(runId, stage.epoch));
-  // It ends its run itself, and writes down one that nobody has.
-  if (root !== undefined) return false;
-  if (run === undefined && clock.nowMs() - ((await hash.load(runId))?.createdAtMs ?? 0) < GRACE_MS) return false;
-  term.require();
-  const isEnded = await hash.move(runId, ["queued", "running", "cancelling"], run?.state ?? "broken", endOf(deps, run));
-  if (!isEnded) return false;
+  const end = await findEnd(deps, runId);
+  if (end === undefined) return false;
+  deps.term.require();
+  if (!(await deps.hash.move(runId, ["queued", "running", "cancelling"], end.state, end.fields))) return false;
   deps.metrics.counter("headroom_repairs_total").inc({ repair: "leftover-hash" });
-  deps.logger.warn({ runId, state: run?.state ?? "broken" }, "live side of a run that has ended was left behind, ended");
+  deps.logger.warn({ runId, state: end.state }, "live side of a run that has ended was left behind, ended");
   return true;
 }
 
-function endOf({ clock }: LeftoverDeps, run: RunRecord | undefined): Record<string, string | number> {
-  if (run === undefined) return { message: "its jobs are gone and it was never recorded", endedAtMs: clock.nowMs() };
+interface RunEnd {
+  readonly state: RunState;
+  readonly fields: Readonly<Record<string, string | number>>;
+}
+
+function endOf({ clock }: LeftoverDeps, run: RunRecord | undefined): RunEnd {
+  if (run === undefined) {
+    const message = "its jobs are gone and it was never recorded";
+    return { state: "broken", fields: { message, endedAtMs: clock.nowMs() } };
+  }
   const { total, succeeded, failed, skipped, cancelled, quarantined } = run.counts ?? noFiles;
-  return { total, succeeded, failed, skipped, cancelled, quarantined, endedAtMs: run.endedAtMs ?? clock.nowMs() };
+  const counts = { total, succeeded, failed, skipped, cancelled, quarantined };
+  return { state: run.state, fields: { ...counts, endedAtMs: run.endedAtMs ?? clock.nowMs() } };
 }

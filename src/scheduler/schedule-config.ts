@@ -17,7 +17,8 @@ export async function reconcileSchedules(
 ): Promise<number> {
   const known = new Map((await deps.store.schedules.list()).map((schedule) => [schedule.name, schedule]));
   let changed = 0;
-  for (const [name, spec] of Object.entries(declared)) changed += Number(await declare(deps, known.get(name), { name, spec }));
+  for (const [name, spec] of Object.entries(declared))
+    changed += Number(await declare(deps, known.get(name), { name, spec }));
   for (const { name, source } of known.values()) {
     if (source !== "config" || Object.hasOwn(declared, name)) continue;
     await deps.store.schedules.remove(name);

@@ -51,7 +51,11 @@ function timesBetween(timing: Timing, afterMs: number, untilMs: number): number[
   return times.toReversed();
 }
 
-function decideMissed({ missed, missed_limit: limit }: Missing, times: readonly number[], isCovered: boolean): NewStart[] {
+function decideMissed(
+  { missed, missed_limit: limit }: Missing,
+  times: readonly number[],
+  isCovered: boolean,
+): NewStart[] {
   const latest = times.at(-1);
   if (latest === undefined) return [];
   switch (missed) {

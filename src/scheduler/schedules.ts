@@ -63,7 +63,12 @@ export async function runSchedules(deps: ScheduleDeps, next: NextTimes): Promise
   let started = 0;
   for (const name of new Set(heads.map((head) => head.name))) {
     const schedule = byName.get(name);
-    if (schedule !== undefined) started += await startDue(deps, schedule, heads.find((head) => head.name === name));
+    if (schedule !== undefined)
+      started += await startDue(
+        deps,
+        schedule,
+        heads.find((head) => head.name === name),
+      );
   }
   return started;
 }

@@ -4,13 +4,7 @@ import type { InferenceQuery } from "../contract/inference.ts";
 import type { Outcome, RunState } from "../contract/outcomes.ts";
 import type { Artifact, FailureGroup, FileCounts, LabelCount, RunRecord, RunReport } from "../contract/run-record.ts";
 import type { RunSpec } from "../contract/run-spec.ts";
-import type {
-  ScheduleRecord,
-  ScheduleSource,
-  ScheduleSpec,
-  ScheduleStart,
-  StartState,
-} from "../contract/schedules.ts";
+import type { ScheduleRecord, ScheduleSource, ScheduleSpec, ScheduleStart, StartState } from "../contract/schedules.ts";
 
 export interface NewRun {
   readonly id: string;
