@@ -21,6 +21,7 @@ import { collectQueueMetrics } from "./queue-metrics.ts";
 import { RunRepair } from "./repair.ts";
 import { keepLearned } from "./learned-snapshot.ts";
 import { sweepOldRuns } from "./retention.ts";
+import { ScheduleAlarm } from "./schedule-alarm.ts";
 import { reconcileSchedules } from "./schedule-config.ts";
 import { NextTimes, runSchedules, type Starter } from "./schedules.ts";
 import { sweepCancelled } from "./sweep.ts";
@@ -62,6 +63,7 @@ interface TermState {
   readonly leftoverJobs: LeftoverJobs;
   readonly leftoverHashes: LeftoverHashes;
   readonly next: NextTimes;
+  readonly alarm: ScheduleAlarm | undefined;
   round: number;
   learnedMs: number;
 }
@@ -141,29 +143,35 @@ export class SchedulerService implements Service {
   async #enterTerm(term: Term): Promise<TermState> {
     const { kp, schedules } = this.#config;
     const { store, logger, clock } = this.#deps;
-    const state: TermState = {
+    if (schedules !== undefined) await reconcileSchedules({ store, logger, nowMs: clock.nowMs() }, schedules);
+    const onAlarm = () => {
+      this.wake();
+    };
+    return {
       term,
       queues: new JobQueues(term.redis, kp),
       hash: new RunHash(term.redis, kp),
       ...{ repair: new RunRepair(), leftoverJobs: new LeftoverJobs(), leftoverHashes: new LeftoverHashes() },
       ...{ next: new NextTimes(), round: 0, learnedMs: 0 },
+      alarm: this.#deps.starter && new ScheduleAlarm({ redis: term.redis, kp, onAlarm }),
     };
-    if (schedules !== undefined) await reconcileSchedules({ store, logger, nowMs: clock.nowMs() }, schedules);
-    return state;
   }
 
   async #leaveTerm(): Promise<void> {
     const state = this.#state;
     this.#state = undefined;
-    await state?.queues.close();
+    if (state === undefined) return;
+    await state.alarm?.close();
+    await state.queues.close();
   }
 
   async #lead(state: TermState): Promise<void> {
     const { starter, ...others } = this.#deps;
     const { term, queues, hash, round } = state;
+    const alarm = state.alarm && { alarm: state.alarm };
     const deps = { ...others, kp: this.#config.kp, redis: term.redis, term, queues, hash };
     const steps: (() => Promise<unknown>)[] = [
-      ...(starter === undefined ? [] : [() => runSchedules({ ...deps, starter }, state.next)]),
+      ...(starter === undefined ? [] : [() => runSchedules({ ...deps, ...alarm, starter }, state.next)]),
       () => state.repair.round(deps),
       () => state.leftoverJobs.round(deps),
       () => state.leftoverHashes.round(deps),

@@ -21,6 +21,7 @@ import type { Metrics } from "../platform/metrics.ts";
 import type { RunHash } from "../platform/run-hash.ts";
 import type { DueHead, StartEnd, Store } from "../store/store.ts";
 import { decideNewStarts, decideStart, jitterOf, startKey, type GoingRun } from "./schedule-decisions.ts";
+import type { ScheduleAlarm } from "./schedule-alarm.ts";
 import type { Term } from "./term.ts";
 
 /**
@@ -42,6 +43,8 @@ export interface ScheduleDeps {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly starter: Starter;
+  /** Without one, a time is found within a round. */
+  readonly alarm?: Pick<ScheduleAlarm, "set">;
   readonly term: Pick<Term, "token" | "require">;
 }
 
@@ -70,6 +73,7 @@ export async function runSchedules(deps: ScheduleDeps, next: NextTimes): Promise
         heads.find((head) => head.name === name),
       );
   }
+  await deps.alarm?.set(schedules.filter((schedule) => !isPaused(schedule)));
   return started;
 }
 
