@@ -29,7 +29,7 @@ export const schedulePatch = z.strictObject(
       const plain = schema instanceof z.ZodDefault ? schema.unwrap() : schema;
       return [key, plain.nullable().optional()];
     }),
-  ) as Record<string, z.ZodType>,
+  ),
 );
 
 /** The routes of schedules. `expectJson` refuses bodies of other types. */

@@ -22,7 +22,7 @@ export interface AlarmDeps {
   /** The connection of the term. */
   readonly redis: Redis;
   readonly kp: string;
-  onAlarm(): void;
+  readonly onAlarm: () => void;
 }
 
 /** Set by a leader for its term. */

@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { parseCron } from "../../contract/cron.ts";
+import { isTimeZone, parseCron } from "../../contract/cron.ts";
 import { InvalidInputError, messageOf, type Fault } from "../../contract/errors.ts";
 import { dayStart, missedPolicies, nextTimes, overlapPolicies, type ScheduleStatus } from "../../contract/schedules.ts";
 import { readConfigDocument } from "../../platform/config-document.ts";
@@ -132,6 +132,10 @@ function nextCommand(invocation: Invocation): Command {
 
 function cronTiming(cron: string, zone = "UTC") {
   const parsed = parseCron(cron);
+  if (!isTimeZone(zone)) {
+    const expected = 'the name of a time zone, such as "Europe/Berlin"';
+    throw refusal([{ where: "--time-zone", expected, found: JSON.stringify(zone) }]);
+  }
   if (parsed.kind === "valid") return { cron, every: undefined, time_zone: zone };
   throw refusal([{ where: "cron", expected: parsed.expected, found: parsed.found }]);
 }
