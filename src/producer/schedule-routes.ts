@@ -6,7 +6,7 @@ import { scheduleSpec } from "../contract/schedules.ts";
 import { field, schemaFaults } from "../contract/schema-faults.ts";
 import type { Route } from "../platform/http/route-table.ts";
 import type { ClientPort } from "./client-port.ts";
-import type { SchedulePatch } from "./schedules.ts";
+import type { RunGate, SchedulePatch } from "./schedules.ts";
 
 const MAX_BODY_BYTES = 1024 * 1024;
 
@@ -32,8 +32,14 @@ export const schedulePatch = z.strictObject(
   ),
 );
 
+export interface ScheduleRouteDeps {
+  readonly client: ClientPort;
+  /** What runs that come over HTTP may use. */
+  readonly gate: RunGate;
+}
+
 /** The routes of schedules. `expectJson` refuses bodies of other types. */
-export function scheduleRoutes(client: ClientPort, expectJson: RequestHandler): Route[] {
+export function scheduleRoutes({ client, gate }: ScheduleRouteDeps, expectJson: RequestHandler): Route[] {
   const before = [expectJson, express.json({ limit: MAX_BODY_BYTES })];
   return [
     {
@@ -44,7 +50,7 @@ export function scheduleRoutes(client: ClientPort, expectJson: RequestHandler): 
     },
     {
       ...{ method: "post", path: "/v1/schedules", permission: "operate", before },
-      handler: (req, res) => createSchedule(client, req, res),
+      handler: (req, res) => createSchedule({ client, gate }, req, res),
     },
     {
       ...{ method: "get", path: "/v1/schedules/:name", permission: "view" },
@@ -54,7 +60,7 @@ export function scheduleRoutes(client: ClientPort, expectJson: RequestHandler): 
     },
     {
       ...{ method: "patch", path: "/v1/schedules/:name", permission: "operate", before },
-      handler: (req, res) => patchSchedule(client, req, res),
+      handler: (req, res) => patchSchedule({ client, gate }, req, res),
     },
     {
       ...{ method: "delete", path: "/v1/schedules/:name", permission: "operate" },
@@ -74,7 +80,7 @@ export function scheduleRoutes(client: ClientPort, expectJson: RequestHandler): 
   ];
 }
 
-async function createSchedule({ schedules }: ClientPort, req: Request, res: Response): Promise<void> {
+async function createSchedule({ client, gate }: ScheduleRouteDeps, req: Request, res: Response): Promise<void> {
   const body: unknown = req.body;
   const name = field(body, "name");
   if (typeof name !== "string") {
@@ -82,16 +88,17 @@ async function createSchedule({ schedules }: ClientPort, req: Request, res: Resp
     throw new InvalidInputError("schedule", [{ where: "name", expected: "a text", found }]);
   }
   const { name: _name, ...spec } = body as Record<string, unknown>;
-  const created = await schedules.create(name, spec);
+  const created = await client.schedules.create(name, spec, gate);
   res.location(`/v1/schedules/${encodeURIComponent(name)}`);
   answer(res, 201, created);
 }
 
 /** `paused` by itself is for schedules of the configuration too. */
-async function patchSchedule({ schedules }: ClientPort, req: Request, res: Response): Promise<void> {
+async function patchSchedule({ client, gate }: ScheduleRouteDeps, req: Request, res: Response): Promise<void> {
+  const { schedules } = client;
   const name = nameOf(req);
   const { paused, ...patch } = parseBody(schedulePatch, "schedule", req.body) as SchedulePatch;
-  let status = Object.keys(patch).length > 0 ? await schedules.change(name, patch) : await schedules.get(name);
+  let status = Object.keys(patch).length > 0 ? await schedules.change(name, patch, gate) : await schedules.get(name);
   if (paused === true) status = await schedules.pause(name);
   if (paused === false) status = await schedules.resume(name);
   answer(res, 200, status);

@@ -28,6 +28,9 @@ export interface ScheduleClientDeps {
   readonly clock: Clock;
 }
 
+/** Refuses a run that may not be. */
+export type RunGate = Pick<PolicyGate, "require">;
+
 /** Parts of a schedule that are changed; `run` is replaced as a whole. Null takes a part away. */
 export type SchedulePatch = Readonly<Partial<Record<keyof ScheduleSpec, unknown>>>;
 
@@ -56,11 +59,11 @@ export class ScheduleClient {
     return this.#status(await this.#need(name));
   }
 
-  /** @throws {InvalidInputError} {PolicyError}, {ConflictError} when the name is taken */
-  async create(name: string, written: unknown): Promise<ScheduleStatus> {
+  /** `gate` says what its runs may use. @throws {InvalidInputError} {PolicyError}, {ConflictError} when the name is taken */
+  async create(name: string, written: unknown, gate: RunGate = this.#deps.gate): Promise<ScheduleStatus> {
     const { store } = this.#deps;
     requireName(name);
-    const spec = this.#check(written);
+    const spec = this.#check(written, gate);
     if ((await store.schedules.list()).length >= MAX_SCHEDULES)
       throw new ConflictError(`expected fewer than ${MAX_SCHEDULES} schedules, found as many: remove one first`);
     const created = await store.schedules.create(name, changeOf(spec, { source: "api", isPaused: false }, this.#nowMs));
@@ -73,11 +76,11 @@ export class ScheduleClient {
   }
 
   /** @throws {NotFoundError} {InvalidInputError} {PolicyError}, {ConflictError} when the configuration declares it */
-  async change(name: string, patch: SchedulePatch): Promise<ScheduleStatus> {
+  async change(name: string, patch: SchedulePatch, gate: RunGate = this.#deps.gate): Promise<ScheduleStatus> {
     return this.#write(name, (record) => {
       requireOwn(record, "changed");
       const merged = Object.entries({ ...record.spec, ...patch }).filter(([, value]) => value !== null);
-      const spec = this.#check(Object.fromEntries(merged));
+      const spec = this.#check(Object.fromEntries(merged), gate);
       const isNew = hasOtherTimes(record.spec, spec);
       return changeOf(spec, record, this.#nowMs, isNew);
     });
@@ -147,10 +150,10 @@ export class ScheduleClient {
     throw new ConflictError(`schedule ${name}: expected it to stay as it is for a moment, found others changing it`);
   }
 
-  #check(written: unknown): ScheduleSpec {
+  #check(written: unknown, gate: RunGate): ScheduleSpec {
     const spec = parseSchedule(written);
     const run = namePlaceholders(spec.run, spec.time_zone, this.#nowMs) as RunRequest;
-    this.#deps.gate.require(parseRunSpec(run), (path) => `run.${showPath(placeIn(spec.run, path))}`);
+    gate.require(parseRunSpec(run), (path) => `run.${showPath(placeIn(spec.run, path))}`);
     return spec;
   }
 
