@@ -11,10 +11,12 @@ import type { Service } from "../platform/lifecycle.ts";
 import type { Logger } from "../platform/logger.ts";
 import { Metrics } from "../platform/metrics.ts";
 import { OpsServer, type Checks } from "../platform/ops-server.ts";
+import { PolicyGate } from "../platform/policy-gate.ts";
 import { closeRedis, openRedis } from "../platform/redis.ts";
 import type { ProducerConfig } from "../producer/config.ts";
 import type { Config } from "../contract/config.ts";
 import type { GovernorConfig } from "../worker/governor/governor-config.ts";
+import type { Starter } from "../scheduler/schedules.ts";
 import type { Cluster } from "./cluster.ts";
 import { packageVersion } from "./version.ts";
 
@@ -89,14 +91,31 @@ export async function createWorkerPart(parts: Parts, settings: WorkerSettings = 
   return { service: worker, ...worker.checks };
 }
 
-export async function createSchedulerPart(parts: Parts, { keepDays = 30 }: { keepDays?: number } = {}): Promise<Part> {
+/** What the scheduler of a cluster does beside looking after runs. That of a single run has none. */
+export interface SchedulerSettings {
+  readonly keepDays?: number;
+  /** What starts the runs of schedules, and which schedules the configuration declares. */
+  readonly config?: Pick<Config, "schedules" | "allow">;
+}
+
+export async function createSchedulerPart(
+  parts: Parts,
+  { keepDays = 30, config }: SchedulerSettings = {},
+): Promise<Part> {
   const { SchedulerService } = await import("../scheduler/scheduler-service.ts");
   const { cluster, logger, metrics } = parts;
   const subscriber = openRedis(cluster.redisUrl, "subscriber", logger);
   const control = new ControlBus({ redis: cluster.redis, subscriber, logger }, cluster.place.kp);
+  const starter = config === undefined ? undefined : await createStarter(cluster, config.allow);
   const scheduler = new SchedulerService(
-    { redis: cluster.redis, control, store: cluster.store, clock: systemClock, logger, metrics },
-    { kp: cluster.place.kp, schedulerId: uniqueId("scheduler"), keepRunsMs: keepDays * DAY_MS },
+    {
+      ...{ redis: cluster.redis, control, store: cluster.store, clock: systemClock, logger, metrics },
+      ...(starter !== undefined && { starter }),
+    },
+    {
+      ...{ kp: cluster.place.kp, schedulerId: uniqueId("scheduler"), keepRunsMs: keepDays * DAY_MS },
+      ...(config !== undefined && { schedules: config.schedules }),
+    },
   );
   const service: Service = {
     start: async () => {
@@ -105,6 +124,7 @@ export async function createSchedulerPart(parts: Parts, { keepDays = 30 }: { kee
     },
     stop: async () => {
       await scheduler.stop();
+      await starter?.close();
       await control.stop();
       await closeRedis(subscriber);
     },
@@ -114,6 +134,22 @@ export async function createSchedulerPart(parts: Parts, { keepDays = 30 }: { kee
       ? Promise.resolve()
       : Promise.reject(new Error(`last round was ${Math.round(scheduler.tickAgeMs)} ms ago`));
   return { service, liveness: {}, readiness: { ...clusterChecks(cluster), rounds: ticks } };
+}
+
+/** Starts the runs of schedules as any caller would, by what is allowed here. The caller closes it. */
+async function createStarter(
+  { redis, store, place, logger, isEmbedded }: Cluster,
+  allow: Allow,
+): Promise<Starter & { close(): Promise<void> }> {
+  const { Client } = await import("../producer/client.ts");
+  const client = new Client(
+    { redis, store, kp: place.kp, gate: new PolicyGate(allow), logger, clock: systemClock, isEmbedded },
+    { ownsRedis: false, ownsStore: false },
+  );
+  return {
+    startRun: async (request, idempotencyKey) => (await client.run(request, { idempotencyKey })).run,
+    close: () => client.close(),
+  };
 }
 
 export async function createProducerPart(parts: Parts, config: ProducerConfig): Promise<ListeningPart> {

@@ -20,6 +20,7 @@ import { modelCommand } from "./commands/model.ts";
 import { resultsCommand } from "./commands/results.ts";
 import { runCommand } from "./commands/run.ts";
 import { runsCommand } from "./commands/runs.ts";
+import { schedulesCommand } from "./commands/schedules.ts";
 import { statusCommand } from "./commands/status.ts";
 import { topCommand } from "./commands/top.ts";
 import { upCommand } from "./commands/up.ts";
@@ -55,7 +56,7 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
 }
 
 /** The commands that take another one behind `--`. */
-const takesCommand: ReadonlySet<string> = new Set(["run", "calibrate"]);
+const takesCommand: ReadonlySet<string> = new Set(["run", "calibrate", "add"]);
 
 /** All commands, ready to parse. */
 export function createProgram(invocation: Invocation): Command {
@@ -80,6 +81,8 @@ export function createProgram(invocation: Invocation): Command {
   }
   for (const make of [cancelCommand, releaseCommand, limitsCommand, profilesCommand, rulesCommand])
     program.addCommand(make(invocation));
+  program.commandsGroup("Again and again:");
+  program.addCommand(schedulesCommand(invocation));
   program.commandsGroup("Set up:");
   program.addCommand(doctorCommand(invocation)).addCommand(configCommand(invocation));
   program.commandsGroup("Processes:");

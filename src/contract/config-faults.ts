@@ -3,6 +3,7 @@ import { knownKeys } from "./config-json-schema.ts";
 import { InvalidInputError } from "./errors.ts";
 import { configSchema, type Config } from "./config.ts";
 import { field, oneOf, schemaFaults, showPath, type PathFault } from "./schema-faults.ts";
+import { checkSchedule } from "./schedules.ts";
 import { checkTemplates } from "./template.ts";
 
 export type ParsedConfig =
@@ -20,7 +21,20 @@ export function parseConfig(raw: unknown): ParsedConfig {
 
 /** Rules between settings; they read the raw value, so that they are reported together with all other faults. */
 function ruleFaults(raw: unknown): PathFault[] {
-  return [...profileFaults(raw), ...templateFaults(raw), ...sizeFaults(raw)];
+  return [...profileFaults(raw), ...templateFaults(raw), ...sizeFaults(raw), ...scheduleFaults(raw)];
+}
+
+function scheduleFaults(raw: unknown): PathFault[] {
+  const schedules = field(raw, "schedules") ?? {};
+  if (typeof schedules !== "object" || Array.isArray(schedules)) return [];
+  return Object.entries(schedules).flatMap(([name, written]) => {
+    const checked = checkSchedule(written);
+    if (checked.kind === "valid") return [];
+    return checked.faults.map((fault) => {
+      const path = ["schedules", name, ...fault.path];
+      return { ...fault, path, where: showPath(path) };
+    });
+  });
 }
 
 function profileFaults(raw: unknown): PathFault[] {

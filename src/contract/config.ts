@@ -7,6 +7,7 @@ import { failureClasses, type FailureClass } from "./outcomes.ts";
 import { profileName } from "./profiles.ts";
 import { GiB, MiB } from "./resources.ts";
 import { runSpec } from "./run-spec.ts";
+import { scheduleName, scheduleSpec } from "./schedules.ts";
 
 const text = z.string().min(1);
 const commandList = z.array(z.string()).min(1);
@@ -147,6 +148,8 @@ export const configSchema = z.strictObject({
         .optional(),
     })
     .prefault({}),
+  /** Runs that start again and again; the scheduler takes over what is declared here. */
+  schedules: z.record(scheduleName, scheduleSpec).default({}),
   /** What runs may use here: what is absent is any. */
   allow: allowSchema.prefault({}),
   /** Programs that nodes of the kind `agent` run. */

@@ -90,7 +90,17 @@ export class NotFoundError extends HeadroomError {
 
   constructor(
     kind:
-      "run" | "job" | "file" | "profile" | "rule" | "route" | "limit" | "run, job, worker or profile" | "node" | "flow",
+      | "run"
+      | "job"
+      | "file"
+      | "schedule"
+      | "profile"
+      | "rule"
+      | "route"
+      | "limit"
+      | "run, job, worker or profile"
+      | "node"
+      | "flow",
     id: string,
   ) {
     super(`expected a known ${kind}, found no ${kind} "${id}"`);
@@ -129,6 +139,12 @@ export class CapacityExceededError extends HeadroomError {
 /** The lease of a job was lost: another worker may hold it by now. */
 export class LeaseLostError extends HeadroomError {
   readonly code = "ERR_LEASE_LOST";
+  override readonly retryable = true;
+}
+
+/** This scheduler leads no more: another one may by now. */
+export class LeadershipLostError extends HeadroomError {
+  readonly code = "ERR_LEADERSHIP_LOST";
   override readonly retryable = true;
 }
 

@@ -2,6 +2,7 @@
 
 import { inferenceMetrics } from "./inference-metrics.ts";
 import { durations, type MetricDefinition } from "./metric-definition.ts";
+import { schedulerMetrics } from "./scheduler-metrics.ts";
 
 const requests = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] as const;
 
@@ -254,6 +255,7 @@ export const metricTable = {
     help: "Runs that came into a state.",
     labels: ["state"],
   },
+  ...schedulerMetrics,
   headroom_intake_refused_total: {
     type: "counter",
     help: "Runs that the intake refused, by reason.",

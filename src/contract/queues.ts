@@ -70,8 +70,10 @@ export const keys = {
   classLimits: (kp: string) => `${kp}:class-limits`,
   /** Hash of a flow in one epoch: its nodes, what they wait for, how they ended (see flow-state.ts in platform/flow). */
   flow: (kp: string, runId: string, epoch: number) => `${kp}:flow:${runId}:${epoch}`,
-  /** The scheduler's leader lease. */
+  /** Hash of the scheduler that leads (see leader-lease.ts in scheduler). Expires. */
   leader: (kp: string) => `${kp}:leader`,
+  /** The token of the last term of a leader. */
+  lastTerm: (kp: string) => `${kp}:leader:last`,
 } as const;
 
 /** Chunks and control jobs of one run carry ids that say so: any job id names its run. */
@@ -82,7 +84,13 @@ export const jobIds = {
   fork: (runId: string, epoch: number, path: string) => `${runId}.${epoch}.fork-${path.replace("/", "_")}`,
 } as const;
 
+/** The run and epoch that a job id made by `jobIds` names, or undefined. */
+export function placeOfJobId(jobId: string): { readonly runId: string; readonly epoch: number } | undefined {
+  const [, runId, epoch] = /^([^.]+)\.(\d+)\.[a-z0-9-]+/.exec(jobId) ?? [];
+  return runId === undefined ? undefined : { runId, epoch: Number(epoch) };
+}
+
 /** The run that a job id made by `jobIds` belongs to, or undefined. */
 export function runOfJobId(jobId: string): string | undefined {
-  return /^([^.]+)\.\d+\.[a-z0-9-]+/.exec(jobId)?.[1];
+  return placeOfJobId(jobId)?.runId;
 }

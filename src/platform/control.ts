@@ -19,6 +19,8 @@ const controlMessage = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("profiles") }),
   /** Settings of capacity rules were changed. */
   z.object({ kind: z.literal("rules") }),
+  /** Schedules were changed. */
+  z.object({ kind: z.literal("schedules") }),
   /** Something changed that may let a waiting lane go on. */
   z.object({ kind: z.literal("wake") }),
 ]);

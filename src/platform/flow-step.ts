@@ -114,6 +114,40 @@ function aboveOf(parentKey: string): { parentKey: string; parentDependenciesKey:
   return { parentKey, parentDependenciesKey: `${parentKey}:dependencies` };
 }
 
+/**
+ * Takes children that have ended, or are gone, off the list that their parent waits for, and releases the parent when none
+ * is left. KEYS[1] parent. KEYS[2] its list. KEYS[3…] children. ARGV[1] queue of the parent. ARGV[2] its id. ARGV[3] now.
+ * Returns how many were taken off, and 1 if the parent was released, else 0.
+ */
+const RELEASE = new Script(`
+local function release(KEYS, ARGV)
+${parts.find(({ name }) => name === "releaseParentIfNoPendingDependencies")?.content ?? ""}
+end
+local taken = 0
+for i = 3, #KEYS do
+  if redis.call("EXISTS", KEYS[i]) == 0 or redis.call("HEXISTS", KEYS[i], "finishedOn") == 1 then
+    taken = taken + redis.call("SREM", KEYS[2], KEYS[i])
+  end
+end
+local waiting = ARGV[1] .. ":waiting-children"
+local before = redis.call("ZSCORE", waiting, ARGV[2])
+release({ KEYS[1], KEYS[2] }, ARGV)
+return { taken, before and not redis.call("ZSCORE", waiting, ARGV[2]) and 1 or 0 }
+`);
+
+/** Mends a parent that waits for children that will never tell it of their end. Safe to repeat, and for any parent. */
+export async function releaseParent(
+  redis: Redis,
+  parent: { readonly queue: Queue; readonly id: string },
+  children: readonly string[],
+): Promise<{ readonly taken: number; readonly isReleased: boolean }> {
+  const key = parent.queue.toKey(parent.id);
+  const places = [key, `${key}:dependencies`, ...children];
+  const args = [parent.queue.qualifiedName, parent.id, Date.now()];
+  const [taken = 0, released = 0] = (await RELEASE.run(redis, places, args)) as readonly number[];
+  return { taken, isReleased: released === 1 };
+}
+
 type Backend = ReturnType<Queue["getBackend"]>;
 type Transaction = Parameters<Backend["addJobToTransaction"]>[0];
 type ParentOptions = Parameters<Backend["addJobToTransaction"]>[3];

@@ -16,7 +16,7 @@ import {
 import { effectiveProfile, type ProfileChanges } from "../contract/profile-changes.ts";
 import { jobIds, keys, parseQueueName, queueName } from "../contract/queues.ts";
 import type { RunSpec } from "../contract/run-spec.ts";
-import { addFlow, type FlowJob } from "./flow-step.ts";
+import { addFlow, releaseParent, type FlowJob } from "./flow-step.ts";
 import { loadProfileChanges } from "./profile-changes.ts";
 
 /** What a worker must know of a queue beside its name: any job of it fits this. */
@@ -249,21 +249,28 @@ export class JobQueues {
     return job !== undefined && !["completed", "failed", "unknown"].includes(await job.getState());
   }
 
+  /** Removes the scan of a run, or the begin of a flow: one that has ended is in the way of another. */
+  async removeFirst({ runId, epoch }: Pick<RunRef, "runId" | "epoch">, { executor }: RunSpec): Promise<void> {
+    if (executor === "flow") await this.queue(forkPlace.name).remove(jobIds.fork(runId, epoch, BEGIN.path));
+    else await this.queue(scanPlace.name).remove(jobIds.scan(runId, epoch));
+  }
+
   /**
    * Adds the scan of a run, or the begin of a flow, once more below its root, which is being worked on: it must wait for
    * its children then.
    */
   async scanAgain(ref: RunRef, spec: RunSpec): Promise<void> {
+    await this.removeFirst(ref, spec);
     if (spec.executor === "flow") {
-      await this.queue(forkPlace.name).remove(jobIds.fork(ref.runId, ref.epoch, BEGIN.path));
       await this.addFork(ref, spec, BEGIN);
       return;
     }
     const parent = this.#rootOf(ref);
     const jobId = jobIds.scan(ref.runId, ref.epoch);
-    const queue = this.queue(scanPlace.name);
-    await queue.remove(jobId);
-    await queue.add("scan", ref satisfies Payload<"scan">, { ...this.#options(jobId, spec), parent });
+    await this.queue(scanPlace.name).add("scan", ref satisfies Payload<"scan">, {
+      ...this.#options(jobId, spec),
+      parent,
+    });
   }
 
   /** Ids of ended jobs below the root that were not forgotten, since their worker was lost in that moment. */
@@ -285,6 +292,23 @@ export class JobQueues {
         yield { queue: rest.slice(0, colon), id: rest.slice(colon + 1) };
       }
     } while (cursor !== "0");
+  }
+
+  /**
+   * Takes children that ended, or are gone, off those that the root of a run waits for, and releases it when none is left;
+   * of at most `limit` of them.
+   */
+  async releaseRoot(
+    ref: Pick<RunRef, "runId" | "epoch">,
+    limit: number,
+  ): Promise<{ readonly seen: number; readonly taken: number; readonly isReleased: boolean }> {
+    const children: string[] = [];
+    for await (const { queue, id } of this.openJobs(ref)) {
+      children.push(`${this.#kp}:${queue}:${id}`);
+      if (children.length >= limit) break;
+    }
+    const parent = { queue: this.queue(reportPlace.name), id: jobIds.report(ref.runId, ref.epoch) };
+    return { seen: children.length, ...(await releaseParent(this.#redis, parent, children)) };
   }
 
   /** Whether the lock of a job is held with this token. */

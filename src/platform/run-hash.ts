@@ -69,6 +69,12 @@ export class RunHash {
     await this.#redis.multi().del(key).hset(key, liveFields(run)).exec();
   }
 
+  /** Writes the hash of a run that has lost it, unless it is there again; whether it did. */
+  async restore(run: LiveRun): Promise<boolean> {
+    const fields = Object.entries(liveFields(run)).flat();
+    return (await RESTORE.run(this.#redis, [keys.run(this.#kp, run.runId)], fields)) === 1;
+  }
+
   async load(runId: string): Promise<LiveRun | undefined> {
     const [spec, epoch, state, createdAtMs] = await this.#redis.hmget(
       keys.run(this.#kp, runId),
@@ -188,6 +194,13 @@ export class RunHash {
     await COUNT.run(this.#redis, places, [epoch, MAX_RUN_EVENTS, JSON.stringify(changes), ...pairs.flat()]);
   }
 }
+
+/** Sets a hash that is not there. KEYS[1] hash of the run. ARGV fields and values. Returns 1, or 0 when it is there. */
+const RESTORE = new Script(`
+if redis.call("EXISTS", KEYS[1]) == 1 then return 0 end
+redis.call("HSET", KEYS[1], unpack(ARGV))
+return 1
+`);
 
 /**
  * Adds to the counters of a run and appends a `progress` event. A worker that was stopped for long may come with what it

@@ -3,6 +3,7 @@ import type { RunState } from "../contract/outcomes.ts";
 import type { RunRecord } from "../contract/run-record.ts";
 import type { RunRequest } from "../contract/run-request.ts";
 import type { CancelAck, Explanation, RunStatus } from "../contract/status.ts";
+import type { ScheduleClient } from "./schedules.ts";
 
 export interface RunOptions {
   readonly idempotencyKey?: string;
@@ -36,4 +37,6 @@ export interface ClientPort {
    */
   explain(id: string): Promise<Explanation>;
   backlog(): Promise<Backlog>;
+  /** Runs that start again and again. */
+  readonly schedules: ScheduleClient;
 }

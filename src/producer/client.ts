@@ -38,6 +38,7 @@ import type { Backlog, ClientPort, RunListQuery, RunOptions } from "./client-por
 import { queuedRecord } from "./queued-record.ts";
 import { FlowClient } from "./flow/flow-client.ts";
 import { followRun, type RunEvent } from "./run-events.ts";
+import { ScheduleClient } from "./schedules.ts";
 import { claimOutput, enqueueRun, newRunId, planChunks, type PlannedChunks, type SubmitDeps } from "./submit.ts";
 
 export interface ClientOptions {
@@ -104,6 +105,7 @@ export class Client implements ClientPort, AsyncDisposable {
   readonly #deps: ClientDeps;
   readonly #owns: { readonly ownsRedis: boolean; readonly ownsStore: boolean };
   readonly #submit: SubmitDeps;
+  #schedules: ScheduleClient | undefined;
 
   constructor(deps: ClientDeps, owns: { readonly ownsRedis: boolean; readonly ownsStore: boolean }) {
     this.#deps = deps;
@@ -156,6 +158,12 @@ export class Client implements ClientPort, AsyncDisposable {
   get flows(): FlowClient {
     const store = this.#needStore("run flows");
     return new FlowClient({ ...this.#submit, store, gate: this.#deps.gate, clock: this.#deps.clock });
+  }
+
+  /** Runs that start again and again. */
+  get schedules(): ScheduleClient {
+    this.#schedules ??= new ScheduleClient({ ...this.#deps, store: this.#needStore("keep schedules") });
+    return this.#schedules;
   }
 
   async status(runId: string): Promise<RunStatus> {

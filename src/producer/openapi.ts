@@ -2,7 +2,19 @@
 import { z } from "zod";
 import { runRequest } from "../contract/run-request.ts";
 import { fileListQuery, runListQuery } from "../platform/http/run-queries.ts";
-import { cancelAck, explanation, filePage, problem, runPage, runRecord, runStatus } from "./responses.ts";
+import {
+  backfillAnswer,
+  cancelAck,
+  explanation,
+  filePage,
+  problem,
+  runPage,
+  runRecord,
+  runStatus,
+  scheduleList,
+  scheduleStatus,
+} from "./responses.ts";
+import { backfillRequest, schedulePatch, scheduleRequest } from "./schedule-routes.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -14,6 +26,12 @@ const shapes = {
   FilePage: filePage,
   Explanation: explanation,
   CancelAck: cancelAck,
+  ScheduleRequest: scheduleRequest,
+  SchedulePatch: schedulePatch,
+  Schedule: scheduleStatus,
+  ScheduleList: scheduleList,
+  BackfillRequest: backfillRequest,
+  Backfill: backfillAnswer,
   Problem: problem,
 } as const;
 type ShapeName = keyof typeof shapes;
@@ -22,9 +40,9 @@ const problems = {
   400: "The request has faults; `errors` names each.",
   401: "No valid bearer token.",
   403: "The run asks for what the operator does not allow (`ERR_POLICY`; `errors` names each), or a page of another site asked.",
-  404: "No run of this id.",
+  404: "No run of this id, or no schedule of this name.",
   405: "Another method is expected.",
-  409: "Another run writes to the output folder.",
+  409: "Another run writes to the output folder; or the schedule's name is taken, or the configuration declares it.",
   413: "The body is larger than 1 MiB.",
   415: "The body is not application/json.",
   422: "Another body came first under this Idempotency-Key.",
@@ -45,13 +63,16 @@ export function openApiDocument(): Json {
     },
     servers: [{ url: "/" }],
     security: [{ token: [] }],
-    tags: [{ name: "runs", description: "What was asked for, and what became of it." }],
+    tags: [
+      { name: "runs", description: "What was asked for, and what became of it." },
+      { name: "schedules", description: "Runs that start again and again." },
+    ],
     paths: paths(),
     components: {
       securitySchemes: {
         token: { type: "http", scheme: "bearer", description: "Needed when the intake listens beyond loopback." },
       },
-      parameters: { RunId: { name: "id", in: "path", required: true, schema: { type: "string" } } },
+      parameters: { RunId: pathParameter("id"), ScheduleName: pathParameter("name") },
       schemas: Object.fromEntries(Object.entries(shapes).map(([name, schema]) => [name, schemaOf(schema)])),
       responses: Object.fromEntries(
         Object.entries(problems).map(([status, text]) => [`Problem${status}`, fault(status, text)]),
@@ -72,7 +93,7 @@ function collection(): Json {
         header("Idempotency-Key", "The same key and body give the same run again, with status 200."),
         header("traceparent", "W3C Trace Context; the trace id goes on into every log line of the run."),
       ],
-      requestBody: { required: true, content: { "application/json": { schema: ref("RunRequest") } } },
+      requestBody: body("RunRequest"),
       responses: {
         201: {
           ...ok("The run was stored and enqueued.", "Run"),
@@ -124,6 +145,7 @@ function paths(): Json {
         responses: { 200: ok("A page of file results.", "FilePage"), ...refusals(400, 401, 404, 503) },
       },
     },
+    ...schedulePaths(),
     "/v1/runs/{id}/explain": {
       parameters: [{ ...runId }],
       get: {
@@ -134,6 +156,84 @@ function paths(): Json {
       },
     },
   };
+}
+
+const schedules = { tags: ["schedules"] } as const;
+
+function schedulePaths(): Json {
+  const name = { $ref: "#/components/parameters/ScheduleName" };
+  return {
+    "/v1/schedules": {
+      get: {
+        ...schedules,
+        operationId: "listSchedules",
+        summary: "All schedules, in order of their names",
+        responses: { 200: ok("The schedules.", "ScheduleList"), ...refusals(401, 503) },
+      },
+      post: {
+        ...schedules,
+        operationId: "createSchedule",
+        summary: "Declare a schedule",
+        requestBody: body("ScheduleRequest"),
+        responses: {
+          201: {
+            ...ok("The schedule, and its next times.", "Schedule"),
+            headers: { Location: { schema: { type: "string" } } },
+          },
+          ...refusals(400, 401, 403, 409, 413, 415, 503),
+        },
+      },
+    },
+    "/v1/schedules/{name}": { parameters: [name], ...oneSchedule() },
+    "/v1/schedules/{name}/backfill": {
+      parameters: [name],
+      post: {
+        ...schedules,
+        operationId: "backfillSchedule",
+        summary: "Run the times of a range in the past, one after the other",
+        requestBody: body("BackfillRequest"),
+        responses: {
+          202: ok("How many times are to be run.", "Backfill"),
+          ...refusals(400, 401, 403, 404, 413, 415, 503),
+        },
+      },
+    },
+  };
+}
+
+function oneSchedule(): Json {
+  return {
+    get: {
+      ...schedules,
+      operationId: "getSchedule",
+      summary: "A schedule with its next times and what became of the last",
+      responses: { 200: ok("The schedule.", "Schedule"), ...refusals(401, 404, 503) },
+    },
+    patch: {
+      ...schedules,
+      operationId: "changeSchedule",
+      summary: "Change parts of a schedule, pause it, or let it go on",
+      requestBody: body("SchedulePatch"),
+      responses: {
+        200: ok("The schedule as it is now.", "Schedule"),
+        ...refusals(400, 401, 403, 404, 409, 413, 415, 503),
+      },
+    },
+    delete: {
+      ...schedules,
+      operationId: "removeSchedule",
+      summary: "Remove a schedule; its runs stay",
+      responses: { 204: { description: "It is gone." }, ...refusals(401, 403, 404, 409, 503) },
+    },
+  };
+}
+
+function body(shape: ShapeName): Json {
+  return { required: true, content: { "application/json": { schema: ref(shape) } } };
+}
+
+function pathParameter(name: string): Json {
+  return { name, in: "path", required: true, schema: { type: "string" } };
 }
 
 function ok(description: string, shape: ShapeName): Json {

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { failureClasses, runStates } from "../contract/outcomes.ts";
 import { fileResult } from "../contract/files.ts";
 import { runSpec } from "../contract/run-spec.ts";
+import { scheduleSpec, startStates, type ScheduleStart, type ScheduleStatus } from "../contract/schedules.ts";
 import type { FailureGroup, FileCounts, InferenceReport, RunRecord, RunReport } from "../contract/run-record.ts";
 import type { CancelAck, Explanation, RunProgress, RunStatus, WaitReason } from "../contract/status.ts";
 
@@ -123,6 +124,36 @@ export const cancelAck = z.object({
   acknowledged: z.boolean().describe("whether every worker that held a job of the run has let go"),
   stillRunning: count,
 }) satisfies z.ZodType<CancelAck>;
+
+const scheduleStart = z.object({
+  timeMs: timeMs.describe("the time of the schedule"),
+  state: z.enum(startStates),
+  isBackfill: z.boolean().describe("filled in, or caught up with"),
+  runId: z.string().nullable(),
+  message: z.string().nullable().describe("why it was skipped or refused"),
+  atMs: timeMs,
+  term: z.number().describe("of the leader that wrote this last"),
+}) satisfies z.ZodType<ScheduleStart>;
+
+export const scheduleStatus = z.object({
+  name: z.string(),
+  spec: scheduleSpec,
+  source: z.enum(["config", "api"]),
+  isPaused: z.boolean(),
+  createdAtMs: timeMs,
+  updatedAtMs: timeMs,
+  revision: count,
+  settledMs: timeMs.describe("what became of each time up to this one is known"),
+  nextMs: z.array(timeMs).readonly().describe("empty while it is paused"),
+  last: z.array(scheduleStart).readonly().describe("the latest first"),
+}) satisfies z.ZodType<ScheduleStatus>;
+
+export const scheduleList = z.object({ schedules: z.array(scheduleStatus) });
+
+export const backfillAnswer = z.object({
+  times: count.describe("in the range"),
+  added: count.describe("to be run, one after the other; the others were started already, or are due"),
+});
 
 export const problem = z
   .object({

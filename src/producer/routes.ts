@@ -16,6 +16,7 @@ import type { ClientPort } from "./client-port.ts";
 import type { Claim, IdempotencyKeys } from "./idempotency.ts";
 import { decideIntake, refusalWords } from "./intake.ts";
 import { openApiDocument } from "./openapi.ts";
+import { scheduleRoutes } from "./schedule-routes.ts";
 import { parseIdempotencyKey, parseRunBody, type RunBody } from "./run-requests.ts";
 
 export interface RouteDeps {
@@ -66,6 +67,7 @@ export function intakeRoutes(deps: RouteDeps, maxWaiting: number): Route[] {
         answer(res, 200, await deps.client.explain(idOf(req)));
       },
     },
+    ...scheduleRoutes({ client: deps.client, gate: countingGate(deps) }, expectJson),
     {
       method: "get",
       path: "/v1/openapi.json",
@@ -99,18 +101,25 @@ async function createRun(deps: RouteDeps, maxWaiting: number, req: Request, res:
 }
 
 /** Before anything is stored, the idempotency key included. @throws {PolicyError} */
-function requireAllowed({ gate, logger, metrics }: RouteDeps, { request, spec }: RunBody, traceId: string): void {
-  try {
-    gate.require(spec, (path) => showPath(placeIn(request, path)));
-  } catch (error) {
-    if (!(error instanceof PolicyError)) throw error;
-    metrics.counter("headroom_intake_refused_total").inc({ reason: "policy" });
-    logger.warn(
-      { audit: true, traceId, faults: error.faults.length, command: spec.command[0] },
-      "run refused by policy",
-    );
-    throw error;
-  }
+function requireAllowed(deps: RouteDeps, { request, spec }: RunBody, traceId: string): void {
+  countingGate(deps, traceId).require(spec, (path) => showPath(placeIn(request, path)));
+}
+
+/** The gate of the intake; what it refuses is counted, and told in the log for those who look after it. */
+function countingGate({ gate, logger, metrics }: RouteDeps, traceId?: string): Pick<PolicyGate, "require"> {
+  return {
+    require: (spec, placeOf) => {
+      try {
+        gate.require(spec, placeOf);
+      } catch (error) {
+        if (!(error instanceof PolicyError)) throw error;
+        metrics.counter("headroom_intake_refused_total").inc({ reason: "policy" });
+        const { length } = error.faults;
+        logger.warn({ audit: true, traceId, faults: length, command: spec.command[0] }, "run refused by policy");
+        throw error;
+      }
+    },
+  };
 }
 
 function submit({ client }: RouteDeps, { request }: RunBody, key: string | undefined, callerTraceId: string) {

@@ -1,19 +1,24 @@
 /**
  * Mends runs whose jobs are not where their state says: a producer that died between writing a run and adding its jobs, a
- * Redis that lost what it had acknowledged, a worker that ended the last chunk but not the run.
+ * Redis that lost what it had acknowledged, a worker that ended the last chunk but not the run. A part of the runs that
+ * have not ended is looked at in each round, then the next part: the price of a round does not grow with their number.
  */
 import type { Redis } from "ioredis";
-import { isTerminal } from "../contract/outcomes.ts";
+import { isTerminal, type RunState } from "../contract/outcomes.ts";
 import { jobIds, keys } from "../contract/queues.ts";
 import type { RunRecord } from "../contract/run-record.ts";
+import { assertNever } from "../platform/assert.ts";
 import type { Clock } from "../platform/clock.ts";
-import { reportPlace, scanPlace, type JobQueues } from "../platform/job-queues.ts";
+import { reportPlace, type JobQueues } from "../platform/job-queues.ts";
 import type { Logger } from "../platform/logger.ts";
-import type { RunHash } from "../platform/run-hash.ts";
+import type { Metrics } from "../platform/metrics.ts";
+import { liveFields, type RunHash } from "../platform/run-hash.ts";
 import type { Store } from "../store/store.ts";
 import { sweepCancelled } from "./sweep.ts";
+import type { Term } from "./term.ts";
 
 export interface RepairDeps {
+  /** The connection of the term. */
   readonly redis: Redis;
   readonly kp: string;
   readonly store: Store;
@@ -21,64 +26,141 @@ export interface RepairDeps {
   readonly hash: RunHash;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly term: Pick<Term, "require">;
 }
 
 /** A run without jobs is left alone for this long: its producer may be about to add them. */
 const GRACE_MS = 10_000;
-const OPEN_RUNS = 1_000;
+/** Of runs, and of the children that their roots wait for, in one round. */
+const RUNS_PER_ROUND = 200;
+const CHILDREN_PER_ROUND = 2_000;
 
-export type Repair = "none" | "requeue" | "settle" | "sweep";
+/**
+ * `requeue`: its root is gone, so it is added again. `settle`: so it is, but all that is left is to write the end down.
+ * `restore`: its hash is gone. `release`: its root waits for its children; those that will not tell it of their end are
+ * looked for. `sweep`: it is cancelled, and what waits of it is taken out.
+ */
+export type Repair = "none" | "requeue" | "settle" | "restore" | "release" | "sweep";
+
+export interface RunFacts {
+  readonly ageMs: number;
+  /** Where its root is, undefined when it is gone or has ended. */
+  readonly rootState: string | undefined;
+  /** The state that its hash says, undefined when that is gone. */
+  readonly liveState: RunState | undefined;
+}
 
 /** What a run needs, from where it stands. */
-export function decideRepair(
-  run: Pick<RunRecord, "state">,
-  facts: { ageMs: number; hasRoot: boolean; liveState: string | undefined },
-): Repair {
+export function decideRepair(run: Pick<RunRecord, "state">, { ageMs, rootState, liveState }: RunFacts): Repair {
   if (isTerminal(run.state)) return "none";
-  if (facts.liveState === "cancelling") return facts.hasRoot ? "sweep" : "requeue";
-  if (facts.hasRoot || facts.ageMs < GRACE_MS) return "none";
-  // The live side says that it ended: the report was written to Redis last, so the store was told before.
-  return facts.liveState !== undefined && isTerminal(facts.liveState as RunRecord["state"]) ? "settle" : "requeue";
-}
-
-/** Looks at every run that has not ended; the number of runs mended. */
-export async function repairRuns(deps: RepairDeps): Promise<number> {
-  let mended = 0;
-  const open = await deps.store.runs.list({ limit: OPEN_RUNS, states: ["queued", "running", "cancelling"] });
-  for (const run of open) {
-    const job = await deps.queues.queue(reportPlace.name).getJob(jobIds.report(run.id, run.epoch));
-    const liveState = await deps.hash.state(run.id);
-    const hasRoot = job !== undefined && !(await hasEnded(job));
-    const since = run.startedAtMs ?? run.createdAtMs;
-    const repair = decideRepair(run, { ageMs: deps.clock.nowMs() - since, hasRoot, liveState });
-    if (repair === "none") continue;
-    await apply(deps, run, repair);
-    mended += 1;
+  if (rootState === undefined) {
+    if (liveState === "cancelling") return "requeue";
+    if (ageMs < GRACE_MS) return "none";
+    // The live side says that it ended: the report was written to Redis last, so the store was told before.
+    return liveState !== undefined && isTerminal(liveState) ? "settle" : "requeue";
   }
-  return mended;
+  if (liveState === undefined) return "restore";
+  if (liveState === "cancelling") return "sweep";
+  return rootState === "waiting-children" ? "release" : "none";
 }
 
-async function hasEnded(job: { getState(): Promise<string> }): Promise<boolean> {
-  const state = await job.getState();
-  return state === "completed" || state === "failed" || state === "unknown";
-}
+/** Looks at open runs, a part of them at a time. */
+export class RunRepair {
+  #afterId: string | undefined;
 
-async function apply(deps: RepairDeps, run: RunRecord, repair: Exclude<Repair, "none">): Promise<void> {
-  if (repair === "sweep") {
-    const swept = await sweepCancelled(deps, run.id);
-    if (swept > 0) deps.logger.info({ runId: run.id, swept }, "waiting jobs of a cancelled run taken out");
-    return;
+  /** Looks at the next part; the number of runs mended. */
+  async round(deps: RepairDeps): Promise<number> {
+    const after = this.#afterId === undefined ? {} : { afterId: this.#afterId };
+    const runs = await deps.store.runs.open({ limit: RUNS_PER_ROUND, ...after });
+    let mended = 0;
+    let children = CHILDREN_PER_ROUND;
+    this.#afterId = runs.length < RUNS_PER_ROUND ? undefined : runs.at(-1)?.id;
+    for (const run of runs) {
+      const done = await repairRun(deps, run, children);
+      children -= done.seen;
+      mended += Number(done.isMended);
+      if (children > 0) continue;
+      // The next round goes on behind this run.
+      this.#afterId = run.id;
+      break;
+    }
+    return mended;
   }
-  deps.logger.warn({ runId: run.id, repair, state: run.state }, "run had no jobs, mending it");
+}
+
+interface Done {
+  readonly isMended: boolean;
+  /** Children of the run that were looked at. */
+  readonly seen: number;
+}
+
+async function repairRun(deps: RepairDeps, run: RunRecord, maxChildren: number): Promise<Done> {
+  const facts = await loadFacts(deps, run);
+  const repair = decideRepair(run, facts);
+  if (repair === "none") return { isMended: false, seen: 0 };
+  deps.term.require();
+  const done = await apply(deps, run, { repair, maxChildren });
+  if (done.isMended) {
+    deps.metrics.counter("headroom_repairs_total").inc({ repair });
+    deps.logger.warn({ runId: run.id, repair, state: run.state, ...facts }, "run was stuck, mended");
+  }
+  return done;
+}
+
+async function loadFacts({ queues, hash, clock }: RepairDeps, run: RunRecord): Promise<RunFacts> {
+  const root = await queues.queue(reportPlace.name).getJob(jobIds.report(run.id, run.epoch));
+  const state = await root?.getState();
+  const stage = await hash.stage(run.id);
+  const hasEnded = state === "completed" || state === "failed" || state === "unknown";
+  return {
+    ageMs: clock.nowMs() - (run.startedAtMs ?? run.createdAtMs),
+    rootState: hasEnded ? undefined : state,
+    // Of the time before a resume it says nothing of this one.
+    liveState: stage?.epoch === run.epoch ? stage.state : undefined,
+  };
+}
+
+interface Task {
+  readonly repair: Exclude<Repair, "none">;
+  readonly maxChildren: number;
+}
+
+async function apply(deps: RepairDeps, run: RunRecord, { repair, maxChildren }: Task): Promise<Done> {
+  switch (repair) {
+    case "sweep": {
+      const swept = await sweepCancelled(deps, run.id);
+      const { isReleased, seen } = await release(deps, run, maxChildren);
+      return { isMended: swept > 0 || isReleased, seen };
+    }
+    case "release": {
+      const { isReleased, taken, seen } = await release(deps, run, maxChildren);
+      return { isMended: taken > 0 || isReleased, seen };
+    }
+    case "restore":
+      return { isMended: await deps.hash.restore({ ...run, runId: run.id }), seen: 0 };
+    case "settle":
+    case "requeue":
+      await requeue(deps, run, repair);
+      return { isMended: true, seen: 0 };
+    default:
+      return assertNever(repair);
+  }
+}
+
+function release({ queues }: RepairDeps, run: RunRecord, maxChildren: number) {
+  return queues.releaseRoot({ runId: run.id, epoch: run.epoch }, Math.max(1, maxChildren));
+}
+
+async function requeue(deps: RepairDeps, run: RunRecord, repair: "requeue" | "settle"): Promise<void> {
   const id = jobIds.report(run.id, run.epoch);
   const ended = await deps.queues.queue(reportPlace.name).getJob(id);
   if (ended !== undefined) await ended.remove();
-  const live = await deps.hash.load(run.id);
-  if (live === undefined) await deps.hash.create({ ...run, runId: run.id });
   await deps.redis.persist(keys.run(deps.kp, run.id));
   const ref = { runId: run.id, epoch: run.epoch, traceId: run.spec.traceId ?? run.id };
   // A scan leaves out what has a row already, so adding one again is safe; a report alone writes the end down.
   // One that has ended would count as an ended child of the new root.
-  await deps.queues.queue(scanPlace.name).remove(jobIds.scan(run.id, run.epoch));
-  await deps.queues.addRun(ref, run.spec, repair === "settle" ? [] : "scan");
+  await deps.queues.removeFirst(ref, run.spec);
+  const isNoted = (await deps.hash.stage(run.id))?.epoch === run.epoch;
+  await deps.queues.addRun(ref, run.spec, repair === "settle" ? [] : "scan", isNoted ? undefined : liveFields(run));
 }

@@ -7,6 +7,7 @@ import { SqlLearned } from "./learned.ts";
 import { migrate } from "./migrate.ts";
 import { deleteRunsEndedBefore } from "./retention.ts";
 import { SqlRunTable } from "./runs.ts";
+import { SqlSchedules } from "./schedules.ts";
 import { openSqlite } from "./sqlite.ts";
 import type { Store, StoreLogger } from "./store.ts";
 import { storeDown } from "./store-errors.ts";
@@ -36,6 +37,7 @@ class SqlStore implements Store {
   readonly files: SqlFileTable;
   readonly inputs: SqlInputPages;
   readonly learned: SqlLearned;
+  readonly schedules: SqlSchedules;
   readonly #database: StoreDatabase;
   #closing: Promise<void> | undefined;
 
@@ -46,6 +48,7 @@ class SqlStore implements Store {
     this.files = new SqlFileTable(database);
     this.inputs = new SqlInputPages(database);
     this.learned = new SqlLearned(database);
+    this.schedules = new SqlSchedules(database);
   }
 
   migrate(): Promise<void> {

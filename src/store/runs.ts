@@ -11,6 +11,7 @@ import type { NewRun, RunChange, RunTable } from "./store.ts";
 import { cleanText, toJson } from "./stored-text.ts";
 
 const endedStates = runStates.filter(isTerminal);
+const openStates = sql<RunState>`('queued', 'running', 'cancelling')`;
 
 export class SqlRunTable implements RunTable {
   readonly #database: StoreDatabase;
@@ -55,6 +56,13 @@ export class SqlRunTable implements RunTable {
     if (query.states !== undefined) runs = runs.where("state", "in", query.states);
     const rows = await runs.orderBy("created_at_ms", "desc").orderBy("id", "desc").limit(query.limit).execute();
     return rows.map(fromRunRow);
+  }
+
+  async open({ limit, afterId }: { limit: number; afterId?: string }): Promise<RunRecord[]> {
+    // In the words of the index of open runs.
+    let runs = visibleRuns(this.#database.read).where("state", "in", openStates);
+    if (afterId !== undefined) runs = runs.where("id", ">", afterId);
+    return (await runs.orderBy("id").limit(limit).execute()).map(fromRunRow);
   }
 
   async move(id: string, from: readonly RunState[], to: RunState, change: RunChange): Promise<boolean> {

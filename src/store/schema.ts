@@ -5,6 +5,7 @@
 import type { Kysely, Transaction } from "kysely";
 import type { AttemptEnd } from "../contract/files.ts";
 import type { FailureClass, Outcome, RunState } from "../contract/outcomes.ts";
+import type { ScheduleSource, StartState } from "../contract/schedules.ts";
 
 export interface RunsTable {
   id: string;
@@ -84,12 +85,40 @@ interface LearnedClassesTable {
   state: string;
 }
 
+export interface SchedulesTable {
+  name: string;
+  spec: string;
+  source: ScheduleSource;
+  /** 0 or 1. */
+  is_paused: number;
+  created_at_ms: number;
+  updated_at_ms: number;
+  revision: number;
+  settled_ms: number;
+  /** Token of the last term in which a leader wrote here: one of an earlier term writes no more. */
+  term: number;
+}
+
+export interface ScheduleStartsTable {
+  schedule: string;
+  time_ms: number;
+  state: StartState;
+  /** 0 or 1. */
+  is_backfill: number;
+  run_id: string | null;
+  message: string | null;
+  at_ms: number;
+  term: number;
+}
+
 export interface Schema {
   runs: RunsTable;
   file_results: FileResultsTable;
   attempts: AttemptsTable;
   input_pages: InputPagesTable;
   learned_classes: LearnedClassesTable;
+  schedules: SchedulesTable;
+  schedule_starts: ScheduleStartsTable;
 }
 
 export type StoreQueries = Kysely<Schema>;

@@ -4,6 +4,7 @@ import type { InferenceQuery } from "../contract/inference.ts";
 import type { Outcome, RunState } from "../contract/outcomes.ts";
 import type { Artifact, FailureGroup, FileCounts, LabelCount, RunRecord, RunReport } from "../contract/run-record.ts";
 import type { RunSpec } from "../contract/run-spec.ts";
+import type { ScheduleRecord, ScheduleSource, ScheduleSpec, ScheduleStart, StartState } from "../contract/schedules.ts";
 
 export interface NewRun {
   readonly id: string;
@@ -45,6 +46,7 @@ export interface Store extends AsyncDisposable {
   readonly files: FileTable;
   readonly inputs: InputPages;
   readonly learned: LearnedTable;
+  readonly schedules: ScheduleTable;
   /** Deletes runs that ended before this time with all that hangs on them; the number of runs deleted. */
   deleteRunsEndedBefore(timeMs: number, limit: number): Promise<number>;
 }
@@ -56,6 +58,8 @@ export interface RunTable {
   findByIdempotencyKey(key: string): Promise<RunRecord | undefined>;
   /** Newest first. `before` is the id of the last run of the page before. @throws {NotFoundError} when that is unknown. */
   list(query: { limit: number; before?: string; states?: readonly RunState[] }): Promise<RunRecord[]>;
+  /** Runs that have not ended, in order of their ids, after this one. */
+  open(query: { limit: number; afterId?: string }): Promise<RunRecord[]>;
   /** Moves the run if it is in one of `from`; whether it did. */
   move(id: string, from: readonly RunState[], to: RunState, change: RunChange): Promise<boolean>;
   /** Starts a new epoch of an ended run: state `queued`, epoch + 1, report kept until the new one. Undefined when it had not ended. */
@@ -127,6 +131,69 @@ export interface LearnedTable {
   /** Writes classes in the place of those of the same key, and deletes all whose key is not in `keep`. */
   save(classes: readonly SavedClass[], keep: readonly string[]): Promise<void>;
   load(): Promise<SavedClass[]>;
+}
+
+/** A schedule that is declared or changed. */
+export interface ScheduleChange {
+  readonly spec: ScheduleSpec;
+  readonly source: ScheduleSource;
+  readonly isPaused: boolean;
+  readonly nowMs: number;
+  /** Times up to this one are not looked at any more; undefined leaves it as it is. */
+  readonly settledMs?: number;
+}
+
+/** The schedule as a leader saw it, and the term in which it writes. */
+export interface ScheduleFence {
+  readonly name: string;
+  readonly revision: number;
+  readonly term: number;
+}
+
+/** The first times of a schedule that are due. */
+export interface DueHead {
+  readonly name: string;
+  readonly timeMs: number;
+  readonly isBackfill: boolean;
+}
+
+/** What becomes of a time that is due. */
+export interface StartEnd {
+  readonly state: StartState;
+  readonly runId?: string;
+  readonly message?: string;
+}
+
+/**
+ * Schedules, and what became of their times. What a leader writes carries the token of its term, and a row that a later
+ * term has written to refuses it: a leader that was stopped and wakes late changes nothing.
+ */
+export interface ScheduleTable {
+  /** In order of their names. */
+  list(): Promise<ScheduleRecord[]>;
+  get(name: string): Promise<ScheduleRecord | undefined>;
+  /** Writes a schedule, unless there is one of this name; whether it did. */
+  create(name: string, change: ScheduleChange): Promise<boolean>;
+  /** Writes over a schedule of this revision; whether it did. */
+  change(name: string, revision: number, change: ScheduleChange): Promise<boolean>;
+  /** Deletes a schedule and what became of its times; whether there was one. Its runs stay. */
+  remove(name: string): Promise<boolean>;
+  /** Notes times and how far they are settled, all or nothing; whether it did. Times that are noted already stay. */
+  settle(fence: ScheduleFence, settledMs: number, starts: readonly ScheduleStart[]): Promise<boolean>;
+  /** Makes times due that were not, or whose run was skipped or refused; how many. */
+  backfill(name: string, times: readonly number[], nowMs: number): Promise<number>;
+  /** Of each schedule the first time that is due, and the first to be filled in. */
+  dueHeads(): Promise<DueHead[]>;
+  /** How many times of the schedule are due. */
+  countDue(name: string): Promise<number>;
+  /** Says what became of a time that was due; whether it still was. */
+  mark(fence: Pick<ScheduleFence, "name" | "term">, timeMs: number, end: StartEnd & { atMs: number }): Promise<boolean>;
+  /** What became of times, the latest first. */
+  starts(name: string, limit: number): Promise<ScheduleStart[]>;
+  /** Those that were started last, the last first. */
+  lastStarted(name: string, limit: number): Promise<ScheduleStart[]>;
+  /** Deletes all but the last `keep` times that are not due; how many. */
+  trim(name: string, keep: number): Promise<number>;
 }
 
 /** Input lists that came from a producer: pages of paths (see FileEntry for their encoding), read in order. */

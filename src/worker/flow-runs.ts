@@ -12,10 +12,12 @@ import type { RunSpec } from "../contract/run-spec.ts";
 import type { Clock } from "../platform/clock.ts";
 import { FlowAdvance } from "../platform/flow/advance.ts";
 import { endOfRun } from "../platform/flow/flow-spec.ts";
+import { beginningOf, loadStoredFlow } from "../platform/flow/stored-flow.ts";
 import type { JobQueues } from "../platform/job-queues.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { LiveRun, RunHash } from "../platform/run-hash.ts";
 import type { Store } from "../store/store.ts";
+import { HandBack } from "./lane.ts";
 import type { RunCache } from "./run-cache.ts";
 
 export interface FlowRunsDeps {
@@ -32,6 +34,7 @@ export interface FlowRunsDeps {
 type Ref = Pick<LiveRun, "runId" | "epoch">;
 
 const MAX_FLOWS = 64;
+const RESTORE_MS = 1_000;
 
 export class FlowRuns {
   readonly #deps: FlowRunsDeps;
@@ -51,6 +54,21 @@ export class FlowRuns {
       this.#flows.set(key, flow);
     }
     return flow;
+  }
+
+  /** Makes the state of a flow again that its Redis has lost. Nodes that have a row are not run again. */
+  async restore(run: LiveRun): Promise<void> {
+    const { state } = this.of(run);
+    if (await state.isThere()) return;
+    if (run.spec.parent !== undefined)
+      throw new HandBack("the state of the flow comes back with the flow around it", RESTORE_MS);
+    const { flow, ...setting } = await loadStoredFlow(this.#deps.store.inputs.pages(run.runId), run.runId);
+    const { about, nodes } = beginningOf(flow, setting);
+    await state.create(about, nodes);
+    this.#deps.logger.warn(
+      { runId: run.runId, nodes: nodes.length },
+      "state of a flow was lost, made again from its plan",
+    );
   }
 
   /** Whether the node of these files has ended already: its job is one that was added again. */

@@ -19,7 +19,7 @@ describe("OpenAPI document", () => {
       .map((route) => `${route.method} ${route.path.replaceAll(/:(\w+)/g, "{$1}")}`);
     const { paths } = openApiDocument() as { paths: Record<string, Record<string, unknown>> };
     const documented = Object.entries(paths).flatMap(([path, item]) =>
-      ["get", "post", "delete"].filter((method) => method in item).map((method) => `${method} ${path}`),
+      ["get", "post", "patch", "delete"].filter((method) => method in item).map((method) => `${method} ${path}`),
     );
     expect(documented.toSorted()).toEqual(routes.toSorted());
   });

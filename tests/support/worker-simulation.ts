@@ -122,7 +122,7 @@ export class SimulatedWorker {
     const heads = new QueueHeads({
       ...{ clock: this.clock, logger: quietLogger, learned: this.#learned },
       next: (lane) => Promise.resolve(this.#next(lane.place.name)),
-      runs: { load: (runId) => Promise.resolve(this.#runOf(runId)) },
+      runs: { loadFor: (runId) => Promise.resolve(this.#runOf(runId)) },
       largestJob: { bytes: () => Promise.resolve(this.#largestBytes) },
     });
     const load = { shouldYield: () => false, isYielding: () => false, took: () => () => undefined };

@@ -2,9 +2,11 @@
 import type { Command } from "commander";
 import { isTerminal } from "../../contract/outcomes.ts";
 import { systemClock } from "../../platform/clock.ts";
+import { loadLeader, type Leader } from "../../platform/leader.ts";
 import { loadProfileChanges } from "../../platform/profile-changes.ts";
 import { loadLiveWorkers, type Cluster } from "../cluster.ts";
 import { act, addJsonOption, addPlaceOptions, describeCommand, withCluster, type Invocation } from "../command-line.ts";
+import { formatDuration, oneLine } from "../format.ts";
 import { shownWait } from "../follow.ts";
 import { outStyle, print, printJson, type Io } from "../io.ts";
 import { reportText } from "../report-text.ts";
@@ -52,19 +54,29 @@ async function showRun(
 }
 
 async function showCluster(cluster: Cluster, io: Io, flags: Flags): Promise<undefined> {
-  const [workers, profiles, runs, backlog] = await Promise.all([
+  const [workers, profiles, runs, backlog, leader] = await Promise.all([
     loadLiveWorkers(cluster),
     loadProfileChanges(cluster.redis, cluster.place.kp),
     cluster.client.list({ limit: SHOWN_RUNS, states: ["queued", "running", "cancelling"] }),
     cluster.client.backlog(),
+    loadLeader(cluster.redis, cluster.place.kp),
   ]);
   if (flags.json === true) {
-    printJson(io, { workers, profiles: Object.fromEntries(profiles), runs: runs.map(listedRunJson), ...backlog });
+    printJson(io, {
+      ...{ workers, profiles: Object.fromEntries(profiles), runs: runs.map(listedRunJson), ...backlog },
+      leader: leader ?? null,
+    });
     return;
   }
   const style = outStyle(io);
   const going = runs.length === 0 ? style.dim("nothing runs now") : runsText(runs, systemClock.nowMs(), style);
   const set =
     profiles.size === 0 ? [] : [`profiles that were set: ${[...profiles.keys()].join(", ")} (headroom profiles)`];
-  print(io, [workersText(workers, style), ...set, going].join("\n\n"));
+  print(io, [workersText(workers, style), leaderText(leader), ...set, going].join("\n\n"));
+}
+
+function leaderText(leader: Leader | undefined): string {
+  if (leader === undefined) return "no scheduler leads: nothing is mended, and no schedule starts";
+  const forMs = Math.max(0, systemClock.nowMs() - leader.sinceMs);
+  return `scheduler ${oneLine(leader.holder)} leads since ${formatDuration(forMs)}`;
 }

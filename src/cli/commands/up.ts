@@ -70,7 +70,7 @@ async function up(flags: Flags, io: Io): Promise<never> {
   const made = [
     board,
     intake,
-    await createSchedulerPart(parts),
+    await createSchedulerPart(parts, { config }),
     await createWorkerPart(parts, workerSettings(config, flags)),
   ];
   const opsHost = flags.opsHost ?? config.worker.ops_host;

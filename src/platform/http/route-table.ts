@@ -7,7 +7,7 @@ import { RequestError } from "./problem.ts";
 type Permission = "open" | "view" | "operate";
 
 export interface Route {
-  readonly method: "get" | "post" | "delete";
+  readonly method: "get" | "post" | "patch" | "delete";
   /** As express writes it: `/runs/:id`, `/files/*path`. */
   readonly path: string;
   readonly permission: Permission;

@@ -5,6 +5,7 @@ import { startPostgres, type PostgresServer } from "../../support/postgres.ts";
 import { describeStore } from "./conformance.ts";
 import { addRun, quiet, resultOf } from "./fixtures.ts";
 import { describeInferences } from "./inferences.ts";
+import { describeSchedules } from "./schedules.ts";
 import { inProcesses } from "./processes.ts";
 
 let server: PostgresServer;
@@ -18,6 +19,7 @@ afterAll(async () => {
 
 describeStore("postgres", () => server.createDatabase());
 describeInferences("postgres", () => server.createDatabase());
+describeSchedules("postgres", () => server.createDatabase());
 
 describe("store on a PostgreSQL server", () => {
   test("is migrated by several processes at once", async () => {

@@ -9,6 +9,7 @@ import { fromSqlite, SqliteError } from "../../../src/store/store-errors.ts";
 import { describeStore } from "./conformance.ts";
 import { addRun, quiet, resultOf } from "./fixtures.ts";
 import { describeInferences } from "./inferences.ts";
+import { describeSchedules } from "./schedules.ts";
 import { inProcesses, onFullDisk } from "./processes.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "headroom-store-"));
@@ -20,6 +21,7 @@ afterAll(() => {
 
 describeStore("sqlite", freshUrl);
 describeInferences("sqlite", freshUrl);
+describeSchedules("sqlite", freshUrl);
 
 describe("store in an SQLite file", () => {
   test("is made and migrated by several processes at once", async () => {

@@ -1,5 +1,5 @@
 /** Flows run: order, edge rules, conditions, fan-outs, gates, runs as nodes. */
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { FlowCluster } from "../../support/flow-cluster.ts";
@@ -250,5 +250,28 @@ describe("a flow", { timeout: 120_000 }, () => {
       ...{ task_id: `${ended.status.id}/ask`, parent_id: ended.status.id },
       constraints: { tools: ["read", "grep"], max_turns: 7, max_tokens: null },
     });
+  });
+
+  test("goes on from its plan when Redis forgets everything, and runs nothing again that has a row", async () => {
+    await using cluster = await FlowCluster.open();
+    const log = join(cluster.scratch.path, "log");
+    const id = await cluster.start({
+      nodes: [
+        sh("first", `echo first >> ${log}`, { output: {} }),
+        sh("second", `echo second >> ${log}; until [ -e ${log}.go ]; do sleep 0.05; done`, {
+          ...{ needs: ["first"], output: {} },
+        }),
+        sh("third", `echo third >> ${log}`, { needs: ["second"], output: {} }),
+      ],
+    });
+    await expect
+      .poll(() => (existsSync(log) ? readFileSync(log, "utf8") : ""), { timeout: 20_000 })
+      .toBe("first\nsecond\n");
+    await cluster.redis.flushall();
+    writeFileSync(`${log}.go`, "");
+    await expect.poll(async () => (await cluster.client.status(id)).state, { timeout: 60_000 }).toBe("succeeded");
+    const lines = readFileSync(log, "utf8").trim().split("\n");
+    expect(lines.filter((line) => line === "first")).toHaveLength(1);
+    expect(lines.filter((line) => line === "third")).toHaveLength(1);
   });
 });

@@ -7,6 +7,8 @@ import { createLogger } from "../../../src/platform/logger.ts";
 import { Metrics } from "../../../src/platform/metrics.ts";
 import { closeRedis, openRedis } from "../../../src/platform/redis.ts";
 import { runUntilSignal } from "../../../src/platform/run.ts";
+import { createClient } from "../../../src/producer/client.ts";
+import type { Starter } from "../../../src/scheduler/schedules.ts";
 import { SchedulerService } from "../../../src/scheduler/scheduler-service.ts";
 import { openStore } from "../../../src/store/open-store.ts";
 import { readSettings } from "./settings.ts";
@@ -19,13 +21,18 @@ const redis = openRedis(settings.redis, "command", logger);
 const subscriber = openRedis(settings.redis, "subscriber", logger);
 const kp = keyPrefix(settings.prefix);
 const control = new ControlBus({ redis, subscriber, logger }, kp);
+const client = await createClient({ redis, store, prefix: settings.prefix, logger });
+const starter: Starter = {
+  startRun: async (request, idempotencyKey) => (await client.run(request, { idempotencyKey })).run,
+};
 const scheduler = new SchedulerService(
-  { redis, control, store, clock: systemClock, logger, metrics },
+  { redis, control, store, clock: systemClock, logger, metrics, starter },
   { kp, schedulerId: settings.id, keepRunsMs: 86_400_000 },
 );
 const connections = {
   start: () => Promise.resolve(),
   stop: async () => {
+    await client.close();
     await Promise.all([closeRedis(redis), closeRedis(subscriber)]);
     await store.close();
   },

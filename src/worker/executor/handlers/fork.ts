@@ -37,6 +37,7 @@ export function createForkHandler(deps: ForkDeps): Handler<"fork"> {
     const flow = deps.flows.of(run);
     switch (payload.step) {
       case "begin":
+        await deps.flows.restore(run);
         if (isWanted) await begin(deps, run, flow);
         return;
       case "expand":

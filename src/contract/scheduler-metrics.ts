@@ -1,0 +1,20 @@
+/** The metrics of schedulers: part of the table in metric-names.ts. */
+import type { MetricDefinition } from "./metric-definition.ts";
+
+export const schedulerMetrics = {
+  headroom_leader: {
+    type: "gauge",
+    help: "Whether this scheduler leads: 1 or 0.",
+    labels: [],
+  },
+  headroom_repairs_total: {
+    type: "counter",
+    help: "What a leader found out of place and mended, by what it was.",
+    labels: ["repair"],
+  },
+  headroom_schedule_starts_total: {
+    type: "counter",
+    help: "Times of schedules, by what became of them: started, skipped or refused.",
+    labels: ["result"],
+  },
+} as const satisfies Record<string, MetricDefinition>;
