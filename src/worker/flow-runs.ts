@@ -64,11 +64,16 @@ export class FlowRuns {
       throw new HandBack("the state of the flow comes back with the flow around it", RESTORE_MS);
     const { flow, ...setting } = await loadStoredFlow(this.#deps.store.inputs.pages(run.runId), run.runId);
     const { about, nodes } = beginningOf(flow, setting);
-    await state.create(about, nodes);
+    await state.create({ ...about, isRestored: true }, nodes);
     this.#deps.logger.warn(
       { runId: run.runId, nodes: nodes.length },
       "state of a flow was lost, made again from its plan",
     );
+  }
+
+  /** Whether nodes of this run may have rows although their jobs are new. */
+  async isRestored(run: LiveRun): Promise<boolean> {
+    return run.spec.executor === "flow" && (await this.of(run).about()).isRestored === true;
   }
 
   /** Whether the node of these files has ended already: its job is one that was added again. */

@@ -64,14 +64,15 @@ class ChunkAttempt {
   async run(): Promise<void> {
     const { runId, epoch } = this.#payload;
     // A retry chunk may be added a second time by the next holder of the chunk that asked for it.
-    const isRepeat = this.#context.job.attemptsStarted > 1 || this.#payload.chunk.includes("-");
+    const mayRepeat = this.#context.job.attemptsStarted > 1 || this.#payload.chunk.includes("-");
     // Asked for together: a file waits for its start meanwhile. A repeat counts crashes of its own first.
     const [{ run: whole, isWanted }, blame] = await Promise.all([
       this.#deps.runs.open(runId, epoch),
-      isRepeat ? undefined : loadBlame(this.#deps.redis, this.#deps.kp),
+      mayRepeat ? undefined : loadBlame(this.#deps.redis, this.#deps.kp),
     ]);
     if (await this.#deps.flows.hasEnded(whole, this.#payload.files)) return;
     const run = await this.#deps.runs.loadFor(runId, epoch, this.#payload.files);
+    const isRepeat = mayRepeat || (await this.#deps.flows.isRestored(whole));
     const mayClean = this.#deps.gate.writeFault(run.spec.output.root) === undefined;
     const chunk = { files: this.#payload.files, fence: this.#fence, isRepeat, mayClean, blame };
     const plan = await planChunk(this.#deps, run, chunk);
