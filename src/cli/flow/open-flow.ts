@@ -30,7 +30,7 @@ export interface OpenedFlow {
 /** @throws {InvalidInputError} with every fault of the file, of the configuration and of what is set */
 export async function openFlow(path: string, flags: FlowFlags, io: Io): Promise<OpenedFlow> {
   const absolute = resolve(io.cwd, path);
-  const loaded = await loadFlowFile(absolute);
+  const loaded = await loadFlowFile(absolute, path);
   if (loaded.kind === "faulty") throw new InvalidInputError(`flow ${path}`, loaded.faults);
   const config = loadConfig({
     ...(flags.config === undefined ? {} : { file: flags.config }),
