@@ -72,7 +72,7 @@ class ChunkAttempt {
     ]);
     if (await this.#deps.flows.hasEnded(whole, this.#payload.files)) return;
     const run = await this.#deps.runs.loadFor(runId, epoch, this.#payload.files);
-    const isRepeat = mayRepeat || (await this.#deps.flows.isRestored(whole));
+    const isRepeat = await this.#mayHaveRows(whole, mayRepeat);
     const mayClean = this.#deps.gate.writeFault(run.spec.output.root) === undefined;
     const chunk = { files: this.#payload.files, fence: this.#fence, isRepeat, mayClean, blame };
     const plan = await planChunk(this.#deps, run, chunk);
@@ -109,6 +109,10 @@ class ChunkAttempt {
       if (run.spec.executor === "process") await this.#absolve();
       throw error;
     }
+  }
+
+  async #mayHaveRows(whole: LiveRun, mayRepeat: boolean): Promise<boolean> {
+    return mayRepeat || (await this.#deps.flows.isRestored(whole));
   }
 
   /** Waits for room on the disk and takes the output folder; false when another run has it, which ends this one. */
