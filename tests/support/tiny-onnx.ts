@@ -144,3 +144,20 @@ export function hungryModel(): Buffer {
     ],
   });
 }
+
+/** Gives all that the hungry one takes: what it says is as large as what it needs, and has to be copied. */
+export function generousModel(): Buffer {
+  return tinyOnnx({
+    inputs: [["x", "float32", ["batch", "width"]]],
+    outputs: [["y", "float32", ["batch", "width", "width"]]],
+    constants: [
+      { name: "last", dims: [1], data: BigInt64Array.from([2n]) },
+      { name: "middle", dims: [1], data: BigInt64Array.from([1n]) },
+    ],
+    nodes: [
+      { op: "Unsqueeze", in: ["x", "last"], out: "column" },
+      { op: "Unsqueeze", in: ["x", "middle"], out: "row" },
+      { op: "Mul", in: ["column", "row"], out: "y" },
+    ],
+  });
+}

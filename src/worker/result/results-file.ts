@@ -8,8 +8,7 @@ import { closeSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { InfrastructureError, LeaseLostError, messageOf } from "../../contract/errors.ts";
-import type { FileResult } from "../../contract/files.ts";
-import { resultLine } from "../../contract/result-line.ts";
+import { resultLine, type LineResult } from "../../contract/result-line.ts";
 import { fsPath } from "../../contract/path-bytes.ts";
 import { Flusher, renameOutput } from "./publish.ts";
 import { tempPrefix, type Target } from "./target.ts";
@@ -28,7 +27,7 @@ interface ResultsRequest {
   readonly root: string;
   /** Unique among attempts at the report. */
   readonly token: string;
-  readonly rows: AsyncIterable<FileResult>;
+  readonly rows: AsyncIterable<LineResult>;
   /** Asked before the names are given. */
   mayPublish(): Promise<boolean>;
 }
