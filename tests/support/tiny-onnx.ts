@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { stringify } from "yaml";
 import type { Scratch } from "./scratch.ts";
 
-const types = { float32: 1, uint8: 2, int32: 6, int64: 7 } as const;
+const types = { float32: 1, uint8: 2, int32: 6, int64: 7, float16: 10 } as const;
 type Type = keyof typeof types;
 type Dims = readonly (number | string)[];
 

@@ -30,14 +30,17 @@ export class OnnxTask implements ModelTask {
   readonly #decode: Decoder;
   readonly #fixedRows: number | undefined;
 
-  private constructor(model: TensorModel, files: InputFiles, opened: OpenedModel) {
+  private constructor(
+    model: TensorModel,
+    files: InputFiles,
+    { opened, encoder }: { opened: OpenedModel; encoder: Encoder },
+  ) {
     const { manifest, labels } = model;
     this.#model = model;
     this.#files = files;
     this.session = opened.session;
     this.refusals = opened.refusals;
-    const typeOf = (tensor: string) => this.session.inputs.find(({ name }) => name === tensor)?.type ?? "float32";
-    this.#encoder = createEncoder(model, manifest.input, typeOf);
+    this.#encoder = encoder;
     this.#decode = createDecoder(manifest, labels);
     this.#fixedRows = fixedRows(this.session.inputs);
     const { max_rows: maxRows, max_bytes: maxBytes } = manifest.batch;
@@ -48,7 +51,8 @@ export class OnnxTask implements ModelTask {
   static async open(model: TensorModel, providers: readonly Provider[], files: InputFiles): Promise<OnnxTask> {
     const { manifest, labels } = model;
     const opened = await openModel(model, providers, (session) => fitFaults(manifest, session, labels));
-    return new OnnxTask(model, files, opened);
+    const typeOf = (tensor: string) => opened.session.inputs.find(({ name }) => name === tensor)?.type ?? "float32";
+    return new OnnxTask(model, files, { opened, encoder: await createEncoder(model, manifest.input, typeOf) });
   }
 
   /** Of empty rows, so that the memory of a batch is taken before the first file. */
@@ -87,8 +91,17 @@ function noOutput(): never {
   throw new TypeError("expected an output for the rows of a batch");
 }
 
-function createEncoder(model: TensorModel, input: ModelInput, typeOf: (tensor: string) => string): Encoder {
+async function createEncoder(
+  model: TensorModel,
+  input: ModelInput,
+  typeOf: (tensor: string) => string,
+): Promise<Encoder> {
   switch (input.kind) {
+    case "image": {
+      // Its decoder takes time and memory to load that models of other inputs need not pay.
+      const { ImageEncoder } = await import("./encode-image.ts");
+      return new ImageEncoder(input, typeOf(input.tensor));
+    }
     case "bytes":
       return new BytesEncoder(input, typeOf(input.tensor));
     case "json":
