@@ -14,7 +14,7 @@ import type { FileToRead, Refusal } from "./engine-protocol.ts";
 import type { InputFiles } from "./input-file.ts";
 import { fitFaults, fixedRows, outputFault } from "./model-fit.ts";
 import { fittingRows, ModelRefused, openModel, type ModelTask, type OpenedModel } from "./model-task.ts";
-import type { OnnxOutput, OnnxSession } from "./onnx.ts";
+import { faultOf, oneLine, type OnnxOutput, type OnnxSession } from "./onnx.ts";
 
 /** A model whose tasks read rows of tensors. */
 export type TensorModel = ModelFolder & { readonly manifest: TensorManifest };
@@ -56,15 +56,30 @@ export class OnnxTask implements ModelTask {
   }
 
   /** Of empty rows, so that the memory of a batch is taken before the first file. */
-  warmUp(rows: number): Promise<number> {
+  async warmUp(rows: number): Promise<number> {
     const { manifest, labels } = this.#model;
     const limits = { refusals: this.refusals, isFixed: this.#fixedRows !== undefined };
-    return fittingRows(this.#fixedRows ?? rows, limits, async (fitting) => {
+    const fits = await fittingRows(this.#fixedRows ?? rows, limits, async (fitting) => {
       this.#encoder.begin(fitting);
       const { dims } = await this.#run(fitting);
       const fault = outputFault(manifest, dims, this.#fixedRows ?? fitting, labels);
       if (fault !== undefined) throw new ModelRefused([fault], this.refusals);
     });
+    await this.#tryStrangest();
+    return fits;
+  }
+
+  async #tryStrangest(): Promise<void> {
+    const rows = this.#fixedRows ?? 1;
+    this.#encoder.begin(rows);
+    const fault = this.#encoder.addStrangest?.(0);
+    if (fault === undefined) return;
+    try {
+      await this.#run(rows);
+    } catch (error) {
+      if (faultOf(error) !== "run") throw error;
+      throw new ModelRefused([{ ...fault, found: `${fault.found}: ${oneLine(messageOf(error))}` }], this.refusals);
+    }
   }
 
   async runBatch(files: readonly FileToRead[]): Promise<BatchDone> {
@@ -110,8 +125,18 @@ async function createEncoder(
       const tokenizer = readJson(model, "input.tokenizer.file", input.tokenizer.file);
       const config = input.tokenizer_config;
       const settings = config === undefined ? {} : readJson(model, "input.tokenizer_config.file", config.file);
-      return new TextEncoder(input, { tokenizer, config: settings }, typeOf);
+      return textEncoder(model, () => new TextEncoder(input, { tokenizer, config: settings }, typeOf));
     }
+  }
+}
+
+function textEncoder({ folder }: ModelFolder, make: () => TextEncoder): TextEncoder {
+  try {
+    return make();
+  } catch (error) {
+    const expected = "a tokenizer.json of Hugging Face";
+    const fault = { where: "input.tokenizer.file", expected, found: `another: ${messageOf(error)}` };
+    throw new InvalidInputError(`model ${folder}`, [fault], { cause: error });
   }
 }
 
