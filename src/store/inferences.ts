@@ -33,7 +33,7 @@ export async function loadInferences(
 }
 
 /** Rows of models are small, and a page costs a turn through the store's thread. */
-const LINE_ROWS = 2_000;
+const LINE_ROWS = 1_000;
 
 /** All rows of an epoch in path order. The store reads the next page while the caller has this one. */
 export async function* loadLines(
