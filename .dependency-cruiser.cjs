@@ -34,6 +34,11 @@ module.exports = {
       "^src/worker/governor/inventory\\.ts$",
     ),
     oneImporter("one-importer-of-onnxruntime", "node_modules/onnxruntime-", "^src/worker/inference/onnx\\.ts$"),
+    oneImporter(
+      "one-importer-of-the-image-decoder",
+      "node_modules/@napi-rs/image",
+      "^src/worker/inference/image/decode-image\\.ts$",
+    ),
     oneImporter("one-importer-of-pg", "node_modules/pg/", "^src/store/postgres\\.ts$"),
   ],
   options: {

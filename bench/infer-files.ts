@@ -1,10 +1,12 @@
 /**
  * Bars: 50,000 files of about 1 KB through a classifier, from the enqueuing call to the end of the run with a row per file,
  * against a bare `session.run` loop over the same bytes in memory at its best batch, and against what the engine alone
- * makes of the same files on the disk.
+ * makes of the same files on the disk. Meanwhile the event loop of the worker (here also of the scheduler and the client) is
+ * late by less than 20 ms in 99 of 100 cases, and with locks of two seconds no job is taken for lost and no file runs twice.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { monitorEventLoopDelay } from "node:perf_hooks";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { systemClock } from "../src/platform/clock.ts";
 import { inputSpec } from "../src/contract/run-spec.ts";
@@ -73,7 +75,19 @@ async function engineAlone(root: string, paths: readonly string[]): Promise<numb
   return paths.length / seconds;
 }
 
-async function whole(cluster: BenchCluster, folder: string, at: number): Promise<number> {
+const LOCK_MS = 2_000;
+const LOOP_TICK_MS = 10;
+
+interface Whole {
+  readonly filesPerSecond: number;
+  readonly loopLagP99Ms: number;
+  /** Attempts at files that came to nothing, and files that were tried more than once. */
+  readonly repeated: number;
+}
+
+async function whole(cluster: BenchCluster, folder: string, at: number): Promise<Whole> {
+  const lag = monitorEventLoopDelay({ resolution: LOOP_TICK_MS });
+  lag.enable();
   const startedMs = performance.now();
   const { run } = await cluster.client.run({
     executor: "infer",
@@ -83,13 +97,17 @@ async function whole(cluster: BenchCluster, folder: string, at: number): Promise
   });
   const ended = await cluster.client.wait(run.id);
   const seconds = (performance.now() - startedMs) / 1_000;
+  lag.disable();
   if (ended.counts.succeeded !== FILES)
     throw new Error(`expected ${FILES} files, found ${JSON.stringify(ended.counts)}`);
   const lines = readFileSync(join(folder, `out-${at}`, "results.jsonl"), "utf8")
     .trimEnd()
     .split("\n").length;
   if (lines !== FILES) throw new Error(`expected ${FILES} lines, found ${lines}`);
-  return FILES / seconds;
+  let repeated = (await cluster.store.files.attempts(run.id, { limit: FILES })).length;
+  for await (const { attempts } of cluster.store.files.all(run.id, run.epoch)) if (attempts !== 1) repeated += 1;
+  const loopLagP99Ms = Math.max(0, lag.percentile(99) / 1e6 - LOOP_TICK_MS);
+  return { filesPerSecond: FILES / seconds, loopLagP99Ms, repeated };
 }
 
 using folder = scratch("infer");
@@ -100,10 +118,10 @@ for (let at = 0; at < FILES; at += 1) {
   paths.push(`${part}/f${at}.txt`);
   writeFileSync(join(folder.path, "in", part, `f${at}.txt`), contentOf(at));
 }
-const rates = { bare: [] as number[], engine: [] as number[], whole: [] as number[] };
+const rates = { bare: [] as number[], engine: [] as number[], whole: [] as Whole[] };
 let rows = 0;
 {
-  await using cluster = await startBenchCluster({ folder: folder.path });
+  await using cluster = await startBenchCluster({ folder: folder.path, lockMs: LOCK_MS });
   for (let at = 0; at < ROUNDS; at += 1) {
     const loop = await bare();
     rows = loop.rows;
@@ -112,7 +130,7 @@ let rows = 0;
     rates.whole.push(await whole(cluster, folder.path, at));
   }
 }
-const filesPerSecond = median(rates.whole);
+const filesPerSecond = median(rates.whole.map((each) => each.filesPerSecond));
 report("infer-files", {
   files: FILES,
   rounds: ROUNDS,
@@ -123,5 +141,7 @@ report("infer-files", {
   seconds: round(FILES / filesPerSecond),
   ratioToBare: round(filesPerSecond / median(rates.bare)),
   ratioToEngine: round(filesPerSecond / median(rates.engine)),
-  bar: "ratioToBare >= 0.5, ratioToEngine >= 0.8, seconds < 60",
+  loopLagP99Ms: round(median(rates.whole.map((each) => each.loopLagP99Ms)), 1),
+  repeated: Math.max(...rates.whole.map((each) => each.repeated)),
+  bar: "ratioToBare >= 0.5, ratioToEngine >= 0.8, seconds < 60, loopLagP99Ms < 20, repeated = 0",
 });

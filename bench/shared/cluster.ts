@@ -33,6 +33,8 @@ export interface BenchClusterOptions {
   /** Workers beside the first one: how many processes each may have. */
   readonly more?: readonly { readonly workerId: string; readonly maxProcesses: number }[];
   readonly redisArgs?: readonly string[];
+  /** Of the jobs' locks; 30 s by default. */
+  readonly lockMs?: number;
 }
 
 export const benchLogger: Logger = pino({ level: process.env["BENCH_LOG"] ?? "silent" }, pino.destination(2));
@@ -54,7 +56,7 @@ export async function startBenchCluster(options: BenchClusterOptions): Promise<B
         workerId,
         labels: [],
         governor: maxProcesses === undefined ? {} : { maxProcesses },
-        lockMs: 30_000,
+        lockMs: options.lockMs ?? 30_000,
         drainMs: 5_000,
         nice: 0,
         allow: {},

@@ -21,15 +21,19 @@ type Shown = Pick<RunStatus, "state" | "counts" | "progress"> & {
   readonly spec?: Pick<RunStatus["spec"], "executor">;
 };
 
+/** What the run counts. */
+function unitOf({ spec }: Shown): "nodes" | "files" {
+  return spec?.executor === "flow" ? "nodes" : "files";
+}
+
 /** The parts of the line, the most telling first, without colours. `wait` is what the governor waits for. */
 function partsOf(status: Shown, wait: string | undefined, style: Style): Part[] {
-  const { counts, progress, spec } = status;
-  const unit = spec?.executor === "flow" ? "nodes" : "files";
+  const { counts, progress } = status;
   const plain = (text: string): Part => ({ text, paint: (painted) => painted });
   const dim = (text: string): Part => ({ text, paint: style.dim });
   const failed = counts.failed + counts.quarantined;
   const total = `${formatCount(counts.total)}${progress.isScanned ? "" : "+"}`;
-  const parts = [plain(`${formatCount(progress.doneFiles)} of ${total} ${unit}`)];
+  const parts = [plain(`${formatCount(progress.doneFiles)} of ${total} ${unitOf(status)}`)];
   if (failed > 0) parts.push({ text: `${formatCount(failed)} failed`, paint: style.red });
   if (counts.skipped > 0) parts.push(dim(`${formatCount(counts.skipped)} skipped`));
   const { filesPerSecond, remainingSeconds } = progress;

@@ -82,6 +82,33 @@ const textInput = z.strictObject({
   too_long: z.enum(["truncate", "fail"]).default("truncate"),
 });
 
+const side = z.int().min(1).max(8_192);
+const perColour = z.array(z.number()).min(1).max(3);
+
+const imageInput = z.strictObject({
+  kind: z.literal("image"),
+  tensor: tensorName,
+  width: side,
+  height: side,
+  /** `stretch` both sides to these, `crop` the middle of what covers them, or `pad` what fits into them. */
+  fit: z.enum(["stretch", "crop", "pad"]).default("stretch"),
+  /** With `crop`: the shorter side gets this long before the middle is cut out; as long as it must be, when left out. */
+  shorter_side: side.optional(),
+  filter: z.enum(["nearest", "bilinear", "bicubic"]).default("bilinear"),
+  colors: z.enum(["rgb", "bgr", "grey"]).default("rgb"),
+  layout: z.enum(["nchw", "nhwc"]).default("nchw"),
+  /** A pixel of 0 to 255 is multiplied by it; 1/255 for tensors of floats, 1 for whole numbers, when left out. */
+  scale: z.number().positive().optional(),
+  /** Taken off each colour, in the order of `colors`; then it is divided by `std`. */
+  mean: perColour.optional(),
+  std: z.array(z.number().positive()).min(1).max(3).optional(),
+  /** 0 to 255, around an image that is padded. */
+  pad_value: z.int().min(0).max(255).default(0),
+  /** Of the file, and of what it holds once it is decoded: more is refused before that. */
+  max_bytes: bytes({ min: 1, max: 256 * MiB }).default(32 * MiB),
+  max_pixels: z.int().min(1).max(1_000_000_000).default(50_000_000),
+});
+
 const thresholds = (all: number) =>
   z
     .strictObject({ default: ratio.default(all), labels: z.record(z.string(), ratio).default({}) })
@@ -89,6 +116,13 @@ const thresholds = (all: number) =>
 
 const labels = z.union([z.array(z.string().min(1)).min(1), pinnedFile], {
   error: "a list of labels, or { file, sha256 } of a text with one label on each line",
+});
+
+const variant = z.strictObject({
+  file: fileName,
+  sha256,
+  external: z.array(pinnedFile).max(64).default([]),
+  providers: z.array(z.enum(providers)).min(1),
 });
 
 const shared = {
@@ -102,8 +136,10 @@ const shared = {
     sha256,
     /** Files of weights that the model names. */
     external: z.array(pinnedFile).max(64).default([]),
+    /** The same model in other precisions: the first one that names a provider is what that provider gets. */
+    variants: z.array(variant).max(8).default([]),
   }),
-  input: z.discriminatedUnion("kind", [bytesInput, jsonInput, textInput]),
+  input: z.discriminatedUnion("kind", [bytesInput, jsonInput, textInput, imageInput]),
   /** Tried from the first to the last. */
   providers: z.array(z.enum(providers)).min(1).default(["cpu"]),
   batch: z
@@ -214,7 +250,13 @@ export type ModelInput = TensorManifest["input"];
 export type BytesInput = Extract<ModelInput, { kind: "bytes" }>;
 export type JsonInput = Extract<ModelInput, { kind: "json" }>;
 export type TextInput = Extract<ModelInput, { kind: "text" }>;
+export type ImageInput = Extract<ModelInput, { kind: "image" }>;
 export type PinnedFile = Readonly<z.output<typeof pinnedFile>>;
+
+/** The file of the model that a provider gets, within the folder. */
+export function modelFileFor({ model }: ModelManifest, provider: Provider): string {
+  return model.variants.find(({ providers: named }) => named.includes(provider))?.file ?? model.file;
+}
 
 export type CheckedManifest =
   | { readonly kind: "valid"; readonly manifest: ModelManifest }
@@ -247,7 +289,7 @@ function knownKeys(path: readonly PropertyKey[]): readonly string[] {
 function ruleFaults(manifest: ModelManifest): PathFault[] {
   const { input } = manifest;
   const faults: PathFault[] = [];
-  const told = (path: PropertyKey[], expected: string) => {
+  const told: Told = (path, expected) => {
     const found = path.reduce<unknown>((value, part) => field(value, String(part)), manifest);
     faults.push({ path, where: showPath(path), expected, found: showFound(found, path) });
   };
@@ -258,13 +300,30 @@ function ruleFaults(manifest: ModelManifest): PathFault[] {
     const longest = Math.max(...input.windows.map(({ length }) => length));
     if (input.block_bytes < longest) told(["input", "block_bytes"], `${longest} at least, the longest window`);
   }
-  if ("labels" in manifest && Array.isArray(manifest.labels)) {
-    const known = manifest.labels;
-    const twice = known.findIndex((label, at) => known.indexOf(label) !== at);
-    if (twice >= 0) told(["labels", twice], "a label of its own");
-    for (const label of Object.keys(manifest.output.thresholds.labels)) {
-      if (!known.includes(label)) told(["output", "thresholds", "labels", label], "as its key one of the labels");
-    }
-  }
+  if (input.kind === "image") checkImage(input, told);
+  if ("labels" in manifest) checkLabels(manifest, told);
   return faults;
+}
+
+type Told = (path: PropertyKey[], expected: string) => void;
+
+function checkImage(input: ImageInput, told: Told): void {
+  const colours = input.colors === "grey" ? 1 : 3;
+  for (const name of ["mean", "std"] as const) {
+    const count = input[name]?.length ?? colours;
+    if (count !== colours) told(["input", name], `as many numbers as there are colors (${colours})`);
+  }
+  if (input.shorter_side === undefined) return;
+  const least = Math.max(input.width, input.height);
+  if (input.fit !== "crop") told(["input", "shorter_side"], "fit: crop beside it");
+  else if (input.shorter_side < least) told(["input", "shorter_side"], `${least} at least, or nothing can be cut out`);
+}
+
+function checkLabels({ labels: known, output }: Extract<ModelManifest, { labels: unknown }>, told: Told): void {
+  if (!Array.isArray(known)) return;
+  const twice = known.findIndex((label, at) => known.indexOf(label) !== at);
+  if (twice >= 0) told(["labels", twice], "a label of its own");
+  for (const label of Object.keys(output.thresholds.labels)) {
+    if (!known.includes(label)) told(["output", "thresholds", "labels", label], "as its key one of the labels");
+  }
 }

@@ -2,8 +2,14 @@
 import type { FileResult } from "./files.ts";
 import type { FileInference } from "./inference.ts";
 
+/** What of a row is in a line. */
+export type LineResult = Pick<
+  FileResult,
+  "path" | "outcome" | "inference" | "failureClass" | "message" | "inputBytes" | "inputSha256"
+>;
+
 /** `vector`: the number of the file's vector in the file of vectors. */
-export function resultLine(row: FileResult, vector?: number): object {
+export function resultLine(row: LineResult, vector?: number): object {
   const { path, outcome, inference, failureClass, message, inputBytes, inputSha256 } = row;
   return {
     path,

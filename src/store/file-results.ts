@@ -5,11 +5,12 @@ import type { AttemptRecord, FileResult } from "../contract/files.ts";
 import type { InferenceQuery } from "../contract/inference.ts";
 import { pathFromPrintable, printablePath } from "../contract/path-bytes.ts";
 import { noFiles, type Artifact, type FailureGroup, type FileCounts, type LabelCount } from "../contract/run-record.ts";
+import type { LineResult } from "../contract/result-line.ts";
 import { AttemptTable } from "./attempts.ts";
 import type { StoreDatabase } from "./database.ts";
 import { loadArtifacts, loadFailureGroups, loadFigures } from "./file-figures.ts";
-import { fileColumns, fromFileRow, toFileRow, type FileRow } from "./file-row.ts";
-import { loadInferences, loadLabels } from "./inferences.ts";
+import { fileColumns, fromFileRow, toFileRow, unindexedEpoch, type FileRow } from "./file-row.ts";
+import { loadInferences, loadLabels, loadLines } from "./inferences.ts";
 import type { Schema } from "./schema.ts";
 import type { FileFigures, FileQuery, FileTable, RefusedResult } from "./store.ts";
 
@@ -18,8 +19,7 @@ const PATHS_AT_ONCE = 500;
 /** Rows in one step of a stream; with logs of some kilobytes each, a few megabytes. */
 const STREAM_ROWS = 500;
 
-/** Columns in a form that keeps both planners from taking their index where the key `(run_id, path)` is better. */
-const unindexedEpoch = sql<number>`+${sql.ref("epoch")}`;
+/** In a form that keeps both planners from taking their index where the key `(run_id, path)` is better. */
 const unindexedOutcome = sql<string>`${sql.ref("outcome")} || ''`;
 
 /** The place of each row's input in this epoch, by its path. */
@@ -155,6 +155,10 @@ export class SqlFileTable implements FileTable {
 
   async inferences(runId: string, epoch: number, query: InferenceQuery): Promise<FileResult[]> {
     return (await loadInferences(this.#database, { runId, epoch }, query)).map(fromFileRow);
+  }
+
+  lines(runId: string, epoch: number): AsyncIterable<LineResult> {
+    return loadLines(this.#database, { runId, epoch });
   }
 
   labels(runId: string, epoch: number, limit: number): Promise<LabelCount[]> {

@@ -1,7 +1,9 @@
 /** A file result as a row, and back. */
+import { sql } from "kysely";
 import type { FileResult } from "../contract/files.ts";
 import type { FileInference } from "../contract/inference.ts";
 import { pathFromPrintable, printablePath } from "../contract/path-bytes.ts";
+import type { LineResult } from "../contract/result-line.ts";
 import type { FileResultsTable } from "./schema.ts";
 import { cleanOrNull } from "./stored-text.ts";
 
@@ -37,6 +39,34 @@ export const fileColumns = [
   "confidence",
   "inference",
 ] as const satisfies readonly (keyof FileRow)[];
+
+/** In a form that keeps both planners from taking its index where the key `(run_id, path)` is better. */
+export const unindexedEpoch = sql<number>`+${sql.ref("epoch")}`;
+
+/** What of a row is in a line of results. */
+export const lineColumns = [
+  "path",
+  "outcome",
+  "failure_class",
+  "message",
+  "input_bytes",
+  "input_sha256",
+  "label",
+  "confidence",
+  "inference",
+] as const satisfies readonly (keyof FileRow)[];
+
+export function fromLineRow(row: Pick<FileRow, (typeof lineColumns)[number]>): LineResult {
+  return {
+    path: pathFromPrintable(row.path),
+    outcome: row.outcome,
+    failureClass: row.failure_class,
+    message: row.message,
+    inputBytes: row.input_bytes,
+    inputSha256: row.input_sha256,
+    ...inferenceOf(row),
+  };
+}
 
 export function toFileRow(runId: string, epoch: number, result: FileResult): FileRow {
   return {

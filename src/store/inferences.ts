@@ -2,10 +2,11 @@
 import { sql } from "kysely";
 import type { InferenceQuery } from "../contract/inference.ts";
 import { printablePath } from "../contract/path-bytes.ts";
+import type { LineResult } from "../contract/result-line.ts";
 import type { LabelCount } from "../contract/run-record.ts";
 import type { StoreDatabase } from "./database.ts";
 import type { EpochRef } from "./file-figures.ts";
-import { fileColumns, type FileRow } from "./file-row.ts";
+import { fileColumns, fromLineRow, lineColumns, unindexedEpoch, type FileRow } from "./file-row.ts";
 
 /** In path order. A label is the one that the file was given, or one of several where the model gives several. */
 export async function loadInferences(
@@ -29,6 +30,33 @@ export async function loadInferences(
   } else if (minConfidence !== undefined) rows = rows.where("confidence", ">=", minConfidence);
   if (afterPath !== undefined) rows = rows.where("path", ">", printablePath(afterPath));
   return rows.orderBy("path").limit(limit).execute();
+}
+
+/** Rows of models are small, and a page costs a turn through the store's thread. */
+const LINE_ROWS = 1_000;
+
+/** All rows of an epoch in path order. The store reads the next page while the caller has this one. */
+export async function* loadLines(
+  database: StoreDatabase,
+  { runId, epoch }: EpochRef,
+): AsyncGenerator<LineResult, void, undefined> {
+  const pageAfter = (path: string | undefined) => {
+    const rows = database.read
+      .selectFrom("file_results")
+      .select(lineColumns)
+      .where("run_id", "=", runId)
+      .where(unindexedEpoch, "=", epoch);
+    return (path === undefined ? rows : rows.where("path", ">", path)).orderBy("path").limit(LINE_ROWS).execute();
+  };
+  let page = await pageAfter(undefined);
+  for (;;) {
+    const next = page.length < LINE_ROWS ? undefined : pageAfter(page.at(-1)?.path);
+    // A caller that stops early leaves it behind.
+    next?.catch(() => undefined);
+    for (const row of page) yield fromLineRow(row);
+    if (next === undefined) return;
+    page = await next;
+  }
 }
 
 /** The most frequent first; those of the same number by name. */

@@ -1,6 +1,7 @@
 /** What outlives a job. One interface, two engines (SQLite, PostgreSQL), one conformance suite. */
 import type { AttemptRecord, FileResult } from "../contract/files.ts";
 import type { InferenceQuery } from "../contract/inference.ts";
+import type { LineResult } from "../contract/result-line.ts";
 import type { Outcome, RunState } from "../contract/outcomes.ts";
 import type { Artifact, FailureGroup, FileCounts, LabelCount, RunRecord, RunReport } from "../contract/run-record.ts";
 import type { RunSpec } from "../contract/run-spec.ts";
@@ -99,6 +100,8 @@ export interface FileTable {
   page(runId: string, epoch: number, query: FileQuery): Promise<FileResult[]>;
   /** All rows of an epoch in path order, streamed in pages. */
   all(runId: string, epoch: number): AsyncIterable<FileResult>;
+  /** What models said of all files of an epoch, and what became of the others, in path order; the next page is read ahead. */
+  lines(runId: string, epoch: number): AsyncIterable<LineResult>;
   counts(runId: string, epoch: number): Promise<FileCounts>;
   failureGroups(runId: string, epoch: number, limit: number): Promise<FailureGroup[]>;
   /** The figures of a report that are aggregates over rows. */

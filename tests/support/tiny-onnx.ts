@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { stringify } from "yaml";
 import type { Scratch } from "./scratch.ts";
 
-const types = { float32: 1, uint8: 2, int32: 6, int64: 7 } as const;
+const types = { float32: 1, uint8: 2, int32: 6, int64: 7, float16: 10 } as const;
 type Type = keyof typeof types;
 type Dims = readonly (number | string)[];
 
@@ -141,6 +141,23 @@ export function hungryModel(): Buffer {
       { op: "Unsqueeze", in: ["x", "middle"], out: "row" },
       { op: "Mul", in: ["column", "row"], out: "square" },
       { op: "ReduceSum", in: ["square", "both"], out: "y", attributes: { keepdims: 0 } },
+    ],
+  });
+}
+
+/** Gives all that the hungry one takes: what it says is as large as what it needs, and has to be copied. */
+export function generousModel(): Buffer {
+  return tinyOnnx({
+    inputs: [["x", "float32", ["batch", "width"]]],
+    outputs: [["y", "float32", ["batch", "width", "width"]]],
+    constants: [
+      { name: "last", dims: [1], data: BigInt64Array.from([2n]) },
+      { name: "middle", dims: [1], data: BigInt64Array.from([1n]) },
+    ],
+    nodes: [
+      { op: "Unsqueeze", in: ["x", "last"], out: "column" },
+      { op: "Unsqueeze", in: ["x", "middle"], out: "row" },
+      { op: "Mul", in: ["column", "row"], out: "y" },
     ],
   });
 }

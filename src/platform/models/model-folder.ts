@@ -74,6 +74,10 @@ function pinsOf(manifest: ModelManifest): Pin[] {
     if (file !== undefined) pins.push({ ...file, where });
   };
   for (const [at, file] of model.external.entries()) add(file, "model", "external", at);
+  for (const [at, variant] of model.variants.entries()) {
+    add(variant, "model", "variants", at);
+    for (const [part, file] of variant.external.entries()) add(file, "model", "variants", at, "external", part);
+  }
   if (input.kind === "text" || input.kind === "prompt") {
     add(input.tokenizer, "input", "tokenizer");
     add(input.tokenizer_config, "input", "tokenizer_config");
@@ -125,7 +129,9 @@ function labelsOf(root: string, manifest: ModelManifest): readonly string[] {
 /** What changes only how fast the model answers is left out: a run is resumed whatever its batches were. */
 function digestOf(manifest: ModelManifest, labels: readonly string[]): string {
   const { version, task, model, input, output } = manifest;
-  const pins = [model.sha256, ...model.external.map(({ sha256 }) => sha256)];
+  // All variants: which one a file ran on is its worker's business, and no reason to run it again.
+  const files = [model, ...model.variants];
+  const pins = files.flatMap((file) => [file.sha256, ...file.external.map(({ sha256 }) => sha256)]);
   if (manifest.task === "generate") pins.push(manifest.config.sha256);
   return hash("sha256", JSON.stringify({ version, task, pins, input, output, labels }), "hex");
 }

@@ -9,13 +9,18 @@ const GROWTH = 1.1;
 /** After so many good batches a size that had failed is tried again: what was in its way may be gone. */
 const FORGET_BATCHES = 1_000;
 
-/** The most rows that memory allows: halved when it did not do, growing slowly afterwards, up to below what failed. */
+/**
+ * The most rows that memory allows: when it did not do, the half, or more where more went well since; growing slowly
+ * afterwards, up to below what failed.
+ */
 export class RowCeiling {
   readonly #most: number;
   #rows: number;
   #good = 0;
   #failedAt = Infinity;
   #sinceFailure = 0;
+  /** The most rows of a batch that went well since the last failure. */
+  #proven = 0;
 
   constructor(most: number, known = most) {
     this.#most = most;
@@ -27,7 +32,9 @@ export class RowCeiling {
   }
 
   failed(rows: number): void {
-    this.#rows = Math.min(this.#rows, Math.max(1, Math.floor(rows / 2)));
+    const proven = this.#proven < rows ? this.#proven : 0;
+    this.#rows = Math.min(this.#rows, Math.max(1, proven, Math.floor(rows / 2)));
+    this.#proven = 0;
     this.#failedAt = Math.min(this.#failedAt, rows);
     this.#good = 0;
     this.#sinceFailure = 0;
@@ -35,6 +42,7 @@ export class RowCeiling {
 
   succeeded(rows: number): void {
     this.#sinceFailure += 1;
+    this.#proven = Math.max(this.#proven, rows);
     if (this.#sinceFailure >= FORGET_BATCHES) this.#failedAt = Infinity;
     if (rows < this.#rows || this.#rows >= this.#most) return;
     this.#good += 1;
@@ -75,7 +83,7 @@ export class RowTuner {
     return best;
   }
 
-  /** A batch of so many rows took so long, reading included. */
+  /** A batch of so many rows cost so much, reading included. */
   observe(rows: number, ms: number): void {
     this.#batches += 1;
     // A size in between says little of the sizes that are chosen among.

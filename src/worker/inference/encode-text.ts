@@ -2,10 +2,10 @@
 import type { TextInput } from "../../contract/model-manifest.ts";
 import type { Failure } from "../result/outcome.ts";
 import { decodeText, wholeCharacters } from "./decode-text.ts";
-import type { Encoder, Feed } from "./encoder.ts";
+import type { Encoder, Feed, StrangeRow } from "./encoder.ts";
 import type { FileContent } from "./input-file.ts";
 import { arrayFor } from "./tensor-array.ts";
-import { createTokenizer, type Tokenizer } from "./tokenizer.ts";
+import { createTokenizer, largestId, type Tokenizer } from "./tokenizer.ts";
 
 interface Row {
   readonly ids: readonly number[];
@@ -19,6 +19,7 @@ export class TextEncoder implements Encoder {
   readonly #input: TextInput;
   readonly #typeOf: (tensor: string) => string;
   readonly #tokenizer: Tokenizer;
+  readonly #largestId: number;
   #rows: Row[] = [];
 
   /** `files`: the parsed `tokenizer.json`, and its configuration. */
@@ -26,6 +27,7 @@ export class TextEncoder implements Encoder {
     this.#input = input;
     this.#typeOf = typeOf;
     this.#tokenizer = createTokenizer(files.tokenizer, files.config);
+    this.#largestId = largestId(files.tokenizer);
     const tensors = Object.values(input.tensors)
       .filter((tensor) => tensor !== undefined)
       .map((tensor) => arrayFor(typeOf(tensor), 0).bytesPerValue);
@@ -56,6 +58,16 @@ export class TextEncoder implements Encoder {
     }
     this.#rows[row] = { ids: ids.slice(0, maxTokens), types: types.slice(0, maxTokens) };
     return null;
+  }
+
+  /** The last word of the tokenizer's vocabulary: another model's has words of which this one knows nothing. */
+  addStrangest(row: number): StrangeRow {
+    this.#rows[row] = { ids: [this.#largestId], types: [0] };
+    return {
+      where: "input.tokenizer.file",
+      expected: "the tokenizer of this model",
+      found: `one with the token ${this.#largestId}, which the model does not take`,
+    };
   }
 
   filled(row: number): number {

@@ -10,6 +10,13 @@ export interface Feed {
   readonly dims: readonly number[];
 }
 
+/** What a model says no to that it must take, in words of its manifest. */
+export interface StrangeRow {
+  readonly where: string;
+  readonly expected: string;
+  readonly found: string;
+}
+
 export interface Encoder {
   /** Bytes of all tensors of one row, at most. */
   readonly rowBytes: number;
@@ -19,6 +26,8 @@ export interface Encoder {
   add(row: number, content: FileContent): Failure | null;
   /** The tensors of the first rows. */
   feeds(rows: number): Record<string, Feed>;
+  /** Writes a row that is as strange to the model as one of a file may be, where that can be told; undefined where not. */
+  addStrangest?(row: number): StrangeRow | undefined;
   /** How many places of a row are filled, where rows differ in that. */
   filled?(row: number): number;
 }

@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { InfrastructureError } from "../../contract/errors.ts";
 import { DEFAULT_ENV_ALLOW } from "../../contract/run-spec.ts";
+import type { EngineSettings } from "./engine-port.ts";
 import type { FromEngine, ToEngine } from "./engine-protocol.ts";
 
 /** Beside those of every run: where libraries and devices are. */
@@ -34,13 +35,12 @@ export class EngineChild {
   readonly #process: ChildProcess;
   #log = "";
 
-  /** `prefix`: a command that starts the engine under limits, such as `prlimit`. */
-  constructor(events: ChildEvents, prefix: readonly string[] = []) {
+  constructor(events: ChildEvents, { prefix = [], gpu }: Pick<EngineSettings, "prefix" | "gpu">) {
     const words = [...prefix, process.execPath, engineFile()];
     this.#process = spawn(words[0] ?? process.execPath, words.slice(1), {
       stdio: ["ignore", "ignore", "pipe", "ipc"],
       serialization: "advanced",
-      env: engineEnvironment(process.env),
+      env: { ...engineEnvironment(process.env), ...(gpu !== undefined && { CUDA_VISIBLE_DEVICES: gpu }) },
     });
     this.#process.stderr?.setEncoding("utf8").on("data", (text: string) => {
       this.#log = (this.#log + text).slice(-TAIL_CHARS);

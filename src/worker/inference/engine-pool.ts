@@ -1,4 +1,4 @@
-/** The engines of this worker: one for each model, shared by all chunks that need it, let go when nobody does. */
+/** The engines of this worker: one for each model and card, shared by all chunks that need it, let go when nobody does. */
 import { statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { MANIFEST_NAME, type Provider } from "../../contract/model-manifest.ts";
@@ -50,10 +50,13 @@ export class EnginePool implements Service {
     await Promise.all(this.#closing);
   }
 
-  /** The engine of the model in a folder. One whose manifest was written to gets another engine. */
-  lease(folder: string): EngineLease {
-    const key = `${folder}\n${stampOf(folder)}`;
-    const kept = this.#kept.get(key) ?? this.#open(key, folder);
+  /**
+   * The engine of the model in a folder, on the card with this UUID where a chunk has one to itself. A model whose manifest
+   * was written to gets another engine.
+   */
+  lease(folder: string, gpu: string | null = null): EngineLease {
+    const key = `${folder}\n${stampOf(folder)}\n${gpu ?? ""}`;
+    const kept = this.#kept.get(key) ?? this.#open(key, folder, gpu);
     clearTimeout(kept.idle);
     kept.users += 1;
     let isHeld = true;
@@ -71,11 +74,11 @@ export class EnginePool implements Service {
     };
   }
 
-  #open(key: string, folder: string): Kept {
+  #open(key: string, folder: string, gpu: string | null): Kept {
     const engine: ModelEngine = new ModelEngine(
       { ...this.#deps, metrics: this.#metricsOf(folder, () => engine.facts.loaded?.model.manifest.name) },
       folder,
-      this.#settings,
+      { ...this.#settings, ...(gpu !== null && { gpu }) },
     );
     const kept = { engine, users: 0, idle: undefined };
     this.#kept.set(key, kept);

@@ -25,6 +25,8 @@ export interface EngineDeps {
 export interface EngineSettings {
   /** A command that starts the engine under limits, such as `prlimit --as=…`. */
   readonly prefix?: readonly string[];
+  /** The one card that the engine sees, by its UUID; all of them without it. */
+  readonly gpu?: string;
   /** Instead of those of the manifest. */
   readonly providers?: readonly Provider[];
   readonly warmRows?: number;

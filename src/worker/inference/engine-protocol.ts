@@ -96,6 +96,8 @@ export type FromEngine =
       /** Time of the model alone, and of the whole batch with reading. */
       readonly runMs: number;
       readonly wholeMs: number;
+      /** What sizes of batches are compared by: CPU time where one thread did all of it, which other programs do not add to. */
+      readonly costMs: number;
       /** Rows that went through the model. */
       readonly rows: number;
       readonly rssBytes: number;

@@ -158,7 +158,7 @@ export class EngineSupervisor {
           else this.#onClosed?.();
         },
       },
-      this.#settings.prefix,
+      this.#settings,
     );
     this.#child = child;
     clearInterval(this.#watch);

@@ -22,6 +22,7 @@ class Engine {
   readonly #files = new InputFiles();
   #load: LoadMessage | undefined;
   #task: ModelTask | undefined;
+  #isOneThread = false;
   #work: Promise<void> = Promise.resolve();
 
   take(message: ToEngine): void {
@@ -56,6 +57,7 @@ class Engine {
       const task = await openTask(model, wanted, this.#files);
       const fitting = await task.warmUp(Math.min(warmRows ?? task.mostRows, task.mostRows));
       this.#task = task;
+      this.#isOneThread = task.session.provider === "cpu" && model.manifest.engine.threads === 1;
       post({ kind: "loaded", loaded: this.#loaded(model, task, { fitting, loadMs: performance.now() - startedMs }) });
     } catch (error) {
       post(refusalOf(error));
@@ -80,11 +82,13 @@ class Engine {
 
   async #run(batchId: number, files: readonly FileToRead[]): Promise<void> {
     const startedMs = performance.now();
+    const before = process.cpuUsage();
     try {
       if (this.#task === undefined) throw new Error("expected a model that is loaded, found none");
       const { answers, runMs, rows } = await this.#task.runBatch(files);
       const wholeMs = performance.now() - startedMs;
-      post({ kind: "done", batchId, answers, runMs, wholeMs, rows, rssBytes: process.memoryUsage.rss() });
+      const costMs = this.#isOneThread ? cpuMs(process.cpuUsage(before)) : wholeMs;
+      post({ kind: "done", batchId, answers, runMs, wholeMs, costMs, rows, rssBytes: process.memoryUsage.rss() });
     } catch (error) {
       post({ kind: "failed", batchId, fault: faultOf(error), message: oneLine(messageOf(error)) });
     }
@@ -107,8 +111,11 @@ function post(message: FromEngine): void {
 }
 
 function beat(): void {
-  const { user, system } = process.cpuUsage();
-  post({ kind: "beat", rssBytes: process.memoryUsage.rss(), cpuMs: (user + system) / 1_000 });
+  post({ kind: "beat", rssBytes: process.memoryUsage.rss(), cpuMs: cpuMs(process.cpuUsage()) });
+}
+
+function cpuMs({ user, system }: NodeJS.CpuUsage): number {
+  return (user + system) / 1_000;
 }
 
 function serve(): void {

@@ -41,7 +41,7 @@ export class InferRunner {
       return refuse(request, events, { class: "policy", message: faultsLine(decision.faults) });
     }
     if (signal.aborted) return aborted(request.files);
-    const lease = this.#deps.pool.lease(decision.spec.command[0] ?? "");
+    const lease = this.#deps.pool.lease(decision.spec.command[0] ?? "", request.gpu);
     try {
       const loaded = await unlessAborted(lease.engine.ready(), signal);
       if (loaded === undefined) return aborted(request.files);

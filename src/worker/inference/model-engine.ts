@@ -14,8 +14,9 @@ import type { FileAnswer, FileToRead, FromEngine, InputPlace, Loaded } from "./e
 import { EngineSupervisor } from "./engine-supervisor.ts";
 import { WorkQueue, type BatchFacts, type WorkGroup, type WorkItem } from "./work-queue.ts";
 
-/** One batch runs, one waits in the child: it never waits for this process. */
+/** One batch runs, one waits in the child: it never waits for this process. But one alone while no size is proven. */
 const DEPTH = 2;
+const TIMER_MS = 1;
 /** A file that alone was too much, so often, fails. */
 const STRIKES = 2;
 
@@ -49,6 +50,8 @@ export class ModelEngine {
   /** Times that memory did not do, since the last good batch. */
   #shortages = 0;
   #mustRenew = false;
+  /** Whether a batch of this child went well, and none failed for memory since: a second one would fail as the first. */
+  #isProven = false;
 
   constructor(deps: EngineDeps, folder: string, settings: EngineSettings = {}) {
     this.#deps = deps;
@@ -137,6 +140,7 @@ export class ModelEngine {
     this.#deps.metrics.ceiling(this.#ceiling.rows);
     this.#batches = 0;
     this.#isWorn = false;
+    this.#isProven = false;
     for (const waiter of this.#waiters.splice(0)) waiter.resolve(loaded);
     this.#pump();
   }
@@ -150,7 +154,8 @@ export class ModelEngine {
   /** Sends what can go now. While a batch is under way the next one gathers, so nobody waits for the clock under load. */
   #pump(): void {
     if (!this.#supervisor.isReady || this.#isHeldBack()) return;
-    while (this.#flights.length < DEPTH && this.#queue.length > 0) {
+    const depth = this.#isProven ? DEPTH : 1;
+    while (this.#flights.length < depth && this.#queue.length > 0) {
       const rows = this.#rows();
       if (this.#queue.length < rows) {
         if (this.#flights.length > 0 || this.#waitsForMore()) return;
@@ -179,7 +184,8 @@ export class ModelEngine {
     const waitMs = this.#supervisor.facts.loaded?.model.manifest.batch.wait_ms ?? 0;
     const first = this.#queue.first;
     const waitedMs = first === undefined ? Infinity : this.#deps.clock.monotonicMs() - first.queuedAtMs;
-    if (waitedMs >= waitMs) return false;
+    // Timers go off up to this late: one that is armed now would come behind its time.
+    if (waitedMs > waitMs - TIMER_MS) return false;
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
       this.#pump();
@@ -210,13 +216,14 @@ export class ModelEngine {
     this.#pump();
   }
 
-  #onDone({ items }: Flight, { answers, rows, runMs, wholeMs, rssBytes }: Done): void {
+  #onDone({ items }: Flight, { answers, rows, runMs, wholeMs, costMs, rssBytes }: Done): void {
     const { loaded } = this.#supervisor.facts;
     this.#shortages = 0;
+    this.#isProven = true;
     this.#batches += 1;
     this.#supervisor.went(rssBytes);
     if (rows > 0) {
-      if (rows === items.length) this.#tuner.observe(rows, wholeMs);
+      if (rows === items.length) this.#tuner.observe(rows, costMs);
       this.#ceiling?.succeeded(rows);
       this.#deps.metrics.batch({ provider: this.#provider, rows, runMs });
       this.#deps.metrics.ceiling(this.#ceiling?.rows ?? rows);
@@ -251,6 +258,7 @@ export class ModelEngine {
     this.#deps.metrics.outOfMemory(this.#provider);
     this.#ceiling?.failed(items.length);
     this.#deps.metrics.ceiling(this.#ceiling?.rows ?? 1);
+    this.#isProven = false;
     this.#shortages += 1;
     if (this.#shortages >= 2) this.#mustRenew = true;
     const why = `expected the memory that one file takes, found: ${message}`;

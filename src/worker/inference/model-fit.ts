@@ -9,8 +9,8 @@ import { isTensorType, tensorTypes } from "./tensor-array.ts";
 interface Wanted {
   readonly where: string;
   readonly name: string;
-  /** Values of one row; undefined when rows differ. */
-  readonly width: number | undefined;
+  /** Sizes of one row; undefined where rows differ in that. */
+  readonly row: readonly (number | undefined)[];
 }
 
 /** Every fault, with the place in the manifest. */
@@ -69,37 +69,54 @@ function wantedInputs({ input }: TensorManifest): Wanted[] {
         {
           where: "input.tensor",
           name: input.tensor,
-          width: input.windows.reduce((sum, { length }) => sum + length, 0),
+          row: [input.windows.reduce((sum, { length }) => sum + length, 0)],
         },
       ];
+    case "image": {
+      const { width, height, colors, layout } = input;
+      const channels = colors === "grey" ? 1 : 3;
+      const row = layout === "nchw" ? [channels, height, width] : [height, width, channels];
+      return [{ where: "input.tensor", name: input.tensor, row }];
+    }
     case "json":
       return input.tensors.map(({ tensor, fields }, at) => ({
         where: `input.tensors[${at}]`,
         name: tensor,
-        width: lengthOf(fields),
+        row: [lengthOf(fields)],
       }));
     case "text":
       return Object.entries(input.tensors).flatMap(([key, name]) =>
-        name === undefined ? [] : [{ where: `input.tensors.${key}`, name, width: undefined }],
+        name === undefined ? [] : [{ where: `input.tensors.${key}`, name, row: [undefined] }],
       );
   }
 }
 
-function inputFaults({ where, name, width }: Wanted, inputs: readonly TensorFacts[]): Fault[] {
+function inputFaults({ where, name, row }: Wanted, inputs: readonly TensorFacts[]): Fault[] {
   const tensor = inputs.find((input) => input.name === name);
   if (tensor === undefined)
     return [{ where, expected: `one of the inputs of the model (${namesOf(inputs)})`, found: JSON.stringify(name) }];
   const { type, shape } = tensor;
   if (!isTensorType(type))
     return [{ where, expected: `an input of ${tensorTypes.join(", ")}`, found: `${name} of ${type}` }];
+  if (row.length > 1) return imageFaults(name, row, shape);
   if (shape.length !== 2) {
     return [{ where, expected: "an input of two dimensions (files, values)", found: `${name} [${shape.join(", ")}]` }];
   }
+  const [width] = row;
   const values = shape[1];
   if (width !== undefined && typeof values === "number" && values > 0 && values !== width) {
     return [{ where, expected: `${values} values for each file, as the input ${name} has`, found: `${width}` }];
   }
   return [];
+}
+
+/** Width, height, colours and layout together have to be those of the model. */
+function imageFaults(name: string, row: Wanted["row"], shape: TensorFacts["shape"]): Fault[] {
+  const fits = (size: number | string | undefined, at: number) =>
+    typeof size !== "number" || size <= 0 || size === row[at];
+  if (shape.length === row.length + 1 && shape.slice(1).every(fits)) return [];
+  const expected = `the size, colors and layout of the input ${name}: [${shape.join(", ")}]`;
+  return [{ where: "input", expected, found: `[files, ${row.join(", ")}]` }];
 }
 
 function outputFaults(manifest: TensorManifest, outputs: readonly TensorFacts[], labels: readonly string[]): Fault[] {
@@ -109,11 +126,11 @@ function outputFaults(manifest: TensorManifest, outputs: readonly TensorFacts[],
     const expected = `one of the outputs of the model (${namesOf(outputs)})`;
     return [{ where: "output.tensor", expected, found: JSON.stringify(tensor) }];
   }
-  if (found.type === "float16" || found.type === "string") {
+  if (found.type === "string") {
     return [
       {
         where: "output.tensor",
-        expected: "an output of 32-bit or 64-bit numbers",
+        expected: "an output of numbers",
         found: `${tensor} of ${found.type}`,
       },
     ];

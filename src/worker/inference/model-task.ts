@@ -1,7 +1,7 @@
 /** What the engine's process does with batches of files, by the task of the model. */
 import { join } from "node:path";
 import { messageOf, type Fault } from "../../contract/errors.ts";
-import type { Provider } from "../../contract/model-manifest.ts";
+import { modelFileFor, type Provider } from "../../contract/model-manifest.ts";
 import type { ModelFolder } from "../../platform/models/model-folder.ts";
 import type { BatchDone } from "./batch-files.ts";
 import type { FileToRead, Refusal } from "./engine-protocol.ts";
@@ -45,7 +45,8 @@ export async function openModel(
   providers: readonly Provider[],
   faultsOf: (session: OnnxSession) => readonly Fault[],
 ): Promise<OpenedModel> {
-  const opened = await openSession(join(folder, manifest.model.file), providers, manifest.engine.threads);
+  const pathFor = (provider: Provider) => join(folder, modelFileFor(manifest, provider));
+  const opened = await openSession(pathFor, providers, manifest.engine.threads);
   if (opened.kind === "refused") {
     const found = oneLine(messageOf(opened.last));
     const fault = { where: "model.file", expected: `a model that ${providers.join(" or ")} can run`, found };

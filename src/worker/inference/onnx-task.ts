@@ -14,7 +14,7 @@ import type { FileToRead, Refusal } from "./engine-protocol.ts";
 import type { InputFiles } from "./input-file.ts";
 import { fitFaults, fixedRows, outputFault } from "./model-fit.ts";
 import { fittingRows, ModelRefused, openModel, type ModelTask, type OpenedModel } from "./model-task.ts";
-import type { OnnxOutput, OnnxSession } from "./onnx.ts";
+import { faultOf, oneLine, type OnnxOutput, type OnnxSession } from "./onnx.ts";
 
 /** A model whose tasks read rows of tensors. */
 export type TensorModel = ModelFolder & { readonly manifest: TensorManifest };
@@ -30,14 +30,17 @@ export class OnnxTask implements ModelTask {
   readonly #decode: Decoder;
   readonly #fixedRows: number | undefined;
 
-  private constructor(model: TensorModel, files: InputFiles, opened: OpenedModel) {
+  private constructor(
+    model: TensorModel,
+    files: InputFiles,
+    { opened, encoder }: { opened: OpenedModel; encoder: Encoder },
+  ) {
     const { manifest, labels } = model;
     this.#model = model;
     this.#files = files;
     this.session = opened.session;
     this.refusals = opened.refusals;
-    const typeOf = (tensor: string) => this.session.inputs.find(({ name }) => name === tensor)?.type ?? "float32";
-    this.#encoder = createEncoder(model, manifest.input, typeOf);
+    this.#encoder = encoder;
     this.#decode = createDecoder(manifest, labels);
     this.#fixedRows = fixedRows(this.session.inputs);
     const { max_rows: maxRows, max_bytes: maxBytes } = manifest.batch;
@@ -48,19 +51,35 @@ export class OnnxTask implements ModelTask {
   static async open(model: TensorModel, providers: readonly Provider[], files: InputFiles): Promise<OnnxTask> {
     const { manifest, labels } = model;
     const opened = await openModel(model, providers, (session) => fitFaults(manifest, session, labels));
-    return new OnnxTask(model, files, opened);
+    const typeOf = (tensor: string) => opened.session.inputs.find(({ name }) => name === tensor)?.type ?? "float32";
+    return new OnnxTask(model, files, { opened, encoder: await createEncoder(model, manifest.input, typeOf) });
   }
 
   /** Of empty rows, so that the memory of a batch is taken before the first file. */
-  warmUp(rows: number): Promise<number> {
+  async warmUp(rows: number): Promise<number> {
     const { manifest, labels } = this.#model;
     const limits = { refusals: this.refusals, isFixed: this.#fixedRows !== undefined };
-    return fittingRows(this.#fixedRows ?? rows, limits, async (fitting) => {
+    const fits = await fittingRows(this.#fixedRows ?? rows, limits, async (fitting) => {
       this.#encoder.begin(fitting);
       const { dims } = await this.#run(fitting);
       const fault = outputFault(manifest, dims, this.#fixedRows ?? fitting, labels);
       if (fault !== undefined) throw new ModelRefused([fault], this.refusals);
     });
+    await this.#tryStrangest();
+    return fits;
+  }
+
+  async #tryStrangest(): Promise<void> {
+    const rows = this.#fixedRows ?? 1;
+    this.#encoder.begin(rows);
+    const fault = this.#encoder.addStrangest?.(0);
+    if (fault === undefined) return;
+    try {
+      await this.#run(rows);
+    } catch (error) {
+      if (faultOf(error) !== "run") throw error;
+      throw new ModelRefused([{ ...fault, found: `${fault.found}: ${oneLine(messageOf(error))}` }], this.refusals);
+    }
   }
 
   async runBatch(files: readonly FileToRead[]): Promise<BatchDone> {
@@ -87,8 +106,17 @@ function noOutput(): never {
   throw new TypeError("expected an output for the rows of a batch");
 }
 
-function createEncoder(model: TensorModel, input: ModelInput, typeOf: (tensor: string) => string): Encoder {
+async function createEncoder(
+  model: TensorModel,
+  input: ModelInput,
+  typeOf: (tensor: string) => string,
+): Promise<Encoder> {
   switch (input.kind) {
+    case "image": {
+      // Its decoder takes time and memory to load that models of other inputs need not pay.
+      const { ImageEncoder } = await import("./encode-image.ts");
+      return new ImageEncoder(input, typeOf(input.tensor));
+    }
     case "bytes":
       return new BytesEncoder(input, typeOf(input.tensor));
     case "json":
@@ -97,8 +125,18 @@ function createEncoder(model: TensorModel, input: ModelInput, typeOf: (tensor: s
       const tokenizer = readJson(model, "input.tokenizer.file", input.tokenizer.file);
       const config = input.tokenizer_config;
       const settings = config === undefined ? {} : readJson(model, "input.tokenizer_config.file", config.file);
-      return new TextEncoder(input, { tokenizer, config: settings }, typeOf);
+      return textEncoder(model, () => new TextEncoder(input, { tokenizer, config: settings }, typeOf));
     }
+  }
+}
+
+function textEncoder({ folder }: ModelFolder, make: () => TextEncoder): TextEncoder {
+  try {
+    return make();
+  } catch (error) {
+    const expected = "a tokenizer.json of Hugging Face";
+    const fault = { where: "input.tokenizer.file", expected, found: `another: ${messageOf(error)}` };
+    throw new InvalidInputError(`model ${folder}`, [fault], { cause: error });
   }
 }
 

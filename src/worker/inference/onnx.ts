@@ -5,6 +5,7 @@ import type { Provider } from "../../contract/model-manifest.ts";
 import type { Feed } from "./encoder.ts";
 import type { BatchFault, Refusal, TensorFacts } from "./engine-protocol.ts";
 import type { GenerationTensor, Tensors } from "./generation/session.ts";
+import { fromHalf } from "./half-float.ts";
 import type { TensorValues } from "./tensor-array.ts";
 
 /** An output of a model, its numbers in one row after the other. */
@@ -33,12 +34,16 @@ export type Opened =
 const SILENT = 4;
 
 /** Tries providers from the first to the last: the runtime itself falls back to none, and its own list of them is no help. */
-export async function openSession(path: string, wanted: readonly Provider[], threads: number): Promise<Opened> {
+export async function openSession(
+  pathFor: (provider: Provider) => string,
+  wanted: readonly Provider[],
+  threads: number,
+): Promise<Opened> {
   const refusals: Refusal[] = [];
   let last: unknown;
   for (const provider of wanted) {
     try {
-      const session = await InferenceSession.create(path, {
+      const session = await InferenceSession.create(pathFor(provider), {
         executionProviders: [provider],
         intraOpNumThreads: threads,
         interOpNumThreads: 1,
@@ -67,7 +72,7 @@ function wrap(session: InferenceSession, provider: Provider): OnnxSession {
       const results = await session.run(tensors, [output]);
       const result = results[output];
       if (result === undefined) throw new TypeError(`expected the output ${output}, found none`);
-      return { data: numbersOf(result.data, output), dims: result.dims };
+      return { data: numbersOf(result, output), dims: result.dims };
     },
     runAll: async (feeds) => {
       const tensors = Object.entries(feeds).map(([name, { type, data, dims }]) => [name, tensorOf(type, data, dims)]);
@@ -92,7 +97,9 @@ function tensorOf(type: string, data: TensorValues, dims: readonly number[]): Te
   return new Tensor(type as "float32", data, [...dims]);
 }
 
-function numbersOf(data: Tensor["data"], output: string): ArrayLike<number> {
+function numbersOf({ data, type }: Tensor, output: string): ArrayLike<number> {
+  // A Node that has arrays of such floats gets one, any other the whole numbers with their bits.
+  if (type === "float16" && data instanceof Uint16Array) return Float32Array.from(data, fromHalf);
   if (data instanceof BigInt64Array || data instanceof BigUint64Array) return Array.from(data, Number);
   if (Array.isArray(data)) throw new TypeError(`expected numbers in the output ${output}, found texts`);
   return data;

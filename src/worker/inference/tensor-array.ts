@@ -1,6 +1,11 @@
-/** Numbers in the types that tensors have. 64-bit integers are written as pairs of 32: a BigInt per value is slow. */
+/**
+ * Numbers in the types that tensors have. 64-bit integers are written as pairs of 32: a BigInt per value is slow. 16-bit
+ * floats are in arrays of whole numbers, as the runtime takes them on every Node.
+ */
+import { toHalf } from "./half-float.ts";
 
-export type TensorValues = Uint8Array | Int8Array | Int32Array | BigInt64Array | Float32Array | Float64Array;
+export type TensorValues =
+  Uint8Array | Int8Array | Uint16Array | Int32Array | BigInt64Array | Float32Array | Float64Array;
 
 export interface NumberArray {
   readonly length: number;
@@ -24,15 +29,21 @@ const plainTypes = {
 
 /** Whether numbers can be written into tensors of this type. */
 export function isTensorType(type: string): boolean {
-  return type === "int64" || Object.hasOwn(plainTypes, type);
+  return type === "int64" || type === "float16" || Object.hasOwn(plainTypes, type);
+}
+
+/** Whether values of this type may lie between whole numbers. */
+export function isFloatType(type: string): boolean {
+  return type.startsWith("float");
 }
 
 /** The types that `arrayFor` makes, for people. */
-export const tensorTypes: readonly string[] = [...Object.keys(plainTypes), "int64"];
+export const tensorTypes: readonly string[] = [...Object.keys(plainTypes), "float16", "int64"];
 
 /** @throws {TypeError} for a type that `isTensorType` denies */
 export function arrayFor(type: string, length: number): NumberArray {
   if (type === "int64") return new WideIntegers(length);
+  if (type === "float16") return new HalfFloats(length);
   if (!Object.hasOwn(plainTypes, type)) throw new TypeError(`expected a tensor type, found ${type}`);
   return new PlainNumbers(new plainTypes[type as keyof typeof plainTypes](length));
 }
@@ -64,6 +75,35 @@ class PlainNumbers implements NumberArray {
     this.#values.set(bytes, at);
     if (scale === 1) return;
     for (let i = at; i < at + bytes.length; i += 1) this.#values[i] = (this.#values[i] ?? 0) * scale;
+  }
+
+  first(count: number): TensorValues {
+    return this.#values.subarray(0, count);
+  }
+}
+
+class HalfFloats implements NumberArray {
+  readonly bytesPerValue = 2;
+  readonly #values: Uint16Array;
+
+  constructor(length: number) {
+    this.#values = new Uint16Array(length);
+  }
+
+  get length(): number {
+    return this.#values.length;
+  }
+
+  set(at: number, value: number): void {
+    this.#values[at] = toHalf(value);
+  }
+
+  fill(value: number, from: number, to: number): void {
+    this.#values.fill(toHalf(value), from, to);
+  }
+
+  setBytes(bytes: Uint8Array, at: number, scale: number): void {
+    for (let i = 0; i < bytes.length; i += 1) this.#values[at + i] = toHalf((bytes[i] ?? 0) * scale);
   }
 
   first(count: number): TensorValues {

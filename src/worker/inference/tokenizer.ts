@@ -1,4 +1,5 @@
 /** The one door to the tokenizers of Hugging Face: the package's types lead to files that a compiler of today does not look for. */
+import { field } from "../../contract/schema-faults.ts";
 import * as tokenizers from "@huggingface/tokenizers";
 
 /** What is used of a tokenizer. */
@@ -17,4 +18,20 @@ const { Tokenizer: Tokenizers } = tokenizers as unknown as {
 /** Of the parsed `tokenizer.json` and `tokenizer_config.json`. */
 export function createTokenizer(file: object, config: object): Tokenizer {
   return new Tokenizers(file, config);
+}
+
+/** The largest number that a token of this `tokenizer.json` has. */
+export function largestId(tokenizer: object): number {
+  const vocabulary = field(field(tokenizer, "model"), "vocab");
+  const added = field(tokenizer, "added_tokens");
+  const ids = [
+    // A list has tokens by their numbers, a mapping has the numbers of tokens.
+    Array.isArray(vocabulary) ? vocabulary.length - 1 : Object.values(vocabulary ?? {}).reduce<number>(larger, 0),
+    ...(Array.isArray(added) ? added.map((token) => field(token, "id")) : []),
+  ];
+  return ids.reduce<number>(larger, 0);
+}
+
+function larger(most: number, id: unknown): number {
+  return typeof id === "number" && id > most ? id : most;
 }

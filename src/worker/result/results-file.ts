@@ -5,8 +5,7 @@
  */
 import { mkdirSync } from "node:fs";
 import { setImmediate as turn } from "node:timers/promises";
-import type { FileResult } from "../../contract/files.ts";
-import { resultLine } from "../../contract/result-line.ts";
+import { resultLine, type LineResult } from "../../contract/result-line.ts";
 import { fsPath } from "../../contract/path-bytes.ts";
 import { Draft, publishDrafts, type DraftFile, type DraftPlace } from "./draft.ts";
 
@@ -14,7 +13,7 @@ const RESULTS_NAME = "results.jsonl";
 const EMBEDDINGS_NAME = "embeddings.f32";
 
 interface ResultsRequest extends DraftPlace {
-  readonly rows: AsyncIterable<FileResult>;
+  readonly rows: AsyncIterable<LineResult>;
   /** Asked before the names are given. */
   mayPublish(): Promise<boolean>;
 }

@@ -60,6 +60,24 @@ test("while 4 GiB are hashed and five hundred files run, the loop is free and ev
   expect(worker.output()).not.toContain("job let go");
 });
 
+test("while a model runs over ten thousand files, the loop is free and every lock is renewed", async () => {
+  await using cluster = await FaultCluster.open();
+  const files = 10_000;
+  for (let at = 0; at < files; at += 1)
+    writeFileSync(join(cluster.input, `f${at}`), `select ${at} from t;\n`.repeat(40));
+  const worker = await cluster.worker();
+  const runId = await cluster.run({
+    executor: "infer",
+    command: [join(import.meta.dirname, "../../fixtures/models/filetype")],
+    input: { kind: "tree", root: cluster.input },
+    output: { root: cluster.output, from: "results" },
+  });
+  expect((await cluster.ended(runId)).counts).toMatchObject({ total: files, succeeded: files });
+  expect(await lagSeconds(worker)).toBeLessThan(MOST_LAG_SECONDS);
+  expect(await cluster.store.files.attempts(runId, { limit: 10 })).toEqual([]);
+  for (const line of ["could not be renewed", "job let go", "taken back"]) expect(worker.output()).not.toContain(line);
+});
+
 test("a worker that computes on its loop is found out by the same figures", async () => {
   await using cluster = await FaultCluster.open();
   cluster.files(10);

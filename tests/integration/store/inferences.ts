@@ -1,9 +1,10 @@
 /** What every engine of the store must do with what models said of files. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { FileInference } from "../../../src/contract/inference.ts";
+import { resultLine } from "../../../src/contract/result-line.ts";
 import { openStore } from "../../../src/store/open-store.ts";
 import type { Store } from "../../../src/store/store.ts";
-import { addRun, collect, failedOf, quiet, resultOf, specOf } from "./fixtures.ts";
+import { addRun, collect, failedOf, hostileNames, quiet, resultOf, specOf } from "./fixtures.ts";
 
 function classified(label: string, confidence: number): { inference: FileInference } {
   return { inference: { label, confidence, value: { task: "classify", labels: [{ label, confidence }] } } };
@@ -33,6 +34,20 @@ export function describeInferences(engine: Store["kind"], freshUrl: () => Promis
       await store.files.record("r", 0, [...rows, failedOf("z")]);
       expect(await collect(store.files.all("r", 0))).toEqual([...rows, failedOf("z")]);
       expect(await paths({})).toEqual(["f0", "f1", "f2", "f3"]);
+    });
+
+    test("are streamed with what a line of results has, all of one epoch, in path order", async () => {
+      const names = [...hostileNames, ...Array.from({ length: 2_300 }, (_, at) => `f${at}`)];
+      const rows = names.map((path, index) =>
+        index % 7 === 0 ? failedOf(path, { index }) : resultOf(path, { index, ...classified("a", index / 10_000) }),
+      );
+      await store.files.record("r", 1, rows);
+      await store.files.record("r", 0, [resultOf("of an older epoch", classified("a", 1))]);
+      const lines = await collect(store.files.lines("r", 1));
+      const all = await collect(store.files.all("r", 1));
+      expect(lines.map(({ path }) => path)).toEqual(all.map(({ path }) => path));
+      expect(lines.map((line) => resultLine(line))).toEqual(all.map((row) => resultLine(row)));
+      expect(lines).toHaveLength(names.length);
     });
 
     test("are found by label and confidence, in pages", async () => {

@@ -57,8 +57,15 @@ export function createReportHandler(deps: ReportDeps): Handler<"report"> {
       if (run.spec.executor === "flow") await endFlow(deps, run, live);
       await clearLeftovers(deps, run, live);
       const lease = { queue: job.queueName, jobId: job.id ?? "", token };
-      const flow = run.spec.executor === "flow" ? await loadFlowEnd(deps, run) : undefined;
-      await endInStore(deps, run, { live, flow, lease, results: await writeRunResults(deps, run, live, lease) });
+      const isFlow = run.spec.executor === "flow";
+      // Side by side: the store looks up the figures while this process writes lines.
+      const [results, facts, flow, outputsSha256] = await Promise.all([
+        writeRunResults(deps, run, live, lease),
+        loadFacts(deps, run),
+        isFlow ? loadFlowEnd(deps, run) : undefined,
+        run.spec.parent === undefined ? undefined : outputsDigest(deps, run),
+      ]);
+      await endInStore(deps, run, { live, flow, lease, results, facts, outputsSha256 });
     }
     // Repeated when a worker was lost after the store was told.
     await endLive(deps, run);
@@ -149,7 +156,7 @@ async function writeRunResults(
   if (from !== "results" || live.isCancelled || live.broken !== undefined) return [];
   if (deps.gate.writeFault(root) !== undefined) return [];
   return writeResults({
-    ...{ runId, root, token: lease.token, rows: deps.store.files.all(runId, epoch) },
+    ...{ runId, root, token: lease.token, rows: deps.store.files.lines(runId, epoch) },
     mayPublish: () => deps.queues.holdsLock(lease.queue, lease.jobId, lease.token),
   });
 }
@@ -165,11 +172,14 @@ interface End {
   readonly lease: Lease;
   readonly flow: FlowEnd | undefined;
   readonly results: readonly DraftFile[];
+  readonly facts: Facts;
+  /** Of the work of a flow's node. */
+  readonly outputsSha256: string | undefined;
 }
 
 async function endInStore(deps: ReportDeps, run: LiveRun, end: End): Promise<void> {
   const { live, flow } = end;
-  const report = await summarize(deps, run, end);
+  const report = summarize(deps, run, end);
   const why = live.broken ?? live.message;
   if (flow !== undefined) {
     const { queue, jobId, token } = end.lease;
@@ -207,17 +217,28 @@ export function decideEndState(counts: FileCounts, why: { isCancelled: boolean; 
   return counts.failed + counts.quarantined + counts.cancelled > 0 ? "failed" : "succeeded";
 }
 
-/** What a model said in all; nothing for other runs. */
-async function summarizeModel(
-  deps: ReportDeps,
-  { runId, epoch, spec }: LiveRun,
-  results: readonly DraftFile[],
-): Promise<{ inference?: InferenceReport }> {
-  if (spec.executor !== "infer") return {};
-  const [notes, labels] = await Promise.all([
-    deps.hash.modelNotes(runId),
-    deps.store.files.labels(runId, epoch, LABELS),
+/** What the store and Redis know of the files of a run that has ended. */
+type Facts = Awaited<ReturnType<typeof loadFacts>>;
+
+async function loadFacts(deps: ReportDeps, { runId, epoch, spec }: LiveRun) {
+  const { files } = deps.store;
+  const isModel = spec.executor === "infer";
+  const [counts, figures, failures, examples, anomalies, notes, labels] = await Promise.all([
+    files.counts(runId, epoch),
+    files.figures(runId, epoch),
+    files.failureGroups(runId, epoch, FAILURE_GROUPS),
+    files.artifacts(runId, epoch, ARTIFACT_EXAMPLES),
+    deps.hash.anomalies(runId),
+    isModel ? deps.hash.modelNotes(runId) : [],
+    isModel ? files.labels(runId, epoch, LABELS) : [],
   ]);
+  return { counts, figures, failures, examples, anomalies, notes, labels };
+}
+
+/** What a model said in all; nothing for other runs. */
+function inferenceOf({ spec }: LiveRun, { facts, results }: End): { inference?: InferenceReport } {
+  if (spec.executor !== "infer") return {};
+  const { notes, labels } = facts;
   const distinct = (texts: readonly string[]) => [...new Set(texts)].toSorted();
   return {
     inference: {
@@ -231,16 +252,10 @@ async function summarizeModel(
   };
 }
 
-async function summarize(deps: ReportDeps, run: LiveRun, { live, results, flow }: End): Promise<RunReport> {
+function summarize(deps: ReportDeps, run: LiveRun, end: End): RunReport {
   const { runId, epoch, spec } = run;
-  const [files, figures, failures, examples, anomalies, inference] = await Promise.all([
-    deps.store.files.counts(runId, epoch),
-    deps.store.files.figures(runId, epoch),
-    deps.store.files.failureGroups(runId, epoch, FAILURE_GROUPS),
-    deps.store.files.artifacts(runId, epoch, ARTIFACT_EXAMPLES),
-    deps.hash.anomalies(runId),
-    summarizeModel(deps, run, results),
-  ]);
+  const { live, facts, flow, outputsSha256 } = end;
+  const { counts: files, figures, failures, examples, anomalies } = facts;
   const endedAtMs = deps.clock.nowMs();
   const durationSeconds = Math.max(0, endedAtMs - live.startedAtMs) / 1_000;
   const ranFiles = Math.max(0, files.total - files.cancelled - files.skipped - live.reusedFiles);
@@ -264,8 +279,8 @@ async function summarize(deps: ReportDeps, run: LiveRun, { live, results, flow }
     failures,
     anomalies,
     artifacts: { ...figures.artifacts, examples },
-    ...inference,
+    ...inferenceOf(run, end),
     ...(flow !== undefined && { flow: flow.flow }),
-    ...(spec.parent !== undefined && { outputsSha256: await outputsDigest(deps, run) }),
+    ...(outputsSha256 !== undefined && { outputsSha256 }),
   };
 }

@@ -2,10 +2,10 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { InfrastructureError, InvalidInputError } from "../../../../src/contract/errors.ts";
+import { InvalidInputError } from "../../../../src/contract/errors.ts";
 import { EngineFixture, labelOf, sha256 } from "../../../support/engine-fixture.ts";
 import type { Scratch } from "../../../support/scratch.ts";
-import { hungryModel, modelFolder, pickyManifest, pickyModel, tinyOnnx } from "../../../support/tiny-onnx.ts";
+import { modelFolder, pickyManifest, pickyModel, tinyOnnx } from "../../../support/tiny-onnx.ts";
 
 const filetype = join(import.meta.dirname, "../../../fixtures/models/filetype");
 const picky =
@@ -178,52 +178,6 @@ describe("engine", () => {
     expect(fixture.logs()).toContainEqual(
       expect.objectContaining({ msg: "provider refused, the next one is tried", provider: "cuda" }),
     );
-  });
-});
-
-describe("engine whose memory is short", () => {
-  const MiB = 1_048_576;
-  /** Node and the runtime take about one of it before any file. */
-  const limited = { prefix: ["prlimit", `--as=${1_900 * MiB}`] };
-  const hungry = (width: number, rows: number) => (scratch: Scratch) =>
-    modelFolder(scratch, "model", hungryModel(), {
-      task: "regress",
-      input: { kind: "bytes", tensor: "x", windows: [{ at: "head", length: width }], empty: "pad" },
-      output: { tensor: "y" },
-      batch: { max_rows: rows },
-    });
-
-  test("warms up with as many files as fit, and stays below that", async () => {
-    await using fixture = new EngineFixture(hungry(2_000, 256), limited);
-    const { mostRows, warmRows } = await fixture.engine.ready();
-    expect(mostRows).toBe(256);
-    expect(warmRows).toBeLessThan(256);
-    expect(warmRows).toBeGreaterThanOrEqual(1);
-    for (let at = 0; at < 40; at += 1) fixture.file(`f${at}`, Buffer.from([2]));
-    const answers = await fixture.ask();
-    expect([...answers.values()].map((answer) => answer.kind)).toEqual(new Array(40).fill("answer"));
-    expect(Math.max(...fixture.batches)).toBeLessThanOrEqual(warmRows);
-  });
-
-  test("halves a batch for which memory does not do, drops no file and remembers", async () => {
-    await using fixture = new EngineFixture(hungry(2_000, 256), { ...limited, warmRows: 1, fixedRows: 256 });
-    for (let at = 0; at < 256; at += 1) fixture.file(`f${at}`, Buffer.from([at % 7]));
-    const answers = await fixture.ask();
-    expect(fixture.shortages).toBeGreaterThan(0);
-    for (const [path, answer] of answers) {
-      const value = (Number(path.slice(1)) % 7) ** 2;
-      expect(answer).toMatchObject({ kind: "answer", inference: { value: { values: [value] } } });
-    }
-    expect(answers.size).toBe(256);
-    expect(fixture.ceilings.at(-1)).toBeLessThan(256);
-    expect(Math.max(...fixture.batches)).toBeLessThan(256);
-  });
-
-  test("refuses a model of which not one file fits, for the machine's sake", async () => {
-    await using fixture = new EngineFixture(hungry(30_000, 4), limited);
-    const error = await fixture.engine.ready().catch((thrown: unknown) => thrown);
-    expect(error).toBeInstanceOf(InfrastructureError);
-    expect(String(error)).toMatch(/no memory for model .*Failed to allocate memory/);
   });
 });
 

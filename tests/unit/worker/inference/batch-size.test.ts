@@ -24,6 +24,18 @@ describe("ceiling of rows", () => {
     expect(ceiling.rows).toBe(99);
   });
 
+  test("falls back to what went well before, once, and then to the half of that", () => {
+    const ceiling = new RowCeiling(64);
+    for (let i = 0; i < 3; i += 1) ceiling.succeeded(48);
+    ceiling.failed(50);
+    expect(ceiling.rows).toBe(48);
+    ceiling.failed(48);
+    expect(ceiling.rows).toBe(24);
+    ceiling.succeeded(1);
+    ceiling.failed(24);
+    expect(ceiling.rows).toBe(12);
+  });
+
   test("learns nothing of a batch below the ceiling", () => {
     const ceiling = new RowCeiling(100, 10);
     for (let i = 0; i < 100; i += 1) ceiling.succeeded(9);

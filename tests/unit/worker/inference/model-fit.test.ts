@@ -42,7 +42,7 @@ describe("fit of a manifest and its model", () => {
     ],
     ["three dimensions", { inputs: [{ name: "bytes", type: "uint8", shape: ["b", 8, 1] }] }, ["input.tensor"]],
     ["another name of the output", { outputs: [{ name: "y", type: "float32", shape: ["b", 2] }] }, ["output.tensor"]],
-    ["an output of halves", { outputs: [{ name: "probs", type: "float16", shape: ["b", 2] }] }, ["output.tensor"]],
+    ["an output of texts", { outputs: [{ name: "probs", type: "string", shape: ["b", 2] }] }, ["output.tensor"]],
     ["another number of labels", { outputs: [{ name: "probs", type: "float32", shape: ["b", 3] }] }, ["labels"]],
   ])("tells of %s at its place", (_name, change, places) => {
     expect(fitFaults(manifest, { ...model, ...change }, ["a", "b"]).map(({ where }) => where)).toEqual(places);
@@ -52,5 +52,40 @@ describe("fit of a manifest and its model", () => {
     expect(outputFault(manifest, [4, 2], 4, ["a", "b"])).toBeUndefined();
     expect(outputFault(manifest, [4, 3], 4, ["a", "b"])).toMatchObject({ where: "labels", found: "2" });
     expect(outputFault(manifest, [1, 2], 4, ["a", "b"])).toMatchObject({ where: "output.tensor", found: "[1, 2]" });
+  });
+
+  test("takes 16-bit floats for input and output", () => {
+    const half = {
+      inputs: [{ name: "bytes", type: "float16", shape: ["b", 8] }],
+      outputs: [{ name: "probs", type: "float16", shape: ["b", 2] }],
+    };
+    expect(fitFaults(manifest, half, ["a", "b"])).toEqual([]);
+  });
+});
+
+describe("fit of an image and its model", () => {
+  const image = { kind: "image", tensor: "x", width: 8, height: 6 };
+  const manifestOf = (input: object) => {
+    const made = checkManifest({ ...manifest, labels: ["a", "b"], input: { ...image, ...input } });
+    if (made.kind === "faulty" || made.manifest.task === "generate") throw new TypeError(JSON.stringify(made));
+    return made.manifest;
+  };
+  const taking = (...shape: (number | string)[]) => ({ ...model, inputs: [{ name: "x", type: "float32", shape }] });
+
+  test("is there where colours, sides and layout are the model's, or left open by it", () => {
+    expect(fitFaults(manifestOf({}), taking("b", 3, 6, 8), ["a", "b"])).toEqual([]);
+    expect(fitFaults(manifestOf({ layout: "nhwc" }), taking("b", 6, 8, 3), ["a", "b"])).toEqual([]);
+    expect(fitFaults(manifestOf({ colors: "grey" }), taking(1, 1, "h", "w"), ["a", "b"])).toEqual([]);
+  });
+
+  test.each([
+    [{}, ["b", 3, 8, 6]],
+    [{}, ["b", 6, 8, 3]],
+    [{ colors: "grey" }, ["b", 3, 6, 8]],
+    [{}, ["b", 144]],
+  ])("is told of where %j is not what the model takes, %j", (input, shape) => {
+    expect(fitFaults(manifestOf(input), taking(...shape), ["a", "b"])).toMatchObject([
+      { where: "input", expected: `the size, colors and layout of the input x: [${shape.join(", ")}]` },
+    ]);
   });
 });
