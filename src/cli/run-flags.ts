@@ -2,11 +2,10 @@
 import { Option, type Command } from "commander";
 import { InvalidInputError } from "../contract/errors.ts";
 import type { Setting } from "../platform/config-environment.ts";
-import type { PlaceOptions } from "./settings.ts";
+import { goalOptions, type GoalFlags } from "./plan/goal-flags.ts";
 
 /** As commander hands them over. Texts are checked where the configuration is. */
-export interface RunFlags extends PlaceOptions {
-  readonly config?: string;
+export interface RunFlags extends GoalFlags {
   /** Of `infer` alone. */
   readonly model?: string;
   readonly input?: string;
@@ -38,7 +37,6 @@ export interface RunFlags extends PlaceOptions {
   readonly dryRun?: boolean;
   readonly resume?: string;
   readonly detach?: boolean;
-  readonly json?: boolean;
 }
 
 const collect = (value: string, earlier: readonly string[] = []): readonly string[] => [...earlier, value];
@@ -49,6 +47,7 @@ interface Group {
 }
 
 const COMMAND_HEADING = "The command:";
+const GOAL_HEADING = "A goal, in place of files and a command:";
 
 /** In the order of the help. */
 function optionGroups(): readonly Group[] {
@@ -106,13 +105,14 @@ function optionGroups(): readonly Group[] {
         new Option("--json", "print one JSON object at the end"),
       ],
     },
+    { heading: GOAL_HEADING, options: goalOptions() },
   ];
 }
 
 /** Those of the command line are no options of a model. */
 export function addRunOptions(command: Command, which: "run" | "infer" = "run"): Command {
   for (const { heading, options } of optionGroups()) {
-    if (which === "infer" && heading === COMMAND_HEADING) continue;
+    if (which === "infer" && (heading === COMMAND_HEADING || heading === GOAL_HEADING)) continue;
     command.optionsGroup(heading);
     for (const option of options) command.addOption(option);
   }

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { allowSchema } from "./allow.ts";
 import { bytes, milliseconds, seconds } from "./config-units.ts";
 import { failureClasses, type FailureClass } from "./outcomes.ts";
+import { plannersSchema } from "./planners.ts";
 import { profileName } from "./profiles.ts";
 import { GiB, MiB } from "./resources.ts";
 import { runSpec } from "./run-spec.ts";
@@ -148,6 +149,8 @@ export const configSchema = z.strictObject({
     .prefault({}),
   /** What runs may use here: what is absent is any. */
   allow: allowSchema.prefault({}),
+  /** Who may be asked to plan a goal. */
+  planners: plannersSchema.default({}),
   worker: z
     .strictObject({
       labels: z.array(text).default([]),

@@ -26,6 +26,7 @@ import { openOutputFolder } from "../run/output-folder.ts";
 import { RoomWatch } from "../run/room-watch.ts";
 import { goesOn, refuseLonelyDetach, refuseTakenFolder } from "../run/refusals.ts";
 import { writeReportFiles } from "../run/report-files.ts";
+import { isAboutGoal } from "../plan/goal-flags.ts";
 import { resumeChange } from "../run/resume-change.ts";
 import { loadRunConfig, openRunPlan, type EarlierRun, type RunPlan } from "../run/run-plan.ts";
 import { openRunPlace } from "../run/run-place.ts";
@@ -38,6 +39,7 @@ const examples = [
   "find . -name '*.wav' -print0 | headroom run -i - -o text -- transcribe --out={output} {input}",
   "headroom run --config run.yaml --max-processes 4",
   "headroom run --resume RUN",
+  "headroom run --goal 'digests of all files below /data/in' --config headroom.yaml --approve",
 ];
 const placeholders = `
 Placeholders of the command:
@@ -55,9 +57,11 @@ export function runCommand(invocation: Invocation): Command {
     .allowExcessArguments(true);
   addPlaceOptions(addRunOptions(command));
   return command.action(
-    act(invocation, (flags: RunFlags, parsed: Command) => {
+    act(invocation, async (flags: RunFlags, parsed: Command) => {
       refuseStrayWords(parsed.args);
-      return runFiles(flags, invocation);
+      if (!isAboutGoal(flags, invocation.childCommand)) return runFiles(flags, invocation);
+      const { runGoal } = await import("../plan/run-goal.ts");
+      return runGoal(flags, invocation.io);
     }),
   );
 }

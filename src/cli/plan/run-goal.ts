@@ -1,0 +1,154 @@
+/** `headroom run --goal` and `--plan`: from a goal to a plan that is kept, to a person who agrees, to a flow that runs. */
+import type { Config } from "../../contract/config.ts";
+import { exitCodes, PlannerUnavailableError, PlanRefusedError } from "../../contract/errors.ts";
+import type { FlowDocument } from "../../contract/flows.ts";
+import type { StoredPlan } from "../../contract/stored-plan.ts";
+import { systemClock } from "../../platform/clock.ts";
+import { loadConfig } from "../../platform/config-file.ts";
+import { createCheckPlan } from "../../producer/planner/check-plan.ts";
+import { flowSchema } from "../../producer/planner/flow-schema.ts";
+import { choosePlanner, openPlanner } from "../../producer/planner/open-planner.ts";
+import { planGoal, type PlanOutcome } from "../../producer/planner/plan-goal.ts";
+import { loadPrompt } from "../../producer/planner/prompt.ts";
+import { newRunId } from "../../producer/submit.ts";
+import { Interrupt } from "../interrupt.ts";
+import { outStyle, print, printJson, say, type Io } from "../io.ts";
+import { openPlace, type Place } from "../settings.ts";
+import { askPerson } from "./ask-person.ts";
+import { budgetOf, type GoalFlags } from "./goal-flags.ts";
+import { offerOf, requirePolicy } from "./offer.ts";
+import { findPlan, PlanFolder, type FoundPlan } from "./plan-folder.ts";
+import { eventText, planView } from "./plan-text.ts";
+import { startFlow, type FlowEnd } from "./start-flow.ts";
+
+interface Parts {
+  readonly flags: GoalFlags;
+  readonly io: Io;
+  readonly config: Config;
+  readonly place: Place;
+}
+
+interface CheckedPlan extends FoundPlan {
+  readonly flow: FlowDocument;
+}
+
+/** Plans a goal, or takes a plan that was kept, and starts it unless the options say otherwise; the exit code. */
+export async function runGoal(flags: GoalFlags, io: Io): Promise<number> {
+  const file = flags.config === undefined ? {} : { file: flags.config };
+  const config = loadConfig({ ...file, env: io.env, cwd: io.cwd });
+  if (flags.planOnly !== true) requirePolicy(config.allow);
+  const { redis, store } = config;
+  const place = openPlace(flags, io, { redisUrl: redis.url, storeUrl: store.url, prefix: redis.prefix });
+  const parts = { flags, io, config, place };
+  using interrupt = new Interrupt(() => {
+    say(io, "left at once");
+  });
+  try {
+    const plan = flags.plan === undefined ? await makePlan(parts, interrupt.signal) : keptPlan(parts, flags.plan);
+    return await carryOut(parts, plan, interrupt.signal);
+  } catch (error) {
+    if (!interrupt.isAsked) throw error;
+    say(io, "interrupted; nothing runs");
+    return exitCodes.interrupted;
+  }
+}
+
+/** A plan of another day is checked by the rules of today. */
+function keptPlan({ place, io, config }: Parts, name: string): CheckedPlan {
+  const found = findPlan(name, place.home, io.cwd);
+  const checked = createCheckPlan(config.allow)(found.plan.graph);
+  if (checked.kind === "faulty") throw new PlanRefusedError(checked.faults);
+  return { ...found, flow: checked.flow };
+}
+
+async function makePlan({ flags, io, config, place }: Parts, signal: AbortSignal): Promise<CheckedPlan> {
+  const choice = choosePlanner(config.planners, flags.planner);
+  const { settings, name } = choice;
+  const budget = budgetOf(settings.budget, flags);
+  const prompt = loadPrompt(settings.prompt);
+  const goal = flags.goal ?? "";
+  await using planner = await openPlanner(
+    { name, settings: { ...settings, budget } },
+    { env: io.env, askModel: () => Promise.reject(new Error("todo")) },
+  );
+  const folder = new PlanFolder(place.home, newRunId(systemClock.nowMs()), goal);
+  const outcome = await planGoal(
+    {
+      goal,
+      offer: offerOf(config.allow),
+      schema: flowSchema(),
+      limits: { budget, repairs: settings.repairs },
+      timeoutMs: settings.timeout_seconds * 1_000,
+    },
+    {
+      planner,
+      plannerName: name,
+      prompt,
+      check: createCheckPlan(config.allow),
+      clock: systemClock,
+      onEvent: (event) => {
+        folder.record(event, systemClock.nowMs());
+        say(io, eventText(event));
+      },
+    },
+    signal,
+  );
+  return keep(outcome, folder, io);
+}
+
+/** @throws {PlanRefusedError} {PlannerUnavailableError} when there is no plan */
+function keep(outcome: PlanOutcome, folder: PlanFolder, io: Io): CheckedPlan {
+  switch (outcome.kind) {
+    case "accepted":
+      folder.keep(outcome.plan);
+      return { id: folder.id, path: folder.planPath, plan: outcome.plan, flow: outcome.flow };
+    case "declined":
+      throw new PlanRefusedError([{ where: "--goal", expected: "a goal that can be reached", found: outcome.why }]);
+    case "stopped":
+      say(io, `nothing runs; every step is in ${folder.path}`);
+      if (outcome.cause === "unavailable") throw new PlannerUnavailableError(outcome.faults);
+      throw new PlanRefusedError(outcome.faults);
+  }
+}
+
+async function carryOut(parts: Parts, checked: CheckedPlan, signal: AbortSignal): Promise<number> {
+  const { flags, io } = parts;
+  const { plan, path, id, flow } = checked;
+  if (flags.json !== true) print(io, planView(plan, flow, outStyle(io)));
+  const name = id ?? path;
+  if (flags.planOnly === true) {
+    say(io, `kept as ${path}; to run it: headroom run --plan ${name}`);
+    return told(parts, checked, { kind: "planned" });
+  }
+  const consent = flags.approve === true ? await askPerson(io, "Run this plan?", signal) : "yes";
+  signal.throwIfAborted();
+  if (consent !== "yes") {
+    const why = consent === "no" ? "not agreed to" : "nobody is at a terminal to agree";
+    say(io, `${why}: nothing runs; to run it: headroom run --plan ${name}`);
+    return told(parts, checked, { kind: consent === "no" ? "not-agreed" : "waiting-for-approval" });
+  }
+  return told(parts, checked, await start(parts, plan, flow));
+}
+
+function start({ config, place, io }: Parts, plan: StoredPlan, flow: FlowDocument): Promise<FlowEnd> {
+  return startFlow({ flow, graph: plan.graph, planSha256: plan.sha256, inputs: {}, config, place, io });
+}
+
+type Ending = FlowEnd | { readonly kind: "planned" | "not-agreed" | "waiting-for-approval" };
+
+/** The object for programs, and what the shell gets. */
+function told({ flags, io }: Parts, { plan, id, path }: CheckedPlan, ending: Ending): number {
+  if (flags.json === true) printJson(io, { id: id ?? null, path, ...ending, plan });
+  switch (ending.kind) {
+    case "planned":
+    case "waiting-for-approval":
+      return exitCodes.ok;
+    case "not-agreed":
+      return exitCodes.someFailed;
+    case "not-there":
+      say(io, `this version keeps plans and cannot run them yet: nothing runs; the plan is kept as ${path}`);
+      return exitCodes.infrastructure;
+    case "ended":
+      return ending.exitCode;
+  }
+}
