@@ -6,6 +6,7 @@ import { cancelCommand } from "./commands/cancel.ts";
 import { releaseCommand } from "./commands/release.ts";
 import { configCommand } from "./commands/config.ts";
 import { doctorCommand } from "./commands/doctor.ts";
+import { evalCommand } from "./commands/eval.ts";
 import { explainCommand } from "./commands/explain.ts";
 import { exportCommand } from "./commands/export.ts";
 import { inferCommand } from "./commands/infer.ts";
@@ -68,6 +69,8 @@ export function createProgram(invocation: Invocation): Command {
   program.addCommand(runCommand(invocation)).addCommand(calibrateCommand(invocation));
   program.commandsGroup("Files through a model:");
   for (const make of [inferCommand, resultsCommand, modelCommand]) program.addCommand(make(invocation));
+  program.commandsGroup("Goals through a planner:");
+  program.addCommand(evalCommand(invocation));
   program.commandsGroup("Look and act:");
   for (const make of [statusCommand, topCommand, runsCommand, explainCommand, exportCommand, learnedCommand]) {
     program.addCommand(make(invocation));

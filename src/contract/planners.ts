@@ -68,7 +68,7 @@ const model = z.strictObject({
   model: text,
 });
 
-const plannerSchema = z.discriminatedUnion("kind", [recorded, claudeCode, openai, model]);
+export const plannerSchema = z.discriminatedUnion("kind", [recorded, claudeCode, openai, model]);
 export type PlannerSettings = Readonly<z.output<typeof plannerSchema>>;
 export type RecordedSettings = Extract<PlannerSettings, { kind: "recorded" }>;
 export type ClaudeCodeSettings = Extract<PlannerSettings, { kind: "claude-code" }>;

@@ -14,6 +14,7 @@ import { newRunId } from "../../producer/submit.ts";
 import { Interrupt } from "../interrupt.ts";
 import { outStyle, print, printJson, say, type Io } from "../io.ts";
 import { openPlace, type Place } from "../settings.ts";
+import { createAskModel } from "./ask-model.ts";
 import { askPerson } from "./ask-person.ts";
 import { budgetOf, type GoalFlags } from "./goal-flags.ts";
 import { offerOf, requirePolicy } from "./offer.ts";
@@ -69,7 +70,7 @@ async function makePlan({ flags, io, config, place }: Parts, signal: AbortSignal
   const goal = flags.goal ?? "";
   await using planner = await openPlanner(
     { name, settings: { ...settings, budget } },
-    { env: io.env, askModel: () => Promise.reject(new Error("todo")) },
+    { env: io.env, askModel: createAskModel({ place, io, config }) },
   );
   const folder = new PlanFolder(place.home, newRunId(systemClock.nowMs()), goal);
   const outcome = await planGoal(

@@ -3,7 +3,7 @@ import { equalJitterMs } from "../../platform/backoff.ts";
 import type { Fault } from "../../contract/errors.ts";
 import type { PlanBudget } from "../../contract/planners.ts";
 import type { PlanSpent } from "../../contract/stored-plan.ts";
-import { callFailures, type CallFailureKind, type PlanUsage } from "./planner.ts";
+import { callFailures, type CallFailureKind, type PlannerReply, type PlanUsage } from "./planner.ts";
 
 /** How the last call ended, when it brought no plan. */
 export type LastCall =
@@ -43,22 +43,26 @@ export const nothingSpent: PlanSpent = {
   isEstimated: false,
 };
 
-/** What has been used after one more call. Without `usage` its tokens are counted from the characters. */
-export function spend(
-  spent: PlanSpent,
-  usage: PlanUsage | undefined,
-  chars: { readonly asked: number; readonly answered: number },
-): PlanSpent {
-  const tokens = (count: number): number => Math.ceil(count / CHARS_PER_TOKEN);
-  const costUsd = usage?.costUsd ?? null;
+/** What has been used after one more call. What a planner does not tell is counted from the characters. */
+export function spend(spent: PlanSpent, reply: PlannerReply, askedChars: number): PlanSpent {
+  const usage = reply.usage ?? (reply.kind === "failed" && callFailures[reply.failure].isFree ? free : undefined);
+  const answeredChars = reply.kind === "answered" ? reply.text.length : 0;
+  const { inputTokens, outputTokens, costUsd } = usage ?? estimate(askedChars, answeredChars);
   return {
     ...spent,
     calls: spent.calls + 1,
-    inputTokens: spent.inputTokens + (usage?.inputTokens ?? tokens(chars.asked)),
-    outputTokens: spent.outputTokens + (usage?.outputTokens ?? tokens(chars.answered)),
+    inputTokens: spent.inputTokens + inputTokens,
+    outputTokens: spent.outputTokens + outputTokens,
     costUsd: costUsd === null || spent.costUsd === null ? null : spent.costUsd + costUsd,
     isEstimated: spent.isEstimated || usage === undefined,
   };
+}
+
+const free: PlanUsage = { inputTokens: 0, outputTokens: 0, costUsd: 0 };
+
+function estimate(askedChars: number, answeredChars: number): PlanUsage {
+  const tokens = (chars: number): number => Math.ceil(chars / CHARS_PER_TOKEN);
+  return { inputTokens: tokens(askedChars), outputTokens: tokens(answeredChars), costUsd: null };
 }
 
 export interface Situation {

@@ -120,8 +120,7 @@ class Planning {
     onEvent({ kind: "asked", call, chars: asked });
     const startedMs = clock.monotonicMs();
     const reply = await this.#call(call, messages);
-    const answered = reply.kind === "answered" ? reply.text.length : 0;
-    this.#spent = spend(this.#spent, reply.usage, { asked, answered });
+    this.#spent = spend(this.#spent, reply, asked);
     if (reply.kind === "failed") {
       this.#failed(call, reply);
       return undefined;

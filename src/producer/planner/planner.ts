@@ -41,29 +41,32 @@ export interface PlanUsage {
   readonly costUsd: number | null;
 }
 
-/** What kept a planner from answering, and whether the same question later may do better. */
+/**
+ * What kept a planner from answering; whether the same question later may do better, and whether it cost nothing: of the
+ * others that may have written something nobody knows what they used, unless they say so.
+ */
 export const callFailures = {
   /** Nobody answers at the address, or the program cannot be started. */
-  unreachable: { isPassing: true },
+  unreachable: { isPassing: true, isFree: true },
   /** The time for one call is over. */
-  slow: { isPassing: true },
+  slow: { isPassing: true, isFree: false },
   /** The answer began and did not end. */
-  "cut-off": { isPassing: true },
+  "cut-off": { isPassing: true, isFree: false },
   /** Too many questions; `retryAfterMs` says when to come back. */
-  throttled: { isPassing: true },
+  throttled: { isPassing: true, isFree: true },
   /** The other side says that it has failed. */
-  broken: { isPassing: true },
+  broken: { isPassing: true, isFree: false },
   /** It cannot answer in the form that was asked for; the planner asks in another one next time. */
-  "unknown-format": { isPassing: true },
+  "unknown-format": { isPassing: true, isFree: true },
   /** The question, the key or the model is refused. */
-  rejected: { isPassing: false },
+  rejected: { isPassing: false, isFree: true },
   /** More was written than `answer_max_bytes`. */
-  "too-long": { isPassing: false },
+  "too-long": { isPassing: false, isFree: false },
   /** What came is not what the protocol says. */
-  unreadable: { isPassing: false },
+  unreadable: { isPassing: false, isFree: false },
   /** A recording has no further answer. */
-  exhausted: { isPassing: false },
-} as const satisfies Record<string, { readonly isPassing: boolean }>;
+  exhausted: { isPassing: false, isFree: true },
+} as const satisfies Record<string, { readonly isPassing: boolean; readonly isFree: boolean }>;
 export type CallFailureKind = keyof typeof callFailures;
 
 export type PlannerReply =
