@@ -43,16 +43,18 @@ function faulty(expected: string, found: string): Extraction {
   return { kind: "faulty", faults: [{ path: [], where: "the answer", expected, found }] };
 }
 
+/** A brace with anything else behind it is prose. */
+const OBJECT_START = /\{[ \t\n\r]*["}]/g;
+
 /** Every whole object that is not part of another one, up to the first that is broken, and the fault of that. */
 function objectsIn(text: string): { objects: readonly Candidate[]; firstFault: PathFault | undefined } {
   const objects: Candidate[] = [];
-  let at = text.indexOf("{");
-  while (at >= 0) {
-    const read = readJson(text, at);
-    if (read.kind === "value") objects.push(read.value as Candidate);
-    // A brace with anything else than a key behind it is prose.
-    else if (/^\{\s*"/.test(text.slice(at, at + SHOWN_CHARS))) return { objects, firstFault: faultAt(text, read) };
-    at = text.indexOf("{", read.kind === "value" ? read.end : at + 1);
+  const start = new RegExp(OBJECT_START);
+  for (let found = start.exec(text); found !== null; found = start.exec(text)) {
+    const read = readJson(text, found.index);
+    if (read.kind === "fault") return { objects, firstFault: faultAt(text, read) };
+    objects.push(read.value as Candidate);
+    start.lastIndex = read.end;
   }
   return { objects, firstFault: undefined };
 }
