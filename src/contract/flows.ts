@@ -21,7 +21,7 @@ const nodeId = z
   .string()
   .regex(/^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$/, "lower-case letters, digits, - and _, 63 at most");
 const variableName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "a name of a variable");
-/** An expression over what came before (see flow-expressions.ts in platform/flow). */
+/** An expression over what came before (see flow-expressions.ts). */
 const expression = z.string().min(1).max(2_000);
 /** Text with `${expression}` parts. */
 const template = z.string().max(65_536);
@@ -175,3 +175,26 @@ export const flowDocument = z.strictObject({
 export type FlowDocument = Readonly<z.output<typeof flowDocument>>;
 /** What people and planners write. */
 export type FlowDocumentInput = z.input<typeof flowDocument>;
+
+/** What expressions may ask of a node that has ended; what a node of its kind does not have is no field of it. */
+export const nodeFields = ["outcome", "exit_code", "output", "sha256", "result", "files", "items"] as const;
+export type NodeField = (typeof nodeFields)[number];
+
+const fieldsOfKind: Readonly<Record<NodeKind, readonly NodeField[]>> = {
+  exec: ["outcome", "exit_code", "output", "sha256", "result"],
+  agent: ["outcome", "exit_code", "output", "sha256", "result"],
+  files: ["outcome", "output", "files"],
+  infer: ["outcome", "output", "files"],
+  flow: ["outcome", "files"],
+  gate: ["outcome"],
+};
+
+/** The fields of one node. Of a node with a `foreach`, what its instances left is in `items`. */
+export function nodeFieldsOf(node: FlowNode): readonly NodeField[] {
+  if (node.foreach !== undefined) return ["outcome", "items"];
+  if (node.kind !== "exec" && node.kind !== "agent") return fieldsOfKind[node.kind];
+  const { name, json } = node.output;
+  return fieldsOfKind[node.kind].filter(
+    (field) => ((field !== "output" && field !== "sha256") || name !== undefined) && (field !== "result" || json),
+  );
+}

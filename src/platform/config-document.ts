@@ -1,40 +1,19 @@
 /** Reads a YAML configuration: values, where each stands, and `${VAR}` templates. */
-import { isMap, isNode, isPair, isScalar, isSeq, LineCounter, parseDocument, Scalar, visit, type Document } from "yaml";
-import { messageOf } from "../contract/errors.ts";
+import { Scalar, visit, type Document } from "yaml";
 import { showPath, type PathFault } from "../contract/schema-faults.ts";
+import { pathOf, readYaml, valueOf, type YamlValue } from "./yaml-text.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-export interface ConfigDocument {
-  /** Undefined when the text is no YAML: there is nothing to check further then. */
-  readonly value: unknown;
-  readonly faults: readonly PathFault[];
-  /** The line of a setting, or of the nearest mapping around it. */
-  lineOf(path: readonly PropertyKey[]): number | undefined;
-}
-
-/** Aliases that a file may expand to; a hundred are plenty, a billion laughs are not. */
-const MAX_ALIASES = 100;
+export type ConfigDocument = YamlValue;
 
 /** Reads the text; `file` is for the messages. */
 export function readConfigDocument(text: string, file: string, env: Environment): ConfigDocument {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, version: "1.2" });
-  const broken = [...document.errors, ...document.warnings];
-  if (broken.length > 0) {
-    const faults = broken.map((error): PathFault => {
-      const { line, col } = lines.linePos(error.pos[0]);
-      return { path: [], where: `${file}:${line}:${col}`, expected: "valid YAML", found: error.message };
-    });
-    return { value: undefined, faults, lineOf: () => undefined };
-  }
-  const faults = expandTemplates(document, env);
-  try {
-    return { value: document.toJS({ maxAliasCount: MAX_ALIASES }) ?? {}, faults, lineOf: lineFinder(document, lines) };
-  } catch (error) {
-    const fault = { path: [], where: file, expected: `${MAX_ALIASES} aliases at most`, found: messageOf(error) };
-    return { value: undefined, faults: [fault], lineOf: () => undefined };
-  }
+  const read = readYaml(text, file);
+  if (read.kind === "faulty") return read.value;
+  const faults = expandTemplates(read.document, env);
+  const values = valueOf(read, file);
+  return values.faults.length > 0 ? values : { ...values, value: values.value ?? {}, faults };
 }
 
 /** Puts variables in place of templates, after the parse: a value can never become a key or a second setting. */
@@ -75,36 +54,4 @@ function expandVariables(text: string, env: Environment, missing: string[]): str
 function plainValue(text: string): string | number | boolean {
   if (/^-?(?:0|[1-9]\d*)(?:\.\d+)?$/.test(text)) return Number(text);
   return text === "true" || text === "false" ? text === "true" : text;
-}
-
-/** The path of the last node of a chain that begins with the document. */
-function pathOf(chain: readonly unknown[]): PropertyKey[] {
-  const path: PropertyKey[] = [];
-  for (const [at, node] of chain.entries()) {
-    if (isPair(node)) path.push(keyOf(node.key));
-    else if (isSeq(node)) path.push(node.items.indexOf(chain[at + 1]));
-  }
-  return path;
-}
-
-function lineFinder(document: Document, lines: LineCounter): (path: readonly PropertyKey[]) => number | undefined {
-  return (path) => {
-    for (let length = path.length; length > 0; length -= 1) {
-      const offset = offsetOf(document, path.slice(0, length));
-      if (offset !== undefined) return lines.linePos(offset).line;
-    }
-    return undefined;
-  };
-}
-
-/** Where a setting begins: at its key, since a section's own value begins on the line below. */
-function offsetOf(document: Document, path: readonly PropertyKey[]): number | undefined {
-  const parent: unknown = path.length === 1 ? document.contents : document.getIn(path.slice(0, -1), true);
-  const pair = isMap(parent) ? parent.items.find(({ key }) => keyOf(key) === String(path.at(-1))) : undefined;
-  const node: unknown = pair === undefined ? document.getIn(path, true) : pair.key;
-  return isNode(node) ? node.range?.[0] : undefined;
-}
-
-function keyOf(key: unknown): string {
-  return String(isScalar(key) ? key.value : key);
 }
