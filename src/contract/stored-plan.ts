@@ -1,4 +1,4 @@
-/** A plan that was accepted, as it is kept: the graph as the planner wrote it, where it came from, and what it cost. */
+/** A plan that was accepted, as it is kept: its graph, where it came from, and what it cost. */
 import { z } from "zod";
 
 const count = z.int().nonnegative();
@@ -21,13 +21,14 @@ export const storedPlan = z.strictObject({
   version: z.literal(1),
   /** Of the canonical JSON of everything else here. */
   sha256,
-  /** Of the canonical JSON of the graph alone: the same graph has the same one, whoever planned it. */
+  /** What the flow is known by (`planHash`): the same graph has the same one, whoever planned it. */
   graphSha256: sha256,
   goal: z.string().min(1),
   planner: z.strictObject({ name: z.string().min(1), kind: z.string().min(1), model: z.string().nullable() }),
   prompt: z.strictObject({ version: z.string().min(1), sha256 }),
   spent: planSpent,
   acceptedAtMs: count,
+  /** The canonical form of the flow, defaults filled in: it means the same when a default has changed. */
   graph: z.record(z.string(), z.json()),
 });
 export type StoredPlan = Readonly<z.output<typeof storedPlan>>;

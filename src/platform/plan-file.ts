@@ -2,20 +2,30 @@
  * Plans as files: canonical JSON with the hash of its content, so that the graph that was approved is, byte for byte, the
  * graph that runs. The hash finds accidents and edits; it is no signature: who may write the file may seal it anew.
  */
+import { createHash } from "node:crypto";
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, statSync, writeSync } from "node:fs";
 import { InvalidInputError, messageOf, type Fault } from "../contract/errors.ts";
 import { schemaFaults } from "../contract/schema-faults.ts";
 import { storedPlan, type PlanParts, type StoredPlan } from "../contract/stored-plan.ts";
 import { placeOf, readWholeJson } from "../contract/strict-json.ts";
-import { canonicalJson, canonicalSha256 } from "./canonical-json.ts";
+import { canonicalJson } from "../contract/flow-plan.ts";
 
 /** A larger file is no plan. */
 const MAX_BYTES = 64 * 1_048_576;
 
 /** The plan with its hashes. */
 export function sealPlan(parts: PlanParts): StoredPlan {
-  const content = { version: 1 as const, graphSha256: canonicalSha256(parts.graph), ...parts };
-  return { ...content, sha256: canonicalSha256(content) };
+  const content = { version: 1 as const, graphSha256: graphHash(parts.graph), ...parts };
+  return { ...content, sha256: sha256Of(content) };
+}
+
+function sha256Of(value: unknown): string {
+  return createHash("sha256").update(canonicalJson(value)).digest("hex");
+}
+
+/** As `planHash` has it: a planner brings no other files. */
+function graphHash(flow: StoredPlan["graph"]): string {
+  return sha256Of({ flow, files: {} });
 }
 
 /** The text of a plan's file. */
@@ -37,8 +47,8 @@ export function parsePlan(text: string, where: string): StoredPlan {
   }
   const { sha256, ...content } = parsed.data;
   const faults = [
-    hashFault(`${where}: graphSha256`, canonicalSha256(content.graph), content.graphSha256),
-    hashFault(`${where}: sha256`, canonicalSha256(content), sha256),
+    hashFault(`${where}: graphSha256`, graphHash(content.graph), content.graphSha256),
+    hashFault(`${where}: sha256`, sha256Of(content), sha256),
   ].flatMap((fault) => fault ?? []);
   if (faults.length > 0) throw faulty(faults);
   return parsed.data;

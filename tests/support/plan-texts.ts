@@ -125,10 +125,19 @@ function huge(): Entry[] {
     ["a million keys that break off", '{"a":'.repeat(200_000)],
     ["an open text of a million characters", `{"nodes":"${"a".repeat(1_000_000)}`],
     ["a name of a million characters", JSON.stringify(planOf("/usr/bin/true", "a".repeat(1_000_000)))],
-    ["too many nodes", JSON.stringify({ version: 1, name: "x", nodes: Array.from({ length: 20_001 }, (_, at) => node(at)) })],
-    ["a command of ten thousand words", JSON.stringify({ ...planOf(), nodes: [{ ...node(0), command: Array(10_000).fill("a") }] })],
+    [
+      "too many nodes",
+      JSON.stringify({ version: 1, name: "x", nodes: Array.from({ length: 20_001 }, (_, at) => node(at)) }),
+    ],
+    [
+      "a command of ten thousand words",
+      JSON.stringify({ ...planOf(), nodes: [{ ...node(0), command: Array(10_000).fill("a") }] }),
+    ],
     ["ten thousand small objects", "{} ".repeat(10_000)],
-    ["ten thousand different plans", Array.from({ length: 1_000 }, (_, at) => JSON.stringify(planOf("/usr/bin/true", `p${at}`))).join("\n")],
+    [
+      "ten thousand different plans",
+      Array.from({ length: 1_000 }, (_, at) => JSON.stringify(planOf("/usr/bin/true", `p${at}`))).join("\n"),
+    ],
   ];
 }
 
@@ -148,7 +157,18 @@ function several(): Entry[] {
 }
 
 function tricks(): Entry[] {
-  const hidden = ["\u202e", "\u200b", "\u200d", "\u2066", "\ufeff", "\u{e0041}", "\u0007", "\u001b[2J", "\u00ad", "\u2028"];
+  const hidden = [
+    "\u202e",
+    "\u200b",
+    "\u200d",
+    "\u2066",
+    "\ufeff",
+    "\u{e0041}",
+    "\u0007",
+    "\u001b[2J",
+    "\u00ad",
+    "\u2028",
+  ];
   return [
     ...hidden.map((character): Entry => [
       `hidden U+${character.codePointAt(0)?.toString(16) ?? ""}`,
@@ -207,6 +227,15 @@ function wrongShapes(): Entry[] {
 
 /** What the policy refuses that allows `/usr/bin/true` alone. */
 function commands(): Entry[] {
-  const programs = ["/bin/sh", "/usr/bin/env", "/usr/bin/../../bin/sh", "true", "./true", "", "/bin/rm", "/usr/bin/python3"];
+  const programs = [
+    "/bin/sh",
+    "/usr/bin/env",
+    "/usr/bin/../../bin/sh",
+    "true",
+    "./true",
+    "",
+    "/bin/rm",
+    "/usr/bin/python3",
+  ];
   return programs.map((program) => [`the program ${JSON.stringify(program)}`, JSON.stringify(planOf(program))]);
 }

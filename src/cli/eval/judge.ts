@@ -1,6 +1,6 @@
 /** Whether what came of a scenario is what it expects. Pure. */
 import type { Fault } from "../../contract/errors.ts";
-import type { FlowDocument } from "../../contract/flows.ts";
+import type { CheckedFlow } from "../../contract/flow-check.ts";
 import type { PlanSpent } from "../../contract/stored-plan.ts";
 import type { FlowEnd } from "../plan/start-flow.ts";
 import type { Expectation, PlanEnding } from "./scenario.ts";
@@ -9,7 +9,7 @@ import type { Expectation, PlanEnding } from "./scenario.ts";
 export interface Observed {
   readonly ending: PlanEnding;
   /** Undefined when no plan was accepted. */
-  readonly flow: FlowDocument | undefined;
+  readonly flow: CheckedFlow | undefined;
   /** Of all answers that were refused. */
   readonly refusals: readonly Fault[];
   readonly spent: PlanSpent;
@@ -43,8 +43,8 @@ function endingFaults(expected: Expectation, { ending, refusals }: Observed): Fa
   return [{ where: "ending", expected: expected.ending, found: `${ending}${why}` }];
 }
 
-function graphFaults({ nodes, edges, kinds }: Expectation, flow: FlowDocument | undefined): Fault[] {
-  const found = flow?.nodes ?? [];
+function graphFaults({ nodes, edges, kinds }: Expectation, flow: CheckedFlow | undefined): Fault[] {
+  const found = flow?.document.nodes ?? [];
   const links = found.flatMap((node) => node.needs.map(({ node: from }) => `${from} -> ${node.id}`));
   const ids = found.map(({ id }) => id);
   return [

@@ -1,13 +1,12 @@
 /** Runs one scenario once: plans, starts the flow where an outcome is expected, and judges what came of it. */
-import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parse as parseYaml } from "yaml";
 import type { Config } from "../../contract/config.ts";
 import type { Fault } from "../../contract/errors.ts";
-import type { FlowDocument } from "../../contract/flows.ts";
 import type { PlanSpent } from "../../contract/stored-plan.ts";
 import { systemClock } from "../../platform/clock.ts";
+import { loadFlowFile } from "../../platform/flow/flow-file.ts";
 import { createCheckPlan } from "../../producer/planner/check-plan.ts";
 import { flowSchema } from "../../producer/planner/flow-schema.ts";
 import { nothingSpent } from "../../producer/planner/next-step.ts";
@@ -62,7 +61,6 @@ export async function runScenario(scenario: Scenario, deps: EvalDeps, signal: Ab
 
 interface Planned extends Omit<Observed, "end"> {
   readonly answers: number;
-  readonly graph: FlowStart["graph"];
   readonly planSha256: string | undefined;
 }
 
@@ -79,7 +77,6 @@ async function plan(scenario: Scenario, deps: EvalDeps, signal: AbortSignal): Pr
   return {
     ending: endingOf(outcome),
     flow: accepted?.flow,
-    graph: accepted?.plan.graph ?? {},
     planSha256: accepted?.plan.sha256,
     refusals,
     answers,
@@ -120,18 +117,17 @@ async function askPlanner(
   return await planGoal(question, { planner, plannerName: name, prompt, check, clock: systemClock, onEvent }, signal);
 }
 
-function checkFlowFile({ flow: path = "", allow }: Scenario): Planned {
-  const graph = parseYaml(readFileSync(path, "utf8"), { maxAliasCount: 100 }) as Planned["graph"];
-  const checked = createCheckPlan(allow)(graph);
-  const flow: FlowDocument | undefined = checked.kind === "valid" ? checked.flow : undefined;
-  const refusals = checked.kind === "faulty" ? checked.faults : [];
-  const ending = flow === undefined ? "refused" : "accepted";
-  return { ending, flow, graph, planSha256: undefined, refusals, answers: 0, spent: nothingSpent };
+async function checkFlowFile({ flow: path = "" }: Scenario): Promise<Planned> {
+  const loaded = await loadFlowFile(path);
+  const nothing = { planSha256: undefined, answers: 0, spent: nothingSpent };
+  return loaded.kind === "valid"
+    ? { ...nothing, ending: "accepted", flow: loaded.flow, refusals: [] }
+    : { ...nothing, ending: "refused", flow: undefined, refusals: loaded.faults };
 }
 
 /** Starts the flow when something is expected of running it; the fixtures are this run's own. */
 async function run(scenario: Scenario, planned: Planned, deps: EvalDeps): Promise<FlowEnd | undefined> {
-  const { flow, graph, planSha256 } = planned;
+  const { flow, planSha256 } = planned;
   const { outcomes, artifacts } = scenario.expect;
   const isWanted = Object.keys(outcomes).length + Object.keys(artifacts).length > 0;
   if (flow === undefined || !isWanted) return undefined;
@@ -142,7 +138,7 @@ async function run(scenario: Scenario, planned: Planned, deps: EvalDeps): Promis
     const inputs = Object.fromEntries(
       Object.entries(scenario.inputs).map(([name, value]) => [name, placed(value, folder)]),
     );
-    return await deps.startFlow({ flow, graph, planSha256, inputs, config, ...deps.start });
+    return await deps.startFlow({ flow, planSha256, inputs, config, ...deps.start });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

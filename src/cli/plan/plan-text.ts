@@ -1,6 +1,7 @@
 /** A plan and the way to it, for people. Pure. */
 import type { Fault } from "../../contract/errors.ts";
-import type { FlowDocument, FlowNode } from "../../contract/flows.ts";
+import type { CheckedFlow } from "../../contract/flow-check.ts";
+import type { FlowNode } from "../../contract/flows.ts";
 import type { PlanSpent, StoredPlan } from "../../contract/stored-plan.ts";
 import type { PlanEvent } from "../../producer/planner/plan-goal.ts";
 import { formatCount, formatDuration } from "../format.ts";
@@ -48,12 +49,12 @@ function printable(text: string): string {
 }
 
 /** The plan as it is shown before it runs. */
-export function planView(plan: StoredPlan, flow: FlowDocument, style: Style): string {
+export function planView(plan: StoredPlan, flow: CheckedFlow, style: Style): string {
   const { planner, prompt, spent, graphSha256 } = plan;
   const by = `${planner.name}${planner.model === null ? "" : ` (${planner.model})`}, prompt ${prompt.version}`;
   return [
-    style.bold(printable(flow.name)),
-    ...flow.nodes.map((node) => `  ${nodeText(node, style)}`),
+    style.bold(printable(flow.document.name)),
+    ...flow.document.nodes.map((node) => `  ${nodeText(node, style)}`),
     "",
     style.dim(`planned by ${by}: ${spentText(spent)}`),
     style.dim(`graph ${graphSha256}`),

@@ -1,7 +1,7 @@
 /** `headroom run --goal` and `--plan`: from a goal to a plan that is kept, to a person who agrees, to a flow that runs. */
 import type { Config } from "../../contract/config.ts";
 import { exitCodes, PlannerUnavailableError, PlanRefusedError } from "../../contract/errors.ts";
-import type { FlowDocument } from "../../contract/flows.ts";
+import type { CheckedFlow } from "../../contract/flow-check.ts";
 import type { StoredPlan } from "../../contract/stored-plan.ts";
 import { systemClock } from "../../platform/clock.ts";
 import { loadConfig } from "../../platform/config-file.ts";
@@ -30,7 +30,7 @@ interface Parts {
 }
 
 interface CheckedPlan extends FoundPlan {
-  readonly flow: FlowDocument;
+  readonly flow: CheckedFlow;
 }
 
 /** Plans a goal, or takes a plan that was kept, and starts it unless the options say otherwise; the exit code. */
@@ -131,8 +131,8 @@ async function carryOut(parts: Parts, checked: CheckedPlan, signal: AbortSignal)
   return told(parts, checked, await start(parts, plan, flow));
 }
 
-function start({ config, place, io }: Parts, plan: StoredPlan, flow: FlowDocument): Promise<FlowEnd> {
-  return startFlow({ flow, graph: plan.graph, planSha256: plan.sha256, inputs: {}, config, place, io });
+function start({ config, place, io }: Parts, plan: StoredPlan, flow: CheckedFlow): Promise<FlowEnd> {
+  return startFlow({ flow, planSha256: plan.sha256, inputs: {}, config, place, io });
 }
 
 type Ending = FlowEnd | { readonly kind: "planned" | "not-agreed" | "waiting-for-approval" };

@@ -2,16 +2,14 @@
  * Where an accepted plan becomes a run. The one place that `run --goal`, `run --plan` and `eval` start flows from: the
  * engine of flows is wired in here.
  */
-import type { FlowDocument } from "../../contract/flows.ts";
+import type { CheckedFlow } from "../../contract/flow-check.ts";
 import type { Outcome } from "../../contract/outcomes.ts";
 import type { Config } from "../../contract/config.ts";
 import type { Io } from "../io.ts";
 import type { Place } from "../settings.ts";
 
 export interface FlowStart {
-  readonly flow: FlowDocument;
-  /** As it was written: what is kept with the run, byte for byte. */
-  readonly graph: Readonly<Record<string, unknown>>;
+  readonly flow: CheckedFlow;
   /** The SHA-256 of the plan; undefined for a flow that no planner wrote. */
   readonly planSha256: string | undefined;
   readonly inputs: Readonly<Record<string, string | number | boolean>>;

@@ -5,7 +5,7 @@
  */
 import { readJson, placeOf } from "../../contract/strict-json.ts";
 import type { PathFault } from "../../contract/schema-faults.ts";
-import { canonicalJson } from "../../platform/canonical-json.ts";
+import { canonicalJson } from "../../contract/flow-plan.ts";
 
 export type Extraction =
   | { readonly kind: "plan"; readonly written: Readonly<Record<string, unknown>> }

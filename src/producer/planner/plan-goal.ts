@@ -4,12 +4,13 @@
  * asked -> answered or failed -> refused or accepted. Nothing of an answer is ever carried out here.
  */
 import { messageOf, type Fault } from "../../contract/errors.ts";
-import type { FlowDocument } from "../../contract/flows.ts";
+import type { CheckedFlow } from "../../contract/flow-check.ts";
+import { planOf } from "../../contract/flow-plan.ts";
 import type { JsonSchema } from "../../contract/json-schema.ts";
 import type { PlanSpent, StoredPlan } from "../../contract/stored-plan.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { sealPlan } from "../../platform/plan-file.ts";
-import type { CheckPlan } from "./check-plan.ts";
+import type { CheckPlan, PlanCheck } from "./check-plan.ts";
 import { extractPlan, type Extraction } from "./extract-plan.ts";
 import { decideNext, nothingSpent, spend, type LastCall, type PlanLimits, type StopCause } from "./next-step.ts";
 import type { Planner, PlannerReply, PlanOffer, PlanUsage, PromptMessage } from "./planner.ts";
@@ -53,7 +54,7 @@ export interface PlanDeps {
 }
 
 export type PlanOutcome =
-  | { readonly kind: "accepted"; readonly plan: StoredPlan; readonly flow: FlowDocument }
+  | { readonly kind: "accepted"; readonly plan: StoredPlan; readonly flow: CheckedFlow }
   | { readonly kind: "declined"; readonly why: string; readonly spent: PlanSpent }
   | {
       readonly kind: "stopped";
@@ -184,8 +185,8 @@ class Planning {
         this.#refuse(call, text, judged.faults);
         return undefined;
       case "valid": {
-        const plan = this.#seal(judged.written as StoredPlan["graph"]);
-        onEvent({ kind: "accepted", call, graphSha256: plan.graphSha256, nodes: judged.flow.nodes.length });
+        const plan = this.#seal(judged.flow);
+        onEvent({ kind: "accepted", call, graphSha256: plan.graphSha256, nodes: judged.flow.document.nodes.length });
         return { kind: "accepted", plan, flow: judged.flow };
       }
     }
@@ -198,7 +199,7 @@ class Planning {
     this.#deps.onEvent({ kind: "refused", call, faults });
   }
 
-  #seal(graph: StoredPlan["graph"]): StoredPlan {
+  #seal(flow: CheckedFlow): StoredPlan {
     const { planner, plannerName, prompt, clock } = this.#deps;
     return sealPlan({
       goal: this.#question.goal,
@@ -206,7 +207,8 @@ class Planning {
       prompt: { version: prompt.version, sha256: prompt.sha256 },
       spent: this.#spent,
       acceptedAtMs: clock.nowMs(),
-      graph,
+      // Without what is undefined, as JSON has it.
+      graph: JSON.parse(JSON.stringify(planOf(flow).flow)) as StoredPlan["graph"],
     });
   }
 
@@ -215,14 +217,10 @@ class Planning {
   }
 }
 
-type Judged =
-  | Exclude<Extraction, { kind: "plan" }>
-  | { readonly kind: "valid"; readonly flow: FlowDocument; readonly written: Readonly<Record<string, unknown>> };
+type Judged = Exclude<Extraction, { kind: "plan" }> | PlanCheck;
 
 /** What an answer is worth. */
 function judge(text: string, check: CheckPlan): Judged {
   const extraction = extractPlan(text);
-  if (extraction.kind !== "plan") return extraction;
-  const checked = check(extraction.written);
-  return checked.kind === "faulty" ? checked : { ...checked, written: extraction.written };
+  return extraction.kind === "plan" ? check(extraction.written) : extraction;
 }

@@ -55,6 +55,7 @@ describe("the plan of an answer", () => {
       return performance.now() - startedMs;
     };
     // Quadratic, these would take minutes.
-    for (const piece of ["{ ", '{"a":', '{"a":{},', "[{", '"{'] ) expect(time(piece.repeat(200_000))).toBeLessThan(2_000);
+    for (const piece of ["{ ", '{"a":', '{"a":{},', "[{", '"{'])
+      expect(time(piece.repeat(200_000))).toBeLessThan(2_000);
   });
 });
