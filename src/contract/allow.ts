@@ -1,5 +1,6 @@
 /** The `allow` section of the configuration: what the operator lets runs use. What it means for a run says `policy.ts`. */
 import { z } from "zod";
+import { bytes, seconds } from "./config-units.ts";
 import { InvalidInputError } from "./errors.ts";
 import { isPlainAbsolute } from "./inside.ts";
 import { schemaFaults } from "./schema-faults.ts";
@@ -25,7 +26,7 @@ function checkPath(path: string, place: readonly (string | number)[], context: C
 
 const writtenBinary = z.union([z.string(), z.strictObject({ path: z.string(), sha256: z.string().optional() })]);
 
-const binaries = z
+const pinnedPaths = z
   .union([z.literal(ANY), z.array(writtenBinary)], {
     error: '"any", or a list of absolute paths, each alone or as { path, sha256 }',
   })
@@ -50,18 +51,50 @@ const folders = z
     return written;
   });
 
+/** The most that one flow may ask for; absent is no limit. */
+const flowLimits = z.strictObject({
+  /** With those of flows in it, and as often as lists repeat them. */
+  nodes: z.int().min(1).optional(),
+  /** Nodes after one another. */
+  depth: z.int().min(1).optional(),
+  /** Nodes beside one another. */
+  width: z.int().min(1).optional(),
+  /** Time limits along the longest way through the flow, added up. */
+  total_seconds: seconds({ min: 0.001 }).optional(),
+  /** Of one node. */
+  memory: bytes({ min: 1 }).optional(),
+  /** Money that its agents may use, together. */
+  cost_usd: z.number().min(0).optional(),
+  /** Starts of one node, of any failure class. */
+  attempts: z.int().min(1).optional(),
+});
+
+/** How far a process is shut in, from not at all to most. */
+export const sandboxLevels = ["none", "files", "strict"] as const;
+export type SandboxLevel = (typeof sandboxLevels)[number];
+
 /** Absent is any; an empty list is none. */
 export const allowSchema = z.strictObject({
-  binaries: binaries.optional(),
+  binaries: pinnedPaths.optional(),
   /** Roots of inputs. */
   read: folders.optional(),
   /** Roots of outputs. */
   write: folders.optional(),
   /** Names of variables that a run may set or have handed on; absent beside a list of binaries is none. */
   env: z.union([z.literal(ANY), z.array(z.string())], { error: '"any", or a list of names of variables' }).optional(),
+  /** Tools that agents may use. */
+  tools: z.union([z.literal(ANY), z.array(z.string())], { error: '"any", or a list of names of tools' }).optional(),
+  /** Folders that models must lie in, in place of `read`; one with a digest is that model alone. */
+  models: pinnedPaths.optional(),
+  /** Whether nodes of flows may ask for the network. */
+  network: z.boolean().optional(),
+  /** The least that nodes of flows are shut in. */
+  sandbox: z.enum(sandboxLevels).optional(),
+  limits: flowLimits.optional(),
 });
 
 export type Allow = Readonly<z.output<typeof allowSchema>>;
+export type FlowLimits = z.output<typeof flowLimits>;
 /** What people write. */
 export type AllowInput = z.input<typeof allowSchema>;
 
@@ -69,7 +102,9 @@ export type AllowInput = z.input<typeof allowSchema>;
 export function parseAllow(written: AllowInput = {}): Allow {
   const parsed = allowSchema.safeParse(written);
   if (parsed.success) return parsed.data;
-  const faults = schemaFaults(parsed.error.issues, written, () => Object.keys(allowSchema.shape));
+  const faults = schemaFaults(parsed.error.issues, written, (path) =>
+    Object.keys(path.length === 0 ? allowSchema.shape : flowLimits.shape),
+  );
   throw new InvalidInputError(
     "policy",
     faults.map(({ where, expected, found }) => ({ where: `allow.${where}`, expected, found })),

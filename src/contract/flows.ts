@@ -3,6 +3,7 @@
  * stand in their names. What a schema cannot say of a graph (needs that exist, cycles, depth) says `flow-check.ts`.
  */
 import { z } from "zod";
+import { sandboxLevels } from "./allow.ts";
 import { milliseconds, seconds } from "./config-units.ts";
 import { failureClasses, type FailureClass } from "./outcomes.ts";
 import { profileFields } from "./config.ts";
@@ -27,10 +28,13 @@ const expression = z.string().min(1).max(2_000);
 const template = z.string().max(65_536);
 const command = z.array(template).min(1).max(4_096);
 
-const edge = z.union([
-  nodeId.transform((node) => ({ node, on: "success" as const })),
-  z.strictObject({ node: nodeId, on: z.enum(edgeRules).default("success") }),
-]);
+const edge = z.union(
+  [
+    nodeId.transform((node) => ({ node, on: "success" as const })),
+    z.strictObject({ node: nodeId, on: z.enum(edgeRules).default("success") }),
+  ],
+  { error: `the id of a node, or { node, on } with ${edgeRules.join(", ")}` },
+);
 
 const retryRule = z.strictObject({
   attempts: z.int().min(1).max(1_000).optional(),
@@ -47,7 +51,9 @@ const common = {
   /** The node is skipped when this is false. */
   when: expression.optional(),
   /** Once for each: a list, or an expression that yields one when the nodes that it needs have ended. */
-  foreach: z.union([z.array(z.json()).max(100_000), expression]).optional(),
+  foreach: z
+    .union([z.array(z.json()).max(100_000), expression], { error: "a list, or an expression that yields one" })
+    .optional(),
   profile: profileName.optional(),
   resources: z
     .strictObject({
@@ -67,6 +73,12 @@ const common = {
   timeout_seconds: seconds({ min: 0.001, max: 2_147_483 }).optional(),
   priority: z.int().min(0).max(2_000_000).optional(),
   env: z.record(variableName, template).default({}),
+  /** Of a `foreach` whose list is not known before it runs: more entries than these are a failure of the node. */
+  max_items: z.int().min(1).max(100_000).optional(),
+  /** Whether its process asks for the network; without it the operator's rule holds. */
+  network: z.boolean().optional(),
+  /** How far its process is shut in at least; without it the operator's rule holds. */
+  sandbox: z.enum(sandboxLevels).optional(),
   /** For people; told in the report and by the API. */
   labels: z.record(z.string().max(63), z.string().max(200)).default({}),
 };
@@ -122,6 +134,8 @@ const agent = z.strictObject({
   tools: z.array(text).default([]),
   max_turns: z.int().min(1).max(1_000).default(20),
   max_tokens: z.int().min(1).optional(),
+  /** Money that one run of it may use. */
+  max_cost_usd: z.number().min(0).optional(),
   /** The name of the file that it leaves as its result. */
   output: z
     .strictObject({

@@ -8,7 +8,7 @@ import { printablePath } from "./path-bytes.ts";
 import { DEFAULT_ENV_ALLOW, type RunSpec } from "./run-spec.ts";
 import { showPath, type PathFault } from "./schema-faults.ts";
 
-export type PathRule = "binaries" | "read" | "write";
+export type PathRule = "binaries" | "read" | "write" | "models";
 
 /** One path of a run that a rule is about. */
 export interface PathAsk {
@@ -41,13 +41,13 @@ const things: Readonly<Record<PathRule, string>> = {
   binaries: "a binary that allow.binaries names",
   read: "a folder inside one of allow.read",
   write: "a folder inside one of allow.write",
+  models: "a model inside a folder of allow.models",
 };
 
 /** Every path of a run that is about a rule which the operator has set. */
 export function pathAsksOf(allow: Allow, spec: RunSpec): PathAsk[] {
   const { command, inputRules, input, output, executor } = spec;
-  // A model is read, and no program of its own is started.
-  const rule = executor === "infer" ? "read" : "binaries";
+  const rule = executor === "infer" ? modelRule(allow) : "binaries";
   const asks: PathAsk[] = [{ rule, path: ["command", 0], value: command[0] ?? "" }];
   const checks = [
     ["inputRules", inputRules.check],
@@ -59,6 +59,11 @@ export function pathAsksOf(allow: Allow, spec: RunSpec): PathAsk[] {
   asks.push({ rule: "read", path: ["input", "root"], value: input.root });
   if (output.from !== "none") asks.push({ rule: "write", path: ["output", "root"], value: output.root });
   return asks.filter(({ rule }) => isRestricted(allow, rule));
+}
+
+/** What decides about a model: it is read, and no program of its own is started. */
+export function modelRule(allow: Allow): "models" | "read" {
+  return isRestricted(allow, "models") ? "models" : "read";
 }
 
 /** Whether the operator has set a rule that is not "any". */
@@ -96,7 +101,7 @@ function refuse({ rule, path, value }: PathAsk, allowed: readonly AllowedPlace[]
  * (`LD_PRELOAD`, `PYTHONPATH`), so a list of binaries alone allows no other variables than those of every run.
  */
 export function envFaults(allow: Allow, spec: Pick<RunSpec, "env" | "envAllow">): PathFault[] {
-  const names = allow.env ?? (isRestricted(allow, "binaries") ? [] : ANY);
+  const names = allowedVariables(allow);
   if (names === ANY) return [];
   const allowed = new Set(names);
   const set = Object.keys(spec.env).map((name) => ({ name, path: ["env", name] }));
@@ -108,11 +113,17 @@ export function envFaults(allow: Allow, spec: Pick<RunSpec, "env" | "envAllow">)
     .map(({ name, path }) => faultOf(path, `a variable that allow.env names (${listed(names)})`, JSON.stringify(name)));
 }
 
+/** Names of the variables that may be set. */
+export function allowedVariables(allow: Allow): typeof ANY | readonly string[] {
+  return allow.env ?? (isRestricted(allow, "binaries") ? [] : ANY);
+}
+
 function faultOf(path: readonly (string | number)[], expected: string, found: string): PathFault {
   return { path, where: showPath(path), expected, found };
 }
 
-function listed(names: readonly string[]): string {
+/** The first of the names that a rule has, for a message. */
+export function listed(names: readonly string[]): string {
   if (names.length === 0) return "it names none";
   const more = names.length > SHOWN_ENTRIES ? ` and ${names.length - SHOWN_ENTRIES} more` : "";
   return `${names.slice(0, SHOWN_ENTRIES).join(", ")}${more}`;

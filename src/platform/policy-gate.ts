@@ -46,8 +46,7 @@ export class PolicyGate {
       const decision = decidePath(ask, see(ask.rule, ask.value), this.#placesOf(ask.rule));
       if (decision.kind === "refused") faults.push(decision.fault);
       else if (ask.rule === "read" && ask.path[0] === "input") inputRoot = decision.real;
-      else if (ask.rule === "read") bound = withBinary(bound, ask.path, decision.real);
-      else if (ask.rule === "binaries") {
+      else if (ask.rule !== "write") {
         bound = withBinary(bound, ask.path, decision.real);
         if (decision.sha256 !== undefined) pins.push({ binary: decision.real, sha256: decision.sha256 });
       }
@@ -70,9 +69,14 @@ export class PolicyGate {
 
   /** Why nothing may be written to a folder now, or undefined. */
   writeFault(folder: string): PathFault | undefined {
-    if (!isRestricted(this.#allow, "write")) return undefined;
-    const ask: PathAsk = { rule: "write", path: ["output", "root"], value: folder };
-    const decision = decidePath(ask, see("write", folder), this.#placesOf("write"));
+    const fault = this.pathFault("write", folder);
+    return fault && { ...fault, path: ["output", "root"], where: "output.root" };
+  }
+
+  /** What is known of one path that a flow names: why it is not allowed, or undefined. */
+  pathFault(rule: PathRule, path: string): PathFault | undefined {
+    if (!isRestricted(this.#allow, rule)) return undefined;
+    const decision = decidePath({ rule, path: [], value: path }, see(rule, path), this.#placesOf(rule));
     return decision.kind === "refused" ? decision.fault : undefined;
   }
 

@@ -4,7 +4,7 @@ import { FaultsError, faultsLine, messageOf } from "../../contract/errors.ts";
 import type { RunSpec } from "../../contract/run-spec.ts";
 import type { FileEntry } from "../../contract/files.ts";
 import type { Clock } from "../../platform/clock.ts";
-import type { PolicyGate } from "../../platform/policy-gate.ts";
+import type { AllowedRun, PolicyGate } from "../../platform/policy-gate.ts";
 import type { ChunkEnd, ChunkEvents, ChunkRequest } from "../executor/chunk-request.ts";
 import type { Failure } from "../result/outcome.ts";
 import type { EngineLease, EnginePool } from "./engine-pool.ts";
@@ -45,9 +45,9 @@ export class InferRunner {
     try {
       const loaded = await unlessAborted(lease.engine.ready(), signal);
       if (loaded === undefined) return aborted(request.files);
-      const pinned = request.spec.binarySha256;
-      if (pinned !== undefined && pinned !== loaded.model.sha256) {
-        const message = `expected the model ${loaded.model.folder} with SHA-256 ${pinned}, found ${loaded.model.sha256}`;
+      const pinned = unmetPin(loaded.model.sha256, request.spec, decision);
+      if (pinned !== undefined) {
+        const message = `expected the model ${loaded.model.folder} with SHA-256 ${pinned.join(" or ")}, found ${loaded.model.sha256}`;
         return refuse(request, events, { class: "policy", message });
       }
       this.#faces.set(request.spec.command[0] ?? "", { model: loaded.model.manifest.name, provider: loaded.provider });
@@ -105,6 +105,12 @@ export class InferRunner {
     this.#told.add(key);
     await this.#deps.onModel(runId, loaded);
   }
+}
+
+/** What the run, or the operator, wants the model to be when it is something else. */
+function unmetPin(sha256: string, spec: RunSpec, { pins }: AllowedRun): readonly string[] | undefined {
+  const own = spec.binarySha256 === undefined ? [] : [[spec.binarySha256]];
+  return [...own, ...pins.map((pin) => pin.sha256)].find((allowed) => !allowed.includes(sha256));
 }
 
 function aborted(files: readonly FileEntry[]): ChunkEnd {

@@ -1,0 +1,35 @@
+/** The operator's policy over a flow on this machine, with what is known when it is started. */
+import type { Allow } from "../../contract/allow.ts";
+import type { CheckedFlow } from "../../contract/flow-check.ts";
+import { parseExpression } from "../../contract/flow-expressions.ts";
+import { flowFaults, type FlowSight, type RuleFault } from "../../contract/flow-policy.ts";
+import type { InputValue } from "../../contract/flow-inputs.ts";
+import { PolicyGate } from "../policy-gate.ts";
+import { createScope, evaluateExpression } from "./expressions.ts";
+
+export interface KnownOfFlow {
+  /** The values that the flow is started with. */
+  readonly inputs?: Readonly<Record<string, InputValue>> | undefined;
+  /** The absolute path of a binary that is named without one, as a shell would find it. */
+  readonly binaryPath?: (name: string) => string | undefined;
+}
+
+/** Everything that a flow asks for and may not have here. */
+export function policyFaults(flow: CheckedFlow, allow: Allow, { inputs, binaryPath }: KnownOfFlow = {}): RuleFault[] {
+  const gate = new PolicyGate(allow);
+  const sight: FlowSight = {
+    refusal: (rule, path) => gate.pathFault(rule, rule === "binaries" ? (binaryPath?.(path) ?? path) : path),
+    ...(inputs === undefined ? {} : { known: (expression: string) => knownText(expression, inputs) }),
+  };
+  return flowFaults(flow, allow, sight);
+}
+
+/** What an expression over nothing but the inputs yields, as a text. */
+export function knownText(expression: string, inputs: Readonly<Record<string, InputValue>>): string | undefined {
+  const parsed = parseExpression(expression);
+  if (parsed.kind === "faulty" || parsed.references.some(({ root }) => root !== "inputs")) return undefined;
+  const result = evaluateExpression(expression, createScope({ inputs, nodes: {}, run: { id: "", folder: "" } }));
+  const value = result.kind === "faulty" ? undefined : result.value;
+  if (typeof value === "string") return value;
+  return typeof value === "number" || typeof value === "boolean" ? String(value) : undefined;
+}
