@@ -7,6 +7,7 @@ import type { Fault } from "../../contract/errors.ts";
 import type { PlanSpent } from "../../contract/stored-plan.ts";
 import { systemClock } from "../../platform/clock.ts";
 import { loadFlowFile } from "../../platform/flow/flow-file.ts";
+import { policyFaults } from "../../platform/flow/flow-policy-gate.ts";
 import { createCheckPlan } from "../../producer/planner/check-plan.ts";
 import { flowSchema } from "../../producer/planner/flow-schema.ts";
 import { nothingSpent } from "../../producer/planner/next-step.ts";
@@ -117,12 +118,12 @@ async function askPlanner(
   return await planGoal(question, { planner, plannerName: name, prompt, check, clock: systemClock, onEvent }, signal);
 }
 
-async function checkFlowFile({ flow: path = "" }: Scenario): Promise<Planned> {
+async function checkFlowFile({ flow: path = "", allow }: Scenario): Promise<Planned> {
   const loaded = await loadFlowFile(path);
-  const nothing = { planSha256: undefined, answers: 0, spent: nothingSpent };
-  return loaded.kind === "valid"
-    ? { ...nothing, ending: "accepted", flow: loaded.flow, refusals: [] }
-    : { ...nothing, ending: "refused", flow: undefined, refusals: loaded.faults };
+  const refusals = loaded.kind === "valid" ? policyFaults(loaded.flow, allow) : loaded.faults;
+  const flow = loaded.kind === "valid" && refusals.length === 0 ? loaded.flow : undefined;
+  const ending = flow === undefined ? "refused" : "accepted";
+  return { ending, flow, refusals, planSha256: undefined, answers: 0, spent: nothingSpent };
 }
 
 /** Starts the flow when something is expected of running it; the fixtures are this run's own. */

@@ -1,18 +1,15 @@
 /** What a planner is told that it may use: what the operator allows, and nothing that nobody has said. */
 import { ANY, type Allow } from "../../contract/allow.ts";
 import { InvalidInputError } from "../../contract/errors.ts";
+import { rulesForPlans } from "../../producer/planner/check-plan.ts";
 import type { PlanOffer } from "../../producer/planner/planner.ts";
 
-/** Absent is any, as everywhere in `allow`. */
+/** Absent is any, as everywhere in `allow`, but for what is closed for plans. */
 export function offerOf(allow: Allow): PlanOffer {
-  const { binaries = ANY, read = ANY, write = ANY } = allow;
-  return {
-    binaries: binaries === ANY ? ANY : binaries.map(({ path }) => path),
-    read,
-    write,
-    tools: [],
-    models: [],
-  };
+  const { binaries = ANY, read = ANY, write = ANY, tools = [], models = ANY } = rulesForPlans(allow);
+  const pathsOf = (places: typeof binaries): readonly string[] | typeof ANY =>
+    places === ANY ? ANY : places.map(({ path }) => path);
+  return { binaries: pathsOf(binaries), read, write, tools, models: pathsOf(models) };
 }
 
 /**
