@@ -1,14 +1,28 @@
 /** A planner behind an endpoint that speaks the chat protocol of OpenAI: one request per call, never repeated here. */
 import { readFileSync } from "node:fs";
 import OpenAI, { APIConnectionError, APIError, APIUserAbortError } from "openai";
+import { z } from "zod";
 import { InvalidInputError, messageOf } from "../../contract/errors.ts";
 import type { OpenAiSettings } from "../../contract/planners.ts";
+import { field } from "../../contract/schema-faults.ts";
 import type { CallFailureKind, Planner, PlannerReply, PlanRequest, PlanUsage } from "./planner.ts";
 import { redact } from "./redact.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 type Body = OpenAI.ChatCompletionCreateParamsNonStreaming;
-type Completion = Pick<OpenAI.ChatCompletion, "choices" | "usage">;
+
+/** What is read of an answer; the types of the client promise it, the other side may send anything. */
+const completion = z.looseObject({
+  choices: z
+    .array(
+      z.looseObject({
+        finish_reason: z.string().nullish(),
+        message: z.looseObject({ content: z.string().nullish(), refusal: z.string().nullish() }),
+      }),
+    )
+    .min(1),
+});
+const tokens = z.looseObject({ prompt_tokens: z.int().nonnegative(), completion_tokens: z.int().nonnegative() });
 
 const SHOWN_CHARS = 300;
 /** The envelope around an answer. */
@@ -80,9 +94,9 @@ export class OpenAiPlanner implements Planner {
     };
   }
 
-  #read(completion: Completion): PlannerReply {
-    const usage = this.#usageOf(completion);
-    const choice = (completion.choices as Completion["choices"] | undefined)?.[0];
+  #read(sent: unknown): PlannerReply {
+    const usage = this.#usageOf(field(sent, "usage"));
+    const [choice] = completion.safeParse(sent).data?.choices ?? [];
     const text = choice?.message.content ?? choice?.message.refusal;
     if (choice === undefined || typeof text !== "string") {
       return this.#fail("unreadable", "the answer has no choices[0].message.content", usage);
@@ -96,14 +110,14 @@ export class OpenAiPlanner implements Planner {
     return { kind: "answered", text, usage };
   }
 
-  #usageOf({ usage }: Completion): PlanUsage | undefined {
-    const [inputTokens, outputTokens] = [usage?.prompt_tokens, usage?.completion_tokens];
-    if (!Number.isSafeInteger(inputTokens) || !Number.isSafeInteger(outputTokens)) return undefined;
-    const counts = { inputTokens: inputTokens ?? 0, outputTokens: outputTokens ?? 0 };
+  #usageOf(sent: unknown): PlanUsage | undefined {
+    const counts = tokens.safeParse(sent).data;
+    if (counts === undefined) return undefined;
+    const [inputTokens, outputTokens] = [counts.prompt_tokens, counts.completion_tokens];
     const { usd_per_million_input_tokens: input, usd_per_million_output_tokens: output } = this.#settings;
     const isPriced = input !== undefined && output !== undefined;
-    const costUsd = isPriced ? (counts.inputTokens * input + counts.outputTokens * output) / 1_000_000 : null;
-    return { ...counts, costUsd };
+    const costUsd = isPriced ? (inputTokens * input + outputTokens * output) / 1_000_000 : null;
+    return { inputTokens, outputTokens, costUsd };
   }
 
   #failureOf(error: unknown): PlannerReply {

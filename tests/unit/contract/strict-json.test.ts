@@ -7,14 +7,14 @@ describe("strict JSON", () => {
     const texts = fc.json({ maxDepth: 6 }).filter((text) => !text.includes("__proto__") && safeNumbers(text));
     fc.assert(
       fc.property(texts, (text) => {
-        expect(readWholeJson(text)).toMatchObject({ kind: "value", value: JSON.parse(text) });
+        expect(readWholeJson(text)).toMatchObject({ kind: "value", value: JSON.parse(text) as unknown });
       }),
     );
   });
 
   test("never throws and ends, whatever the text", () => {
     fc.assert(
-      fc.property(fc.string({ unit: "binary" }), fc.array(fc.constantFrom(...'{}[]",:0-e\\u tfn')), (text, marks) => {
+      fc.property(fc.string({ unit: "binary" }), fc.array(fc.constantFrom(...Array.from('{}[]",:0-e\\u tfn'))), (text, marks) => {
         expect(["value", "fault"]).toContain(readWholeJson(text + marks.join("")).kind);
       }),
     );
