@@ -9,6 +9,7 @@ import { doctorCommand } from "./commands/doctor.ts";
 import { evalCommand } from "./commands/eval.ts";
 import { explainCommand } from "./commands/explain.ts";
 import { exportCommand } from "./commands/export.ts";
+import { flowCommand, validateCommand } from "./commands/flow.ts";
 import { inferCommand } from "./commands/infer.ts";
 import { limitsCommand } from "./commands/limits.ts";
 import { profilesCommand } from "./commands/profiles.ts";
@@ -69,8 +70,8 @@ export function createProgram(invocation: Invocation): Command {
   program.addCommand(runCommand(invocation)).addCommand(calibrateCommand(invocation));
   program.commandsGroup("Files through a model:");
   for (const make of [inferCommand, resultsCommand, modelCommand]) program.addCommand(make(invocation));
-  program.commandsGroup("Goals through a planner:");
-  program.addCommand(evalCommand(invocation));
+  program.commandsGroup("Flows and goals:");
+  for (const make of [flowCommand, validateCommand, evalCommand]) program.addCommand(make(invocation));
   program.commandsGroup("Look and act:");
   for (const make of [statusCommand, topCommand, runsCommand, explainCommand, exportCommand, learnedCommand]) {
     program.addCommand(make(invocation));

@@ -2,6 +2,7 @@
 import { Option, type Command } from "commander";
 import { InvalidInputError } from "../contract/errors.ts";
 import type { Setting } from "../platform/config-environment.ts";
+import { flowOptions } from "./flow/flow-options.ts";
 import { goalOptions, type GoalFlags } from "./plan/goal-flags.ts";
 
 /** As commander hands them over. Texts are checked where the configuration is. */
@@ -37,6 +38,7 @@ export interface RunFlags extends GoalFlags {
   readonly dryRun?: boolean;
   readonly resume?: string;
   readonly detach?: boolean;
+  readonly flow?: string;
 }
 
 const collect = (value: string, earlier: readonly string[] = []): readonly string[] => [...earlier, value];
@@ -47,7 +49,10 @@ interface Group {
 }
 
 const COMMAND_HEADING = "The command:";
-const GOAL_HEADING = "A goal, in place of files and a command:";
+const FLOW_HEADING = "A flow:";
+const GOAL_HEADING = "A goal, or a plan that was kept:";
+/** Those of the command line are no options of a model. */
+const ofRunAlone: ReadonlySet<string> = new Set([COMMAND_HEADING, FLOW_HEADING, GOAL_HEADING]);
 
 /** In the order of the help. */
 function optionGroups(): readonly Group[] {
@@ -106,13 +111,14 @@ function optionGroups(): readonly Group[] {
       ],
     },
     { heading: GOAL_HEADING, options: goalOptions() },
+    { heading: FLOW_HEADING, options: flowOptions() },
   ];
 }
 
-/** Those of the command line are no options of a model. */
+/** The options of `run`, or those of them that `infer` has. */
 export function addRunOptions(command: Command, which: "run" | "infer" = "run"): Command {
   for (const { heading, options } of optionGroups()) {
-    if (which === "infer" && (heading === COMMAND_HEADING || heading === GOAL_HEADING)) continue;
+    if (which === "infer" && ofRunAlone.has(heading)) continue;
     command.optionsGroup(heading);
     for (const option of options) command.addOption(option);
   }

@@ -4,11 +4,14 @@
  */
 import { posix } from "node:path";
 import type { z } from "zod";
+import type { Fault } from "./errors.ts";
 import { graphOf, writtenCount, type FlowGraph } from "./flow-graph.ts";
 import { defaultFaults, handedInputFaults } from "./flow-inputs.ts";
 import { knownFlowKeys } from "./flow-json-schema.ts";
 import { referenceFaults } from "./flow-references.ts";
 import { shapeFaults } from "./flow-shape.ts";
+import { gather } from "./gather.ts";
+import { checkTemplates } from "./template.ts";
 import { flowDocument, type FlowDocument, type FlowNode } from "./flows.ts";
 import { field, oneOf, schemaFaults, showPath, type PathFault } from "./schema-faults.ts";
 
@@ -84,7 +87,8 @@ class Check {
     const graph = graphOf(document.nodes);
     if (isWhole && graph.kind === "cyclic") this.#cycles(document, graph.cycles, file);
     const order = graph.kind === "acyclic" ? graph.graph.order : graph.order;
-    this.#add(file, [...defaultFaults(document.inputs), ...referenceFaults(document, order)]);
+    const places = placeholderFaults(document);
+    this.#add(file, [...defaultFaults(document.inputs), ...places, ...referenceFaults(document, order)]);
     const nested = this.#nested(document, file, [...around, file]);
     if (graph.kind === "cyclic" || this.faults.length > before) return undefined;
     const nodeCount = document.nodes.reduce(
@@ -201,6 +205,20 @@ function nestingOf({ nested }: CheckedFlow): number {
 function below(before: readonly (string | number)[], { path, expected, found }: PathFault): PathFault {
   const full = [...before, ...path];
   return { path: full, where: showPath(full), expected, found };
+}
+
+/** `{placeholders}` of commands over files, and names of outputs that lead out of the node's folder. */
+function placeholderFaults({ nodes }: FlowDocument): PathFault[] {
+  return nodes.flatMap((node, at) => {
+    if (node.kind !== "files") return [];
+    const faults: Fault[] = [];
+    gather(faults, () => {
+      checkTemplates(node.command, node.name ?? "");
+    });
+    return faults.map(({ where, expected, found }) =>
+      faultAt(["nodes", at, where === "output name" ? "name" : "command"], expected, found),
+    );
+  });
 }
 
 interface WrittenNode {

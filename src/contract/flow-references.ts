@@ -82,6 +82,7 @@ export function referenceFaults(document: FlowDocument, order: readonly FlowNode
 }
 
 function textFaults(place: FlowText, names: ScopeNames): PathFault[] {
+  if (place.text.includes("\0")) return [faultAt(place, "a text without NUL characters", showExpression(place.text))];
   if (place.kind !== "template") return expressionFaults(place, place.text, names);
   const parsed = parseTemplate(place.text);
   if (parsed.kind === "faulty")

@@ -26,6 +26,8 @@ const variableName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "a name of a v
 const expression = z.string().min(1).max(2_000);
 /** Text with `${expression}` parts. */
 const template = z.string().max(65_536);
+/** Of an output; a slash or dots alone would lead out of the folder of the node. */
+const fileName = z.string().regex(/^(?!\.{1,2}$)[^/\0]{1,200}$/, "a file name");
 const command = z.array(template).min(1).max(4_096);
 
 const edge = z.union(
@@ -91,10 +93,7 @@ const exec = z.strictObject({
   output: z
     .strictObject({
       /** A file name; the artifact is kept under it. Without one nothing is kept. */
-      name: z
-        .string()
-        .regex(/^[^/\0]{1,200}$/, "a file name")
-        .optional(),
+      name: fileName.optional(),
       /** The output is JSON: later nodes see it as `nodes.ID.result`. */
       json: z.boolean().default(false),
     })
@@ -139,10 +138,7 @@ const agent = z.strictObject({
   /** The name of the file that it leaves as its result. */
   output: z
     .strictObject({
-      name: z
-        .string()
-        .regex(/^[^/\0]{1,200}$/, "a file name")
-        .optional(),
+      name: fileName.optional(),
       json: z.boolean().default(false),
     })
     .prefault({}),

@@ -1,5 +1,7 @@
 /** The package's public entry: what other services import. */
 export { Client, createClient, type ClientOptions, type StreamedRunOptions } from "./client.ts";
+export { flow, FlowBuilder, type FlowOptions, type Needs, type NodeOptions } from "./flow-builder.ts";
+export type { FlowDocumentInput } from "../contract/flows.ts";
 export type { RunEvent } from "./run-events.ts";
 export type { Backlog, RunListQuery, RunOptions } from "./client-port.ts";
 export type { FileResult } from "../contract/files.ts";

@@ -24,9 +24,9 @@ import { cancelByAnyone } from "../run/cancel-alone.ts";
 import { LocalWorker } from "../run/local-worker.ts";
 import { openOutputFolder } from "../run/output-folder.ts";
 import { RoomWatch } from "../run/room-watch.ts";
+import { runFlowOrGoal } from "../run/other-runs.ts";
 import { goesOn, refuseLonelyDetach, refuseTakenFolder } from "../run/refusals.ts";
 import { writeReportFiles } from "../run/report-files.ts";
-import { isAboutGoal } from "../plan/goal-flags.ts";
 import { resumeChange } from "../run/resume-change.ts";
 import { loadRunConfig, openRunPlan, type EarlierRun, type RunPlan } from "../run/run-plan.ts";
 import { openRunPlace } from "../run/run-place.ts";
@@ -38,6 +38,7 @@ const examples = [
   "headroom run -i 'logs/**/*.gz' -o counts -- sh -c 'zcat \"$1\" | wc -l' sh {input}",
   "find . -name '*.wav' -print0 | headroom run -i - -o text -- transcribe --out={output} {input}",
   "headroom run --config run.yaml --max-processes 4",
+  "headroom run --flow flow.yaml --set folder=photos --plan-only",
   "headroom run --resume RUN",
   "headroom run --goal 'digests of all files below /data/in' --config headroom.yaml --approve",
 ];
@@ -59,9 +60,7 @@ export function runCommand(invocation: Invocation): Command {
   return command.action(
     act(invocation, async (flags: RunFlags, parsed: Command) => {
       refuseStrayWords(parsed.args);
-      if (!isAboutGoal(flags, invocation.childCommand)) return runFiles(flags, invocation);
-      const { runGoal } = await import("../plan/run-goal.ts");
-      return runGoal(flags, invocation.io);
+      return (await runFlowOrGoal(flags, invocation)) ?? runFiles(flags, invocation);
     }),
   );
 }

@@ -10,7 +10,9 @@ export interface GoalFlags extends PlaceOptions {
   readonly goal?: string;
   readonly planner?: string;
   readonly plan?: string;
+  readonly set?: readonly string[];
   readonly planOnly?: boolean;
+  readonly format?: string;
   readonly approve?: boolean;
   readonly budgetCalls?: string;
   readonly budgetTokens?: string;
@@ -23,7 +25,6 @@ export function goalOptions(): readonly Option[] {
     new Option("--goal <text>", "what is to be reached; a planner of the configuration makes the flow"),
     new Option("--planner <name>", "who plans (default: the only one, or the one called default)"),
     new Option("--plan <plan>", "a plan that was kept: its id, or a file"),
-    new Option("--plan-only", "make, check and keep the plan; run nothing"),
     new Option("--approve", "run the plan only after a person has agreed"),
     new Option("--budget-calls <n>", "calls of the planner at most"),
     new Option("--budget-tokens <n>", "tokens of all calls together at most"),
@@ -46,9 +47,10 @@ const beside: ReadonlySet<string> = new Set<keyof GoalFlags>([
     "planOnly",
     "approve",
   ] as const),
+  ...(["set", "planOnly", "format", "approve"] as const),
   ...(["budgetCalls", "budgetTokens", "budgetUsd"] as const),
 ]);
-const ofGoals: readonly (keyof GoalFlags)[] = ["planner", "budgetCalls", "budgetTokens", "budgetUsd"];
+const ofGoals = ["planner", "budgetCalls", "budgetTokens", "budgetUsd"] as const;
 
 /** Whether a call of `run` is about a goal or a plan. @throws {InvalidInputError} for options that do not go together */
 export function isAboutGoal(flags: GoalFlags, childCommand: readonly string[] | undefined): boolean {
@@ -59,7 +61,7 @@ export function isAboutGoal(flags: GoalFlags, childCommand: readonly string[] | 
 }
 
 function faultsWithoutGoal(flags: GoalFlags): Fault[] {
-  const given = ([...ofGoals, "planOnly", "approve"] as const).filter((key) => flags[key] !== undefined);
+  const given = ([...ofGoals, "approve"] as const).filter((key) => flags[key] !== undefined);
   return given.map((key) => ({ where: optionOf(key), expected: "--goal or --plan beside it", found: "neither" }));
 }
 
@@ -73,7 +75,7 @@ function faultsBesideGoal(flags: GoalFlags, childCommand: readonly string[] | un
   }
   if (flags.goal?.trim() === "") faults.push({ where: "--goal", expected: "a text", found: "an empty one" });
   if (flags.plan === undefined) return faults;
-  const both = (["goal", "planOnly", ...ofGoals] as const).filter((key) => flags[key] !== undefined);
+  const both = (["goal", ...ofGoals] as const).filter((key) => flags[key] !== undefined);
   return [
     ...faults,
     ...both.map((key) => ({ where: optionOf(key), expected: "no such option beside --plan", found: "one" })),

@@ -1,7 +1,5 @@
 /** A plan and the way to it, for people. Pure. */
 import type { Fault } from "../../contract/errors.ts";
-import type { CheckedFlow } from "../../contract/flow-check.ts";
-import type { FlowNode } from "../../contract/flows.ts";
 import type { PlanSpent, StoredPlan } from "../../contract/stored-plan.ts";
 import type { PlanEvent } from "../../producer/planner/plan-goal.ts";
 import { formatCount, formatDuration } from "../format.ts";
@@ -48,52 +46,16 @@ function printable(text: string): string {
   return text.replace(/\p{C}/gu, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`);
 }
 
-/** The plan as it is shown before it runs. */
-export function planView(plan: StoredPlan, flow: CheckedFlow, style: Style): string {
-  const { planner, prompt, spent, graphSha256 } = plan;
+/** Where a plan comes from, on the lines below its drawing. */
+export function originText({ planner, prompt, spent, graphSha256 }: StoredPlan, style: Style): string {
   const by = `${planner.name}${planner.model === null ? "" : ` (${planner.model})`}, prompt ${prompt.version}`;
-  return [
-    style.bold(printable(flow.document.name)),
-    ...flow.document.nodes.map((node) => `  ${nodeText(node, style)}`),
-    "",
-    style.dim(`planned by ${by}: ${spentText(spent)}`),
-    style.dim(`graph ${graphSha256}`),
-  ].join("\n");
+  return [style.dim(`planned by ${by}: ${spentText(spent)}`), style.dim(`graph ${graphSha256}`)].join("\n");
 }
 
 /** `2 calls, 1 repair, 1,234 tokens, $0.0100`. */
-export function spentText({ calls, repairs, inputTokens, outputTokens, costUsd, isEstimated }: PlanSpent): string {
+function spentText({ calls, repairs, inputTokens, outputTokens, costUsd, isEstimated }: PlanSpent): string {
   const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`;
   const tokens = `${isEstimated ? "about " : ""}${formatCount(inputTokens + outputTokens)} tokens`;
   const cost = costUsd === null ? [] : [`$${costUsd.toFixed(4)}`];
   return [plural(calls, "call"), plural(repairs, "repair"), tokens, ...cost].join(", ");
-}
-
-function nodeText(node: FlowNode, style: Style): string {
-  const needs = node.needs.map(({ node: id, on }) => (on === "success" ? id : `${id} (${on})`));
-  const after = needs.length === 0 ? "" : ` after ${needs.join(", ")}`;
-  const when = node.when === undefined ? "" : ` when ${printable(node.when)}`;
-  return `${style.bold(node.id)} ${node.kind}${after}${when}: ${whatOf(node)}`;
-}
-
-function whatOf(node: FlowNode): string {
-  switch (node.kind) {
-    case "exec":
-      return argumentsText(node.command);
-    case "files":
-      return `${argumentsText(node.command)} over ${JSON.stringify(node.input)}`;
-    case "infer":
-      return `${JSON.stringify(node.model)} over ${JSON.stringify(node.input)}`;
-    case "agent":
-      return `${node.program}, tools ${node.tools.join(", ") || "none"}: ${JSON.stringify(node.prompt)}`;
-    case "gate":
-      return JSON.stringify(node.message);
-    case "flow":
-      return JSON.stringify(node.file);
-  }
-}
-
-/** Word by word, so that spaces inside an argument are seen. */
-function argumentsText(command: readonly string[]): string {
-  return command.map((word) => (/^[\w@%+=:,./{}-]+$/.test(word) ? word : JSON.stringify(word))).join(" ");
 }

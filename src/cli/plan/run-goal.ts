@@ -1,16 +1,20 @@
 /** `headroom run --goal` and `--plan`: from a goal to a plan that is kept, to a person who agrees, to a flow that runs. */
 import type { Config } from "../../contract/config.ts";
-import { exitCodes, PlannerUnavailableError, PlanRefusedError } from "../../contract/errors.ts";
+import { exitCodes, InvalidInputError, PlannerUnavailableError, PlanRefusedError } from "../../contract/errors.ts";
 import type { CheckedFlow } from "../../contract/flow-check.ts";
-import type { StoredPlan } from "../../contract/stored-plan.ts";
+import { resolveInputs, type InputValue } from "../../contract/flow-inputs.ts";
+import { policyFaults } from "../../platform/flow/flow-policy-gate.ts";
 import { systemClock } from "../../platform/clock.ts";
 import { loadConfig } from "../../platform/config-file.ts";
-import { createCheckPlan } from "../../producer/planner/check-plan.ts";
+import { createCheckPlan, rulesForPlans } from "../../producer/planner/check-plan.ts";
 import { flowSchema } from "../../producer/planner/flow-schema.ts";
 import { choosePlanner, openPlanner } from "../../producer/planner/open-planner.ts";
 import { planGoal, type PlanOutcome } from "../../producer/planner/plan-goal.ts";
 import { loadPrompt } from "../../producer/planner/prompt.ts";
 import { newRunId } from "../../producer/submit.ts";
+import { drawFlow, parsePlanFormat } from "../flow/draw.ts";
+import { drawTree } from "../flow/draw-tree.ts";
+import { asSet, givenInputs } from "../flow/open-flow.ts";
 import { Interrupt } from "../interrupt.ts";
 import { outStyle, print, printJson, say, type Io } from "../io.ts";
 import { openPlace, type Place } from "../settings.ts";
@@ -19,7 +23,7 @@ import { askPerson } from "./ask-person.ts";
 import { budgetOf, type GoalFlags } from "./goal-flags.ts";
 import { offerOf, requirePolicy } from "./offer.ts";
 import { findPlan, PlanFolder, type FoundPlan } from "./plan-folder.ts";
-import { eventText, planView } from "./plan-text.ts";
+import { eventText, originText } from "./plan-text.ts";
 import { startFlow, type FlowEnd } from "./start-flow.ts";
 
 interface Parts {
@@ -114,25 +118,46 @@ function keep(outcome: PlanOutcome, folder: PlanFolder, io: Io): CheckedPlan {
 
 async function carryOut(parts: Parts, checked: CheckedPlan, signal: AbortSignal): Promise<number> {
   const { flags, io } = parts;
-  const { plan, path, id, flow } = checked;
-  if (flags.json !== true) print(io, planView(plan, flow, outStyle(io)));
-  const name = id ?? path;
+  const { path, id } = checked;
+  await show(parts, checked);
+  const next = `to run it: headroom run --plan ${id ?? path}`;
   if (flags.planOnly === true) {
-    say(io, `kept as ${path}; to run it: headroom run --plan ${name}`);
+    say(io, `kept as ${path}; ${next}`);
     return told(parts, checked, { kind: "planned" });
   }
+  const inputs = inputsOf(parts, checked);
   const consent = flags.approve === true ? await askPerson(io, "Run this plan?", signal) : "yes";
   signal.throwIfAborted();
-  if (consent !== "yes") {
-    const why = consent === "no" ? "not agreed to" : "nobody is at a terminal to agree";
-    say(io, `${why}: nothing runs; to run it: headroom run --plan ${name}`);
+  if (consent === "no") say(io, `not agreed to: nothing runs; ${next}`);
+  if (consent === "nobody") say(io, `nobody is at a terminal to agree: nothing runs; ${next}`);
+  if (consent !== "yes")
     return told(parts, checked, { kind: consent === "no" ? "not-agreed" : "waiting-for-approval" });
-  }
-  return told(parts, checked, await start(parts, plan, flow));
+  const { config, place } = parts;
+  const end = await startFlow({ flow: checked.flow, planSha256: checked.plan.sha256, inputs, config, place, io });
+  return told(parts, checked, end);
 }
 
-function start({ config, place, io }: Parts, plan: StoredPlan, flow: CheckedFlow): Promise<FlowEnd> {
-  return startFlow({ flow, planSha256: plan.sha256, inputs: {}, config, place, io });
+/** To whom agrees, all of it: a drawing leaves out prompts, variables and time limits. */
+async function show({ flags, io }: Parts, { plan, flow }: CheckedPlan): Promise<void> {
+  const format = parsePlanFormat(flags.format ?? "tree");
+  // Whole lines: the end of a command must not be what was cut.
+  const whole = { ...io, stdout: flags.json === true ? io.stderr : io.stdout };
+  const drawing =
+    format === "tree"
+      ? drawTree(flow, { style: outStyle(whole), columns: undefined })
+      : await drawFlow(flow, format, whole);
+  if (flags.approve === true) print(whole, JSON.stringify(plan.graph, null, 2));
+  print(whole, drawing);
+  if (format === "tree") print(whole, originText(plan, outStyle(whole)));
+}
+
+/** @throws {InvalidInputError} naming inputs that are missing, {PlanRefusedError} when their values lead out of the rules */
+function inputsOf({ flags, config }: Parts, { flow }: CheckedPlan): Readonly<Record<string, InputValue>> {
+  const resolved = resolveInputs(flow.document, givenInputs(flow, flags.set ?? []));
+  if (resolved.kind === "faulty") throw new InvalidInputError("inputs of the plan", asSet(resolved.faults));
+  const faults = policyFaults(flow, rulesForPlans(config.allow), { inputs: resolved.values });
+  if (faults.length > 0) throw new PlanRefusedError(faults);
+  return resolved.values;
 }
 
 type Ending = FlowEnd | { readonly kind: "planned" | "not-agreed" | "waiting-for-approval" };

@@ -14,9 +14,13 @@ describe("strict JSON", () => {
 
   test("never throws and ends, whatever the text", () => {
     fc.assert(
-      fc.property(fc.string({ unit: "binary" }), fc.array(fc.constantFrom(...Array.from('{}[]",:0-e\\u tfn'))), (text, marks) => {
-        expect(["value", "fault"]).toContain(readWholeJson(text + marks.join("")).kind);
-      }),
+      fc.property(
+        fc.string({ unit: "binary" }),
+        fc.array(fc.constantFrom(...Array.from('{}[]",:0-e\\u tfn'))),
+        (text, marks) => {
+          expect(["value", "fault"]).toContain(readWholeJson(text + marks.join("")).kind);
+        },
+      ),
     );
   });
 

@@ -1,0 +1,93 @@
+/** A flow file of the command line: read, checked, with its inputs, and held against the policy of the configuration. */
+import { dirname, resolve } from "node:path";
+import type { Config } from "../../contract/config.ts";
+import { InvalidInputError, PolicyError, type Fault } from "../../contract/errors.ts";
+import type { CheckedFlow } from "../../contract/flow-check.ts";
+import { resolveInputs, type InputValue } from "../../contract/flow-inputs.ts";
+import type { RuleFault } from "../../contract/flow-policy.ts";
+import { loadConfig } from "../../platform/config-file.ts";
+import { loadFlowFile } from "../../platform/flow/flow-file.ts";
+import { policyFaults } from "../../platform/flow/flow-policy-gate.ts";
+import type { Io } from "../io.ts";
+import { resolveBinary } from "../run/binary.ts";
+
+export interface FlowFlags {
+  readonly flow?: string;
+  readonly set?: readonly string[];
+  readonly config?: string;
+}
+
+export interface OpenedFlow {
+  readonly flow: CheckedFlow;
+  /** The values that were given, and the defaults; without what is still missing. */
+  readonly inputs: Readonly<Record<string, InputValue>>;
+  readonly config: Config;
+  readonly refusals: readonly RuleFault[];
+  /** The absolute path of a binary. @throws {InvalidInputError} */
+  readonly binaryOf: (name: string) => string;
+}
+
+/** @throws {InvalidInputError} with every fault of the file, of the configuration and of what is set */
+export async function openFlow(path: string, flags: FlowFlags, io: Io): Promise<OpenedFlow> {
+  const absolute = resolve(io.cwd, path);
+  const loaded = await loadFlowFile(absolute);
+  if (loaded.kind === "faulty") throw new InvalidInputError(`flow ${path}`, loaded.faults);
+  const config = loadConfig({
+    ...(flags.config === undefined ? {} : { file: flags.config }),
+    env: io.env,
+    cwd: io.cwd,
+  });
+  const { flow } = loaded;
+  const inputs = givenInputs(flow, flags.set ?? []);
+  const binaryOf = (name: string) =>
+    resolveBinary(name, { where: "command", cwd: dirname(absolute), path: io.env["PATH"] });
+  const binaryPath = (name: string) => (name.includes("/") ? undefined : quietly(() => binaryOf(name)));
+  return { flow, inputs, config, binaryOf, refusals: policyFaults(flow, config.allow, { inputs, binaryPath }) };
+}
+
+/** @throws {PolicyError} with every refusal */
+export function requireAllowed({ refusals }: OpenedFlow): void {
+  if (refusals.length > 0) throw new PolicyError(refusals);
+}
+
+/** @throws {InvalidInputError} naming the inputs that nobody has given */
+export function requireInputs({ flow, inputs }: OpenedFlow): void {
+  const resolved = resolveInputs(flow.document, inputs);
+  if (resolved.kind === "faulty") throw new InvalidInputError("inputs of the flow", asSet(resolved.faults));
+}
+
+/** The values of `--set`, and the defaults. @throws {InvalidInputError} */
+export function givenInputs(flow: CheckedFlow, set: readonly string[]): Record<string, InputValue> {
+  const given: Record<string, string> = {};
+  const faults: Fault[] = [];
+  for (const entry of set) {
+    const [, name, value] = /^([A-Za-z_][A-Za-z0-9_]*)=([\s\S]*)$/.exec(entry) ?? [];
+    if (name === undefined || value === undefined || name === "__proto__") {
+      faults.push({ where: "--set", expected: "NAME=VALUE", found: JSON.stringify(entry) });
+    } else given[name] = value;
+  }
+  const { inputs } = flow.document;
+  // Those without a value may still be missing when a flow is only looked at.
+  const asked = Object.fromEntries(
+    Object.entries(inputs).filter(([name, input]) => Object.hasOwn(given, name) || input.default !== undefined),
+  );
+  const open = Object.keys(given).every((name) => Object.hasOwn(inputs, name)) ? asked : inputs;
+  const resolved = resolveInputs({ inputs: open }, given);
+  if (resolved.kind === "faulty") faults.push(...asSet(resolved.faults));
+  if (faults.length > 0 || resolved.kind === "faulty") throw new InvalidInputError("command line", faults);
+  return resolved.values;
+}
+
+/** Faults of inputs as faults of `--set`. */
+export function asSet(faults: readonly Fault[]): Fault[] {
+  return faults.map(({ where, expected, found }) => ({ where: `--set ${where}`, expected, found }));
+}
+
+function quietly(work: () => string): string | undefined {
+  try {
+    return work();
+  } catch {
+    // That it is not there is told by the refusal, which names it.
+    return undefined;
+  }
+}
