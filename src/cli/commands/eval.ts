@@ -1,16 +1,7 @@
 /** `headroom eval`: scenarios against planners, with what they cost and how that has changed. */
 import type { Command } from "commander";
 import { act, addJsonOption, addPlaceOptions, describeCommand, type Invocation } from "../command-line.ts";
-import type { PlaceOptions } from "../settings.ts";
-
-export interface EvalFlags extends PlaceOptions {
-  readonly config?: string;
-  readonly planner?: string;
-  readonly repeats?: string;
-  readonly against?: string;
-  readonly output?: string;
-  readonly json?: boolean;
-}
+import type { EvalFlags } from "../eval/eval-flags.ts";
 
 const notes = `
 A scenario says what is asked, under which rules, and what must come of it; those of the package run offline.

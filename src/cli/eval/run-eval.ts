@@ -5,13 +5,13 @@ import { exitCodes, InvalidInputError, messageOf } from "../../contract/errors.t
 import { schemaFaults } from "../../contract/schema-faults.ts";
 import { systemClock } from "../../platform/clock.ts";
 import { loadConfig } from "../../platform/config-file.ts";
-import type { EvalFlags } from "../commands/eval.ts";
 import { Interrupt } from "../interrupt.ts";
 import { outStyle, print, printJson, say, type Io } from "../io.ts";
 import { createAskModel } from "../plan/ask-model.ts";
 import { startFlow } from "../plan/start-flow.ts";
 import { openPlace } from "../settings.ts";
 import { packageVersion } from "../version.ts";
+import type { EvalFlags } from "./eval-flags.ts";
 import { evalText } from "./report-text.ts";
 import { evalReport, summarize, totalOf, type EvalReport, type EvalRun, type ScenarioReport } from "./report.ts";
 import { plannerOf, runScenario, type EvalDeps } from "./run-scenario.ts";
