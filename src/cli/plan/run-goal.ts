@@ -1,9 +1,16 @@
 /** `headroom run --goal` and `--plan`: from a goal to a plan that is kept, to a person who agrees, to a flow that runs. */
 import type { Config } from "../../contract/config.ts";
-import { exitCodes, InvalidInputError, PlannerUnavailableError, PlanRefusedError } from "../../contract/errors.ts";
+import {
+  exitCodes,
+  InvalidInputError,
+  PlannerUnavailableError,
+  PlanRefusedError,
+  type Fault,
+} from "../../contract/errors.ts";
 import type { CheckedFlow } from "../../contract/flow-check.ts";
 import { resolveInputs, type InputValue } from "../../contract/flow-inputs.ts";
 import { policyFaults } from "../../platform/flow/flow-policy-gate.ts";
+import { gather } from "../../contract/gather.ts";
 import { systemClock } from "../../platform/clock.ts";
 import { loadConfig } from "../../platform/config-file.ts";
 import { createCheckPlan, rulesForPlans } from "../../producer/planner/check-plan.ts";
@@ -41,7 +48,7 @@ interface CheckedPlan extends FoundPlan {
 export async function runGoal(flags: GoalFlags, io: Io): Promise<number> {
   const file = flags.config === undefined ? {} : { file: flags.config };
   const config = loadConfig({ ...file, env: io.env, cwd: io.cwd });
-  if (flags.planOnly !== true) requirePolicy(config.allow);
+  requireSettings(flags, config);
   const { redis, store } = config;
   const place = openPlace(flags, io, { redisUrl: redis.url, storeUrl: store.url, prefix: redis.prefix });
   const parts = { flags, io, config, place };
@@ -56,6 +63,20 @@ export async function runGoal(flags: GoalFlags, io: Io): Promise<number> {
     say(io, "interrupted; nothing runs");
     return exitCodes.interrupted;
   }
+}
+
+/** @throws {InvalidInputError} with all that is missing for what the options ask */
+function requireSettings(flags: GoalFlags, config: Config): void {
+  const faults: Fault[] = [];
+  if (flags.planOnly !== true) {
+    gather(faults, () => {
+      requirePolicy(config.allow);
+    });
+  }
+  const choice =
+    flags.plan === undefined ? gather(faults, () => choosePlanner(config.planners, flags.planner)) : undefined;
+  if (choice !== undefined) gather(faults, () => budgetOf(choice.settings.budget, flags));
+  if (faults.length > 0) throw new InvalidInputError("command line", faults);
 }
 
 /** A plan of another day is checked by the rules of today. */
