@@ -96,6 +96,12 @@ calibration:
 #   read: [/data/in]
 #   write: [/data/out]
 #   env: [LANGUAGE]
+#   models: [/data/models]
+#   # Of flows alone.
+#   tools: [search]
+#   network: false
+#   sandbox: files
+#   limits: { nodes: 1000, depth: 20, width: 500, total_seconds: 6h, memory: 4GiB, cost_usd: 5, attempts: 3 }
 
 # Who plans the goals of headroom run --goal. Keys are in a variable or a file, never here.
 # planners:

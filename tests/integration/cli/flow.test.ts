@@ -1,0 +1,185 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { PassThrough } from "node:stream";
+import { afterEach, describe, expect, test } from "vitest";
+import { main } from "../../../src/cli/main.ts";
+import { checkFlow } from "../../../src/contract/flow-check.ts";
+import { makeTempFolder, type TempFolder } from "../../support/temp-folder.ts";
+
+const root = join(import.meta.dirname, "../../..");
+const folders: TempFolder[] = [];
+afterEach(() => {
+  for (const folder of folders.splice(0)) folder[Symbol.dispose]();
+});
+
+function folderWith(files: Readonly<Record<string, string>>): string {
+  const folder = makeTempFolder();
+  folders.push(folder);
+  for (const [path, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder.path, path)), { recursive: true });
+    writeFileSync(join(folder.path, path), text);
+  }
+  return folder.path;
+}
+
+async function run(cwd: string, ...argv: string[]) {
+  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+  const env = { PATH: process.env["PATH"] };
+  const code = await main(argv, { stdin: new PassThrough(), stdout, stderr, env, cwd });
+  const textOf = (stream: PassThrough) => String((stream.read() as Buffer | null) ?? "");
+  return { code, out: textOf(stdout), err: textOf(stderr) };
+}
+
+const text = `version: 1
+name: demo
+inputs: { folder: {}, n: { type: number, default: 3 } }
+nodes:
+  - { id: list, kind: exec, command: [ls, "\${inputs.folder}", "\${run.id}"], output: { name: l.json, json: true } }
+  - id: each
+    kind: exec
+    needs: [list]
+    when: inputs.n > 2
+    foreach: nodes.list.result
+    command: [/bin/echo, "\${item}"]
+  - { id: fix, kind: gate, needs: [{ node: each, on: failure }], message: 'say "yes" <b>' }
+  - { id: end, kind: flow, needs: [{ node: each, on: always }, list], file: sub/x.yaml }
+`;
+const sub = "version: 1\nname: sub\nnodes:\n  - { id: a, kind: exec, command: [/bin/true] }\n";
+const files = { "flow.yaml": text, "sub/x.yaml": sub };
+
+describe("headroom run --flow", () => {
+  test("--plan-only draws kinds, rules, conditions and lists as a tree", async () => {
+    const { code, out } = await run(folderWith(files), "run", "--flow", "flow.yaml", "--plan-only");
+    expect(code).toBe(0);
+    expect(out).toBe(`demo: 5 nodes, 3 deep, 2 wide
+list  exec   ls '\${inputs.folder}' '\${run.id}'
+└─ each  exec   /bin/echo '\${item}'
+   │    when inputs.n > 2
+   │    for each of nodes.list.result
+   ├─ fix  gate   on failure  say "yes" <b>
+   └─ end  flow   always  sub/x.yaml (1 node)
+           also after list
+`);
+  });
+
+  test("--plan-only draws for Mermaid and Graphviz, with what is no part of their languages escaped", async () => {
+    const folder = folderWith(files);
+    const mermaid = await run(folder, "flow", "plan", "flow.yaml", "--format", "mermaid");
+    expect(mermaid.out).toContain('n2{"fix (gate)<br/>say #34;yes#34; #60;b#62;"}');
+    expect(mermaid.out).toContain('n1 -. "on failure" .-> n2');
+    const dot = await run(folder, "flow", "plan", "flow.yaml", "--format", "dot");
+    expect(dot.out).toContain('"fix" [label="fix (gate)\\nsay \\"yes\\" <b>", shape=diamond');
+    expect(dot.out).toContain('"each" -> "end" [label="always"');
+    const svg = await run(folder, "flow", "plan", "flow.yaml", "--format", "svg");
+    expect(svg.out).toContain("<svg ");
+    expect(svg.out.match(/<g id="node\d+" class="node">/g)).toHaveLength(4);
+    expect(svg.out).toContain("say &quot;yes&quot; &lt;b&gt;");
+  });
+
+  test("--format json is the plan, which is the same when it is read back", async () => {
+    const { out } = await run(folderWith(files), "run", "--flow", "flow.yaml", "--plan-only", "--format", "json");
+    const plan = JSON.parse(out) as { flow: unknown; files: Record<string, unknown> };
+    expect(checkFlow(plan.flow, plan.files).kind).toBe("valid");
+    const again = folderWith({
+      "p.json": JSON.stringify(plan.flow),
+      "sub/x.yaml": JSON.stringify(plan.files["sub/x.yaml"]),
+    });
+    expect((await run(again, "flow", "plan", "p.json", "--format", "json")).out).toBe(out);
+  });
+
+  test("--dry-run fills in what is known, finds binaries, and starts nothing", async () => {
+    const folder = folderWith(files);
+    const { code, out } = await run(
+      folder,
+      "run",
+      "--flow",
+      "flow.yaml",
+      "--set",
+      "folder=/data x",
+      "--dry-run",
+      "--json",
+    );
+    expect(code).toBe(0);
+    const { nodes } = JSON.parse(out) as { nodes: { id: string; command: string[] | null }[] };
+    expect(nodes.map(({ id }) => id)).toEqual(["list", "each", "fix", "end", "end/a"]);
+    expect(nodes[0]?.command?.[0]).toMatch(/^\/.*\/ls$/);
+    expect(nodes[0]?.command?.slice(1)).toEqual(["/data x", "${run.id}"]);
+    const text = await run(folder, "run", "--flow", "flow.yaml", "--set", "folder=/data", "--dry-run");
+    expect(text.out).toContain("after each (on failure)");
+    expect(text.out).toMatch(/5 nodes would run; plan [0-9a-f]{64}\n$/);
+  });
+
+  test("--dry-run tells a binary that is not there, and what the policy refuses at which node", async () => {
+    const folder = folderWith({ ...files, "c.yaml": "allow: { binaries: [/bin/echo], limits: { depth: 1 } }\n" });
+    const missing = { "flow.yaml": text.replace("[ls,", "[no-such-program,"), "sub/x.yaml": sub };
+    const gone = await run(folderWith(missing), "run", "--flow", "flow.yaml", "--set", "folder=/", "--dry-run");
+    expect(gone.code).toBe(1);
+    expect(gone.out).toContain("would not start");
+    const { code, out, err } = await run(
+      folder,
+      "run",
+      "--flow",
+      "flow.yaml",
+      "--set",
+      "folder=/",
+      "--dry-run",
+      "-c",
+      "c.yaml",
+    );
+    expect(code).toBe(2);
+    expect(out).toContain("refused by allow.binaries at nodes[0].command[0]");
+    expect(out).toContain("refused by allow.binaries at sub/x.yaml: nodes[0].command[0]");
+    expect(out).toContain("refused by allow.limits.depth: 4");
+    expect(err).toContain("3 things that are not allowed here");
+  });
+
+  test.each([
+    [["--set", "folder"], "--set: expected NAME=VALUE"],
+    [["--set", "fodler=/x"], 'did you mean "folder"?'],
+    [["--set", "n=many"], "--set n: expected a number"],
+    [["--format", "png"], "--format: expected one of tree, json, mermaid, dot, svg"],
+    [["--input", "x"], "no files and no command beside it"],
+    [[], "--set folder: expected a text, found nothing"],
+  ])("%j is refused", async (argv, message) => {
+    const { code, err } = await run(folderWith(files), "run", "--flow", "flow.yaml", "--dry-run", ...argv);
+    expect([code, err]).toEqual([2, expect.stringContaining(message)]);
+  });
+
+  test("says plainly that it runs none yet", async () => {
+    const { code, err } = await run(folderWith(files), "run", "--flow", "flow.yaml", "--set", "folder=/");
+    expect([code, err]).toEqual([2, expect.stringContaining("runs none")]);
+  });
+});
+
+describe("headroom validate", () => {
+  test("is 0 for a good file and 2 for a bad one, with every fault", async () => {
+    const folder = folderWith({
+      ...files,
+      "bad.yaml": text.replace("[list]", "[lits]").replace("/bin/echo", "${nope}"),
+    });
+    expect(await run(folder, "validate", "flow.yaml")).toEqual({ code: 0, out: "flow.yaml is valid\n", err: "" });
+    const { code, err } = await run(folder, "flow", "validate", "bad.yaml");
+    expect(code).toBe(2);
+    expect(err).toContain("bad.yaml:8: nodes[1].needs[0]");
+    expect(err).toContain("bad.yaml:11: nodes[1].command[0]");
+  });
+
+  test("prints JSON either way", async () => {
+    const folder = folderWith({ ...files, "bad.yaml": "nodes: 1\n" });
+    const good = JSON.parse((await run(folder, "validate", "flow.yaml", "--json")).out) as object;
+    expect(good).toMatchObject({ valid: true, nodes: 5, depth: 3, width: 2, faults: [] });
+    const bad = await run(folder, "validate", "bad.yaml", "--json");
+    expect([bad.code, (JSON.parse(bad.out) as { valid: boolean }).valid]).toEqual([2, false]);
+  });
+
+  test("takes every example", async () => {
+    for (const name of ["digests", "fan-out", "nested"]) {
+      expect((await run(root, "flow", "validate", `examples/flows/${name}.yaml`)).code).toBe(0);
+    }
+  });
+
+  test("schema prints what editors take", async () => {
+    const { out } = await run(root, "flow", "schema");
+    expect(JSON.parse(out)).toMatchObject({ title: "Headroom flow", type: "object" });
+  });
+});
