@@ -71,7 +71,6 @@ const flowLimits = z.strictObject({
 
 /** How far a process is shut in, from not at all to most. */
 export const sandboxLevels = ["none", "files", "strict"] as const;
-export type SandboxLevel = (typeof sandboxLevels)[number];
 
 /** Absent is any; an empty list is none. */
 export const allowSchema = z.strictObject({

@@ -44,7 +44,7 @@ const dotLooks: Readonly<Record<NodeKind, string>> = {
   files: 'shape=folder, fillcolor="#e6f4ea"',
   infer: 'shape=hexagon, fillcolor="#f3e8fd"',
   agent: 'shape=box, style="rounded,filled", fillcolor="#fef7e0"',
-  gate: 'shape=diamond, fillcolor="#fce8e6"',
+  gate: 'shape=octagon, fillcolor="#fce8e6"',
   flow: 'shape=box3d, fillcolor="#f1f3f4"',
 };
 const dotArrows: Readonly<Record<FlowEdge["on"], string>> = {
@@ -63,7 +63,7 @@ export function drawDot(flow: CheckedFlow): string {
   return [
     `digraph "${dotText(plainLine(flow.document.name))}" {`,
     "  rankdir=TB;",
-    '  node [fontname="Helvetica,Arial,sans-serif", fontsize=11, style=filled, color="#5f6368"];',
+    '  node [fontname="Helvetica,Arial,sans-serif", fontsize=11, margin="0.25,0.1", style=filled, color="#5f6368"];',
     '  edge [fontname="Helvetica,Arial,sans-serif", fontsize=10, color="#5f6368"];',
     ...nodes,
     ...edges,

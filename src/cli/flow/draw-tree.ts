@@ -35,7 +35,9 @@ class Tree {
     this.#look = look;
     for (const node of flow.order) {
       const above = this.#above(node) ?? "";
-      this.#below.set(above, [...(this.#below.get(above) ?? []), node]);
+      const beside = this.#below.get(above);
+      if (beside === undefined) this.#below.set(above, [node]);
+      else beside.push(node);
     }
   }
 

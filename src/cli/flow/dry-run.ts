@@ -37,26 +37,27 @@ export interface FlowDryRun {
 
 /** Goes through every node, those of flows in it too. */
 export function planFlowDryRun(opened: OpenedFlow): FlowDryRun {
-  const whole = opened.refusals.filter(({ path }) => path[0] !== "nodes").map(refusalOf);
-  return { hash: planHash(opened.flow), nodes: nodesOf(opened.flow, "", opened), refusals: whole };
+  const refusals = new Map<string, Refusal[]>();
+  for (const { file, path, rule, where, found } of opened.refusals) {
+    const key = path[0] === "nodes" ? `${file}:${String(path[1])}` : "";
+    refusals.set(key, [...(refusals.get(key) ?? []), { rule, where, found }]);
+  }
+  const nodes = nodesOf(opened.flow, { around: "", opened, refusals });
+  return { hash: planHash(opened.flow), nodes, refusals: refusals.get("") ?? [] };
 }
 
-function refusalOf({ rule, where, found }: OpenedFlow["refusals"][number]): PlannedNode["refusals"][number] {
-  return { rule, where, found };
-}
+type Refusal = PlannedNode["refusals"][number];
 
-function nodesOf(flow: CheckedFlow, around: string, opened: OpenedFlow): PlannedNode[] {
+function nodesOf(flow: CheckedFlow, about: Pick<Around, "around" | "opened" | "refusals">): PlannedNode[] {
   const places = new Map(flow.document.nodes.map(({ id }, at) => [id, at]));
+  const { around, opened } = about;
   const isOutermost = flow === opened.flow;
-  const file = isOutermost ? "" : flow.file;
   return flow.order.flatMap((node) => {
     const nested = flow.nested.get(node.id);
-    const refusals = opened.refusals
-      .filter(({ file: of, path }) => of === file && path[0] === "nodes" && path[1] === places.get(node.id))
-      .map(refusalOf);
+    const refusals = about.refusals.get(`${isOutermost ? "" : flow.file}:${places.get(node.id) ?? ""}`) ?? [];
     // Inputs of a flow within another one are those that its node hands over when it runs.
-    const planned = plannedNode(node, flow, { around, opened, inputs: isOutermost ? opened.inputs : {} });
-    const inner = nested === undefined ? [] : nodesOf(nested, `${around}${node.id}/`, opened);
+    const planned = plannedNode(node, flow, { ...about, inputs: isOutermost ? opened.inputs : {} });
+    const inner = nested === undefined ? [] : nodesOf(nested, { ...about, around: `${around}${node.id}/` });
     return [{ ...planned, refusals }, ...inner];
   });
 }
@@ -64,6 +65,8 @@ function nodesOf(flow: CheckedFlow, around: string, opened: OpenedFlow): Planned
 interface Around {
   readonly around: string;
   readonly opened: OpenedFlow;
+  /** By file and place of the node; those of the whole flow have no key. */
+  readonly refusals: ReadonlyMap<string, readonly Refusal[]>;
   readonly inputs: Readonly<Record<string, InputValue>>;
 }
 

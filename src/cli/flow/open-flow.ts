@@ -30,7 +30,7 @@ export interface OpenedFlow {
 /** @throws {InvalidInputError} with every fault of the file, of the configuration and of what is set */
 export async function openFlow(path: string, flags: FlowFlags, io: Io): Promise<OpenedFlow> {
   const absolute = resolve(io.cwd, path);
-  const loaded = await loadFlowFile(absolute);
+  const loaded = await loadFlowFile(absolute, path);
   if (loaded.kind === "faulty") throw new InvalidInputError(`flow ${path}`, loaded.faults);
   const config = loadConfig({
     ...(flags.config === undefined ? {} : { file: flags.config }),
@@ -45,9 +45,15 @@ export async function openFlow(path: string, flags: FlowFlags, io: Io): Promise<
   return { flow, inputs, config, binaryOf, refusals: policyFaults(flow, config.allow, { inputs, binaryPath }) };
 }
 
-/** @throws {PolicyError} with every refusal */
+/** More would hide the first ones. */
+const MAX_REFUSALS = 100;
+
+/** @throws {PolicyError} with the refusals */
 export function requireAllowed({ refusals }: OpenedFlow): void {
-  if (refusals.length > 0) throw new PolicyError(refusals);
+  if (refusals.length === 0) return;
+  const more = refusals.length - MAX_REFUSALS;
+  const last = { where: "the flow", expected: "no refusals", found: `${more} more` };
+  throw new PolicyError(more > 0 ? [...refusals.slice(0, MAX_REFUSALS), last] : refusals);
 }
 
 /** @throws {InvalidInputError} naming the inputs that nobody has given */

@@ -15,12 +15,12 @@ const MAX_FILE_BYTES = 8_388_608;
 const MAX_FILES = 1_000;
 const MAX_ALL_BYTES = 33_554_432;
 
-/** Reads and checks the flow of a file. Files that it names must lie below its folder, links included. */
-export async function loadFlowFile(path: string): Promise<LoadedFlow> {
+/** Reads and checks the flow of a file. Files that it names must lie below its folder, links included. Faults call it `shown`. */
+export async function loadFlowFile(path: string, shown = path): Promise<LoadedFlow> {
   const absolute = resolve(path);
   const folder = new FlowFolder(dirname(absolute));
   const outermost = basename(absolute);
-  await folder.read(outermost, path, 1);
+  await folder.read(outermost, shown, 1);
   const main = folder.documents.get(outermost);
   if (main?.value === undefined) return { kind: "faulty", faults: folder.faults };
   const written = Object.fromEntries([...folder.documents].map(([name, { value }]) => [name, value]));
@@ -29,7 +29,7 @@ export async function loadFlowFile(path: string): Promise<LoadedFlow> {
   const found = checked.kind === "valid" ? [] : checked.faults.filter((fault) => !folder.isTold(fault));
   return {
     kind: "faulty",
-    faults: [...folder.faults, ...found.map((fault) => folder.withLine(fault, path, outermost))],
+    faults: [...folder.faults, ...found.map((fault) => folder.withLine(fault, shown, outermost))],
   };
 }
 

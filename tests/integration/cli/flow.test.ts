@@ -68,7 +68,7 @@ list  exec   ls '\${inputs.folder}' '\${run.id}'
     expect(mermaid.out).toContain('n2{"fix (gate)<br/>say #34;yes#34; #60;b#62;"}');
     expect(mermaid.out).toContain('n1 -. "on failure" .-> n2');
     const dot = await run(folder, "flow", "plan", "flow.yaml", "--format", "dot");
-    expect(dot.out).toContain('"fix" [label="fix (gate)\\nsay \\"yes\\" <b>", shape=diamond');
+    expect(dot.out).toContain('"fix" [label="fix (gate)\\nsay \\"yes\\" <b>", shape=octagon');
     expect(dot.out).toContain('"each" -> "end" [label="always"');
     const svg = await run(folder, "flow", "plan", "flow.yaml", "--format", "svg");
     expect(svg.out).toContain("<svg ");
@@ -155,12 +155,12 @@ describe("headroom validate", () => {
   test("is 0 for a good file and 2 for a bad one, with every fault", async () => {
     const folder = folderWith({
       ...files,
-      "bad.yaml": text.replace("[list]", "[lits]").replace("/bin/echo", "${nope}"),
+      "bad.yaml": text.replace("[list]", "[lits]").replace("/bin/echo", '"${nope}"'),
     });
     expect(await run(folder, "validate", "flow.yaml")).toEqual({ code: 0, out: "flow.yaml is valid\n", err: "" });
     const { code, err } = await run(folder, "flow", "validate", "bad.yaml");
     expect(code).toBe(2);
-    expect(err).toContain("bad.yaml:8: nodes[1].needs[0]");
+    expect(err).toContain("\n  bad.yaml:8: nodes[1].needs[0]");
     expect(err).toContain("bad.yaml:11: nodes[1].command[0]");
   });
 

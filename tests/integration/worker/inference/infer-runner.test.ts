@@ -167,6 +167,16 @@ describe("chunk of a model", () => {
       /^expected the model .* with SHA-256 0{64}, found [0-9a-f]{64}$/,
     ],
     [
+      "lies in no folder of models",
+      (_model, folder) => ({ allow: { models: [{ path: join(folder, "models") }] } }),
+      /^command\[0\]: expected a model inside a folder of allow\.models/,
+    ],
+    [
+      "is not the one that the operator pinned",
+      () => ({ allow: { models: [{ path: "/", sha256: "0".repeat(64) }] } }),
+      /^expected the model .* with SHA-256 0{64}, found [0-9a-f]{64}$/,
+    ],
+    [
       "is not there",
       () => ({ spec: { command: ["/nowhere/model"] } }),
       /^\/nowhere\/model\/model\.yaml: expected a manifest/,
