@@ -6,6 +6,7 @@ import { cancelCommand } from "./commands/cancel.ts";
 import { releaseCommand } from "./commands/release.ts";
 import { configCommand } from "./commands/config.ts";
 import { doctorCommand } from "./commands/doctor.ts";
+import { evalCommand } from "./commands/eval.ts";
 import { explainCommand } from "./commands/explain.ts";
 import { exportCommand } from "./commands/export.ts";
 import { approveCommand, gatesCommand, refuseCommand } from "./commands/gates.ts";
@@ -71,8 +72,8 @@ export function createProgram(invocation: Invocation): Command {
   program.addCommand(runCommand(invocation)).addCommand(calibrateCommand(invocation));
   program.commandsGroup("Files through a model:");
   for (const make of [inferCommand, resultsCommand, modelCommand]) program.addCommand(make(invocation));
-  program.commandsGroup("Flows:");
-  for (const make of [flowCommand, validateCommand, gatesCommand, approveCommand, refuseCommand]) {
+  program.commandsGroup("Flows and goals:");
+  for (const make of [flowCommand, validateCommand, gatesCommand, approveCommand, refuseCommand, evalCommand]) {
     program.addCommand(make(invocation));
   }
   program.commandsGroup("Look and act:");

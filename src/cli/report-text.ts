@@ -1,6 +1,5 @@
 /** The report of an ended run, for the terminal. Pure. */
-import type { FlowReport } from "../contract/flow-report.ts";
-import type { FileCounts, RunAnomaly, RunReport } from "../contract/run-record.ts";
+import type { FileCounts, FlowReport, RunAnomaly, RunReport } from "../contract/run-record.ts";
 import { formatBytes, formatCommand, formatCount, formatDuration, formatRate, oneLine, plural } from "./format.ts";
 import type { Style } from "./style.ts";
 

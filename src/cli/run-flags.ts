@@ -3,11 +3,10 @@ import { Option, type Command } from "commander";
 import { InvalidInputError } from "../contract/errors.ts";
 import type { Setting } from "../platform/config-environment.ts";
 import { flowOptions } from "./flow/flow-options.ts";
-import type { PlaceOptions } from "./settings.ts";
+import { goalOptions, type GoalFlags } from "./plan/goal-flags.ts";
 
 /** As commander hands them over. Texts are checked where the configuration is. */
-export interface RunFlags extends PlaceOptions {
-  readonly config?: string;
+export interface RunFlags extends GoalFlags {
   /** Of `infer` alone. */
   readonly model?: string;
   readonly input?: string;
@@ -39,12 +38,8 @@ export interface RunFlags extends PlaceOptions {
   readonly dryRun?: boolean;
   readonly resume?: string;
   readonly detach?: boolean;
-  readonly json?: boolean;
   readonly flow?: string;
-  readonly set?: readonly string[];
   readonly from?: readonly string[];
-  readonly planOnly?: boolean;
-  readonly format?: string;
 }
 
 const collect = (value: string, earlier: readonly string[] = []): readonly string[] => [...earlier, value];
@@ -56,8 +51,9 @@ interface Group {
 
 const COMMAND_HEADING = "The command:";
 const FLOW_HEADING = "A flow:";
+const GOAL_HEADING = "A goal, or a plan that was kept:";
 /** Those of the command line are no options of a model. */
-const ofRunAlone: ReadonlySet<string> = new Set([COMMAND_HEADING, FLOW_HEADING]);
+const ofRunAlone: ReadonlySet<string> = new Set([COMMAND_HEADING, FLOW_HEADING, GOAL_HEADING]);
 
 /** In the order of the help. */
 function optionGroups(): readonly Group[] {
@@ -115,6 +111,7 @@ function optionGroups(): readonly Group[] {
         new Option("--json", "print one JSON object at the end"),
       ],
     },
+    { heading: GOAL_HEADING, options: goalOptions() },
     { heading: FLOW_HEADING, options: flowOptions() },
   ];
 }

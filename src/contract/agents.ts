@@ -17,7 +17,6 @@ export const agentsSchema = z.record(
   z.string().regex(/^[a-z0-9](?:[a-z0-9_-]{0,38}[a-z0-9])?$/, "lower-case letters, digits, - and _, 40 at most"),
   program,
 );
-export type Agents = Readonly<z.output<typeof agentsSchema>>;
 
 /** The variable in which an agent is told what it works on, and within which limits: JSON. */
 export const TASK_VARIABLE = "HEADROOM_TASK";

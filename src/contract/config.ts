@@ -4,6 +4,7 @@ import { agentsSchema } from "./agents.ts";
 import { allowSchema } from "./allow.ts";
 import { bytes, milliseconds, seconds } from "./config-units.ts";
 import { failureClasses, type FailureClass } from "./outcomes.ts";
+import { plannersSchema } from "./planners.ts";
 import { profileName } from "./profiles.ts";
 import { GiB, MiB } from "./resources.ts";
 import { runSpec } from "./run-spec.ts";
@@ -154,6 +155,8 @@ export const configSchema = z.strictObject({
   allow: allowSchema.prefault({}),
   /** Programs that nodes of the kind `agent` run. */
   agents: agentsSchema.default({}),
+  /** Who may be asked to plan a goal. */
+  planners: plannersSchema.default({}),
   worker: z
     .strictObject({
       labels: z.array(text).default([]),

@@ -65,6 +65,27 @@ export class PolicyError extends FaultsError {
   }
 }
 
+/** What a planner wrote is no plan, is not allowed, or would cost more than it may; nothing of it runs. */
+export class PlanRefusedError extends FaultsError {
+  readonly code = "ERR_PLAN_REFUSED";
+  override readonly exitCode = exitCodes.someFailed;
+
+  constructor(faults: readonly Fault[]) {
+    super("there is no plan that may run", distinct(faults));
+  }
+}
+
+/** A planner does not answer; the goal may be asked again later. */
+export class PlannerUnavailableError extends FaultsError {
+  readonly code = "ERR_PLANNER_UNAVAILABLE";
+  override readonly retryable = true;
+  override readonly exitCode = exitCodes.infrastructure;
+
+  constructor(faults: readonly Fault[]) {
+    super("the planner does not answer", faults);
+  }
+}
+
 /** Redis, the store or the disk does not answer as it must. */
 export class InfrastructureError extends HeadroomError {
   readonly code = "ERR_INFRASTRUCTURE";

@@ -3,37 +3,7 @@ import type { FileResult } from "./files.ts";
 import { parseNodePath, type PlannedNode } from "./flow-run.ts";
 import type { NodeKind } from "./flows.ts";
 import type { Outcome } from "./outcomes.ts";
-
-/** Milliseconds, by nearest rank, of the nodes of one kind that were started. */
-export interface KindFigures {
-  readonly kind: NodeKind;
-  readonly nodes: number;
-  readonly meanMs: number;
-  readonly p50Ms: number;
-  readonly p90Ms: number;
-  readonly p99Ms: number;
-  readonly maxMs: number;
-}
-
-/** One step of the chain of nodes that the end of the flow had to wait for. */
-export interface CriticalStep {
-  readonly id: string;
-  /** From the end of the node before it to its own start. */
-  readonly waitedMs: number;
-  readonly ranMs: number;
-}
-
-export interface FlowReport {
-  readonly planSha256: string;
-  /** Succeeded nodes of those that were started, 0 to 1; null when none was. */
-  readonly successRatio: number | null;
-  readonly kinds: readonly KindFigures[];
-  readonly criticalPath: readonly CriticalStep[];
-  /** Starts after the first, of all nodes. */
-  readonly retries: number;
-  /** Nodes whose failure another node was there for, and that one succeeded: they do not fail the run. */
-  readonly handled: readonly string[];
-}
+import type { CriticalStep, FlowReport, KindFigures } from "./run-record.ts";
 
 interface Span {
   startMs: number;

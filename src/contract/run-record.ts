@@ -1,5 +1,5 @@
 /** Runs, artifacts and reports as the store keeps them and as the API prints them. */
-import type { FlowReport } from "./flow-report.ts";
+import type { NodeKind } from "./flows.ts";
 import type { FailureClass, RunState } from "./outcomes.ts";
 import type { FileResult } from "./files.ts";
 import type { RunSpec } from "./run-spec.ts";
@@ -83,6 +83,37 @@ export interface InferenceReport {
   readonly labels: readonly LabelCount[];
   /** The files of all answers, relative to the output root. */
   readonly results: readonly { readonly path: string; readonly bytes: number; readonly sha256: string }[];
+}
+
+/** Milliseconds, by nearest rank, of the nodes of one kind that were started. */
+export interface KindFigures {
+  readonly kind: NodeKind;
+  readonly nodes: number;
+  readonly meanMs: number;
+  readonly p50Ms: number;
+  readonly p90Ms: number;
+  readonly p99Ms: number;
+  readonly maxMs: number;
+}
+
+/** One step of the chain of nodes that the end of the flow had to wait for. */
+export interface CriticalStep {
+  readonly id: string;
+  /** From the end of the node before it to its own start. */
+  readonly waitedMs: number;
+  readonly ranMs: number;
+}
+
+export interface FlowReport {
+  readonly planSha256: string;
+  /** Succeeded nodes of those that were started, 0 to 1; null when none was. */
+  readonly successRatio: number | null;
+  readonly kinds: readonly KindFigures[];
+  readonly criticalPath: readonly CriticalStep[];
+  /** Starts after the first, of all nodes. */
+  readonly retries: number;
+  /** Nodes whose failure another node was there for, and that one succeeded: they do not fail the run. */
+  readonly handled: readonly string[];
 }
 
 export interface RunReport {

@@ -88,6 +88,7 @@ function isMapping(value: unknown): value is Mapping {
 /** Relative paths in a file mean the same wherever the command is started. */
 function anchorPaths(raw: Mapping, folder: string, cwd: string): void {
   anchorModules(raw["governor"], folder);
+  anchorPlanners(raw["planners"], folder);
   if (folder === resolve(cwd)) return;
   const { directories, binary, input, output } = raw;
   for (const key of ["input", "output"]) {
@@ -109,6 +110,18 @@ function anchorModules(governor: unknown, folder: string): void {
       if (isMapping(entry) && typeof module === "string" && /^\.\.?\//.test(module)) {
         entry["module"] = resolve(folder, module);
       }
+    }
+  }
+}
+
+function anchorPlanners(planners: unknown, folder: string): void {
+  for (const planner of isMapping(planners) ? Object.values(planners) : []) {
+    if (!isMapping(planner)) continue;
+    anchorBinary(planner["command"], "0", folder);
+    // The model of an endpoint is a name; of the cluster it is a folder.
+    for (const key of ["folder", "key_file", ...(planner["kind"] === "model" ? ["model"] : [])]) {
+      const value = planner[key];
+      if (typeof value === "string" && value !== "") planner[key] = resolve(folder, value);
     }
   }
 }

@@ -103,6 +103,17 @@ calibration:
 #   sandbox: files
 #   limits: { nodes: 1000, depth: 20, width: 500, total_seconds: 6h, memory: 4GiB, cost_usd: 5, attempts: 3 }
 
+# Who plans the goals of headroom run --goal. Keys are in a variable or a file, never here.
+# planners:
+#   claude:
+#     kind: claude-code
+#     budget: { calls: 8, tokens: 500000, usd: 2, seconds: 900 }
+#   local:
+#     kind: openai
+#     url: "http://127.0.0.1:8000/v1"
+#     model: "a-model"
+#     key_env: LOCAL_KEY
+
 # worker:
 #   labels: []
 #   drain_seconds: 25
@@ -117,8 +128,16 @@ export function printConfig(config: Config): string {
 
 /** The effective values with the passwords of addresses starred out. */
 export function withoutPasswords(config: Config): Config {
-  const { redis, store } = config;
-  return { ...config, redis: withSafeUrl(redis), store: withSafeUrl(store) };
+  const { redis, store, planners } = config;
+  const safePlanners = Object.entries(planners).map(([name, planner]) => {
+    return [name, planner.kind === "openai" ? withSafeUrl(planner) : planner] as const;
+  });
+  return {
+    ...config,
+    redis: withSafeUrl(redis),
+    store: withSafeUrl(store),
+    planners: Object.fromEntries(safePlanners),
+  };
 }
 
 function withSafeUrl<T extends { readonly url?: string | undefined }>(section: T): T {

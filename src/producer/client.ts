@@ -156,8 +156,7 @@ export class Client implements ClientPort, AsyncDisposable {
 
   /** Flows: graphs of nodes. @throws {InvalidInputError} when there is no store to keep their plans in */
   get flows(): FlowClient {
-    const store = this.#needStore("run flows");
-    return new FlowClient({ ...this.#submit, store, gate: this.#deps.gate, clock: this.#deps.clock });
+    return new FlowClient({ ...this.#deps, ...this.#submit, store: this.#needStore("run flows") });
   }
 
   /** Runs that start again and again. */

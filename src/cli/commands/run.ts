@@ -4,6 +4,7 @@ import { InvalidInputError } from "../../contract/errors.ts";
 import { act, addPlaceOptions, describeCommand, type Invocation } from "../command-line.ts";
 import { addRunOptions, type RunFlags } from "../run-flags.ts";
 import { runFiles } from "../run/session.ts";
+import { runFlowOrGoal } from "../run/other-runs.ts";
 
 const examples = [
   "headroom run --input photos --output thumbs -- convert {input} -resize 200x {output}",
@@ -12,6 +13,7 @@ const examples = [
   "headroom run --config run.yaml --max-processes 4",
   "headroom run --flow flow.yaml --set folder=photos --plan-only",
   "headroom run --resume RUN",
+  "headroom run --goal 'digests of all files below /data/in' --config headroom.yaml --approve",
 ];
 const placeholders = `
 Placeholders of the command:
@@ -31,9 +33,7 @@ export function runCommand(invocation: Invocation): Command {
   return command.action(
     act(invocation, async (flags: RunFlags, parsed: Command) => {
       refuseStrayWords(parsed.args);
-      if (flags.flow === undefined) return runFiles(flags, invocation);
-      const { runFlow } = await import("../flow/run-flow.ts");
-      return runFlow(flags, invocation);
+      return (await runFlowOrGoal(flags, invocation)) ?? runFiles(flags, invocation);
     }),
   );
 }

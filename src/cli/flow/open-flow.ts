@@ -71,7 +71,8 @@ export function requireInputs({ flow, inputs }: OpenedFlow): void {
   if (resolved.kind === "faulty") throw new InvalidInputError("inputs of the flow", asSet(resolved.faults));
 }
 
-function givenInputs(flow: CheckedFlow, set: readonly string[]): Record<string, InputValue> {
+/** The values of `--set`, and the defaults. @throws {InvalidInputError} */
+export function givenInputs(flow: CheckedFlow, set: readonly string[]): Record<string, InputValue> {
   const given: Record<string, string> = {};
   const faults: Fault[] = [];
   for (const entry of set) {
@@ -92,7 +93,8 @@ function givenInputs(flow: CheckedFlow, set: readonly string[]): Record<string, 
   return resolved.values;
 }
 
-function asSet(faults: readonly Fault[]): Fault[] {
+/** Faults of inputs as faults of `--set`. */
+export function asSet(faults: readonly Fault[]): Fault[] {
   return faults.map(({ where, expected, found }) => ({ where: `--set ${where}`, expected, found }));
 }
 

@@ -6,6 +6,7 @@ import { drawFlow, parsePlanFormat } from "./draw.ts";
 import { flowDryRunText, planFlowDryRun } from "./dry-run.ts";
 import { openFlow, requireAllowed, requireInputs, type FlowFlags, type OpenedFlow } from "./open-flow.ts";
 import type { RunFlags } from "../run-flags.ts";
+import { openRunPlace } from "../run/run-place.ts";
 import { startFlow } from "./start-flow.ts";
 
 export type RunFlowFlags = FlowFlags & RunFlags;
@@ -24,7 +25,9 @@ export async function runFlow(flags: RunFlowFlags, invocation: Invocation): Prom
   requireInputs(opened);
   if (flags.dryRun === true) return dryRun(opened, flags, io);
   requireAllowed(opened);
-  return startFlow(opened, flags, invocation);
+  const { flow, inputs, base, config } = opened;
+  const place = openRunPlace({ flags, io, childCommand: undefined }, config);
+  return (await startFlow({ flow, inputs, base, config, io, place, flags, output: flags.output })).exitCode;
 }
 
 function dryRun(opened: OpenedFlow, flags: RunFlowFlags, io: Io): number {

@@ -4,29 +4,88 @@ import { InvalidInputError } from "../../contract/errors.ts";
 import type { CheckedFlow } from "../../contract/flow-check.ts";
 import { isLiteral, parseTemplate } from "../../contract/flow-templates.ts";
 import { oneOf } from "../../contract/schema-faults.ts";
-import type { Invocation } from "../command-line.ts";
+import type { Config } from "../../contract/config.ts";
+import type { InputValue } from "../../contract/flow-inputs.ts";
+import { parseNodePath } from "../../contract/flow-run.ts";
+import type { Outcome } from "../../contract/outcomes.ts";
+import type { RunStatus } from "../../contract/status.ts";
+import type { Store } from "../../store/store.ts";
+import type { Io } from "../io.ts";
+import { resolveBinary } from "../run/binary.ts";
 import { runStarted } from "../run/session.ts";
 import type { RunFlags } from "../run-flags.ts";
-import type { OpenedFlow } from "./open-flow.ts";
+import type { Place } from "../settings.ts";
 
 /** Where the folders of runs are made when nobody says it. */
 const RUNS_FOLDER = "runs";
 
-/** @throws {InvalidInputError} naming the binaries that are not there */
-export function startFlow(opened: OpenedFlow, flags: RunFlags, invocation: Invocation): Promise<number> {
-  const { flow, inputs, base, config } = opened;
-  const agents = agentsOf(flow, opened);
-  const binaries = binariesOf(flow, opened.binaryOf);
-  const root = resolve(invocation.io.cwd, flags.output ?? RUNS_FOLDER);
+/** A flow that is allowed and has all its inputs. */
+export interface FlowStart {
+  readonly flow: CheckedFlow;
+  readonly inputs: Readonly<Record<string, InputValue>>;
+  readonly config: Config;
+  readonly place: Place;
+  readonly io: Io;
+  /** What its relative paths are relative to; the folder that the command is called in by default. */
+  readonly base?: string;
+  /** Where the folder of the run is made; `runs` below the folder that the command is called in by default. */
+  readonly output?: string | undefined;
+  /** Options of the run, such as `--json` and `--detach`. */
+  readonly flags?: RunFlags;
+}
+
+/** What a flow came to. */
+export interface FlowEnd {
+  readonly kind: "ended";
+  readonly runId: string;
+  readonly exitCode: number;
+  readonly state: string;
+  /** By node. */
+  readonly outcomes: Readonly<Record<string, Outcome>>;
+  /** Names of artifacts by node. */
+  readonly artifacts: Readonly<Record<string, readonly string[]>>;
+}
+
+/** Starts a flow and waits for its end. */
+export type StartFlow = (start: FlowStart) => Promise<FlowEnd>;
+
+/** @throws {InvalidInputError} naming the binaries and agents that are not there */
+export async function startFlow({ flow, inputs, config, io, ...more }: FlowStart): Promise<FlowEnd> {
+  const { base = io.cwd, flags = {}, place } = more;
+  const binaryOf = (name: string) => resolveBinary(name, { where: "command", cwd: base, path: io.env["PATH"] });
+  const agents = agentsOf(flow, config, binaryOf);
+  const binaries = binariesOf(flow, binaryOf);
+  const root = resolve(io.cwd, more.output ?? RUNS_FOLDER);
   const stamp = stampOf(new Date());
   const folder = (runId: string) => join(root, `${stamp}-${runId}`);
-  return runStarted(flags, invocation, config, ({ client }) =>
-    client.flows.start(flow, { inputs, base, binaries, agents, folder }),
-  );
+  let seen: Omit<FlowEnd, "exitCode"> = { kind: "ended", runId: "", state: "queued", outcomes: {}, artifacts: {} };
+  const exitCode = await runStarted({
+    ...{ flags, io, config, place },
+    start: ({ client }) => client.flows.start(flow, { inputs, base, binaries, agents, folder }),
+    onEnded: async ({ store }, status) => {
+      seen = await loadEnd(store, status);
+    },
+  });
+  return { ...seen, exitCode };
+}
+
+async function loadEnd({ files }: Store, { id, epoch, state }: RunStatus): Promise<Omit<FlowEnd, "exitCode">> {
+  const outcomes: Record<string, Outcome> = {};
+  const artifacts: Record<string, string[]> = {};
+  for await (const { path, outcome, outputPath } of files.all(id, epoch)) {
+    outcomes[path] = outcome;
+    const name = outputPath?.split("/").at(-1);
+    if (name !== undefined) (artifacts[parseNodePath(path).id] ??= []).push(name);
+  }
+  return { kind: "ended", runId: id, state, outcomes, artifacts };
 }
 
 /** The agent programs that a flow and those in it name. @throws {InvalidInputError} naming those that are not configured */
-function agentsOf(flow: CheckedFlow, { config, binaryOf }: OpenedFlow): Record<string, readonly string[]> {
+function agentsOf(
+  flow: CheckedFlow,
+  config: Config,
+  binaryOf: (name: string) => string,
+): Record<string, readonly string[]> {
   const found: Record<string, readonly string[]> = {};
   const known = Object.keys(config.agents);
   const faults = [...programsIn(flow)].flatMap((name) => {

@@ -50,13 +50,23 @@ export async function runFiles(flags: RunFlags, { io, childCommand }: Invocation
 /** Starts the run on a cluster that is there. */
 type Start = (cluster: Cluster) => Promise<RunRecord>;
 
-/** A run that is started otherwise than over files: followed and told of as any other. */
-export async function runStarted(flags: RunFlags, { io }: Invocation, config: Config, start: Start): Promise<number> {
-  const request = { flags, childCommand: undefined, io };
-  const place = openRunPlace(request, config);
+/** A run that is started otherwise than over files. */
+export interface StartedRun {
+  readonly flags: RunFlags;
+  readonly io: Io;
+  readonly config: Config;
+  readonly place: Place;
+  readonly start: Start;
+  /** Looks at what it came to, before that is told. */
+  readonly onEnded: (cluster: Cluster, status: RunStatus) => Promise<void>;
+}
+
+/** Follows it to its end and tells of it as of any other; what the shell gets. */
+export async function runStarted(run: StartedRun): Promise<number> {
+  const { config, place, io } = run;
   const log = openLogFile(place.home, logLevelOf(io.env, config.logging.level), { process: "run" });
   try {
-    return await new RunSession({ ...request, config, place, log, start }).run();
+    return await new RunSession({ ...run, childCommand: undefined, log }).run();
   } finally {
     log.flush();
   }
@@ -113,6 +123,7 @@ interface SessionParts {
   readonly end?: RunVariant["end"];
   /** Starts what is no run over files. */
   readonly start?: Start;
+  readonly onEnded?: StartedRun["onEnded"];
 }
 
 /** One call of `headroom run` that reaches a cluster. */
@@ -202,7 +213,8 @@ class RunSession {
 
   async #endOn(cluster: Cluster, status: RunStatus, isInterrupted: boolean): Promise<number> {
     this.#progress.clear();
-    const { end } = this.#parts;
+    const { end, onEnded } = this.#parts;
+    await onEnded?.(cluster, status);
     return end === undefined || isInterrupted ? this.#end(status, isInterrupted) : end(cluster, status);
   }
 

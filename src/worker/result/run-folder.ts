@@ -6,10 +6,9 @@ import { Template } from "@huggingface/jinja";
 import { mkdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { FileResult } from "../../contract/files.ts";
-import type { FlowReport } from "../../contract/flow-report.ts";
+import type { FlowReport, RunReport } from "../../contract/run-record.ts";
 import { canonicalJson, type FlowPlan } from "../../contract/flow-plan.ts";
 import { fsPath } from "../../contract/path-bytes.ts";
-import type { RunReport } from "../../contract/run-record.ts";
 import { Draft, publishDrafts, type DraftPlace } from "./draft.ts";
 
 export interface RunFolderRequest extends DraftPlace {

@@ -2,9 +2,9 @@
 import { createHash } from "node:crypto";
 import { dirname } from "node:path";
 import type { FileResult } from "../../../contract/files.ts";
-import { FlowFigures, type FlowReport } from "../../../contract/flow-report.ts";
+import { FlowFigures } from "../../../contract/flow-report.ts";
+import type { FlowReport, RunReport } from "../../../contract/run-record.ts";
 import { planOf, type FlowPlan } from "../../../contract/flow-plan.ts";
-import type { RunReport } from "../../../contract/run-record.ts";
 import { loadStoredFlow } from "../../../platform/flow/stored-flow.ts";
 import type { LiveRun } from "../../../platform/run-hash.ts";
 import type { PolicyGate } from "../../../platform/policy-gate.ts";
