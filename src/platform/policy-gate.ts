@@ -36,6 +36,11 @@ export class PolicyGate {
     this.#allow = allow;
   }
 
+  /** What the operator allows. */
+  get allow(): Allow {
+    return this.#allow;
+  }
+
   /** Decides about a run, with every fault. */
   decide(spec: RunSpec): PolicyDecision {
     const faults: PathFault[] = [];

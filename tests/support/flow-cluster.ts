@@ -1,6 +1,7 @@
 /** A cluster in one process for tests of flows: private Redis, SQLite store, workers, client. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { AllowInput } from "../../src/contract/allow.ts";
 import { checkFlow } from "../../src/contract/flow-check.ts";
 import type { FlowDocumentInput } from "../../src/contract/flows.ts";
 import type { FileResult } from "../../src/contract/files.ts";
@@ -71,6 +72,11 @@ export class FlowCluster implements AsyncDisposable {
     for (let at = 0; at < workers; at += 1) await cluster.addWorker(`w${at}`);
     await cluster.#startScheduler();
     return cluster;
+  }
+
+  /** Another client, held to rules. */
+  clientWith(allow: AllowInput): Promise<Client> {
+    return createClient({ redis: this.#server.url, store: this.store, prefix: PREFIX, logger: quietLogger, allow });
   }
 
   async addWorker(workerId: string): Promise<WorkerService> {

@@ -1,7 +1,11 @@
 /** Starts flows, begins them anew, and answers their gates. */
-import type { CheckedFlow } from "../../contract/flow-check.ts";
+import { join } from "node:path";
+import { checkFlow, type CheckedFlow } from "../../contract/flow-check.ts";
+import { resolveInputs } from "../../contract/flow-inputs.ts";
+import type { FlowDocumentInput } from "../../contract/flows.ts";
+import { policyFaults } from "../../platform/flow/flow-policy-gate.ts";
 import { planOf } from "../../contract/flow-plan.ts";
-import { ConflictError, InvalidInputError, NotFoundError } from "../../contract/errors.ts";
+import { ConflictError, InvalidInputError, NotFoundError, PolicyError } from "../../contract/errors.ts";
 import { nodePath, parseNodePath } from "../../contract/flow-run.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
 import { oneOf } from "../../contract/schema-faults.ts";
@@ -18,6 +22,12 @@ export interface FlowOptions extends Omit<FlowSetting, "folder"> {
   /** The folder of the run, absolute, from its id. */
   readonly folder: (runId: string) => string;
   readonly traceId?: string;
+}
+
+/** How a flow is run from code. */
+export interface FlowRunOptions extends Partial<Omit<FlowSetting, "folder">> {
+  /** Where the folder of the run is made, absolute. */
+  readonly folder: string;
 }
 
 /** A gate that waits for an answer. */
@@ -40,11 +50,29 @@ export class FlowClient {
     this.#deps = deps;
   }
 
-  /** @throws {PolicyError} when its folder is not one that may be written to */
+  /**
+   * Checks what was written as a flow file and starts it.
+   * @throws {InvalidInputError} with every fault of it, and of its inputs
+   * @throws {PolicyError} with everything that is not allowed
+   */
+  async run(written: FlowDocumentInput, { folder, ...more }: FlowRunOptions): Promise<RunRecord> {
+    const check = checkFlow(written);
+    if (check.kind === "faulty") throw new InvalidInputError("flow", check.faults);
+    const resolved = resolveInputs(check.flow.document, more.inputs ?? {});
+    if (resolved.kind === "faulty") throw new InvalidInputError("inputs of the flow", resolved.faults);
+    const { base = folder, binaries = {}, agents = {} } = more;
+    const inputs = resolved.values;
+    return await this.start(check.flow, { base, binaries, agents, inputs, folder: (runId) => join(folder, runId) });
+  }
+
+  /** Starts a checked flow. @throws {PolicyError} with everything that is not allowed */
   async start(flow: CheckedFlow, { folder, traceId, ...rest }: FlowOptions): Promise<RunRecord> {
     const { store, clock, gate } = this.#deps;
     const id = newRunId(clock.nowMs());
     const setting: FlowSetting = { ...rest, folder: folder(id) };
+    const { inputs, binaries } = setting;
+    const refusals = policyFaults(flow, gate.allow, { inputs, binaryPath: (name) => binaries[name] });
+    if (refusals.length > 0) throw new PolicyError(refusals);
     const { about, nodes } = beginningOf(flow, setting);
     const spec = flowSpec(about, { nodes: nodes.length, traceId: traceId ?? newTraceId() });
     gate.require(spec);

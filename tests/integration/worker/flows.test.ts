@@ -274,4 +274,19 @@ describe("a flow", { timeout: 120_000 }, () => {
     expect(lines.filter((line) => line === "first")).toHaveLength(1);
     expect(lines.filter((line) => line === "third")).toHaveLength(1);
   });
+
+  test("is refused before it starts when it asks for what is not allowed, and checked as a file is", async () => {
+    await using cluster = await FlowCluster.open(0);
+    const folder = cluster.scratch.folder("runs");
+    const client = await cluster.clientWith({ binaries: ["/usr/bin/true"] });
+    const document = (binary: string) => ({
+      ...{ version: 1 as const, name: "asks" },
+      nodes: [{ id: "a", kind: "exec" as const, command: [binary] }],
+    });
+    await expect(client.flows.run(document("/bin/sh"), { folder })).rejects.toThrow("allow.binaries");
+    await expect(client.flows.run({ ...document("/usr/bin/true"), nodes: [] }, { folder })).rejects.toThrow("nodes");
+    const run = await client.flows.run(document("/usr/bin/true"), { folder });
+    expect(run).toMatchObject({ state: "queued", spec: { executor: "flow" } });
+    await client.close();
+  });
 });
