@@ -35,7 +35,7 @@ describe("run specification", () => {
     [{ output: { ...good.output, check: ["test", "-s"] } }, `output.check[0]: ${binaryNamed("test")} | "test"`],
     [{ inputRules: { check: ["test"] } }, `inputRules.check[0]: ${binaryNamed("test")} | "test"`],
     [{ output: { ...good.output, check: [] } }, "output.check: a list that is not empty | []"],
-    [{ input: { kind: "glob", root: "/in" } }, 'input.kind: one of tree, list, synthetic | "glob"'],
+    [{ input: { kind: "glob", root: "/in" } }, 'input.kind: one of tree, list, synthetic, none | "glob"'],
     [{ input: "in" }, 'input: the absolute path of a folder | "in"'],
     [
       { output: { root: "/o", from: "stdot" } },
