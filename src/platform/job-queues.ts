@@ -3,6 +3,7 @@ import { Job, Queue, type JobsOptions } from "bullmq";
 import type { Redis } from "ioredis";
 import { createHash } from "node:crypto";
 import { z } from "zod";
+import { parseNodePath } from "../contract/flow-run.ts";
 import type { FileEntry } from "../contract/files.ts";
 import { chunkJobOf, type ChunkJobName, type Payload } from "../contract/jobs.ts";
 import {
@@ -210,15 +211,19 @@ export class JobQueues {
     }
   }
 
-  /** Adds calls of nodes below the root of their flow; ids make it safe to repeat. */
-  async addCalls(ref: RunRef, calls: readonly CallToAdd[]): Promise<void> {
+  /**
+   * Adds calls of nodes below the root of their flow; ids make it safe to repeat. `isRestored`: they may have rows already,
+   * which a chunk that looks like a repeat is asked for.
+   */
+  async addCalls(ref: RunRef, calls: readonly CallToAdd[], isRestored = false): Promise<void> {
     const parent = this.#rootOf(ref);
     const places = new Map(calls.map(({ spec }) => execPlace(spec)).map((place) => [place.name, place]));
     for (const place of places.values()) await this.announce(place);
     // Sent together: ioredis writes the commands of one turn at once.
     await Promise.all(
       calls.map(({ path, index, spec }) => {
-        const chunk = path.replace("/", "_");
+        const { instance } = parseNodePath(path);
+        const chunk = `${index}${instance === undefined ? "" : `_${instance}`}${isRestored ? "-r" : ""}`;
         const data: Payload<ChunkJobName> = { ...ref, chunk, files: [{ index, path, bytes: 0 }] };
         const opts = { ...this.#options(jobIds.chunk(ref.runId, ref.epoch, chunk), spec), parent };
         return this.queue(execPlace(spec).name).add(chunkJobOf(spec), data, opts);

@@ -71,11 +71,6 @@ export class FlowRuns {
     );
   }
 
-  /** Whether nodes of this run may have rows although their jobs are new. */
-  async isRestored(run: LiveRun): Promise<boolean> {
-    return run.spec.executor === "flow" && (await this.of(run).about()).isRestored === true;
-  }
-
   /** Whether the node of these files has ended already: its job is one that was added again. */
   async hasEnded(run: LiveRun, files: readonly { readonly path: string }[]): Promise<boolean> {
     if (run.spec.executor !== "flow") return false;

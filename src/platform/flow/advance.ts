@@ -161,6 +161,8 @@ export class FlowAdvance {
 
   /** Starts those that are to run; the others, which are over. */
   async #releaseSome(ids: readonly string[]): Promise<EndedNode[]> {
+    // Another worker may have made it again after its Redis had lost it, and then nodes may have rows.
+    this.#about = undefined;
     const [planned, about, stage] = await Promise.all([
       this.state.nodes(ids),
       this.about(),
@@ -258,7 +260,7 @@ export class FlowAdvance {
   async #addCalls(calls: readonly CallToAdd[]): Promise<void> {
     if (calls.length === 0) return;
     await this.state.setSpecs(new Map(calls.map(({ path, spec }) => [path, spec])));
-    await this.#deps.queues.addCalls(this.#ref, calls);
+    await this.#deps.queues.addCalls(this.#ref, calls, (await this.about()).isRestored);
     await this.#deps.hash.count(this.#run, { chunks: calls.length });
   }
 

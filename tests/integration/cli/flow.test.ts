@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { PassThrough } from "node:stream";
 import { afterEach, describe, expect, test } from "vitest";
@@ -145,9 +145,32 @@ list  exec   ls '\${inputs.folder}' '\${run.id}'
     expect([code, err]).toEqual([2, expect.stringContaining(message)]);
   });
 
-  test("says plainly that it runs none yet", async () => {
-    const { code, err } = await run(folderWith(files), "run", "--flow", "flow.yaml", "--set", "folder=/");
-    expect([code, err]).toEqual([2, expect.stringContaining("runs none")]);
+  test("runs the flow, fails with it, and runs again what had failed once that is mended", async () => {
+    const flow = `version: 1
+name: mends
+nodes:
+  - { id: first, kind: exec, command: [printf, hello], output: { name: first.txt } }
+  - id: needs-it
+    kind: exec
+    needs: [first]
+    command: [cat, "\${nodes.first.output}", "\${run.folder}/../mended"]
+    output: { name: both.txt }
+    retry: { exit: { attempts: 1 } }
+  - { id: after, kind: exec, needs: [needs-it], command: [wc, -c, '\${nodes["needs-it"].output}'], output: { name: n.txt } }
+`;
+    const folder = folderWith({ "flow.yaml": flow });
+    const place = ["--home", join(folder, "home")];
+    const broken = await run(folder, "run", "--flow", "flow.yaml", ...place, "--json");
+    const { id, files: counts } = JSON.parse(broken.out) as { id: string; files: object };
+    expect([broken.code, counts]).toMatchObject([1, { succeeded: 1, failed: 1, skipped: 1 }]);
+    writeFileSync(join(folder, "runs/mended"), "!");
+    const mended = await run(folder, "run", "--resume", id, ...place);
+    expect(mended.code).toBe(0);
+    expect(mended.out).toContain("3 nodes succeeded");
+    expect(mended.out).toContain("1 file unchanged since the last time");
+    const [of = ""] = readdirSync(join(folder, "runs")).filter((name) => name.endsWith(id));
+    expect(readFileSync(join(folder, "runs", of, "artifacts/needs-it/both.txt"), "utf8")).toBe("hello!");
+    expect(readFileSync(join(folder, "runs", of, "artifacts/after/n.txt"), "utf8")).toMatch(/^6 /);
   });
 });
 

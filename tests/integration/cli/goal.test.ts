@@ -74,12 +74,14 @@ describe("headroom run --goal", () => {
     expect(JSON.parse(again.stdout)).toMatchObject({ plan: { graphSha256: first.plan.graphSha256 } });
   });
 
-  test("says that flows do not run yet, and keeps the plan", async () => {
-    const { plan, ids } = openCommandLine([good]);
-    const { code, stderr } = await plan();
-    expect(code).toBe(3);
-    expect(stderr).toContain("this version keeps plans and cannot run them yet: nothing runs");
+  test("runs the plan that was accepted, and keeps it", async () => {
+    const { plan, ids, scratch } = openCommandLine([good]);
+    const { code, stdout } = await plan("--output", "runs");
+    expect(code).toBe(0);
+    expect(stdout).toContain("1 node succeeded");
     expect(ids()).toHaveLength(1);
+    const [folder = ""] = readdirSync(join(scratch.path, "runs"));
+    expect(readdirSync(join(scratch.path, "runs", folder))).toContain("report.md");
   });
 
   test("refuses what is not allowed, and ends with 1", async () => {
@@ -165,8 +167,8 @@ describe("headroom run --goal", () => {
 
 describe("--approve", () => {
   test.each([
-    ["y\n", 3, "cannot run them yet"],
-    ["yes\n", 3, "cannot run them yet"],
+    ["y\n", 0, "accepted, 1 node"],
+    ["yes\n", 0, "accepted, 1 node"],
     ["n\n", 1, "not agreed to: nothing runs"],
     ["\n", 1, "not agreed to: nothing runs"],
     ["", 1, "not agreed to: nothing runs"],

@@ -64,15 +64,14 @@ class ChunkAttempt {
   async run(): Promise<void> {
     const { runId, epoch } = this.#payload;
     // A retry chunk may be added a second time by the next holder of the chunk that asked for it.
-    const mayRepeat = this.#context.job.attemptsStarted > 1 || this.#payload.chunk.includes("-");
+    const isRepeat = this.#context.job.attemptsStarted > 1 || this.#payload.chunk.includes("-");
     // Asked for together: a file waits for its start meanwhile. A repeat counts crashes of its own first.
     const [{ run: whole, isWanted }, blame] = await Promise.all([
       this.#deps.runs.open(runId, epoch),
-      mayRepeat ? undefined : loadBlame(this.#deps.redis, this.#deps.kp),
+      isRepeat ? undefined : loadBlame(this.#deps.redis, this.#deps.kp),
     ]);
     if (await this.#deps.flows.hasEnded(whole, this.#payload.files)) return;
     const run = await this.#deps.runs.loadFor(runId, epoch, this.#payload.files);
-    const isRepeat = await this.#mayHaveRows(whole, mayRepeat);
     const mayClean = this.#deps.gate.writeFault(run.spec.output.root) === undefined;
     const chunk = { files: this.#payload.files, fence: this.#fence, isRepeat, mayClean, blame };
     const plan = await planChunk(this.#deps, run, chunk);
@@ -109,10 +108,6 @@ class ChunkAttempt {
       if (run.spec.executor === "process") await this.#absolve();
       throw error;
     }
-  }
-
-  async #mayHaveRows(whole: LiveRun, mayRepeat: boolean): Promise<boolean> {
-    return mayRepeat || (await this.#deps.flows.isRestored(whole));
   }
 
   /** Waits for room on the disk and takes the output folder; false when another run has it, which ends this one. */
