@@ -142,12 +142,14 @@ async function createStarter(
   allow: Allow,
 ): Promise<Starter & { close(): Promise<void> }> {
   const { Client } = await import("../producer/client.ts");
+  const { startScheduledFlow } = await import("../producer/flow/scheduled-flow.ts");
   const client = new Client(
     { redis, store, kp: place.kp, gate: new PolicyGate(allow), logger, clock: systemClock, isEmbedded },
     { ownsRedis: false, ownsStore: false },
   );
   return {
     startRun: async (request, idempotencyKey) => (await client.run(request, { idempotencyKey })).run,
+    startFlow: (flow, key) => startScheduledFlow(client, flow, key),
     close: () => client.close(),
   };
 }

@@ -57,7 +57,8 @@ function whenText({ spec }: ScheduleStatus): string {
 }
 
 function commandText({ spec }: ScheduleStatus): string {
-  const { command } = spec.run;
+  if (spec.flow !== undefined) return `flow ${oneLine(spec.flow.file)}`;
+  const { command } = spec.run ?? {};
   return Array.isArray(command) ? formatCommand(command.map(String)) : "";
 }
 

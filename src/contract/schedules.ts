@@ -38,6 +38,16 @@ function duration(minMs: number) {
     );
 }
 
+const absolutePath = z.string().regex(/^\/[^\0]*$/, "an absolute path");
+
+/** A flow that starts again and again: its file as it is at each time. */
+const scheduledFlow = z.strictObject({
+  file: absolutePath.describe("the flow file, as the scheduler sees it"),
+  folder: absolutePath.describe("where the folders of its runs are made"),
+  inputs: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).default({}),
+});
+export type ScheduledFlow = Readonly<z.output<typeof scheduledFlow>>;
+
 /** One schedule, as people write it. */
 export const scheduleSpec = z.strictObject({
   cron: z.string().optional().describe("five fields: minute, hour, day of the month, month, day of the week"),
@@ -48,10 +58,11 @@ export const scheduleSpec = z.strictObject({
   missed_limit: z.int().min(1).max(MAX_MISSED).default(24).describe("with missed: all, at most so many, the latest"),
   jitter: duration(0).optional().describe("each start is late by a part of this, by chance, but always the same"),
   paused: z.boolean().default(false),
-  run: z.record(z.string(), z.unknown()).describe("a run request"),
+  run: z.record(z.string(), z.unknown()).optional().describe("a run request"),
+  flow: scheduledFlow.optional().describe("in place of run: a flow file"),
 });
 export type ScheduleSpec = Readonly<z.output<typeof scheduleSpec>>;
-export type ScheduleSpecInput = Omit<z.input<typeof scheduleSpec>, "run"> & { readonly run: RunRequest };
+export type ScheduleSpecInput = Omit<z.input<typeof scheduleSpec>, "run"> & { readonly run?: RunRequest };
 
 export type CheckedSchedule =
   | { readonly kind: "valid"; readonly spec: ScheduleSpec }
@@ -92,6 +103,9 @@ function timeFaults(written: unknown): PathFault[] {
     faults.push({ path, where: showPath(path), expected, found });
   if ((cron === undefined) === (every === undefined))
     add(["cron"], "either cron or every", cron === undefined ? "neither" : "both");
+  const [run, flow] = [field(written, "run"), field(written, "flow")];
+  if ((run === undefined) === (flow === undefined))
+    add(["run"], "either run or flow", run === undefined ? "neither" : "both");
   if (typeof cron === "string") {
     const parsed = parseCron(cron);
     if (parsed.kind === "faulty") add(["cron"], parsed.expected, parsed.found);

@@ -105,14 +105,12 @@ calibration:
 
 # Who plans the goals of headroom run --goal. Keys are in a variable or a file, never here.
 # planners:
-#   claude:
-#     kind: claude-code
-#     budget: { calls: 8, tokens: 500000, usd: 2, seconds: 900 }
-#   local:
-#     kind: openai
-#     url: "http://127.0.0.1:8000/v1"
-#     model: "a-model"
-#     key_env: LOCAL_KEY
+#   claude: { kind: claude-code, budget: { calls: 8, tokens: 500000, usd: 2, seconds: 900 } }
+#   local: { kind: openai, url: "http://127.0.0.1:8000/v1", model: "a-model", key_env: LOCAL_KEY }
+
+# Programs that agents of flows are.
+# agents:
+#   default: { command: [claude, -p, "{prompt}", --max-turns, "{max_turns}"] }
 
 # worker:
 #   labels: []

@@ -11,6 +11,8 @@ const UNSUBSCRIBE_MS = 2_000;
 const controlMessage = z.discriminatedUnion("kind", [
   /** End what runs of this run, and claim no more of it. */
   z.object({ kind: z.literal("cancel"), runId: z.string().min(1) }),
+  /** End what runs of these nodes of a flow. */
+  z.object({ kind: z.literal("cancel-nodes"), runId: z.string().min(1), paths: z.array(z.string()).max(1_000) }),
   /** A queue was added to for the first time. */
   z.object({ kind: z.literal("queue"), name: z.string().min(1) }),
   /** Limits of workers were changed. */

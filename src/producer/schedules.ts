@@ -152,6 +152,8 @@ export class ScheduleClient {
 
   #check(written: unknown, gate: RunGate): ScheduleSpec {
     const spec = parseSchedule(written);
+    // A flow is read, and held against the rules, where it is started.
+    if (spec.run === undefined) return spec;
     const run = namePlaceholders(spec.run, spec.time_zone, this.#nowMs) as RunRequest;
     gate.require(parseRunSpec(run), (path) => `run.${showPath(placeIn(spec.run, path))}`);
     return spec;

@@ -12,7 +12,7 @@ import { isTerminal } from "../contract/outcomes.ts";
 import type { RunRecord } from "../contract/run-record.ts";
 import type { RunRequest } from "../contract/run-request.ts";
 import { namePlaceholders } from "../contract/schedule-names.ts";
-import { nextTimes, type ScheduleRecord } from "../contract/schedules.ts";
+import { nextTimes, type ScheduledFlow, type ScheduleRecord } from "../contract/schedules.ts";
 import { assertNever } from "../platform/assert.ts";
 import { requestCancel } from "../platform/cancel-run.ts";
 import type { Clock } from "../platform/clock.ts";
@@ -24,13 +24,12 @@ import { decideNewStarts, decideStart, jitterOf, startKey, type GoingRun } from 
 import type { ScheduleAlarm } from "./schedule-alarm.ts";
 import type { Term } from "./term.ts";
 
-/**
- * Starts what a schedule asks for. A schedule says `run`; what starts flows joins here, as `startFlow` under the same kind
- * of key, beside a `flow` in the schema of schedules.
- */
+/** Starts what a schedule asks for. */
 export interface Starter {
   /** Starts a run, or finds the one that was started under this key. */
   startRun(request: RunRequest, key: string): Promise<RunRecord>;
+  /** The same for a flow, whose file is read now. */
+  startFlow(flow: ScheduledFlow, key: string): Promise<RunRecord>;
 }
 
 export interface ScheduleDeps {
@@ -179,10 +178,13 @@ async function start(
   { name, spec }: ScheduleRecord,
   { timeMs, isBackfill, key }: DueHead & { readonly key: string },
 ): Promise<StartEnd | "wait"> {
-  const named = namePlaceholders(spec.run, spec.time_zone, timeMs) as RunRequest;
+  const { run, flow, time_zone: zone } = spec;
   deps.term.require();
   try {
-    const { id } = await deps.starter.startRun({ ...named, name: named.name ?? name }, key);
+    const { id } =
+      flow === undefined
+        ? await startRun(deps.starter, { name, request: namePlaceholders(run ?? {}, zone, timeMs) as RunRequest, key })
+        : await deps.starter.startFlow(namePlaceholders(flow, zone, timeMs) as ScheduledFlow, key);
     return { state: "started", runId: id };
   } catch (error) {
     if (isPassing(error)) throw error;
@@ -191,4 +193,11 @@ async function start(
     if (spec.overlap === "skip" && !isBackfill) return { state: "skipped", message: lineOf(error) };
     return "wait";
   }
+}
+
+function startRun(
+  starter: Starter,
+  { name, request, key }: { readonly name: string; readonly request: RunRequest; readonly key: string },
+): Promise<RunRecord> {
+  return starter.startRun({ ...request, name: request.name ?? name }, key);
 }

@@ -19,6 +19,8 @@ import type { RunCache } from "./run-cache.ts";
 
 export interface HeldJob extends Pick<RunningJob, "jobId" | "runId" | "sinceMs"> {
   readonly jobName: JobName;
+  /** Of a call of a flow's node. */
+  readonly path: string | undefined;
   readonly controller: AbortController;
   /** The process that is measured. */
   pid?: number;
@@ -77,7 +79,9 @@ export class HeldJobs {
     };
     signal.addEventListener("abort", onAbort, { once: true });
     const { runId } = job.data as { runId: string };
-    this.#held.set(jobId, { jobId, runId, jobName, sinceMs: this.#deps.clock.nowMs(), controller });
+    const { files } = job.data as { files?: readonly { path: string }[] };
+    const path = files?.length === 1 ? files[0]?.path : undefined;
+    this.#held.set(jobId, { jobId, runId, jobName, path, sinceMs: this.#deps.clock.nowMs(), controller });
     this.#deps.onClaim?.(jobName, jobId);
     try {
       await this.#handle(jobName, { job, token, signal: controller.signal });
@@ -112,6 +116,14 @@ export class HeldJobs {
   cancel(runId: string): void {
     for (const held of this.#held.values()) {
       if (held.runId === runId) held.controller.abort(new RunCancelled(runId));
+    }
+  }
+
+  /** Ends the calls of these nodes of a flow, whose ends are written: whoever claims their jobs next finds that. */
+  cancelNodes(runId: string, paths: readonly string[]): void {
+    for (const held of this.#held.values()) {
+      if (held.runId !== runId || held.path === undefined || !paths.includes(held.path)) continue;
+      held.controller.abort(new HandBack("node was cancelled", 0));
     }
   }
 

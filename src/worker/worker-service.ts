@@ -157,6 +157,7 @@ export class WorkerService implements Service {
     this.#control.listen({
       onMessage: (message) => {
         if (message.kind === "cancel") this.#held.cancel(message.runId);
+        else if (message.kind === "cancel-nodes") this.#held.cancelNodes(message.runId, message.paths);
         else if (message.kind === "queue") void this.#lanes.refresh();
         else if (message.kind === "profiles") void this.#declareAnew();
         else if (message.kind === "limits" || message.kind === "rules") void this.#limits.refresh();

@@ -12,6 +12,9 @@ import { openStore } from "../../src/store/open-store.ts";
 import type { Store } from "../../src/store/store.ts";
 import { quietLogger } from "./quiet-logger.ts";
 import { deletePrefix } from "./redis.ts";
+import type { ScheduledFlow } from "../../src/contract/schedules.ts";
+import { startScheduledFlow } from "../../src/producer/flow/scheduled-flow.ts";
+import type { Starter } from "../../src/scheduler/schedules.ts";
 import { makeTempFolder } from "./temp-folder.ts";
 
 export class SettableClock implements Clock {
@@ -61,7 +64,7 @@ export interface StepDeps {
   readonly clock: Clock;
   readonly logger: typeof quietLogger;
   readonly metrics: Metrics;
-  readonly starter: { startRun(request: RunRequest, key: string): Promise<RunRecord> };
+  readonly starter: Starter;
   readonly term: { readonly token: number; require(): void };
 }
 
@@ -77,11 +80,12 @@ export async function openScheduler(redis: Redis, prefix: string, time: string):
   const metrics = new Metrics({ version: "0", process: "scheduler" }, quietLogger);
   const startRun = async (request: RunRequest, idempotencyKey: string) =>
     (await client.run(request, { idempotencyKey })).run;
+  const startFlow = (flow: ScheduledFlow, key: string) => startScheduledFlow(client, flow, key);
   return {
     ...{ kp, store, client, clock, folder: folder.path },
     deps: (token = 1) => ({
       ...{ redis, kp, store, queues, hash, clock, logger: quietLogger, metrics },
-      ...{ starter: { startRun }, term: { token, require: () => undefined } },
+      ...{ starter: { startRun, startFlow }, term: { token, require: () => undefined } },
     }),
     request: (change = {}) => ({
       ...{ command: ["/bin/true", "{input}"], input: [`${folder.path}/a`] },

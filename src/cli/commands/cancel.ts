@@ -1,6 +1,6 @@
 /** `headroom cancel`: ends a run wherever it runs. */
 import type { Command } from "commander";
-import { exitCodes } from "../../contract/errors.ts";
+import { exitCodes, NotFoundError } from "../../contract/errors.ts";
 import { isTerminal } from "../../contract/outcomes.ts";
 import { act, addJsonOption, addPlaceOptions, describeCommand, withCluster, type Invocation } from "../command-line.ts";
 import { plural } from "../format.ts";
@@ -21,13 +21,16 @@ interface Flags extends PlaceOptions {
 export function cancelCommand(invocation: Invocation): Command {
   const command = describeCommand("cancel", "end a run wherever it runs", [
     "headroom cancel RUN",
+    "headroom cancel RUN NODE",
     'headroom cancel RUN --reason "wrong folder"',
   ])
     .argument("<run>", "id of a run")
+    .argument("[node]", "of a flow: end this node alone, and all that hang on it")
     .option("--reason <text>", "why, for its report", "cancelled at the command line");
   return addPlaceOptions(addJsonOption(command)).action(
-    act(invocation, async (runId: string, flags: Flags) => {
+    act(invocation, async (runId: string, node: string | undefined, flags: Flags) => {
       const { io } = invocation;
+      if (node !== undefined) return cancelNode(invocation, { runId, node }, flags);
       const { ended, ack, report, folder } = await withCluster(flags, io, (cluster) => cancel(cluster, runId, flags));
       if (flags.json === true) printJson(io, ack);
       else if (ended) print(io, `run ${runId} had ended before: ${ack.state}`);
@@ -38,6 +41,21 @@ export function cancelCommand(invocation: Invocation): Command {
       return exitCodes.ok;
     }),
   );
+}
+
+async function cancelNode(
+  { io }: Invocation,
+  { runId, node }: { readonly runId: string; readonly node: string },
+  flags: Flags,
+): Promise<number> {
+  await withCluster(flags, io, async ({ client }) => {
+    const run = await client.status(runId);
+    if (run.spec.executor !== "flow") throw new NotFoundError("flow", runId);
+    await client.flows.cancelNode(run, node, flags.reason);
+  });
+  if (flags.json === true) printJson(io, { runId, node, state: "cancelled" });
+  else print(io, `node ${node} of run ${runId} is cancelled, and so is what hangs on it`);
+  return exitCodes.ok;
 }
 
 interface Cancelled {

@@ -210,6 +210,11 @@ export class FlowState {
     return found;
   }
 
+  /** The run that does the work of a node, if it has one. */
+  async runOf(path: string): Promise<string | undefined> {
+    return (await this.#redis.hget(this.#key, `r:${path}`)) ?? undefined;
+  }
+
   /** Writes the answer at a gate, once; whether it was the first. */
   async answer(path: string, answer: GateAnswer): Promise<boolean> {
     return (await this.#redis.hsetnx(this.#key, `g:${path}`, JSON.stringify(answer))) === 1;

@@ -6,11 +6,15 @@ import type { FlowDocumentInput } from "../../contract/flows.ts";
 import { policyFaults } from "../../platform/flow/flow-policy-gate.ts";
 import { planOf } from "../../contract/flow-plan.ts";
 import { ConflictError, InvalidInputError, NotFoundError, PolicyError } from "../../contract/errors.ts";
-import { nodePath, parseNodePath } from "../../contract/flow-run.ts";
+import { nodePath, parseNodePath, unrunEnd } from "../../contract/flow-run.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
 import { oneOf } from "../../contract/schema-faults.ts";
+import type { Logger } from "../../platform/logger.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { flowSpec } from "../../platform/flow/flow-spec.ts";
+import { requestCancel } from "../../platform/cancel-run.ts";
+import { publishControl } from "../../platform/control.ts";
+import { FlowAdvance } from "../../platform/flow/advance.ts";
 import { FlowState, type GateAnswer } from "../../platform/flow/flow-state.ts";
 import { beginningOf, loadStoredFlow, type FlowSetting, type StoredFlow } from "../../platform/flow/stored-flow.ts";
 import type { PolicyGate } from "../../platform/policy-gate.ts";
@@ -22,12 +26,15 @@ export interface FlowOptions extends Omit<FlowSetting, "folder"> {
   /** The folder of the run, absolute, from its id. */
   readonly folder: (runId: string) => string;
   readonly traceId?: string;
+  readonly idempotencyKey?: string;
 }
 
 /** How a flow is run from code. */
 export interface FlowRunOptions extends Partial<Omit<FlowSetting, "folder">> {
   /** Where the folder of the run is made, absolute. */
   readonly folder: string;
+  /** The same key starts one run, however often it is given. */
+  readonly idempotencyKey?: string;
 }
 
 /** A gate that waits for an answer. */
@@ -41,6 +48,7 @@ export interface FlowClientDeps extends SubmitDeps {
   readonly store: Store;
   readonly gate: PolicyGate;
   readonly clock: Clock;
+  readonly logger: Logger;
 }
 
 export class FlowClient {
@@ -58,17 +66,31 @@ export class FlowClient {
   async run(written: FlowDocumentInput, { folder, ...more }: FlowRunOptions): Promise<RunRecord> {
     const check = checkFlow(written);
     if (check.kind === "faulty") throw new InvalidInputError("flow", check.faults);
-    const resolved = resolveInputs(check.flow.document, more.inputs ?? {});
+    return await this.runChecked(check.flow, { folder, ...more });
+  }
+
+  /** Starts a checked flow with inputs that are not. @throws {InvalidInputError} @throws {PolicyError} */
+  async runChecked(flow: CheckedFlow, { folder, ...more }: FlowRunOptions): Promise<RunRecord> {
+    const resolved = resolveInputs(flow.document, more.inputs ?? {});
     if (resolved.kind === "faulty") throw new InvalidInputError("inputs of the flow", resolved.faults);
-    const { base = folder, binaries = {}, agents = {} } = more;
-    const inputs = resolved.values;
-    return await this.start(check.flow, { base, binaries, agents, inputs, folder: (runId) => join(folder, runId) });
+    const { base = folder, binaries = {}, agents = {}, idempotencyKey } = more;
+    const own = { inputs: resolved.values, folder: (runId: string) => join(folder, runId) };
+    return await this.start(flow, {
+      base,
+      binaries,
+      agents,
+      ...own,
+      ...(idempotencyKey !== undefined && { idempotencyKey }),
+    });
   }
 
   /** Starts a checked flow. @throws {PolicyError} with everything that is not allowed */
-  async start(flow: CheckedFlow, { folder, traceId, ...rest }: FlowOptions): Promise<RunRecord> {
+  async start(flow: CheckedFlow, { folder, traceId, idempotencyKey, ...rest }: FlowOptions): Promise<RunRecord> {
     const { store, clock, gate } = this.#deps;
-    const id = newRunId(clock.nowMs());
+    const earlier = idempotencyKey === undefined ? undefined : await store.runs.findByIdempotencyKey(idempotencyKey);
+    if (earlier !== undefined && (await this.#hasPlan(earlier.id))) return earlier;
+    // One whose caller died before its plan was kept is set up now.
+    const id = earlier?.id ?? newRunId(clock.nowMs());
     const setting: FlowSetting = { ...rest, folder: folder(id) };
     const { inputs, binaries } = setting;
     const refusals = policyFaults(flow, gate.allow, { inputs, binaryPath: (name) => binaries[name] });
@@ -77,7 +99,8 @@ export class FlowClient {
     const spec = flowSpec(about, { nodes: nodes.length, traceId: traceId ?? newTraceId() });
     gate.require(spec);
     await claimOutput(this.#deps, id, spec);
-    const { run } = await store.runs.create({ id, spec, createdAtMs: clock.nowMs() });
+    const key = idempotencyKey === undefined ? {} : { idempotencyKey };
+    const { run } = await store.runs.create({ id, spec, createdAtMs: clock.nowMs(), ...key });
     const stored: StoredFlow = { ...setting, plan: planOf(flow) };
     await store.inputs.append(id, 0, [JSON.stringify(stored)]);
     await new FlowState(this.#deps.redis, this.#deps.kp, { runId: id, epoch: 0 }).create(about, nodes);
@@ -116,9 +139,45 @@ export class FlowClient {
     return run;
   }
 
+  async #hasPlan(runId: string): Promise<boolean> {
+    for await (const _ of this.#deps.store.inputs.pages(runId)) return true;
+    return false;
+  }
+
   /** The flow of a run, as it was started. */
   load(runId: string): Promise<FlowSetting & { readonly flow: CheckedFlow }> {
     return loadStoredFlow(this.#deps.store.inputs.pages(runId), runId);
+  }
+
+  /**
+   * Ends a node that has not ended, whether it runs, waits, or is not reached yet, and with it all that hang on it.
+   * @throws {ConflictError} when it has ended
+   */
+  async cancelNode(run: RunRecord, path: string, reason: string): Promise<void> {
+    const { redis, kp, hash, queues, clock, logger, store } = this.#deps;
+    const live = { runId: run.id, epoch: run.epoch, spec: run.spec, state: run.state, createdAtMs: run.createdAtMs };
+    const deps = {
+      redis,
+      kp,
+      hash,
+      queues,
+      logger,
+      store,
+      nowMs: () => clock.nowMs(),
+      inputKind: () => "folder" as const,
+    };
+    const flow = new FlowAdvance(deps, live);
+    const { id } = parseNodePath(path);
+    const node = (await flow.state.nodes([id])).get(id);
+    if (node === undefined || (node.node.foreach !== undefined && path === id))
+      throw new NotFoundError("node", `${run.id} ${path}`);
+    const end = (await flow.state.ends([path])).get(path);
+    if (end !== undefined) throw new ConflictError(`node ${path}: expected it to go on, it ended ${end.outcome}`);
+    await flow.endWithRow({ path, end: unrunEnd("cancelled", reason, "cancelled") });
+    await publishControl(redis, kp, { kind: "cancel-nodes", runId: run.id, paths: [path] });
+    await queues.promoteFork({ runId: run.id, epoch: run.epoch }, path);
+    const child = await flow.state.runOf(path);
+    if (child !== undefined) await requestCancel({ redis, kp, hash }, child, reason);
   }
 
   /** The gates that wait for an answer now. */

@@ -1,5 +1,6 @@
 /** Schedules over a real Redis and store, at times that the test sets. */
 import type { Redis } from "ioredis";
+import { writeFileSync } from "node:fs";
 import { describe, expect } from "vitest";
 import type { ScheduleSpecInput } from "../../../src/contract/schedules.ts";
 import { reconcileSchedules } from "../../../src/scheduler/schedule-config.ts";
@@ -57,6 +58,7 @@ describe("a schedule", () => {
         {
           ...dying,
           starter: {
+            ...at.deps().starter,
             startRun: async (request, key) => {
               await at.deps().starter.startRun(request, key);
               throw Object.assign(new Error("killed"), { name: "ReplyError" });
@@ -70,6 +72,31 @@ describe("a schedule", () => {
     expect(await round(at, 2)).toBe(1);
     expect(await told(at)).toEqual(["10:00 started"]);
     expect(await runs(at)).toHaveLength(1);
+  });
+
+  test("starts a flow from its file as it is then, once for each time, and tells what is wrong in it", async ({
+    redis,
+    prefix,
+  }) => {
+    await using at = await open(redis, prefix);
+    const file = `${at.folder}/flow.yaml`;
+    const flow = { file, folder: `${at.folder}/{date}`, inputs: { n: 2 } };
+    await at.client.schedules.create("s", { cron: "0 * * * *", flow });
+    at.clock.set("2026-06-01T10:00:00Z");
+    expect(await round(at)).toBe(0);
+    expect((await at.store.schedules.starts("s", 1))[0]).toMatchObject({
+      ...{ state: "refused", message: expect.stringContaining("nothing there") as string },
+    });
+    const nodes = "[{ id: a, kind: exec, command: [/bin/true] }]";
+    writeFileSync(file, `{ version: 1, name: hourly, inputs: { n: { type: number } }, nodes: ${nodes} }`);
+    at.clock.set("2026-06-01T11:00:00Z");
+    await Promise.all([round(at, 1), round(at, 2)]);
+    const [run, ...others] = await runs(at);
+    expect(others).toEqual([]);
+    expect(run?.spec).toMatchObject({ executor: "flow", name: "hourly" });
+    expect(run?.spec.output.root).toBe(`${at.folder}/2026-06-01/${run?.id ?? ""}/artifacts`);
+    expect(await told(at)).toEqual(["10:00 refused", "11:00 started"]);
+    expect((await at.client.flows.load(run?.id ?? "")).inputs).toEqual({ n: 2 });
   });
 
   test("starts once though two schedulers take themselves for the leader", async ({ redis, prefix }) => {

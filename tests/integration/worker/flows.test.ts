@@ -289,4 +289,51 @@ describe("a flow", { timeout: 120_000 }, () => {
     expect(run).toMatchObject({ state: "queued", spec: { executor: "flow" } });
     await client.close();
   });
+
+  test("ends one node that is cancelled, and all that hang on it, while the rest goes on", async () => {
+    await using cluster = await FlowCluster.open();
+    const go = join(cluster.scratch.path, "go");
+    const id = await cluster.start({
+      nodes: [
+        sh("runs", "sleep 100"),
+        sh("rest", `until [ -e ${go} ]; do sleep 0.05; done`, { output: {} }),
+        sh("late", "echo late", { needs: ["rest"] }),
+        sh("behind", "echo never", { needs: [{ node: "runs", on: "always" }] }),
+        sh("far", "echo never", { needs: ["late"] }),
+        { id: "ask", kind: "gate", message: "?" },
+      ],
+    });
+    const running = async () => (await cluster.client.status(id)).progress.runningJobs;
+    await expect.poll(running, { timeout: 20_000 }).toBe(2);
+    const run = await cluster.client.status(id);
+    for (const node of ["runs", "far", "ask"]) await cluster.client.flows.cancelNode(run, node, "not this one");
+    writeFileSync(go, "");
+    const ended = await cluster.ended(id);
+    expect(ended.outcomes).toEqual({
+      ...{
+        runs: "cancelled",
+        rest: "succeeded",
+        late: "succeeded",
+        behind: "cancelled",
+        far: "cancelled",
+        ask: "cancelled",
+      },
+    });
+    await expect(cluster.client.flows.cancelNode(run, "late", "again")).rejects.toThrow();
+  });
+
+  test("takes a model over files as a node, whose answers later nodes read", async () => {
+    await using cluster = await FlowCluster.open();
+    const root = join(import.meta.dirname, "../../..");
+    const ended = await cluster.run({
+      nodes: [
+        { id: "kinds", kind: "infer", model: join(root, "models/file-kind"), input: join(root, "examples/files") },
+        sh("count", "wc -l < ${nodes.kinds.output}/results.jsonl; echo ${nodes.kinds.files.succeeded}", {
+          needs: ["kinds"],
+        }),
+      ],
+    });
+    expect(ended.outcomes).toEqual({ kinds: "succeeded", count: "succeeded" });
+    expect(ended.text("count")).toBe("12\n12\n");
+  });
 });

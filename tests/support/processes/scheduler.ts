@@ -8,6 +8,7 @@ import { Metrics } from "../../../src/platform/metrics.ts";
 import { closeRedis, openRedis } from "../../../src/platform/redis.ts";
 import { runUntilSignal } from "../../../src/platform/run.ts";
 import { createClient } from "../../../src/producer/client.ts";
+import { startScheduledFlow } from "../../../src/producer/flow/scheduled-flow.ts";
 import type { Starter } from "../../../src/scheduler/schedules.ts";
 import { SchedulerService } from "../../../src/scheduler/scheduler-service.ts";
 import { openStore } from "../../../src/store/open-store.ts";
@@ -24,6 +25,7 @@ const control = new ControlBus({ redis, subscriber, logger }, kp);
 const client = await createClient({ redis, store, prefix: settings.prefix, logger });
 const starter: Starter = {
   startRun: async (request, idempotencyKey) => (await client.run(request, { idempotencyKey })).run,
+  startFlow: (flow, key) => startScheduledFlow(client, flow, key),
 };
 const scheduler = new SchedulerService(
   { redis, control, store, clock: systemClock, logger, metrics, starter },
