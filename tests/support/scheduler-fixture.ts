@@ -1,7 +1,6 @@
 /** What the steps of a leader's round work with, over a real Redis and a real store, at a time that the test sets. */
 import type { Redis } from "ioredis";
 import { keyPrefix } from "../../src/contract/queues.ts";
-import type { RunRecord } from "../../src/contract/run-record.ts";
 import type { RunRequest } from "../../src/contract/run-request.ts";
 import { systemClock, type Clock } from "../../src/platform/clock.ts";
 import { JobQueues } from "../../src/platform/job-queues.ts";
