@@ -83,7 +83,7 @@ test("an engine that is killed every two seconds loses none of five thousand fil
   const files = 5_000;
   writeInputs(cluster, files);
   const worker = await cluster.worker();
-  const runId = await startInfer(cluster, slowModel(cluster, 1_500), 512);
+  const runId = await startInfer(cluster, slowModel(cluster, 2_500), 512);
   const killed = new Set<number>();
   const killing = setInterval(() => {
     for (const pid of enginesOf(worker)) {

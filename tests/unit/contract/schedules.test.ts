@@ -33,7 +33,7 @@ describe("checkSchedule", () => {
     [{ every: "1h", jitter: "400d", run }, ['jitter: "400d"']],
     [{ every: "1h", overlap: "sometimes", run }, ['overlap: "sometimes"']],
     [{ every: "1h", missed_limit: 0, run }, ["missed_limit: 0"]],
-    [{ every: "1h" }, ["run: nothing"]],
+    [{ every: "1h" }, ["run: neither"]],
     [{ every: "1h", run: { ...run, input: "in" } }, ['run.input: "in"']],
     [{ every: "1h", runs: run, run }, ['runs: the unknown key "runs"']],
     ["daily", ['schedule: "daily"']],
