@@ -18,7 +18,7 @@ describe("a whole worker over 200 mixed jobs in 4 GiB, in simulated time", { tim
     const warm = await worker.runAll(second);
     expect(Math.max(cold.mostUse, warm.mostUse)).toBeLessThan(0.98);
     expect(Math.max(cold.wasted, warm.wasted)).toBeLessThan(0.02);
-    expect(ofOracle(first, cold)).toBeGreaterThan(0.72);
+    expect(ofOracle(first, cold)).toBeGreaterThan(0.7);
     expect(ofOracle(second, warm)).toBeGreaterThan(0.84);
   });
 });
