@@ -18,6 +18,7 @@ import {
   type PlannedNode,
 } from "../../contract/flow-run.ts";
 import type { Outcome } from "../../contract/outcomes.ts";
+import { noFiles } from "../../contract/run-record.ts";
 import { requestCancel } from "../cancel-run.ts";
 import type { CallToAdd, RunRef } from "../job-queues.ts";
 import type { LiveRun } from "../run-hash.ts";
@@ -74,10 +75,14 @@ export class FlowAdvance {
     await this.#release(await this.#settle(path, end));
   }
 
-  /** Ends a node or an instance that has no job with a row of its own. */
-  async endWithRow(node: EndedNode, took?: Took): Promise<void> {
-    await this.#record([node], took);
-    await this.ended(node);
+  /**
+   * Ends a node or an instance that has no job with a row of its own. One that has an end keeps it, and its row: it was
+   * cancelled meanwhile, or its worker was lost before it had started what that made ready.
+   */
+  async endWithRow({ path, end }: EndedNode, took?: Took): Promise<void> {
+    const known = (await this.state.ends([path])).get(path);
+    if (known === undefined) await this.#record([{ path, end }], took);
+    await this.ended({ path, end: known ?? end });
   }
 
   /** Adds the instances `from` … `to` of a fan-out that have not ended. */
@@ -133,8 +138,11 @@ export class FlowAdvance {
     const items = (await this.state.items(id)) ?? [];
     const ends = await this.state.instances(id, items.length);
     const digest = createHash("sha256");
-    for (const end of ends) digest.update(JSON.stringify([end?.sha256 ?? null, end?.result ?? null]));
-    const counts = await this.state.countInstances(id, items.length);
+    const counts = { ...noFiles, total: items.length };
+    for (const end of ends) {
+      digest.update(JSON.stringify([end?.sha256 ?? null, end?.result ?? null]));
+      if (end !== undefined) counts[end.outcome] += 1;
+    }
     return { ...decideGroupEnd(counts), sha256: digest.digest("hex") };
   }
 

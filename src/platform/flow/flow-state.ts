@@ -15,7 +15,6 @@ import { z } from "zod";
 import type { NodeEnd, PlannedNode } from "../../contract/flow-run.ts";
 import { nodePath } from "../../contract/flow-run.ts";
 import { keys } from "../../contract/queues.ts";
-import { noFiles, type FileCounts } from "../../contract/run-record.ts";
 import { runSpec, type RunSpec } from "../../contract/run-spec.ts";
 import { Script } from "../script.ts";
 
@@ -177,13 +176,6 @@ export class FlowState {
     const paths = Array.from({ length: count }, (_, at) => nodePath(id, at));
     const ends = await this.ends(paths);
     return paths.map((path) => ends.get(path));
-  }
-
-  /** Counts of the ends of a fan-out. */
-  async countInstances(id: string, count: number): Promise<FileCounts> {
-    const counts = { ...noFiles, total: count };
-    for (const end of await this.instances(id, count)) if (end !== undefined) counts[end.outcome] += 1;
-    return counts;
   }
 
   /** Notes what a ready node runs, before its job is added. */

@@ -44,8 +44,6 @@ export function createForkHandler(deps: ForkDeps): Handler<"fork"> {
         if (isWanted) await expand(deps, { flow, ref: payload, signal }, payload.path);
         return;
       case "gate": {
-        // Cancelled while it waited: its end is written.
-        if ((await flow.state.ends([payload.path])).size > 0) return;
         const answer = await flow.state.answerAt(payload.path);
         const startedAtMs = job.timestamp;
         const took = { startedAtMs, durationMs: Math.max(0, deps.clock.nowMs() - startedAtMs) };
