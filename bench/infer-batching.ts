@@ -10,6 +10,7 @@ import { inputSpec } from "../src/contract/run-spec.ts";
 import type { ModelEngine } from "../src/worker/inference/model-engine.ts";
 import type { BatchFacts } from "../src/worker/inference/work-queue.ts";
 import { openBenchEngine } from "./shared/bench-engine.ts";
+import { submitAll } from "./shared/submit-all.ts";
 import { median, quantile, report, round, scratch } from "./shared/support.ts";
 
 const FILES = Number(process.env["BENCH_FILES"] ?? 4_000);
@@ -23,16 +24,7 @@ const text = readFileSync("package-lock.json");
 
 /** Files per second of all files, handed over at once. */
 async function rate(engine: ModelEngine, placeId: number, paths: readonly string[]): Promise<number> {
-  const startedMs = performance.now();
-  await new Promise<void>((done, failed) => {
-    let left = paths.length;
-    const onAnswers = (answers: readonly unknown[]) => {
-      left -= answers.length;
-      if (left === 0) done();
-    };
-    engine.submit({ placeId, paths, onAnswers, onBroken: failed });
-  });
-  return (paths.length * 1_000) / (performance.now() - startedMs);
+  return paths.length / (await submitAll(engine, placeId, paths));
 }
 
 interface Waits {

@@ -12,6 +12,7 @@ import { systemClock } from "../src/platform/clock.ts";
 import { inputSpec } from "../src/contract/run-spec.ts";
 import { ModelEngine } from "../src/worker/inference/model-engine.ts";
 import { benchLogger, startBenchCluster, type BenchCluster } from "./shared/cluster.ts";
+import { submitAll } from "./shared/submit-all.ts";
 import { median, report, round, scratch } from "./shared/support.ts";
 
 const FILES = Number(process.env["BENCH_FILES"] ?? 50_000);
@@ -61,16 +62,7 @@ async function engineAlone(root: string, paths: readonly string[]): Promise<numb
   await engine.ready();
   const input = inputSpec.parse({ kind: "tree", root });
   const placeId = engine.addPlace({ input, inputRules: { minBytes: 0 }, inputRoot: undefined });
-  const startedMs = performance.now();
-  await new Promise<void>((done, failed) => {
-    let left = paths.length;
-    const onAnswers = (answers: readonly unknown[]) => {
-      left -= answers.length;
-      if (left === 0) done();
-    };
-    engine.submit({ placeId, paths, onAnswers, onBroken: failed });
-  });
-  const seconds = (performance.now() - startedMs) / 1_000;
+  const seconds = await submitAll(engine, placeId, paths);
   await engine.close();
   return paths.length / seconds;
 }

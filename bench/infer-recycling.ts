@@ -10,6 +10,7 @@ import { runInNewContext } from "node:vm";
 import { inputSpec } from "../src/contract/run-spec.ts";
 import type { ModelEngine } from "../src/worker/inference/model-engine.ts";
 import { openBenchEngine } from "./shared/bench-engine.ts";
+import { submitAll } from "./shared/submit-all.ts";
 import { report, round, scratch } from "./shared/support.ts";
 
 const CYCLES = Number(process.env["BENCH_CYCLES"] ?? 100);
@@ -30,14 +31,7 @@ const place = { input: inputSpec.parse({ kind: "tree", root }), inputRules: { mi
 
 async function ask(engine: ModelEngine, files: number): Promise<void> {
   const placeId = engine.addPlace(place);
-  await new Promise<void>((done, failed) => {
-    let left = files;
-    const onAnswers = (answers: readonly unknown[]) => {
-      left -= answers.length;
-      if (left === 0) done();
-    };
-    engine.submit({ placeId, paths: paths.slice(0, files), onAnswers, onBroken: failed });
-  });
+  await submitAll(engine, placeId, paths.slice(0, files));
   engine.removePlace(placeId);
 }
 

@@ -4,30 +4,12 @@
  * does not grow with what there is.
  */
 import type { Job } from "bullmq";
-import type { Redis } from "ioredis";
 import { isTerminal, type RunState } from "../contract/outcomes.ts";
 import { jobIds, keys, placeOfJobId } from "../contract/queues.ts";
 import { noFiles, type RunRecord } from "../contract/run-record.ts";
-import type { Clock } from "../platform/clock.ts";
-import { reportPlace, type JobQueues } from "../platform/job-queues.ts";
-import type { Logger } from "../platform/logger.ts";
-import type { Metrics } from "../platform/metrics.ts";
-import type { RunHash } from "../platform/run-hash.ts";
-import type { Store } from "../store/store.ts";
-import type { Term } from "./term.ts";
-
-export interface LeftoverDeps {
-  /** The connection of the term. */
-  readonly redis: Redis;
-  readonly kp: string;
-  readonly store: Store;
-  readonly queues: JobQueues;
-  readonly hash: RunHash;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly metrics: Metrics;
-  readonly term: Pick<Term, "require">;
-}
+import { reportPlace } from "../platform/job-queues.ts";
+import { isRemoved } from "./remove-job.ts";
+import type { RepairDeps } from "./repair.ts";
 
 /** Where jobs wait; those that run are their workers' business. */
 const states = ["wait", "prioritized", "delayed", "waiting-children"] as const;
@@ -43,7 +25,7 @@ export class LeftoverJobs {
   #offset = 0;
 
   /** Looks at the next part; how many jobs were taken out. */
-  async round(deps: LeftoverDeps): Promise<number> {
+  async round(deps: RepairDeps): Promise<number> {
     const places = await deps.queues.list();
     const lanes = places.flatMap(({ name }) => states.map((state) => ({ name, state })));
     let removed = 0;
@@ -67,7 +49,7 @@ export class LeftoverJobs {
   }
 }
 
-async function removeEnded(deps: LeftoverDeps, queue: string, ids: readonly string[]): Promise<number> {
+async function removeEnded(deps: RepairDeps, queue: string, ids: readonly string[]): Promise<number> {
   const hasEnded = new Map<string, boolean>();
   let removed = 0;
   for (const id of ids) {
@@ -89,22 +71,11 @@ async function removeEnded(deps: LeftoverDeps, queue: string, ids: readonly stri
 
 /** Whether this epoch of the run has ended, or nobody knows of it. */
 async function isOver(
-  { hash, store }: LeftoverDeps,
+  { hash, store }: RepairDeps,
   { runId, epoch }: { readonly runId: string; readonly epoch: number },
 ): Promise<boolean> {
   const known = (await hash.stage(runId)) ?? (await store.runs.get(runId));
   return known === undefined || known.epoch > epoch || (known.epoch === epoch && isTerminal(known.state));
-}
-
-async function isRemoved(job: Job): Promise<boolean> {
-  try {
-    await job.remove();
-    return true;
-  } catch (error) {
-    // A worker claimed it in between: it sees that the run has ended.
-    if ((await job.getState()) === "active") return false;
-    throw error;
-  }
 }
 
 /** Looks for hashes of runs that have ended without it. */
@@ -112,7 +83,7 @@ export class LeftoverHashes {
   #cursor = "0";
 
   /** Looks at the next part; how many were ended. */
-  async round(deps: LeftoverDeps): Promise<number> {
+  async round(deps: RepairDeps): Promise<number> {
     const pattern = keys.run(deps.kp, "*");
     const [next, found] = await deps.redis.scan(this.#cursor, "MATCH", pattern, "COUNT", KEYS_PER_ROUND);
     this.#cursor = next;
@@ -123,7 +94,7 @@ export class LeftoverHashes {
 }
 
 /** The end of a run whose hash says that it goes on; undefined when it does, or may. */
-async function findEnd(deps: LeftoverDeps, runId: string): Promise<RunEnd | undefined> {
+async function findEnd(deps: RepairDeps, runId: string): Promise<RunEnd | undefined> {
   const stage = await deps.hash.stage(runId);
   if (stage === undefined || isTerminal(stage.state)) return undefined;
   const run = await deps.store.runs.get(runId);
@@ -136,7 +107,7 @@ async function findEnd(deps: LeftoverDeps, runId: string): Promise<RunEnd | unde
   return deps.clock.nowMs() - createdAtMs < GRACE_MS ? undefined : endOf(deps, run);
 }
 
-async function endHash(deps: LeftoverDeps, runId: string): Promise<boolean> {
+async function endHash(deps: RepairDeps, runId: string): Promise<boolean> {
   const end = await findEnd(deps, runId);
   if (end === undefined) return false;
   deps.term.require();
@@ -151,7 +122,7 @@ interface RunEnd {
   readonly fields: Readonly<Record<string, string | number>>;
 }
 
-function endOf({ clock }: LeftoverDeps, run: RunRecord | undefined): RunEnd {
+function endOf({ clock }: RepairDeps, run: RunRecord | undefined): RunEnd {
   if (run === undefined) {
     const message = "its jobs are gone and it was never recorded";
     return { state: "broken", fields: { message, endedAtMs: clock.nowMs() } };

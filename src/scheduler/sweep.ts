@@ -11,6 +11,7 @@ import type { Outcome } from "../contract/outcomes.ts";
 import type { JobQueues } from "../platform/job-queues.ts";
 import type { RunHash } from "../platform/run-hash.ts";
 import type { Store } from "../store/store.ts";
+import { isRemoved } from "./remove-job.ts";
 
 export interface SweepDeps {
   readonly redis: Redis;
@@ -64,15 +65,4 @@ async function recordCancelled(
   const rows = files.filter((file) => !settled.has(file.path)).map((file) => cancelledResult(file));
   await deps.store.files.record(run.runId, run.epoch, rows);
   await deps.hash.count(run, { ["cancelled" satisfies Outcome]: rows.length });
-}
-
-async function isRemoved(job: Job): Promise<boolean> {
-  try {
-    await job.remove();
-    return true;
-  } catch (error) {
-    // A worker claimed it in between: it sees that the run is cancelled and ends it.
-    if ((await job.getState()) === "active") return false;
-    throw error;
-  }
 }
