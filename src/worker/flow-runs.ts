@@ -80,14 +80,18 @@ export class FlowRuns {
     return (await state.ends(paths)).size === paths.length;
   }
 
-  /** Tells the flow of a chunk's files, which are nodes then, how those ended that will not be tried again. */
-  async endCalls({ runId, epoch, files }: Payload<ChunkJobName>): Promise<void> {
+  /**
+   * Tells the flow of a chunk's files, which are nodes then, how those ended that will not be tried again. `written`: rows
+   * that are known already.
+   */
+  async endCalls({ runId, epoch, files }: Payload<ChunkJobName>, written: readonly FileResult[] = []): Promise<void> {
     const run = await this.#deps.runs.load(runId, epoch);
     if (run.spec.executor !== "flow") return;
     const flow = this.of(run);
-    const paths = files.map(({ path }) => path);
-    for (const row of await this.#deps.store.files.get(runId, paths)) {
-      if (row.epoch !== epoch) continue;
+    const known = new Set(written.map(({ path }) => path));
+    const others = files.map(({ path }) => path).filter((path) => !known.has(path));
+    const stored = others.length === 0 ? [] : await this.#deps.store.files.get(runId, others);
+    for (const row of [...written, ...stored.filter((one) => one.epoch === epoch)]) {
       const spec = await flow.state.spec(row.path);
       await flow.ended({ path: row.path, end: endOfRow(row, spec) });
     }

@@ -1,6 +1,6 @@
 /** Runs the binary over the files of one chunk: plan, run, record, ask again for what is worth another try. */
 import { ConflictError, faultsLine, LeaseLostError, type Fault } from "../../../contract/errors.ts";
-import { cancelledResult, unrunResult, type FileEntry } from "../../../contract/files.ts";
+import { cancelledResult, unrunResult, type FileEntry, type FileResult } from "../../../contract/files.ts";
 import type { ChunkJobName, Payload } from "../../../contract/jobs.ts";
 import { breakRun, requestCancel } from "../../../platform/cancel-run.ts";
 import type { ChunkToAdd } from "../../../platform/job-queues.ts";
@@ -29,8 +29,9 @@ export function createChunkHandler(deps: ExecDeps): Handler<ChunkJobName> {
   const startedMs = deps.clock.monotonicMs();
   const worker = { solitude, upMs: () => deps.clock.monotonicMs() - startedMs };
   return async (payload, context) => {
-    await new ChunkAttempt({ ...deps, ...worker }, payload, context).run();
-    await deps.flows.endCalls(payload);
+    const attempt = new ChunkAttempt({ ...deps, ...worker }, payload, context);
+    await attempt.run();
+    await deps.flows.endCalls(payload, attempt.calls);
   };
 }
 
@@ -41,6 +42,8 @@ interface AttemptDeps extends ExecDeps {
 }
 
 class ChunkAttempt {
+  /** Rows of nodes that were written now: who moves their flow on need not read them again. */
+  readonly calls: FileResult[] = [];
   readonly #deps: AttemptDeps;
   readonly #payload: Payload<ChunkJobName>;
   readonly #context: JobContext;
@@ -75,7 +78,11 @@ class ChunkAttempt {
     const mayClean = this.#deps.gate.writeFault(run.spec.output.root) === undefined;
     const chunk = { files: this.#payload.files, fence: this.#fence, isRepeat, mayClean, blame };
     const plan = await planChunk(this.#deps, run, chunk);
-    const recorder = new Recorder(this.#deps, run, {
+    const onOutcome = (result: FileResult) => {
+      this.#deps.onOutcome(result, run);
+      if (whole.spec.executor === "flow") this.calls.push(result);
+    };
+    const recorder = new Recorder({ ...this.#deps, onOutcome }, run, {
       fence: this.#fence,
       signal: this.#abort.signal,
       files: plan.files,
