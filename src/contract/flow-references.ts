@@ -142,7 +142,8 @@ function nodeProblem(
   if (node === undefined) return { expected: "inputs and run alone", found: `the node ${JSON.stringify(id)}` };
   const named = byId.get(id);
   const isNeeded = node.needs.some((edge) => edge.node === id);
-  if (!isNeeded && (named === undefined || !ancestry().isBefore(id, node.id))) return strangerProblem(id, node, named);
+  if (!isNeeded && (named === undefined || !ancestry().isBefore(id, node.id)))
+    return strangerProblem(id, node, { named, byId });
   // That a need is not there is told where it is needed.
   if (named === undefined) return undefined;
   const fields = nodeFieldsOf(named);
@@ -150,13 +151,32 @@ function nodeProblem(
   return { expected: `of the node ${id} ${oneOf(fields, field)}`, found: JSON.stringify(field) };
 }
 
-function strangerProblem(id: string, { needs }: FlowNode, named: FlowNode | undefined) {
-  const known = needs.slice(0, SHOWN_NODES).map(({ node }) => node);
+function strangerProblem(id: string, { needs }: FlowNode, { named, byId }: Stranger) {
+  // A need that is not there is told where it is needed, and is no name to go by.
+  const known = needs
+    .map(({ node }) => node)
+    .filter((node) => byId.has(node))
+    .slice(0, SHOWN_NODES);
+  if (named === undefined && known.length < needs.length) {
+    return {
+      expected: `a node of the flow: ${oneOf([...byId.keys()].slice(0, SHOWN_NODES), id)}`,
+      found: unknownNode(id),
+    };
+  }
   const expected =
     known.length === 0
       ? "no nodes: it needs none"
       : `a node that it needs, directly or through others: ${oneOf(known, id)}`;
-  return { expected, found: `${named === undefined ? "the unknown node" : "the node"} ${JSON.stringify(id)}` };
+  return { expected, found: named === undefined ? unknownNode(id) : `the node ${JSON.stringify(id)}` };
+}
+
+interface Stranger {
+  readonly named: FlowNode | undefined;
+  readonly byId: ReadonlyMap<string, FlowNode>;
+}
+
+function unknownNode(id: string): string {
+  return `the unknown node ${JSON.stringify(id)}`;
 }
 
 function faultAt({ path }: Pick<FlowText, "path">, expected: string, found: string): PathFault {

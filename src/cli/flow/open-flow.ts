@@ -71,8 +71,8 @@ export function requireInputs({ flow, inputs }: OpenedFlow): void {
   if (resolved.kind === "faulty") throw new InvalidInputError("inputs of the flow", asSet(resolved.faults));
 }
 
-/** The values of `--set`, and the defaults. @throws {InvalidInputError} */
-export function givenInputs(flow: CheckedFlow, set: readonly string[]): Record<string, InputValue> {
+/** The texts of `--set` by their names; what is no such text is a fault. */
+export function parseSet(set: readonly string[]): { given: Record<string, string>; faults: Fault[] } {
   const given: Record<string, string> = {};
   const faults: Fault[] = [];
   for (const entry of set) {
@@ -81,6 +81,12 @@ export function givenInputs(flow: CheckedFlow, set: readonly string[]): Record<s
       faults.push({ where: "--set", expected: "NAME=VALUE", found: JSON.stringify(entry) });
     } else given[name] = value;
   }
+  return { given, faults };
+}
+
+/** The values of `--set`, and the defaults. @throws {InvalidInputError} */
+export function givenInputs(flow: CheckedFlow, set: readonly string[]): Record<string, InputValue> {
+  const { given, faults } = parseSet(set);
   const { inputs } = flow.document;
   // Those without a value may still be missing when a flow is only looked at.
   const asked = Object.fromEntries(

@@ -42,6 +42,7 @@ function dryRun(opened: OpenedFlow, flags: RunFlowFlags, io: Io): number {
 function refuseOthers(flags: RunFlowFlags, childCommand: Invocation["childCommand"]): void {
   const others = [
     ...(flags.input === undefined ? [] : ["--input"]),
+    ...(flags.from === undefined ? [] : ["--from without --resume"]),
     ...(childCommand === undefined ? [] : ["a command behind --"]),
   ];
   if (others.length === 0) return;

@@ -1,9 +1,6 @@
 /** Starts a flow that is allowed and has all its inputs, and follows it to its end. */
 import { join, resolve } from "node:path";
-import { InvalidInputError } from "../../contract/errors.ts";
 import type { CheckedFlow } from "../../contract/flow-check.ts";
-import { isLiteral, parseTemplate } from "../../contract/flow-templates.ts";
-import { oneOf } from "../../contract/schema-faults.ts";
 import type { Config } from "../../contract/config.ts";
 import type { InputValue } from "../../contract/flow-inputs.ts";
 import { parseNodePath } from "../../contract/flow-run.ts";
@@ -11,6 +8,7 @@ import type { Outcome } from "../../contract/outcomes.ts";
 import type { RunStatus } from "../../contract/status.ts";
 import type { Store } from "../../store/store.ts";
 import type { Io } from "../io.ts";
+import { programsOf } from "./programs.ts";
 import { resolveBinary } from "../run/binary.ts";
 import { runStarted } from "../run/session.ts";
 import type { RunFlags } from "../run-flags.ts";
@@ -53,15 +51,14 @@ export type StartFlow = (start: FlowStart) => Promise<FlowEnd>;
 export async function startFlow({ flow, inputs, config, io, ...more }: FlowStart): Promise<FlowEnd> {
   const { base = io.cwd, flags = {}, place } = more;
   const binaryOf = (name: string) => resolveBinary(name, { where: "command", cwd: base, path: io.env["PATH"] });
-  const agents = agentsOf(flow, config, binaryOf);
-  const binaries = binariesOf(flow, binaryOf);
+  const programs = programsOf(flow, config, binaryOf);
   const root = resolve(io.cwd, more.output ?? RUNS_FOLDER);
   const stamp = stampOf(new Date());
   const folder = (runId: string) => join(root, `${stamp}-${runId}`);
   let seen: Omit<FlowEnd, "exitCode"> = { kind: "ended", runId: "", state: "queued", outcomes: {}, artifacts: {} };
   const exitCode = await runStarted({
     ...{ flags, io, config, place },
-    start: ({ client }) => client.flows.start(flow, { inputs, base, binaries, agents, folder }),
+    start: ({ client }) => client.flows.start(flow, { inputs, base, ...programs, folder }),
     onEnded: async ({ store }, status) => {
       seen = await loadEnd(store, status);
     },
@@ -78,64 +75,6 @@ async function loadEnd({ files }: Store, { id, epoch, state }: RunStatus): Promi
     if (name !== undefined) (artifacts[parseNodePath(path).id] ??= []).push(name);
   }
   return { kind: "ended", runId: id, state, outcomes, artifacts };
-}
-
-/** The agent programs that a flow and those in it name. @throws {InvalidInputError} naming those that are not configured */
-function agentsOf(
-  flow: CheckedFlow,
-  config: Config,
-  binaryOf: (name: string) => string,
-): Record<string, readonly string[]> {
-  const found: Record<string, readonly string[]> = {};
-  const known = Object.keys(config.agents);
-  const faults = [...programsIn(flow)].flatMap((name) => {
-    const [binary = "", ...words] = config.agents[name]?.command ?? [];
-    if (binary !== "") found[name] = [binaryOf(binary), ...words];
-    const expected = known.length === 0 ? "a program in the section agents of the configuration" : oneOf(known, name);
-    return binary === "" ? [{ where: "program", expected, found: JSON.stringify(name) }] : [];
-  });
-  if (faults.length > 0) throw new InvalidInputError("flow", faults);
-  return found;
-}
-
-function programsIn(flow: CheckedFlow): Set<string> {
-  const own = flow.order.flatMap((node) => (node.kind === "agent" ? [node.program] : []));
-  const nested = [...new Set(flow.nested.values())].flatMap((below) => [...programsIn(below)]);
-  return new Set([...own, ...nested]);
-}
-
-/** Absolute paths of the binaries that a flow and those in it name without a folder. */
-function binariesOf(flow: CheckedFlow, binaryOf: (name: string) => string): Record<string, string> {
-  const found: Record<string, string> = {};
-  const faults = new Map<string, InvalidInputError>();
-  for (const name of namesIn(flow)) {
-    try {
-      found[name] = binaryOf(name);
-    } catch (error) {
-      if (!(error instanceof InvalidInputError)) throw error;
-      faults.set(name, error);
-    }
-  }
-  if (faults.size > 0) {
-    throw new InvalidInputError(
-      "flow",
-      [...faults.values()].flatMap((error) => error.faults),
-    );
-  }
-  return found;
-}
-
-function namesIn(flow: CheckedFlow): Set<string> {
-  const names = new Set<string>();
-  for (const node of flow.order) {
-    const binary = node.kind === "exec" || node.kind === "files" ? (node.command[0] ?? "") : "";
-    const parsed = parseTemplate(binary);
-    // One that is known only later must be a path by then.
-    if (binary === "" || binary.includes("/") || parsed.kind === "faulty" || !isLiteral(parsed.parts)) continue;
-    names.add(binary);
-  }
-  for (const nested of new Set(flow.nested.values())) for (const name of namesIn(nested)) names.add(name);
-  return names;
 }
 
 /** `20261127-034412`, in local time: folders sort by age. */

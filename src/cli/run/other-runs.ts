@@ -1,6 +1,7 @@
 /** Calls of `headroom run` that are about a flow or a goal. Each kind is loaded when it is wanted. */
 import type { Invocation } from "../command-line.ts";
 import { isAboutGoal } from "../plan/goal-flags.ts";
+import { refuseFlowOptions } from "./refusals.ts";
 import type { RunFlags } from "../run-flags.ts";
 
 /** The exit code; undefined for a call that is about files. @throws {InvalidInputError} for options that do not go together */
@@ -9,7 +10,12 @@ export async function runFlowOrGoal(flags: RunFlags, invocation: Invocation): Pr
     const { runGoal } = await import("../plan/run-goal.ts");
     return runGoal(flags, invocation.io);
   }
-  if (flags.flow === undefined) return undefined;
+  const isBegunAnew = flags.resume !== undefined && flags.planOnly !== true && flags.dryRun !== true;
+  if (isBegunAnew) return undefined;
+  if (flags.flow === undefined) {
+    refuseFlowOptions(flags, "a run over files");
+    return undefined;
+  }
   const { runFlow } = await import("../flow/run-flow.ts");
   return runFlow(flags, invocation);
 }

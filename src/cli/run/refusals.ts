@@ -6,6 +6,7 @@ import { heldText } from "../../platform/output-claim.ts";
 import { RunHash } from "../../platform/run-hash.ts";
 import { findForeignHolder } from "../../producer/submit.ts";
 import { loadLiveWorkers, type Cluster } from "../cluster.ts";
+import type { RunFlags } from "../run-flags.ts";
 
 /** Whether the run is one whose follower was killed: it is gone on with as it is. */
 export function goesOn(cluster: Cluster, run: Pick<RunRecord, "state">): boolean {
@@ -28,4 +29,11 @@ export async function refuseLonelyDetach(cluster: Cluster): Promise<void> {
   throw new InvalidInputError("command line", [
     { where: "--detach", expected: "--redis, or a running headroom up with this data folder", found: "neither" },
   ]);
+}
+
+/** @throws {InvalidInputError} when options are about a flow, and what is run is none */
+export function refuseFlowOptions({ flow, set, from }: RunFlags, found: string): void {
+  const asked = Object.entries({ "--flow": flow, "--set": set, "--from": from });
+  const faults = asked.flatMap(([where, value]) => (value === undefined ? [] : [{ where, expected: "a flow", found }]));
+  if (faults.length > 0) throw new InvalidInputError("command line", faults);
 }

@@ -1,6 +1,6 @@
 /** Writes the report of an ended run below the data folder, whole or not at all. */
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { RunReport } from "../../contract/run-record.ts";
 import { reportMarkdown } from "../report-markdown.ts";
 
@@ -17,4 +17,9 @@ function replaceFile(path: string, text: string): void {
   const draft = `${path}.new`;
   writeFileSync(draft, text, { mode: 0o600 });
   renameSync(draft, path);
+}
+
+/** Where the report of a run is, written here unless it has one: a flow has its own folder. */
+export function reportFolderOf(report: RunReport, home: string): string {
+  return report.flow === undefined ? writeReportFiles(home, report) : dirname(report.output);
 }

@@ -23,8 +23,8 @@ import { cancelByAnyone } from "./cancel-alone.ts";
 import { LocalWorker } from "./local-worker.ts";
 import { openOutputFolder } from "./output-folder.ts";
 import { RoomWatch } from "./room-watch.ts";
-import { goesOn, refuseLonelyDetach, refuseTakenFolder } from "./refusals.ts";
-import { writeReportFiles } from "./report-files.ts";
+import { goesOn, refuseFlowOptions, refuseLonelyDetach, refuseTakenFolder } from "./refusals.ts";
+import { reportFolderOf } from "./report-files.ts";
 import { resumeChange } from "./resume-change.ts";
 import { loadRunConfig, openRunPlan, type EarlierRun, type RunPlan } from "./run-plan.ts";
 import { openRunPlace } from "./run-place.ts";
@@ -246,7 +246,11 @@ class RunSession {
       return before;
     }
     const { spec } = before;
-    if (spec.executor === "flow") return cluster.client.flows.resume(before, flags.from);
+    if (spec.executor === "flow") {
+      const { resumeFlow } = await import("../flow/resume-flow.ts");
+      return resumeFlow(cluster, before, { flags, io, config });
+    }
+    refuseFlowOptions(flags, `run ${before.id}, which is one over files`);
     const earlier = { executor: spec.executor, command: spec.command, outputRoot: spec.output.root, input: spec.input };
     const asked = await openRunPlan({ flags, childCommand, io, home: place.home, earlier }, config);
     try {
@@ -304,7 +308,7 @@ class RunSession {
   #end(status: RunStatus, isInterrupted: boolean): number {
     const { flags, io, place, log } = this.#parts;
     const { report, message } = status;
-    const reportFolder = report === null ? undefined : writeReportFiles(place.home, report);
+    const reportFolder = report === null ? undefined : reportFolderOf(report, place.home);
     if (flags.json === true) {
       printJson(io, runJson(status));
       if (status.state === "cancelled" && message !== null) say(io, `run ${status.id} was cancelled: ${message}`);

@@ -6,7 +6,7 @@ import type { FlowDocumentInput } from "../../contract/flows.ts";
 import { policyFaults } from "../../platform/flow/flow-policy-gate.ts";
 import { planOf } from "../../contract/flow-plan.ts";
 import { ConflictError, InvalidInputError, NotFoundError, PolicyError } from "../../contract/errors.ts";
-import { nodePath, parseNodePath, unrunEnd } from "../../contract/flow-run.ts";
+import { nodePath, parseNodePath, unrunEnd, type PlannedNode } from "../../contract/flow-run.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
 import { oneOf } from "../../contract/schema-faults.ts";
 import type { Logger } from "../../platform/logger.ts";
@@ -15,7 +15,7 @@ import { flowSpec } from "../../platform/flow/flow-spec.ts";
 import { requestCancel } from "../../platform/cancel-run.ts";
 import { publishControl } from "../../platform/control.ts";
 import { FlowAdvance } from "../../platform/flow/advance.ts";
-import { FlowState, type GateAnswer } from "../../platform/flow/flow-state.ts";
+import { FlowState, type FlowAbout, type GateAnswer } from "../../platform/flow/flow-state.ts";
 import { beginningOf, loadStoredFlow, type FlowSetting, type StoredFlow } from "../../platform/flow/stored-flow.ts";
 import type { PolicyGate } from "../../platform/policy-gate.ts";
 import { newTraceId } from "../../platform/trace.ts";
@@ -35,6 +35,20 @@ export interface FlowRunOptions extends Partial<Omit<FlowSetting, "folder">> {
   readonly folder: string;
   /** The same key starts one run, however often it is given. */
   readonly idempotencyKey?: string;
+}
+
+/** What is other than before when a flow begins anew. */
+export interface FlowChange extends Partial<Omit<FlowSetting, "folder">> {
+  readonly flow?: CheckedFlow;
+  /** Nodes that are run anew in any case, and all that hang on them. */
+  readonly from?: readonly string[];
+}
+
+interface Beginning {
+  readonly flow: CheckedFlow;
+  readonly setting: FlowSetting;
+  readonly about: FlowAbout;
+  readonly nodes: readonly PlannedNode[];
 }
 
 /** A gate that waits for an answer. */
@@ -92,49 +106,53 @@ export class FlowClient {
     // One whose caller died before its plan was kept is set up now.
     const id = earlier?.id ?? newRunId(clock.nowMs());
     const setting: FlowSetting = { ...rest, folder: folder(id) };
-    const { inputs, binaries } = setting;
-    const refusals = policyFaults(flow, gate.allow, { inputs, binaryPath: (name) => binaries[name] });
-    if (refusals.length > 0) throw new PolicyError(refusals);
+    this.#requireAllowed(flow, setting);
     const { about, nodes } = beginningOf(flow, setting);
     const spec = flowSpec(about, { nodes: nodes.length, traceId: traceId ?? newTraceId() });
     gate.require(spec);
     await claimOutput(this.#deps, id, spec);
     const key = idempotencyKey === undefined ? {} : { idempotencyKey };
     const { run } = await store.runs.create({ id, spec, createdAtMs: clock.nowMs(), ...key });
-    const stored: StoredFlow = { ...setting, plan: planOf(flow) };
-    await store.inputs.append(id, 0, [JSON.stringify(stored)]);
-    await new FlowState(this.#deps.redis, this.#deps.kp, { runId: id, epoch: 0 }).create(about, nodes);
-    await enqueueRun(this.#deps, run, "scan");
-    return run;
+    return this.#begin(run, { flow, setting, about, nodes });
   }
 
   /**
-   * Begins an ended flow anew: what succeeded and whose digests are the same is not run again. `from`: nodes that are run
-   * anew all the same, and all that hang on them.
+   * Begins an ended flow anew: what succeeded and whose digests are the same is not run again.
+   * @throws {InvalidInputError} @throws {PolicyError} for what is changed @throws {ConflictError} when it has not ended
    */
-  async resume(before: RunRecord, from: readonly string[] = []): Promise<RunRecord> {
+  async resume(before: RunRecord, { from = [], ...change }: FlowChange = {}): Promise<RunRecord> {
     const { store, clock, gate } = this.#deps;
-    const { flow, ...setting } = await this.load(before.id);
-    const unknown = from.filter((id) => !flow.byId.has(id));
-    if (unknown.length > 0) {
-      throw new InvalidInputError(
-        "resume",
-        unknown.map((id) => ({
-          where: "--from",
-          expected: oneOf([...flow.byId.keys()], id),
-          found: JSON.stringify(id),
-        })),
-      );
-    }
+    const { flow, ...setting } = { ...(await this.load(before.id)), ...change };
+    requireNodes(flow, from);
+    this.#requireAllowed(flow, setting);
     const { about, nodes } = beginningOf(flow, setting, descendantsOf(flow, from));
-    const spec = { ...before.spec, traceId: newTraceId() };
+    const { parent } = before.spec;
+    const spec = flowSpec(about, {
+      nodes: nodes.length,
+      traceId: newTraceId(),
+      ...(parent !== undefined && { parent }),
+    });
     gate.require(spec);
     await claimOutput(this.#deps, before.id, spec);
     const run = await store.runs.reopen(before.id, spec, clock.nowMs());
     if (run === undefined) {
       throw new ConflictError(`run ${before.id}: expected it to have ended, found it ${before.state}`);
     }
-    await new FlowState(this.#deps.redis, this.#deps.kp, { runId: run.id, epoch: run.epoch }).create(about, nodes);
+    return this.#begin(run, { flow, setting, about, nodes });
+  }
+
+  #requireAllowed(flow: CheckedFlow, { inputs, binaries }: FlowSetting): void {
+    const { allow } = this.#deps.gate;
+    const refusals = policyFaults(flow, allow, { inputs, binaryPath: (name) => binaries[name] });
+    if (refusals.length > 0) throw new PolicyError(refusals);
+  }
+
+  /** Keeps the plan, then the state, then adds the jobs: what is lost in between is made again from what was kept. */
+  async #begin(run: RunRecord, { flow, setting, about, nodes }: Beginning): Promise<RunRecord> {
+    const { redis, kp, store } = this.#deps;
+    const stored: StoredFlow = { ...setting, plan: planOf(flow) };
+    await store.inputs.append(run.id, 0, [JSON.stringify(stored)]);
+    await new FlowState(redis, kp, { runId: run.id, epoch: run.epoch }).create(about, nodes);
     await enqueueRun(this.#deps, run, "scan");
     return run;
   }
@@ -209,6 +227,17 @@ export class FlowClient {
     // Given before the gate is reached, the answer is there when it is.
     await this.#deps.queues.promoteFork(ref, path);
   }
+}
+
+function requireNodes({ byId }: CheckedFlow, ids: readonly string[]): void {
+  const unknown = ids.filter((id) => !byId.has(id));
+  if (unknown.length === 0) return;
+  const faultOf = (id: string) => ({
+    where: "--from",
+    expected: oneOf([...byId.keys()], id),
+    found: JSON.stringify(id),
+  });
+  throw new InvalidInputError("resume", unknown.map(faultOf));
 }
 
 /** These nodes and all that hang on them. */

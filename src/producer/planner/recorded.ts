@@ -38,7 +38,7 @@ export class RecordedPlanner implements Planner {
     if (signal.aborted) return Promise.reject(signal.reason as Error);
     const folder = this.#folders.get(normal(goal));
     if (folder === undefined) {
-      return Promise.resolve(exhausted(`no answer to this goal is recorded; there are ${this.#folders.size} others`));
+      return Promise.resolve(exhausted(`no answer to this goal is recorded; goals with one: ${this.#folders.size}`));
     }
     return Promise.resolve(this.#replyOf(folder, call));
   }

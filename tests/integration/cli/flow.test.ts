@@ -139,6 +139,7 @@ list  exec   ls '\${inputs.folder}' '\${run.id}'
     [["--set", "n=many"], "--set n: expected a number"],
     [["--format", "png"], "--format: expected one of tree, json, mermaid, dot, svg"],
     [["--input", "x"], "no files and no command beside it"],
+    [["--from", "each"], "--from without --resume"],
     [[], "--set folder: expected a text, found nothing"],
   ])("%j is refused", async (argv, message) => {
     const { code, err } = await run(folderWith(files), "run", "--flow", "flow.yaml", "--dry-run", ...argv);
@@ -160,17 +161,26 @@ nodes:
 `;
     const folder = folderWith({ "flow.yaml": flow });
     const place = ["--home", join(folder, "home")];
+    const again = (id: string, ...more: string[]) => run(folder, "run", "--resume", id, ...place, ...more);
     const broken = await run(folder, "run", "--flow", "flow.yaml", ...place, "--json");
     const { id, files: counts } = JSON.parse(broken.out) as { id: string; files: object };
     expect([broken.code, counts]).toMatchObject([1, { succeeded: 1, failed: 1, skipped: 1 }]);
     writeFileSync(join(folder, "runs/mended"), "!");
-    const mended = await run(folder, "run", "--resume", id, ...place);
+    const mended = await again(id);
     expect(mended.code).toBe(0);
     expect(mended.out).toContain("3 nodes succeeded");
     expect(mended.out).toContain("1 file unchanged since the last time");
     const [of = ""] = readdirSync(join(folder, "runs")).filter((name) => name.endsWith(id));
     expect(readFileSync(join(folder, "runs", of, "artifacts/needs-it/both.txt"), "utf8")).toBe("hello!");
     expect(readFileSync(join(folder, "runs", of, "artifacts/after/n.txt"), "utf8")).toMatch(/^6 /);
+    expect(mended.out).toContain(join("runs", of, "report.md"));
+    // The file is mended in turn: what it did not change is not run again.
+    writeFileSync(join(folder, "flow.yaml"), flow.replace("[wc, -c,", "[wc, -m,"));
+    const changed = await again(id, "--flow", "flow.yaml");
+    expect([changed.code, changed.out]).toEqual([0, expect.stringContaining("2 files unchanged")]);
+    const other = await again(id, "--flow", "flow.yaml", "--set", "no=1");
+    expect([other.code, other.err]).toEqual([2, expect.stringContaining("--set no: expected no inputs")]);
+    expect((await again(id, "--from", "nobody")).err).toContain("--from: expected one of");
   });
 });
 

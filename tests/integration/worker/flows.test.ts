@@ -196,7 +196,7 @@ describe("a flow", { timeout: 120_000 }, () => {
     expect(ended.status.state).toBe("succeeded");
     expect(ended.text("last")).toBe(broken.text("first"));
     expect(ended.status.report?.reused).toBe(1);
-    await cluster.client.flows.resume(ended.status, ["breaks"]);
+    await cluster.client.flows.resume(ended.status, { from: ["breaks"] });
     const again = await cluster.ended(id);
     expect(again.status).toMatchObject({ state: "succeeded", epoch: 2 });
     expect(readFileSync(log, "utf8").split("\n").filter(Boolean)).toEqual([
