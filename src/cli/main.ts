@@ -28,6 +28,7 @@ import { upCommand } from "./commands/up.ts";
 import { refuseChildCommand, type Invocation } from "./command-line.ts";
 import { reportFailure } from "./failure.ts";
 import type { Io } from "./io.ts";
+import { readSecretFiles } from "./secret-files.ts";
 import { styleFor } from "./style.ts";
 import { packageVersion } from "./version.ts";
 
@@ -47,8 +48,12 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   const own = at < 0 ? argv : argv.slice(0, at);
   // What stands behind `--` is the user's own command: no parser of ours ever sees it.
   const childCommand = at < 0 ? undefined : argv.slice(at + 1);
-  const invocation: Invocation = { io, childCommand, exitCode: exitCodes.ok };
   try {
+    const invocation: Invocation = {
+      io: { ...io, env: readSecretFiles(io.env) },
+      childCommand,
+      exitCode: exitCodes.ok,
+    };
     await createProgram(invocation).parseAsync([...own], { from: "user" });
     return invocation.exitCode;
   } catch (error) {

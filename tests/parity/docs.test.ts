@@ -1,11 +1,11 @@
 /** What README and docs say about commands, options, metrics, codes, keys and variables is what the code has, and all of it. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
-import { PassThrough } from "node:stream";
 import type { Command } from "commander";
 import { describe, expect, test } from "vitest";
 import { parse as parseYaml } from "yaml";
 import { createProgram } from "../../src/cli/main.ts";
+import { fileVariableOf, secretVariables } from "../../src/cli/secret-files.ts";
 import { parseConfig } from "../../src/contract/config-faults.ts";
 import { configLeaves } from "../../src/contract/config-json-schema.ts";
 import { parseSizeBytes } from "../../src/contract/config-units.ts";
@@ -16,6 +16,7 @@ import { defaultRetryRules, failureClasses, outcomes, runStates } from "../../sr
 import { filePlaceholders, INPUTS } from "../../src/contract/template.ts";
 import { Client } from "../../src/producer/client.ts";
 import { openApiDocument } from "../../src/producer/openapi.ts";
+import { quietIo } from "../support/quiet-io.ts";
 
 const root = join(import.meta.dirname, "../..");
 const read = (path: string) => readFileSync(join(root, path), "utf8");
@@ -55,7 +56,7 @@ function codeSpansOf(text: string): string[] {
 }
 
 const program = createProgram({
-  io: { stdin: new PassThrough(), stdout: new PassThrough(), stderr: new PassThrough(), env: {}, cwd: root },
+  io: quietIo(root),
   childCommand: undefined,
   exitCode: 0,
 });
@@ -235,7 +236,7 @@ describe("configuration", () => {
       )
       .filter((path) => path.endsWith(".ts"))
       .flatMap((path) => [...read(path).matchAll(/\benv\["(HEADROOM_[A-Z_]+)"\]/g)].map((match) => match[1] ?? ""));
-    const other = new Set([...named, ...inCode]);
+    const other = new Set([...named, ...inCode, ...secretVariables.map(fileVariableOf)]);
     const known = new Set([...other, ...configLeaves.map(({ variable }) => variable)]);
     const told = new Set([...allText.matchAll(/\bHEADROOM_[A-Z_]*[A-Z]\b(?!_<)/g)].map(([name]) => name));
     told.delete("HEADROOM_RETRY");

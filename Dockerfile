@@ -1,0 +1,108 @@
+# Images of Headroom. Each target is one image for all processes; the command says which process it is.
+#   docker build --target cpu .          worker, scheduler, producer, board, command line
+#   docker build --target cuda .         the same for workers with NVIDIA cards (linux/amd64)
+#   docker build --target all-in-one .   with a Redis of its own, for trying: headroom up
+# All run as user 10001 over a read-only root; what they write is below /var/lib/headroom and /tmp.
+# Both bases are pinned by digest; scripts/pin-images.sh compares the pins with the registry.
+ARG NODE_IMAGE=node:24.21.0-trixie-slim@sha256:173f125896c3b47ddf056734c7ea789d04595a6a08769a8f78e0df642781fb66
+ARG CUDA_IMAGE=nvidia/cuda:12.9.1-cudnn-runtime-ubuntu24.04@sha256:d02c4310b6d57ca0b16cd80298bdb33a74187baafe2eccd8a6a16180ddc90802
+
+# The program, compiled. No script of a package runs: nothing that we build with needs one.
+FROM ${NODE_IMAGE} AS build
+WORKDIR /build
+COPY package.json package-lock.json .npmrc ./
+RUN --mount=type=cache,target=/root/.npm npm ci --ignore-scripts
+COPY tsconfig.json tsconfig.build.json ./
+COPY scripts/copy-assets.js scripts/
+COPY src src
+RUN npm run build && rm -f dist/*.tsbuildinfo
+
+# What it needs at run time, without the native binaries of other platforms; and the list of it (SPDX).
+FROM ${NODE_IMAGE} AS modules
+WORKDIR /modules
+COPY package.json package-lock.json .npmrc ./
+RUN --mount=type=cache,target=/root/.npm npm ci --omit=dev --ignore-scripts
+COPY scripts/prune-native.js scripts/
+RUN node scripts/prune-native.js node_modules && npm sbom --omit=dev --sbom-format=spdx >sbom.spdx.json
+
+# The same with what ONNX Runtime needs for CUDA 12; its install script fetches that.
+FROM modules AS modules-cuda
+RUN ONNXRUNTIME_NODE_INSTALL=cuda12 npm rebuild --ignore-scripts=false onnxruntime-node
+
+# What every image has in common.
+FROM scratch AS app
+COPY package.json deploy/image/healthcheck.js /app/
+COPY bin /app/bin
+COPY prompts /app/prompts
+COPY models /app/models
+COPY eval /app/eval
+COPY examples /app/examples
+COPY --from=build /build/dist /app/dist
+COPY --from=modules /modules/sbom.spdx.json /app/sbom.spdx.json
+
+# Debian 13 with Node. tini ends what a process leaves behind and hands signals on; /usr/bin/perl, which starts the
+# processes of jobs, is in perl-base, which every Debian has. npm has no place in an image that installs nothing.
+FROM ${NODE_IMAGE} AS base
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends tini \
+ && rm -rf /var/lib/apt/lists/* /var/log/* /usr/local/lib/node_modules /opt/yarn* \
+ && rm -f /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack /usr/local/bin/yarn /usr/local/bin/yarnpkg \
+ && ln -s /app/bin/headroom.js /usr/local/bin/headroom \
+ && install -d -o 10001 -g 10001 -m 0750 /var/lib/headroom
+
+# Ubuntu 24.04 with CUDA 12 and cuDNN 9, and the same Node: it is linked for older systems than either.
+FROM ${CUDA_IMAGE} AS base-cuda
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends tini \
+ && rm -rf /var/lib/apt/lists/* /var/log/* \
+ && ln -s /app/bin/headroom.js /usr/local/bin/headroom \
+ && install -d -o 10001 -g 10001 -m 0750 /var/lib/headroom
+COPY --from=build /usr/local/bin/node /usr/local/bin/node
+
+FROM base AS cpu
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="headroom" \
+      org.opencontainers.image.description="Runs binaries, models and agents over files, as fast as each machine has room for" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.base.name="docker.io/library/node:24.21.0-trixie-slim"
+COPY --from=app /app /app
+COPY --from=modules /modules/node_modules /app/node_modules
+ENV NODE_ENV=production HEADROOM_HOME=/var/lib/headroom HEADROOM_OPS_HOST=0.0.0.0 HEADROOM_OPS_PORT=9100
+WORKDIR /var/lib/headroom
+USER 10001:10001
+EXPOSE 7400 7401 9100
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["node", "/app/healthcheck.js"]
+ENTRYPOINT ["/usr/bin/tini", "--", "headroom"]
+CMD ["--help"]
+
+FROM base-cuda AS cuda
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="headroom-cuda" \
+      org.opencontainers.image.description="Runs binaries, models and agents over files, as fast as each machine has room for" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.base.name="docker.io/nvidia/cuda:12.9.1-cudnn-runtime-ubuntu24.04"
+COPY --from=app /app /app
+COPY --from=modules-cuda /modules/node_modules /app/node_modules
+ENV NODE_ENV=production HEADROOM_HOME=/var/lib/headroom HEADROOM_OPS_HOST=0.0.0.0 HEADROOM_OPS_PORT=9100
+ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+WORKDIR /var/lib/headroom
+USER 10001:10001
+EXPOSE 7400 7401 9100
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["node", "/app/healthcheck.js"]
+ENTRYPOINT ["/usr/bin/tini", "--", "headroom"]
+CMD ["--help"]
+
+# For trying: all processes in one, over a Redis of its own and an SQLite file in /var/lib/headroom.
+FROM cpu AS all-in-one
+USER 0:0
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends valkey-server \
+ && rm -rf /var/lib/apt/lists/* /var/log/*
+LABEL org.opencontainers.image.title="headroom-all-in-one"
+ENV HEADROOM_OPS_HOST=127.0.0.1
+USER 10001:10001
+CMD ["up"]

@@ -1,0 +1,151 @@
+/** The Dockerfile keeps the rules that an image is judged by, and what it copies and says is there. */
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { boardDefaults } from "../../src/board/config.ts";
+import { createProgram } from "../../src/cli/main.ts";
+import { producerDefaults } from "../../src/producer/config.ts";
+import { copiesOf, lastOf, lineageOf, parseDockerfile } from "../support/dockerfile.ts";
+import { quietIo } from "../support/quiet-io.ts";
+import { Scratch } from "../support/scratch.ts";
+
+const root = join(import.meta.dirname, "../..");
+const text = readFileSync(join(root, "Dockerfile"), "utf8");
+const stages = parseDockerfile(text);
+const targets = ["cpu", "cuda", "all-in-one"];
+const DIGEST = /^[a-z0-9/.-]+:[A-Za-z0-9._-]+@sha256:[0-9a-f]{64}$/;
+
+describe("Dockerfile", () => {
+  test("has its three targets, and every stage is used", () => {
+    const names = stages.map(({ name }) => name);
+    expect(names).toEqual(expect.arrayContaining(targets));
+    const used = new Set(stages.flatMap((stage) => [stage.base, ...copiesOf(stage).map(({ from }) => from)]));
+    expect(names.filter((name) => !used.has(name) && !targets.includes(name))).toEqual([]);
+  });
+
+  test("pins every base by digest", () => {
+    const names = new Set(stages.map(({ name }) => name));
+    const bases = stages.map(({ base }) => base).filter((base) => !names.has(base) && base !== "scratch");
+    expect(bases.length).toBeGreaterThan(1);
+    for (const base of bases) expect(base).toMatch(DIGEST);
+    for (const { from } of stages.flatMap(copiesOf)) if (from !== undefined) expect(names).toContain(from);
+  });
+
+  test.each(targets)("%s runs as a numeric user who is not root, behind tini, and is looked after", (target) => {
+    expect(lastOf(stages, target, "USER")).toBe("10001:10001");
+    expect(lastOf(stages, target, "ENTRYPOINT")).toBe('["/usr/bin/tini", "--", "headroom"]');
+    expect(lastOf(stages, target, "HEALTHCHECK")).toContain("/app/healthcheck.js");
+    expect(lastOf(stages, target, "LABEL")).toContain("org.opencontainers.image.title=");
+    expect(copiesOf(stages.find(({ name }) => name === "app") ?? fail("app"))).toContainEqual({
+      from: "modules",
+      sources: ["/modules/sbom.spdx.json"],
+      target: "/app/sbom.spdx.json",
+    });
+  });
+
+  test("fetches nothing by ADD, and leaves no list of apt behind", () => {
+    const all = stages.flatMap(({ instructions }) => instructions);
+    expect(all.filter(({ keyword }) => keyword === "ADD")).toEqual([]);
+    const installs = all.filter(({ keyword, text: run }) => keyword === "RUN" && run.includes("apt-get"));
+    expect(installs.length).toBeGreaterThan(2);
+    for (const { text: run } of installs) {
+      expect(run).toMatch(/^apt-get update +&& apt-get install -y --no-install-recommends /);
+      expect(run).toContain("rm -rf /var/lib/apt/lists/*");
+    }
+  });
+
+  test.each(targets)("%s has no tools for building", (target) => {
+    const runs = lineageOf(stages, target).flatMap(({ instructions }) =>
+      instructions.filter((i) => i.keyword === "RUN"),
+    );
+    const words = runs.flatMap(({ text: run }) =>
+      (/install -y --no-install-recommends ([a-z0-9 .+-]*)/.exec(run)?.[1] ?? "").trim().split(" "),
+    );
+    expect(words.filter((word) => word !== "")).toEqual(target === "all-in-one" ? ["tini", "valkey-server"] : ["tini"]);
+    const npm = runs.filter(({ text: run }) => /\bnpm (ci|install|rebuild|run)\b/.test(run));
+    expect(npm).toEqual([]);
+  });
+
+  test("copies what is in the repository, and the build's context has just that", () => {
+    const sources = stages.flatMap(copiesOf).flatMap(({ from, sources: paths }) => (from === undefined ? paths : []));
+    expect(sources.filter((path) => !existsSync(join(root, path)))).toEqual([]);
+    const ignored = readFileSync(join(root, ".dockerignore"), "utf8")
+      .split("\n")
+      .filter((line) => line !== "" && !line.startsWith("#"));
+    expect(ignored[0]).toBe("*");
+    expect(
+      ignored
+        .slice(1)
+        .map((line) => line.replace("!", ""))
+        .toSorted(),
+    ).toEqual([...new Set(sources)].toSorted());
+  });
+
+  test("sets variables and ports that the code knows", () => {
+    const variables = [...text.matchAll(/\b(HEADROOM_[A-Z_]+)=/g)].map(([, name]) => name);
+    const known = createProgram({ io: quietIo(root), childCommand: undefined, exitCode: 0 })
+      .commands.flatMap(({ options }) => options)
+      .map(({ envVar }) => envVar);
+    expect(new Set(variables)).toEqual(new Set(["HEADROOM_HOME", "HEADROOM_OPS_HOST", "HEADROOM_OPS_PORT"]));
+    for (const name of ["HEADROOM_OPS_HOST", "HEADROOM_OPS_PORT"]) expect(known).toContain(name);
+    expect(lastOf(stages, "cpu", "EXPOSE")).toBe(`${boardDefaults.port} ${producerDefaults.port} 9100`);
+  });
+
+  test("the images have what the code reads beside itself", () => {
+    const app = stages.find(({ name }) => name === "app") ?? fail("app");
+    const there = copiesOf(app).flatMap(({ from, sources }) => (from === undefined ? sources : []));
+    const outside = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })
+      .filter((path) => path.endsWith(".ts"))
+      .flatMap((path) => {
+        const source = readFileSync(join(root, "src", path), "utf8");
+        const urls = source.matchAll(/new URL\("(\.\.[^"]*)", import\.meta\.url\)/g);
+        return [...urls].map(([, url = ""]) => join("src", dirname(path), url).split("/")[0] ?? "");
+      })
+      .filter((folder) => folder !== "src" && folder !== "dist");
+    expect(outside).toContain("prompts");
+    expect(outside.filter((name) => !there.includes(name))).toEqual([]);
+  });
+});
+
+describe("prune-native", () => {
+  const prune = (...args: string[]) =>
+    execFileSync(process.execPath, [join(root, "scripts/prune-native.js"), ...args], {
+      encoding: "utf8",
+      stdio: "pipe",
+    });
+
+  test("keeps the binaries of the platform, deletes those of others, and touches nothing else", () => {
+    const scratch = new Scratch();
+    onTestFinished(() => {
+      scratch[Symbol.dispose]();
+    });
+    const kept = [
+      "onnxruntime-node/bin/napi-v6/linux/arm64/a.node",
+      "@scope/sqlite/prebuilds/linux-arm64/a.node",
+      "a/node_modules/b/prebuilds/linux-arm64/a.node",
+      "only-mac/prebuilds/darwin-arm64/a.node",
+      "tool/bin/linux/x64/run.js",
+    ];
+    const deleted = [
+      "onnxruntime-node/bin/napi-v6/linux/x64/a.node",
+      "onnxruntime-node/bin/napi-v6/darwin/arm64/a.node",
+      "@scope/sqlite/prebuilds/win32-arm64/a.node",
+      "a/node_modules/b/prebuilds/linux-x64/a.node",
+    ];
+    for (const path of [...kept, ...deleted]) {
+      mkdirSync(dirname(join(scratch.path, path)), { recursive: true });
+      writeFileSync(join(scratch.path, path), "x");
+    }
+    prune(scratch.path, "linux", "arm64");
+    expect([...kept, ...deleted].filter((path) => existsSync(join(scratch.path, path)))).toEqual(kept);
+  });
+
+  test("says what it expected when there is no such folder", () => {
+    expect(() => prune("/nonexistent")).toThrow(/prune-native: expected a node_modules folder, found \/nonexistent/);
+  });
+});
+
+function fail(name: string): never {
+  throw new Error(`expected a stage named ${name} in the Dockerfile, found none`);
+}
