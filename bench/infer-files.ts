@@ -57,7 +57,7 @@ async function bare(): Promise<{ filesPerSecond: number; rows: number }> {
 /** Files per second of the engine's process, from the disk to answers. */
 async function engineAlone(root: string, paths: readonly string[]): Promise<number> {
   const none = () => undefined;
-  const metrics = { batch: none, waited: none, outOfMemory: none, restarted: none, ceiling: none };
+  const metrics = { batch: none, waited: none, outOfMemory: none, restarted: none, ceiling: none, placed: none };
   const engine = new ModelEngine({ clock: systemClock, logger: benchLogger, metrics }, MODEL);
   await engine.ready();
   const input = inputSpec.parse({ kind: "tree", root });

@@ -23,6 +23,7 @@ export function openBenchEngine(folder: string, settings: EngineSettings = {}): 
     outOfMemory: () => (shortages += 1),
     restarted: (reason: EndReason) => restarts.push(reason),
     ceiling: () => undefined,
+    placed: () => undefined,
   };
   const engine = new ModelEngine({ clock: systemClock, logger: benchLogger, metrics }, folder, settings);
   return {

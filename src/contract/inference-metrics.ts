@@ -30,6 +30,11 @@ export const inferenceMetrics = {
     help: "Files that a batch may have now, as far as memory has shown.",
     labels: ["model"],
   },
+  headroom_inference_operations: {
+    type: "gauge",
+    help: "Operations of a model by the provider that the runtime placed them on; told where there is a choice.",
+    labels: ["model", "provider"],
+  },
   headroom_engine_restarts_total: {
     type: "counter",
     help: "Ends of engine processes that were followed by another one, by reason.",

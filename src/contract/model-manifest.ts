@@ -118,11 +118,16 @@ const labels = z.union([z.array(z.string().min(1)).min(1), pinnedFile], {
   error: "a list of labels, or { file, sha256 } of a text with one label on each line",
 });
 
+const maxRows = z.int().min(1).max(65_536);
+const maxBatchBytes = bytes({ min: 1, max: 4_096 * MiB });
+
 const variant = z.strictObject({
   file: fileName,
   sha256,
   external: z.array(pinnedFile).max(64).default([]),
   providers: z.array(z.enum(providers)).min(1),
+  /** Instead of those of the manifest: a card wants larger batches than a CPU. */
+  batch: z.strictObject({ max_rows: maxRows.optional(), max_bytes: maxBatchBytes.optional() }).prefault({}),
 });
 
 const shared = {
@@ -144,9 +149,9 @@ const shared = {
   providers: z.array(z.enum(providers)).min(1).default(["cpu"]),
   batch: z
     .strictObject({
-      max_rows: z.int().min(1).max(65_536).default(128),
+      max_rows: maxRows.default(128),
       /** Of the input tensors of one batch. */
-      max_bytes: bytes({ min: 1, max: 4_096 * MiB }).default(64 * MiB),
+      max_bytes: maxBatchBytes.default(64 * MiB),
       /** How long the first file of a batch waits for others while the engine is idle. */
       wait_ms: milliseconds({ min: 0, max: 10_000 }).default(2),
     })
@@ -255,7 +260,17 @@ export type PinnedFile = Readonly<z.output<typeof pinnedFile>>;
 
 /** The file of the model that a provider gets, within the folder. */
 export function modelFileFor({ model }: ModelManifest, provider: Provider): string {
-  return model.variants.find(({ providers: named }) => named.includes(provider))?.file ?? model.file;
+  return variantFor(model, provider)?.file ?? model.file;
+}
+
+/** How large a batch may be on a provider: rows, and bytes of its input tensors. */
+export function batchLimitsFor({ model, batch }: ModelManifest, provider: Provider) {
+  const own = variantFor(model, provider)?.batch;
+  return { maxRows: own?.max_rows ?? batch.max_rows, maxBytes: own?.max_bytes ?? batch.max_bytes };
+}
+
+function variantFor({ variants }: ModelManifest["model"], provider: Provider) {
+  return variants.find(({ providers: named }) => named.includes(provider));
 }
 
 export type CheckedManifest =

@@ -75,7 +75,7 @@ export interface LabelCount {
 export interface InferenceReport {
   readonly model: string;
   readonly sha256: string | null;
-  /** Those that ran it. */
+  /** Those that ran it, for people: `cpu`, `cuda (204 of 223 operations, cpu 19)`. */
   readonly providers: readonly string[];
   /** Why others that come first in the manifest were not used. */
   readonly refusals: readonly string[];

@@ -24,6 +24,7 @@ export interface LiveRun {
 /** What a worker runs a model on. */
 export interface ModelNote {
   readonly sha256: string;
+  /** With what of the model it runs, where there is a choice: `cuda (204 of 223 operations, cpu 19)`. */
   readonly provider: string;
   /** Why it runs on no provider that comes first. */
   readonly refusals: readonly string[];

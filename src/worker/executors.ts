@@ -4,6 +4,7 @@ import { PolicyGate } from "../platform/policy-gate.ts";
 import type { RunHash } from "../platform/run-hash.ts";
 import { ChunkRunner } from "./executor/chunk-runner.ts";
 import { EnginePool } from "./inference/engine-pool.ts";
+import { placementText } from "./inference/placement.ts";
 import { InferRunner } from "./inference/infer-runner.ts";
 import type { Step } from "./governor/step.ts";
 import type { WorkerConfig, WorkerDeps } from "./worker-port.ts";
@@ -19,9 +20,9 @@ export class Executors implements Service {
     const pool = new EnginePool({ logger, clock, metrics }, engine);
     this.inferRunner = new InferRunner({
       ...{ pool, clock, gate: new PolicyGate(allow) },
-      onModel: (runId, { model, provider, refusals }) =>
+      onModel: (runId, { model, provider, placement, refusals }) =>
         hash.noteModel(runId, workerId, {
-          ...{ sha256: model.sha256, provider },
+          ...{ sha256: model.sha256, provider: placementText(provider, placement) },
           refusals: refusals.map((refusal) => `${refusal.provider}: ${refusal.reason}`),
         }),
     });

@@ -30,6 +30,8 @@ export interface DebianProgram {
 /** The unpacked packages. */
 export interface DebianRoot {
   readonly path: string;
+  /** What starts a program of another release so that it finds the libraries here: its loader, and where they are. */
+  readonly loader: () => readonly [string, ...string[]];
   /** The program of this name. @throws when none of the packages has it */
   program(name: string): DebianProgram;
 }
@@ -52,7 +54,11 @@ export async function fetchDebianPackages({ suite, packages, cache }: DebianPack
     .slice(0, 12);
   const final = join(home, `${suite}-${process.arch}-${key}`);
   if (!existsSync(final)) await fetchInto(final, { suite, packages });
-  return { path: final, program: (name) => findProgram(final, name) };
+  return {
+    path: final,
+    loader: () => loaderCommand(final),
+    program: (name) => findProgram(final, name),
+  };
 }
 
 async function fetchInto(final: string, { suite, packages }: DebianPackages): Promise<void> {
@@ -113,9 +119,11 @@ function findProgram(root: string, name: string): DebianProgram {
   // Links are not followed: a program may tell by its name what it is to be.
   const path = folders.map((folder) => join(root, folder, name)).find((file) => existsSync(file));
   if (path === undefined) throw new Error(`expected the program ${name} below ${root}, found none`);
-  const libraryPath = libraryFolders(root).join(":");
-  const loader = findLoader(root);
-  return { path, libraryPath, command: [loader, "--library-path", libraryPath, path] };
+  return { path, libraryPath: libraryFolders(root).join(":"), command: [...loaderCommand(root), path] };
+}
+
+function loaderCommand(root: string): [string, ...string[]] {
+  return [findLoader(root), "--library-path", libraryFolders(root).join(":")];
 }
 
 function findLoader(root: string): string {

@@ -28,6 +28,7 @@ export class EngineFixture implements AsyncDisposable {
       outOfMemory: () => (this.shortages += 1),
       restarted: (reason: EndReason) => this.restarts.push(reason),
       ceiling: (rows: number) => this.ceilings.push(rows),
+      placed: () => undefined,
     };
     this.engine = new ModelEngine({ clock: systemClock, logger, metrics }, make(this.scratch), settings);
   }

@@ -10,6 +10,7 @@ import { readManifest } from "../../platform/models/model-folder.ts";
 import type { Logger } from "../../platform/logger.ts";
 import { openSource } from "../../platform/scan/source.ts";
 import type { Loaded, TensorFacts } from "../../worker/inference/engine-protocol.ts";
+import { placementText } from "../../worker/inference/placement.ts";
 import { act, addJsonOption, addPlaceOptions, describeCommand, type Invocation } from "../command-line.ts";
 import { formatBytes, formatCount, formatDuration, formatTable, plural } from "../format.ts";
 import { print, printJson, say, type Io } from "../io.ts";
@@ -60,13 +61,13 @@ function inspectJson({ model, ...facts }: Loaded): object {
 }
 
 function inspectText(loaded: Loaded): string {
-  const { model, provider, refusals, mostRows, warmRows, rssBytes, loadMs } = loaded;
+  const { model, provider, placement, refusals, mostRows, warmRows, rssBytes, loadMs } = loaded;
   const { manifest } = model;
   const rows = [
     ["model", `${manifest.name}, ${manifest.task}`],
     ["folder", model.folder],
     ["sha256", model.sha256],
-    ["provider", provider],
+    ["provider", placementText(provider, placement)],
     ...refusals.map((refusal) => ["not used", `${refusal.provider}: ${refusal.reason}`]),
     ["inputs", loaded.inputs.map(tensorText).join("; ")],
     ["outputs", loaded.outputs.map(tensorText).join("; ")],

@@ -21,6 +21,7 @@ const uncounted: EngineMetrics = {
   outOfMemory: () => undefined,
   restarted: () => undefined,
   ceiling: () => undefined,
+  placed: () => undefined,
 };
 
 /** An engine of the command line's own. The caller closes it. */

@@ -12,11 +12,17 @@ const ENGINE_ENV = [
   "LD_LIBRARY_PATH",
   "CUDA_VISIBLE_DEVICES",
   "NVIDIA_VISIBLE_DEVICES",
+  "NVIDIA_TF32_OVERRIDE",
   "VK_ICD_FILENAMES",
   "VK_DRIVER_FILES",
   "XDG_RUNTIME_DIR",
   "HOME",
 ];
+/**
+ * Cards of today multiply floats of 32 bits with 10 bits of mantissa unless told otherwise, and answers differ by some
+ * thousandths from those of a CPU. The runtime has no switch for it in Node; NVIDIA's libraries have. Who sets it has it.
+ */
+const EXACT_FLOATS = { NVIDIA_TF32_OVERRIDE: "0" };
 const TAIL_CHARS = 2_000;
 
 export interface ChildEnd {
@@ -86,7 +92,8 @@ export class EngineChild {
 
 function engineEnvironment(own: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const names = [...DEFAULT_ENV_ALLOW, ...ENGINE_ENV];
-  return Object.fromEntries(names.flatMap((name) => (own[name] === undefined ? [] : [[name, own[name]]])));
+  const passed = Object.fromEntries(names.flatMap((name) => (own[name] === undefined ? [] : [[name, own[name]]])));
+  return { ...EXACT_FLOATS, ...passed };
 }
 
 /** The built engine: child processes cannot load TypeScript on every Node that we support. */

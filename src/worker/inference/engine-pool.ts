@@ -112,6 +112,11 @@ export class EnginePool implements Service {
       restarted: (reason) => {
         metrics.counter("headroom_engine_restarts_total").inc({ ...labels(), reason });
       },
+      placed: (placement) => {
+        const gauge = metrics.gauge("headroom_inference_operations");
+        for (const [provider, operations] of Object.entries(placement))
+          gauge.set({ ...labels(), provider }, operations);
+      },
       ceiling: (rows) => {
         metrics.gauge("headroom_inference_ceiling_files").set(labels(), rows);
       },

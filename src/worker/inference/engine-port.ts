@@ -3,6 +3,7 @@ import type { Provider } from "../../contract/model-manifest.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { Loaded } from "./engine-protocol.ts";
+import type { Placement } from "./placement.ts";
 
 /** Why a child ended that was not asked to. */
 export type EndReason = "died" | "out-of-memory" | "timeout" | "silent" | "evicted" | "recycled";
@@ -14,6 +15,7 @@ export interface EngineMetrics {
   outOfMemory(provider: Provider): void;
   restarted(reason: EndReason): void;
   ceiling(rows: number): void;
+  placed(placement: Placement): void;
 }
 
 export interface EngineDeps {

@@ -7,6 +7,7 @@ import type { Provider } from "../../contract/model-manifest.ts";
 import type { FailureClass } from "../../contract/outcomes.ts";
 import type { FileInference } from "../../contract/inference.ts";
 import type { RunSpec } from "../../contract/run-spec.ts";
+import type { Placement } from "./placement.ts";
 import type { ModelFolder } from "../../platform/models/model-folder.ts";
 
 /** Where the files of a batch are, and by which rules they may be read. */
@@ -61,6 +62,8 @@ export interface Loaded {
   readonly model: ModelFolder;
   readonly provider: Provider;
   readonly refusals: readonly Refusal[];
+  /** What ran where; undefined on the CPU. */
+  readonly placement: Placement | undefined;
   /** Rows that a batch may have at most: by the manifest, and by the model itself. */
   readonly mostRows: number;
   /** Rows that a batch had room for when it was warmed up: fewer than asked for where memory did not do. */

@@ -10,7 +10,7 @@ import type { FileToRead, FromEngine, Loaded, ToEngine } from "./engine-protocol
 import { InputFiles } from "./input-file.ts";
 import { faultOf, oneLine } from "./onnx.ts";
 import { ModelRefused, type ModelTask } from "./model-task.ts";
-import { openTask } from "./open-task.ts";
+import { openProven } from "./proven-task.ts";
 
 const BEAT_MS = 500;
 /** Before anything else of the machine is ended for memory. */
@@ -54,30 +54,16 @@ class Engine {
     try {
       const model = await loadModel(folder);
       const wanted = providers ?? model.manifest.providers;
-      const task = await openTask(model, wanted, this.#files);
-      const fitting = await task.warmUp(Math.min(warmRows ?? task.mostRows, task.mostRows));
+      const { task, fitting, refusals } = await openProven(model, wanted, { files: this.#files, warmRows });
       this.#task = task;
       this.#isOneThread = task.session.provider === "cpu" && model.manifest.engine.threads === 1;
-      post({ kind: "loaded", loaded: this.#loaded(model, task, { fitting, loadMs: performance.now() - startedMs }) });
+      post({
+        kind: "loaded",
+        loaded: loadedOf(model, task, { fitting, refusals, loadMs: performance.now() - startedMs }),
+      });
     } catch (error) {
       post(refusalOf(error));
     }
-  }
-
-  #loaded(model: ModelFolder, task: ModelTask, { fitting, loadMs }: { fitting: number; loadMs: number }): Loaded {
-    const { provider, inputs, outputs } = task.session;
-    const { mostRows, refusals } = task;
-    return {
-      model,
-      provider,
-      refusals,
-      mostRows,
-      warmRows: fitting,
-      rssBytes: process.memoryUsage.rss(),
-      loadMs,
-      inputs,
-      outputs,
-    };
   }
 
   async #run(batchId: number, files: readonly FileToRead[]): Promise<void> {
@@ -93,6 +79,17 @@ class Engine {
       post({ kind: "failed", batchId, fault: faultOf(error), message: oneLine(messageOf(error)) });
     }
   }
+}
+
+function loadedOf(
+  model: ModelFolder,
+  task: ModelTask,
+  { fitting, refusals, loadMs }: Pick<Loaded, "refusals" | "loadMs"> & { readonly fitting: number },
+): Loaded {
+  const { provider, inputs, outputs, placement } = task.session;
+  const { mostRows } = task;
+  const rssBytes = process.memoryUsage.rss();
+  return { model, provider, refusals, placement, mostRows, warmRows: fitting, rssBytes, loadMs, inputs, outputs };
 }
 
 function refusalOf(error: unknown): FromEngine {

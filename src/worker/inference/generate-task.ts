@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { FaultsError, InvalidInputError, messageOf } from "../../contract/errors.ts";
 import type { FileInference } from "../../contract/inference.ts";
 import type { JsonSchema } from "../../contract/json-schema.ts";
-import type { GenerateManifest, Provider } from "../../contract/model-manifest.ts";
+import { batchLimitsFor, type GenerateManifest, type Provider } from "../../contract/model-manifest.ts";
 import { field } from "../../contract/schema-faults.ts";
 import type { ModelFolder } from "../../platform/models/model-folder.ts";
 import type { Failure } from "../result/outcome.ts";
@@ -57,7 +57,7 @@ export class GenerateTask implements ModelTask {
       schema: json(model, manifest.output.schema.file, "output.schema.file") as JsonSchema,
       contextTokens,
     });
-    const { max_rows: maxRows, max_bytes: maxBytes } = manifest.batch;
+    const { maxRows, maxBytes } = batchLimitsFor(manifest, session.provider);
     this.mostRows = Math.max(1, Math.min(maxRows, Math.floor(maxBytes / (contextTokens * TOKEN_BYTES))));
   }
 

@@ -138,6 +138,7 @@ export class ModelEngine {
     const known = Math.min(this.#ceiling?.rows ?? mostRows, isShort ? warmRows : mostRows);
     if (known !== this.#ceiling?.rows) this.#ceiling = new RowCeiling(mostRows, known);
     this.#deps.metrics.ceiling(this.#ceiling.rows);
+    if (loaded.placement !== undefined) this.#deps.metrics.placed(loaded.placement);
     this.#batches = 0;
     this.#isWorn = false;
     this.#isProven = false;

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { InvalidInputError, messageOf } from "../../contract/errors.ts";
-import type { ModelInput, Provider, TensorManifest } from "../../contract/model-manifest.ts";
+import { batchLimitsFor, type ModelInput, type Provider, type TensorManifest } from "../../contract/model-manifest.ts";
 import type { ModelFolder } from "../../platform/models/model-folder.ts";
 import { answersOf, readBatch, rowsOf, type BatchDone } from "./batch-files.ts";
 import { createDecoder, type Decoder } from "./decode.ts";
@@ -43,7 +43,7 @@ export class OnnxTask implements ModelTask {
     this.#encoder = encoder;
     this.#decode = createDecoder(manifest, labels);
     this.#fixedRows = fixedRows(this.session.inputs);
-    const { max_rows: maxRows, max_bytes: maxBytes } = manifest.batch;
+    const { maxRows, maxBytes } = batchLimitsFor(manifest, this.session.provider);
     this.mostRows = this.#fixedRows ?? Math.max(1, Math.min(maxRows, Math.floor(maxBytes / this.#encoder.rowBytes)));
   }
 

@@ -6,6 +6,7 @@ import type { Feed } from "./encoder.ts";
 import type { BatchFault, Refusal, TensorFacts } from "./engine-protocol.ts";
 import type { GenerationTensor, Tensors } from "./generation/session.ts";
 import { fromHalf } from "./half-float.ts";
+import { ProfileFile, type Placement } from "./placement.ts";
 import type { TensorValues } from "./tensor-array.ts";
 
 /** An output of a model, its numbers in one row after the other. */
@@ -18,6 +19,8 @@ export interface OnnxSession {
   readonly provider: Provider;
   readonly inputs: readonly TensorFacts[];
   readonly outputs: readonly TensorFacts[];
+  /** What ran where in the first run; undefined before it, and on the CPU, where there is no choice. */
+  readonly placement: Placement | undefined;
   /** Blocks this process until it is done. */
   run(feeds: Readonly<Record<string, Feed>>, output: string): Promise<OnnxOutput>;
   /** All outputs, as they are: for models whose outputs go in again. */
@@ -42,16 +45,18 @@ export async function openSession(
   const refusals: Refusal[] = [];
   let last: unknown;
   for (const provider of wanted) {
+    const profile = provider === "cpu" ? undefined : new ProfileFile();
     try {
       const session = await InferenceSession.create(pathFor(provider), {
         executionProviders: [provider],
         intraOpNumThreads: threads,
         interOpNumThreads: 1,
         logSeverityLevel: SILENT,
+        ...(profile !== undefined && { enableProfiling: true, profileFilePrefix: profile.prefix }),
         // Threads that wait in a loop take the cores of the jobs beside.
         extra: { session: { intra_op: { allow_spinning: "0" } } },
       });
-      return { kind: "open", session: wrap(session, provider), refusals };
+      return { kind: "open", session: new ProvenSession(session, provider, profile), refusals };
     } catch (error) {
       last = error;
       refusals.push({ provider, reason: oneLine(messageOf(error)) });
@@ -60,29 +65,60 @@ export async function openSession(
   return { kind: "refused", refusals, last };
 }
 
-function wrap(session: InferenceSession, provider: Provider): OnnxSession {
-  return {
-    provider,
-    inputs: factsOf(session.inputMetadata),
-    outputs: factsOf(session.outputMetadata),
-    run: async (feeds, output) => {
-      const tensors = Object.fromEntries(
-        Object.entries(feeds).map(([name, { type, data, dims }]) => [name, tensorOf(type, data, dims)]),
-      );
-      const results = await session.run(tensors, [output]);
-      const result = results[output];
-      if (result === undefined) throw new TypeError(`expected the output ${output}, found none`);
-      return { data: numbersOf(result, output), dims: result.dims };
-    },
-    runAll: async (feeds) => {
-      const tensors = Object.entries(feeds).map(([name, { type, data, dims }]) => [name, tensorOf(type, data, dims)]);
-      const results = await session.run(Object.fromEntries(tensors) as Record<string, Tensor>);
-      return Object.fromEntries(
-        Object.entries(results).map(([name, tensor]) => [name, generationTensor(name, tensor)]),
-      );
-    },
-    release: () => session.release(),
-  };
+class ProvenSession implements OnnxSession {
+  readonly provider: Provider;
+  readonly inputs: readonly TensorFacts[];
+  readonly outputs: readonly TensorFacts[];
+  placement: Placement | undefined;
+  readonly #session: InferenceSession;
+  #profile: ProfileFile | undefined;
+
+  constructor(session: InferenceSession, provider: Provider, profile: ProfileFile | undefined) {
+    this.#session = session;
+    this.#profile = profile;
+    this.provider = provider;
+    this.inputs = factsOf(session.inputMetadata);
+    this.outputs = factsOf(session.outputMetadata);
+  }
+
+  async run(feeds: Readonly<Record<string, Feed>>, output: string): Promise<OnnxOutput> {
+    const result = (await this.#run(feeds, [output]))[output];
+    if (result === undefined) throw new TypeError(`expected the output ${output}, found none`);
+    return { data: numbersOf(result, output), dims: result.dims };
+  }
+
+  async runAll(feeds: Tensors): Promise<Tensors> {
+    const results = await this.#run(
+      feeds,
+      this.outputs.map(({ name }) => name),
+    );
+    return Object.fromEntries(Object.entries(results).map(([name, tensor]) => [name, generationTensor(name, tensor)]));
+  }
+
+  async release(): Promise<void> {
+    this.#endProfile();
+    await this.#session.release();
+  }
+
+  async #run(feeds: Readonly<Record<string, Feed>> | Tensors, outputs: readonly string[]) {
+    const tensors = Object.fromEntries(
+      Object.entries(feeds).map(([name, { type, data, dims }]) => [name, tensorOf(type, data, dims)]),
+    );
+    try {
+      return await this.#session.run(tensors, outputs);
+    } finally {
+      this.#endProfile();
+    }
+  }
+
+  /** One run tells it; every further one would cost time and disk for nothing. */
+  #endProfile(): void {
+    const profile = this.#profile;
+    if (profile === undefined) return;
+    this.#profile = undefined;
+    this.#session.endProfiling();
+    this.placement = profile.take();
+  }
 }
 
 function factsOf(metadata: readonly InferenceSession.ValueMetadata[]): TensorFacts[] {
@@ -111,8 +147,9 @@ function generationTensor(name: string, { data, dims, type }: Tensor): Generatio
   throw new TypeError(`model output ${name}: expected float32 or int64, found ${type}`);
 }
 
+/** WebGPU says no more of a buffer that it could not have than that it is invalid; the reason went to the log. */
 const memoryTexts =
-  /Failed to allocate memory for requested buffer|bad_alloc|out of memory|CUDA failure 2\b|ALLOC_FAILED|Array buffer allocation failed|maxStorageBuffersPerShader/i;
+  /Failed to allocate memory for requested buffer|bad_alloc|out of (?:device )?memory|CUDA failure 2\b|ALLOC_FAILED|Array buffer allocation failed|maxStorageBuffersPerShader|\[Invalid Buffer[^\]]*\] is invalid due to a previous error/i;
 /** After these every further call in the same process fails too. */
 const stickyTexts = /CUDA failure (?:700|719)\b|illegal memory access|device lost|unspecified launch failure/i;
 
