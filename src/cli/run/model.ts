@@ -6,6 +6,7 @@ import { runSpec } from "../../contract/run-spec.ts";
 import type { EngineMetrics, EngineSettings } from "../../worker/inference/engine-port.ts";
 import type { Loaded } from "../../worker/inference/engine-protocol.ts";
 import { ModelEngine } from "../../worker/inference/model-engine.ts";
+import { hasNvidiaDriver } from "../../platform/nvidia.ts";
 import { plural } from "../format.ts";
 import { say, type Io } from "../io.ts";
 import type { RunFlags } from "../run-flags.ts";
@@ -46,7 +47,9 @@ export async function planWithModel(
 ): Promise<RunPlan> {
   const folder = plan.spec.command[0] ?? "";
   const loaded = await probeModel(folder, logger);
-  for (const { provider, reason } of loaded.refusals) say(io, `${provider} is not used: ${reason}`);
+  // Where no card is, that none is used is no news; the report says it all the same.
+  const told = loaded.refusals.filter(({ provider }) => provider !== "cuda" || hasNvidiaDriver());
+  for (const { provider, reason } of told) say(io, `${provider} is not used: ${reason}`);
   const { manifest, sha256 } = loaded.model;
   if (loaded.warmRows < loaded.mostRows) {
     say(

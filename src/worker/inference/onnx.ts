@@ -2,6 +2,7 @@
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { messageOf } from "../../contract/errors.ts";
 import type { Provider } from "../../contract/model-manifest.ts";
+import { hasNvidiaDriver } from "../../platform/nvidia.ts";
 import type { Feed } from "./encoder.ts";
 import type { BatchFault, Refusal, TensorFacts } from "./engine-protocol.ts";
 import type { GenerationTensor, Tensors } from "./generation/session.ts";
@@ -59,7 +60,11 @@ export async function openSession(
       return { kind: "open", session: new ProvenSession(session, provider, profile), refusals };
     } catch (error) {
       last = error;
-      refusals.push({ provider, reason: oneLine(messageOf(error)) });
+      const why = oneLine(messageOf(error));
+      refusals.push({
+        provider,
+        reason: provider === "cuda" && !hasNvidiaDriver() ? `no NVIDIA driver here (${why})` : why,
+      });
     }
   }
   return { kind: "refused", refusals, last };

@@ -2,7 +2,7 @@
  * The GPUs of this machine, from two long-lived samplers (cards, and processes on them). Where no driver is, nothing is
  * ever started. A card that is not told any more has vanished: it is no capacity any longer, and the probe says so.
  */
-import { existsSync } from "node:fs";
+import { DRIVER_FILES, hasNvidiaDriver } from "../../../platform/nvidia.ts";
 import {
   GPU_FIELDS,
   GPU_PROCESS_FIELDS,
@@ -28,7 +28,6 @@ export interface GpuProbeOptions {
   readonly nowMs?: () => number;
 }
 
-const DRIVER_FILES = ["/proc/driver/nvidia/version", "/dev/nvidia0"];
 /** A card that was not told for so many rounds has vanished. */
 const GONE_ROUNDS = 4;
 /** The first line of a sampler takes a while: the driver may have to wake up. */
@@ -85,7 +84,7 @@ export class GpuProbe implements InlineProbe<readonly Gpu[]> {
   }
 
   open(): boolean {
-    if (!this.#driverFiles.some((path) => existsSync(path))) {
+    if (!hasNvidiaDriver(this.#driverFiles)) {
       // The driver was taken away: so is what it was asked with.
       this.close();
       return false;
