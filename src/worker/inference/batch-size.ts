@@ -66,7 +66,10 @@ interface Measured {
   count: number;
 }
 
-/** Finds the quickest of the sizes 1, 2, 4… by trying neighbours of the best. */
+/**
+ * Finds the quickest of the sizes 1, 2, 4… by trying neighbours of the best, and single files: between those and a size
+ * where caches are shared well there may be slower ones, which neighbours alone do not see past.
+ */
 export class RowTuner {
   readonly #measured = new Map<number, Measured>();
   #batches = 0;
@@ -77,7 +80,7 @@ export class RowTuner {
     const revisits = Math.floor(this.#batches / REVISIT_BATCHES);
     const isRevisit = this.#batches % REVISIT_BATCHES < MEASURES && revisits > 0;
     if (isRevisit) return clamp(revisits % 2 === 0 ? best / 2 : best * 2, most);
-    for (const size of [best, best * 2, best / 2]) {
+    for (const size of [best, best * 2, best / 2, 1]) {
       if (size >= 1 && size <= most && (this.#measured.get(size)?.count ?? 0) < MEASURES) return size;
     }
     return best;

@@ -154,7 +154,7 @@ function generationTensor(name: string, { data, dims, type }: Tensor): Generatio
 
 /** WebGPU says no more of a buffer that it could not have than that it is invalid; the reason went to the log. */
 const memoryTexts =
-  /Failed to allocate memory for requested buffer|bad_alloc|out of (?:device )?memory|CUDA failure 2\b|ALLOC_FAILED|Array buffer allocation failed|maxStorageBuffersPerShader|\[Invalid Buffer[^\]]*\] is invalid due to a previous error/i;
+  /Failed to allocate memory for requested buffer|bad_alloc|out[ _]of[ _](?:device[ _])?memory|CUDA failure 2\b|ALLOC_FAILED|Array buffer allocation failed|maxStorageBuffersPerShader|\[Invalid Buffer[^\]]*\] is invalid due to a previous error/i;
 /** After these every further call in the same process fails too. */
 const stickyTexts = /CUDA failure (?:700|719)\b|illegal memory access|device lost|unspecified launch failure/i;
 

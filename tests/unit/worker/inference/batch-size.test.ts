@@ -63,6 +63,7 @@ describe("tuner of rows", () => {
   test.each([
     ["one at a time where a larger batch is dearer per file", (rows: number) => rows ** 1.5, 1],
     ["the largest where each call has a price", (rows: number) => 10 + rows * 0.01, 256],
+    ["single files beyond slower sizes", (rows: number) => rows * (rows === 1 ? 1 : rows < 16 ? 3 : 2), 1],
     ["the size in the middle where caches overflow", (rows: number) => (rows <= 32 ? 5 + rows : rows * 3), 32],
   ])("finds %s", (_name, msOf, best) => {
     expect(settle(new RowTuner(), 256, msOf)).toBe(best);
