@@ -9,6 +9,7 @@ export default tseslint.config(
       "coverage/",
       "bin/",
       "scripts/*.js",
+      "deploy/image/*.js",
       "eslint.config.js",
       ".dependency-cruiser.cjs",
     ],
