@@ -3,7 +3,7 @@
  * card that another process has filled is no end: batches get smaller, every file has its answer. Where no card is it says so.
  */
 import { hash } from "node:crypto";
-import { cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { parse, stringify } from "yaml";
@@ -15,6 +15,7 @@ import { loadSafetensors } from "../scripts/models/llama/safetensors.ts";
 import { MiB } from "../src/contract/resources.ts";
 import { inputSpec } from "../src/contract/run-spec.ts";
 import type { Provider } from "../src/contract/model-manifest.ts";
+import { hasNvidiaDriver } from "../src/platform/nvidia.ts";
 import type { EngineSettings } from "../src/worker/inference/engine-port.ts";
 import type { FileAnswer } from "../src/worker/inference/engine-protocol.ts";
 import { cacheNames } from "../src/worker/inference/generation/decode.ts";
@@ -202,7 +203,7 @@ async function recovery(provider: Provider) {
   return figures;
 }
 
-if (!existsSync("/proc/driver/nvidia/version")) {
+if (!hasNvidiaDriver()) {
   report("infer-gpu", { skipped: "there is no NVIDIA driver here" });
 } else {
   const weights = loadSafetensors(join(LLAMA, "model.safetensors"));

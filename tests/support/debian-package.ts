@@ -36,7 +36,6 @@ export interface DebianRoot {
   program(name: string): DebianProgram;
 }
 
-const MIRROR = "http://deb.debian.org/debian";
 const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /** What the programs load; the rest of a package's needs are set-up scripts that nobody runs here. */
 const LIBRARY = /^(?:lib\S+|zlib1g)$/;
@@ -89,15 +88,27 @@ function renameUnlessThere(from: string, to: string): void {
 /** apt with the sources of one release alone, and with nothing installed, so that it names every library. */
 async function openSuite(suite: string, work: string): Promise<Apt> {
   const keyring = existsSync(KEYRING) ? KEYRING : await fetchKeyring(work);
+  const mirror = await debianMirror(work);
   const sources = join(work, "sources.list");
   const status = join(work, "status");
-  writeFileSync(sources, `deb [signed-by=${keyring}] ${MIRROR} ${suite} main\n`);
+  writeFileSync(sources, `deb [signed-by=${keyring}] ${mirror} ${suite} main\n`);
   writeFileSync(status, "");
   return openApt(work, [
     `Dir::Etc::sourcelist=${sources}`,
     "Dir::Etc::sourceparts=/dev/null",
     `Dir::State::status=${status}`,
   ]);
+}
+
+/** Where this machine has Debian from; another system has to say it. */
+async function debianMirror(work: string): Promise<string> {
+  const said = process.env["HEADROOM_TEST_DEBIAN_MIRROR"];
+  if (said !== undefined) return said;
+  const apt = openApt(join(work, "sources"));
+  const targets = await apt(["indextargets", "--no-release-info", "--format", "$(REPO_URI)", "Created-By: Packages"]);
+  const found = targets.split("\n").find((uri) => /\/debian\/?$/.test(uri));
+  if (found !== undefined) return found;
+  throw new Error("expected a Debian mirror in apt's sources or in HEADROOM_TEST_DEBIAN_MIRROR, found none");
 }
 
 /** Ubuntu has Debian's keys as a package, signed by Ubuntu. */

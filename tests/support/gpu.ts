@@ -3,9 +3,10 @@
  * that the same code is run where no card is. Mesa's software driver is fetched from Debian 13: that of Debian 12 lacks
  * what the runtime asks for (measured: 22.3 is refused, 25.0 works).
  */
-import { existsSync, readdirSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Provider } from "../../src/contract/model-manifest.ts";
+import { hasNvidiaDriver } from "../../src/platform/nvidia.ts";
 import { openSession } from "../../src/worker/inference/onnx.ts";
 import { fetchDebianPackages } from "./debian-package.ts";
 
@@ -17,14 +18,12 @@ export interface GpuPlace {
   readonly prefix: readonly string[];
 }
 
-const NVIDIA = "/proc/driver/nvidia/version";
-
 /**
  * The best that this machine has; sets what processes that are started from here on need to find it.
  * @throws when there is no card, and the software driver cannot be had
  */
 export async function openGpuPlace(model: string): Promise<GpuPlace> {
-  if (existsSync(NVIDIA)) {
+  if (hasNvidiaDriver()) {
     const opened = await openSession(() => model, ["cuda", "webgpu"], 1);
     if (opened.kind === "open") {
       const { provider } = opened.session;

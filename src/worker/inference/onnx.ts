@@ -60,6 +60,7 @@ export async function openSession(
       return { kind: "open", session: new ProvenSession(session, provider, profile), refusals };
     } catch (error) {
       last = error;
+      profile?.take();
       const why = oneLine(messageOf(error));
       refusals.push({
         provider,
@@ -109,11 +110,10 @@ class ProvenSession implements OnnxSession {
     const tensors = Object.fromEntries(
       Object.entries(feeds).map(([name, { type, data, dims }]) => [name, tensorOf(type, data, dims)]),
     );
-    try {
-      return await this.#session.run(tensors, outputs);
-    } finally {
-      this.#endProfile();
-    }
+    const results = await this.#session.run(tensors, outputs);
+    // A run that failed tells of the operations before that, or of none.
+    this.#endProfile();
+    return results;
   }
 
   /** One run tells it; every further one would cost time and disk for nothing. */

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import type { Provider } from "../../contract/model-manifest.ts";
 
-/** Operations by the provider that ran them, as counted in one run. */
+/** Operations by the provider that ran them; one that ran again and again in a loop counts once. */
 export type Placement = Readonly<Partial<Record<Provider, number>>>;
 
 const names: Readonly<Record<string, Provider>> = {
@@ -27,19 +27,26 @@ export function placementText(provider: Provider, placement: Placement | undefin
 
 interface ProfileEvent {
   readonly cat?: string;
-  readonly args?: { readonly provider?: string; readonly op_name?: string };
+  readonly name?: string;
+  readonly args?: { readonly provider?: string; readonly op_name?: string; readonly node_index?: string };
 }
 
 /** Counts the operations of a profile (JSON in Chrome's trace format, one event per operation and run). Pure. */
 export function placementOf(profile: string): Placement {
-  const counts: Partial<Record<Provider, number>> = {};
-  for (const { cat, args } of JSON.parse(profile) as readonly ProfileEvent[]) {
-    const provider = names[args?.provider ?? ""];
-    // Copies between the two are no work of the model.
-    if (cat !== "Node" || provider === undefined || args?.op_name?.startsWith("Memcpy") === true) continue;
-    counts[provider] = (counts[provider] ?? 0) + 1;
+  const ran = new Map<Provider, Set<string>>();
+  for (const event of JSON.parse(profile) as readonly ProfileEvent[]) {
+    const provider = providerOf(event);
+    if (provider === undefined) continue;
+    // Operations without a name of their own are told apart by their place in the graph.
+    ran.set(provider, (ran.get(provider) ?? new Set()).add(`${event.args?.node_index ?? ""} ${event.name ?? ""}`));
   }
-  return counts;
+  return Object.fromEntries([...ran].map(([provider, operations]) => [provider, operations.size]));
+}
+
+/** Who ran the operation of this event; undefined for what is no work of the model, copies among it. */
+function providerOf({ cat, args }: ProfileEvent): Provider | undefined {
+  if (cat !== "Node" || args?.op_name?.startsWith("Memcpy") === true) return undefined;
+  return names[args?.provider ?? ""];
 }
 
 let profiles = 0;

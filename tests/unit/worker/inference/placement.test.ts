@@ -1,7 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { placementOf, placementText } from "../../../../src/worker/inference/placement.ts";
 
-const event = (provider: string, name = "MatMul", cat = "Node") => ({ cat, args: { provider, op_name: name } });
+let index = 0;
+const event = (provider: string, op = "MatMul", cat = "Node") => ({
+  ...{ cat, name: `${op}_kernel_time` },
+  args: { provider, op_name: op, node_index: String(index++) },
+});
 
 describe("placement", () => {
   test("counts operations by provider, without copies, sessions and what it does not know", () => {
@@ -17,6 +21,12 @@ describe("placement", () => {
     ]);
     expect(placementOf(profile)).toEqual({ cuda: 2, cpu: 1 });
     expect(placementOf("[]")).toEqual({});
+  });
+
+  test("counts an operation of a loop once, however often it ran", () => {
+    const looped = event("CUDAExecutionProvider");
+    const profile = JSON.stringify([looped, looped, event("CPUExecutionProvider"), looped]);
+    expect(placementOf(profile)).toEqual({ cuda: 1, cpu: 1 });
   });
 
   test("is told with the rest that runs elsewhere", () => {
