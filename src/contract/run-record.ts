@@ -32,6 +32,12 @@ export interface RunRecord {
   readonly report: RunReport | null;
 }
 
+/** A run that has not ended. */
+export interface OpenRun extends RunRecord {
+  /** When it was asked for, or last resumed. */
+  readonly queuedAtMs: number;
+}
+
 /** Quantiles by nearest rank over files that were started in this epoch. Milliseconds. */
 export interface DurationQuantiles {
   readonly p50: number;

@@ -254,10 +254,16 @@ export class JobQueues {
     return job !== undefined && !["completed", "failed", "unknown"].includes(await job.getState());
   }
 
-  /** Removes the scan of a run, or the begin of a flow: one that has ended is in the way of another. */
+  /**
+   * Removes the scan of a run, or the begin of a flow, that has ended: it is in the way of another. One that waits stays,
+   * for it serves as well, and without it the root would start.
+   */
   async removeFirst({ runId, epoch }: Pick<RunRef, "runId" | "epoch">, { executor }: RunSpec): Promise<void> {
-    if (executor === "flow") await this.queue(forkPlace.name).remove(jobIds.fork(runId, epoch, BEGIN.path));
-    else await this.queue(scanPlace.name).remove(jobIds.scan(runId, epoch));
+    const [place, id] =
+      executor === "flow" ? [forkPlace, jobIds.fork(runId, epoch, BEGIN.path)] : [scanPlace, jobIds.scan(runId, epoch)];
+    const job = await this.queue(place.name).getJob(id);
+    const state = await job?.getState();
+    if (state === "completed" || state === "failed") await job?.remove();
   }
 
   /**

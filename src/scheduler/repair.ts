@@ -6,7 +6,7 @@
 import type { Redis } from "ioredis";
 import { isTerminal, type RunState } from "../contract/outcomes.ts";
 import { jobIds, keys } from "../contract/queues.ts";
-import type { RunRecord } from "../contract/run-record.ts";
+import type { OpenRun, RunRecord } from "../contract/run-record.ts";
 import { assertNever } from "../platform/assert.ts";
 import type { Clock } from "../platform/clock.ts";
 import { reportPlace, type JobQueues } from "../platform/job-queues.ts";
@@ -95,7 +95,7 @@ interface Done {
   readonly seen: number;
 }
 
-async function repairRun(deps: RepairDeps, run: RunRecord, maxChildren: number): Promise<Done> {
+async function repairRun(deps: RepairDeps, run: OpenRun, maxChildren: number): Promise<Done> {
   const facts = await loadFacts(deps, run);
   const repair = decideRepair(run, facts);
   if (repair === "none") return { isMended: false, seen: 0 };
@@ -108,13 +108,13 @@ async function repairRun(deps: RepairDeps, run: RunRecord, maxChildren: number):
   return done;
 }
 
-async function loadFacts({ queues, hash, clock }: RepairDeps, run: RunRecord): Promise<RunFacts> {
+async function loadFacts({ queues, hash, clock }: RepairDeps, run: OpenRun): Promise<RunFacts> {
   const root = await queues.queue(reportPlace.name).getJob(jobIds.report(run.id, run.epoch));
   const state = await root?.getState();
   const stage = await hash.stage(run.id);
   const hasEnded = state === "completed" || state === "failed" || state === "unknown";
   return {
-    ageMs: clock.nowMs() - (run.startedAtMs ?? run.createdAtMs),
+    ageMs: clock.nowMs() - (run.startedAtMs ?? run.queuedAtMs),
     rootState: hasEnded ? undefined : state,
     // Of the time before a resume it says nothing of this one.
     liveState: stage?.epoch === run.epoch ? stage.state : undefined,
@@ -141,8 +141,7 @@ async function apply(deps: RepairDeps, run: RunRecord, { repair, maxChildren }: 
       return { isMended: await deps.hash.restore({ ...run, runId: run.id }), seen: 0 };
     case "settle":
     case "requeue":
-      await requeue(deps, run, repair);
-      return { isMended: true, seen: 0 };
+      return { isMended: await requeue(deps, run, repair), seen: 0 };
     default:
       return assertNever(repair);
   }
@@ -152,8 +151,10 @@ function release({ queues }: RepairDeps, run: RunRecord, maxChildren: number) {
   return queues.releaseRoot({ runId: run.id, epoch: run.epoch }, Math.max(1, maxChildren));
 }
 
-async function requeue(deps: RepairDeps, run: RunRecord, repair: "requeue" | "settle"): Promise<void> {
+/** Whether it was needed still: a producer that was slow may have added the jobs in the meantime. */
+async function requeue(deps: RepairDeps, run: RunRecord, repair: "requeue" | "settle"): Promise<boolean> {
   const id = jobIds.report(run.id, run.epoch);
+  if (await deps.queues.hasRoot({ runId: run.id, epoch: run.epoch })) return false;
   const ended = await deps.queues.queue(reportPlace.name).getJob(id);
   if (ended !== undefined) await ended.remove();
   await deps.redis.persist(keys.run(deps.kp, run.id));
@@ -163,4 +164,5 @@ async function requeue(deps: RepairDeps, run: RunRecord, repair: "requeue" | "se
   await deps.queues.removeFirst(ref, run.spec);
   const isNoted = (await deps.hash.stage(run.id))?.epoch === run.epoch;
   await deps.queues.addRun(ref, run.spec, repair === "settle" ? [] : "scan", isNoted ? undefined : liveFields(run));
+  return true;
 }

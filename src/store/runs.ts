@@ -3,7 +3,7 @@ import { CompiledQuery, sql, type Selectable } from "kysely";
 import { InfrastructureError, NotFoundError } from "../contract/errors.ts";
 import { isTerminal, runStates, type RunState } from "../contract/outcomes.ts";
 import { pathFromPrintable, printablePath } from "../contract/path-bytes.ts";
-import type { FileCounts, RunRecord, RunReport } from "../contract/run-record.ts";
+import type { FileCounts, OpenRun, RunRecord, RunReport } from "../contract/run-record.ts";
 import type { RunSpec } from "../contract/run-spec.ts";
 import type { StoreDatabase } from "./database.ts";
 import type { RunsTable, StoreQueries } from "./schema.ts";
@@ -58,11 +58,12 @@ export class SqlRunTable implements RunTable {
     return rows.map(fromRunRow);
   }
 
-  async open({ limit, afterId }: { limit: number; afterId?: string }): Promise<RunRecord[]> {
+  async open({ limit, afterId }: { limit: number; afterId?: string }): Promise<OpenRun[]> {
     // In the words of the index of open runs.
-    let runs = visibleRuns(this.#database.read).where("state", "in", openStates);
+    let runs = visibleRuns(this.#database.read).select("queued_at_ms").where("state", "in", openStates);
     if (afterId !== undefined) runs = runs.where("id", ">", afterId);
-    return (await runs.orderBy("id").limit(limit).execute()).map(fromRunRow);
+    const rows = await runs.orderBy("id").limit(limit).execute();
+    return rows.map((row) => ({ ...fromRunRow(row), queuedAtMs: row.queued_at_ms }));
   }
 
   async move(id: string, from: readonly RunState[], to: RunState, change: RunChange): Promise<boolean> {

@@ -3,7 +3,15 @@ import type { AttemptRecord, FileResult } from "../contract/files.ts";
 import type { InferenceQuery } from "../contract/inference.ts";
 import type { LineResult } from "../contract/result-line.ts";
 import type { Outcome, RunState } from "../contract/outcomes.ts";
-import type { Artifact, FailureGroup, FileCounts, LabelCount, RunRecord, RunReport } from "../contract/run-record.ts";
+import type {
+  Artifact,
+  FailureGroup,
+  FileCounts,
+  LabelCount,
+  OpenRun,
+  RunRecord,
+  RunReport,
+} from "../contract/run-record.ts";
 import type { RunSpec } from "../contract/run-spec.ts";
 import type { ScheduleRecord, ScheduleSource, ScheduleSpec, ScheduleStart, StartState } from "../contract/schedules.ts";
 
@@ -60,7 +68,7 @@ export interface RunTable {
   /** Newest first. `before` is the id of the last run of the page before. @throws {NotFoundError} when that is unknown. */
   list(query: { limit: number; before?: string; states?: readonly RunState[] }): Promise<RunRecord[]>;
   /** Runs that have not ended, in order of their ids, after this one. */
-  open(query: { limit: number; afterId?: string }): Promise<RunRecord[]>;
+  open(query: { limit: number; afterId?: string }): Promise<OpenRun[]>;
   /** Moves the run if it is in one of `from`; whether it did. */
   move(id: string, from: readonly RunState[], to: RunState, change: RunChange): Promise<boolean>;
   /** Starts a new epoch of an ended run: state `queued`, epoch + 1, report kept until the new one. Undefined when it had not ended. */

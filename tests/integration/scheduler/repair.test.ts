@@ -125,12 +125,36 @@ describe("a stuck run is mended, and ends", () => {
     await expectEnd(at, redisUrl, run.id);
     await at.store.runs.reopen(run.id, run.spec, at.clock.nowMs());
     const deps = at.deps();
-    // It began long before it was resumed.
+    // It began long before it was resumed, but its caller may be about to add the jobs.
+    expect(await new RunRepair().round(deps)).toBe(0);
+    at.clock.set(new Date(at.clock.nowMs() + 20_000).toISOString());
     expect(await new RunRepair().round(deps)).toBe(1);
     expect(await repairs(deps, "requeue")).toBe(1);
     expect(await deps.hash.stage(run.id)).toEqual({ epoch: 1, state: "queued" });
     await expectEnd(at, redisUrl, run.id);
     expect((await at.client.status(run.id)).epoch).toBe(1);
+  });
+
+  test("when its scan is gone, so that its root starts and knows of no file", async ({ redis, redisUrl, prefix }) => {
+    await using at = await open(redis, prefix);
+    const run = await stuckRun(at);
+    const scans = at.deps().queues.queue(scanPlace.name);
+    expect(await scans.remove(jobIds.scan(run.id, 0))).toBe(1);
+    await expectEnd(at, redisUrl, run.id);
+    // Those of the store are there too.
+    expect((await at.client.status(run.id)).counts.succeeded).toBeGreaterThan(2);
+  });
+
+  test("but not by a leader whose look is old: the jobs that came since stay", async ({ redis, redisUrl, prefix }) => {
+    await using at = await open(redis, prefix);
+    const run = await stuckRun(at);
+    const { queues } = at.deps();
+    await queues.removeFirst({ runId: run.id, epoch: 0 }, run.spec);
+    expect(await queues.openCount({ runId: run.id, epoch: 0 })).toBe(1);
+    expect(await (await queues.queue(reportPlace.name).getJob(jobIds.report(run.id, 0)))?.getState()).toBe(
+      "waiting-children",
+    );
+    await expectEnd(at, redisUrl, run.id);
   });
 
   test("but not one whose jobs are where they should be", async ({ redis, prefix }) => {

@@ -98,6 +98,8 @@ interface Live {
   readonly isCancelled: boolean;
   /** A flow that its first failure ends. */
   readonly isFailFast: boolean;
+  /** Whether it goes on, as far as Redis says. */
+  readonly isOpen: boolean;
   /** Files that the scan found; undefined when it did not come to its end. */
   readonly scannedFiles: number | undefined;
   /** Files whose earlier result still held. */
@@ -114,18 +116,24 @@ async function loadLive(deps: ReportDeps, run: LiveRun): Promise<Live> {
     message: message ?? undefined,
     isCancelled: state === "cancelling",
     isFailFast: failFast !== null,
+    isOpen: state === "queued" || state === "running",
     scannedFiles: scanned === "1" ? Number(total ?? 0) : undefined,
     reusedFiles: Number(reused ?? 0),
   };
 }
 
-/** Whether files have no row though every chunk has ended: a Redis that was killed may lose what it had acknowledged. */
-async function isIncomplete(deps: ReportDeps, { runId, epoch }: LiveRun, live: Live): Promise<boolean> {
-  if (live.isCancelled || live.broken !== undefined || live.scannedFiles === undefined) return false;
+/**
+ * Whether files have no row though every chunk has ended, or nobody knows how many there are: a Redis that was killed may
+ * lose what it had acknowledged.
+ */
+async function isIncomplete(deps: ReportDeps, { runId, epoch, spec }: LiveRun, live: Live): Promise<boolean> {
+  if (live.isCancelled || live.broken !== undefined) return false;
+  // A flow knows its nodes without a scan.
+  if (live.scannedFiles === undefined && (!live.isOpen || spec.executor === "flow")) return false;
   const { total } = await deps.store.files.counts(runId, epoch);
-  if (total >= live.scannedFiles) return false;
+  if (live.scannedFiles !== undefined && total >= live.scannedFiles) return false;
   const scans = await deps.redis.hincrby(keys.run(deps.kp, runId), "rescans", 1);
-  const missing = live.scannedFiles - total;
+  const missing = live.scannedFiles === undefined ? null : live.scannedFiles - total;
   deps.logger.warn({ runId, missing, scans }, "files have no result though all chunks ended");
   return scans <= MAX_RESCANS;
 }
