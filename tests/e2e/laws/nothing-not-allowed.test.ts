@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { parseRunSpec, type RunRequest } from "../../../src/contract/run-request.ts";
 import { keys } from "../../../src/contract/queues.ts";
-import { RunHash } from "../../../src/platform/run-hash.ts";
+import { liveFields, RunHash } from "../../../src/platform/run-hash.ts";
 import { newRunId } from "../../../src/producer/submit.ts";
 import { FaultCluster, kp } from "../../support/fault-cluster.ts";
 
@@ -29,11 +29,13 @@ test("jobs forged straight into Redis run no other binary, read no other folder 
   ];
   const hash = new RunHash(cluster.keys, kp);
   /** What whoever may write to Redis can do: no client, no check, no row in the store. */
-  const forge = async (request: RunRequest, chunks: Parameters<typeof cluster.queues.addRun>[2]) => {
+  const forge = async (request: RunRequest, chunks: Parameters<typeof cluster.queues.addRun>[2], noted = {}) => {
     const runId = newRunId(Date.now());
     const spec = parseRunSpec(request);
-    await hash.create({ runId, spec, epoch: 0, state: "queued", createdAtMs: Date.now() });
-    await cluster.queues.addRun({ runId, epoch: 0, traceId: runId }, spec, chunks);
+    const run = { runId, spec, epoch: 0, state: "queued", createdAtMs: Date.now() } as const;
+    await hash.create(run);
+    const live = { ...liveFields(run), ...noted };
+    await cluster.queues.addRun({ runId, epoch: 0, traceId: runId }, spec, chunks, live);
     return cluster.ended(runId);
   };
   for (const [change, where] of forgeries) {
@@ -42,11 +44,16 @@ test("jobs forged straight into Redis run no other binary, read no other folder 
     expect(scanned).toMatchObject({ state: "broken", counts: { total: 0 } });
     expect(scanned.message).toMatch(/^policy: /);
     expect(scanned.message).toContain(`${where}: expected `);
-    const named = await forge(request, [{ chunk: "0", files: [{ index: 0, path: "file-0", bytes: 1 }] }]);
+    const chunks = [{ chunk: "0", files: [{ index: 0, path: "file-0", bytes: 1 }] }];
+    const named = await forge(request, chunks, { total: 1, chunks: 1, scanned: "1" });
     expect(named).toMatchObject({ state: "failed", counts: { failed: 1, succeeded: 0 } });
     const [row] = await cluster.store.files.page(named.id, 0, { limit: 1 });
     expect(row).toMatchObject({ failureClass: "policy", attempts: 0, startedAtMs: null });
     expect(row?.message).toContain(`${where}: expected `);
+    // Nobody knows how many files it has, so they are looked for, which is refused in its turn.
+    const uncounted = await forge(request, chunks);
+    expect(uncounted).toMatchObject({ state: "broken", counts: { failed: 1, succeeded: 0 } });
+    expect(uncounted.message).toMatch(/^policy: /);
   }
   expect(existsSync(trace)).toBe(false);
   expect(cluster.outputs()).toEqual([]);
