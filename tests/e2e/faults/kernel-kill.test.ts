@@ -19,6 +19,9 @@ const DECLARED = 16 * MiB;
 /** One process, one call: its memory is there, or too much of it, before a sampler has looked twice. */
 const leap = "exec dd if=/dev/zero of=/dev/null bs=1G count=1";
 
+/** Runs that are tried until the kernel has been the quicker one. */
+const MOST_LEAPS = 20;
+
 /** Reservations of the chunks of the cluster, in the order in which the chunks were made. */
 async function reservations(cluster: FaultCluster): Promise<number[]> {
   const found = new Map<string, number>();
@@ -52,12 +55,14 @@ test.skipIf(!canMakeMemoryCgroup())(
     expect(second).toBeGreaterThan(4 * first);
     expect(third).toBeGreaterThanOrEqual(second);
 
-    const output = { root: cluster.scratch.folder("none"), from: "file" } as const;
-    const never = await cluster.run(cluster.spec(leap, { resources, retry: quickly(2), output }));
-    expect((await cluster.ended(never, 60_000)).counts).toMatchObject({ failed: 1, quarantined: 0 });
-    const [row] = await cluster.store.files.get(never, ["file-0"]);
-    expect(row).toMatchObject({ outcome: "failed", failureClass: "out-of-memory", attempts: 2 });
-    // The governor may name itself where it saw the leap in the moment in which the kernel acted.
+    // The governor may be there before the kernel, now and then each time; what becomes of the file is the same.
+    for (let at = 0; at === 0 || (cgroup.kernelKills === 0 && at < MOST_LEAPS); at += 1) {
+      const output = { root: cluster.scratch.folder(`none-${at}`), from: "file" } as const;
+      const never = await cluster.run(cluster.spec(leap, { resources, retry: quickly(2), output }));
+      expect((await cluster.ended(never, 60_000)).counts).toMatchObject({ failed: 1, quarantined: 0 });
+      const [row] = await cluster.store.files.get(never, ["file-0"]);
+      expect(row).toMatchObject({ outcome: "failed", failureClass: "out-of-memory", attempts: 2 });
+    }
     expect(cgroup.kernelKills).toBeGreaterThan(0);
     expect(worker.child.exitCode ?? worker.child.signalCode).toBeNull();
     const alive = (await loadHeartbeats(cluster.keys, kp)).map(({ workerId, pid }) => ({ workerId, pid }));
