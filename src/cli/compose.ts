@@ -9,10 +9,11 @@ import { systemClock } from "../platform/clock.ts";
 import { ControlBus } from "../platform/control.ts";
 import type { Service } from "../platform/lifecycle.ts";
 import type { Logger } from "../platform/logger.ts";
-import { Metrics } from "../platform/metrics.ts";
+import { Metrics, type BuildFacts } from "../platform/metrics.ts";
 import { OpsServer, type Checks } from "../platform/ops-server.ts";
 import { PolicyGate } from "../platform/policy-gate.ts";
 import { closeRedis, openRedis } from "../platform/redis.ts";
+import { exposeRedisLink } from "../platform/redis-link.ts";
 import type { ProducerConfig } from "../producer/config.ts";
 import type { Config } from "../contract/config.ts";
 import type { GovernorConfig } from "../worker/governor/governor-config.ts";
@@ -60,8 +61,10 @@ const DAY_MS = 86_400_000;
 /** A scheduler whose round did not come through for this long is stuck. */
 const STUCK_TICK_MS = 60_000;
 
-export function createParts(cluster: Cluster, processName: string, logger: Logger = cluster.logger): Parts {
-  return { cluster, logger, metrics: new Metrics({ version: packageVersion(), process: processName }, logger) };
+export function createParts(cluster: Cluster, process: BuildFacts["process"], logger: Logger = cluster.logger): Parts {
+  const metrics = new Metrics({ version: packageVersion(), process }, logger);
+  exposeRedisLink({ metrics, redis: cluster.redis, clock: systemClock });
+  return { cluster, logger, metrics };
 }
 
 export async function createWorkerPart(parts: Parts, settings: WorkerSettings = {}): Promise<Part> {

@@ -3,6 +3,7 @@ import { Option, type Command } from "commander";
 import { createServer } from "node:net";
 import { once } from "node:events";
 import type { Config } from "../contract/config.ts";
+import type { ProcessKind } from "../contract/metric-zeros.ts";
 import { InvalidInputError, messageOf } from "../contract/errors.ts";
 import { loadConfig } from "../platform/config-file.ts";
 import { ServiceGroup, type Service } from "../platform/lifecycle.ts";
@@ -120,7 +121,7 @@ export async function choosePort(host: string, preferred: number): Promise<numbe
 
 /** One process of a cluster: logs to standard error, serves its operations port, lives until a signal. */
 export async function serve(
-  name: string,
+  name: ProcessKind,
   { flags, io, config }: { flags: ServiceFlags; io: Io; config: Config },
   make: (parts: Parts) => Promise<Part>,
 ): Promise<never> {

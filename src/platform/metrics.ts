@@ -1,6 +1,7 @@
 /** The metrics of one process, made from the table: a name or label that is not in it does not compile. */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 import { metricTable, type LabelOf, type MetricName, type MetricNameOf } from "../contract/metric-names.ts";
+import { metricZeros, type ProcessKind } from "../contract/metric-zeros.ts";
 import type { MetricDefinition } from "../contract/metric-definition.ts";
 import { EventLoopLag } from "./event-loop-lag.ts";
 import type { Service } from "./lifecycle.ts";
@@ -8,8 +9,13 @@ import type { Logger } from "./logger.ts";
 
 export interface BuildFacts {
   readonly version: string;
-  /** Which process this is: `producer`, `worker`, `scheduler`, `board`, or `up` for all in one. */
-  readonly process: string;
+  /** Which process this is: one of a cluster, or `up` and `run`, which are all in one. */
+  readonly process: ProcessKind | "up" | "run";
+}
+
+interface ZeroRow {
+  readonly by: readonly ProcessKind[];
+  readonly series: readonly Readonly<Record<string, string>>[];
 }
 
 /** One registry with every metric of the table, the default process metrics, and the event loop's lag. */
@@ -24,6 +30,7 @@ export class Metrics implements Service {
   constructor(build: BuildFacts, logger: Logger) {
     this.#logger = logger;
     for (const name of Object.keys(metricTable) as MetricName[]) this.#byName.set(name, this.#create(name));
+    this.#setZeros(build.process);
     this.gauge("headroom_build_info").set({ ...build, node: process.version }, 1);
     this.onCollect(() => {
       const lag = this.gauge("headroom_event_loop_lag_seconds");
@@ -73,6 +80,15 @@ export class Metrics implements Service {
 
   stop(): Promise<void> {
     return this.eventLoopLag.stop();
+  }
+
+  #setZeros(process: BuildFacts["process"]): void {
+    for (const [name, { by, series }] of Object.entries<ZeroRow>(metricZeros)) {
+      if (process !== "up" && process !== "run" && !by.includes(process)) continue;
+      // Which labels belong to which name is checked where the table is.
+      const counter = this.#byName.get(name as MetricName) as Counter;
+      for (const labels of series) counter.inc(labels, 0);
+    }
   }
 
   #create(name: MetricName): unknown {

@@ -37,6 +37,7 @@ import { LiveLimits } from "./live-limits.ts";
 import type { WorkerProcess } from "./lane-token.ts";
 import { Lanes } from "./lanes.ts";
 import { PullLoop } from "./pull-loop.ts";
+import { beginSeries, tellWait } from "./queue-series.ts";
 import { nextJobs, QueueHeads } from "./queue-heads.ts";
 import { OutputClaims } from "./output-claims.ts";
 import { RunCache } from "./run-cache.ts";
@@ -265,19 +266,20 @@ export class WorkerService implements Service {
   }
 
   #createLanes(): Lanes {
-    const { logger } = this.#deps;
+    const { logger, metrics } = this.#deps;
     const { kp, lockMs, labels, jobNames } = this.#config;
     return new Lanes(
       {
-        redis: this.#redis,
-        queues: this.#queues,
-        logger,
-        worker: this.#who,
-        run: (claimed) => this.#held.run(claimed),
+        ...{ redis: this.#redis, queues: this.#queues, logger, metrics, worker: this.#who },
+        run: (claimed) => {
+          tellWait(metrics, claimed, Date.now());
+          return this.#held.run(claimed);
+        },
         onEnded: (job) => {
           void this.#held.forget(job);
         },
         onNewLane: () => {
+          for (const { place } of this.#lanes.all) beginSeries(metrics, place);
           this.#loop.kick();
         },
       },

@@ -1,4 +1,8 @@
 /** Every job name and its handler: one that is missing does not compile. */
+import { TASK_VARIABLE } from "../../contract/agents.ts";
+import type { FileResult } from "../../contract/files.ts";
+import { chunkJobOf } from "../../contract/jobs.ts";
+import type { RunSpec } from "../../contract/run-spec.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { JobQueues } from "../../platform/job-queues.ts";
 import type { Logger } from "../../platform/logger.ts";
@@ -69,6 +73,7 @@ export function createHandlers(deps: HandlerDeps): Handlers {
       const { profile } = run.spec;
       const on = deps.inferRunner.facesOf(run.spec);
       metrics.counter("headroom_files_processed_total").inc({ outcome: result.outcome, profile, ...on });
+      tellResult(metrics, result, run.spec);
       if (result.durationMs !== null) {
         metrics.histogram("headroom_file_duration_seconds").observe({ profile }, result.durationMs / 1_000);
       }
@@ -105,6 +110,15 @@ export function createHandlers(deps: HandlerDeps): Handlers {
       },
     }),
   };
+}
+
+/** What the rules of alerts count: under labels whose values are all known before. */
+function tellResult(metrics: Metrics, { outcome, failureClass }: FileResult, spec: RunSpec): void {
+  metrics.counter("headroom_results_total").inc({ outcome, failure_class: failureClass ?? "" });
+  // Of all inputs only a call of a flow's node has none.
+  if (spec.input.kind !== "none") return;
+  const kind = TASK_VARIABLE in spec.env ? "agent" : chunkJobOf(spec);
+  metrics.counter("headroom_flow_calls_total").inc({ kind, outcome });
 }
 
 function deferForRoom(metrics: Metrics): void {

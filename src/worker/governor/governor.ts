@@ -225,6 +225,7 @@ export class Governor implements Service {
       ...figuresOf(view, reading, { ledger: this.#ledger, workerBytes: process.memoryUsage.rss() }),
       running: jobs.flatMap((job) => runningJobOf(job) ?? []),
       waiting: this.#waiting.list((request) => estimateWaitMs(request, view, jobs, nowMs)),
+      refusingMs: this.#waiting.refusingMs(nowMs),
       offers: this.#longWaits.offers(view, this.#waiting, jobs, nowMs),
       degraded: reading.degraded,
     };
@@ -239,6 +240,7 @@ export class Governor implements Service {
       bind: (jobId, runId) => {
         this.#ledger.bind(id, { jobId, runId, nowMs: this.#deps.clock.nowMs() });
         this.#gates.admitted();
+        this.#waiting.admitted(this.#deps.clock.nowMs());
         this.#deps.metrics.decided("admit", "");
       },
       release: () => {

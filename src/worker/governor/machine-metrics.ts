@@ -69,15 +69,26 @@ function tellDisks(tell: Tell, { disks, volumes }: MachineReading): void {
   );
   tell("headroom_disk_busy_ratio", [{ labels: {}, value: disks.find(({ scope }) => scope === "host")?.busy }]);
   const uses = ["scratch", "output"] as const;
-  const least = (use: (typeof uses)[number], free: (volume: MachineReading["volumes"][number]) => number | undefined) =>
-    volumes.flatMap((volume) => (volume.use === use ? (free(volume) ?? []) : [])).toSorted((a, b) => a - b)[0];
+  const fullest = uses.map((use) => ({
+    labels: { use },
+    volume: volumes.filter((one) => one.use === use).toSorted((a, b) => a.freeBytes - b.freeBytes)[0],
+  }));
   tell(
     "headroom_volume_free_bytes",
-    uses.map((use) => ({ labels: { use }, value: least(use, ({ freeBytes }) => freeBytes) })),
+    fullest.map(({ labels, volume }) => ({ labels, value: volume?.freeBytes })),
+  );
+  tell(
+    "headroom_volume_bytes",
+    fullest.map(({ labels, volume }) => ({ labels, value: volume?.totalBytes })),
   );
   tell(
     "headroom_volume_free_inodes",
-    uses.map((use) => ({ labels: { use }, value: least(use, ({ freeInodes }) => freeInodes) })),
+    uses.map((use) => ({
+      labels: { use },
+      value: volumes
+        .flatMap((volume) => (volume.use === use ? (volume.freeInodes ?? []) : []))
+        .toSorted((a, b) => a - b)[0],
+    })),
   );
 }
 

@@ -16,18 +16,31 @@ interface WaitingEntry {
 
 export class WaitingReasons {
   readonly #byQueue = new Map<string, WaitingEntry>();
+  #refusingSinceMs: number | undefined;
 
   /** Remembers why a queue waits. Returns whether that is another reason than before. */
   note(queue: string, wait: Wait, facts: { nowMs: number; request?: Request }): boolean {
     const known = this.#byQueue.get(queue);
     const isNew = known?.wait.code !== wait.code;
     const sinceMs = isNew ? facts.nowMs : known.sinceMs;
+    this.#refusingSinceMs ??= facts.nowMs;
     this.#byQueue.set(queue, { wait, request: facts.request, sinceMs });
     return isNew;
   }
 
   clear(queue: string): void {
     this.#byQueue.delete(queue);
+    if (this.#byQueue.size === 0) this.#refusingSinceMs = undefined;
+  }
+
+  /** A job was let in: what still waits has waited for room since then at most. */
+  admitted(nowMs: number): void {
+    this.#refusingSinceMs = this.#byQueue.size > 0 ? nowMs : undefined;
+  }
+
+  /** For how long nothing was let in though something waits; 0 when nothing does. */
+  refusingMs(nowMs: number): number {
+    return this.#refusingSinceMs === undefined ? 0 : Math.max(0, nowMs - this.#refusingSinceMs);
   }
 
   /** What the waiting queues ask for, where that is known. */

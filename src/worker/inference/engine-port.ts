@@ -5,7 +5,8 @@ import type { Logger } from "../../platform/logger.ts";
 import type { Loaded } from "./engine-protocol.ts";
 
 /** Why a child ended that was not asked to. */
-export type EndReason = "died" | "out-of-memory" | "timeout" | "silent" | "evicted" | "recycled";
+export const endReasons = ["died", "out-of-memory", "timeout", "silent", "evicted", "recycled"] as const;
+export type EndReason = (typeof endReasons)[number];
 
 /** Where an engine counts. */
 export interface EngineMetrics {
