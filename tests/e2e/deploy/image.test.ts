@@ -40,7 +40,7 @@ describe("the image's files, as its user over a read-only root", () => {
       writable: { "/data": data },
     });
     expect(code, output).toBe(0);
-    expect(JSON.parse(stdout)).toMatchObject({ counts: { succeeded: 12 } });
+    expect(JSON.parse(stdout)).toMatchObject({ files: { succeeded: 12, total: 12 } });
     expect(readFileSync(join(data, "sums/letters/reply.txt.output"), "utf8")).toMatch(
       /^[0-9a-f]{64} {2}\/app\/examples/,
     );
