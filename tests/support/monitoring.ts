@@ -88,7 +88,8 @@ export class Monitoring implements AsyncDisposable {
   /** The last notice of an alert that is about these labels. */
   last(alert: string, labels: Readonly<Record<string, string>> = {}): Notice | undefined {
     return this.notices.findLast(
-      (notice) => notice.alert === alert && Object.entries(labels).every(([name, value]) => notice.labels[name] === value),
+      (notice) =>
+        notice.alert === alert && Object.entries(labels).every(([name, value]) => notice.labels[name] === value),
     );
   }
 
