@@ -5,6 +5,7 @@ set -eu
 folder=${1:-"$(dirname "$0")/secrets"}
 umask 077
 mkdir -p "$folder"
+chmod 700 "$folder"
 
 random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 

@@ -35,7 +35,7 @@ export interface ListenFlags {
 }
 
 /** Time for what is still open when all jobs have ended or were handed back. */
-const CLOSE_MS = 5_000;
+export const CLOSE_MS = 5_000;
 
 export function addServiceOptions(command: Command): Command {
   command

@@ -24,6 +24,7 @@ export const kustomizations = [
   "deploy/k8s/overlays/dev",
   "deploy/k8s/overlays/prod",
   "deploy/k8s/overlays/gpu",
+  "deploy/k8s/overlays/ci",
   "tests/fixtures/k8s/everything",
 ] as const;
 

@@ -30,7 +30,8 @@ function faultsOf(source: string): string[] {
     ...{ target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.NodeNext },
   };
   const host = ts.createCompilerHost(options);
-  const { getSourceFile, fileExists } = host;
+  const fileExists = host.fileExists.bind(host);
+  const getSourceFile = host.getSourceFile.bind(host);
   host.fileExists = (name) => name === path || fileExists(name);
   host.getSourceFile = (name, ...rest) =>
     name === path ? ts.createSourceFile(name, source, ts.ScriptTarget.ES2023) : getSourceFile(name, ...rest);

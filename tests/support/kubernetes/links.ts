@@ -132,7 +132,7 @@ export const rightsAreLeast: Rule = (objects) => {
   const wide = objects
     .filter(({ kind }) => kind.startsWith("Cluster"))
     .map(({ kind, metadata }) => `${kind} ${metadata.name}`);
-  const rules = objectsOf<IRole>(objects, "Role").flatMap(({ rules = [] }) => rules ?? []);
+  const rules = objectsOf<IRole>(objects, "Role").flatMap(({ rules: own }) => own ?? []);
   const bound = objectsOf<IRoleBinding>(objects, "RoleBinding").flatMap(({ subjects = [] }) => subjects);
   const expected = JSON.stringify([{ apiGroups: [""], resources: ["pods"], verbs: ["patch"] }]);
   const isLeast = JSON.stringify(rules) === expected;
@@ -150,8 +150,8 @@ export const rightsAreLeast: Rule = (objects) => {
 export const monitorFinds: Rule = (objects) => {
   const ours = workloadsOf(objects).filter((workload) => portNames(workload).includes("ops"));
   return objectsOf<IPodMonitor>(objects, "PodMonitor").flatMap(({ metadata, spec }) => {
-    const found = selected(workloadsOf(objects), spec?.selector as Selector).map(({ name }) => name);
-    const ports = spec?.podMetricsEndpoints?.map(({ port, path }) => `${port ?? ""}${path ?? ""}`);
+    const found = selected(workloadsOf(objects), spec.selector as Selector).map(({ name }) => name);
+    const ports = spec.podMetricsEndpoints?.map(({ port, path }) => `${port ?? ""}${path ?? ""}`);
     const isAll = JSON.stringify(found) === JSON.stringify(ours.map(({ name }) => name));
     return isAll && String(ports) === "ops/metrics"
       ? []
