@@ -37,7 +37,7 @@ import { LiveLimits } from "./live-limits.ts";
 import type { WorkerProcess } from "./lane-token.ts";
 import { Lanes } from "./lanes.ts";
 import { PullLoop } from "./pull-loop.ts";
-import { beginSeries, tellWait } from "./queue-series.ts";
+import { QueueSeries, tellWait } from "./queue-series.ts";
 import { nextJobs, QueueHeads } from "./queue-heads.ts";
 import { OutputClaims } from "./output-claims.ts";
 import { RunCache } from "./run-cache.ts";
@@ -267,6 +267,7 @@ export class WorkerService implements Service {
 
   #createLanes(): Lanes {
     const { logger, metrics } = this.#deps;
+    const series = new QueueSeries(metrics);
     const { kp, lockMs, labels, jobNames } = this.#config;
     return new Lanes(
       {
@@ -279,7 +280,7 @@ export class WorkerService implements Service {
           void this.#held.forget(job);
         },
         onNewLane: () => {
-          for (const { place } of this.#lanes.all) beginSeries(metrics, place);
+          for (const { place } of this.#lanes.all) series.begin(place);
           this.#loop.kick();
         },
       },
