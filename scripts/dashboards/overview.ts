@@ -80,8 +80,8 @@ export const overview: Page = {
             ["max(headroom:failure_ratio:rate5m{$f})", "5 minutes"],
             ["max(headroom:failure_ratio:rate1h{$f})", "1 hour"],
             ["max(headroom:failure_ratio:rate6h{$f})", "6 hours"],
-            ["14.4 * scalar(headroom:failure_budget)", "critical"],
-            ["6 * scalar(headroom:failure_budget)", "warning"],
+            ["14.4 * headroom:failure_budget", "critical"],
+            ["6 * headroom:failure_budget", "warning"],
           ],
         },
         {
