@@ -127,7 +127,7 @@ export async function serve(
 ): Promise<never> {
   const logger = createLogger(logLevelOf(io.env, config.logging.level), { process: name, pid: process.pid });
   const cluster = await openServiceCluster(flags, { io, config, logger });
-  const parts = createParts(cluster, name);
+  const parts = createParts(cluster, name, io.env);
   const part = await make(parts);
   return live({ cluster, parts, made: [part] }, { flags, io, config, logger, tell: () => undefined });
 }
@@ -172,6 +172,7 @@ export async function live(
   const stopMs = config.worker.drain_seconds * 1_000 + CLOSE_MS;
   const services = [
     clusterService(cluster),
+    parts.telemetry,
     parts.metrics,
     ops,
     ...made.map(({ service }) => service),

@@ -9,7 +9,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { expect } from "vitest";
+import { vi } from "vitest";
 import { parse as parseYaml, stringify } from "yaml";
 import { z } from "zod";
 import { Scratch } from "./scratch.ts";
@@ -123,8 +123,10 @@ export class Monitoring implements AsyncDisposable {
       `--web.listen-address=127.0.0.1:${prometheus}`,
       `--storage.tsdb.path=${this.#scratch.folder("prometheus")}`,
     ]);
-    const scraped = async () => (await this.query('sum(up{job="headroom"})').catch(() => []))[0]?.value ?? 0;
-    await expect.poll(scraped, READY).toBe(targets.length);
+    await vi.waitFor(async () => {
+      const scraped = (await this.query('sum(up{job="headroom"})'))[0]?.value ?? 0;
+      if (scraped !== targets.length) throw new Error(`expected ${targets.length} targets to be up, found ${scraped}`);
+    }, READY);
   }
 
   #listen(): Promise<number> {

@@ -15,6 +15,7 @@ import type { Governor } from "../governor/governor.ts";
 import type { LearnedRuns } from "../governor/learned-runs.ts";
 import type { InferRunner } from "../inference/infer-runner.ts";
 import type { FlowRuns } from "../flow-runs.ts";
+import { tellFileSpans, tellRunSpan } from "../job-spans.ts";
 import type { LargestJob } from "../largest-job.ts";
 import type { OutputClaims } from "../output-claims.ts";
 import { mayRetry } from "../result/outcome.ts";
@@ -74,6 +75,7 @@ export function createHandlers(deps: HandlerDeps): Handlers {
       const on = deps.inferRunner.facesOf(run.spec);
       metrics.counter("headroom_files_processed_total").inc({ outcome: result.outcome, profile, ...on });
       tellResult(metrics, result, run.spec);
+      tellFileSpans(metrics.spans, result, run, deps.clock.nowMs());
       if (result.durationMs !== null) {
         metrics.histogram("headroom_file_duration_seconds").observe({ profile }, result.durationMs / 1_000);
       }
@@ -105,8 +107,9 @@ export function createHandlers(deps: HandlerDeps): Handlers {
     fork: createForkHandler(deps),
     report: createReportHandler({
       ...deps,
-      onEnded: (state) => {
+      onEnded: (state, run) => {
         metrics.counter("headroom_runs_total").inc({ state });
+        tellRunSpan(metrics.spans, run, state, deps.clock.nowMs());
       },
     }),
   };

@@ -26,7 +26,7 @@ import { Reservations, type Usage } from "./reservations.ts";
 import { createRequest } from "./request.ts";
 import { SelfTuning } from "./self-tuning.ts";
 import { SensorFaults } from "./sensor-faults.ts";
-import { estimateWaitMs, WaitingReasons, type Wait } from "./waiting.ts";
+import { estimateWaitMs, WaitingReasons, type Refusal, type Wait } from "./waiting.ts";
 
 const FRESH_MS = 20;
 const STALE_AFTER_RELEASE_MS = 2;
@@ -117,7 +117,7 @@ export class Governor implements Service {
       this.#publish();
       return this.#wait(question.queue, crossed, request);
     }
-    this.#waiting.clear(question.queue);
+    this.#waiting.clear(question.queue, nowMs);
     if (question.isBehind !== true) this.#longWaits.admitted(question.queue);
     return this.#ticket(id, request, reading);
   }
@@ -212,6 +212,11 @@ export class Governor implements Service {
   setSolitary(isSolitary: boolean): void {
     this.#isSolitary = isSolitary;
     if (!isSolitary) this.#announceRoom();
+  }
+
+  /** Why this queue waited for room the last time; undefined when it never did. */
+  lastRefusal(queue: string): Refusal | undefined {
+    return this.#waiting.lastOf(queue);
   }
 
   /** What a heartbeat, the metrics and `explain` tell of this worker. */

@@ -1,6 +1,6 @@
 /** The figures of all probes in the metrics of a worker. What is not known now is not told: no gauge keeps an old value. */
 import type { Gauge } from "prom-client";
-import type { LabelOf, MetricNameOf } from "../../contract/metric-names.ts";
+import { metricTable, type LabelOf, type MetricNameOf } from "../../contract/metric-names.ts";
 import type { Metrics } from "../../platform/metrics.ts";
 import type { CapacityReading, CapacitySensor } from "./capacity.ts";
 import type { MachineReading } from "./machine.ts";
@@ -19,8 +19,8 @@ export function exposeMachine(metrics: Metrics, sensor: Pick<CapacitySensor, "la
     // Which labels belong to which name is checked where the samples are made.
     const gauge = metrics.gauge(name) as Gauge;
     gauge.reset();
-    // A gauge without labels is 0 after its reset, which nobody measured.
-    gauge.remove();
+    // A gauge without labels is 0 after its reset, which nobody measured; of one with labels nothing is left to take away.
+    if (metricTable[name].labels.length === 0) gauge.remove();
     for (const { labels, value } of samples) {
       if (value !== undefined && value !== null) gauge.set(labels, value);
     }

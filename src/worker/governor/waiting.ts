@@ -8,6 +8,13 @@ import type { Reservation } from "./reservations.ts";
 /** An answer that is not "admit". */
 export type Wait = Exclude<Admission, { kind: "admit" }>;
 
+/** Why a queue waited for room the last time, and for how long. */
+export interface Refusal {
+  readonly code: Wait["code"];
+  readonly sinceMs: number;
+  readonly untilMs: number;
+}
+
 interface WaitingEntry {
   wait: Wait;
   request: Request | undefined;
@@ -16,6 +23,7 @@ interface WaitingEntry {
 
 export class WaitingReasons {
   readonly #byQueue = new Map<string, WaitingEntry>();
+  readonly #last = new Map<string, Refusal>();
   #refusingSinceMs: number | undefined;
 
   /** Remembers why a queue waits. Returns whether that is another reason than before. */
@@ -28,9 +36,16 @@ export class WaitingReasons {
     return isNew;
   }
 
-  clear(queue: string): void {
+  clear(queue: string, nowMs: number): void {
+    const entry = this.#byQueue.get(queue);
+    if (entry !== undefined) this.#last.set(queue, { code: entry.wait.code, sinceMs: entry.sinceMs, untilMs: nowMs });
     this.#byQueue.delete(queue);
     if (this.#byQueue.size === 0) this.#refusingSinceMs = undefined;
+  }
+
+  /** Why this queue waited before it was let in the last time. */
+  lastOf(queue: string): Refusal | undefined {
+    return this.#last.get(queue);
   }
 
   /** A job was let in: what still waits has waited for room since then at most. */
