@@ -9,7 +9,7 @@ import { chmodSync, chownSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { expect } from "vitest";
+import { vi } from "vitest";
 import { readCompose, type ComposeFile, type ComposeService } from "./compose-file.ts";
 import { fetchDebianPackages, type DebianRoot } from "./debian-package.ts";
 import { IMAGE_UID, runInImage, type ImageProcess, type ImageProcessOptions } from "./image-process.ts";
@@ -85,11 +85,10 @@ export class ComposeCluster implements AsyncDisposable {
     const started = runInImage(this.#parts.image, ["headroom", ...(own.command ?? [])], options);
     this.#services.set(name, { process: started, options });
     const [, ...test] = own.healthcheck?.test ?? [];
-    const isHealthy = async (): Promise<string> => {
+    await untilHealthy(async () => {
       await using check = runInImage(this.#parts.image, test, options);
-      return (await check.ended) === 0 ? "healthy" : `${name}: ${check.output()}\n${started.output()}`;
-    };
-    await expect.poll(isHealthy, HEALTHY).toBe("healthy");
+      return (await check.ended) === 0 ? undefined : `${name}: ${check.output()}\n${started.output()}`;
+    });
   }
 
   /** The sandbox of a service. */
@@ -127,12 +126,7 @@ export class ComposeCluster implements AsyncDisposable {
     const [, check = ""] = own?.healthcheck?.test ?? [];
     const client = [...valkey.program("valkey-cli").command, "-p", String(this.#redisPort)].join(" ");
     const command = this.#secretsHere(check.replaceAll("$$", "$")).replace("valkey-cli", client);
-    const isHealthy = () =>
-      run("sh", ["-c", command]).then(
-        () => true,
-        () => false,
-      );
-    await expect.poll(isHealthy, HEALTHY).toBe(true);
+    await untilHealthy(() => run("sh", ["-c", command]).then(() => undefined, String));
   }
 
   #secretsHere(text: string): string {
@@ -148,9 +142,10 @@ export class ComposeCluster implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const { process: started } of this.#services.values()) await started[Symbol.asyncDispose]();
-    if (this.#redis?.exitCode === null) {
-      const closed = once(this.#redis, "exit");
-      this.#redis.kill("SIGKILL");
+    const redis = this.#redis;
+    if (redis?.exitCode === null && redis.signalCode === null) {
+      const closed = once(redis, "exit");
+      redis.kill("SIGKILL");
       await closed;
     }
     await this.#parts.postgres[Symbol.asyncDispose]();
@@ -179,12 +174,20 @@ function inOrder({ services }: ComposeFile): string[] {
   const ordered: string[] = [];
   const add = (name: string): void => {
     const own = services[name];
-    if (own === undefined || own.image !== "headroom:local" || ordered.includes(name)) return;
+    if (own?.image !== "headroom:local" || ordered.includes(name)) return;
     for (const needed of Object.keys(own.depends_on)) add(needed);
     ordered.push(name);
   };
   for (const name of Object.keys(services).filter((service) => service !== "example")) add(name);
   return ordered;
+}
+
+/** Waits until a check of health has nothing to say. @throws with what it said last */
+function untilHealthy(fault: () => Promise<string | undefined>): Promise<void> {
+  return vi.waitFor(async () => {
+    const found = await fault();
+    if (found !== undefined) throw new Error(found);
+  }, HEALTHY);
 }
 
 async function freePort(): Promise<number> {

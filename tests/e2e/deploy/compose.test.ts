@@ -1,13 +1,13 @@
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { startComposeCluster, type ComposeCluster } from "../../support/compose-cluster.ts";
 
 let cluster: ComposeCluster;
 beforeAll(async () => {
   cluster = await startComposeCluster();
+  return () => cluster[Symbol.asyncDispose]();
 });
-afterAll(() => cluster[Symbol.asyncDispose]());
 
 describe("the processes of the compose file", () => {
   test("serve a run over HTTP, for who has the token, and publish its outputs", async () => {
