@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs a job in the cluster that kubectl talks to, and looks whether KEDA and Prometheus see it. Needs overlays/ci applied.
 set -eu
-kubectl="kubectl --namespace headroom"
+kubectl="kubectl --namespace=headroom"
 
 $kubectl exec deployment/headroom-worker -- \
   headroom run --input /app/examples/files --output /data/smoke -- sha256sum '{input}'

@@ -31,7 +31,7 @@ const objectsOf = (path: string): KubernetesObject[] => rendered.get(path) ?? []
 /** The secrets that somebody else makes, as docs/deploy-kubernetes.md tells them: `Secret/NAME/KEY`. */
 function secretsOfDocs(): string[] {
   const page = readFileSync(join(import.meta.dirname, "../../../docs/deploy-kubernetes.md"), "utf8");
-  return [...page.matchAll(/^\| `(headroom-[a-z]+)` +\| `([a-z.]+)`/gm)].map(
+  return [...page.matchAll(/^ *\| `(headroom-[a-z]+)` +\| `([a-z.]+)`/gm)].map(
     ([, name = "", key = ""]) => `Secret/${name}/${key}`,
   );
 }
