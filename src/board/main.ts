@@ -7,7 +7,7 @@ import { systemClock, type Clock } from "../platform/clock.ts";
 import { HttpService } from "../platform/http/http-service.ts";
 import { problemOf } from "../platform/http/problem.ts";
 import { logServerError, problemHandler, requestContext } from "../platform/http/request-context.ts";
-import { mountNotFound, mountRoutes, setPattern, type Route } from "../platform/http/route-table.ts";
+import { beginRoutes, mountNotFound, mountRoutes, setPattern, type Route } from "../platform/http/route-table.ts";
 import { JobQueues } from "../platform/job-queues.ts";
 import type { Service } from "../platform/lifecycle.ts";
 import type { Logger } from "../platform/logger.ts";
@@ -126,6 +126,7 @@ function createApp(deps: BoardDeps, config: BoardConfig, queues: JobQueues, logi
     ...apiRoutes({ reader, store }),
     ...pageRoutes({ reader, store, hasLogin: login !== undefined }),
   ];
+  beginRoutes(metrics, routes);
   mountRoutes(app, routes, authorize);
   mountNotFound(app, authorize);
   app.use(pageProblems(logger), problemHandler(logger));

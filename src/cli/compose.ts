@@ -9,10 +9,12 @@ import { systemClock } from "../platform/clock.ts";
 import { ControlBus } from "../platform/control.ts";
 import type { Service } from "../platform/lifecycle.ts";
 import type { Logger } from "../platform/logger.ts";
-import { Metrics } from "../platform/metrics.ts";
+import { Metrics, type BuildFacts } from "../platform/metrics.ts";
 import { OpsServer, type Checks } from "../platform/ops-server.ts";
 import { PolicyGate } from "../platform/policy-gate.ts";
 import { closeRedis, openRedis } from "../platform/redis.ts";
+import { exposeRedisLink } from "../platform/redis-link.ts";
+import { Telemetry } from "../platform/telemetry.ts";
 import type { ProducerConfig } from "../producer/config.ts";
 import type { Config } from "../contract/config.ts";
 import type { GovernorConfig } from "../worker/governor/governor-config.ts";
@@ -25,6 +27,8 @@ export interface Parts {
   readonly cluster: Cluster;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  /** Started before what it is told by, and stopped after it. */
+  readonly telemetry: Telemetry;
 }
 
 /** A part, and what it says about its own health. */
@@ -60,8 +64,14 @@ const DAY_MS = 86_400_000;
 /** A scheduler whose round did not come through for this long is stuck. */
 const STUCK_TICK_MS = 60_000;
 
-export function createParts(cluster: Cluster, processName: string, logger: Logger = cluster.logger): Parts {
-  return { cluster, logger, metrics: new Metrics({ version: packageVersion(), process: processName }, logger) };
+/** `env`: what names a collector of traces; without it there is none. */
+export function createParts(cluster: Cluster, process: BuildFacts["process"], env: NodeJS.ProcessEnv = {}): Parts {
+  const { logger } = cluster;
+  const about = { version: packageVersion(), process };
+  const telemetry = new Telemetry(env, about, logger);
+  const metrics = new Metrics(about, logger, { spans: telemetry });
+  exposeRedisLink({ metrics, redis: cluster.redis, clock: systemClock });
+  return { cluster, logger, metrics, telemetry };
 }
 
 export async function createWorkerPart(parts: Parts, settings: WorkerSettings = {}): Promise<Part> {

@@ -3,6 +3,7 @@ import { Option, type Command } from "commander";
 import { createServer } from "node:net";
 import { once } from "node:events";
 import type { Config } from "../contract/config.ts";
+import type { ProcessKind } from "../contract/metric-zeros.ts";
 import { InvalidInputError, messageOf } from "../contract/errors.ts";
 import { loadConfig } from "../platform/config-file.ts";
 import { ServiceGroup, type Service } from "../platform/lifecycle.ts";
@@ -34,7 +35,7 @@ export interface ListenFlags {
 }
 
 /** Time for what is still open when all jobs have ended or were handed back. */
-const CLOSE_MS = 5_000;
+export const CLOSE_MS = 5_000;
 
 export function addServiceOptions(command: Command): Command {
   command
@@ -120,13 +121,13 @@ export async function choosePort(host: string, preferred: number): Promise<numbe
 
 /** One process of a cluster: logs to standard error, serves its operations port, lives until a signal. */
 export async function serve(
-  name: string,
+  name: ProcessKind,
   { flags, io, config }: { flags: ServiceFlags; io: Io; config: Config },
   make: (parts: Parts) => Promise<Part>,
 ): Promise<never> {
   const logger = createLogger(logLevelOf(io.env, config.logging.level), { process: name, pid: process.pid });
   const cluster = await openServiceCluster(flags, { io, config, logger });
-  const parts = createParts(cluster, name);
+  const parts = createParts(cluster, name, io.env);
   const part = await make(parts);
   return live({ cluster, parts, made: [part] }, { flags, io, config, logger, tell: () => undefined });
 }
@@ -171,6 +172,7 @@ export async function live(
   const stopMs = config.worker.drain_seconds * 1_000 + CLOSE_MS;
   const services = [
     clusterService(cluster),
+    parts.telemetry,
     parts.metrics,
     ops,
     ...made.map(({ service }) => service),

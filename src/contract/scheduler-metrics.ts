@@ -7,6 +7,11 @@ export const schedulerMetrics = {
     help: "Whether this scheduler leads: 1 or 0.",
     labels: [],
   },
+  headroom_workers: {
+    type: "gauge",
+    help: "Workers that have told of themselves in the last minute, by what they said last, or silent when that is older than 15 s.",
+    labels: ["state"],
+  },
   headroom_repairs_total: {
     type: "counter",
     help: "What a leader found out of place and mended, by what it was.",

@@ -7,7 +7,7 @@ import { bearerOf, isLoopback, isSameSecret, refuseCrossSite, refuseForeignHost 
 import { HttpService } from "../platform/http/http-service.ts";
 import { RequestError } from "../platform/http/problem.ts";
 import { problemHandler, requestContext } from "../platform/http/request-context.ts";
-import { mountNotFound, mountRoutes, type Authorize } from "../platform/http/route-table.ts";
+import { beginRoutes, mountNotFound, mountRoutes, type Authorize } from "../platform/http/route-table.ts";
 import type { Service } from "../platform/lifecycle.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Metrics } from "../platform/metrics.ts";
@@ -75,7 +75,9 @@ function createApp(deps: ProducerDeps, config: ProducerConfig): Express {
   const authorize = bearerAuthorize(config.token);
   const idempotency = new IdempotencyKeys(deps.redis, config.prefix);
   const gate = new PolicyGate(config.allow);
-  mountRoutes(app, intakeRoutes({ ...deps, idempotency, gate }, config.maxWaitingJobs), authorize);
+  const routes = intakeRoutes({ ...deps, idempotency, gate }, config.maxWaitingJobs);
+  beginRoutes(deps.metrics, routes);
+  mountRoutes(app, routes, authorize);
   mountNotFound(app, authorize);
   app.use(problemHandler(deps.logger));
   return app;

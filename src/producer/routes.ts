@@ -10,6 +10,7 @@ import { nextPath, nextRun, parseFileListQuery, parseRunListQuery } from "../pla
 import type { Route } from "../platform/http/route-table.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Metrics } from "../platform/metrics.ts";
+import { isTraceId, runSpanId, type SpanSink } from "../platform/spans.ts";
 import type { PolicyGate } from "../platform/policy-gate.ts";
 import type { Store } from "../store/store.ts";
 import type { ClientPort } from "./client-port.ts";
@@ -91,7 +92,9 @@ async function createRun(deps: RouteDeps, maxWaiting: number, req: Request, res:
   try {
     // A repeated request asks for a run that was let in already.
     if (claim.kind === "first") await checkIntake(deps, maxWaiting);
+    const startMs = Date.now();
     const { run, created } = await submit(deps, body, key, requestTraceId(res));
+    tellEnqueued(deps.metrics.spans, run, startMs);
     if (key !== undefined) await deps.idempotency.settle(key, req.body, run.id);
     answerRun(res, created ? 201 : 200, run);
   } catch (error) {
@@ -125,6 +128,12 @@ function countingGate({ gate, logger, metrics }: RouteDeps, traceId?: string): P
 function submit({ client }: RouteDeps, { request }: RunBody, key: string | undefined, callerTraceId: string) {
   const traceId = request.traceId ?? callerTraceId;
   return client.run({ ...request, traceId }, { traceId, ...(key !== undefined && { idempotencyKey: key }) });
+}
+
+function tellEnqueued(spans: SpanSink, { id, spec: { traceId } }: RunRecord, startMs: number): void {
+  if (!spans.isOn || !isTraceId(traceId)) return;
+  const parentId = runSpanId(traceId);
+  spans.tell({ name: "enqueue", traceId, parentId, startMs, endMs: Date.now(), attributes: { "headroom.run.id": id } });
 }
 
 function answerRun(res: Response, status: number, run: RunRecord): void {

@@ -17,7 +17,8 @@ import { RunHash } from "../platform/run-hash.ts";
 import type { Store } from "../store/store.ts";
 import { Leadership } from "./leadership.ts";
 import { LeftoverHashes, LeftoverJobs } from "./leftovers.ts";
-import { collectQueueMetrics } from "./queue-metrics.ts";
+import { collectQueueMetrics, collectWorkers } from "./queue-metrics.ts";
+import { collectRedis } from "./redis-metrics.ts";
 import { RunRepair } from "./repair.ts";
 import { keepLearned } from "./learned-snapshot.ts";
 import { sweepOldRuns } from "./retention.ts";
@@ -92,9 +93,11 @@ export class SchedulerService implements Service {
     this.#queues = new JobQueues(deps.redis, kp);
     this.#hash = new RunHash(deps.redis, kp);
     this.#lastTickMs = deps.clock.monotonicMs();
-    deps.metrics.onCollect(() =>
-      collectQueueMetrics({ redis: deps.redis, queues: this.#queues, metrics: deps.metrics, clock: deps.clock }),
-    );
+    const { redis, metrics, clock } = deps;
+    const told = { redis, kp, queues: this.#queues, metrics, clock };
+    metrics.onCollect(() => collectQueueMetrics(told));
+    metrics.onCollect(() => collectWorkers(told));
+    metrics.onCollect(() => collectRedis(told));
   }
 
   /** Milliseconds since the last tick that went through. */

@@ -17,8 +17,9 @@ import {
 import type { Redis } from "ioredis";
 import { LeaseLostError, messageOf } from "../contract/errors.ts";
 import { parseQueueName, queueName } from "../contract/queues.ts";
-import type { QueuePlace } from "../platform/job-queues.ts";
+import { profileOfPlace, type QueuePlace } from "../platform/job-queues.ts";
 import type { Logger } from "../platform/logger.ts";
+import type { Metrics } from "../platform/metrics.ts";
 import { Script } from "../platform/script.ts";
 import { lockToken, type WorkerProcess } from "./lane-token.ts";
 
@@ -31,6 +32,8 @@ export interface LaneConfig {
 /** What a claimed job runs with. `signal` is aborted with a reason when its lease is lost or its worker stops. */
 export interface ClaimedJob {
   readonly job: Job;
+  /** The profile whose jobs its queue holds. */
+  readonly profile: string;
   readonly token: string;
   readonly signal: AbortSignal;
 }
@@ -88,6 +91,7 @@ class LaneWorker extends Worker {
 export interface LaneDeps {
   readonly redis: Redis;
   readonly logger: Logger;
+  readonly metrics: Metrics;
   readonly worker: WorkerProcess;
   run(claimed: ClaimedJob): Promise<void>;
   /** The job is completed or failed in Redis; what was kept for its recovery can go. */
@@ -145,6 +149,7 @@ export class Lane {
       if (job !== undefined) deps.onEnded(job);
     });
     this.#worker.on("stalled", (jobId) => {
+      deps.metrics.counter("headroom_stalled_jobs_total").inc();
       this.#logger.warn({ jobId }, "job was taken back from a lost worker");
     });
   }
@@ -230,7 +235,7 @@ export class Lane {
     const controller = new AbortController();
     this.#running.set(id, controller);
     try {
-      await run({ job, token, signal: controller.signal });
+      await run({ job, profile: profileOfPlace(this.#place), token, signal: controller.signal });
     } catch (error) {
       if (error instanceof HandBack) await this.#handBack(job, token, error);
       if (!(error instanceof LeaseLostError)) throw error;

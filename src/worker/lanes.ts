@@ -5,6 +5,7 @@ import { parseQueueName } from "../contract/queues.ts";
 import type { JobQueues, QueuePlace } from "../platform/job-queues.ts";
 import type { Service } from "../platform/lifecycle.ts";
 import type { Logger } from "../platform/logger.ts";
+import type { Metrics } from "../platform/metrics.ts";
 import { Lane, type ClaimedJob, type LaneConfig } from "./lane.ts";
 import type { WorkerProcess } from "./lane-token.ts";
 import type { JobName, Payload } from "../contract/jobs.ts";
@@ -15,6 +16,7 @@ export interface LanesDeps {
   readonly redis: Redis;
   readonly queues: JobQueues;
   readonly logger: Logger;
+  readonly metrics: Metrics;
   readonly worker: WorkerProcess;
   run(claimed: ClaimedJob): Promise<void>;
   onEnded(job: Job<Payload<JobName>>): void;

@@ -32,11 +32,13 @@ import { LearnedRuns } from "./governor/learned-runs.ts";
 import { FlowRuns } from "./flow-runs.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { HeldJobs } from "./held-jobs.ts";
+import { tellClaim } from "./job-spans.ts";
 import { LargestJob } from "./largest-job.ts";
 import { LiveLimits } from "./live-limits.ts";
 import type { WorkerProcess } from "./lane-token.ts";
 import { Lanes } from "./lanes.ts";
 import { PullLoop } from "./pull-loop.ts";
+import { QueueSeries, tellWait } from "./queue-series.ts";
 import { nextJobs, QueueHeads } from "./queue-heads.ts";
 import { OutputClaims } from "./output-claims.ts";
 import { RunCache } from "./run-cache.ts";
@@ -265,19 +267,24 @@ export class WorkerService implements Service {
   }
 
   #createLanes(): Lanes {
-    const { logger } = this.#deps;
+    const { logger, metrics, clock } = this.#deps;
+    const series = new QueueSeries(metrics);
     const { kp, lockMs, labels, jobNames } = this.#config;
     return new Lanes(
       {
-        redis: this.#redis,
-        queues: this.#queues,
-        logger,
-        worker: this.#who,
-        run: (claimed) => this.#held.run(claimed),
+        ...{ redis: this.#redis, queues: this.#queues, logger, metrics, worker: this.#who },
+        run: (claimed) => {
+          const nowMs = clock.nowMs();
+          tellWait(metrics, claimed, nowMs);
+          const refusal = this.#governor.lastRefusal(claimed.job.queueName);
+          tellClaim(metrics.spans, claimed, { nowMs, refusal });
+          return this.#held.run(claimed);
+        },
         onEnded: (job) => {
           void this.#held.forget(job);
         },
         onNewLane: () => {
+          for (const { place } of this.#lanes.all) series.begin(place);
           this.#loop.kick();
         },
       },

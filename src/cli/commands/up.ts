@@ -64,7 +64,7 @@ async function up(flags: Flags, io: Io): Promise<never> {
   const log = openLogFile(home, logLevelOf(io.env, config.logging.level), { process: "up" });
   const cluster = await openServiceCluster(flags, { io, config, logger: log.logger });
   for (const warning of cluster.warnings) say(io, `redis: ${warning}`);
-  const parts = createParts(cluster, "up");
+  const parts = createParts(cluster, "up", io.env);
   const board = await makeBoard(parts, flags, io);
   const intake = await makeIntake(parts, flags, { io, config });
   const made = [

@@ -26,7 +26,7 @@ import { Reservations, type Usage } from "./reservations.ts";
 import { createRequest } from "./request.ts";
 import { SelfTuning } from "./self-tuning.ts";
 import { SensorFaults } from "./sensor-faults.ts";
-import { estimateWaitMs, WaitingReasons, type Wait } from "./waiting.ts";
+import { estimateWaitMs, WaitingReasons, type Refusal, type Wait } from "./waiting.ts";
 
 const FRESH_MS = 20;
 const STALE_AFTER_RELEASE_MS = 2;
@@ -117,7 +117,7 @@ export class Governor implements Service {
       this.#publish();
       return this.#wait(question.queue, crossed, request);
     }
-    this.#waiting.clear(question.queue);
+    this.#waiting.clear(question.queue, nowMs);
     if (question.isBehind !== true) this.#longWaits.admitted(question.queue);
     return this.#ticket(id, request, reading);
   }
@@ -214,6 +214,11 @@ export class Governor implements Service {
     if (!isSolitary) this.#announceRoom();
   }
 
+  /** Why this queue waited for room the last time; undefined when it never did. */
+  lastRefusal(queue: string): Refusal | undefined {
+    return this.#waiting.lastOf(queue);
+  }
+
   /** What a heartbeat, the metrics and `explain` tell of this worker. */
   snapshot(): GovernorSnapshot {
     const reading = this.#fresh();
@@ -225,6 +230,7 @@ export class Governor implements Service {
       ...figuresOf(view, reading, { ledger: this.#ledger, workerBytes: process.memoryUsage.rss() }),
       running: jobs.flatMap((job) => runningJobOf(job) ?? []),
       waiting: this.#waiting.list((request) => estimateWaitMs(request, view, jobs, nowMs)),
+      refusingMs: this.#waiting.refusingMs(nowMs),
       offers: this.#longWaits.offers(view, this.#waiting, jobs, nowMs),
       degraded: reading.degraded,
     };
@@ -239,6 +245,7 @@ export class Governor implements Service {
       bind: (jobId, runId) => {
         this.#ledger.bind(id, { jobId, runId, nowMs: this.#deps.clock.nowMs() });
         this.#gates.admitted();
+        this.#waiting.admitted(this.#deps.clock.nowMs());
         this.#deps.metrics.decided("admit", "");
       },
       release: () => {
