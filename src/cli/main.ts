@@ -21,6 +21,7 @@ import { modelCommand } from "./commands/model.ts";
 import { resultsCommand } from "./commands/results.ts";
 import { runCommand } from "./commands/run.ts";
 import { runsCommand } from "./commands/runs.ts";
+import { scalingCommand } from "./commands/scaling.ts";
 import { schedulesCommand } from "./commands/schedules.ts";
 import { statusCommand } from "./commands/status.ts";
 import { topCommand } from "./commands/top.ts";
@@ -77,9 +78,10 @@ export function createProgram(invocation: Invocation): Command {
     program.addCommand(make(invocation));
   }
   program.commandsGroup("Look and act:");
-  for (const make of [statusCommand, topCommand, runsCommand, explainCommand, exportCommand, learnedCommand]) {
+  for (const make of [statusCommand, topCommand, runsCommand, explainCommand, scalingCommand]) {
     program.addCommand(make(invocation));
   }
+  for (const make of [exportCommand, learnedCommand]) program.addCommand(make(invocation));
   for (const make of [cancelCommand, releaseCommand, limitsCommand, profilesCommand, rulesCommand])
     program.addCommand(make(invocation));
   program.commandsGroup("Again and again:");

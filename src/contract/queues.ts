@@ -64,6 +64,10 @@ export const keys = {
   limits: (kp: string) => `${kp}:limits`,
   /** Hash of declarations of profiles that were set while jobs wait, by profile (see profile-changes.ts). */
   profiles: (kp: string) => `${kp}:profiles`,
+  /** The last scale signal, as JSON (see scaling.ts). Expires. */
+  scaling: (kp: string) => `${kp}:scaling`,
+  /** Hash of how fast a worker was last seen to do jobs of a profile, by profile (see scaling.ts). */
+  paces: (kp: string) => `${kp}:paces`,
   /** Hash of settings of capacity rules that were set while workers run, by name of the rule (see rule-settings.ts). */
   rules: (kp: string) => `${kp}:rules`,
   /** Hash of how many jobs of a kind that mostly waits run best at a time: `CLASS|HOST` (see class-limit-memory.ts). */

@@ -15,10 +15,12 @@ import type { UsageSample } from "./executor/chunk-runner.ts";
 import { RunCancelled, type Handlers, type JobContext } from "./executor/executor.ts";
 import type { Governor } from "./governor/governor.ts";
 import { HandBack, type ClaimedJob } from "./lane.ts";
+import type { Pace } from "./pace.ts";
 import type { RunCache } from "./run-cache.ts";
 
 export interface HeldJob extends Pick<RunningJob, "jobId" | "runId" | "sinceMs"> {
   readonly jobName: JobName;
+  readonly queue: string;
   /** Of a call of a flow's node. */
   readonly path: string | undefined;
   readonly controller: AbortController;
@@ -38,6 +40,9 @@ export interface HeldJobsDeps {
   /** The files of a chunk have failed with it. */
   onGiveUp(payload: Payload<ChunkJobName>): Promise<void>;
   readonly onClaim?: (jobName: JobName, jobId: string) => void;
+  readonly pace: Pick<Pace, "began" | "ended">;
+  /** The profile whose jobs a queue holds. */
+  profileOf(queue: string): string;
 }
 
 /** So often a job is started again after an unexpected error before its files fail with that. */
@@ -81,14 +86,21 @@ export class HeldJobs {
     const { runId } = job.data as { runId: string };
     const { files } = job.data as { files?: readonly { path: string }[] };
     const path = files?.length === 1 ? files[0]?.path : undefined;
-    this.#held.set(jobId, { jobId, runId, jobName, path, sinceMs: this.#deps.clock.nowMs(), controller });
+    const { pace, clock } = this.#deps;
+    const [queue, profile] = [job.queueName, this.#deps.profileOf(job.queueName)];
+    this.#held.set(jobId, { jobId, runId, jobName, queue, path, sinceMs: clock.nowMs(), controller });
     this.#deps.onClaim?.(jobName, jobId);
+    const sinceMs = clock.monotonicMs();
+    let tookMs: number | undefined;
+    pace.began(profile);
     try {
       await this.#handle(jobName, { job, token, signal: controller.signal });
+      tookMs = clock.monotonicMs() - sinceMs;
     } catch (error) {
       await this.#failed(job, error);
     } finally {
       signal.removeEventListener("abort", onAbort);
+      pace.ended(profile, tookMs);
       this.#held.delete(jobId);
     }
   }

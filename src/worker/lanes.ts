@@ -2,7 +2,7 @@
 import type { Redis } from "ioredis";
 import { messageOf } from "../contract/errors.ts";
 import { parseQueueName } from "../contract/queues.ts";
-import type { JobQueues, QueuePlace } from "../platform/job-queues.ts";
+import { profileOfPlace, type JobQueues, type QueuePlace } from "../platform/job-queues.ts";
 import type { Service } from "../platform/lifecycle.ts";
 import type { Logger } from "../platform/logger.ts";
 import { Lane, type ClaimedJob, type LaneConfig } from "./lane.ts";
@@ -51,6 +51,12 @@ export class Lanes implements Service {
 
   get all(): readonly Lane[] {
     return this.#list;
+  }
+
+  /** The profile whose jobs a queue holds, as its own name has it where no lane reads it. */
+  profileOf(queue: string): string {
+    const lane = this.#lanes.get(queue);
+    return lane === undefined ? parseQueueName(queue).profile : profileOfPlace(lane.place);
   }
 
   async start(): Promise<void> {

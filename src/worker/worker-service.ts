@@ -39,6 +39,7 @@ import { Lanes } from "./lanes.ts";
 import { PullLoop } from "./pull-loop.ts";
 import { nextJobs, QueueHeads } from "./queue-heads.ts";
 import { OutputClaims } from "./output-claims.ts";
+import { Pace } from "./pace.ts";
 import { RunCache } from "./run-cache.ts";
 import { createSharedTuning } from "./shared-tuning.ts";
 import type { WorkerConfig, WorkerDeps } from "./worker-port.ts";
@@ -76,6 +77,7 @@ export class WorkerService implements Service {
   readonly #status: WorkerStatus;
   readonly #heartbeat: Heartbeat;
   readonly #held: HeldJobs;
+  readonly #pace: Pace;
   readonly #runs: RunCache;
   readonly #limits: LiveLimits;
   readonly #claims: OutputClaims;
@@ -108,10 +110,12 @@ export class WorkerService implements Service {
       ...{ redis: this.#redis, kp: config.kp, store: deps.store, clock, logger },
       ...{ queues: this.#queues, runs: this.#runs },
     };
+    this.#pace = new Pace(clock);
     this.#claims = this.#createClaims(hash);
     const flows = new FlowRuns({ ...shared, hash });
     this.#held = new HeldJobs({
-      ...{ ...shared, governor: this.#governor },
+      ...{ ...shared, governor: this.#governor, pace: this.#pace },
+      profileOf: (queue) => this.#lanes.profileOf(queue),
       onGiveUp: (payload) => flows.endCalls(payload),
       ...(deps.onClaim && { onClaim: deps.onClaim }),
     });
@@ -123,7 +127,7 @@ export class WorkerService implements Service {
     this.#load = this.#createLoad();
     this.#loop = this.#createLoop();
     this.#status = new WorkerStatus(
-      { ...shared, governor: this.#governor, held: this.#held, state: () => this.#state.current },
+      { ...shared, governor: this.#governor, held: this.#held, pace: this.#pace, state: () => this.#state.current },
       { ...this.#who, labels: config.labels },
     );
     this.#heartbeat = new Heartbeat({ redis: this.#redis, kp: config.kp, logger }, () => this.#status.heartbeat());

@@ -13,6 +13,7 @@ import type { RoomOffer } from "./governor/long-waits.ts";
 import { loadInventory } from "./governor/inventory.ts";
 import type { HeldJobs } from "./held-jobs.ts";
 import type { WorkerProcess } from "./lane-token.ts";
+import type { Pace } from "./pace.ts";
 import type { NodeLoad } from "./turn.ts";
 
 export interface WorkerStatusDeps {
@@ -22,6 +23,7 @@ export interface WorkerStatusDeps {
   readonly logger: Logger;
   readonly governor: Governor;
   readonly held: HeldJobs;
+  readonly pace: Pick<Pace, "told">;
   state(): string;
 }
 
@@ -73,8 +75,9 @@ export class WorkerStatus {
       state: this.#deps.state(),
       labels: this.#who.labels,
       ...{ capacity, reserved, observed, headroom, largestJobBytes, keepsRoomFor },
-      running: held.all.map(({ jobId, runId, sinceMs }) => ({
+      running: held.all.map(({ jobId, queue, runId, sinceMs }) => ({
         jobId,
+        queue,
         runId,
         sinceMs,
         reserved: measured.get(jobId)?.reserved ?? {},
@@ -83,6 +86,7 @@ export class WorkerStatus {
         enforced: measured.get(jobId)?.enforced ?? null,
       })),
       waiting,
+      pace: this.#deps.pace.told,
     };
   }
 
