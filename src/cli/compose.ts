@@ -92,7 +92,7 @@ export async function createWorkerPart(parts: Parts, settings: WorkerSettings = 
       ...(settings.jobNames === undefined ? {} : { jobNames: settings.jobNames }),
     },
   );
-  return { service: worker, ...worker.checks };
+  return { service: worker, ...worker.checks, routes: worker.routes };
 }
 
 /** What the scheduler of a cluster does beside looking after runs. That of a single run has none. */

@@ -6,6 +6,7 @@ import { cancelCommand } from "./commands/cancel.ts";
 import { releaseCommand } from "./commands/release.ts";
 import { configCommand } from "./commands/config.ts";
 import { doctorCommand } from "./commands/doctor.ts";
+import { drainCommand } from "./commands/drain.ts";
 import { evalCommand } from "./commands/eval.ts";
 import { explainCommand } from "./commands/explain.ts";
 import { exportCommand } from "./commands/export.ts";
@@ -82,7 +83,7 @@ export function createProgram(invocation: Invocation): Command {
     program.addCommand(make(invocation));
   }
   for (const make of [exportCommand, learnedCommand]) program.addCommand(make(invocation));
-  for (const make of [cancelCommand, releaseCommand, limitsCommand, profilesCommand, rulesCommand])
+  for (const make of [cancelCommand, releaseCommand, drainCommand, limitsCommand, profilesCommand, rulesCommand])
     program.addCommand(make(invocation));
   program.commandsGroup("Again and again:");
   program.addCommand(schedulesCommand(invocation));

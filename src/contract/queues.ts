@@ -60,6 +60,8 @@ export const keys = {
   loads: (kp: string) => `${kp}:loads`,
   /** Hash of who keeps room for which queue, and who else could (see drain-leases.ts in worker). Expires. */
   drains: (kp: string) => `${kp}:drains`,
+  /** Hash of drains that were asked for, by worker id or host (see drain-requests.ts). */
+  drained: (kp: string) => `${kp}:drained`,
   /** Hash of limits that were set while workers run, by worker id, host or `*` (see limits.ts). */
   limits: (kp: string) => `${kp}:limits`,
   /** Hash of declarations of profiles that were set while jobs wait, by profile (see profile-changes.ts). */

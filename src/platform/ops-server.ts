@@ -27,7 +27,7 @@ export interface OpsAnswer {
 
 /** A path that a part of the process answers beside those of every process. */
 export interface OpsRoute {
-  readonly method: "GET" | "POST";
+  readonly method: "GET" | "POST" | "DELETE";
   readonly path: string;
   /** Errors of ours are answered by their kind. */
   answer(query: URLSearchParams): Promise<OpsAnswer>;
@@ -144,15 +144,19 @@ export class OpsServer implements Service {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { pathname: path, searchParams } = new URL(request.url ?? "/", "http://ops");
-    const route = this.#deps.routes?.find((candidate) => candidate.path === path);
-    const allow = route?.method === "POST" ? ["POST"] : ["GET", "HEAD"];
-    if (!allow.includes(request.method ?? "")) {
+    const here = (this.#deps.routes ?? []).filter((candidate) => candidate.path === path);
+    const methods = here.length === 0 ? ["GET"] : here.map((route) => route.method);
+    const allow = methods.includes("GET") ? [...methods, "HEAD"] : methods;
+    const method = request.method ?? "none";
+    if (!allow.includes(method)) {
       response.setHeader("Allow", allow.join(", "));
-      send(response, 405, { error: `expected ${allow.join(" or ")}, found ${request.method ?? "none"}` });
+      send(response, 405, { error: `expected ${listOf(allow)}, found ${method}` });
       return;
     }
+    const route = here.find((one) => one.method === method || (one.method === "GET" && method === "HEAD"));
     if (route !== undefined) {
-      await this.#answerRoute(response, route, searchParams);
+      if (isFromPage(request)) send(response, 403, { error: "expected no page of a browser to ask for this" });
+      else await this.#answerRoute(response, route, searchParams);
       return;
     }
     switch (path) {
@@ -172,7 +176,7 @@ export class OpsServer implements Service {
   }
 
   get #routePaths(): string[] {
-    return (this.#deps.routes ?? []).map(({ path }) => path);
+    return [...new Set((this.#deps.routes ?? []).map(({ path }) => path))];
   }
 
   async #answerRoute(response: ServerResponse, route: OpsRoute, query: URLSearchParams): Promise<void> {
@@ -193,6 +197,12 @@ export class OpsServer implements Service {
     const isOk = isOpen && named.every(([, result]) => result.ok);
     send(response, isOk ? 200 : 503, { ok: isOk, phase: this.#phase.current, checks: Object.fromEntries(named) });
   }
+}
+
+/** Whoever reaches this port may ask for what changes something, but not by the hand of a page that somebody opened. */
+function isFromPage({ method, headers }: IncomingMessage): boolean {
+  if (method === "GET" || method === "HEAD") return false;
+  return headers.origin !== undefined || headers["sec-fetch-site"] !== undefined;
 }
 
 function statusOf(error: HeadroomError): number {
