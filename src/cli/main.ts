@@ -19,6 +19,7 @@ import { rulesCommand } from "./commands/rules.ts";
 import { boardCommand, producerCommand, schedulerCommand, workerCommand } from "./commands/processes.ts";
 import { learnedCommand } from "./commands/learned.ts";
 import { modelCommand } from "./commands/model.ts";
+import { queuesCommand } from "./commands/queues.ts";
 import { resultsCommand } from "./commands/results.ts";
 import { runCommand } from "./commands/run.ts";
 import { runsCommand } from "./commands/runs.ts";
@@ -83,8 +84,8 @@ export function createProgram(invocation: Invocation): Command {
     program.addCommand(make(invocation));
   }
   for (const make of [exportCommand, learnedCommand]) program.addCommand(make(invocation));
-  for (const make of [cancelCommand, releaseCommand, drainCommand, limitsCommand, profilesCommand, rulesCommand])
-    program.addCommand(make(invocation));
+  for (const make of [cancelCommand, releaseCommand, drainCommand, queuesCommand]) program.addCommand(make(invocation));
+  for (const make of [limitsCommand, profilesCommand, rulesCommand]) program.addCommand(make(invocation));
   program.commandsGroup("Again and again:");
   program.addCommand(schedulesCommand(invocation));
   program.commandsGroup("Set up:");

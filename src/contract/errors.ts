@@ -120,7 +120,7 @@ export class NotFoundError extends HeadroomError {
       | "route"
       | "limit"
       | "worker or host"
-      | "queue"
+      | "queue or profile"
       | "run, job, worker or profile"
       | "node"
       | "flow",
