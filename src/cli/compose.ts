@@ -83,6 +83,7 @@ export async function createWorkerPart(parts: Parts, settings: WorkerSettings = 
     {
       kp: cluster.place.kp,
       workerId: settings.workerId ?? uniqueId("worker"),
+      version: packageVersion(),
       labels: settings.labels ?? [],
       governor: governorConfigOf(settings),
       lockMs: settings.lockMs ?? LOCK_MS,

@@ -3,7 +3,7 @@ import { WaitingChildrenError, type Job } from "bullmq";
 import type { Redis } from "ioredis";
 import { isPassing, LeaseLostError, lineOf, messageOf } from "../contract/errors.ts";
 import { unrunResult } from "../contract/files.ts";
-import { isJobName, jobs, type ChunkJobName, type JobName, type Payload } from "../contract/jobs.ts";
+import { isJobName, jobs, PAYLOAD_VERSION, payloadVersionOf, type ChunkJobName, type JobName, type Payload } from "../contract/jobs.ts";
 import { keys } from "../contract/queues.ts";
 import type { RunningJob } from "../contract/status.ts";
 import type { Clock } from "../platform/clock.ts";
@@ -14,7 +14,7 @@ import type { Store } from "../store/store.ts";
 import type { UsageSample } from "./executor/chunk-runner.ts";
 import { RunCancelled, type Handlers, type JobContext } from "./executor/executor.ts";
 import type { Governor } from "./governor/governor.ts";
-import { HandBack, type ClaimedJob } from "./lane.ts";
+import { HandBack, NewerPayload, type ClaimedJob } from "./lane.ts";
 import type { Pace } from "./pace.ts";
 import type { RunCache } from "./run-cache.ts";
 
@@ -166,6 +166,8 @@ export class HeldJobs {
     const handlers = this.#handlers;
     if (handlers === undefined) throw new TypeError("expected handlers before the first job");
     const { data } = context.job as { data: unknown };
+    const version = payloadVersionOf(data);
+    if (version > PAYLOAD_VERSION) throw new NewerPayload(version);
     switch (name) {
       case "scan":
         return handlers.scan(jobs.scan.payload.parse(data), context);

@@ -30,6 +30,8 @@ export interface WorkerConfig {
   /** The key prefix with its hash tag. */
   readonly kp: string;
   readonly workerId: string;
+  /** Of the program: told in the heartbeat. */
+  readonly version?: string;
   readonly labels: readonly string[];
   readonly governor: Omit<GovernorConfig, "labels">;
   readonly lockMs: number;

@@ -133,8 +133,11 @@ export class WorkerService implements Service {
     this.#load = this.#createLoad();
     this.#loop = this.#createLoop();
     this.#status = new WorkerStatus(
-      { ...shared, governor: this.#governor, held: this.#held, pace: this.#pace, state: () => this.#state.current },
-      { ...this.#who, labels: config.labels },
+      {
+        ...{ ...shared, governor: this.#governor, held: this.#held, pace: this.#pace },
+        ...{ state: () => this.#state.current, leftToNewer: () => this.#lanes.leftToNewer },
+      },
+      { ...this.#who, labels: config.labels, version: config.version },
     );
     this.#heartbeat = new Heartbeat({ redis: this.#redis, kp: config.kp, logger }, () => this.#status.heartbeat());
     this.#limits = this.#createLimits();
