@@ -19,6 +19,7 @@ import type { Config } from "../contract/config.ts";
 import type { GovernorConfig } from "../worker/governor/governor-config.ts";
 import type { ScaleSettings } from "../scheduler/scale-signal.ts";
 import type { Starter } from "../scheduler/schedules.ts";
+import type { PodPlace } from "../worker/pod-cost.ts";
 import type { Cluster } from "./cluster.ts";
 import { packageVersion } from "./version.ts";
 
@@ -54,6 +55,8 @@ export interface WorkerSettings extends Partial<ResourceSettings> {
   readonly lockMs?: number | undefined;
   /** Serves jobs of these names alone. */
   readonly jobNames?: readonly JobName[] | undefined;
+  /** The pod that it runs in. */
+  readonly pod?: PodPlace | undefined;
   /** The section of the configuration; its plugins are loaded here. */
   readonly governor?: Config["governor"] | undefined;
 }
@@ -91,6 +94,7 @@ export async function createWorkerPart(parts: Parts, settings: WorkerSettings = 
       nice: 0,
       allow: settings.allow ?? {},
       ...(settings.jobNames === undefined ? {} : { jobNames: settings.jobNames }),
+      ...(settings.pod === undefined ? {} : { pod: settings.pod }),
     },
   );
   return { service: worker, ...worker.checks, routes: worker.routes };

@@ -9,6 +9,7 @@ import type { Store } from "../store/store.ts";
 import type { GovernorConfig } from "./governor/governor-config.ts";
 import type { LoadedPlugins } from "./governor/plugins.ts";
 import type { EngineSettings } from "./inference/engine-port.ts";
+import type { PodPlace } from "./pod-cost.ts";
 import type { PullLimits } from "./pull-watch.ts";
 
 export interface WorkerDeps {
@@ -42,6 +43,8 @@ export interface WorkerConfig {
   readonly allow: Allow;
   /** Serves jobs of these names alone; all by default. */
   readonly jobNames?: readonly JobName[];
+  /** The pod that this worker runs in; its deletion cost is kept. */
+  readonly pod?: PodPlace;
   /** When a pull loop that does not come back is helped. */
   readonly pullLimits?: PullLimits;
 }

@@ -40,6 +40,7 @@ import { LargestJob } from "./largest-job.ts";
 import { LiveLimits } from "./live-limits.ts";
 import type { WorkerProcess } from "./lane-token.ts";
 import { Lanes } from "./lanes.ts";
+import { PodCost } from "./pod-cost.ts";
 import { PullLoop } from "./pull-loop.ts";
 import { nextJobs, QueueHeads } from "./queue-heads.ts";
 import { OutputClaims } from "./output-claims.ts";
@@ -155,6 +156,7 @@ export class WorkerService implements Service {
       this.#load,
       ...tuning.services,
       this.#drainWatch,
+      ...this.#createPodCost(),
       this.#loop,
     ]);
     this.#expose();
@@ -245,6 +247,13 @@ export class WorkerService implements Service {
       this.#heartbeat.beat();
     };
     return new Drain({ ...parts, clock, logger, onMove });
+  }
+
+  #createPodCost(): Service[] {
+    const { clock, logger } = this.#deps;
+    const { pod } = this.#config;
+    const startedMs = () => this.#held.all.map(({ sinceMs }) => sinceMs);
+    return pod === undefined ? [] : [new PodCost({ clock, logger, startedMs }, pod)];
   }
 
   #createDrainWatch(): DrainWatch {
