@@ -98,7 +98,8 @@ function play({ seconds, arrivals }: Load, rule: Rule) {
   let [workerSeconds, interrupted, most] = [0, 0, 0];
   const waits: number[] = [];
   for (let now = 0; now < seconds; now += 1) {
-    for (let job = arrivals[next]; job !== undefined && job.atSeconds <= now; job = arrivals[(next += 1)]) queue.push(job);
+    for (let job = arrivals[next]; job !== undefined && job.atSeconds <= now; job = arrivals[(next += 1)])
+      queue.push(job);
     for (const worker of workers) {
       for (let at = worker.jobs.length - 1; at >= 0; at -= 1) {
         const held = worker.jobs[at];
@@ -120,7 +121,9 @@ function play({ seconds, arrivals }: Load, rule: Rule) {
         workers.push({ readyAt: now + START_SECONDS, leavesAt: Infinity, jobs: [] });
       }
       // The idle go first, by their deletion cost.
-      const leaving = staying.toSorted((a, b) => a.jobs.length - b.jobs.length).slice(0, Math.max(0, staying.length - wanted));
+      const leaving = staying
+        .toSorted((a, b) => a.jobs.length - b.jobs.length)
+        .slice(0, Math.max(0, staying.length - wanted));
       for (const worker of leaving) worker.leavesAt = now + DRAIN_SECONDS;
     }
     for (const worker of workers) {
@@ -138,10 +141,21 @@ function play({ seconds, arrivals }: Load, rule: Rule) {
   for (const { atSeconds } of queue) waits.push(seconds - atSeconds);
   const sorted = waits.toSorted((a, b) => a - b);
   const at = (share: number) => Math.round(sorted[Math.floor(share * (sorted.length - 1))] ?? 0);
-  return { p50Seconds: at(0.5), p99Seconds: at(0.99), interrupted, workerHours: round(workerSeconds / 3_600), mostWorkers: most };
+  return {
+    p50Seconds: at(0.5),
+    p99Seconds: at(0.99),
+    interrupted,
+    workerHours: round(workerSeconds / 3_600),
+    mostWorkers: most,
+  };
 }
 
-function loadOf(seconds: number, seed: number, perSecond: (now: number) => number, lasts: (random: () => number) => number): Load {
+function loadOf(
+  seconds: number,
+  seed: number,
+  perSecond: (now: number) => number,
+  lasts: (random: () => number) => number,
+): Load {
   const random = seeded(seed);
   const arrivals: Arrival[] = [];
   for (let now = 0; now < seconds; now += 1) {
@@ -157,7 +171,12 @@ const short = (random: () => number) => 2 + 6 * random();
 const loads: Readonly<Record<string, Load>> = {
   bursts: loadOf(4 * HOUR, 11, (now) => (now % HOUR === 60 ? 5_000 : 0.2), short),
   day: loadOf(24 * HOUR, 12, (now) => 4 * (1 - Math.cos((2 * Math.PI * now) / (24 * HOUR))), short),
-  longJobs: loadOf(12 * HOUR, 13, (now) => (now % (2 * HOUR) === 0 ? 60 : 0.002), (random) => 600 + 2_400 * random()),
+  longJobs: loadOf(
+    12 * HOUR,
+    13,
+    (now) => (now % (2 * HOUR) === 0 ? 60 : 0.002),
+    (random) => 600 + 2_400 * random(),
+  ),
 };
 
 const figures = Object.entries(loads).map(([name, load]) => {

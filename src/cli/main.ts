@@ -85,7 +85,8 @@ export function createProgram(invocation: Invocation): Command {
     program.addCommand(make(invocation));
   }
   for (const make of [exportCommand, learnedCommand]) program.addCommand(make(invocation));
-  for (const make of [cancelCommand, retryCommand, releaseCommand, drainCommand, queuesCommand]) program.addCommand(make(invocation));
+  for (const make of [cancelCommand, retryCommand, releaseCommand, drainCommand, queuesCommand])
+    program.addCommand(make(invocation));
   for (const make of [limitsCommand, profilesCommand, rulesCommand]) program.addCommand(make(invocation));
   program.commandsGroup("Again and again:");
   program.addCommand(schedulesCommand(invocation));

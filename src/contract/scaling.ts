@@ -71,7 +71,9 @@ export const scalingSignal = z.object({
 export type ScalingSignal = Readonly<z.output<typeof scalingSignal>>;
 
 /** What is answered: `value` is always there, for those who read a single number. */
-export const scalingAnswer = scalingSignal.extend({ profiles: z.array(profileScaling.omit({ peaks: true })).readonly() });
+export const scalingAnswer = scalingSignal.extend({
+  profiles: z.array(profileScaling.omit({ peaks: true })).readonly(),
+});
 export type ScalingAnswer = Readonly<z.output<typeof scalingAnswer>>;
 
 /** A fraction of a worker that is no reason for another one. */

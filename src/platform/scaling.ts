@@ -22,7 +22,6 @@ export interface ScalingQuery {
   readonly labels?: readonly string[] | undefined;
 }
 
-
 /**
  * The part of a signal that is asked for.
  * @throws {InfrastructureError} without a signal @throws {NotFoundError} for a profile that nobody knows: a slip must not
@@ -30,7 +29,9 @@ export interface ScalingQuery {
  */
 export function answerScaling(signal: ScalingSignal | undefined, { profile, labels }: ScalingQuery): ScalingAnswer {
   if (signal === undefined) {
-    throw new InfrastructureError("expected a scheduler that leads and has decided how many workers are wanted, found none");
+    throw new InfrastructureError(
+      "expected a scheduler that leads and has decided how many workers are wanted, found none",
+    );
   }
   const shown = signal.profiles.map(({ peaks: _peaks, ...rest }) => rest);
   if (profile !== undefined) {
@@ -53,7 +54,10 @@ export function scalingRoute({ redis, kp }: { readonly redis: Redis; readonly kp
   return {
     method: "GET",
     path: "/v1/scaling",
-    answer: async (query) => ({ status: 200, body: answerScaling(await loadScaling(redis, kp), parseScalingQuery(query)) }),
+    answer: async (query) => ({
+      status: 200,
+      body: answerScaling(await loadScaling(redis, kp), parseScalingQuery(query)),
+    }),
   };
 }
 

@@ -122,13 +122,16 @@ function factsOf(profile: string, { queues, workers, remembered, isScanning, now
   const labels = [...new Set(queues.flatMap(({ place }) => place.spec.labels))].toSorted();
   const able = workers.filter((worker) => carries(worker, labels));
   const groups = { open: [] as Counted[], paused: [] as Counted[], hopeless: [] as Counted[] };
-  for (const queue of queues) groups[queue.isPaused ? "paused" : isHopeless(queue, able) ? "hopeless" : "open"].push(queue);
+  for (const queue of queues)
+    groups[queue.isPaused ? "paused" : isHopeless(queue, able) ? "hopeless" : "open"].push(queue);
   const runnable = {
     waiting: sumOf(groups.open, ({ waiting }) => waiting),
     prioritized: sumOf(groups.open, ({ prioritized }) => prioritized),
     due: sumOf(groups.open, ({ due }) => due),
   };
-  const held = groups.open.filter(({ place }) => able.some(({ waiting }) => waiting.some((w) => w.queue === place.name)));
+  const held = groups.open.filter(({ place }) =>
+    able.some(({ waiting }) => waiting.some((w) => w.queue === place.name)),
+  );
   const rooms = able.map((worker) => roomIn(worker, queues));
   return {
     ...{ profile, labels, runnable, remembered },
@@ -140,7 +143,10 @@ function factsOf(profile: string, { queues, workers, remembered, isScanning, now
     },
     active: sumOf(queues, ({ active }) => active),
     workers: { live: able.length, busy: able.filter(({ running }) => running.some(isOf)).length },
-    longestRunMs: Math.max(0, ...able.flatMap(({ running }) => running.filter(isOf).map(({ sinceMs }) => nowMs - sinceMs))),
+    longestRunMs: Math.max(
+      0,
+      ...able.flatMap(({ running }) => running.filter(isOf).map(({ sinceMs }) => nowMs - sinceMs)),
+    ),
     paces: able.flatMap(({ pace = [] }) => pace.filter((one): one is WorkerPace => one.profile === profile)),
     roomForJobs: rooms.length === 0 || queues.length === 0 ? undefined : Math.max(...rooms),
     hasMore: isScanning && queues.some((queue) => isOfFiles(queue) && backlogOf(queue) >= SCAN_WINDOW_JOBS),

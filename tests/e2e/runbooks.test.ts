@@ -19,7 +19,9 @@ async function openWell(workerArgs: readonly string[] = []) {
 }
 
 const ended = (cluster: RunbookCluster, state: string) =>
-  expect.poll(async () => (await cluster.sh('headroom status "$RUN" --json')).output, PATIENT).toContain(`"state":"${state}"`);
+  expect
+    .poll(async () => (await cluster.sh('headroom status "$RUN" --json')).output, PATIENT)
+    .toContain(`"state":"${state}"`);
 
 test("stuck-queue", async () => {
   const { cluster } = await openWell();

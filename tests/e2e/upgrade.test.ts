@@ -45,7 +45,20 @@ test("two versions share a cluster while it is upgraded: nothing is lost, nothin
   for (let at = 0; at < 120; at += 1) cli.scratch.file(`in/${at}.txt`, `file ${at}\n`);
   const enqueue = async (bin: string, out: string) => {
     const chunk = { HEADROOM_CHUNK_MAX_FILES: "4" };
-    const args = ["run", "-i", "in", "-o", out, "--detach", "--json", "--", "sh", "-c", 'sleep 0.1; cat "$0"', "{input}"];
+    const args = [
+      "run",
+      "-i",
+      "in",
+      "-o",
+      out,
+      "--detach",
+      "--json",
+      "--",
+      "sh",
+      "-c",
+      'sleep 0.1; cat "$0"',
+      "{input}",
+    ];
     return (await cli.json<{ id: string }>(args, { env: { ...env, ...chunk }, bin })).id;
   };
   const rows = async (id: string) =>

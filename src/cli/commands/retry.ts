@@ -42,7 +42,8 @@ export function retryCommand(invocation: Invocation): Command {
       }
       const { started, refused } = await withCluster(flags, io, (cluster) => retry(cluster, ids, flags));
       if (flags.json === true) printJson(io, { started, refused });
-      else print(io, `${plural(started.length, "run")} ${flags.dryRun === true ? "would be started" : "started"} again`);
+      else
+        print(io, `${plural(started.length, "run")} ${flags.dryRun === true ? "would be started" : "started"} again`);
       for (const { id, reason } of refused) say(io, `run ${id}: ${reason}`);
       return refused.length > 0 ? exitCodes.someFailed : exitCodes.ok;
     }),
@@ -68,7 +69,8 @@ interface Retried {
 
 /** One run that cannot be started again, for its folder is taken, must not keep the others. */
 async function retry(cluster: Cluster, ids: readonly string[], flags: Flags): Promise<Retried> {
-  const runs = ids.length > 0 ? await Promise.all(ids.map((id) => cluster.client.status(id))) : await endedRuns(cluster, flags);
+  const runs =
+    ids.length > 0 ? await Promise.all(ids.map((id) => cluster.client.status(id))) : await endedRuns(cluster, flags);
   const started: string[] = [];
   const refused: { id: string; reason: string }[] = [];
   // The oldest first, as they were asked for.

@@ -22,7 +22,9 @@ export async function checkClocks(redis: Redis, kp: string): Promise<Finding> {
   if (wrong.length === 0) {
     return { check: "clocks", status: "ok", found: `${all.length} within ${WRONG_MS / 1_000} s of redis`, fix: null };
   }
-  const found = wrong.map(({ who, ms }) => `${who} is ${Math.round(Math.abs(ms) / 1_000)} s ${ms < 0 ? "behind" : "ahead"}`);
+  const found = wrong.map(
+    ({ who, ms }) => `${who} is ${Math.round(Math.abs(ms) / 1_000)} s ${ms < 0 ? "behind" : "ahead"}`,
+  );
   const fix = "have the clocks set by NTP, then restart what runs there";
   return { check: "clocks", status: "fail", found: found.join(", "), fix };
 }
