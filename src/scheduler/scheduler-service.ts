@@ -22,6 +22,7 @@ import { collectRedis } from "./redis-metrics.ts";
 import { RunRepair } from "./repair.ts";
 import { keepLearned } from "./learned-snapshot.ts";
 import { sweepOldRuns } from "./retention.ts";
+import { collectScalingMetrics, signalScaling, type ScaleSettings } from "./scale-signal.ts";
 import { ScheduleAlarm } from "./schedule-alarm.ts";
 import { reconcileSchedules } from "./schedule-config.ts";
 import { NextTimes, runSchedules, type Starter } from "./schedules.ts";
@@ -49,6 +50,8 @@ export interface SchedulerConfig {
   readonly keepRunsMs: number;
   /** The schedules that the configuration declares; undefined when there is no configuration that could. */
   readonly schedules?: Readonly<Record<string, ScheduleSpec>>;
+  /** How many workers are asked for; without it nobody is told. */
+  readonly scaling?: ScaleSettings;
 }
 
 const TICK_MS = 2_000;
@@ -98,6 +101,7 @@ export class SchedulerService implements Service {
     metrics.onCollect(() => collectQueueMetrics(told));
     metrics.onCollect(() => collectWorkers(told));
     metrics.onCollect(() => collectRedis(told));
+    metrics.onCollect(() => collectScalingMetrics(told));
   }
 
   /** Milliseconds since the last tick that went through. */
@@ -173,7 +177,9 @@ export class SchedulerService implements Service {
     const { term, queues, hash, round } = state;
     const alarm = state.alarm && { alarm: state.alarm };
     const deps = { ...others, kp: this.#config.kp, redis: term.redis, term, queues, hash };
+    const { scaling } = this.#config;
     const steps: (() => Promise<unknown>)[] = [
+      ...(scaling === undefined ? [] : [() => signalScaling(deps, scaling)]),
       ...(starter === undefined ? [] : [() => runSchedules({ ...deps, ...alarm, starter }, state.next)]),
       () => state.repair.round(deps),
       () => state.leftoverJobs.round(deps),

@@ -17,6 +17,7 @@ import { surveySensors } from "../../worker/governor/survey.ts";
 import { formatBytes, formatCount } from "../format.ts";
 import type { Place } from "../settings.ts";
 import type { Finding } from "./finding.ts";
+import { checkClocks } from "./clocks.ts";
 import { checkPolicy } from "./policy.ts";
 
 interface DoctorDeps {
@@ -73,7 +74,7 @@ async function checkServer({ place, logger, env }: DoctorDeps): Promise<Finding[
   try {
     return place.redisUrl === undefined
       ? await examineEmbedded(place, logger, env)
-      : await examineServer(place.redisUrl, `given as ${withoutPassword(place.redisUrl)}`, logger);
+      : await examineServer(place.redisUrl, `given as ${withoutPassword(place.redisUrl)}`, { logger, kp: place.kp });
   } catch (error) {
     const fix = error instanceof UnsafeRedisError ? error.fix : fixOfRedis(place);
     return [{ check: "redis", status: "fail", found: messageOf(error), fix }];
@@ -89,13 +90,18 @@ async function examineEmbedded(place: Place, logger: Logger, env: DoctorDeps["en
   const binary = await findRedisBinary({ logger, env });
   const embedded = await startEmbeddedRedis({ home: place.home, logger, env });
   try {
-    return await examineServer(embedded.url, `embedded, ${binary.path} (${binary.source})`, logger);
+    return await examineServer(embedded.url, `embedded, ${binary.path} (${binary.source})`, { logger });
   } finally {
     await embedded.stop();
   }
 }
 
-async function examineServer(url: string, how: string, logger: Logger): Promise<Finding[]> {
+/** Clocks are looked at where there may be several: `kp` names the cluster. */
+async function examineServer(
+  url: string,
+  how: string,
+  { logger, kp }: { logger: Logger; kp?: string },
+): Promise<Finding[]> {
   const redis = openRedis(url, "command", logger);
   try {
     const facts = await checkRedis(redis);
@@ -108,6 +114,7 @@ async function examineServer(url: string, how: string, logger: Logger): Promise<
     return [
       ok("redis", `${facts.server} ${facts.version}, ${how}`),
       ...(warnings.length > 0 ? warnings : [ok("redis settings", settingsOf(facts))]),
+      ...(kp === undefined ? [] : [await checkClocks(redis, kp)]),
     ];
   } finally {
     await closeRedis(redis);
