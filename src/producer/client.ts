@@ -27,6 +27,7 @@ import { createLogger, type Logger } from "../platform/logger.ts";
 import { checkRedis } from "../platform/redis-check.ts";
 import { closeRedis, openRedis } from "../platform/redis.ts";
 import { memoryFill } from "../platform/redis-check.ts";
+import { targetOfPrefix } from "../platform/redis-target.ts";
 import { RunHash } from "../platform/run-hash.ts";
 import { loadLiveFigures, runStatusOf } from "../platform/run-status.ts";
 import { PolicyGate } from "../platform/policy-gate.ts";
@@ -76,13 +77,17 @@ export async function createClient(options: ClientOptions): Promise<Client> {
   const gate = new PolicyGate(parseAllow(options.allow));
   const logger = options.logger ?? createLogger("silent", {});
   const ownsRedis = typeof options.redis === "string";
-  const redis = typeof options.redis === "string" ? openRedis(options.redis, "command", logger) : options.redis;
+  const prefix = options.prefix ?? DEFAULT_PREFIX;
+  const redis =
+    typeof options.redis === "string"
+      ? openRedis(targetOfPrefix(options.redis, prefix), "command", logger)
+      : options.redis;
   const ownsStore = typeof options.store === "string";
   try {
     for (const warning of (await checkRedis(redis)).warnings) logger.warn({ warning }, "redis is not set up for jobs");
     const store = typeof options.store === "string" ? await openStore(options.store, logger) : options.store;
     if (ownsStore) await store?.migrate();
-    const kp = keyPrefix(options.prefix ?? DEFAULT_PREFIX);
+    const kp = keyPrefix(prefix);
     const { clock = systemClock, isEmbedded = false } = options;
     return new Client({ redis, store, kp, gate, logger, clock, isEmbedded }, { ownsRedis, ownsStore });
   } catch (error) {
