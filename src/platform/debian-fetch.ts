@@ -2,17 +2,14 @@
  * Fetches a Redis server from Debian's or Ubuntu's own packages without being root: apt works in folders of ours, checks
  * the distribution's signatures as always, and the packages are unpacked beside each other, not installed.
  */
-import { execFile } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { promisify } from "node:util";
-import { InfrastructureError, messageOf } from "../contract/errors.ts";
+import { InfrastructureError } from "../contract/errors.ts";
+import { aptDetail, libraryFolders, openApt, unpackPackages, type Apt } from "./apt.ts";
 import type { Logger } from "./logger.ts";
 import { makeFolders } from "./make-folders.ts";
 
-const run = promisify(execFile);
 const TOOLS = ["apt-get", "dpkg-deb", "tar"] as const;
-const APT_TIMEOUT_MS = 180_000;
 
 /** A server that lies in a folder of ours and needs the libraries beside it. */
 export interface FetchedServer {
@@ -64,7 +61,7 @@ export async function fetchDebianServer(cache: string, logger: Logger): Promise<
       if (serverIn(final) === undefined) throw error;
     }
   } catch (error) {
-    throw new InfrastructureError(`expected to fetch redis-server from the distribution, found: ${detail(error)}`, {
+    throw new InfrastructureError(`expected to fetch redis-server from the distribution, found: ${aptDetail(error)}`, {
       cause: error,
     });
   } finally {
@@ -76,56 +73,17 @@ export async function fetchDebianServer(cache: string, logger: Logger): Promise<
 }
 
 async function fetchInto(work: string): Promise<string> {
-  const apt = aptIn(work);
-  const downloads = join(work, "packages");
-  mkdirSync(downloads);
+  const apt = openApt(work);
   // A third-party source that does not answer fails the update as a whole; what matters is whether the packages are found.
   const updateError: unknown = await apt(["update"]).then(
     () => undefined,
     (error: unknown) => error,
   );
   try {
-    await apt(["download", ...(await findPackages(apt))], downloads);
+    return await unpackPackages(apt, await findPackages(apt), work);
   } catch (error) {
     throw updateError ?? error;
   }
-  const unpacked = join(work, "root");
-  mkdirSync(unpacked);
-  for (const name of readdirSync(downloads).filter((file) => file.endsWith(".deb"))) {
-    await run("dpkg-deb", ["-x", join(downloads, name), unpacked], { timeout: APT_TIMEOUT_MS });
-  }
-  return unpacked;
-}
-
-type Apt = (args: readonly string[], cwd?: string) => Promise<string>;
-
-/** apt-get with its lists and caches in our folder; sources, keys and the list of installed packages are the system's. */
-function aptIn(work: string): Apt {
-  mkdirSync(join(work, "lists", "partial"), { recursive: true });
-  mkdirSync(join(work, "cache", "archives", "partial"), { recursive: true });
-  const settings = [
-    `Dir::State=${work}`,
-    `Dir::State::lists=${join(work, "lists")}`,
-    "Dir::State::status=/var/lib/dpkg/status",
-    `Dir::Cache=${join(work, "cache")}`,
-    "Debug::NoLocking=true",
-    "Acquire::Languages=none",
-    "Acquire::Retries=2",
-    "Acquire::http::Timeout=20",
-    "Acquire::https::Timeout=20",
-    // As root, apt would download as another user, who cannot write into a private folder.
-    ...(process.getuid?.() === 0 ? ["APT::Sandbox::User=root"] : []),
-  ];
-  const options = settings.flatMap((setting) => ["-o", setting]);
-  return async (args, cwd = work) => {
-    const { stdout } = await run("apt-get", ["-q", ...options, ...args], {
-      cwd,
-      env: { ...process.env, LC_ALL: "C", DEBIAN_FRONTEND: "noninteractive" },
-      timeout: APT_TIMEOUT_MS,
-      maxBuffer: 64 * 1024 * 1024,
-    });
-    return stdout;
-  };
 }
 
 /** The packages of the first server that the release has, with the libraries that this machine lacks. */
@@ -152,23 +110,4 @@ function serverIn(root: string): FetchedServer | undefined {
   const path = SERVERS.map((server) => join(root, "usr", "bin", `${server}-server`)).find((file) => existsSync(file));
   if (path === undefined) return undefined;
   return { path, libraryPath: libraryFolders(root).join(":") };
-}
-
-/** Every folder that holds libraries: `usr/lib/<machine>` and, before Debian 13, `lib/<machine>`. */
-function libraryFolders(root: string): string[] {
-  return [join(root, "usr", "lib"), join(root, "lib")].flatMap((folder) => {
-    if (!existsSync(folder)) return [];
-    const below = readdirSync(folder).map((name) => join(folder, name));
-    return below.filter((path) => path.endsWith("-gnu") || path.includes("-linux-")).filter(isFolder);
-  });
-}
-
-function isFolder(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
-}
-
-/** What apt itself said, in one line: its first error, not our long command line. */
-function detail(error: unknown): string {
-  const stderr = error instanceof Error && "stderr" in error ? String(error.stderr) : "";
-  return /^E: .*$/m.exec(stderr)?.[0] ?? messageOf(error).split("\n")[0] ?? "unknown";
 }
