@@ -70,7 +70,9 @@ async function findOwner(nodes: readonly HostPort[], tag: string, options: Redis
       reasons.push(`${node.host}:${node.port}: ${messageOf(error)}`);
     }
   }
-  throw new InfrastructureError(`expected a node of the cluster to tell where its keys are, found ${reasons.join("; ")}`);
+  throw new InfrastructureError(
+    `expected a node of the cluster to tell where its keys are, found ${reasons.join("; ")}`,
+  );
 }
 
 async function askNode(node: HostPort, tag: string, { username, password, tls }: RedisOptions): Promise<Found> {
