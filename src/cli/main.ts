@@ -86,7 +86,8 @@ export function createProgram(invocation: Invocation): Command {
   program.commandsGroup("Again and again:");
   program.addCommand(schedulesCommand(invocation));
   program.commandsGroup("Set up:");
-  for (const make of [doctorCommand, configCommand, backupCommand, restoreCommand]) program.addCommand(make(invocation));
+  for (const make of [doctorCommand, configCommand, backupCommand, restoreCommand])
+    program.addCommand(make(invocation));
   program.commandsGroup("Processes:");
   for (const make of [upCommand, workerCommand, schedulerCommand, producerCommand, boardCommand]) {
     program.addCommand(make(invocation));

@@ -63,14 +63,19 @@ export function openPlace(options: PlaceOptions, io: Io, defaults: PlaceDefaults
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(prefix)) {
     faults.push({ where: "prefix", expected: "letters, digits, - and _, 64 at most", found: JSON.stringify(prefix) });
   }
-  if (redisUrl !== undefined) gather(faults, () => parseRedisTarget(redisUrl));
+  const target = redisUrl === undefined ? undefined : gather(faults, () => checkedTarget(redisUrl, prefix));
   if (storeUrl !== undefined) gather(faults, () => parseStoreUrl(storeUrl));
   const home = gather(faults, () => openHome({ home: options.home, env: io.env }));
   if (faults.length > 0 || home === undefined) throw new InvalidInputError("command line", faults);
   const kp = keyPrefix(prefix);
   const { durability } = defaults;
-  const target = redisUrl === undefined ? undefined : targetOfPrefix(redisUrl, prefix);
   return { home, redisUrl: target, storeUrl: storeUrl ?? embeddedStoreUrl(home), prefix, kp, durability };
+}
+
+/** The target, with the prefix whose keys it is to find. @throws {InvalidInputError} when it is none */
+function checkedTarget(url: string, prefix: string): string {
+  parseRedisTarget(url);
+  return targetOfPrefix(url, prefix);
 }
 
 /** The store below the data folder. */

@@ -6,7 +6,7 @@
  */
 import { once } from "node:events";
 import { connect as connectTcp } from "node:net";
-import { connect as connectTls } from "node:tls";
+import { connect as connectTls, type ConnectionOptions } from "node:tls";
 import { AbstractConnector, Redis, type RedisOptions } from "ioredis";
 import { InfrastructureError, messageOf } from "../contract/errors.ts";
 import { keyPrefix } from "../contract/queues.ts";
@@ -43,14 +43,19 @@ export function clusterConnector({ seeds, tag }: ClusterPlace): ConnectorClass {
       this.connecting = true;
       const { owner, nodes } = await findOwner(known, tag, this.#options);
       known = withoutRepeats([...seeds, ...nodes]);
-      // Closed while the nodes were asked.
-      if (!this.connecting) throw new Error("Connection is closed.");
+      if (this.#isClosed()) throw new Error("Connection is closed.");
       const { tls } = this.#options;
-      this.stream = tls ? connectTls({ ...owner, servername: owner.host, ...tls }) : connectTcp(owner);
-      this.stream.once("error", (error) => {
+      const secure: ConnectionOptions | undefined = tls && { servername: owner.host, ...tls };
+      this.stream = secure ? connectTls({ ...owner, ...secure }) : connectTcp(owner);
+      this.stream.once("error", (error: Error) => {
         this.firstError = error;
       });
       return this.stream;
+    }
+
+    /** Whether it was disconnected while the nodes were asked. */
+    #isClosed(): boolean {
+      return !this.connecting;
     }
   };
 }

@@ -34,7 +34,14 @@ export async function putStore(url: string, file: string, logger: StoreLogger): 
   const target = parseStoreUrl(url);
   if (target.kind === "sqlite") putFile(file, target.path);
   else {
-    const options = ["--clean", "--if-exists", "--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error"];
+    const options = [
+      "--clean",
+      "--if-exists",
+      "--no-owner",
+      "--no-privileges",
+      "--single-transaction",
+      "--exit-on-error",
+    ];
     await runTool("pg_restore", target.url, options, file);
   }
   // A copy of an earlier version is brought to the present schema.

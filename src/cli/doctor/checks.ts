@@ -121,7 +121,11 @@ async function examineServer(
 function settingsOf(facts: RedisFacts): string {
   const memory =
     facts.maxMemoryBytes === undefined ? "no memory limit" : `memory up to ${formatBytes(facts.maxMemoryBytes)}`;
-  const kept = facts.hasAppendOnlyFile ? "append-only file" : facts.hasSnapshots === true ? "snapshots" : "kept nowhere";
+  const kept = facts.hasAppendOnlyFile
+    ? "append-only file"
+    : facts.hasSnapshots === true
+      ? "snapshots"
+      : "kept nowhere";
   const replicas = facts.replication.replicas.length;
   const copies = replicas === 0 ? "" : `, ${plural(replicas, "replica")}`;
   return `${facts.maxMemoryPolicy}, ${kept}, ${memory}${copies}${facts.isCluster ? ", cluster mode" : ""}`;

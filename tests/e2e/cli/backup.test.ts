@@ -85,7 +85,9 @@ async function drill(cluster: FaultCluster, emptyStore: string): Promise<void> {
   await cluster.scheduler({ store: emptyStore });
   await cluster.worker({ store: emptyStore });
   for (const id of [interrupted, queued]) {
-    await expect.poll(async () => (await store.runs.get(id))?.state, { ...PATIENT, timeout: 120_000 }).toBe("succeeded");
+    await expect
+      .poll(async () => (await store.runs.get(id))?.state, { ...PATIENT, timeout: 120_000 })
+      .toBe("succeeded");
     expect((await store.runs.get(id))?.counts).toMatchObject({ total: 48, succeeded: 48 });
   }
   // What has a row in the copy was not run again.
