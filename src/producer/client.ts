@@ -84,10 +84,8 @@ export async function createClient(options: ClientOptions): Promise<Client> {
     const store = typeof options.store === "string" ? await openStore(options.store, logger) : options.store;
     if (ownsStore) await store?.migrate();
     const { clock = systemClock, isEmbedded = false } = options;
-    return new Client(
-      { redis, store, kp: keyPrefix(prefix), gate, logger, clock, isEmbedded },
-      { ownsRedis, ownsStore },
-    );
+    const owns = { ownsRedis, ownsStore };
+    return new Client({ redis, store, kp: keyPrefix(prefix), gate, logger, clock, isEmbedded }, owns);
   } catch (error) {
     if (ownsRedis) await closeRedis(redis);
     throw error;

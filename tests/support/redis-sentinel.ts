@@ -88,7 +88,18 @@ export class SentinelGroup implements AsyncDisposable {
   async failOver(): Promise<void> {
     const before = await this.primary();
     await before.server.kill();
-    await expect.poll(async () => (await this.primary()).port, PATIENT).not.toBe(before.port);
+    await this.untilLed(before.server);
+  }
+
+  /** Resolves when another server than this one leads, and takes writes. */
+  async untilLed(before: RedisServer): Promise<void> {
+    await expect.poll(async () => (await this.primary()).server !== before, PATIENT).toBe(true);
+    const redis = openRedis((await this.primary()).server.url, "command", quietLogger);
+    try {
+      await expect.poll(() => redis.info("replication"), PATIENT).toContain("role:master");
+    } finally {
+      await closeRedis(redis);
+    }
   }
 
   /** A quorum needs to know all Sentinels and all replicas. */
