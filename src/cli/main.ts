@@ -7,6 +7,7 @@ import { cancelCommand } from "./commands/cancel.ts";
 import { releaseCommand } from "./commands/release.ts";
 import { configCommand } from "./commands/config.ts";
 import { doctorCommand } from "./commands/doctor.ts";
+import { drainCommand } from "./commands/drain.ts";
 import { evalCommand } from "./commands/eval.ts";
 import { explainCommand } from "./commands/explain.ts";
 import { exportCommand } from "./commands/export.ts";
@@ -19,9 +20,11 @@ import { rulesCommand } from "./commands/rules.ts";
 import { boardCommand, producerCommand, schedulerCommand, workerCommand } from "./commands/processes.ts";
 import { learnedCommand } from "./commands/learned.ts";
 import { modelCommand } from "./commands/model.ts";
+import { queuesCommand } from "./commands/queues.ts";
 import { resultsCommand } from "./commands/results.ts";
 import { runCommand } from "./commands/run.ts";
 import { runsCommand } from "./commands/runs.ts";
+import { scalingCommand } from "./commands/scaling.ts";
 import { schedulesCommand } from "./commands/schedules.ts";
 import { statusCommand } from "./commands/status.ts";
 import { topCommand } from "./commands/top.ts";
@@ -78,11 +81,12 @@ export function createProgram(invocation: Invocation): Command {
     program.addCommand(make(invocation));
   }
   program.commandsGroup("Look and act:");
-  for (const make of [statusCommand, topCommand, runsCommand, explainCommand, exportCommand, learnedCommand]) {
+  for (const make of [statusCommand, topCommand, runsCommand, explainCommand, scalingCommand]) {
     program.addCommand(make(invocation));
   }
-  for (const make of [cancelCommand, releaseCommand, limitsCommand, profilesCommand, rulesCommand])
-    program.addCommand(make(invocation));
+  for (const make of [exportCommand, learnedCommand]) program.addCommand(make(invocation));
+  for (const make of [cancelCommand, releaseCommand, drainCommand, queuesCommand]) program.addCommand(make(invocation));
+  for (const make of [limitsCommand, profilesCommand, rulesCommand]) program.addCommand(make(invocation));
   program.commandsGroup("Again and again:");
   program.addCommand(schedulesCommand(invocation));
   program.commandsGroup("Set up:");

@@ -36,16 +36,19 @@ export interface ListenFlags {
 /** Time for what is still open when all jobs have ended or were handed back. */
 const CLOSE_MS = 5_000;
 
+export function addOpsPortOption(command: Command): Command {
+  return command.addOption(
+    new Option("--ops-port <n>", "of /livez /readyz /metrics (default: a free one)").env("HEADROOM_OPS_PORT"),
+  );
+}
+
 export function addServiceOptions(command: Command): Command {
   command
     .addOption(new Option("-c, --config <file>", "configuration file").env("HEADROOM_CONFIG"))
     .addOption(
       new Option("--ops-host <address>", "of /livez /readyz /metrics (default: 127.0.0.1)").env("HEADROOM_OPS_HOST"),
-    )
-    .addOption(
-      new Option("--ops-port <n>", "of /livez /readyz /metrics (default: a free one)").env("HEADROOM_OPS_PORT"),
     );
-  return addPlaceOptions(command);
+  return addPlaceOptions(addOpsPortOption(command));
 }
 
 export function addWorkerOptions(command: Command): Command {

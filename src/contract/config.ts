@@ -8,6 +8,7 @@ import { plannersSchema } from "./planners.ts";
 import { profileName } from "./profiles.ts";
 import { GiB, MiB } from "./resources.ts";
 import { runSpec } from "./run-spec.ts";
+import { scalingSchema } from "./scaling.ts";
 import { scheduleName, scheduleSpec } from "./schedules.ts";
 
 const text = z.string().min(1);
@@ -155,6 +156,8 @@ export const configSchema = z.strictObject({
         .optional(),
     })
     .prefault({}),
+  /** How many workers the scheduler asks for. */
+  scaling: scalingSchema.prefault({}),
   /** Runs that start again and again; the scheduler takes over what is declared here. */
   schedules: z.record(scheduleName, scheduleSpec).default({}),
   /** What runs may use here: what is absent is any. */

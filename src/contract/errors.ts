@@ -119,6 +119,8 @@ export class NotFoundError extends HeadroomError {
       | "rule"
       | "route"
       | "limit"
+      | "worker or host"
+      | "queue or profile"
       | "run, job, worker or profile"
       | "node"
       | "flow",

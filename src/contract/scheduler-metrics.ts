@@ -17,4 +17,14 @@ export const schedulerMetrics = {
     help: "Times of schedules, by what became of them: started, skipped or refused.",
     labels: ["result"],
   },
+  headroom_scaling_workers_wanted: {
+    type: "gauge",
+    help: "Workers that the jobs of a profile ask for, within the limits and after the cooldown.",
+    labels: ["profile"],
+  },
+  headroom_scaling_runnable_jobs: {
+    type: "gauge",
+    help: "Jobs of a profile that a worker with room could begin now.",
+    labels: ["profile"],
+  },
 } as const satisfies Record<string, MetricDefinition>;

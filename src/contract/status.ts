@@ -2,6 +2,7 @@
 import type { RunState } from "./outcomes.ts";
 import type { Amounts } from "./resources.ts";
 import type { FileCounts, RunRecord } from "./run-record.ts";
+import type { WorkerPace } from "./scaling.ts";
 
 /** A run with what is known of it now: live counts while it goes on, the final ones afterwards. */
 export interface RunStatus extends RunRecord {
@@ -102,6 +103,8 @@ export interface Enforced {
 /** One job that a worker holds. */
 export interface RunningJob {
   readonly jobId: string;
+  /** The queue that it came from; a worker of an earlier version does not tell. */
+  readonly queue?: string | undefined;
   readonly runId: string;
   readonly sinceMs: number;
   readonly reserved: Partial<Amounts>;
@@ -151,6 +154,11 @@ export interface WorkerHeartbeat {
   readonly waiting: readonly WaitingQueue[];
   /** What it keeps room for; null when that is nothing, or the worker is of a version that does not tell. */
   readonly keepsRoomFor: KeptRoom | null;
+  /** How fast it was seen to do jobs, by profile; nothing from a worker of an earlier version. */
+  readonly pace?: readonly WorkerPace[] | undefined;
+  /** Of the program, and the newest payload of jobs that it reads; a worker of an earlier version tells neither. */
+  readonly version?: string | undefined;
+  readonly payloadVersion?: number | undefined;
 }
 
 /** A heartbeat older than this says that the worker is gone. */

@@ -21,6 +21,7 @@ import { collectQueueMetrics } from "./queue-metrics.ts";
 import { RunRepair } from "./repair.ts";
 import { keepLearned } from "./learned-snapshot.ts";
 import { sweepOldRuns } from "./retention.ts";
+import { collectScalingMetrics, signalScaling, type ScaleSettings } from "./scale-signal.ts";
 import { ScheduleAlarm } from "./schedule-alarm.ts";
 import { reconcileSchedules } from "./schedule-config.ts";
 import { NextTimes, runSchedules, type Starter } from "./schedules.ts";
@@ -48,6 +49,8 @@ export interface SchedulerConfig {
   readonly keepRunsMs: number;
   /** The schedules that the configuration declares; undefined when there is no configuration that could. */
   readonly schedules?: Readonly<Record<string, ScheduleSpec>>;
+  /** How many workers are asked for; without it nobody is told. */
+  readonly scaling?: ScaleSettings;
 }
 
 const TICK_MS = 2_000;
@@ -95,6 +98,7 @@ export class SchedulerService implements Service {
     deps.metrics.onCollect(() =>
       collectQueueMetrics({ redis: deps.redis, queues: this.#queues, metrics: deps.metrics, clock: deps.clock }),
     );
+    deps.metrics.onCollect(() => collectScalingMetrics({ redis: deps.redis, kp, metrics: deps.metrics }));
   }
 
   /** Milliseconds since the last tick that went through. */
@@ -170,7 +174,9 @@ export class SchedulerService implements Service {
     const { term, queues, hash, round } = state;
     const alarm = state.alarm && { alarm: state.alarm };
     const deps = { ...others, kp: this.#config.kp, redis: term.redis, term, queues, hash };
+    const { scaling } = this.#config;
     const steps: (() => Promise<unknown>)[] = [
+      ...(scaling === undefined ? [] : [() => signalScaling(deps, scaling)]),
       ...(starter === undefined ? [] : [() => runSchedules({ ...deps, ...alarm, starter }, state.next)]),
       () => state.repair.round(deps),
       () => state.leftoverJobs.round(deps),

@@ -16,6 +16,7 @@ import {
 } from "bullmq";
 import type { Redis } from "ioredis";
 import { LeaseLostError, messageOf } from "../contract/errors.ts";
+import { PAYLOAD_VERSION } from "../contract/jobs.ts";
 import { parseQueueName, queueName } from "../contract/queues.ts";
 import type { QueuePlace } from "../platform/job-queues.ts";
 import { systemClock } from "../platform/clock.ts";
@@ -49,6 +50,22 @@ export class HandBack extends Error {
     this.delayMs = delayMs;
   }
 }
+
+/** The job was added by a newer version and carries what this one does not understand: it is left for workers that do. */
+export class NewerPayload extends HandBack {
+  readonly version: number;
+
+  constructor(version: number) {
+    super(`expected a job of payload version ${PAYLOAD_VERSION} at most, found ${version}: upgrade this worker`, NEWER_MS);
+    this.name = "NewerPayload";
+    this.version = version;
+  }
+}
+
+/** Long enough that a worker which can takes it, short enough that nobody waits for long. */
+const NEWER_MS = 1_000;
+/** So long a lane that met a newer job is left to others; jobs of its own version may stand behind it. */
+const LANE_LEFT_MS = 5_000;
 
 /** The job that a claim is for. */
 export interface Wanted {
@@ -139,6 +156,7 @@ export class Lane {
   readonly #redis: Redis;
   readonly #running = new Map<string, AbortController>();
   #claims = 0;
+  #left: { readonly version: number; readonly sinceMs: number; readonly untilMs: number } | undefined;
 
   constructor(deps: LaneDeps, config: LaneConfig, place: QueuePlace) {
     this.#place = place;
@@ -197,6 +215,11 @@ export class Lane {
   /** Its queue, with what counts for the jobs that wait there now. */
   get place(): QueuePlace {
     return this.#place;
+  }
+
+  /** Why the lane is left to workers of a newer version; undefined when it is not. Times in ms since 1970. */
+  get leftToNewer(): { readonly version: number; readonly sinceMs: number; readonly untilMs: number } | undefined {
+    return this.#left !== undefined && this.#left.untilMs > Date.now() ? this.#left : undefined;
   }
 
   /** Other cores or labels count from now on for the jobs that wait. */
@@ -279,6 +302,11 @@ export class Lane {
   }
 
   async #handBack(job: Job, token: string, reason: HandBack): Promise<never> {
+    if (reason instanceof NewerPayload) {
+      const nowMs = Date.now();
+      const sinceMs = this.leftToNewer?.sinceMs ?? nowMs;
+      this.#left = { version: reason.version, sinceMs, untilMs: nowMs + LANE_LEFT_MS };
+    }
     this.#logger.info({ jobId: job.id, reason: messageOf(reason), delayMs: reason.delayMs }, "job handed back");
     await this.#giveBack(job, token, reason.delayMs);
     throw new WaitingError();

@@ -4,7 +4,7 @@
  *   for each lane that may hold something and that the governor would admit: reserve, then fetch; nothing there: release
  *   nothing fetched at all: park on one blocking read over the marker keys of the lanes that may be served
  *
- * States: `idle` (not started) → `pulling` → `draining` (no more claims, running jobs end) → `stopped`.
+ * States: `idle` (not started) → `pulling` ⇄ `draining` (no more claims, running jobs end) → `stopped`.
  * The loop is woken by a marker in Redis, by `kick` (room was made, a queue is new, a delayed job is due), or by its
  * park time. A marker that was popped although its lane may not be served by now is put back for the other workers.
  *
@@ -56,6 +56,7 @@ export class PullLoop implements Service {
   #dueTimer: NodeJS.Timeout | undefined;
   #dueAtMs = 0;
   #loop: Promise<void> | undefined;
+  #isLooping = false;
   #running = new Set<Promise<void>>();
   #turn = 0;
   readonly #empty = new EmptyLanes<Lane>();
@@ -86,9 +87,18 @@ export class PullLoop implements Service {
     if (this.#state === "idle") {
       this.#state = "pulling";
       this.#watch.start();
-      this.#loop = this.#run();
+      this.#begin();
     }
     return Promise.resolve();
+  }
+
+  /** Claims again after a drain that was undone. */
+  resume(): void {
+    if (this.#state !== "draining") return;
+    this.#state = "pulling";
+    // One that has not come to its end goes on as it was.
+    if (!this.#isLooping) this.#begin();
+    this.lookAgain();
   }
 
   /** Looks at the lanes that may hold something again, now. */
@@ -137,6 +147,13 @@ export class PullLoop implements Service {
     this.#state = "stopped";
     clearTimeout(this.#dueTimer);
     this.#watch.stop();
+  }
+
+  #begin(): void {
+    this.#isLooping = true;
+    this.#loop = this.#run().finally(() => {
+      this.#isLooping = false;
+    });
   }
 
   get #wakeKey(): string {

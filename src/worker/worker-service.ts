@@ -1,8 +1,8 @@
 /**
  * A worker: wires lane → governor → executor → result.
  *
- * States (one writer, `#state`): `starting` → `working` → `draining` → `stopped`. While it drains nothing is claimed and
- * what runs goes on; at the deadline what still runs is aborted and handed back, and no attempt is burned.
+ * States (one writer, `#state`): `starting` → `working` ⇄ `draining` → `stopped`. While it drains nothing is claimed and
+ * what runs goes on; after its grace what still runs is aborted and handed back, and no attempt is burned (drain.ts).
  */
 import type { Redis } from "ioredis";
 import { hostname } from "node:os";
@@ -13,6 +13,7 @@ import { FlowState } from "../platform/flow/flow-state.ts";
 import { ControlBus } from "../platform/control.ts";
 import { JobQueues } from "../platform/job-queues.ts";
 import { ServiceGroup, type Service } from "../platform/lifecycle.ts";
+import type { OpsRoute } from "../platform/ops-server.ts";
 import { PolicyGate } from "../platform/policy-gate.ts";
 import { closeRedis, openRedis } from "../platform/redis.ts";
 import { OutputRegistry } from "../platform/output-registry.ts";
@@ -20,6 +21,9 @@ import { RunHash } from "../platform/run-hash.ts";
 import { State, type Transitions } from "../platform/state.ts";
 import { Admissions } from "./admissions.ts";
 import { ClusterLoad } from "./cluster-load.ts";
+import { Drain } from "./drain.ts";
+import { drainRoutes } from "./drain-routes.ts";
+import { DrainWatch } from "./drain-watch.ts";
 import { Executors } from "./executors.ts";
 import type { Handlers } from "./executor/executor.ts";
 import { createHandlers, type HandlerDeps } from "./executor/handlers.ts";
@@ -36,9 +40,11 @@ import { LargestJob } from "./largest-job.ts";
 import { LiveLimits } from "./live-limits.ts";
 import type { WorkerProcess } from "./lane-token.ts";
 import { Lanes } from "./lanes.ts";
+import { PodCost } from "./pod-cost.ts";
 import { PullLoop } from "./pull-loop.ts";
 import { nextJobs, QueueHeads } from "./queue-heads.ts";
 import { OutputClaims } from "./output-claims.ts";
+import { Pace } from "./pace.ts";
 import { RunCache } from "./run-cache.ts";
 import { createSharedTuning } from "./shared-tuning.ts";
 import type { WorkerConfig, WorkerDeps } from "./worker-port.ts";
@@ -49,7 +55,7 @@ type WorkerState = "starting" | "working" | "draining" | "stopped";
 const moves: Transitions<WorkerState> = {
   starting: ["working", "draining"],
   working: ["draining"],
-  draining: ["stopped"],
+  draining: ["working", "stopped"],
   stopped: [],
 };
 
@@ -76,9 +82,12 @@ export class WorkerService implements Service {
   readonly #status: WorkerStatus;
   readonly #heartbeat: Heartbeat;
   readonly #held: HeldJobs;
+  readonly #pace: Pace;
   readonly #runs: RunCache;
   readonly #limits: LiveLimits;
   readonly #claims: OutputClaims;
+  readonly #drain: Drain;
+  readonly #drainWatch: DrainWatch;
   readonly #group: ServiceGroup;
   #inventoryTimer: NodeJS.Timeout | undefined;
   #stopping: Promise<void> | undefined;
@@ -108,10 +117,12 @@ export class WorkerService implements Service {
       ...{ redis: this.#redis, kp: config.kp, store: deps.store, clock, logger },
       ...{ queues: this.#queues, runs: this.#runs },
     };
+    this.#pace = new Pace(clock);
     this.#claims = this.#createClaims(hash);
     const flows = new FlowRuns({ ...shared, hash });
     this.#held = new HeldJobs({
-      ...{ ...shared, governor: this.#governor },
+      ...{ ...shared, governor: this.#governor, pace: this.#pace },
+      profileOf: (queue) => this.#lanes.profileOf(queue),
       onGiveUp: (payload) => flows.endCalls(payload),
       ...(deps.onClaim && { onClaim: deps.onClaim }),
     });
@@ -123,11 +134,16 @@ export class WorkerService implements Service {
     this.#load = this.#createLoad();
     this.#loop = this.#createLoop();
     this.#status = new WorkerStatus(
-      { ...shared, governor: this.#governor, held: this.#held, state: () => this.#state.current },
-      { ...this.#who, labels: config.labels },
+      {
+        ...{ ...shared, governor: this.#governor, held: this.#held, pace: this.#pace },
+        ...{ state: () => this.#state.current, leftToNewer: () => this.#lanes.leftToNewer },
+      },
+      { ...this.#who, labels: config.labels, version: config.version },
     );
     this.#heartbeat = new Heartbeat({ redis: this.#redis, kp: config.kp, logger }, () => this.#status.heartbeat());
     this.#limits = this.#createLimits();
+    this.#drain = this.#createDrain();
+    this.#drainWatch = this.#createDrainWatch();
     this.#group = new ServiceGroup([
       this.#governor,
       this.#limits,
@@ -139,6 +155,8 @@ export class WorkerService implements Service {
       this.#heartbeat,
       this.#load,
       ...tuning.services,
+      this.#drainWatch,
+      ...this.#createPodCost(),
       this.#loop,
     ]);
     this.#expose();
@@ -158,6 +176,11 @@ export class WorkerService implements Service {
     });
   }
 
+  /** For the operations server too. */
+  get routes(): readonly OpsRoute[] {
+    return drainRoutes(this.#drain, { clock: this.#deps.clock, graceMs: this.#config.drainMs });
+  }
+
   async start(): Promise<void> {
     this.#control.listen({
       onMessage: (message) => {
@@ -165,12 +188,14 @@ export class WorkerService implements Service {
         else if (message.kind === "cancel-nodes") this.#held.cancelNodes(message.runId, message.paths);
         else if (message.kind === "queue") void this.#lanes.refresh();
         else if (message.kind === "profiles") void this.#declareAnew();
+        else if (message.kind === "drain") void this.#drainWatch.refresh();
         else if (message.kind === "limits" || message.kind === "rules") void this.#limits.refresh();
         else this.#loop.lookAgain();
       },
       onResubscribed: () => {
         void this.#lanes.refresh();
         void this.#limits.refresh();
+        void this.#drainWatch.refresh();
         void this.#held.cancelMissed();
       },
     });
@@ -178,7 +203,8 @@ export class WorkerService implements Service {
       this.#loop.kick();
     });
     await this.#group.start();
-    this.#state.moveTo("working");
+    // It may have been asked to drain before it was there.
+    if (this.#state.is("starting")) this.#state.moveTo("working");
     this.#inventoryTimer = setTimeout(() => {
       void this.#status.tellInventory();
     }, INVENTORY_AFTER_MS);
@@ -191,22 +217,8 @@ export class WorkerService implements Service {
 
   async #drainAndStop(deadline: AbortSignal | undefined): Promise<void> {
     clearTimeout(this.#inventoryTimer);
-    this.#state.moveTo("draining");
-    this.#governor.setDraining();
-    await this.#loop.drain();
-    // A scan may wait for chunks that nobody claims here any more.
-    this.#held.handBack((held) => held.jobName === "scan");
-    const drained = new AbortController();
-    const ended = AbortSignal.any([drained.signal, ...(deadline === undefined ? [] : [deadline])]);
-    const isLate = this.#deps.clock.sleep(this.#config.drainMs, ended).catch(() => undefined);
-    await Promise.race([this.#loop.settled(), isLate]);
-    drained.abort();
-    if (this.#held.all.length > 0) {
-      const jobs = this.#held.all.map((held) => held.jobId);
-      this.#deps.logger.warn({ jobs }, "drain time is over, handing running jobs back");
-      this.#held.handBack(() => true);
-      await this.#loop.settled();
-    }
+    await this.#drainWatch.stop();
+    await this.#drain.beginLast(this.#config.drainMs, deadline);
     try {
       await this.#group.stop(deadline);
     } finally {
@@ -230,6 +242,29 @@ export class WorkerService implements Service {
       metrics.gauge("headroom_last_claim_age_seconds").set(claimMs / 1_000);
       metrics.gauge("headroom_pull_age_seconds").set(pullMs / 1_000);
     });
+  }
+
+  #createDrain(): Drain {
+    const { clock, logger } = this.#deps;
+    const parts = { loop: this.#loop, governor: this.#governor, executors: this.#executors, held: this.#held };
+    const onMove = (to: "draining" | "working") => {
+      this.#state.moveTo(to);
+      this.#heartbeat.beat();
+    };
+    return new Drain({ ...parts, clock, logger, onMove });
+  }
+
+  #createPodCost(): Service[] {
+    const { clock, logger } = this.#deps;
+    const { pod } = this.#config;
+    const startedMs = () => this.#held.all.map(({ sinceMs }) => sinceMs);
+    return pod === undefined ? [] : [new PodCost({ clock, logger, startedMs }, pod)];
+  }
+
+  #createDrainWatch(): DrainWatch {
+    const { kp, workerId, drainMs } = this.#config;
+    const deps = { redis: this.#redis, kp, logger: this.#deps.logger, drain: this.#drain };
+    return new DrainWatch({ ...deps, worker: { workerId, host: hostname() }, graceMs: drainMs });
   }
 
   #createLimits(): LiveLimits {

@@ -79,6 +79,8 @@ export class ChunkDrive {
   #giveUp: (error: Error) => void = () => undefined;
   #lastAnswer: NodeJS.Timeout | undefined;
   #stop: Stop | undefined;
+  /** No further file is begun. */
+  #isWindingDown = false;
   #isFed = false;
   #bytesSinceYield = 0;
 
@@ -151,6 +153,12 @@ export class ChunkDrive {
     this.#stopWith({ kind: "aborted", failure: undefined });
   }
 
+  /** Begins no further file: the others come back as not run, and what runs comes to its end. */
+  windDown(): void {
+    this.#isWindingDown = true;
+    this.#changed.notify();
+  }
+
   /** Takes a step of the governor. A process that is ended fails its file for lack of memory. */
   enforce(step: Step): void {
     if (step.kind === "end") this.#parts.slot.evict(step);
@@ -190,7 +198,7 @@ export class ChunkDrive {
 
   async #feedEach(files: readonly FileEntry[]): Promise<void> {
     let next = 0;
-    while (next < files.length && this.#stop === undefined) {
+    while (next < files.length && this.#mayBegin()) {
       const group = files.slice(next, next + this.#groupSize(files, next));
       next += group.length;
       const calls: Call[] = [];
@@ -231,6 +239,10 @@ export class ChunkDrive {
     for (let group = this.#groups.shift(); group !== undefined; group = this.#groups.shift()) {
       const [first, ...rest] = group;
       if (first === undefined) continue;
+      if (!this.#mayBegin()) {
+        this.#notRun.push(...group.map(({ file }) => file));
+        continue;
+      }
       const call = this.#preparer.joinedCallOf([first, ...rest]);
       if ("class" in call) {
         this.#parts.host.results(group.map(({ file, input }) => this.#results.notStarted(file, call, input)));
@@ -256,7 +268,7 @@ export class ChunkDrive {
     const results: FileResult[] = [];
     const reused: string[] = [];
     for (const file of files) {
-      const prepared = this.#stop === undefined ? await this.#prepareOne(file) : null;
+      const prepared = this.#mayBegin() ? await this.#prepareOne(file) : null;
       if (prepared === null) this.#notRun.push(file);
       else if (prepared.kind === "ready") ready.push(prepared.ready);
       else if (prepared.kind === "result") results.push(prepared.result);
@@ -288,11 +300,11 @@ export class ChunkDrive {
     // One group may wait behind the one that runs; a file that goes alone is announced when it runs.
     const mostRunning = calls.length === 1 ? 0 : calls.length;
     await this.#changed.until(
-      () => this.#stop !== undefined || (slot.size <= mostRunning && this.#publisher.backlog < MAX_BACKLOG),
+      () => !this.#mayBegin() || (slot.size <= mostRunning && this.#publisher.backlog < MAX_BACKLOG),
     );
-    if (this.#stop === undefined) await this.#announce(calls);
+    if (this.#mayBegin()) await this.#announce(calls);
     for (const call of calls) {
-      if (this.#isStopped()) this.#notRun.push(...call.inputs.map(({ file }) => file));
+      if (!this.#mayBegin()) this.#notRun.push(...call.inputs.map(({ file }) => file));
       else this.#launch(call);
     }
   }
@@ -317,8 +329,8 @@ export class ChunkDrive {
   }
 
   /** A question of its own, because the compiler takes what it saw before an `await` for granted. */
-  #isStopped(): boolean {
-    return this.#stop !== undefined;
+  #mayBegin(): boolean {
+    return this.#stop === undefined && !this.#isWindingDown;
   }
 
   #ended(call: Call): void {

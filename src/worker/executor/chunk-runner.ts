@@ -47,6 +47,7 @@ export class ChunkRunner implements Service {
   readonly #threads: readonly ExecThreadHandle[];
   readonly #byChunk = new Map<string, ExecThreadHandle>();
   #stopping: Promise<void> | undefined;
+  #isWindingDown = false;
 
   constructor(deps: { readonly logger: Logger; readonly clock: Clock }, config: ChunkRunnerConfig) {
     this.#logger = deps.logger;
@@ -68,7 +69,7 @@ export class ChunkRunner implements Service {
   /** Runs the files of a chunk to their ends. `signal` ends the process that runs within 2 s. */
   async run(request: ChunkRequest, events: ChunkEvents, signal: AbortSignal): Promise<ChunkEnd> {
     if (request.spec.executor === "noop") return runNoop(request, events, signal);
-    if (signal.aborted || this.#stopping !== undefined) {
+    if (signal.aborted || this.#stopping !== undefined || this.#isWindingDown) {
       return { kind: "aborted", notRun: request.files, interrupted: [], postponed: [], fenced: [] };
     }
     const thread = this.#threads.reduce((least, other) => (other.load < least.load ? other : least));
@@ -78,6 +79,12 @@ export class ChunkRunner implements Service {
     } finally {
       this.#byChunk.delete(request.chunkId);
     }
+  }
+
+  /** While it is set no file is begun: chunks end with those that run, and give the others back. */
+  setWindingDown(isWindingDown: boolean): void {
+    this.#isWindingDown = isWindingDown;
+    for (const thread of this.#threads) thread.setWindingDown(isWindingDown);
   }
 
   /** Takes a step against the process that a chunk runs now. One that is ended fails its file for lack of memory, and the chunk goes on. */
@@ -94,6 +101,7 @@ class ExecThreadHandle {
   readonly #config: ExecConfig;
   readonly #running = new Map<string, Running>();
   #worker: Worker | undefined;
+  #isWindingDown = false;
   #ready: Promise<void> | undefined;
 
   constructor(logger: Logger, config: ExecConfig) {
@@ -107,6 +115,12 @@ class ExecThreadHandle {
 
   send(message: ToThread): void {
     this.#worker?.postMessage(message);
+  }
+
+  setWindingDown(isWindingDown: boolean): void {
+    this.#isWindingDown = isWindingDown;
+    if (!isWindingDown) return;
+    for (const chunkId of this.#running.keys()) this.send({ kind: "wind-down", chunkId });
   }
 
   ensure(): Promise<void> {
@@ -125,6 +139,7 @@ class ExecThreadHandle {
       this.#running.set(chunkId, { request, events, settled: new Set(), finish, error: undefined });
     });
     this.send({ kind: "run", request });
+    if (this.#isWindingDown) this.send({ kind: "wind-down", chunkId });
     if (signal.aborted) onAbort();
     signal.addEventListener("abort", onAbort, { once: true });
     try {

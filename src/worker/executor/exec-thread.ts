@@ -77,6 +77,9 @@ class ExecThread {
       case "abort":
         this.#drives.get(message.chunkId)?.abort();
         break;
+      case "wind-down":
+        this.#drives.get(message.chunkId)?.windDown();
+        break;
       case "enforce":
         this.#drives.get(message.step.jobId)?.enforce(message.step);
         break;

@@ -2,7 +2,7 @@
  * The part of a worker that says admit, defer or reject before a claim (law 1), and that keeps measuring what runs
  * (law 2). It reads capacity and load, keeps the ledger, and ends one job when memory gets short.
  *
- * States: `open` ⇄ `paused` → `draining`. Whatever the state, running jobs are measured until they are released.
+ * States: `open` ⇄ `paused`, and `draining` over either while it lasts. Whatever the state, running jobs are measured until they are released.
  * Readings: every 20 to 100 ms while jobs run (the fuller, the faster), every 250 ms while queues only wait, each second
  * when idle; and before a decision when the last one is older than `FRESH_MS` or a job has just given its memory back.
  */
@@ -48,7 +48,8 @@ export class Governor implements Service {
   readonly #faults: SensorFaults;
   readonly #gpus = new GpuTokens();
   readonly #listeners = new Set<() => void>();
-  #state: AdmissionView["state"] = "open";
+  #isPaused = false;
+  #isDraining = false;
   #isSolitary = false;
   #reading: CapacityReading | undefined;
   #staleAfterMs = FRESH_MS;
@@ -189,15 +190,20 @@ export class Governor implements Service {
     this.#longWaits.note(queues, this.#waiting.queuesWithoutRoom, this.#deps.clock.monotonicMs());
   }
 
-  /** From now on nothing is admitted; not taken back. */
-  setDraining(): void {
-    this.#state = "draining";
+  /** Nothing is admitted while it drains. */
+  setDraining(isDraining: boolean): void {
+    this.#isDraining = isDraining;
+    if (this.#state === "open") this.#announceRoom();
   }
 
   setPaused(isPaused: boolean): void {
-    if (this.#state === "draining") return;
-    this.#state = isPaused ? "paused" : "open";
-    if (!isPaused) this.#announceRoom();
+    this.#isPaused = isPaused;
+    if (this.#state === "open") this.#announceRoom();
+  }
+
+  get #state(): AdmissionView["state"] {
+    if (this.#isDraining) return "draining";
+    return this.#isPaused ? "paused" : "open";
   }
 
   /** Limits other than before, while jobs run: what runs goes on. @throws {InvalidInputError} for a setting out of its range */
