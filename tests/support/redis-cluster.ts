@@ -1,12 +1,12 @@
 /** A Redis Cluster of three primaries on loopback, ended with the scope that holds it. */
 import { Redis } from "ioredis";
-import { expect, vi } from "vitest";
+import { systemClock } from "../../src/platform/clock.ts";
 import { freePort } from "./free-port.ts";
 import { startRedis, type RedisServer } from "./redis-server.ts";
 
 const SLOTS = 16_384;
 const SIZE = 3;
-const PATIENT = { timeout: 30_000, interval: 50 };
+const JOIN_MS = 30_000;
 
 interface Node {
   readonly server: RedisServer;
@@ -37,10 +37,7 @@ export class RedisCluster implements AsyncDisposable {
         await onNode(node, (redis) => redis.call("CLUSTER", "MEET", "127.0.0.1", other.port, other.busPort));
     }
     for (const node of nodes) {
-      await vi.waitFor(async () => {
-        const info = await onNode(node, (redis) => redis.cluster("INFO"));
-        expect(info).toMatch(/cluster_state:ok[\s\S]*cluster_known_nodes:3/);
-      }, PATIENT);
+      await untilJoined(node);
     }
     return cluster;
   }
@@ -68,6 +65,17 @@ export class RedisCluster implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const { server } of this.nodes) await server.stop();
+  }
+}
+
+/** Also before any test: the global set-up of a suite waits here too. */
+async function untilJoined(node: Pick<Node, "port">): Promise<void> {
+  const endMs = performance.now() + JOIN_MS;
+  for (;;) {
+    const info = await onNode(node, (redis) => redis.cluster("INFO"));
+    if (/cluster_state:ok[\s\S]*cluster_known_nodes:3/.test(info)) return;
+    if (performance.now() > endMs) throw new Error(`expected a node to join its cluster, found:\n${info}`);
+    await systemClock.sleep(50);
   }
 }
 
