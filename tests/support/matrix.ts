@@ -34,7 +34,7 @@ export async function startSuiteRedis(name = process.env["HEADROOM_TEST_REDIS"])
       return { url: cluster.url, stop: () => cluster[Symbol.asyncDispose]() };
     }
     case "acl":
-      return startWithUsers("scheduler");
+      return startWithUsers("suite");
     case "tls":
       return startWithTls();
     default:
@@ -49,8 +49,12 @@ export async function startWithUsers(
   const folder = mkdtempSync(join(tmpdir(), "hr-acl-"));
   const file = join(folder, "users.acl");
   const text = readFileSync(users, "utf8").replaceAll("{headroom}", "{*}").replaceAll(">PASSWORD", ">secret");
-  // The tests' own: the helper that waits for the server, and MONITOR.
-  writeFileSync(file, text.replace("user default off", "user default on nopass allkeys allchannels +@all"));
+  // A test looks at keys as no process of ours may.
+  const [rules = ""] = /(?<=^user scheduler ).*$/m.exec(text) ?? [];
+  const suite = `user suite ${rules} +keys +monitor +client|list +client|pause +client|unpause`;
+  // For the helper that waits for the server.
+  const all = text.replace("user default off", "user default on nopass allkeys allchannels +@all");
+  writeFileSync(file, `${all}${suite}\n`);
   const server = await startRedis({ args: [...SAFE, "--aclfile", file] });
   const asUser = (name: string): string => server.url.replace("unix://", `unix://${name}:secret@`);
   return {
