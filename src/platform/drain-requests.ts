@@ -36,7 +36,11 @@ function parseRequest({ logger }: DrainRequestsDeps, target: string, text: strin
 }
 
 /** Asks a worker, or all of a host, to drain and to stay so. */
-export async function requestDrain({ redis, kp }: DrainRequestsDeps, target: string, request: DrainRequest): Promise<void> {
+export async function requestDrain(
+  { redis, kp }: DrainRequestsDeps,
+  target: string,
+  request: DrainRequest,
+): Promise<void> {
   await redis.hset(keys.drained(kp), target, JSON.stringify(request));
   await publishControl(redis, kp, { kind: "drain" });
 }

@@ -34,7 +34,9 @@ export interface ScalingAnswer extends Omit<ScalingSignal, "profiles"> {
  */
 export function answerScaling(signal: ScalingSignal | undefined, { profile, labels }: ScalingQuery): ScalingAnswer {
   if (signal === undefined) {
-    throw new InfrastructureError("expected a scheduler that leads and has decided how many workers are wanted, found none");
+    throw new InfrastructureError(
+      "expected a scheduler that leads and has decided how many workers are wanted, found none",
+    );
   }
   const shown = signal.profiles.map(({ peaks: _peaks, ...rest }) => rest);
   if (profile !== undefined) {

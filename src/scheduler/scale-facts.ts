@@ -120,13 +120,16 @@ function factsOf(profile: string, { queues, workers, remembered, isScanning }: P
   const labels = [...new Set(queues.flatMap(({ place }) => place.spec.labels))].toSorted();
   const able = workers.filter((worker) => carries(worker, labels));
   const groups = { open: [] as Counted[], paused: [] as Counted[], hopeless: [] as Counted[] };
-  for (const queue of queues) groups[queue.isPaused ? "paused" : isHopeless(queue, able) ? "hopeless" : "open"].push(queue);
+  for (const queue of queues)
+    groups[queue.isPaused ? "paused" : isHopeless(queue, able) ? "hopeless" : "open"].push(queue);
   const runnable = {
     waiting: sumOf(groups.open, ({ waiting }) => waiting),
     prioritized: sumOf(groups.open, ({ prioritized }) => prioritized),
     due: sumOf(groups.open, ({ due }) => due),
   };
-  const held = groups.open.filter(({ place }) => able.some(({ waiting }) => waiting.some((w) => w.queue === place.name)));
+  const held = groups.open.filter(({ place }) =>
+    able.some(({ waiting }) => waiting.some((w) => w.queue === place.name)),
+  );
   const rooms = able.map((worker) => roomIn(worker, queues));
   return {
     ...{ profile, labels, runnable, remembered },

@@ -29,7 +29,9 @@ function measuredOf({ profiles }: ScalingSignal): Paces {
 }
 
 /** Sets the gauges from the last signal. */
-export async function collectScalingMetrics(deps: Pick<ScaleFactsDeps, "redis" | "kp"> & { metrics: Metrics }): Promise<void> {
+export async function collectScalingMetrics(
+  deps: Pick<ScaleFactsDeps, "redis" | "kp"> & { metrics: Metrics },
+): Promise<void> {
   const wanted = deps.metrics.gauge("headroom_scaling_workers_wanted");
   const jobs = deps.metrics.gauge("headroom_scaling_runnable_jobs");
   wanted.reset();

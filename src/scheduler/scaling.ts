@@ -149,7 +149,10 @@ function reasonsFor(facts: ProfileFacts, decided: Decided): string[] {
   tell(heldByGovernors > 0, `${heldByGovernors} of them found no room on a worker that is there`);
   tell(notRunnable.paused > 0, `${notRunnable.paused} jobs are in paused queues and do not count`);
   tell(notRunnable.delayed > 0, `${notRunnable.delayed} jobs wait for their time or an answer and do not count`);
-  tell(notRunnable.unschedulable > 0, `${notRunnable.unschedulable} jobs fit no worker, so more of them would not help`);
+  tell(
+    notRunnable.unschedulable > 0,
+    `${notRunnable.unschedulable} jobs fit no worker, so more of them would not help`,
+  );
   tell(most > needed, `${round(most)} workers were needed within the last ${settings.cooldownMs / 1_000} s`);
   tell(most > settings.maxWorkers, `scaling.max_workers is ${settings.maxWorkers}`);
   tell(most < settings.minWorkers, `scaling.min_workers is ${settings.minWorkers}`);

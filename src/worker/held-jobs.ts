@@ -3,7 +3,15 @@ import { WaitingChildrenError, type Job } from "bullmq";
 import type { Redis } from "ioredis";
 import { isPassing, LeaseLostError, lineOf, messageOf } from "../contract/errors.ts";
 import { unrunResult } from "../contract/files.ts";
-import { isJobName, jobs, PAYLOAD_VERSION, payloadVersionOf, type ChunkJobName, type JobName, type Payload } from "../contract/jobs.ts";
+import {
+  isJobName,
+  jobs,
+  PAYLOAD_VERSION,
+  payloadVersionOf,
+  type ChunkJobName,
+  type JobName,
+  type Payload,
+} from "../contract/jobs.ts";
 import { keys } from "../contract/queues.ts";
 import type { RunningJob } from "../contract/status.ts";
 import type { Clock } from "../platform/clock.ts";

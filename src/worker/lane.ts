@@ -56,7 +56,10 @@ export class NewerPayload extends HandBack {
   readonly version: number;
 
   constructor(version: number) {
-    super(`expected a job of payload version ${PAYLOAD_VERSION} at most, found ${version}: upgrade this worker`, NEWER_MS);
+    super(
+      `expected a job of payload version ${PAYLOAD_VERSION} at most, found ${version}: upgrade this worker`,
+      NEWER_MS,
+    );
     this.name = "NewerPayload";
     this.version = version;
   }

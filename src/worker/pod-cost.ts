@@ -128,7 +128,8 @@ async function patchPod({ name, namespace, apiHost, apiPort, accountFolder }: Po
         response.resume().on("end", () => {
           const status = response.statusCode ?? 0;
           if (status >= 200 && status < 300) resolve();
-          else reject(new InfrastructureError(`expected the API to take the pod's deletion cost, found status ${status}`));
+          else
+            reject(new InfrastructureError(`expected the API to take the pod's deletion cost, found status ${status}`));
         });
       },
     );

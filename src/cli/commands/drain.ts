@@ -50,9 +50,7 @@ export function drainCommand(invocation: Invocation): Command {
 
 function misplaced(target: string | undefined): InvalidInputError {
   const found = target === undefined ? "neither" : "both";
-  return new InvalidInputError("command line", [
-    { where: "drain", expected: "a worker, a host or --self", found },
-  ]);
+  return new InvalidInputError("command line", [{ where: "drain", expected: "a worker, a host or --self", found }]);
 }
 
 function graceOf(text: string | undefined): number | null {
@@ -88,7 +86,11 @@ async function drainTarget(cluster: Cluster, target: string, { io, flags, graceM
   if (flags.json === true) {
     const told = workers.map(({ workerId, state, running }) => ({ workerId, state, running: running.length }));
     printJson(io, { target, isDrained: workers.every(isEmpty), workers: told });
-  } else print(io, `${target} ${workers.every(isEmpty) ? "is drained" : "drains"}; headroom drain ${target} --undo takes it back`);
+  } else
+    print(
+      io,
+      `${target} ${workers.every(isEmpty) ? "is drained" : "drains"}; headroom drain ${target} --undo takes it back`,
+    );
 }
 
 /** Workers that have ended by then are as good as empty. */

@@ -23,17 +23,20 @@ describe("a Redis Cluster", () => {
   });
   afterAll(() => cluster[Symbol.asyncDispose]());
 
-  test.each(["alpha", "beta", "gamma", "delta"])("has all keys of prefix %s where the connection goes", async (name) => {
-    const redis = connect(targetOfPrefix(cluster.url, name));
-    expect((await checkRedis(redis)).isCluster).toBe(true);
-    const queue = new Queue("exec", { connection: redis, prefix: keyPrefix(name) });
-    await queue.add("job", {});
-    expect(await queue.getWaitingCount()).toBe(1);
-    await queue.close();
-    const { port } = await cluster.ownerOf(keyPrefix(name));
-    expect(await redis.config("GET", "port")).toEqual(["port", String(port)]);
-    expect((await redis.keys("*")).filter((key) => key.startsWith(keyPrefix(name)))).not.toEqual([]);
-  });
+  test.each(["alpha", "beta", "gamma", "delta"])(
+    "has all keys of prefix %s where the connection goes",
+    async (name) => {
+      const redis = connect(targetOfPrefix(cluster.url, name));
+      expect((await checkRedis(redis)).isCluster).toBe(true);
+      const queue = new Queue("exec", { connection: redis, prefix: keyPrefix(name) });
+      await queue.add("job", {});
+      expect(await queue.getWaitingCount()).toBe(1);
+      await queue.close();
+      const { port } = await cluster.ownerOf(keyPrefix(name));
+      expect(await redis.config("GET", "port")).toEqual(["port", String(port)]);
+      expect((await redis.keys("*")).filter((key) => key.startsWith(keyPrefix(name)))).not.toEqual([]);
+    },
+  );
 
   test("tells messages to listeners on any connection", async () => {
     const url = targetOfPrefix(cluster.url, "messages");

@@ -24,7 +24,11 @@ const huge = placeOf("exec", "huge", defaultProfile, 64 * 1_024 * MiB);
 async function add(fixture: SchedulerFixture, to: QueuePlace, count: number, options: object = {}): Promise<void> {
   const { queues } = fixture.deps();
   await queues.announce(to);
-  const jobs = Array.from({ length: count }, (_one, at) => ({ name: "exec", data: { runId: `r${at}` }, opts: options }));
+  const jobs = Array.from({ length: count }, (_one, at) => ({
+    name: "exec",
+    data: { runId: `r${at}` },
+    opts: options,
+  }));
   for (let at = 0; at < count; at += 1_000) await queues.queue(to.name).addBulk(jobs.slice(at, at + 1_000));
   await queues.close();
 }
@@ -59,7 +63,10 @@ describe("scale signal", () => {
     const { kp, metrics } = fixture.deps();
     expect(await loadScaling(redis, kp)).toEqual(signal);
     const route = scalingRoute({ redis, kp });
-    expect(await route.answer(new URLSearchParams("profile=default"))).toMatchObject({ status: 200, body: { value: 9 } });
+    expect(await route.answer(new URLSearchParams("profile=default"))).toMatchObject({
+      status: 200,
+      body: { value: 9 },
+    });
     expect(await route.answer(new URLSearchParams("profile=declared"))).toMatchObject({ body: { value: 0 } });
     await expect(route.answer(new URLSearchParams("profile=other"))).rejects.toThrow(/other/);
     await expect(route.answer(new URLSearchParams("porfile=default"))).rejects.toThrow(/porfile/);

@@ -119,7 +119,9 @@ describe("store in an SQLite file", () => {
 
   test("refuses a schema of a later version that took something away", async () => {
     await using store = await openStore(await migratedByNewer("9999-drops-inputs"), quiet);
-    await expect(store.migrate()).rejects.toThrow(/expected a schema that this version knows, found .*9999-drops-inputs/);
+    await expect(store.migrate()).rejects.toThrow(
+      /expected a schema that this version knows, found .*9999-drops-inputs/,
+    );
   });
 
   test("reads and writes beside a later version that added something", async () => {

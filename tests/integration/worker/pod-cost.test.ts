@@ -21,7 +21,9 @@ function worker(api: PodApi) {
   return { at, look };
 }
 
-const costOf = (cost: string) => ({ metadata: { annotations: { "controller.kubernetes.io/pod-deletion-cost": cost } } });
+const costOf = (cost: string) => ({
+  metadata: { annotations: { "controller.kubernetes.io/pod-deletion-cost": cost } },
+});
 
 describe("deletion cost of a pod", () => {
   test("is told once for each bucket, over TLS, with the token of that moment", async () => {
