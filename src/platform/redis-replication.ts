@@ -10,8 +10,8 @@ export interface ReplicaFacts {
 
 export interface ReplicationFacts {
   readonly replicas: readonly ReplicaFacts[];
-  /** Replicas that must follow, or the primary takes no write; undefined when the server does not tell. */
-  readonly minReplicasToWrite: number | undefined;
+  /** Replicas that must follow, or the primary takes no write; where only INFO may be read, 1 for any number. */
+  readonly minReplicasToWrite: number;
   /** Seconds that a primary waits before it sends a new replica its first copy; undefined when it does not tell. */
   readonly syncDelaySeconds: number | undefined;
 }
@@ -36,7 +36,7 @@ export function parseReplication(
   return {
     replicas,
     // INFO has the number of good replicas only where a least number is set.
-    minReplicasToWrite: numberOf(settings.minReplicasToWrite) ?? (info.has("min_slaves_good_slaves") ? 1 : undefined),
+    minReplicasToWrite: numberOf(settings.minReplicasToWrite) ?? (info.has("min_slaves_good_slaves") ? 1 : 0),
     syncDelaySeconds: numberOf(settings.syncDelaySeconds),
   };
 }

@@ -118,7 +118,10 @@ describe("what is asked of the signal", () => {
   test("is one number for all, for a profile, or for a pool of workers", () => {
     expect(answerScaling(signal, {}).value).toBe(11);
     expect(answerScaling(signal, { profile: "small" })).toMatchObject({ value: 1, profiles: [{ profile: "small" }] });
-    expect(answerScaling(signal, { labels: ["gpu", "ssd"] })).toMatchObject({ value: 10, profiles: [{ profile: "big" }] });
+    expect(answerScaling(signal, { labels: ["gpu", "ssd"] })).toMatchObject({
+      value: 10,
+      profiles: [{ profile: "big" }],
+    });
     expect(answerScaling(signal, { labels: [] }).value).toBe(1);
   });
 
