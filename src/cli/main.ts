@@ -22,6 +22,7 @@ import { learnedCommand } from "./commands/learned.ts";
 import { modelCommand } from "./commands/model.ts";
 import { queuesCommand } from "./commands/queues.ts";
 import { resultsCommand } from "./commands/results.ts";
+import { retryCommand } from "./commands/retry.ts";
 import { runCommand } from "./commands/run.ts";
 import { runsCommand } from "./commands/runs.ts";
 import { scalingCommand } from "./commands/scaling.ts";
@@ -85,7 +86,8 @@ export function createProgram(invocation: Invocation): Command {
     program.addCommand(make(invocation));
   }
   for (const make of [exportCommand, learnedCommand]) program.addCommand(make(invocation));
-  for (const make of [cancelCommand, releaseCommand, drainCommand, queuesCommand]) program.addCommand(make(invocation));
+  for (const make of [cancelCommand, retryCommand, releaseCommand, drainCommand, queuesCommand])
+    program.addCommand(make(invocation));
   for (const make of [limitsCommand, profilesCommand, rulesCommand]) program.addCommand(make(invocation));
   program.commandsGroup("Again and again:");
   program.addCommand(schedulesCommand(invocation));

@@ -32,9 +32,9 @@ export const workerPace = z.object({
 export type WorkerPace = Readonly<z.output<typeof workerPace>>;
 
 /** What a pace rests on: workers that live, workers that lived, or nothing yet. */
-export const paceBases = ["measured", "remembered", "assumed"] as const;
+const paceBases = ["measured", "remembered", "assumed"] as const;
 
-export const profileScaling = z.object({
+const profileScaling = z.object({
   profile: z.string(),
   /** Workers wanted, within the limits, after the cooldown. */
   value: count,
@@ -69,6 +69,12 @@ export const scalingSignal = z.object({
   profiles: z.array(profileScaling).readonly(),
 });
 export type ScalingSignal = Readonly<z.output<typeof scalingSignal>>;
+
+/** What is answered: `value` is always there, for those who read a single number. */
+export const scalingAnswer = scalingSignal.extend({
+  profiles: z.array(profileScaling.omit({ peaks: true })).readonly(),
+});
+export type ScalingAnswer = Readonly<z.output<typeof scalingAnswer>>;
 
 /** A fraction of a worker that is no reason for another one. */
 const SLACK = 1e-6;

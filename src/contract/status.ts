@@ -163,3 +163,5 @@ export interface WorkerHeartbeat {
 
 /** A heartbeat older than this says that the worker is gone. */
 export const WORKER_ALIVE_MS = 15_000;
+/** A heartbeat is kept for this long after it was sent: what is left of it tells its age by the clock of Redis. */
+export const HEARTBEAT_KEPT_MS = 4 * WORKER_ALIVE_MS;

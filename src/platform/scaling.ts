@@ -2,7 +2,7 @@
 import type { Redis } from "ioredis";
 import { InfrastructureError, InvalidInputError, NotFoundError } from "../contract/errors.ts";
 import { keys } from "../contract/queues.ts";
-import { scalingSignal, workersWanted, type ScalingSignal } from "../contract/scaling.ts";
+import { scalingSignal, workersWanted, type ScalingAnswer, type ScalingSignal } from "../contract/scaling.ts";
 import type { OpsRoute } from "./ops-server.ts";
 
 /** Older than that no leader decides, and what the last one said says nothing of now. */
@@ -20,11 +20,6 @@ export interface ScalingQuery {
   readonly profile?: string | undefined;
   /** Those of a pool of workers; no label at all is the pool without labels. */
   readonly labels?: readonly string[] | undefined;
-}
-
-/** What is answered: `value` is always there, for those who read a single number. */
-export interface ScalingAnswer extends Omit<ScalingSignal, "profiles"> {
-  readonly profiles: readonly Omit<ScalingSignal["profiles"][number], "peaks">[];
 }
 
 /**
@@ -59,12 +54,15 @@ export function scalingRoute({ redis, kp }: { readonly redis: Redis; readonly kp
   return {
     method: "GET",
     path: "/v1/scaling",
-    answer: async (query) => ({ status: 200, body: answerScaling(await loadScaling(redis, kp), parseQuery(query)) }),
+    answer: async (query) => ({
+      status: 200,
+      body: answerScaling(await loadScaling(redis, kp), parseScalingQuery(query)),
+    }),
   };
 }
 
 /** @throws {InvalidInputError} for a parameter that is none: one that is passed over would scale by the wrong number */
-function parseQuery(query: URLSearchParams): ScalingQuery {
+export function parseScalingQuery(query: URLSearchParams): ScalingQuery {
   const faults = [...query.keys()]
     .filter((name) => name !== "profile" && name !== "labels")
     .map((name) => ({ where: name, expected: "profile or labels", found: JSON.stringify(name) }));

@@ -12,6 +12,7 @@ import type { Service } from "../platform/lifecycle.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import { PolicyGate } from "../platform/policy-gate.ts";
+import { loadScaling } from "../platform/scaling.ts";
 import type { Store } from "../store/store.ts";
 import type { ClientPort } from "./client-port.ts";
 import type { ProducerConfig } from "./config.ts";
@@ -75,7 +76,8 @@ function createApp(deps: ProducerDeps, config: ProducerConfig): Express {
   const authorize = bearerAuthorize(config.token);
   const idempotency = new IdempotencyKeys(deps.redis, config.prefix);
   const gate = new PolicyGate(config.allow);
-  mountRoutes(app, intakeRoutes({ ...deps, idempotency, gate }, config.maxWaitingJobs), authorize);
+  const scaling = () => loadScaling(deps.redis, config.prefix);
+  mountRoutes(app, intakeRoutes({ ...deps, idempotency, gate, scaling }, config.maxWaitingJobs), authorize);
   mountNotFound(app, authorize);
   app.use(problemHandler(deps.logger));
   return app;

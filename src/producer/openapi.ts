@@ -1,6 +1,7 @@
 /** The OpenAPI 3.1 document of the HTTP intake, made from the schemas that it checks with. */
 import { z } from "zod";
 import { runRequest } from "../contract/run-request.ts";
+import { scalingAnswer } from "../contract/scaling.ts";
 import { fileListQuery, runListQuery } from "../platform/http/run-queries.ts";
 import {
   backfillAnswer,
@@ -32,6 +33,7 @@ const shapes = {
   ScheduleList: scheduleList,
   BackfillRequest: backfillRequest,
   Backfill: backfillAnswer,
+  Scaling: scalingAnswer,
   Problem: problem,
 } as const;
 type ShapeName = keyof typeof shapes;
@@ -40,14 +42,14 @@ const problems = {
   400: "The request has faults; `errors` names each.",
   401: "No valid bearer token.",
   403: "The run asks for what the operator does not allow (`ERR_POLICY`; `errors` names each), or a page of another site asked.",
-  404: "No run of this id, or no schedule of this name.",
+  404: "No run of this id, or no schedule or profile of this name.",
   405: "Another method is expected.",
   409: "Another run writes to the output folder; or the schedule's name is taken, or the configuration declares it.",
   413: "The body is larger than 1 MiB.",
   415: "The body is not application/json.",
   422: "Another body came first under this Idempotency-Key.",
   429: "The cluster has no room for new runs now; `Retry-After` says when to ask again.",
-  503: "Redis or the store does not answer.",
+  503: "Redis or the store does not answer, or no scheduler leads.",
 } as const;
 type ProblemStatus = keyof typeof problems;
 
@@ -66,6 +68,7 @@ export function openApiDocument(): Json {
     tags: [
       { name: "runs", description: "What was asked for, and what became of it." },
       { name: "schedules", description: "Runs that start again and again." },
+      { name: "scaling", description: "How many workers the jobs that wait ask for." },
     ],
     paths: paths(),
     components: {
@@ -146,6 +149,18 @@ function paths(): Json {
       },
     },
     ...schedulePaths(),
+    "/v1/scaling": {
+      get: {
+        tags: ["scaling"],
+        operationId: "getScaling",
+        summary: "How many workers are wanted, in all or for a part of the jobs, and why",
+        parameters: [
+          queryText("profile", "Of this profile alone."),
+          queryText("labels", "Of the workers with these labels, between commas; empty for those without."),
+        ],
+        responses: { 200: ok("The number is `value`.", "Scaling"), ...refusals(400, 401, 404, 503) },
+      },
+    },
     "/v1/runs/{id}/explain": {
       parameters: [{ ...runId }],
       get: {
@@ -252,6 +267,10 @@ function fault(status: string, description: string): Json {
 
 function ref(shape: ShapeName): Json {
   return { $ref: `#/components/schemas/${shape}` };
+}
+
+function queryText(name: string, description: string): Json {
+  return { name, in: "query", required: false, description, schema: { type: "string" } };
 }
 
 function header(name: string, description: string): Json {

@@ -3,6 +3,7 @@ import express, { type Request, type RequestHandler, type Response } from "expre
 import { BacklogFullError, PolicyError } from "../contract/errors.ts";
 import type { RunRecord } from "../contract/run-record.ts";
 import { placeIn } from "../contract/run-request.ts";
+import type { ScalingSignal } from "../contract/scaling.ts";
 import { showPath } from "../contract/schema-faults.ts";
 import { requestTraceId } from "../platform/http/request-context.ts";
 import { RequestError } from "../platform/http/problem.ts";
@@ -11,6 +12,7 @@ import type { Route } from "../platform/http/route-table.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import type { PolicyGate } from "../platform/policy-gate.ts";
+import { answerScaling, parseScalingQuery } from "../platform/scaling.ts";
 import type { Store } from "../store/store.ts";
 import type { ClientPort } from "./client-port.ts";
 import type { Claim, IdempotencyKeys } from "./idempotency.ts";
@@ -26,6 +28,8 @@ export interface RouteDeps {
   readonly metrics: Metrics;
   readonly logger: Logger;
   readonly gate: PolicyGate;
+  /** How many workers are wanted, as the leader last decided. */
+  scaling(): Promise<ScalingSignal | undefined>;
 }
 
 /** The largest body of `POST /v1/runs`. */
@@ -65,6 +69,15 @@ export function intakeRoutes(deps: RouteDeps, maxWaiting: number): Route[] {
       permission: "view",
       handler: async (req, res) => {
         answer(res, 200, await deps.client.explain(idOf(req)));
+      },
+    },
+    {
+      method: "get",
+      path: "/v1/scaling",
+      permission: "view",
+      handler: async (req, res) => {
+        const query = parseScalingQuery(new URL(req.originalUrl, "http://intake").searchParams);
+        answer(res, 200, answerScaling(await deps.scaling(), query));
       },
     },
     ...scheduleRoutes({ client: deps.client, gate: countingGate(deps) }, expectJson),

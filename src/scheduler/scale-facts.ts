@@ -5,7 +5,7 @@ import { ALL_WORKERS } from "../contract/limits.ts";
 import { bucketBytes } from "../contract/profiles.ts";
 import { keys, parseQueueName } from "../contract/queues.ts";
 import { workerPace, type WorkerPace } from "../contract/scaling.ts";
-import type { WorkerHeartbeat } from "../contract/status.ts";
+import type { RunningJob, WorkerHeartbeat } from "../contract/status.ts";
 import type { Clock } from "../platform/clock.ts";
 import { delayedKey, lastDueScore } from "../platform/delayed-jobs.ts";
 import { carries, isClaiming, tooLargeReasons } from "../platform/explain-workers.ts";
@@ -59,7 +59,7 @@ export async function loadScaleFacts(deps: ScaleFactsDeps, profiles: readonly st
       factsOf(profile, {
         queues: counted.filter(({ place }) => profileOfPlace(place) === profile),
         remembered: remembered.get(profile),
-        ...{ workers, isScanning },
+        ...{ workers, isScanning, nowMs },
       }),
     ),
   };
@@ -113,10 +113,12 @@ interface ProfileView {
   readonly workers: readonly WorkerHeartbeat[];
   readonly remembered: RememberedPace | undefined;
   readonly isScanning: boolean;
+  readonly nowMs: number;
 }
 
-function factsOf(profile: string, { queues, workers, remembered, isScanning }: ProfileView): ProfileFacts {
+function factsOf(profile: string, { queues, workers, remembered, isScanning, nowMs }: ProfileView): ProfileFacts {
   const names = new Set(queues.map(({ place }) => place.name));
+  const isOf = ({ queue }: RunningJob) => queue !== undefined && names.has(queue);
   const labels = [...new Set(queues.flatMap(({ place }) => place.spec.labels))].toSorted();
   const able = workers.filter((worker) => carries(worker, labels));
   const groups = { open: [] as Counted[], paused: [] as Counted[], hopeless: [] as Counted[] };
@@ -140,7 +142,11 @@ function factsOf(profile: string, { queues, workers, remembered, isScanning }: P
       unschedulable: sumOf(groups.hopeless, backlogOf),
     },
     active: sumOf(queues, ({ active }) => active),
-    workers: { live: able.length, busy: able.filter((worker) => holdsSome(worker, names)).length },
+    workers: { live: able.length, busy: able.filter(({ running }) => running.some(isOf)).length },
+    longestRunMs: Math.max(
+      0,
+      ...able.flatMap(({ running }) => running.filter(isOf).map(({ sinceMs }) => nowMs - sinceMs)),
+    ),
     paces: able.flatMap(({ pace = [] }) => pace.filter((one): one is WorkerPace => one.profile === profile)),
     roomForJobs: rooms.length === 0 || queues.length === 0 ? undefined : Math.max(...rooms),
     hasMore: isScanning && queues.some((queue) => isOfFiles(queue) && backlogOf(queue) >= SCAN_WINDOW_JOBS),
@@ -166,10 +172,6 @@ function isHopeless({ place }: Counted, able: readonly WorkerHeartbeat[]): boole
   return able.every(({ waiting }) =>
     waiting.some(({ queue, code }) => queue === place.name && code === "UNSCHEDULABLE"),
   );
-}
-
-function holdsSome({ running }: WorkerHeartbeat, queues: ReadonlySet<string>): boolean {
-  return running.some(({ queue }) => queue !== undefined && queues.has(queue));
 }
 
 /** Jobs at a time that a worker takes by its size alone, of the largest of these queues. */

@@ -27,6 +27,8 @@ export interface ProfileFacts extends Pick<
   readonly remembered: Pick<WorkerPace, "jobMs" | "jobsAtOnce"> | undefined;
   /** Jobs of it at a time that a live worker has room for by its size; undefined without one. */
   readonly roomForJobs: number | undefined;
+  /** How long the job of it that began first runs by now. */
+  readonly longestRunMs: number;
   /** A scan waits for these jobs before it adds more. */
   readonly hasMore: boolean;
 }
@@ -77,7 +79,7 @@ function decideProfile(facts: ProfileFacts, round: Round): ProfileScaling {
   };
 }
 
-function paceOf({ paces, remembered, roomForJobs }: ProfileFacts): Pace {
+function paceOf({ paces, remembered, roomForJobs, longestRunMs }: ProfileFacts): Pace {
   if (paces.length > 0) {
     const mean = (of: (pace: WorkerPace) => number) => paces.reduce((sum, one) => sum + of(one), 0) / paces.length;
     // A worker with little to do shows less than it can; the fullest shows what one of them takes.
@@ -85,7 +87,9 @@ function paceOf({ paces, remembered, roomForJobs }: ProfileFacts): Pace {
     return { jobMs: mean((pace) => pace.jobMs), jobsAtOnce, basis: "measured" };
   }
   if (remembered !== undefined) return { ...remembered, basis: "remembered" };
-  return { ...ASSUMED, jobsAtOnce: Math.max(1, roomForJobs ?? ASSUMED.jobsAtOnce), basis: "assumed" };
+  // The first jobs may be long: what one of them takes already is the least that they take.
+  const jobMs = Math.max(ASSUMED.jobMs, longestRunMs);
+  return { jobMs, jobsAtOnce: Math.max(1, roomForJobs ?? ASSUMED.jobsAtOnce), basis: "assumed" };
 }
 
 function neededFor(facts: ProfileFacts, pace: Pace, { targetWaitMs, drainMs }: ScalingSettings): number {

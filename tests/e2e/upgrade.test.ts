@@ -2,19 +2,17 @@
  * A rolling upgrade: the built product twice, the second one stamped with a newer version, a newer payload of jobs and a newer
  * schema. Both work beside each other with jobs in flight, in the order of docs/upgrade.md; nothing is lost and nothing fails.
  */
-import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { keyPrefix, keys } from "../../src/contract/queues.ts";
 import { PAYLOAD_VERSION } from "../../src/contract/jobs.ts";
 import { closeRedis, openRedis } from "../../src/platform/redis.ts";
 import { loadHeartbeats } from "../../src/platform/worker-heartbeats.ts";
+import { copyNext, copyProduct } from "../support/product-copies.ts";
 import { quietLogger } from "../support/quiet-logger.ts";
 import { startRedis } from "../support/redis-server.ts";
 import { Cli, type Running } from "./cli/cli-process.ts";
 
-const root = fileURLToPath(new URL("../../", import.meta.url));
 const PATIENT = { timeout: 90_000, interval: 50 };
 
 interface FileRow {
@@ -22,34 +20,6 @@ interface FileRow {
   readonly outcome: string;
   readonly attempts: number;
   readonly workerId: string;
-}
-
-/** A copy of the built product; its command. */
-function copyProduct(folder: string): string {
-  mkdirSync(folder, { recursive: true });
-  for (const part of ["bin", "dist", "package.json"]) cpSync(join(root, part), join(folder, part), { recursive: true });
-  symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
-  return join(folder, "bin/headroom.js");
-}
-
-/** Replaces exactly one place of a built file. */
-function stamp(path: string, from: string, to: string): void {
-  const text = readFileSync(path, "utf8");
-  expect(text.split(from), `${from} in ${path}`).toHaveLength(2);
-  writeFileSync(path, text.replace(from, to));
-}
-
-/** The next version: its own number, a payload that the old one does not understand, a column that it does not know. */
-function copyNext(folder: string): string {
-  const bin = copyProduct(folder);
-  const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
-  stamp(join(folder, "package.json"), `"version": "${version}"`, '"version": "99.0.0"');
-  const next = `PAYLOAD_VERSION = ${PAYLOAD_VERSION + 1};`;
-  stamp(join(folder, "dist/contract/jobs.js"), `PAYLOAD_VERSION = ${PAYLOAD_VERSION};`, next);
-  const adds = '"9999-adds-note": { up: (db) => db.schema.alterTable("runs").addColumn("note", "text").execute() },';
-  const last = '"0004-schedules":';
-  stamp(join(folder, "dist/store/migrate.js"), last, `${adds} ${last}`);
-  return bin;
 }
 
 async function ready(running: Running): Promise<Running> {
@@ -75,7 +45,20 @@ test("two versions share a cluster while it is upgraded: nothing is lost, nothin
   for (let at = 0; at < 120; at += 1) cli.scratch.file(`in/${at}.txt`, `file ${at}\n`);
   const enqueue = async (bin: string, out: string) => {
     const chunk = { HEADROOM_CHUNK_MAX_FILES: "4" };
-    const args = ["run", "-i", "in", "-o", out, "--detach", "--json", "--", "sh", "-c", 'sleep 0.1; cat "$0"', "{input}"];
+    const args = [
+      "run",
+      "-i",
+      "in",
+      "-o",
+      out,
+      "--detach",
+      "--json",
+      "--",
+      "sh",
+      "-c",
+      'sleep 0.1; cat "$0"',
+      "{input}",
+    ];
     return (await cli.json<{ id: string }>(args, { env: { ...env, ...chunk }, bin })).id;
   };
   const rows = async (id: string) =>

@@ -15,8 +15,9 @@ function faultsOf(text: string): string[] {
   const taken = [...code.matchAll(takesAway)].map(([word]) => word);
   // A column that is added to a table which is there already, and that the writers of before do not know.
   const added = [...code.matchAll(/alterTable\([^)]*\)((?:(?!\.execute\()[\s\S])*)\.execute\(/g)].flatMap((alter) =>
-    [...(alter[1] ?? "").matchAll(/\.addColumn\("(\w+)"((?:(?!\.addColumn)[\s\S])*)/g)].flatMap(([, name = "", rest = ""]) =>
-      rest.includes("notNull()") && !rest.includes("defaultTo(") ? [`${name} is not null and has no default`] : [],
+    [...(alter[1] ?? "").matchAll(/\.addColumn\("(\w+)"((?:(?!\.addColumn)[\s\S])*)/g)].flatMap(
+      ([, name = "", rest = ""]) =>
+        rest.includes("notNull()") && !rest.includes("defaultTo(") ? [`${name} is not null and has no default`] : [],
     ),
   );
   return [...taken, ...added];
@@ -37,14 +38,18 @@ describe("migrations", () => {
   test.each([
     ['db.schema.dropTable("inputs").execute()', "dropTable"],
     ['db.schema.alterTable("runs").renameColumn("a", "b").execute()', "renameColumn"],
-    ['db.schema.alterTable("runs").addColumn("a", "text", (column) => column.notNull()).execute()', "a is not null and has no default"],
+    [
+      'db.schema.alterTable("runs").addColumn("a", "text", (column) => column.notNull()).execute()',
+      "a is not null and has no default",
+    ],
     ["sql`alter table runs drop column spec`.execute(db)", "drop"],
   ])("a migration such as %s is found", (text, fault) => {
     expect(faultsOf(text)).toEqual([fault]);
   });
 
   test("a column with a default may be added to a table that is there", () => {
-    const text = 'db.schema.alterTable("runs").addColumn("a", "text", (column) => column.notNull().defaultTo("")).execute()';
+    const text =
+      'db.schema.alterTable("runs").addColumn("a", "text", (column) => column.notNull().defaultTo("")).execute()';
     expect(faultsOf(text)).toEqual([]);
   });
 });

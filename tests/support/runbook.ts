@@ -4,31 +4,31 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
-import { Cli, type Running } from "../e2e/cli/cli-process.ts";
+import { Cli, type CallOptions, type Running } from "../e2e/cli/cli-process.ts";
 import { startRedis, type RedisServer, type RedisServerOptions } from "./redis-server.ts";
 
 const pages = fileURLToPath(new URL("../../docs/runbooks/", import.meta.url));
 const bin = fileURLToPath(new URL("../../bin/headroom.js", import.meta.url));
 
 /** What each page says, in this order. */
-export const runbookSections = ["Detect", "Act", "Verify"] as const;
-type Section = (typeof runbookSections)[number];
+type Section = "Detect" | "Act" | "Verify";
 
-/** The commands of each section, as they stand in its `sh` fences. @throws for a page without one of them */
-export function readRunbook(name: string): Readonly<Record<Section, string>> {
+/** The commands of each section, as they stand in its `sh` fences. @throws for a page without one of the first three */
+export function readRunbook(name: string): Readonly<Record<Section, string>> & { readonly Undo: string | undefined } {
   const text = readFileSync(join(pages, `${name}.md`), "utf8");
-  const commands = (section: Section): string => {
+  const commands = (section: string): string => {
     const [, rest = ""] = text.split(new RegExp(`^## ${section}$`, "m"));
     const [body = ""] = rest.split(/^## /m);
     const blocks = [...body.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map((block) => block[1] ?? "");
     if (blocks.length === 0) throw new Error(`expected commands in ${name}.md below "${section}", found none`);
     return blocks.join("");
   };
-  return { Detect: commands("Detect"), Act: commands("Act"), Verify: commands("Verify") };
+  const Undo = text.includes("\n## Undo\n") ? commands("Undo") : undefined;
+  return { Detect: commands("Detect"), Act: commands("Act"), Verify: commands("Verify"), Undo };
 }
 
 export interface ShellEnd {
@@ -61,8 +61,11 @@ export class RunbookCluster implements AsyncDisposable {
   }
 
   /** Starts one process of the cluster and waits until it is ready; its operations URL. */
-  async start(args: readonly string[]): Promise<{ readonly running: Running; readonly url: string }> {
-    const running = this.cli.start(args, { env: this.env });
+  async start(
+    args: readonly string[],
+    more: Pick<CallOptions, "env" | "bin"> = {},
+  ): Promise<{ readonly running: Running; readonly url: string }> {
+    const running = this.cli.start(args, { ...more, env: { ...this.env, ...more.env } });
     const find = () => /"url":"(http:[^"]+)"[^\n]*operations server listens/.exec(running.stderr())?.[1];
     await expect.poll(find, { timeout: 60_000 }).toBeDefined();
     const url = find() ?? "";
@@ -76,15 +79,39 @@ export class RunbookCluster implements AsyncDisposable {
   }
 
   /** Enqueues a run over `files` small files; its id. */
-  async enqueue(command: readonly string[], { files = 5, options = [] as readonly string[] } = {}): Promise<string> {
+  async enqueue(
+    command: readonly string[],
+    { files = 5, out = "out", options = [] }: { files?: number; out?: string; options?: readonly string[] } = {},
+  ): Promise<string> {
     for (let at = 0; at < files; at += 1) this.cli.scratch.file(`in/${at}.txt`, `file ${at}\n`);
-    const args = ["run", "-i", "in", "-o", "out", "--detach", "--json", ...options, "--", ...command];
+    const args = ["run", "-i", "in", "-o", out, "--detach", "--json", ...options, "--", ...command];
     return (await this.cli.json<{ id: string }>(args, { env: this.env })).id;
+  }
+
+  /** Commands that stop a process that was started here and wait for its end, and that start one behind the shell's back. */
+  stopCommand({ child }: Running): string {
+    return `kill -TERM ${child.pid ?? 0}; while kill -0 ${child.pid ?? 0} 2>/dev/null; do sleep 0.1; done`;
+  }
+
+  startCommand(args: readonly string[]): string {
+    return `nohup headroom ${args.join(" ")} </dev/null >/dev/null 2>&1 & echo $! >> "${this.#pids}"`;
+  }
+
+  get #pids(): string {
+    return join(this.cli.scratch.path, "pids");
+  }
+
+  /** Ends what `startCommand` has started. */
+  async #endStarted(): Promise<void> {
+    if (!existsSync(this.#pids)) return;
+    for (const line of readFileSync(this.#pids, "utf8").trim().split("\n")) {
+      await this.sh(`kill -TERM ${line} 2>/dev/null || exit 0; while kill -0 ${line} 2>/dev/null; do sleep 0.1; done`);
+    }
   }
 
   /** Runs commands as a person would, in one shell; the first that fails ends it. */
   async sh(script: string): Promise<ShellEnd> {
-    const child = spawn("bash", ["-euo", "pipefail", "-c", script], {
+    const child = spawn("bash", ["-eu", "-c", script], {
       cwd: this.cli.scratch.path,
       env: { ...process.env, NO_COLOR: "1", ...this.env },
       stdio: ["ignore", "pipe", "pipe"],
@@ -98,6 +125,7 @@ export class RunbookCluster implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#endStarted();
     await this.cli[Symbol.asyncDispose]();
     await this.redis.stop();
   }
@@ -107,7 +135,7 @@ const PATIENT = { timeout: 60_000, interval: 250 };
 
 /** Plays one page; `breakIt` brings the cluster into the state that it is for. */
 export async function playRunbook(name: string, cluster: RunbookCluster, breakIt: () => Promise<void>): Promise<void> {
-  const { Detect, Act, Verify } = readRunbook(name);
+  const { Detect, Act, Verify, Undo } = readRunbook(name);
   const run = async (script: string) => {
     const { code, output } = await cluster.sh(script);
     return { isWell: code === 0, output };
@@ -118,4 +146,5 @@ export async function playRunbook(name: string, cluster: RunbookCluster, breakIt
   expect(await run(Verify), `${name}: Verify before Act`).toMatchObject({ isWell: false });
   expect(await run(Act), `${name}: Act`).toMatchObject({ isWell: true });
   await expect.poll(() => run(Verify), { ...PATIENT, message: `${name}: Verify` }).toMatchObject({ isWell: true });
+  if (Undo !== undefined) expect(await run(Undo), `${name}: Undo`).toMatchObject({ isWell: true });
 }

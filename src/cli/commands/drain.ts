@@ -5,6 +5,7 @@ import { exitCodes, InvalidInputError, NotFoundError } from "../../contract/erro
 import type { WorkerHeartbeat } from "../../contract/status.ts";
 import { systemClock } from "../../platform/clock.ts";
 import { loadDrainRequests, requestDrain, undoDrain } from "../../platform/drain-requests.ts";
+import { loadHeartbeats } from "../../platform/worker-heartbeats.ts";
 import { loadLiveWorkers, type Cluster } from "../cluster.ts";
 import { act, addJsonOption, addPlaceOptions, describeCommand, withCluster, type Invocation } from "../command-line.ts";
 import { plural } from "../format.ts";
@@ -74,7 +75,9 @@ async function drainTarget(cluster: Cluster, target: string, { io, flags, graceM
   const isMeant = ({ workerId, host }: WorkerHeartbeat) => workerId === target || host === target;
   const live = async () => (await loadLiveWorkers(cluster)).filter(isMeant);
   const isAsked = (await loadDrainRequests(deps)).has(target);
-  if ((await live()).length === 0 && !isAsked) throw new NotFoundError("worker or host", target);
+  // One whose heartbeat looks old may be there: its clock may be wrong.
+  const isKnown = (await loadHeartbeats(redis, place.kp)).some(isMeant);
+  if (!isKnown && !isAsked) throw new NotFoundError("worker or host", target);
   if (flags.undo === true) {
     const undone = await undoDrain(deps, target);
     if (flags.json === true) printJson(io, { target, undone });

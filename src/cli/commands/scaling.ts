@@ -1,7 +1,8 @@
 /** `headroom scaling`: how many workers the jobs that wait ask for, and why. */
 import type { Command } from "commander";
 import { exitCodes } from "../../contract/errors.ts";
-import { answerScaling, loadScaling, parseLabels, type ScalingAnswer } from "../../platform/scaling.ts";
+import type { ScalingAnswer } from "../../contract/scaling.ts";
+import { answerScaling, loadScaling, parseLabels } from "../../platform/scaling.ts";
 import { act, addJsonOption, addPlaceOptions, describeCommand, withCluster, type Invocation } from "../command-line.ts";
 import { formatTable, plural } from "../format.ts";
 import { outStyle, print, printJson } from "../io.ts";

@@ -17,6 +17,7 @@ import { surveySensors } from "../../worker/governor/survey.ts";
 import { formatBytes, formatCount, plural } from "../format.ts";
 import type { Place } from "../settings.ts";
 import type { Finding } from "./finding.ts";
+import { checkClocks } from "./clocks.ts";
 import { checkPolicy } from "./policy.ts";
 
 interface DoctorDeps {
@@ -95,6 +96,7 @@ async function examineEmbedded(place: Place, logger: Logger, env: DoctorDeps["en
   }
 }
 
+/** Clocks are looked at where there may be several: on a server that was named. */
 async function examineServer(
   url: string,
   how: string,
@@ -112,6 +114,7 @@ async function examineServer(
     return [
       ok("redis", `${facts.server} ${facts.version}, ${how}`),
       ...(warnings.length > 0 ? warnings : [ok("redis settings", settingsOf(facts))]),
+      ...(place.redisUrl === undefined ? [] : [await checkClocks(redis, place.kp)]),
     ];
   } finally {
     await closeRedis(redis);

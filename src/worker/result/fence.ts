@@ -13,7 +13,7 @@
 import type { Redis } from "ioredis";
 import { z } from "zod";
 import { keys } from "../../contract/queues.ts";
-import { HEARTBEAT_KEPT_MS } from "../heartbeat.ts";
+import { HEARTBEAT_KEPT_MS } from "../../contract/status.ts";
 import { parseToken } from "../lane-token.ts";
 import { UNREST_MS } from "./suspicion.ts";
 import { Script } from "../../platform/script.ts";

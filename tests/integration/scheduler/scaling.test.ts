@@ -10,6 +10,7 @@ import { placeOf, type QueuePlace } from "../../../src/platform/job-queues.ts";
 import { resetLimits, setLimits } from "../../../src/platform/limits.ts";
 import { loadScaling, scalingRoute } from "../../../src/platform/scaling.ts";
 import { collectScalingMetrics, signalScaling, type ScaleSettings } from "../../../src/scheduler/scale-signal.ts";
+import { startIntake } from "../../support/intake-fixture.ts";
 import { test } from "../../support/redis.ts";
 import { openScheduler, type SchedulerFixture } from "../../support/scheduler-fixture.ts";
 
@@ -70,6 +71,10 @@ describe("scale signal", () => {
     expect(await route.answer(new URLSearchParams("profile=declared"))).toMatchObject({ body: { value: 0 } });
     await expect(route.answer(new URLSearchParams("profile=other"))).rejects.toThrow(/other/);
     await expect(route.answer(new URLSearchParams("porfile=default"))).rejects.toThrow(/porfile/);
+    await using intake = await startIntake({ redis, prefix });
+    expect(await (await intake.ask("/v1/scaling?profile=default")).json()).toMatchObject({ value: 9 });
+    expect((await intake.ask("/v1/scaling?profile=other")).status).toBe(404);
+    expect((await intake.ask("/v1/scaling?porfile=default")).status).toBe(400);
     await collectScalingMetrics({ redis, kp, metrics });
     const text = await metrics.expose();
     expect(text).toMatch(/headroom_scaling_workers_wanted\{.*profile="default".*\} 9/);

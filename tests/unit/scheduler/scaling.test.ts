@@ -15,7 +15,7 @@ function profile(change: Partial<ProfileFacts> = {}): ProfileFacts {
     notRunnable: { paused: 0, delayed: 0, unschedulable: 0 },
     workers: { live: 1, busy: 0 },
     paces: [{ profile: "default", jobMs: 10_000, jobsAtOnce: 4 }],
-    ...{ remembered: undefined, roomForJobs: 4 },
+    ...{ remembered: undefined, roomForJobs: 4, longestRunMs: 0 },
     ...change,
   };
 }
@@ -96,6 +96,10 @@ describe("workers wanted", () => {
     const first = decide({ ...waiting(20_000), ...unknown });
     expect(first.value).toBe(1);
     expect(first.profiles[0]?.pace.basis).toBe("assumed");
+    // Two workers run the first jobs, which are longer than was assumed.
+    const long = { ...unknown, workers: { live: 2, busy: 2 }, active: 8, roomForJobs: 4, longestRunMs: 60_000 };
+    expect(decide({ ...waiting(4), ...long }).value).toBe(3);
+    expect(decide({ ...waiting(60), ...long }).value).toBe(4);
     const known = decide({ ...waiting(240), ...unknown, remembered: { jobMs: 10_000, jobsAtOnce: 4 } });
     expect(known).toMatchObject({ value: 10, profiles: [{ pace: { basis: "remembered" } }] });
   });
