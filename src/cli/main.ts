@@ -1,6 +1,7 @@
 /** The command line: parses, runs one command, turns what it threw into a message and an exit code. */
 import { Command } from "commander";
 import { exitCodes } from "../contract/errors.ts";
+import { backupCommand, restoreCommand } from "./commands/backup.ts";
 import { calibrateCommand } from "./commands/calibrate.ts";
 import { cancelCommand } from "./commands/cancel.ts";
 import { releaseCommand } from "./commands/release.ts";
@@ -96,7 +97,8 @@ export function createProgram(invocation: Invocation): Command {
   program.commandsGroup("Again and again:");
   program.addCommand(schedulesCommand(invocation));
   program.commandsGroup("Set up:");
-  program.addCommand(doctorCommand(invocation)).addCommand(configCommand(invocation));
+  for (const make of [doctorCommand, configCommand, backupCommand, restoreCommand])
+    program.addCommand(make(invocation));
   program.commandsGroup("Processes:");
   for (const make of [upCommand, workerCommand, schedulerCommand, producerCommand, boardCommand]) {
     program.addCommand(make(invocation));

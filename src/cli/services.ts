@@ -14,7 +14,7 @@ import { addPlaceOptions } from "./command-line.ts";
 import { clusterService, createOpsServer, createParts, type Part, type Parts, type WorkerSettings } from "./compose.ts";
 import { say, type Io } from "./io.ts";
 import { settingsOf } from "./run-flags.ts";
-import { logLevelOf, openPlace, type PlaceOptions } from "./settings.ts";
+import { logLevelOf, openPlace, placeDefaultsOf, type PlaceOptions } from "./settings.ts";
 
 export interface ServiceFlags extends PlaceOptions {
   readonly config?: string;
@@ -139,8 +139,7 @@ export function openServiceCluster(
   flags: PlaceOptions,
   { io, config, logger }: { io: Io; config: Config; logger: Logger },
 ): Promise<Cluster> {
-  const defaults = { redisUrl: config.redis.url, storeUrl: config.store.url, prefix: config.redis.prefix };
-  return openCluster(openPlace(flags, io, defaults), logger);
+  return openCluster(openPlace(flags, io, placeDefaultsOf(config)), logger);
 }
 
 export interface Made {

@@ -99,7 +99,13 @@ export class JobQueues {
   constructor(redis: Redis, kp: string) {
     this.#redis = redis;
     this.#kp = kp;
+    redis.on("close", this.#forget);
   }
+
+  /** The server of the next connection may know nothing: a restart or a failover can lose what it was told. */
+  readonly #forget = (): void => {
+    this.#announced.clear();
+  };
 
   queue(name: string): Queue {
     let queue = this.#queues.get(name);
@@ -333,6 +339,7 @@ export class JobQueues {
   }
 
   async close(): Promise<void> {
+    this.#redis.off("close", this.#forget);
     await Promise.all([...this.#queues.values()].map((queue) => queue.close()));
   }
 

@@ -12,11 +12,14 @@ const BEAT_MS = 1_000;
  * Stores a heartbeat, as one command: every worker sends one a second. KEYS[1] set of worker ids, KEYS[2] hash of the
  * worker. ARGV[1] worker id, ARGV[2] heartbeat as JSON, ARGV[3] when the worker started, ARGV[4] ms to keep it.
  */
-const BEAT = new Script(`
+const BEAT = new Script(
+  `
 redis.call('SADD', KEYS[1], ARGV[1])
 redis.call('HSET', KEYS[2], 'json', ARGV[2], 'startedAtMs', ARGV[3])
 redis.call('PEXPIRE', KEYS[2], ARGV[4])
-`);
+`,
+  { whenFull: "runs" },
+);
 
 export class Heartbeat implements Service {
   readonly #redis: Redis;

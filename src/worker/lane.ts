@@ -18,10 +18,12 @@ import type { Redis } from "ioredis";
 import { LeaseLostError, messageOf } from "../contract/errors.ts";
 import { PAYLOAD_VERSION } from "../contract/jobs.ts";
 import { parseQueueName, queueName } from "../contract/queues.ts";
+import { systemClock } from "../platform/clock.ts";
 import { profileOfPlace, type QueuePlace } from "../platform/job-queues.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import { Script } from "../platform/script.ts";
+import { Seldom } from "../platform/seldom.ts";
 import { lockToken, type WorkerProcess } from "./lane-token.ts";
 
 export interface LaneConfig {
@@ -29,6 +31,8 @@ export interface LaneConfig {
   readonly lockMs: number;
   readonly stalledCheckMs: number;
 }
+
+const LOG_EVERY_MS = 10_000;
 
 /** What a claimed job runs with. `signal` is aborted with a reason when its lease is lost or its worker stops. */
 export interface ClaimedJob {
@@ -88,6 +92,28 @@ redis.call("RPUSH", KEYS[1], ARGV[1])
 return 1
 `);
 
+/**
+ * Renews the locks of running jobs, also while the memory of Redis is full: BullMQ's own script is refused then, and what
+ * runs would be taken for lost. KEYS[1] BullMQ's set of jobs that may have stalled. KEYS[2…] locks. ARGV[1] ms that they
+ * are held. ARGV[2…] for each lock its job and the token that must hold it. Returns the jobs whose locks are another's.
+ */
+const RENEW = new Script(
+  `
+local lost = {}
+for i = 2, #KEYS do
+  local job, token = ARGV[2 * i - 2], ARGV[2 * i - 1]
+  if redis.call("GET", KEYS[i]) == token then
+    redis.call("SET", KEYS[i], token, "PX", ARGV[1])
+    redis.call("SREM", KEYS[1], job)
+  else
+    lost[#lost + 1] = job
+  end
+end
+return lost
+`,
+  { whenFull: "runs" },
+);
+
 /** A node loss is found out by its lock; it must never end a job, so BullMQ's own limit is out of reach. */
 const MAX_STALLED = 1_000_000;
 
@@ -96,6 +122,14 @@ const withoutBlocking: BackendFactory<RedisQueueBackend> = (name, options, more)
   createRedisBackend(name, options, { ...more, withBlockingConnection: false });
 
 class LaneWorker extends Worker {
+  override async extendJobLocks(jobIds: string[], tokens: string[], duration: number): Promise<string[]> {
+    const base = `${this.qualifiedName}:`;
+    const locks = jobIds.map((id) => `${base}${id}:lock`);
+    const held = jobIds.flatMap((id, at) => [id, tokens[at] ?? ""]);
+    const redis = this.opts.connection as Redis;
+    return (await RENEW.run(redis, [`${base}stalled`, ...locks], [duration, ...held])) as string[];
+  }
+
   startLocks(): void {
     this.lockManager.start();
   }
@@ -157,8 +191,11 @@ export class Lane {
       },
       withoutBlocking,
     );
+    const errors = new Seldom(systemClock, LOG_EVERY_MS);
     this.#worker.on("error", (error) => {
-      this.#logger.warn({ err: error }, "lane reported an error");
+      errors.say((heldBack) => {
+        this.#logger.warn({ err: error, heldBack }, "lane reported an error");
+      });
     });
     this.#worker.on("lockRenewalFailed", (jobIds) => {
       for (const id of jobIds) this.#abort(id, new LeaseLostError(`lock of job ${id} could not be renewed`));

@@ -170,7 +170,12 @@ export class WorkerService implements Service {
 
   /** For the operations server. */
   get checks(): WorkerChecks {
-    return workerChecks({ loop: this.#loop, store: this.#deps.store, state: () => this.#state.current });
+    return workerChecks({
+      loop: this.#loop,
+      store: this.#deps.store,
+      redis: this.#redis,
+      state: () => this.#state.current,
+    });
   }
 
   /** For the operations server too. */

@@ -24,7 +24,7 @@ import { drawTree } from "../flow/draw-tree.ts";
 import { asSet, givenInputs } from "../flow/open-flow.ts";
 import { Interrupt } from "../interrupt.ts";
 import { outStyle, print, printJson, say, type Io } from "../io.ts";
-import { openPlace, type Place } from "../settings.ts";
+import { openPlace, placeDefaultsOf, type Place } from "../settings.ts";
 import { createAskModel } from "./ask-model.ts";
 import { askPerson } from "./ask-person.ts";
 import { budgetOf, type GoalFlags } from "./goal-flags.ts";
@@ -49,8 +49,7 @@ export async function runGoal(flags: GoalFlags, io: Io): Promise<number> {
   const file = flags.config === undefined ? {} : { file: flags.config };
   const config = loadConfig({ ...file, env: io.env, cwd: io.cwd });
   requireSettings(flags, config);
-  const { redis, store } = config;
-  const place = openPlace(flags, io, { redisUrl: redis.url, storeUrl: store.url, prefix: redis.prefix });
+  const place = openPlace(flags, io, placeDefaultsOf(config));
   const parts = { flags, io, config, place };
   using interrupt = new Interrupt(() => {
     say(io, "left at once");

@@ -250,7 +250,8 @@ export class FlowState {
  * its end. Returns 1 when it was written now, else 0, and then in both cases the dependents that wait for nothing more and
  * have not ended. An error when there is no such flow or node.
  */
-const SETTLE = new Script(`
+const SETTLE = new Script(
+  `
 local json = redis.call("HGET", KEYS[1], "d:" .. ARGV[1])
 if not json then return redis.error_reply("NOFLOW no node " .. ARGV[1] .. " in " .. KEYS[1]) end
 local first = redis.call("HSETNX", KEYS[1], "o:" .. ARGV[1], ARGV[2])
@@ -266,18 +267,23 @@ for _, id in ipairs(cjson.decode(json)) do
   if waits == 0 and redis.call("HEXISTS", KEYS[1], "o:" .. id) == 0 then answer[#answer + 1] = id end
 end
 return answer
-`);
+`,
+  { whenFull: "runs" },
+);
 
 /**
  * Writes the end of one instance unless it has one. KEYS[1] hash of the flow. ARGV[1] the instance's path. ARGV[2] its node.
  * ARGV[3] its end. Returns 1 when it was written now, else 0, and how many instances of the node have not ended.
  */
-const SETTLE_INSTANCE = new Script(`
+const SETTLE_INSTANCE = new Script(
+  `
 local first = redis.call("HSETNX", KEYS[1], "o:" .. ARGV[1], ARGV[3])
 redis.call("HDEL", KEYS[1], "s:" .. ARGV[1])
 if first == 1 then return { first, redis.call("HINCRBY", KEYS[1], "l:" .. ARGV[2], -1) } end
 return { first, tonumber(redis.call("HGET", KEYS[1], "l:" .. ARGV[2]) or 0) }
-`);
+`,
+  { whenFull: "runs" },
+);
 
 /**
  * Notes the items of a fan-out once. KEYS[1] hash of the flow. ARGV[1] node. ARGV[2] items. ARGV[3] how many. Returns 1 when
