@@ -25,6 +25,8 @@ export interface ProducerDeps {
   readonly redis: Redis;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  /** The absolute path of a program of the configuration. @throws {InvalidInputError} when it is not there */
+  readonly programPath?: (name: string) => string;
 }
 
 /** The intake as a service that knows its URL. */
@@ -75,7 +77,10 @@ function createApp(deps: ProducerDeps, config: ProducerConfig): Express {
   const authorize = bearerAuthorize(config.token);
   const idempotency = new IdempotencyKeys(deps.redis, config.prefix);
   const gate = new PolicyGate(config.allow);
-  mountRoutes(app, intakeRoutes({ ...deps, idempotency, gate }, config.maxWaitingJobs), authorize);
+  const { agents = {} } = config;
+  const { programPath = (name) => name } = deps;
+  const routes = intakeRoutes({ ...deps, idempotency, gate, agents, programPath }, config.maxWaitingJobs);
+  mountRoutes(app, routes, authorize);
   mountNotFound(app, authorize);
   app.use(problemHandler(deps.logger));
   return app;

@@ -3,7 +3,7 @@ import type { CheckedFlow } from "../../contract/flow-check.ts";
 import type { FlowEdge } from "../../contract/flow-graph.ts";
 import type { FlowNode, NodeKind } from "../../contract/flows.ts";
 import { truncate } from "../format.ts";
-import { conditionsOf, plainLine, workOf } from "./node-text.ts";
+import { conditionsOf, plainLine, workOf } from "../../platform/flow/node-text.ts";
 
 const LINE_CHARS = 60;
 

@@ -8,7 +8,7 @@ import type { Outcome } from "../../contract/outcomes.ts";
 import type { RunStatus } from "../../contract/status.ts";
 import type { Store } from "../../store/store.ts";
 import type { Io } from "../io.ts";
-import { programsOf } from "./programs.ts";
+import { programsOf } from "../../platform/flow/programs.ts";
 import { resolveBinary } from "../run/binary.ts";
 import { runStarted } from "../run/session.ts";
 import type { RunFlags } from "../run-flags.ts";

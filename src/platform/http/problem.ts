@@ -15,6 +15,8 @@ import {
 export interface ProblemFault {
   readonly pointer: string;
   readonly detail: string;
+  /** The rule of the operator that it is against. */
+  readonly rule?: string | undefined;
 }
 
 export interface Problem {

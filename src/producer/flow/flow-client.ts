@@ -4,9 +4,11 @@ import { checkFlow, type CheckedFlow } from "../../contract/flow-check.ts";
 import { resolveInputs } from "../../contract/flow-inputs.ts";
 import type { FlowDocumentInput } from "../../contract/flows.ts";
 import { policyFaults } from "../../platform/flow/flow-policy-gate.ts";
-import { planOf } from "../../contract/flow-plan.ts";
+import { planOf, type FlowPlan } from "../../contract/flow-plan.ts";
+import type { FlowView, NodeDetail } from "../../contract/flow-view.ts";
+import type { WorkerHeartbeat } from "../../contract/status.ts";
 import { ConflictError, InvalidInputError, NotFoundError, PolicyError } from "../../contract/errors.ts";
-import { nodePath, parseNodePath, unrunEnd, type PlannedNode } from "../../contract/flow-run.ts";
+import { parseNodePath, unrunEnd, type PlannedNode } from "../../contract/flow-run.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
 import { oneOf } from "../../contract/schema-faults.ts";
 import type { Logger } from "../../platform/logger.ts";
@@ -14,7 +16,10 @@ import type { Clock } from "../../platform/clock.ts";
 import { flowSpec } from "../../platform/flow/flow-spec.ts";
 import { requestCancel } from "../../platform/cancel-run.ts";
 import { publishControl } from "../../platform/control.ts";
+import { loadFlowOf, loadFlowView, loadNodeView, type FlowRun } from "../../platform/flow/flow-view.ts";
+import { isAlive, loadHeartbeats } from "../../platform/worker-heartbeats.ts";
 import { FlowAdvance } from "../../platform/flow/advance.ts";
+import { answerGate, waitingGates, type WaitingGate } from "../../platform/flow/gates.ts";
 import { FlowState, type FlowAbout, type GateAnswer } from "../../platform/flow/flow-state.ts";
 import { beginningOf, loadStoredFlow, type FlowSetting, type StoredFlow } from "../../platform/flow/stored-flow.ts";
 import type { PolicyGate } from "../../platform/policy-gate.ts";
@@ -35,6 +40,7 @@ export interface FlowRunOptions extends Partial<Omit<FlowSetting, "folder">> {
   readonly folder: string;
   /** The same key starts one run, however often it is given. */
   readonly idempotencyKey?: string;
+  readonly traceId?: string;
 }
 
 /** What is other than before when a flow begins anew. */
@@ -44,18 +50,14 @@ export interface FlowChange extends Partial<Omit<FlowSetting, "folder">> {
   readonly from?: readonly string[];
 }
 
+const ATTEMPTS_SHOWN = 100;
+const RUNS_AT_ONCE = 200;
+
 interface Beginning {
   readonly flow: CheckedFlow;
   readonly setting: FlowSetting;
   readonly about: FlowAbout;
   readonly nodes: readonly PlannedNode[];
-}
-
-/** A gate that waits for an answer. */
-export interface WaitingGate {
-  readonly path: string;
-  /** What is asked there, as the flow says it. */
-  readonly message: string;
 }
 
 export interface FlowClientDeps extends SubmitDeps {
@@ -87,7 +89,7 @@ export class FlowClient {
   async runChecked(flow: CheckedFlow, { folder, ...more }: FlowRunOptions): Promise<RunRecord> {
     const resolved = resolveInputs(flow.document, more.inputs ?? {});
     if (resolved.kind === "faulty") throw new InvalidInputError("inputs of the flow", resolved.faults);
-    const { base = folder, binaries = {}, agents = {}, idempotencyKey } = more;
+    const { base = folder, binaries = {}, agents = {}, idempotencyKey, traceId } = more;
     const own = { inputs: resolved.values, folder: (runId: string) => join(folder, runId) };
     return await this.start(flow, {
       base,
@@ -95,6 +97,7 @@ export class FlowClient {
       agents,
       ...own,
       ...(idempotencyKey !== undefined && { idempotencyKey }),
+      ...(traceId !== undefined && { traceId }),
     });
   }
 
@@ -198,34 +201,61 @@ export class FlowClient {
     if (child !== undefined) await requestCancel({ redis, kp, hash }, child, reason);
   }
 
-  /** The gates that wait for an answer now. */
-  async gates(run: Pick<RunRecord, "id" | "epoch">): Promise<WaitingGate[]> {
-    const state = new FlowState(this.#deps.redis, this.#deps.kp, { runId: run.id, epoch: run.epoch });
-    const gates: WaitingGate[] = [];
-    for (const { node } of await state.allNodes()) {
-      if (node.kind !== "gate") continue;
-      const items = node.foreach === undefined ? undefined : await state.items(node.id);
-      const paths = items === undefined ? [node.id] : items.map((_, at) => nodePath(node.id, at));
-      const [ends, needs] = await Promise.all([state.ends(paths), state.ends(node.needs.map((edge) => edge.node))]);
-      if (needs.size < node.needs.length) continue;
-      for (const path of paths) if (!ends.has(path)) gates.push({ path, message: node.message });
+  /** Its nodes, and how far each is. @throws {NotFoundError} when the run is no flow */
+  async view(run: FlowRun): Promise<FlowView> {
+    return loadFlowView(this.#deps, run, await this.#workers());
+  }
+
+  /** The canonical plan of a run. */
+  async plan(run: FlowRun): Promise<FlowPlan> {
+    return planOf(await loadFlowOf(this.#deps.store, run));
+  }
+
+  /** One node, or one instance of a fan-out: how far it is, what it says, and its attempts. @throws {NotFoundError} */
+  async node(run: FlowRun, path: string): Promise<NodeDetail> {
+    const { view, node, end } = await loadNodeView(this.#deps, { run, path }, await this.#workers());
+    const { files } = this.#deps.store;
+    const [[row], attempts] = await Promise.all([
+      files.get(run.id, [path]),
+      files.attempts(run.id, { path, limit: ATTEMPTS_SHOWN }),
+    ]);
+    const own = row?.epoch === run.epoch ? row : undefined;
+    const { exitCode = null, output = null, sha256 = null } = end ?? {};
+    return {
+      ...{ runId: run.id, epoch: run.epoch, ...view, node, exitCode, output, sha256 },
+      ...{ file: own ?? null, attempts },
+    };
+  }
+
+  /** The gates of all flows that go on. */
+  async openGates(): Promise<(WaitingGate & { readonly runId: string; readonly name: string })[]> {
+    const { runs } = this.#deps.store;
+    const found = [];
+    for (let afterId: string | undefined; ;) {
+      const page = await runs.open({ limit: RUNS_AT_ONCE, ...(afterId !== undefined && { afterId }) });
+      for (const run of page.filter(({ spec }) => spec.executor === "flow")) {
+        const gates = await this.gates(run);
+        found.push(...gates.map((gate) => ({ runId: run.id, name: run.spec.name ?? "", ...gate })));
+      }
+      afterId = page.at(-1)?.id;
+      if (page.length < RUNS_AT_ONCE) return found;
     }
-    return gates;
+  }
+
+  /** The workers that are there. */
+  async #workers(): Promise<readonly WorkerHeartbeat[]> {
+    const { redis, kp, clock } = this.#deps;
+    return (await loadHeartbeats(redis, kp)).filter((worker) => isAlive(worker, clock.nowMs()));
+  }
+
+  /** The gates that wait for an answer now. */
+  gates(run: Pick<RunRecord, "id" | "epoch">): Promise<WaitingGate[]> {
+    return waitingGates(new FlowState(this.#deps.redis, this.#deps.kp, { runId: run.id, epoch: run.epoch }));
   }
 
   /** Gives the answer of a person at a gate. @throws {ConflictError} when nothing waits for it there */
-  async answer(run: Pick<RunRecord, "id" | "epoch" | "state">, path: string, answer: GateAnswer): Promise<void> {
-    const ref = { runId: run.id, epoch: run.epoch };
-    const state = new FlowState(this.#deps.redis, this.#deps.kp, ref);
-    const { id } = parseNodePath(path);
-    const node = (await state.nodes([id])).get(id)?.node;
-    if (node?.kind !== "gate") throw new NotFoundError("node", `${run.id} ${path}`);
-    const end = (await state.ends([path])).get(path);
-    if (end !== undefined)
-      throw new ConflictError(`gate ${path}: expected it to wait for an answer, it ended ${end.outcome}`);
-    if (!(await state.answer(path, answer))) throw new ConflictError(`gate ${path}: has an answer already`);
-    // Given before the gate is reached, the answer is there when it is.
-    await this.#deps.queues.promoteFork(ref, path);
+  async answer(run: Pick<RunRecord, "id" | "epoch">, path: string, answer: GateAnswer): Promise<void> {
+    await answerGate(this.#deps, { runId: run.id, epoch: run.epoch }, path, answer);
   }
 }
 
