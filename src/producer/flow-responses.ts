@@ -45,7 +45,7 @@ const attempt = z.looseObject({
   epoch: count,
   attempt: count,
   atMs: timeMs,
-  kind: z.enum(["retried", "fenced"]),
+  end: z.enum(["retried", "fenced"]),
   message: z.string().nullable(),
 }) satisfies z.ZodType<Partial<AttemptRecord>>;
 
