@@ -90,6 +90,8 @@ export interface FileTable {
   reuse(runId: string, epoch: number, files: readonly Pick<FileResult, "path" | "index">[]): Promise<void>;
   /** Rows of any epoch for these paths, in the order of the paths; unknown paths and repetitions are left out. */
   get(runId: string, paths: readonly string[]): Promise<(FileResult & { readonly epoch: number })[]>;
+  /** The highest number of an input among the rows of any epoch; undefined when there are none. */
+  lastIndex(runId: string): Promise<number | undefined>;
   /** Adds attempts; one that is there already is left alone, so a call that got no answer may be repeated. */
   addAttempts(runId: string, epoch: number, attempts: readonly AttemptRecord[]): Promise<void>;
   /** Oldest first. */

@@ -83,7 +83,7 @@ function nodesCard(runId: string, { view: { nodes } }: FlowFacts): Html {
 }
 
 function nodeRow(runId: string, node: NodeView): Html {
-  const { path, state, kind, needs, startedAtMs, durationMs, message } = node;
+  const { path, state, kind, needs, startedAtMs, durationMs } = node;
   return html`<tr id="${anchorOf(path)}">
     <th scope="row">${path}</th>
     <td>${stateBadge(state)} ${instancesWords(node)}</td>
@@ -91,9 +91,7 @@ function nodeRow(runId: string, node: NodeView): Html {
     <td data-label="After">${needs.length === 0 ? "–" : needsWords(needs)}</td>
     <td data-label="Started">${timeTag(startedAtMs)}</td>
     <td class="num" data-label="Took">${durationWords(durationMs)}</td>
-    <td class="wide" data-label="More">
-      ${links(runId, node)} ${message !== null && html`<span class="soft">${message}</span>`}
-    </td>
+    <td class="wide" data-label="More">${moreCell(runId, node)}</td>
   </tr>`;
 }
 
@@ -106,6 +104,12 @@ function needsWords(needs: NodeView["needs"]): string {
 function instancesWords({ instances }: NodeView): Html | null {
   if (instances === null) return null;
   return html`<span class="soft">${countWords(instances.ended)} of ${countWords(instances.total)}</span>`;
+}
+
+function moreCell(runId: string, node: NodeView): Html {
+  const link = links(runId, node);
+  if (link === null && node.message === null) return html`–`;
+  return html`${link} ${node.message !== null && html`<span class="soft">${node.message}</span>`}`;
 }
 
 /** The run of a node, or its log and artifact: there is a page when it has a row. */

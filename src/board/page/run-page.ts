@@ -65,7 +65,8 @@ function progressCard(run: RunStatus): Html {
       ${figure(total, countWords(counts.total))}
       ${figure("Done", progress.isScanned ? percentWords(progress.doneRatio) : countWords(progress.doneFiles))}
       ${outcomes.map((name) => (counts[name] > 0 || name === "succeeded" || name === "failed") && outcomeFigure(run, name))}
-      ${figure("Rate", rateWords(progress.filesPerSecond))} ${figure("Elapsed", durationWords(elapsedMs))}
+      ${!isFlow(run) && figure("Rate", rateWords(progress.filesPerSecond))}
+      ${figure("Elapsed", durationWords(elapsedMs))}
       ${!isTerminal(run.state) && figure("Remaining", durationWords(remainingMs))}
       ${!isTerminal(run.state) && figure("Jobs running", countWords(progress.runningJobs))}
     </dl>

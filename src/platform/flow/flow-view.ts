@@ -69,7 +69,7 @@ export async function loadNodeView(
   const group = viewOf(planned, facts, running);
   if (instance === undefined) return { view: group, node, end: facts.ends.get(id) };
   const total = group.instances?.total ?? 0;
-  if (node.foreach === undefined || !Number.isInteger(instance) || instance >= total)
+  if (node.foreach === undefined || !Number.isInteger(instance) || instance < 0 || instance >= total)
     throw new NotFoundError("node", `${run.id} ${path}`);
   return {
     ...(await loadInstance(deps, run, { group, path, isHeld: running.has(`${planned.index}/${instance}`) })),

@@ -62,5 +62,5 @@ async function isPlace(
 ): Promise<boolean> {
   if (foreach === undefined || instance === undefined) return (foreach === undefined) === (instance === undefined);
   const items = await state.items(id);
-  return Number.isInteger(instance) && (items === undefined || instance < items.length);
+  return Number.isInteger(instance) && instance >= 0 && (items === undefined || instance < items.length);
 }

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { checkFlow, type CheckedFlow } from "../../contract/flow-check.ts";
 import { resolveInputs } from "../../contract/flow-inputs.ts";
-import type { FlowDocumentInput } from "../../contract/flows.ts";
+import type { FlowDocumentInput, FlowNode } from "../../contract/flows.ts";
 import { policyFaults } from "../../platform/flow/flow-policy-gate.ts";
 import { planOf, type FlowPlan } from "../../contract/flow-plan.ts";
 import type { FlowView, NodeDetail } from "../../contract/flow-view.ts";
@@ -188,9 +188,9 @@ export class FlowClient {
       inputKind: () => "folder" as const,
     };
     const flow = new FlowAdvance(deps, live);
-    const { id } = parseNodePath(path);
+    const { id, instance } = parseNodePath(path);
     const node = (await flow.state.nodes([id])).get(id);
-    if (node === undefined || (node.node.foreach !== undefined && path === id))
+    if (node === undefined || !(await isOpened(flow.state, node.node, instance)))
       throw new NotFoundError("node", `${run.id} ${path}`);
     const end = (await flow.state.ends([path])).get(path);
     if (end !== undefined) throw new ConflictError(`node ${path}: expected it to go on, it ended ${end.outcome}`);
@@ -275,4 +275,15 @@ function descendantsOf(flow: CheckedFlow, ids: readonly string[]): string[] {
   const found = new Set(ids);
   for (const id of found) for (const { node } of flow.dependents.get(id) ?? []) found.add(node);
   return [...found];
+}
+
+/** Whether there is such a place: a node itself, or an instance of a fan-out whose entries are known. */
+async function isOpened(
+  state: FlowState,
+  { id, foreach }: Pick<FlowNode, "id" | "foreach">,
+  instance: number | undefined,
+): Promise<boolean> {
+  if (foreach === undefined || instance === undefined) return foreach === undefined && instance === undefined;
+  const items = await state.items(id);
+  return items !== undefined && Number.isInteger(instance) && instance >= 0 && instance < items.length;
 }

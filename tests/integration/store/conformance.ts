@@ -189,6 +189,14 @@ export function describeStore(engine: Store["kind"], freshUrl: () => Promise<str
         expect(rows[1]?.message).toBe("later");
       });
 
+      test("tell the highest number that an input ever had", async () => {
+        expect(await store.files.lastIndex("r")).toBeUndefined();
+        await store.files.record("r", 0, [resultOf("a", { index: 12 }), failedOf("b", { index: 3 })]);
+        await store.files.record("r", 1, [resultOf("b", { index: 3 })]);
+        expect(await store.files.lastIndex("r")).toBe(12);
+        expect(await store.files.lastIndex("none")).toBeUndefined();
+      });
+
       test("of a newer epoch replace, of an older one are refused", async () => {
         await store.files.record("r", 1, [resultOf("a")]);
         expect(await store.files.record("r", 0, [resultOf("a", { workerId: "late" })])).toEqual([
