@@ -160,7 +160,7 @@ export async function createProducerPart(parts: Parts, config: ProducerConfig, i
   const { createProducer } = await import("../producer/main.ts");
   const { client, store, redis } = parts.cluster;
   const programPath = (name: string) => resolveBinary(name, { where: "agents", cwd: io.cwd, path: io.env["PATH"] });
-  const deps = { client, store, redis, logger: parts.logger, metrics: parts.metrics, programPath };
+  const deps = { client, store, redis, logger: parts.logger, metrics: parts.metrics, programPath, env: io.env };
   const service = createProducer(deps, config);
   return { service, url: () => service.url, liveness: {}, readiness: clusterChecks(parts.cluster) };
 }

@@ -121,7 +121,8 @@ export class NotFoundError extends HeadroomError {
       | "limit"
       | "run, job, worker or profile"
       | "node"
-      | "flow",
+      | "flow"
+      | "plan",
     id: string,
   ) {
     super(`expected a known ${kind}, found no ${kind} "${id}"`);

@@ -16,6 +16,8 @@ export interface ProducerConfig {
   readonly allow?: Allow;
   /** Programs that `agent` nodes of flows may name. */
   readonly agents?: Config["agents"];
+  /** Who may be asked for a plan. */
+  readonly planners?: Config["planners"];
   /** New runs are refused while this many jobs wait. */
   readonly maxWaitingJobs: number;
 }

@@ -4,6 +4,8 @@ import { fileResult, type AttemptRecord } from "../contract/files.ts";
 import { nodeStates, type FlowView, type NodeDetail, type NodeView } from "../contract/flow-view.ts";
 import { edgeRules, nodeKinds } from "../contract/flows.ts";
 import { runStates } from "../contract/outcomes.ts";
+import { planOrigin } from "../contract/stored-plan.ts";
+import type { KeptPlan } from "../store/store.ts";
 import type { DryNode } from "../platform/flow/dry-run.ts";
 import { count, failureClass, problemFault, timeMs } from "./responses.ts";
 
@@ -109,3 +111,10 @@ export const gateAnswered = z.object({
   note: z.string().nullable(),
   atMs: timeMs,
 });
+
+/** A plan that is kept. */
+export const keptPlan = z.object({
+  sha256: sha256.describe("what the plan is known by"),
+  plan,
+  origin: planOrigin.nullable().describe("of a plan that a planner made"),
+}) satisfies z.ZodType<Pick<KeptPlan, "sha256" | "origin">>;

@@ -1,9 +1,11 @@
 /** Flows over HTTP: check, start, look at, cancel a node, answer a gate. */
 import express, { type Request, type Response } from "express";
 import { z } from "zod";
-import { NotFoundError } from "../contract/errors.ts";
+import { InvalidInputError, NotFoundError, PolicyError } from "../contract/errors.ts";
 import { planOf } from "../contract/flow-plan.ts";
 import type { RuleFault } from "../contract/flow-policy.ts";
+import { resolveInputs } from "../contract/flow-inputs.ts";
+import { oneOf } from "../contract/schema-faults.ts";
 import type { RunRecord } from "../contract/run-record.ts";
 import { planFlowDryRun } from "../platform/flow/dry-run.ts";
 import { policyFaults } from "../platform/flow/flow-policy-gate.ts";
@@ -19,14 +21,16 @@ import {
   flowRequest,
   parseBody,
   parseFlow,
+  resumeRequest,
   type FlowBody,
 } from "./flow/flow-requests.ts";
+import { rulesForPlans } from "./planner/check-plan.ts";
 import { answer, answerRun, expectJson, idOf, type RouteDeps } from "./route-parts.ts";
 import { startOnce } from "./start-once.ts";
 
 /** The largest body that holds a flow. */
 const MAX_BODY_BYTES = 8 * 1024 * 1024;
-const MAX_ANSWER_BYTES = 64 * 1024;
+const MAX_ANSWER_BYTES = 128 * 1024;
 /** More would hide the first ones. */
 const MAX_REFUSALS = 100;
 
@@ -74,6 +78,11 @@ export function flowRoutes(deps: RouteDeps, maxWaiting: number): Route[] {
       handler: (req, res) => cancelNode(deps, req, res),
     },
     {
+      ...{ method: "post", path: "/v1/runs/:id/resume", permission: "operate" },
+      before: [expectJson, express.json({ limit: MAX_ANSWER_BYTES })],
+      handler: (req, res) => resume(deps, req, res),
+    },
+    {
       ...{ method: "get", path: "/v1/gates", permission: "view" },
       handler: async (_req, res) => {
         answer(res, 200, { gates: await client.flows.openGates() });
@@ -89,30 +98,83 @@ export function flowRoutes(deps: RouteDeps, maxWaiting: number): Route[] {
 
 async function createFlow(deps: RouteDeps, maxWaiting: number, req: Request, res: Response): Promise<void> {
   const body = parseBody(flowRequest, req.body, "request");
-  const { flow, inputs } = parseFlow(body);
-  requireAllowed(deps, { flow, inputs }, { output: body.output, traceId: requestTraceId(res) });
+  const { flow, inputs, isPlanned } = await flowOfBody(deps, body);
+  const traceId = requestTraceId(res);
+  requireAllowed(deps, { flow, inputs }, { output: body.output, traceId, isPlanned });
   const agents = agentsOf(flow, deps, deps.programPath);
   if (body.dryRun) {
     const dry = planFlowDryRun({ flow, inputs, refusals: [], binaryOf: (name) => name });
     answer(res, 200, { dryRun: true, ...dry, inputs, plan: planOf(flow) });
     return;
   }
-  const more = { traceId: requestTraceId(res), ...(body.base !== undefined && { base: body.base }) };
+  const more = { traceId, ...(body.base !== undefined && { base: body.base }) };
   const { run, created } = await startOnce(deps, maxWaiting, req, (key) =>
     deps.client.flows.runChecked(flow, { inputs, agents, folder: body.output, ...more, ...key }),
   );
+  if (created && body.plan !== undefined) {
+    const { plan: sha256, approvedBy } = body;
+    deps.logger.info({ audit: true, traceId, runId: run.id, sha256, approvedBy }, "plan approved over the intake");
+  }
   answerRun(res, created ? 201 : 200, run);
+}
+
+interface FoundFlow extends FlowBody {
+  /** A planner made it: what nobody has allowed in so many words is closed. */
+  readonly isPlanned: boolean;
+}
+
+async function flowOfBody(
+  { store, gate }: RouteDeps,
+  { flow: written, plan: sha256, approvedBy, files, inputs }: z.output<typeof flowRequest>,
+): Promise<FoundFlow> {
+  if ((written === undefined) === (sha256 === undefined)) {
+    const found = written === undefined ? "neither" : "both";
+    throw new InvalidInputError("request", [{ where: "flow", expected: "a flow, or the hash of a plan", found }]);
+  }
+  if (written !== undefined) return { ...parseFlow({ flow: written, files, inputs }), isPlanned: false };
+  const kept = await store.plans.get(sha256 ?? "");
+  if (kept === undefined) throw new NotFoundError("plan", sha256 ?? "");
+  const { plan, origin } = kept;
+  if (origin !== null && gate.allow.binaries === undefined) {
+    const expected = 'a list of the programs that planned flows may run, or "any"';
+    throw new PolicyError([{ where: "allow.binaries", expected, found: "nothing" }]);
+  }
+  if (origin !== null && approvedBy === undefined) {
+    const expected = "the name of who approves what a planner made";
+    throw new InvalidInputError("request", [{ where: "approvedBy", expected, found: "nothing" }]);
+  }
+  return { ...parseFlow({ flow: plan.flow, files: { ...plan.files }, inputs }), isPlanned: origin !== null };
+}
+
+async function resume(deps: RouteDeps, req: Request, res: Response): Promise<void> {
+  const { from, inputs: given } = parseBody(resumeRequest, req.body ?? {}, "request");
+  const before = await flowOf(deps, idOf(req));
+  const { flows } = deps.client;
+  const kept = await flows.load(before.id);
+  const unknown = from.flatMap((id, at) =>
+    kept.flow.byId.has(id)
+      ? []
+      : [{ where: `from[${at}]`, expected: oneOf([...kept.flow.byId.keys()], id), found: JSON.stringify(id) }],
+  );
+  const resolved = resolveInputs(kept.flow.document, { ...kept.inputs, ...given });
+  const faulty =
+    resolved.kind === "faulty" ? resolved.faults.map((fault) => ({ ...fault, where: `inputs.${fault.where}` })) : [];
+  if (resolved.kind === "faulty" || unknown.length > 0) throw new InvalidInputError("request", [...unknown, ...faulty]);
+  const inputs = resolved.values;
+  const isPlanned = (await deps.store.plans.get(before.spec.flow?.planSha256 ?? ""))?.origin != null;
+  requireAllowed(deps, { flow: kept.flow, inputs }, { output: kept.folder, traceId: requestTraceId(res), isPlanned });
+  answerRun(res, 202, await flows.resume(before, { from, inputs }));
 }
 
 /** Before anything is stored. @throws {RequestError} 403, naming each rule and its place in the body */
 function requireAllowed(
   { gate, logger, metrics }: RouteDeps,
   { flow, inputs }: FlowBody,
-  { output, traceId }: { readonly output: string; readonly traceId: string },
+  { output, traceId, isPlanned }: { readonly output: string; readonly traceId: string; readonly isPlanned: boolean },
 ): void {
   const writes = gate.writeFault(output);
   const errors = [
-    ...policyFaults(flow, gate.allow, { inputs }).map(refusalOf),
+    ...policyFaults(flow, isPlanned ? rulesForPlans(gate.allow) : gate.allow, { inputs }).map(refusalOf),
     ...(writes === undefined
       ? []
       : [{ pointer: "/output", detail: `expected ${writes.expected}, found ${writes.found}` }]),

@@ -1,7 +1,7 @@
 /** Flows in the OpenAPI document. */
-import { flowCheckRequest, flowRequest } from "./flow/flow-requests.ts";
+import { flowCheckRequest, flowRequest, goalRequest, resumeRequest } from "./flow/flow-requests.ts";
 import { cancelQuery, gateAnswerRequest } from "./flow-routes.ts";
-import { flowDryRun, flowVerdict, flowView, gateAnswered, gateList, nodeDetail } from "./flow-responses.ts";
+import { flowDryRun, flowVerdict, flowView, gateAnswered, gateList, keptPlan, nodeDetail } from "./flow-responses.ts";
 import { body, header, ok, queryParameters, ref, refusals, type Json } from "./openapi-parts.ts";
 
 /** The shapes of flows by their names. */
@@ -12,6 +12,9 @@ export const flowShapes = {
   FlowDryRun: flowDryRun,
   Flow: flowView,
   Node: nodeDetail,
+  ResumeRequest: resumeRequest,
+  GoalRequest: goalRequest,
+  Plan: keptPlan,
   GateList: gateList,
   GateAnswerRequest: gateAnswerRequest,
   GateAnswer: gateAnswered,
@@ -24,7 +27,7 @@ const node = { $ref: "#/components/parameters/NodeName" };
 
 /** The routes of flows. */
 export function flowPaths(): Json {
-  return { ...startPaths(), ...runPaths(), ...gatePaths() };
+  return { ...startPaths(), ...runPaths(), ...gatePaths(), ...goalPaths() };
 }
 
 function startPaths(): Json {
@@ -47,7 +50,7 @@ function startPaths(): Json {
             headers: { Location: { schema: { type: "string" } } },
           },
           200: { ...started, content: { "application/json": { schema: either } } },
-          ...refusals(400, 401, 403, 409, 413, 415, 422, 429, 503),
+          ...refusals(400, 401, 403, 404, 409, 413, 415, 422, 429, 503),
         },
       },
     },
@@ -72,6 +75,19 @@ function runPaths(): Json {
         operationId: "getFlow",
         summary: "The graph of a run that is a flow: its nodes with their states, and its plan",
         responses: { 200: ok("The flow.", "Flow"), ...refusals(401, 404, 503) },
+      },
+    },
+    "/v1/runs/{id}/resume": {
+      parameters: [runId],
+      post: {
+        ...flows,
+        operationId: "resumeFlow",
+        summary: "Begin an ended flow anew: what succeeded and is the same by its digests is not run again",
+        requestBody: body("ResumeRequest"),
+        responses: {
+          202: ok("The run, in its next epoch.", "Run"),
+          ...refusals(400, 401, 403, 404, 409, 413, 415, 503),
+        },
       },
     },
     "/v1/runs/{id}/nodes/{node}": {
@@ -114,6 +130,35 @@ function gatePaths(): Json {
           200: ok("The answer was taken.", "GateAnswer"),
           ...refusals(400, 401, 403, 404, 409, 413, 415, 503),
         },
+      },
+    },
+  };
+}
+
+function goalPaths(): Json {
+  return {
+    "/v1/goals": {
+      post: {
+        ...flows,
+        operationId: "planGoal",
+        summary: "Have a planner make a plan for a goal; it is kept, and nothing runs",
+        requestBody: body("GoalRequest"),
+        responses: {
+          201: {
+            ...ok("The plan. Its hash starts it, in the place of a flow.", "Plan"),
+            headers: { Location: { schema: { type: "string" } } },
+          },
+          ...refusals(400, 401, 403, 413, 415, 422, 429, 503),
+        },
+      },
+    },
+    "/v1/plans/{hash}": {
+      parameters: [{ $ref: "#/components/parameters/PlanHash" }],
+      get: {
+        ...flows,
+        operationId: "getPlan",
+        summary: "A plan that was started, or that a planner made",
+        responses: { 200: ok("The plan.", "Plan"), ...refusals(401, 404, 503) },
       },
     },
   };

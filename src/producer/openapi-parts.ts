@@ -8,14 +8,14 @@ export const problems = {
   400: "The request has faults; `errors` names each.",
   401: "No valid bearer token.",
   403: "The run asks for what the operator does not allow (`ERR_POLICY`; `errors` names each), or a page of another site asked.",
-  404: "No run of this id, no node of this name, or no schedule.",
+  404: "No run of this id, no node or schedule of this name, or no plan of this hash.",
   405: "Another method is expected.",
   409: "Another run writes to the output folder; the node has ended, or its gate has an answer; or the schedule's name is taken, or the configuration declares it.",
   413: "The body is larger than its limit: 8 MiB for flows, 1 MiB for the others.",
   415: "The body is not application/json.",
-  422: "Another body came first under this Idempotency-Key.",
+  422: "Another body came first under this Idempotency-Key; or the planner made no plan that may run.",
   429: "The cluster has no room for new runs now; `Retry-After` says when to ask again.",
-  503: "Redis or the store does not answer.",
+  503: "Redis, the store or the planner does not answer.",
 } as const;
 type ProblemStatus = keyof typeof problems;
 

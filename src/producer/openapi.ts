@@ -72,6 +72,7 @@ export function openApiDocument(): Json {
         RunId: pathParameter("id"),
         RunName: pathParameter("run"),
         NodeName: pathParameter("node"),
+        PlanHash: pathParameter("hash"),
         ScheduleName: pathParameter("name"),
       },
       schemas: Object.fromEntries(

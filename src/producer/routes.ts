@@ -8,6 +8,7 @@ import { nextPath, nextRun, parseFileListQuery, parseRunListQuery } from "../pla
 import type { Route } from "../platform/http/route-table.ts";
 import type { PolicyGate } from "../platform/policy-gate.ts";
 import { flowRoutes } from "./flow-routes.ts";
+import { goalRoutes, type GoalDeps } from "./goal-routes.ts";
 import { openApiDocument } from "./openapi.ts";
 import { answer, answerRun, expectJson, idOf, type RouteDeps } from "./route-parts.ts";
 import { scheduleRoutes } from "./schedule-routes.ts";
@@ -18,7 +19,7 @@ import { startOnce } from "./start-once.ts";
 const MAX_BODY_BYTES = 1024 * 1024;
 
 /** Every route of the intake with the permission that it asks for. */
-export function intakeRoutes(deps: RouteDeps, maxWaiting: number): Route[] {
+export function intakeRoutes(deps: GoalDeps, maxWaiting: number): Route[] {
   return [
     {
       method: "post",
@@ -54,6 +55,7 @@ export function intakeRoutes(deps: RouteDeps, maxWaiting: number): Route[] {
       },
     },
     ...flowRoutes(deps, maxWaiting),
+    ...goalRoutes(deps),
     ...scheduleRoutes({ client: deps.client, gate: countingGate(deps) }),
     {
       method: "get",

@@ -110,8 +110,8 @@ async function makeIntake(
       : parsePort(flags.intakePort, "--intake-port", producerDefaults.port);
   const token = io.env["HEADROOM_PRODUCER_TOKEN"];
   const prefix = parts.cluster.place.kp;
-  const { allow, agents } = config;
-  const settings = { ...producerDefaults, host, port, prefix, allow, agents };
+  const { allow, agents, planners } = config;
+  const settings = { ...producerDefaults, host, port, prefix, allow, agents, planners };
   return createProducerPart(parts, { ...settings, ...(token === undefined ? {} : { token }) }, io);
 }
 

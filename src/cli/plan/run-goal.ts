@@ -13,11 +13,11 @@ import { policyFaults } from "../../platform/flow/flow-policy-gate.ts";
 import { gather } from "../../contract/gather.ts";
 import { systemClock } from "../../platform/clock.ts";
 import { loadConfig } from "../../platform/config-file.ts";
+import { askPlanner } from "../../producer/planner/ask-planner.ts";
 import { createCheckPlan, rulesForPlans } from "../../producer/planner/check-plan.ts";
-import { flowSchema } from "../../producer/planner/flow-schema.ts";
-import { choosePlanner, openPlanner } from "../../producer/planner/open-planner.ts";
-import { planGoal, type PlanOutcome } from "../../producer/planner/plan-goal.ts";
-import { loadPrompt } from "../../producer/planner/prompt.ts";
+import { requirePolicy } from "../../producer/planner/offer.ts";
+import { choosePlanner } from "../../producer/planner/open-planner.ts";
+import type { PlanEvent, PlanOutcome } from "../../producer/planner/plan-goal.ts";
 import { newRunId } from "../../producer/submit.ts";
 import { drawFlow, parsePlanFormat } from "../flow/draw.ts";
 import { drawTree } from "../flow/draw-tree.ts";
@@ -28,7 +28,6 @@ import { openPlace, type Place } from "../settings.ts";
 import { createAskModel } from "./ask-model.ts";
 import { askPerson } from "./ask-person.ts";
 import { budgetOf, type GoalFlags } from "./goal-flags.ts";
-import { offerOf, requirePolicy } from "./offer.ts";
 import { findPlan, PlanFolder, type FoundPlan } from "./plan-folder.ts";
 import { eventText, originText } from "./plan-text.ts";
 import { startFlow, type FlowEnd } from "../flow/start-flow.ts";
@@ -91,32 +90,15 @@ async function makePlan({ flags, io, config, place }: Parts, signal: AbortSignal
   const choice = choosePlanner(config.planners, flags.planner);
   const { settings, name } = choice;
   const budget = budgetOf(settings.budget, flags);
-  const prompt = loadPrompt(settings.prompt);
   const goal = flags.goal ?? "";
-  await using planner = await openPlanner(
-    { name, settings: { ...settings, budget } },
-    { env: io.env, askModel: createAskModel({ place, io, config }) },
-  );
   const folder = new PlanFolder(place.home, newRunId(systemClock.nowMs()), goal);
-  const outcome = await planGoal(
-    {
-      goal,
-      offer: offerOf(config.allow),
-      schema: flowSchema(),
-      limits: { budget, repairs: settings.repairs },
-      timeoutMs: settings.timeout_seconds * 1_000,
-    },
-    {
-      planner,
-      plannerName: name,
-      prompt,
-      check: createCheckPlan(config.allow),
-      clock: systemClock,
-      onEvent: (event) => {
-        folder.record(event, systemClock.nowMs());
-        say(io, eventText(event));
-      },
-    },
+  const onEvent = (event: PlanEvent) => {
+    folder.record(event, systemClock.nowMs());
+    say(io, eventText(event));
+  };
+  const outcome = await askPlanner(
+    { goal, choice: { name, settings: { ...settings, budget } }, allow: config.allow },
+    { env: io.env, askModel: createAskModel({ place, io, config }), clock: systemClock, onEvent },
     signal,
   );
   return keep(outcome, folder, io);

@@ -154,7 +154,11 @@ export class FlowClient {
   async #begin(run: RunRecord, { flow, setting, about, nodes }: Beginning): Promise<RunRecord> {
     const { redis, kp, store } = this.#deps;
     const stored: StoredFlow = { ...setting, plan: planOf(flow) };
-    await store.inputs.append(run.id, 0, [JSON.stringify(stored)]);
+    const { plan } = stored;
+    await Promise.all([
+      store.inputs.append(run.id, 0, [JSON.stringify(stored)]),
+      store.plans.keep({ sha256: about.planSha256, plan, origin: null }, this.#deps.clock.nowMs()),
+    ]);
     await new FlowState(redis, kp, { runId: run.id, epoch: run.epoch }).create(about, nodes);
     await enqueueRun(this.#deps, run, "scan");
     return run;

@@ -28,14 +28,39 @@ const flowShape = {
   inputs: inputs.default({}).describe("values of its inputs, by name"),
 };
 
-/** What `POST /v1/flows` takes. */
+/** What `POST /v1/flows` takes: a flow, or the hash of a plan that is kept. */
 export const flowRequest = z.strictObject({
   ...flowShape,
+  flow: document.optional().describe("a flow file: an object, or the text of a file in YAML or JSON"),
+  plan: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/, "64 hexadecimal digits in lower case")
+    .optional()
+    .describe("in place of flow: the hash of a plan that is kept, which is approved by that"),
+  approvedBy: z.string().trim().min(1).max(200).optional().describe("who approves; needed for what a planner made"),
   output: absolute.describe("the folder in which the folder of the run is made, absolute, as the workers see it"),
   base: absolute
     .optional()
     .describe("what relative paths of its nodes are relative to; the folder of the run without it"),
   dryRun: z.boolean().default(false).describe("answers with what would run, and runs nothing"),
+});
+/** What `POST /v1/runs/{id}/resume` takes. */
+export const resumeRequest = z.strictObject({
+  from: z.array(z.string()).max(1_000).default([]).describe("nodes that are run anew, and all that hang on them"),
+  inputs: inputs.default({}).describe("values that are other than before"),
+});
+/** What `POST /v1/goals` takes. */
+export const goalRequest = z.strictObject({
+  goal: z.string().trim().min(1).max(20_000).describe("what is to be reached, in plain words"),
+  planner: z.string().optional().describe("of the configuration; without it the only one, or the one called default"),
+  budget: z
+    .strictObject({
+      calls: z.int().min(1).max(1_000).optional(),
+      tokens: z.int().min(1).optional(),
+      usd: z.number().positive().optional(),
+    })
+    .default({})
+    .describe("less than that of the configuration"),
 });
 /** What `POST /v1/flows/validate` takes. */
 export const flowCheckRequest = z.strictObject(flowShape);
