@@ -8,6 +8,7 @@ import type { StoredPlan } from "../contract/stored-plan.ts";
 import type { Clock } from "../platform/clock.ts";
 import { RequestError } from "../platform/http/problem.ts";
 import { requestTraceId } from "../platform/http/request-context.ts";
+import { originOf } from "../platform/plan-file.ts";
 import type { Route } from "../platform/http/route-table.ts";
 import { goalRequest, parseBody } from "./flow/flow-requests.ts";
 import { askPlanner } from "./planner/ask-planner.ts";
@@ -77,8 +78,8 @@ async function planForGoal(deps: GoalDeps, req: Request, res: Response): Promise
   const asking = { env: deps.env, askModel: refuseModel, clock: deps.clock, onEvent: () => undefined };
   const outcome = await askPlanner({ goal, choice, allow }, asking, gone.signal);
   const { plan, flow } = accepted(outcome);
-  const { graphSha256: sha256, goal: told, planner, prompt, spent, acceptedAtMs } = plan;
-  const origin = { goal: told, planner, prompt, spent, acceptedAtMs };
+  const { graphSha256: sha256, spent } = plan;
+  const origin = originOf(plan);
   const kept = { sha256, plan: planOf(flow), origin };
   await deps.store.plans.keep(kept, deps.clock.nowMs());
   deps.logger.info({ audit: true, traceId: requestTraceId(res), planner: name, sha256, spent }, "goal planned");

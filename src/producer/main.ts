@@ -82,7 +82,7 @@ function createApp(deps: ProducerDeps, config: ProducerConfig): Express {
   const idempotency = new IdempotencyKeys(deps.redis, config.prefix);
   const gate = new PolicyGate(config.allow);
   const { agents = {}, planners = {} } = config;
-  const { programPath = (name) => name, env = {}, clock = systemClock } = deps;
+  const { programPath = (name: string) => name, env = {}, clock = systemClock } = deps;
   const parts = { ...deps, idempotency, gate, agents, programPath, planners, env, clock };
   const routes = intakeRoutes(parts, config.maxWaitingJobs);
   mountRoutes(app, routes, authorize);

@@ -95,8 +95,8 @@ export class SqlFileTable implements FileTable {
       .where("run_id", "=", runId)
       .executeTakeFirst();
     // An engine answers with a row of nothing where there is none.
-    const last: number | string | null | undefined = row?.last;
-    return last == null ? undefined : Number(last);
+    const last = row?.last as number | null | undefined;
+    return last ?? undefined;
   }
 
   addAttempts(runId: string, epoch: number, attempts: readonly AttemptRecord[]): Promise<void> {

@@ -1,4 +1,6 @@
 /** Keeps plans of flows by their hashes. */
+import type { FlowPlan } from "../contract/flow-plan.ts";
+import type { PlanOrigin } from "../contract/stored-plan.ts";
 import type { StoreDatabase } from "./database.ts";
 import type { KeptPlan, PlanTable } from "./store.ts";
 import { toJson } from "./stored-text.ts";
@@ -32,7 +34,8 @@ export class SqlPlans implements PlanTable {
       .where("sha256", "=", sha256)
       .executeTakeFirst();
     if (row === undefined) return undefined;
-    return { sha256, plan: JSON.parse(row.plan), origin: row.origin === null ? null : JSON.parse(row.origin) };
+    const origin = row.origin === null ? null : (JSON.parse(row.origin) as PlanOrigin);
+    return { sha256, plan: JSON.parse(row.plan) as FlowPlan, origin };
   }
 
   async deleteUnusedSince(timeMs: number): Promise<number> {

@@ -9,17 +9,9 @@ import type { PlanSpent } from "../../contract/stored-plan.ts";
 import { systemClock } from "../../platform/clock.ts";
 import { loadFlowFile } from "../../platform/flow/flow-file.ts";
 import { policyFaults } from "../../platform/flow/flow-policy-gate.ts";
-import { createCheckPlan } from "../../producer/planner/check-plan.ts";
-import { flowSchema } from "../../producer/planner/flow-schema.ts";
 import { nothingSpent } from "../../producer/planner/next-step.ts";
-import {
-  choosePlanner,
-  openPlanner,
-  type PlannerChoice,
-  type PlannerDeps,
-} from "../../producer/planner/open-planner.ts";
-import { planGoal, type PlanEvent, type PlanOutcome } from "../../producer/planner/plan-goal.ts";
-import { loadPrompt } from "../../producer/planner/prompt.ts";
+import { choosePlanner, type PlannerDeps } from "../../producer/planner/open-planner.ts";
+import type { PlanEvent, PlanOutcome } from "../../producer/planner/plan-goal.ts";
 import { askPlanner } from "../../producer/planner/ask-planner.ts";
 import type { FlowEnd, FlowStart, StartFlow } from "../flow/start-flow.ts";
 import type { Io } from "../io.ts";

@@ -1,4 +1,5 @@
 /** Graphviz: its language for the graph of a flow, and what it makes of it. */
+import type { Viz } from "@viz-js/viz";
 import type { EdgeRule, NodeKind } from "../../contract/flows.ts";
 
 /** A node as it is drawn. */
@@ -54,12 +55,11 @@ function dotText(text: string): string {
   return text.replace(/["\\]/g, "\\$&");
 }
 
+let engine: Promise<Viz> | undefined;
+
 /** Draws what `dotOf` says. */
 export async function svgOf(dot: string): Promise<string> {
   // Graphviz takes a while to load, and few want it.
-  const { instance } = await import("@viz-js/viz");
-  engine ??= instance();
+  engine ??= import("@viz-js/viz").then(({ instance }) => instance());
   return (await engine).renderString(dot, { format: "svg" });
 }
-
-let engine: ReturnType<(typeof import("@viz-js/viz"))["instance"]> | undefined;

@@ -81,7 +81,7 @@ interface Facts {
   readonly ends: ReadonlyMap<string, NodeEnd>;
   readonly groups: ReadonlyMap<string, { readonly total: number; readonly ended: number }>;
   readonly runs: ReadonlyMap<string, string>;
-  readonly rows: ReadonlyMap<string, Pick<FileResult, "startedAtMs" | "durationMs">>;
+  readonly rows: ReadonlyMap<string, Span>;
 }
 
 /** The nodes in the order of the flow file. */
@@ -140,7 +140,7 @@ async function rowFacts(all: AsyncIterable<FileResult>, ids: ReadonlySet<string>
     const { id, instance } = parseNodePath(row.path);
     if (!ids.has(id)) continue;
     const before = ends.get(id);
-    if (before === undefined || worseOutcome(before.outcome, row.outcome) !== before.outcome) ends.set(id, endOf(row));
+    if (before?.outcome !== worseOutcome(before?.outcome, row.outcome)) ends.set(id, endOf(row));
     rows.set(id, joined(rows.get(id), row));
     if (instance === undefined) continue;
     const count = (groups.get(id)?.total ?? 0) + 1;
@@ -180,19 +180,27 @@ function runningNodes(workers: readonly WorkerHeartbeat[], { id, epoch }: FlowRu
 }
 
 function viewOf({ node, index }: PlannedNode, facts: Facts, running: ReadonlySet<string>): NodeView {
-  const end = facts.ends.get(node.id);
-  const row = facts.rows.get(node.id);
   const childRunId = facts.runs.get(node.id) ?? null;
   const isReady = node.needs.every((need) => facts.ends.has(need.node));
+  const open = openState(node, { isReady, isHeld: childRunId !== null || running.has(String(index)) });
   return {
     ...{ path: node.id, kind: node.kind, needs: node.needs, childRunId },
-    state: end?.outcome ?? openState(node, { isReady, isHeld: childRunId !== null || running.has(String(index)) }),
-    failureClass: end?.failureClass ?? null,
-    message: end?.message ?? null,
-    startedAtMs: row?.startedAtMs ?? null,
-    durationMs: row?.durationMs ?? null,
+    ...progressOf(facts.ends.get(node.id), facts.rows.get(node.id), open),
     instances: facts.groups.get(node.id) ?? null,
   };
+}
+
+type Span = Pick<FileResult, "startedAtMs" | "durationMs">;
+
+/** How far something is that has this end and this row, or is open in this way. */
+function progressOf(
+  end: NodeEnd | undefined,
+  row: Span | undefined,
+  open: NodeState,
+): Pick<NodeView, "state" | "failureClass" | "message" | "startedAtMs" | "durationMs"> {
+  const { outcome: state, failureClass, message } = end ?? { outcome: open, failureClass: null, message: null };
+  const { startedAtMs, durationMs } = row ?? { startedAtMs: null, durationMs: null };
+  return { state, failureClass, message, startedAtMs, durationMs };
 }
 
 function openState(
@@ -224,13 +232,7 @@ async function loadInstance(
   const row = rows.find((one) => one.epoch === run.epoch);
   const end = ends.get(path) ?? (row !== undefined && isTerminal(run.state) ? endOf(row) : undefined);
   const childRunId = runs.get(path) ?? null;
-  const view: NodeView = {
-    ...{ ...group, path, childRunId, instances: null },
-    state: end?.outcome ?? openState(group, { isReady: true, isHeld: isHeld || childRunId !== null }),
-    failureClass: end?.failureClass ?? null,
-    message: end?.message ?? null,
-    startedAtMs: row?.startedAtMs ?? null,
-    durationMs: row?.durationMs ?? null,
-  };
+  const open = openState(group, { isReady: true, isHeld: isHeld || childRunId !== null });
+  const view: NodeView = { ...group, path, childRunId, instances: null, ...progressOf(end, row, open) };
   return { view, end };
 }

@@ -9,6 +9,7 @@ import type { FlowView, NodeDetail } from "../../contract/flow-view.ts";
 import type { WorkerHeartbeat } from "../../contract/status.ts";
 import { ConflictError, InvalidInputError, NotFoundError, PolicyError } from "../../contract/errors.ts";
 import { parseNodePath, unrunEnd, type PlannedNode } from "../../contract/flow-run.ts";
+import type { PlanOrigin } from "../../contract/stored-plan.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
 import { oneOf } from "../../contract/schema-faults.ts";
 import type { Logger } from "../../platform/logger.ts";
@@ -32,6 +33,8 @@ export interface FlowOptions extends Omit<FlowSetting, "folder"> {
   readonly folder: (runId: string) => string;
   readonly traceId?: string;
   readonly idempotencyKey?: string;
+  /** Where its plan came from, when a planner made it. */
+  readonly origin?: PlanOrigin;
 }
 
 /** How a flow is run from code. */
@@ -58,6 +61,7 @@ interface Beginning {
   readonly setting: FlowSetting;
   readonly about: FlowAbout;
   readonly nodes: readonly PlannedNode[];
+  readonly origin?: PlanOrigin | null;
 }
 
 export interface FlowClientDeps extends SubmitDeps {
@@ -102,7 +106,10 @@ export class FlowClient {
   }
 
   /** Starts a checked flow. @throws {PolicyError} with everything that is not allowed */
-  async start(flow: CheckedFlow, { folder, traceId, idempotencyKey, ...rest }: FlowOptions): Promise<RunRecord> {
+  async start(
+    flow: CheckedFlow,
+    { folder, traceId, idempotencyKey, origin, ...rest }: FlowOptions,
+  ): Promise<RunRecord> {
     const { store, clock, gate } = this.#deps;
     const earlier = idempotencyKey === undefined ? undefined : await store.runs.findByIdempotencyKey(idempotencyKey);
     if (earlier !== undefined && (await this.#hasPlan(earlier.id))) return earlier;
@@ -116,7 +123,7 @@ export class FlowClient {
     await claimOutput(this.#deps, id, spec);
     const key = idempotencyKey === undefined ? {} : { idempotencyKey };
     const { run } = await store.runs.create({ id, spec, createdAtMs: clock.nowMs(), ...key });
-    return this.#begin(run, { flow, setting, about, nodes });
+    return this.#begin(run, { flow, setting, about, nodes, ...(origin !== undefined && { origin }) });
   }
 
   /**
@@ -151,13 +158,13 @@ export class FlowClient {
   }
 
   /** Keeps the plan, then the state, then adds the jobs: what is lost in between is made again from what was kept. */
-  async #begin(run: RunRecord, { flow, setting, about, nodes }: Beginning): Promise<RunRecord> {
+  async #begin(run: RunRecord, { flow, setting, about, nodes, origin = null }: Beginning): Promise<RunRecord> {
     const { redis, kp, store } = this.#deps;
     const stored: StoredFlow = { ...setting, plan: planOf(flow) };
     const { plan } = stored;
     await Promise.all([
       store.inputs.append(run.id, 0, [JSON.stringify(stored)]),
-      store.plans.keep({ sha256: about.planSha256, plan, origin: null }, this.#deps.clock.nowMs()),
+      store.plans.keep({ sha256: about.planSha256, plan, origin }, this.#deps.clock.nowMs()),
     ]);
     await new FlowState(redis, kp, { runId: run.id, epoch: run.epoch }).create(about, nodes);
     await enqueueRun(this.#deps, run, "scan");

@@ -132,12 +132,12 @@ interface ReadDocument {
 function readDocument(written: unknown, at: readonly string[]): ReadDocument {
   if (typeof written !== "string") return { value: written, errors: [], lineOf: () => undefined };
   const read = readYaml(written, "text");
-  const { value, faults, lineOf } = read.kind === "read" ? valueOf(read, "text") : read.value;
-  const errors = faults.map(({ where, expected, found }) => ({
+  const yaml = read.kind === "read" ? valueOf(read, "text") : read.value;
+  const errors = yaml.faults.map(({ where, expected, found }) => ({
     pointer: jsonPointer(at),
     detail: `${where}: expected ${expected}, found ${found}`,
   }));
-  return { value, errors, lineOf };
+  return { value: yaml.value, errors, lineOf: (path) => yaml.lineOf(path) };
 }
 
 function textBytes(written: unknown): number {
