@@ -8,7 +8,7 @@ import { stateLook } from "./badge.ts";
 import { escapeText, html, Html } from "./html.ts";
 
 /** More make a picture that nobody reads, and that takes long to make. */
-export const GRAPH_NODES = 150;
+export const GRAPH_NODES = 100;
 
 /** A picture with slots. */
 export interface Layout {

@@ -35,7 +35,9 @@ describe("flows over HTTP", () => {
   test("a flow is started, looked at while it waits for an answer, answered, and ends", async () => {
     await using intake = await startFlowIntake();
     const runId = await start(intake, gated);
-    await expect.poll(() => states(intake, runId)).toEqual({ first: "succeeded", look: "asking", last: "waiting" });
+    await expect
+      .poll(() => states(intake, runId), { timeout: 30_000 })
+      .toEqual({ first: "succeeded", look: "asking", last: "waiting" });
     const gates = await intake.ask("GET /v1/gates");
     expect(gates.body).toEqual({ gates: [{ runId, name: "made", path: "look", message: "go on?" }] });
     const taken = { parts: [runId, "look"], body: { approved: true, by: "Ada", note: "looks good" } };
@@ -116,7 +118,7 @@ describe("flows over HTTP", () => {
     const nodes = [exec("slow", "sleep 60"), exec("after", "echo x", { needs: ["slow"] }), exec("other", "echo x")];
     const runId = await start(intake, flowOf(nodes));
     await expect
-      .poll(() => states(intake, runId), { timeout: 15_000 })
+      .poll(() => states(intake, runId), { timeout: 30_000 })
       .toMatchObject({ slow: "running", other: "succeeded" });
     const parts = [runId, "slow"];
     const cancelled = await intake.ask("DELETE /v1/runs/{id}/nodes/{node}", { parts, query: "?reason=too%20slow" });
@@ -170,7 +172,7 @@ describe("flows over HTTP", () => {
       return (answer.body as unknown as Errors).errors.map(({ pointer, detail }) => `${pointer} ${detail}`);
     };
     const output = intake.folder;
-    expect(await ask({ output: "here", flows: 1 })).toEqual([
+    expect(await ask({ flow: 1, output: "here", flows: 1 })).toEqual([
       expect.stringMatching(/^\/flow expected a flow file/),
       expect.stringMatching(/^\/output expected an absolute path/),
       expect.stringMatching(/^\/flows expected a known key \(did you mean "flow"\?\)/),
