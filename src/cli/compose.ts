@@ -23,6 +23,8 @@ import type { ScaleSettings } from "../scheduler/scale-signal.ts";
 import type { Starter } from "../scheduler/schedules.ts";
 import type { PodPlace } from "../worker/pod-cost.ts";
 import type { Cluster } from "./cluster.ts";
+import type { Io } from "./io.ts";
+import { resolveBinary } from "./run/binary.ts";
 import { packageVersion } from "./version.ts";
 
 /** What the parts of one process share. */
@@ -185,10 +187,12 @@ async function createStarter(
   };
 }
 
-export async function createProducerPart(parts: Parts, config: ProducerConfig): Promise<ListeningPart> {
+export async function createProducerPart(parts: Parts, config: ProducerConfig, io: Io): Promise<ListeningPart> {
   const { createProducer } = await import("../producer/main.ts");
   const { client, store, redis } = parts.cluster;
-  const service = createProducer({ client, store, redis, logger: parts.logger, metrics: parts.metrics }, config);
+  const programPath = (name: string) => resolveBinary(name, { where: "agents", cwd: io.cwd, path: io.env["PATH"] });
+  const deps = { client, store, redis, logger: parts.logger, metrics: parts.metrics, programPath, env: io.env };
+  const service = createProducer(deps, config);
   return { service, url: () => service.url, liveness: {}, readiness: clusterChecks(parts.cluster) };
 }
 

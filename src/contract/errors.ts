@@ -123,7 +123,8 @@ export class NotFoundError extends HeadroomError {
       | "queue or profile"
       | "run, job, worker or profile"
       | "node"
-      | "flow",
+      | "flow"
+      | "plan",
     id: string,
   ) {
     super(`expected a known ${kind}, found no ${kind} "${id}"`);

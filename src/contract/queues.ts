@@ -100,3 +100,16 @@ export function placeOfJobId(jobId: string): { readonly runId: string; readonly 
 export function runOfJobId(jobId: string): string | undefined {
   return placeOfJobId(jobId)?.runId;
 }
+
+/** The node of a flow, by its place in the file, and the instance, whose call a job id made by `jobIds.chunk` names. */
+export function callOfJobId(
+  jobId: string,
+): { readonly epoch: number; readonly index: number; readonly instance: number | undefined } | undefined {
+  const [, epoch, index, instance] = /^[^.]+\.(\d+)\.c(\d+)(?:_(\d+))?/.exec(jobId) ?? [];
+  if (epoch === undefined || index === undefined) return undefined;
+  return {
+    epoch: Number(epoch),
+    index: Number(index),
+    instance: instance === undefined ? undefined : Number(instance),
+  };
+}

@@ -3,6 +3,7 @@ import express, { type Express } from "express";
 import helmet from "helmet";
 import type { Redis } from "ioredis";
 import { InvalidInputError, type Fault } from "../contract/errors.ts";
+import { systemClock, type Clock } from "../platform/clock.ts";
 import { bearerOf, isLoopback, isSameSecret, refuseCrossSite, refuseForeignHost } from "../platform/http/access.ts";
 import { HttpService } from "../platform/http/http-service.ts";
 import { RequestError } from "../platform/http/problem.ts";
@@ -26,6 +27,11 @@ export interface ProducerDeps {
   readonly redis: Redis;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  /** The absolute path of a program of the configuration. @throws {InvalidInputError} when it is not there */
+  readonly programPath?: (name: string) => string;
+  /** Where keys of planners are. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  readonly clock?: Clock;
 }
 
 /** The intake as a service that knows its URL. */
@@ -76,8 +82,11 @@ function createApp(deps: ProducerDeps, config: ProducerConfig): Express {
   const authorize = bearerAuthorize(config.token);
   const idempotency = new IdempotencyKeys(deps.redis, config.prefix);
   const gate = new PolicyGate(config.allow);
+  const { agents = {}, planners = {} } = config;
+  const { programPath = (name: string) => name, env = {}, clock = systemClock } = deps;
   const scaling = () => loadScaling(deps.redis, config.prefix);
-  const routes = intakeRoutes({ ...deps, idempotency, gate, scaling }, config.maxWaitingJobs);
+  const parts = { ...deps, idempotency, gate, agents, programPath, planners, env, clock, scaling };
+  const routes = intakeRoutes(parts, config.maxWaitingJobs);
   beginRoutes(deps.metrics, routes);
   mountRoutes(app, routes, authorize);
   mountNotFound(app, authorize);

@@ -231,7 +231,9 @@ export class SchedulerService implements Service {
 
   async #forgetOldRuns(term: Term): Promise<void> {
     const { store, clock, logger } = this.#deps;
-    const deleted = await sweepOldRuns(store, clock.nowMs() - this.#config.keepRunsMs, term);
+    const beforeMs = clock.nowMs() - this.#config.keepRunsMs;
+    const deleted = await sweepOldRuns(store, beforeMs, term);
+    await store.plans.deleteUnusedSince(beforeMs);
     if (deleted > 0) logger.info({ deleted }, "old runs deleted");
   }
 

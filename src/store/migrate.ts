@@ -9,6 +9,7 @@ import { createRunsAndFiles } from "./migrations/0001-runs-and-files.ts";
 import { createLearned } from "./migrations/0002-learned.ts";
 import { addInferences } from "./migrations/0003-inferences.ts";
 import { createSchedules } from "./migrations/0004-schedules.ts";
+import { createPlans } from "./migrations/0005-plans.ts";
 import { storeDown } from "./store-errors.ts";
 
 const MIGRATIONS = "headroom_migrations";
@@ -20,6 +21,7 @@ function migrationsFor(kind: StoreDatabase["kind"]): Record<string, Migration> {
     "0002-learned": { up: (db) => createLearned(db) },
     "0003-inferences": { up: (db) => addInferences(db) },
     "0004-schedules": { up: (db) => createSchedules(db, kind) },
+    "0005-plans": { up: (db) => createPlans(db) },
   };
 }
 

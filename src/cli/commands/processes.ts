@@ -87,15 +87,21 @@ export function producerCommand(invocation: Invocation): Command {
       const config = loadServiceConfig(flags, io);
       const token = io.env["HEADROOM_PRODUCER_TOKEN"];
       return serve("producer", { flags, io, config }, (parts) =>
-        createProducerPart(parts, {
-          ...producerDefaults,
-          host: flags.host ?? producerDefaults.host,
-          port: parsePort(flags.port, "--port", producerDefaults.port),
-          prefix: keyPrefix(parts.cluster.place.prefix),
-          allow: config.allow,
-          ...(token === undefined ? {} : { token }),
-          ...(flags.publicOrigin === undefined ? {} : { publicOrigin: flags.publicOrigin }),
-        }),
+        createProducerPart(
+          parts,
+          {
+            ...producerDefaults,
+            host: flags.host ?? producerDefaults.host,
+            port: parsePort(flags.port, "--port", producerDefaults.port),
+            prefix: keyPrefix(parts.cluster.place.prefix),
+            allow: config.allow,
+            agents: config.agents,
+            planners: config.planners,
+            ...(token === undefined ? {} : { token }),
+            ...(flags.publicOrigin === undefined ? {} : { publicOrigin: flags.publicOrigin }),
+          },
+          io,
+        ),
       );
     }),
   );

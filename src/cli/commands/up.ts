@@ -110,14 +110,9 @@ async function makeIntake(
       : parsePort(flags.intakePort, "--intake-port", producerDefaults.port);
   const token = io.env["HEADROOM_PRODUCER_TOKEN"];
   const prefix = parts.cluster.place.kp;
-  return createProducerPart(parts, {
-    ...producerDefaults,
-    host,
-    port,
-    prefix,
-    allow: config.allow,
-    ...(token === undefined ? {} : { token }),
-  });
+  const { allow, agents, planners } = config;
+  const settings = { ...producerDefaults, host, port, prefix, allow, agents, planners };
+  return createProducerPart(parts, { ...settings, ...(token === undefined ? {} : { token }) }, io);
 }
 
 function upText(io: Io, facts: Record<"board" | "intake" | "metrics" | "home" | "log", string>, ms: number): string {

@@ -178,6 +178,12 @@ export class FlowState {
     return paths.map((path) => ends.get(path));
   }
 
+  /** How many instances these fan-outs have, and how many of them have ended; those that are not opened are left out. */
+  async groups(ids: readonly string[]): Promise<Map<string, { readonly total: number; readonly ended: number }>> {
+    const [items, left] = await Promise.all([this.#parsed<unknown[]>("k:", ids), this.#parsed<number>("l:", ids)]);
+    return new Map([...items].map(([id, { length }]) => [id, { total: length, ended: length - (left.get(id) ?? 0) }]));
+  }
+
   /** Notes what a ready node runs, before its job is added. */
   async setSpecs(specs: ReadonlyMap<string, RunSpec>): Promise<void> {
     if (specs.size === 0) return;
@@ -207,6 +213,11 @@ export class FlowState {
     return (await this.#redis.hget(this.#key, `r:${path}`)) ?? undefined;
   }
 
+  /** The runs that do the work of these nodes or instances; those that have none are left out. */
+  async runsOf(paths: readonly string[]): Promise<Map<string, string>> {
+    return this.#texts("r:", paths);
+  }
+
   /** Writes the answer at a gate, once; whether it was the first. */
   async answer(path: string, answer: GateAnswer): Promise<boolean> {
     return (await this.#redis.hsetnx(this.#key, `g:${path}`, JSON.stringify(answer))) === 1;
@@ -223,13 +234,18 @@ export class FlowState {
   }
 
   async #parsed<T>(prefix: string, names: readonly string[]): Promise<Map<string, T>> {
-    const found = new Map<string, T>();
+    const texts = await this.#texts(prefix, names);
+    return new Map([...texts].map(([name, json]) => [name, JSON.parse(json) as T]));
+  }
+
+  async #texts(prefix: string, names: readonly string[]): Promise<Map<string, string>> {
+    const found = new Map<string, string>();
     for (let at = 0; at < names.length; at += FIELDS_AT_ONCE) {
       const some = names.slice(at, at + FIELDS_AT_ONCE);
       const values = await this.#redis.hmget(this.#key, ...some.map((name) => `${prefix}${name}`));
       some.forEach((name, place) => {
-        const json = values[place];
-        if (json != null) found.set(name, JSON.parse(json) as T);
+        const text = values[place];
+        if (text != null) found.set(name, text);
       });
     }
     return found;

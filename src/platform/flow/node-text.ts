@@ -2,7 +2,7 @@
 import type { FlowEdge } from "../../contract/flow-graph.ts";
 import type { CheckedFlow } from "../../contract/flow-check.ts";
 import type { FlowNode } from "../../contract/flows.ts";
-import { formatCommand, plural } from "../format.ts";
+import { formatCommand } from "../../contract/command-text.ts";
 
 /** What a node does, on one line. */
 export function workOf(node: FlowNode, flow: CheckedFlow): string {
@@ -18,14 +18,14 @@ export function workOf(node: FlowNode, flow: CheckedFlow): string {
     case "gate":
       return node.message;
     case "flow":
-      return `${node.file} (${plural(flow.nested.get(node.id)?.nodeCount ?? 0, "node")})`;
+      return `${node.file} (${count(flow.nested.get(node.id)?.nodeCount ?? 0, "node", "nodes")})`;
   }
 }
 
 /** When a node runs, and how often; empty for once, whatever holds. */
 export function conditionsOf({ when, foreach, max_items: most }: FlowNode): string[] {
   const each =
-    typeof foreach === "string" ? foreach : foreach === undefined ? "" : plural(foreach.length, "entry", "entries");
+    typeof foreach === "string" ? foreach : foreach === undefined ? "" : count(foreach.length, "entry", "entries");
   return [
     ...(when === undefined ? [] : [`when ${when}`]),
     ...(each === "" ? [] : [`for each of ${each}${most === undefined ? "" : `, ${most} at most`}`]),
@@ -41,4 +41,8 @@ export const edgeNames: Readonly<Record<FlowEdge["on"], string>> = {
 /** One line of text that moves no cursor. */
 export function plainLine(text: string): string {
   return text.replace(/\s+/g, " ").replace(/\p{C}/gu, (char) => `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`);
+}
+
+function count(amount: number, one: string, many: string): string {
+  return `${amount} ${amount === 1 ? one : many}`;
 }

@@ -3,15 +3,23 @@ import { messageOf } from "../../contract/errors.ts";
 import type { CheckedFlow } from "../../contract/flow-check.ts";
 import type { InputValue } from "../../contract/flow-inputs.ts";
 import { isLiteral, parseTemplate } from "../../contract/flow-templates.ts";
+import type { RuleFault } from "../../contract/flow-policy.ts";
 import type { FlowNode } from "../../contract/flows.ts";
-import { knownText } from "../../platform/flow/flow-policy-gate.ts";
-import { planHash } from "../../platform/flow/plan-hash.ts";
-import { formatCommand, plural } from "../format.ts";
-import type { Style } from "../style.ts";
-import { conditionsOf, edgeNames, plainLine, workOf } from "./node-text.ts";
-import type { OpenedFlow } from "./open-flow.ts";
+import { knownText } from "./flow-policy-gate.ts";
+import { planHash } from "./plan-hash.ts";
+import { conditionsOf, workOf } from "./node-text.ts";
 
-export interface PlannedNode {
+/** A flow with the values of its inputs, and what the operator does not allow of it. */
+export interface FlowInHand {
+  readonly flow: CheckedFlow;
+  readonly inputs: Readonly<Record<string, InputValue>>;
+  readonly refusals: readonly RuleFault[];
+  /** The absolute path of a binary. @throws when there is none */
+  readonly binaryOf: (name: string) => string;
+}
+
+/** What one node would do. */
+export interface DryNode {
   /** With the flow nodes around it: `outer/inner`. */
   readonly id: string;
   readonly kind: FlowNode["kind"];
@@ -30,13 +38,13 @@ export interface PlannedNode {
 
 export interface FlowDryRun {
   readonly hash: string;
-  readonly nodes: readonly PlannedNode[];
+  readonly nodes: readonly DryNode[];
   /** About the flow as a whole. */
-  readonly refusals: PlannedNode["refusals"];
+  readonly refusals: DryNode["refusals"];
 }
 
 /** Goes through every node, those of flows in it too. */
-export function planFlowDryRun(opened: OpenedFlow): FlowDryRun {
+export function planFlowDryRun(opened: FlowInHand): FlowDryRun {
   const refusals = new Map<string, Refusal[]>();
   for (const { file, path, rule, where, found } of opened.refusals) {
     const key = path[0] === "nodes" ? `${file}:${String(path[1])}` : "";
@@ -46,9 +54,9 @@ export function planFlowDryRun(opened: OpenedFlow): FlowDryRun {
   return { hash: planHash(opened.flow), nodes, refusals: refusals.get("") ?? [] };
 }
 
-type Refusal = PlannedNode["refusals"][number];
+type Refusal = DryNode["refusals"][number];
 
-function nodesOf(flow: CheckedFlow, about: Pick<Around, "around" | "opened" | "refusals">): PlannedNode[] {
+function nodesOf(flow: CheckedFlow, about: Pick<Around, "around" | "opened" | "refusals">): DryNode[] {
   const places = new Map(flow.document.nodes.map(({ id }, at) => [id, at]));
   const { around, opened } = about;
   const isOutermost = flow === opened.flow;
@@ -64,13 +72,13 @@ function nodesOf(flow: CheckedFlow, about: Pick<Around, "around" | "opened" | "r
 
 interface Around {
   readonly around: string;
-  readonly opened: OpenedFlow;
+  readonly opened: FlowInHand;
   /** By file and place of the node; those of the whole flow have no key. */
   readonly refusals: ReadonlyMap<string, readonly Refusal[]>;
   readonly inputs: Readonly<Record<string, InputValue>>;
 }
 
-function plannedNode(node: FlowNode, flow: CheckedFlow, { around, opened, inputs }: Around): PlannedNode {
+function plannedNode(node: FlowNode, flow: CheckedFlow, { around, opened, inputs }: Around): DryNode {
   const isCommand = node.kind === "exec" || node.kind === "files";
   const { command, problem } = isCommand ? commandOf(node.command, inputs, opened) : { command: null, problem: null };
   return {
@@ -87,7 +95,7 @@ function plannedNode(node: FlowNode, flow: CheckedFlow, { around, opened, inputs
   };
 }
 
-function commandOf(command: readonly string[], inputs: Around["inputs"], { binaryOf }: OpenedFlow) {
+function commandOf(command: readonly string[], inputs: Around["inputs"], { binaryOf }: FlowInHand) {
   const [binary = "", ...rest] = command.map((template) => filled(template, inputs));
   if (binary.includes("${")) return { command: [binary, ...rest], problem: null };
   try {
@@ -107,31 +115,4 @@ function filled(template: string, inputs: Around["inputs"]): string {
       part.kind === "text" ? part.text : (knownText(part.expression, inputs) ?? `\${${part.expression}}`),
     )
     .join("");
-}
-
-/** For people. */
-export function flowDryRunText({ hash, nodes, refusals }: FlowDryRun, style: Style): string {
-  const lines = nodes.flatMap((node) => nodeLines(node, style));
-  const whole = refusals.map(({ rule, found }) => style.red(`  refused by ${rule}: ${plainLine(found)}`));
-  return [...lines, ...whole, "", `${plural(nodes.length, "node")} would run; plan ${hash}`].join("\n");
-}
-
-function nodeLines(node: PlannedNode, style: Style): string[] {
-  const needs = node.needs.map(({ node: id, on }) => (on === "success" ? id : `${id} (${edgeNames[on]})`));
-  const facts = [
-    `profile ${node.profile}`,
-    ...(needs.length === 0 ? [] : [`after ${needs.join(", ")}`]),
-    ...node.conditions,
-  ];
-  const work = [node.command === null ? "" : formatCommand(node.command), node.work]
-    .filter((text) => text !== "")
-    .join(" ");
-  return [
-    `${style.bold(node.id)}  ${style.cyan(node.kind)}  ${plainLine(work)}`,
-    style.dim(`  ${plainLine(facts.join("; "))}`),
-    ...(node.problem === null ? [] : [style.red(`  would not start: ${plainLine(node.problem)}`)]),
-    ...node.refusals.map(({ rule, where, found }) =>
-      style.red(`  refused by ${rule} at ${where}: ${plainLine(found)}`),
-    ),
-  ];
 }

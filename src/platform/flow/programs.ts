@@ -4,7 +4,7 @@ import { InvalidInputError } from "../../contract/errors.ts";
 import type { CheckedFlow } from "../../contract/flow-check.ts";
 import { isLiteral, parseTemplate } from "../../contract/flow-templates.ts";
 import { oneOf } from "../../contract/schema-faults.ts";
-import type { FlowSetting } from "../../platform/flow/stored-flow.ts";
+import type { FlowSetting } from "./stored-flow.ts";
 
 /** Absolute paths of what a flow names without one. @throws {InvalidInputError} naming what is not there */
 export function programsOf(
@@ -16,9 +16,9 @@ export function programsOf(
 }
 
 /** The agent programs that a flow and those in it name. @throws {InvalidInputError} naming those that are not configured */
-function agentsOf(
+export function agentsOf(
   flow: CheckedFlow,
-  config: Config,
+  config: Pick<Config, "agents">,
   binaryOf: (name: string) => string,
 ): Record<string, readonly string[]> {
   const found: Record<string, readonly string[]> = {};

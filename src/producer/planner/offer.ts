@@ -1,8 +1,8 @@
 /** What a planner is told that it may use: what the operator allows, and nothing that nobody has said. */
 import { ANY, type Allow } from "../../contract/allow.ts";
 import { InvalidInputError } from "../../contract/errors.ts";
-import { rulesForPlans } from "../../producer/planner/check-plan.ts";
-import type { PlanOffer } from "../../producer/planner/planner.ts";
+import { rulesForPlans } from "./check-plan.ts";
+import type { PlanOffer } from "./planner.ts";
 
 /** Absent is any, as everywhere in `allow`, but for what is closed for plans. */
 export function offerOf(allow: Allow): PlanOffer {
