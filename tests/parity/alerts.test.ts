@@ -88,7 +88,7 @@ describe("rules", () => {
       expect(annotations?.summary, alert).toMatch(/[^.]$/);
       expect(annotations?.description, alert).toMatch(/\.$/);
       const [, name = ""] =
-        /^\{\{ \$externalLabels\.headroom_docs \}\}\/docs\/runbooks\/([a-z-]+)\.md$/.exec(
+        /^\{\{ \$externalLabels\.docs_of_headroom \}\}\/docs\/runbooks\/([a-z-]+)\.md$/.exec(
           annotations?.runbook_url ?? "",
         ) ?? [];
       expect(runbooks, alert).toContain(name);

@@ -71,14 +71,8 @@ export function createHandlers(deps: HandlerDeps): Handlers {
       });
     },
     onOutcome: (result, run) => {
-      const { profile } = run.spec;
-      const on = deps.inferRunner.facesOf(run.spec);
-      metrics.counter("headroom_files_processed_total").inc({ outcome: result.outcome, profile, ...on });
-      tellResult(metrics, result, run.spec);
+      tellResult(metrics, result, { spec: run.spec, on: deps.inferRunner.facesOf(run.spec) });
       tellFileSpans(metrics.spans, result, run, deps.clock.nowMs());
-      if (result.durationMs !== null) {
-        metrics.histogram("headroom_file_duration_seconds").observe({ profile }, result.durationMs / 1_000);
-      }
     },
     onRetry: (failureClass) => {
       metrics.counter("headroom_retries_total").inc({ failure_class: failureClass });
@@ -115,8 +109,15 @@ export function createHandlers(deps: HandlerDeps): Handlers {
   };
 }
 
-/** What the rules of alerts count: under labels whose values are all known before. */
-function tellResult(metrics: Metrics, { outcome, failureClass }: FileResult, spec: RunSpec): void {
+function tellResult(
+  metrics: Metrics,
+  { outcome, failureClass, durationMs }: FileResult,
+  { spec, on }: { readonly spec: RunSpec; readonly on: ReturnType<InferRunner["facesOf"]> },
+): void {
+  const { profile } = spec;
+  metrics.counter("headroom_files_processed_total").inc({ outcome, profile, ...on });
+  if (durationMs !== null) metrics.histogram("headroom_file_duration_seconds").observe({ profile }, durationMs / 1_000);
+  // What the rules of alerts count: under labels whose values are all known before.
   metrics.counter("headroom_results_total").inc({ outcome, failure_class: failureClass ?? "" });
   // Of all inputs only a call of a flow's node has none.
   if (spec.input.kind !== "none") return;

@@ -215,9 +215,7 @@ export class Governor implements Service {
   }
 
   /** Why this queue waited for room the last time; undefined when it never did. */
-  lastRefusal(queue: string): Refusal | undefined {
-    return this.#waiting.lastOf(queue);
-  }
+  readonly lastRefusal = (queue: string): Refusal | undefined => this.#waiting.lastOf(queue);
 
   /** What a heartbeat, the metrics and `explain` tell of this worker. */
   snapshot(): GovernorSnapshot {

@@ -24,7 +24,7 @@ async function told(machine: Partial<MachineReading>, more: object = {}) {
 describe("metrics of the machine", () => {
   test("tell of the fullest volume of each use, and how large that one is", async () => {
     const volumes = [volume(40, "scratch"), volume(90, "output"), { ...volume(10, "output"), totalBytes: 80 }];
-    expect(await told({ volumes } as never)).toEqual([
+    expect(await told({ volumes })).toEqual([
       'headroom_volume_free_bytes{use="scratch"} 40',
       'headroom_volume_free_bytes{use="output"} 10',
       'headroom_volume_bytes{use="scratch"} 100',
