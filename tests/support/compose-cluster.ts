@@ -43,6 +43,8 @@ export class ComposeCluster implements AsyncDisposable {
   constructor(parts: Parts) {
     this.#parts = parts;
     chmodSync(this.#scratch.path, 0o755);
+    // Its socket is for the image's user too.
+    chmodSync(parts.postgres.folder, 0o755);
     if (process.getuid?.() === 0) chownSync(this.data, IMAGE_UID, IMAGE_UID);
   }
 

@@ -9,6 +9,7 @@ import {
   referencesOf,
   resourcesOf,
   rightsAreLeast,
+  scalersLead,
   servicesLead,
   staysInNamespace,
 } from "../../support/kubernetes/links.ts";
@@ -18,7 +19,7 @@ import { kustomizations, renderKustomization, type KubernetesObject } from "../.
 const { workloadsOf, ...workloadRules } = workloads;
 const rules: Readonly<Record<string, workloads.Rule>> = {
   ...workloadRules,
-  ...{ hasBudgets, monitorFinds, policiesHold, rightsAreLeast, servicesLead, staysInNamespace },
+  ...{ hasBudgets, monitorFinds, policiesHold, rightsAreLeast, scalersLead, servicesLead, staysInNamespace },
 };
 
 const rendered = new Map<string, KubernetesObject[]>();
@@ -120,6 +121,7 @@ const mistakes: readonly [string, string, (text: string) => string][] = [
     "a process is not scraped",
     (text) => text.replaceAll('"worker","worker-gpu","scheduler","producer","board"', '"worker"'),
   ],
+  ["scalersLead", "another port is asked", (text) => text.replaceAll("svc:9100/v1", "svc:9101/v1")],
   [
     "staysInNamespace",
     "an object is elsewhere",

@@ -1,4 +1,5 @@
 /** Rules between rendered objects: what one names, another one is. Each gives its faults in words. */
+import type { IScaledObject } from "@kubernetes-models/keda/keda.sh/v1alpha1/ScaledObject";
 import type { IPodDisruptionBudget } from "kubernetes-models/policy/v1/PodDisruptionBudget";
 import type { INetworkPolicy } from "kubernetes-models/networking.k8s.io/v1/NetworkPolicy";
 import type { IRole } from "kubernetes-models/rbac.authorization.k8s.io/v1/Role";
@@ -158,6 +159,24 @@ export const monitorFinds: Rule = (objects) => {
       : [`${metadata.name}: finds ${found.join()} at ${String(ports)}`];
   });
 };
+
+/** What is scaled is there and has no number of its own; the signal is asked of a Service and a port that are there. */
+export const scalersLead: Rule = (objects) =>
+  objectsOf<IScaledObject>(objects, "ScaledObject").flatMap(({ metadata, spec }) => {
+    const target = workloadsOf(objects).find(({ name }) => name === spec.scaleTargetRef.name);
+    const services = objectsOf<IService>(objects, "Service").flatMap((service) =>
+      (service.spec?.ports ?? []).map(({ port }) => `${service.metadata.name}.headroom.svc:${port}`),
+    );
+    const urls = spec.triggers.map((trigger) => new URL(String(trigger.metadata["url"])));
+    return [
+      ...(target === undefined ? [`${metadata.name}: scales nothing`] : []),
+      ...(target?.replicas === undefined ? [] : [`${metadata.name}: its target has ${target.replicas} replicas`]),
+      ...urls.filter(({ host }) => !services.includes(host)).map(({ host }) => `${metadata.name}: asks ${host}`),
+      ...urls
+        .filter(({ pathname }) => pathname !== "/v1/scaling")
+        .map((url) => `${metadata.name}: asks ${url.pathname}`),
+    ];
+  });
 
 /** All of ours is in one namespace. */
 export const staysInNamespace: Rule = (objects) =>
