@@ -72,7 +72,9 @@ process.on("exit", () => {
 async function up(cli: Cli, env: Readonly<Record<string, string>>) {
   const preload = pathToFileURL(cli.scratch.file("count.mjs", COUNT_MODULES)).href;
   const all = { NODE_OPTIONS: `--import=${preload}`, OTEL_BSP_SCHEDULE_DELAY: "100", ...env };
-  const running = cli.start(["up", "--json", "--board-port", "0", "--intake-port", "0", "--ops-port", "0"], { env: all });
+  const running = cli.start(["up", "--json", "--board-port", "0", "--intake-port", "0", "--ops-port", "0"], {
+    env: all,
+  });
   await expect.poll(() => running.stdout(), PATIENT).toContain("\n");
   return { running, ...(JSON.parse(running.stdout()) as { intake: string; metrics: string }) };
 }
