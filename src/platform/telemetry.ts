@@ -1,6 +1,6 @@
 /**
- * Traces, for those who name a collector: `OTEL_EXPORTER_OTLP_ENDPOINT`, or the same for traces alone. Without it nothing of
- * OpenTelemetry is loaded. A collector that does not answer costs spans and nothing else.
+ * Traces, for those who name a collector: `OTEL_EXPORTER_OTLP_ENDPOINT`, or the same for traces alone. Without it neither
+ * the SDK of OpenTelemetry nor its exporter is loaded; its API is, by prom-client. A collector that does not answer costs spans and nothing else.
  */
 import type { Service } from "./lifecycle.ts";
 import type { Logger } from "./logger.ts";

@@ -16,7 +16,8 @@ export function tellClaim(
   at: { readonly nowMs: number; readonly refusal: Refusal | undefined },
 ): void {
   const { runId, traceId } = job.data as { runId: string; traceId: string };
-  if (!spans.isOn || !isTraceId(traceId)) return;
+  // A report waits for the work of its run, not for a worker.
+  if (!spans.isOn || !isTraceId(traceId) || job.name === "report") return;
   const { nowMs, refusal } = at;
   const startMs = Math.min(nowMs, job.timestamp + (job.opts.delay ?? 0));
   const about = { "headroom.run.id": runId, "headroom.job.id": job.id ?? "", "headroom.profile": profile };

@@ -27,18 +27,17 @@ export class ObservedCluster implements AsyncDisposable {
   readonly #processes = new Map<Name, Running>();
   readonly #urls = new Map<Name, string>();
 
-  private constructor(redis: RedisServer, env: Readonly<Record<string, string>>) {
+  private constructor(redis: RedisServer) {
     this.redis = redis;
     this.#env = {
       HEADROOM_REDIS_URL: redis.url,
       HEADROOM_STORE_URL: `sqlite:${join(this.cli.scratch.path, "store.db")}`,
-      ...env,
     };
   }
 
-  /** Starts all four and waits until they are ready. `env`: more variables of every process. */
-  static async start(env: Readonly<Record<string, string>> = {}): Promise<ObservedCluster> {
-    const cluster = new ObservedCluster(await startRedis({ args: ["--appendonly", "yes"] }), env);
+  /** Starts all four and waits until they are ready. */
+  static async start(): Promise<ObservedCluster> {
+    const cluster = new ObservedCluster(await startRedis({ args: ["--appendonly", "yes"] }));
     try {
       await cluster.#start();
     } catch (error) {
@@ -82,9 +81,14 @@ export class ObservedCluster implements AsyncDisposable {
     scratch.file("gpu/cards", `0, ${CARD(0)}, Big Card, 81920, 2048, 93, 71, 512.0\n`);
     scratch.file("gpu/apps", `${CARD(0)}, 1, 512\n`);
     const preload = pathToFileURL(scratch.file("gpu/driver.mjs", DRIVER_IS_HERE)).href;
-    const withGpu = { PATH: `${bin}:${process.env["PATH"] ?? ""}`, NODE_OPTIONS: `--import=${preload}` };
+    const ofWorker = {
+      PATH: `${bin}:${process.env["PATH"] ?? ""}`,
+      NODE_OPTIONS: `--import=${preload}`,
+      // With traces on it tells its metrics as OpenMetrics, the others as the older text: Prometheus is to take both.
+      OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:9",
+    };
     for (const [name, args] of Object.entries(commands) as [Name, readonly string[]][]) {
-      const env = { ...this.#env, ...(name === "worker" && withGpu) };
+      const env = { ...this.#env, ...(name === "worker" && ofWorker) };
       this.#processes.set(name, this.cli.start(args, { env }));
     }
     for (const [name, running] of this.#processes) {

@@ -48,10 +48,11 @@ describe("spans of a claim", () => {
     expect(told[1]).toMatchObject({ startMs: 5_000, attributes: { "headroom.admission.waited_for": "nothing" } });
   });
 
-  test("are not told for a job whose id of a trace is none", () => {
+  test("are not told for a job whose id of a trace is none, nor for a report", () => {
     const { told, spans } = recording();
     const other = job({ data: { runId: "r1", traceId: "r1" } });
     tellClaim(spans, { job: other, profile: "default" }, { nowMs: 5_000, refusal: undefined });
+    tellClaim(spans, { job: job({ name: "report" }), profile: "control" }, { nowMs: 5_000, refusal: undefined });
     expect(told).toEqual([]);
   });
 });
