@@ -103,12 +103,10 @@ export class WorkerService implements Service {
       specOf: (ref, path) => new FlowState(this.#redis, config.kp, ref).spec(path),
     });
     this.#control = new ControlBus({ redis: this.#redis, subscriber: this.#subscriber, logger }, config.kp);
-    const tuning = createSharedTuning(deps, { ...config, redis: this.#redis }, () => this.#status.offers);
-    this.#governor = createGovernor({ ...deps, ...tuning.parts }, config, (step) => {
-      this.#executors.enforce(step);
-    });
-    this.#classes = new LearnedClasses({ redis: this.#redis, prefix: config.kp, clock, logger });
     this.#executors = new Executors(deps, config, hash);
+    const tuning = createSharedTuning(deps, { ...config, redis: this.#redis }, () => this.#status.offers);
+    this.#governor = createGovernor({ ...deps, ...tuning.parts }, config, this.#executors.enforce);
+    this.#classes = new LearnedClasses({ redis: this.#redis, prefix: config.kp, clock, logger });
     const shared = {
       ...{ redis: this.#redis, kp: config.kp, store: deps.store, clock, logger },
       ...{ queues: this.#queues, runs: this.#runs },

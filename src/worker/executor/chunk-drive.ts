@@ -142,15 +142,9 @@ export class ChunkDrive {
     const interrupted = [...this.#interrupted, ...unsettled];
     const notRun = [...this.#notRun, ...interrupted];
     const { suspendedMs } = this.#parts.slot;
+    const kind = this.#stop?.kind ?? "done";
     return {
-      ...{
-        kind: this.#stop?.kind ?? "done",
-        notRun,
-        interrupted,
-        postponed: this.#postponed,
-        fenced,
-        failure: this.#stop?.failure,
-      },
+      ...{ kind, notRun, interrupted, postponed: this.#postponed, fenced, failure: this.#stop?.failure },
       ...(suspendedMs > 0 && { suspendedMs }),
     };
   }
@@ -242,8 +236,6 @@ export class ChunkDrive {
     for (let group = this.#groups.shift(); group !== undefined; group = this.#groups.shift()) {
       const [first, ...rest] = group;
       if (first === undefined) continue;
-      if (!this.#mayBegin()) this.#notRun.push(...group.map(({ file }) => file));
-      if (!this.#mayBegin()) continue;
       const call = this.#preparer.joinedCallOf([first, ...rest]);
       if ("class" in call) {
         this.#parts.host.results(group.map(({ file, input }) => this.#results.notStarted(file, call, input)));
