@@ -16,7 +16,6 @@ export const scalingSchema = z
     path: ["min_workers"],
     error: "no more than scaling.max_workers",
   });
-export type ScalingConfig = Readonly<z.output<typeof scalingSchema>>;
 
 const count = z.int().nonnegative();
 const amount = z.number().nonnegative();

@@ -43,8 +43,8 @@ export class Executors implements Service {
   }
 
   /** Takes a step against what a job runs now. A model's batch can be ended, and its files go again; it is not held. */
-  enforce(step: Step): void {
+  readonly enforce = (step: Step): void => {
     this.runner.enforce(step);
     if (step.kind === "end") this.inferRunner.evict(step.jobId, step.message);
-  }
+  };
 }
