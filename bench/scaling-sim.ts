@@ -6,7 +6,7 @@
 import type { ScalingSignal } from "../src/contract/scaling.ts";
 import { decideScaling, type ScalingSettings } from "../src/scheduler/scaling.ts";
 import { seeded } from "../tests/support/seeded.ts";
-import { report, round } from "./shared/support.ts";
+import { quantile, report, round } from "./shared/support.ts";
 
 const SLOTS = 4;
 const START_SECONDS = 30;
@@ -89,65 +89,90 @@ const rules: Readonly<Record<string, () => Rule>> = {
     }),
 };
 
-function play({ seconds, arrivals }: Load, rule: Rule) {
-  const queue: Arrival[] = [];
-  const again: Arrival[] = [];
-  let workers: Worker[] = [];
-  let next = 0;
-  let meanSeconds: number | undefined;
-  let [workerSeconds, interrupted, most] = [0, 0, 0];
-  const waits: number[] = [];
-  for (let now = 0; now < seconds; now += 1) {
-    for (let job = arrivals[next]; job !== undefined && job.atSeconds <= now; job = arrivals[(next += 1)])
-      queue.push(job);
-    for (const worker of workers) {
-      for (let at = worker.jobs.length - 1; at >= 0; at -= 1) {
-        const held = worker.jobs[at];
-        if (held === undefined || held.endsAt > now) continue;
-        worker.jobs.splice(at, 1);
-        const { lastsSeconds } = held.job;
-        meanSeconds = meanSeconds === undefined ? lastsSeconds : meanSeconds + 0.02 * (lastsSeconds - meanSeconds);
-      }
-      if (worker.leavesAt > now) continue;
-      interrupted += worker.jobs.length;
-      again.push(...worker.jobs.splice(0).map(({ job }) => job));
-    }
-    workers = workers.filter(({ leavesAt, jobs }) => leavesAt === Infinity || (leavesAt > now && jobs.length > 0));
-    const staying = workers.filter(({ leavesAt }) => leavesAt === Infinity);
-    if (now % ASK_SECONDS === 0) {
-      const wanted = rule({ now, waiting: queue.length + again.length, workers: staying, meanSeconds });
-      most = Math.max(most, wanted);
-      for (let count = staying.length; count < wanted; count += 1) {
-        workers.push({ readyAt: now + START_SECONDS, leavesAt: Infinity, jobs: [] });
-      }
-      // The idle go first, by their deletion cost.
-      const leaving = staying
-        .toSorted((a, b) => a.jobs.length - b.jobs.length)
-        .slice(0, Math.max(0, staying.length - wanted));
-      for (const worker of leaving) worker.leavesAt = now + DRAIN_SECONDS;
-    }
-    for (const worker of workers) {
-      while (worker.readyAt <= now && worker.leavesAt === Infinity && worker.jobs.length < SLOTS) {
-        const isAgain = again.length > 0;
-        const job = again.shift() ?? queue.shift();
-        if (job === undefined) break;
-        if (!isAgain) waits.push(now - job.atSeconds);
-        worker.jobs.push({ startedAt: now, endsAt: now + job.lastsSeconds, job });
-      }
-    }
-    workerSeconds += workers.length;
+/** One cluster under one rule, second by second. */
+class Simulation {
+  readonly #arrivals: readonly Arrival[];
+  readonly #rule: Rule;
+  readonly #queue: Arrival[] = [];
+  readonly #again: Arrival[] = [];
+  readonly #waits: number[] = [];
+  #workers: Worker[] = [];
+  #next = 0;
+  #meanSeconds: number | undefined;
+  #workerSeconds = 0;
+  #interrupted = 0;
+  #most = 0;
+
+  constructor(arrivals: readonly Arrival[], rule: Rule) {
+    this.#arrivals = arrivals;
+    this.#rule = rule;
   }
-  // Who never began has waited until the end.
-  for (const { atSeconds } of queue) waits.push(seconds - atSeconds);
-  const sorted = waits.toSorted((a, b) => a - b);
-  const at = (share: number) => Math.round(sorted[Math.floor(share * (sorted.length - 1))] ?? 0);
-  return {
-    p50Seconds: at(0.5),
-    p99Seconds: at(0.99),
-    interrupted,
-    workerHours: round(workerSeconds / 3_600),
-    mostWorkers: most,
-  };
+
+  play(seconds: number) {
+    for (let now = 0; now < seconds; now += 1) {
+      this.#arrive(now);
+      for (const worker of this.#workers) this.#end(worker, now);
+      this.#workers = this.#workers.filter(
+        ({ leavesAt, jobs }) => leavesAt === Infinity || (leavesAt > now && jobs.length > 0),
+      );
+      if (now % ASK_SECONDS === 0) this.#scale(now);
+      for (const worker of this.#workers) this.#claim(worker, now);
+      this.#workerSeconds += this.#workers.length;
+    }
+    // Who never began has waited until the end.
+    for (const { atSeconds } of this.#queue) this.#waits.push(seconds - atSeconds);
+    return {
+      ...{ p50Seconds: quantile(this.#waits, 0.5), p99Seconds: quantile(this.#waits, 0.99) },
+      ...{ interrupted: this.#interrupted, mostWorkers: this.#most, workerHours: round(this.#workerSeconds / 3_600) },
+    };
+  }
+
+  #arrive(now: number): void {
+    for (let job = this.#arrivals[this.#next]; job !== undefined && job.atSeconds <= now;) {
+      this.#queue.push(job);
+      this.#next += 1;
+      job = this.#arrivals[this.#next];
+    }
+  }
+
+  /** Ends what is done, and hands back what a worker that leaves still holds. */
+  #end(worker: Worker, now: number): void {
+    const ended = worker.jobs.filter(({ endsAt }) => endsAt <= now);
+    const going = worker.jobs.filter(({ endsAt }) => endsAt > now);
+    for (const { job } of ended) {
+      const mean = this.#meanSeconds ?? job.lastsSeconds;
+      this.#meanSeconds = mean + 0.02 * (job.lastsSeconds - mean);
+    }
+    const handedBack = worker.leavesAt <= now ? going.splice(0) : [];
+    this.#interrupted += handedBack.length;
+    this.#again.push(...handedBack.map(({ job }) => job));
+    worker.jobs.splice(0, Infinity, ...going);
+  }
+
+  #scale(now: number): void {
+    const staying = this.#workers.filter(({ leavesAt }) => leavesAt === Infinity);
+    const waiting = this.#queue.length + this.#again.length;
+    const wanted = this.#rule({ now, waiting, workers: staying, meanSeconds: this.#meanSeconds });
+    this.#most = Math.max(this.#most, wanted);
+    for (let count = staying.length; count < wanted; count += 1) {
+      this.#workers.push({ readyAt: now + START_SECONDS, leavesAt: Infinity, jobs: [] });
+    }
+    // The idle go first, by their deletion cost.
+    const idleFirst = staying.toSorted((a, b) => a.jobs.length - b.jobs.length);
+    for (const worker of idleFirst.slice(0, Math.max(0, staying.length - wanted)))
+      worker.leavesAt = now + DRAIN_SECONDS;
+  }
+
+  #claim(worker: Worker, now: number): void {
+    if (worker.readyAt > now || worker.leavesAt !== Infinity) return;
+    while (worker.jobs.length < SLOTS) {
+      const again = this.#again.shift();
+      const job = again ?? this.#queue.shift();
+      if (job === undefined) return;
+      if (again === undefined) this.#waits.push(now - job.atSeconds);
+      worker.jobs.push({ startedAt: now, endsAt: now + job.lastsSeconds, job });
+    }
+  }
 }
 
 function loadOf(
@@ -180,7 +205,9 @@ const loads: Readonly<Record<string, Load>> = {
 };
 
 const figures = Object.entries(loads).map(([name, load]) => {
-  const played = Object.entries(rules).map(([rule, make]) => [rule, play(load, make())] as const);
+  const played = Object.entries(rules).map(
+    ([rule, make]) => [rule, new Simulation(load.arrivals, make()).play(load.seconds)] as const,
+  );
   return [name, { jobs: load.arrivals.length, ...Object.fromEntries(played) }] as const;
 });
 const p99 = (rule: string) =>

@@ -97,7 +97,7 @@ export async function createWorkerPart(parts: Parts, settings: WorkerSettings = 
       ...(settings.pod === undefined ? {} : { pod: settings.pod }),
     },
   );
-  return { service: worker, ...worker.checks, routes: worker.routes };
+  return { service: worker, ...worker.checks };
 }
 
 /** What the scheduler of a cluster does beside looking after runs. That of a single run has none. */

@@ -145,20 +145,14 @@ export class OpsServer implements Service {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { pathname: path, searchParams } = new URL(request.url ?? "/", "http://ops");
     const here = (this.#deps.routes ?? []).filter((candidate) => candidate.path === path);
-    const methods = here.length === 0 ? ["GET"] : here.map((route) => route.method);
-    const allow = methods.includes("GET") ? [...methods, "HEAD"] : methods;
-    const method = request.method ?? "none";
-    if (!allow.includes(method)) {
-      response.setHeader("Allow", allow.join(", "));
-      send(response, 405, { error: `expected ${listOf(allow)}, found ${method}` });
-      return;
-    }
-    const route = here.find((one) => one.method === method || (one.method === "GET" && method === "HEAD"));
-    if (route !== undefined) {
-      if (isFromPage(request)) send(response, 403, { error: "expected no page of a browser to ask for this" });
-      else await this.#answerRoute(response, route, searchParams);
-      return;
-    }
+    if (!isAllowed(request, response, here)) return;
+    const method = request.method === "HEAD" ? "GET" : request.method;
+    const route = here.find((one) => one.method === method);
+    if (route === undefined) await this.#answerOwn(response, path);
+    else await this.#answerRoute(response, route, searchParams);
+  }
+
+  async #answerOwn(response: ServerResponse, path: string): Promise<void> {
     switch (path) {
       case "/livez":
         await this.#answerChecks(response, this.#deps.liveness ?? {}, true);
@@ -197,6 +191,20 @@ export class OpsServer implements Service {
     const isOk = isOpen && named.every(([, result]) => result.ok);
     send(response, isOk ? 200 : 503, { ok: isOk, phase: this.#phase.current, checks: Object.fromEntries(named) });
   }
+}
+
+/** Whether this path takes the request; if not, it is answered. */
+function isAllowed(request: IncomingMessage, response: ServerResponse, here: readonly OpsRoute[]): boolean {
+  const methods = here.length === 0 ? ["GET"] : here.map((route) => route.method);
+  const allow = methods.includes("GET") ? [...methods, "HEAD"] : methods;
+  if (!allow.includes(request.method ?? "")) {
+    response.setHeader("Allow", allow.join(", "));
+    send(response, 405, { error: `expected ${listOf(allow)}, found ${request.method ?? "none"}` });
+    return false;
+  }
+  if (!isFromPage(request)) return true;
+  send(response, 403, { error: "expected no page of a browser to ask for this" });
+  return false;
 }
 
 /** Whoever reaches this port may ask for what changes something, but not by the hand of a page that somebody opened. */

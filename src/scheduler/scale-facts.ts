@@ -1,6 +1,6 @@
 /** What the scale signal is decided from: the queues by profile, the workers, and what was set by hand. */
 import type { Redis } from "ioredis";
-import { z } from "zod";
+import type { z } from "zod";
 import { ALL_WORKERS } from "../contract/limits.ts";
 import { bucketBytes } from "../contract/profiles.ts";
 import { keys, parseQueueName } from "../contract/queues.ts";

@@ -74,18 +74,18 @@ export class Drain {
   undo(): void {
     const round = this.#round;
     if (round === undefined || this.#isStopping) return;
-    const { governor, executors, loop, onMove } = this.#deps;
+    const { governor, executors, loop } = this.#deps;
     this.#round = undefined;
     round.over.abort();
     governor.setDraining(false);
     executors.setWindingDown(false);
-    onMove("working");
+    this.#deps.onMove("working");
     loop.resume();
   }
 
   #open(): Round {
-    const { governor, executors, onMove } = this.#deps;
-    onMove("draining");
+    const { governor, executors } = this.#deps;
+    this.#deps.onMove("draining");
     governor.setDraining(true);
     executors.setWindingDown(true);
     const over = new AbortController();
@@ -95,11 +95,11 @@ export class Drain {
   async #empty(over: AbortController): Promise<void> {
     const { loop, held, logger } = this.#deps;
     await loop.drain();
-    if (over.signal.aborted) return;
+    if (isOver(over)) return;
     // A scan may wait for chunks that nobody claims here any more.
     held.handBack(({ jobName }) => jobName === "scan");
     await loop.settled();
-    if (over.signal.aborted || this.#round === undefined) return;
+    if (isOver(over) || this.#round === undefined) return;
     this.#round.isDrained = true;
     logger.info({}, "worker holds no job any more");
     over.abort();
@@ -114,6 +114,11 @@ export class Drain {
     logger.warn({ jobs: held.all.map(({ jobId }) => jobId) }, "drain time is over, handing running jobs back");
     held.handBack(() => true);
   }
+}
+
+/** A question of its own, because the compiler takes what it saw before an `await` for granted. */
+function isOver({ signal }: AbortController): boolean {
+  return signal.aborted;
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -78,10 +78,10 @@ export class PodCost implements Service {
 
   /** Tells the API when the bucket is another one. One request at a time. */
   look(): void {
-    const { clock, startedMs } = this.#deps;
+    const { clock } = this.#deps;
     const nowMs = clock.monotonicMs();
     if (this.#sending !== undefined || nowMs < this.#notBeforeMs) return;
-    const bucket = bucketOfPod(startedMs(), clock.nowMs());
+    const bucket = bucketOfPod(this.#deps.startedMs(), clock.nowMs());
     const isLower = this.#told !== undefined && podCosts[bucket] < podCosts[this.#told];
     this.#lowerSinceMs = isLower ? (this.#lowerSinceMs ?? nowMs) : undefined;
     const isSettled = this.#lowerSinceMs === undefined || nowMs - this.#lowerSinceMs >= DOWN_AFTER_MS;

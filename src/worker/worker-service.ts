@@ -13,7 +13,6 @@ import { FlowState } from "../platform/flow/flow-state.ts";
 import { ControlBus } from "../platform/control.ts";
 import { JobQueues } from "../platform/job-queues.ts";
 import { ServiceGroup, type Service } from "../platform/lifecycle.ts";
-import type { OpsRoute } from "../platform/ops-server.ts";
 import { PolicyGate } from "../platform/policy-gate.ts";
 import { closeRedis, openRedis } from "../platform/redis.ts";
 import { OutputRegistry } from "../platform/output-registry.ts";
@@ -21,14 +20,10 @@ import { RunHash } from "../platform/run-hash.ts";
 import { State, type Transitions } from "../platform/state.ts";
 import { Admissions } from "./admissions.ts";
 import { ClusterLoad } from "./cluster-load.ts";
-import { Drain } from "./drain.ts";
-import { drainRoutes } from "./drain-routes.ts";
-import { DrainWatch } from "./drain-watch.ts";
 import { Executors } from "./executors.ts";
 import type { Handlers } from "./executor/executor.ts";
 import { createHandlers, type HandlerDeps } from "./executor/handlers.ts";
 import { exposeGovernor } from "./governor/governor-metrics.ts";
-import type { Step } from "./governor/step.ts";
 import { createGovernor } from "./governor/create-governor.ts";
 import type { Governor } from "./governor/governor.ts";
 import { createLearnedListener } from "./governor/learned-listener.ts";
@@ -37,10 +32,10 @@ import { FlowRuns } from "./flow-runs.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { HeldJobs } from "./held-jobs.ts";
 import { LargestJob } from "./largest-job.ts";
+import { createLeaving, type Leaving } from "./leaving.ts";
 import { LiveLimits } from "./live-limits.ts";
 import type { WorkerProcess } from "./lane-token.ts";
 import { Lanes } from "./lanes.ts";
-import { PodCost } from "./pod-cost.ts";
 import { PullLoop } from "./pull-loop.ts";
 import { nextJobs, QueueHeads } from "./queue-heads.ts";
 import { OutputClaims } from "./output-claims.ts";
@@ -49,7 +44,7 @@ import { RunCache } from "./run-cache.ts";
 import { createSharedTuning } from "./shared-tuning.ts";
 import type { WorkerConfig, WorkerDeps } from "./worker-port.ts";
 import { workerChecks, type WorkerChecks } from "./worker-checks.ts";
-import { WorkerStatus } from "./worker-status.ts";
+import { WorkerStatus, type WorkerStatusDeps } from "./worker-status.ts";
 
 type WorkerState = "starting" | "working" | "draining" | "stopped";
 const moves: Transitions<WorkerState> = {
@@ -86,8 +81,7 @@ export class WorkerService implements Service {
   readonly #runs: RunCache;
   readonly #limits: LiveLimits;
   readonly #claims: OutputClaims;
-  readonly #drain: Drain;
-  readonly #drainWatch: DrainWatch;
+  readonly #leaving: Leaving;
   readonly #group: ServiceGroup;
   #inventoryTimer: NodeJS.Timeout | undefined;
   #stopping: Promise<void> | undefined;
@@ -110,7 +104,9 @@ export class WorkerService implements Service {
     });
     this.#control = new ControlBus({ redis: this.#redis, subscriber: this.#subscriber, logger }, config.kp);
     const tuning = createSharedTuning(deps, { ...config, redis: this.#redis }, () => this.#status.offers);
-    this.#governor = createGovernor({ ...deps, ...tuning.parts }, config, this.#enforce);
+    this.#governor = createGovernor({ ...deps, ...tuning.parts }, config, (step) => {
+      this.#executors.enforce(step);
+    });
     this.#classes = new LearnedClasses({ redis: this.#redis, prefix: config.kp, clock, logger });
     this.#executors = new Executors(deps, config, hash);
     const shared = {
@@ -133,17 +129,10 @@ export class WorkerService implements Service {
     this.#lanes = this.#createLanes();
     this.#load = this.#createLoad();
     this.#loop = this.#createLoop();
-    this.#status = new WorkerStatus(
-      {
-        ...{ ...shared, governor: this.#governor, held: this.#held, pace: this.#pace },
-        ...{ state: () => this.#state.current, leftToNewer: () => this.#lanes.leftToNewer },
-      },
-      { ...this.#who, labels: config.labels, version: config.version },
-    );
+    this.#status = this.#createStatus(shared);
     this.#heartbeat = new Heartbeat({ redis: this.#redis, kp: config.kp, logger }, () => this.#status.heartbeat());
     this.#limits = this.#createLimits();
-    this.#drain = this.#createDrain();
-    this.#drainWatch = this.#createDrainWatch();
+    this.#leaving = this.#createLeaving();
     this.#group = new ServiceGroup([
       this.#governor,
       this.#limits,
@@ -155,18 +144,14 @@ export class WorkerService implements Service {
       this.#heartbeat,
       this.#load,
       ...tuning.services,
-      this.#drainWatch,
-      ...this.#createPodCost(),
+      ...this.#leaving.services,
       this.#loop,
     ]);
     this.#expose();
   }
 
-  readonly #enforce = (step: Step): void => {
-    this.#executors.enforce(step);
-  };
-
   /** For the operations server. */
+<<<<<<< HEAD
   get checks(): WorkerChecks {
     return workerChecks({
       loop: this.#loop,
@@ -179,6 +164,12 @@ export class WorkerService implements Service {
   /** For the operations server too. */
   get routes(): readonly OpsRoute[] {
     return drainRoutes(this.#drain, { clock: this.#deps.clock, graceMs: this.#config.drainMs });
+=======
+  get checks(): WorkerChecks & Pick<Leaving, "routes"> {
+    const { store } = this.#deps;
+    const { routes } = this.#leaving;
+    return { ...workerChecks({ loop: this.#loop, store, state: () => this.#state.current }), routes };
+>>>>>>> scaling
   }
 
   async start(): Promise<void> {
@@ -188,14 +179,14 @@ export class WorkerService implements Service {
         else if (message.kind === "cancel-nodes") this.#held.cancelNodes(message.runId, message.paths);
         else if (message.kind === "queue") void this.#lanes.refresh();
         else if (message.kind === "profiles") void this.#declareAnew();
-        else if (message.kind === "drain") void this.#drainWatch.refresh();
+        else if (message.kind === "drain") void this.#leaving.watch.refresh();
         else if (message.kind === "limits" || message.kind === "rules") void this.#limits.refresh();
         else this.#loop.lookAgain();
       },
       onResubscribed: () => {
         void this.#lanes.refresh();
         void this.#limits.refresh();
-        void this.#drainWatch.refresh();
+        void this.#leaving.watch.refresh();
         void this.#held.cancelMissed();
       },
     });
@@ -217,8 +208,8 @@ export class WorkerService implements Service {
 
   async #drainAndStop(deadline: AbortSignal | undefined): Promise<void> {
     clearTimeout(this.#inventoryTimer);
-    await this.#drainWatch.stop();
-    await this.#drain.beginLast(this.#config.drainMs, deadline);
+    await this.#leaving.watch.stop();
+    await this.#leaving.drain.beginLast(this.#config.drainMs, deadline);
     try {
       await this.#group.stop(deadline);
     } finally {
@@ -244,27 +235,20 @@ export class WorkerService implements Service {
     });
   }
 
-  #createDrain(): Drain {
-    const { clock, logger } = this.#deps;
+  #createLeaving(): Leaving {
     const parts = { loop: this.#loop, governor: this.#governor, executors: this.#executors, held: this.#held };
     const onMove = (to: "draining" | "working") => {
       this.#state.moveTo(to);
       this.#heartbeat.beat();
     };
-    return new Drain({ ...parts, clock, logger, onMove });
+    return createLeaving({ ...parts, redis: this.#redis, onMove }, this.#deps, this.#config);
   }
 
-  #createPodCost(): Service[] {
-    const { clock, logger } = this.#deps;
-    const { pod } = this.#config;
-    const startedMs = () => this.#held.all.map(({ sinceMs }) => sinceMs);
-    return pod === undefined ? [] : [new PodCost({ clock, logger, startedMs }, pod)];
-  }
-
-  #createDrainWatch(): DrainWatch {
-    const { kp, workerId, drainMs } = this.#config;
-    const deps = { redis: this.#redis, kp, logger: this.#deps.logger, drain: this.#drain };
-    return new DrainWatch({ ...deps, worker: { workerId, host: hostname() }, graceMs: drainMs });
+  #createStatus(shared: Pick<WorkerStatusDeps, "redis" | "kp" | "clock" | "logger">): WorkerStatus {
+    const { labels, version } = this.#config;
+    const parts = { governor: this.#governor, held: this.#held, pace: this.#pace };
+    const reads = { state: () => this.#state.current, leftToNewer: () => this.#lanes.leftToNewer };
+    return new WorkerStatus({ ...shared, ...parts, ...reads }, { ...this.#who, labels, version });
   }
 
   #createLimits(): LiveLimits {

@@ -141,22 +141,25 @@ export class ChunkDrive {
     const { fenced, unsettled } = this.#publisher;
     const interrupted = [...this.#interrupted, ...unsettled];
     const notRun = [...this.#notRun, ...interrupted];
-    const kind = this.#stop?.kind ?? "done";
     const { suspendedMs } = this.#parts.slot;
     return {
-      ...{ kind, notRun, interrupted, postponed: this.#postponed, fenced, failure: this.#stop?.failure },
+      ...{
+        kind: this.#stop?.kind ?? "done",
+        notRun,
+        interrupted,
+        postponed: this.#postponed,
+        fenced,
+        failure: this.#stop?.failure,
+      },
       ...(suspendedMs > 0 && { suspendedMs }),
     };
   }
 
-  abort(): void {
-    this.#stopWith({ kind: "aborted", failure: undefined });
-  }
-
-  /** Begins no further file: the others come back as not run, and what runs comes to its end. */
-  windDown(): void {
+  /** Ends what runs; `isSoft` lets that come to its end, and begins no further file. The others come back as not run. */
+  abort(isSoft: boolean): void {
     this.#isWindingDown = true;
-    this.#changed.notify();
+    if (isSoft) this.#changed.notify();
+    else this.#stopWith({ kind: "aborted", failure: undefined });
   }
 
   /** Takes a step of the governor. A process that is ended fails its file for lack of memory. */
@@ -239,10 +242,8 @@ export class ChunkDrive {
     for (let group = this.#groups.shift(); group !== undefined; group = this.#groups.shift()) {
       const [first, ...rest] = group;
       if (first === undefined) continue;
-      if (!this.#mayBegin()) {
-        this.#notRun.push(...group.map(({ file }) => file));
-        continue;
-      }
+      if (!this.#mayBegin()) this.#notRun.push(...group.map(({ file }) => file));
+      if (!this.#mayBegin()) continue;
       const call = this.#preparer.joinedCallOf([first, ...rest]);
       if ("class" in call) {
         this.#parts.host.results(group.map(({ file, input }) => this.#results.notStarted(file, call, input)));

@@ -120,7 +120,7 @@ class ExecThreadHandle {
   setWindingDown(isWindingDown: boolean): void {
     this.#isWindingDown = isWindingDown;
     if (!isWindingDown) return;
-    for (const chunkId of this.#running.keys()) this.send({ kind: "wind-down", chunkId });
+    for (const chunkId of this.#running.keys()) this.send({ kind: "abort", chunkId, isSoft: true });
   }
 
   ensure(): Promise<void> {
@@ -133,13 +133,13 @@ class ExecThreadHandle {
     if (this.#running.has(chunkId)) throw new TypeError(`expected a chunk id of its own, found ${chunkId} running`);
     await this.ensure();
     const onAbort = () => {
-      this.send({ kind: "abort", chunkId });
+      this.send({ kind: "abort", chunkId, isSoft: false });
     };
     const end = new Promise<ChunkEnd>((finish) => {
       this.#running.set(chunkId, { request, events, settled: new Set(), finish, error: undefined });
     });
     this.send({ kind: "run", request });
-    if (this.#isWindingDown) this.send({ kind: "wind-down", chunkId });
+    if (this.#isWindingDown) this.send({ kind: "abort", chunkId, isSoft: true });
     if (signal.aborted) onAbort();
     signal.addEventListener("abort", onAbort, { once: true });
     try {
@@ -153,7 +153,7 @@ class ExecThreadHandle {
   async close(): Promise<void> {
     const worker = this.#worker;
     if (worker === undefined) return;
-    for (const chunkId of this.#running.keys()) this.send({ kind: "abort", chunkId });
+    for (const chunkId of this.#running.keys()) this.send({ kind: "abort", chunkId, isSoft: false });
     const exited = new Promise<void>((resolve) =>
       worker.once("exit", () => {
         resolve();

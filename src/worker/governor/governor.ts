@@ -48,8 +48,7 @@ export class Governor implements Service {
   readonly #faults: SensorFaults;
   readonly #gpus = new GpuTokens();
   readonly #listeners = new Set<() => void>();
-  #isPaused = false;
-  #isDraining = false;
+  readonly #holds = { isPaused: false, isDraining: false };
   #isSolitary = false;
   #reading: CapacityReading | undefined;
   #staleAfterMs = FRESH_MS;
@@ -192,18 +191,17 @@ export class Governor implements Service {
 
   /** Nothing is admitted while it drains. */
   setDraining(isDraining: boolean): void {
-    this.#isDraining = isDraining;
+    this.#holds.isDraining = isDraining;
     if (this.#state === "open") this.#announceRoom();
   }
 
   setPaused(isPaused: boolean): void {
-    this.#isPaused = isPaused;
+    this.#holds.isPaused = isPaused;
     if (this.#state === "open") this.#announceRoom();
   }
 
   get #state(): AdmissionView["state"] {
-    if (this.#isDraining) return "draining";
-    return this.#isPaused ? "paused" : "open";
+    return this.#holds.isDraining ? "draining" : this.#holds.isPaused ? "paused" : "open";
   }
 
   /** Limits other than before, while jobs run: what runs goes on. @throws {InvalidInputError} for a setting out of its range */
