@@ -151,25 +151,10 @@ export class WorkerService implements Service {
   }
 
   /** For the operations server. */
-<<<<<<< HEAD
-  get checks(): WorkerChecks {
-    return workerChecks({
-      loop: this.#loop,
-      store: this.#deps.store,
-      redis: this.#redis,
-      state: () => this.#state.current,
-    });
-  }
-
-  /** For the operations server too. */
-  get routes(): readonly OpsRoute[] {
-    return drainRoutes(this.#drain, { clock: this.#deps.clock, graceMs: this.#config.drainMs });
-=======
   get checks(): WorkerChecks & Pick<Leaving, "routes"> {
-    const { store } = this.#deps;
+    const { loop, store, redis } = { loop: this.#loop, store: this.#deps.store, redis: this.#redis };
     const { routes } = this.#leaving;
-    return { ...workerChecks({ loop: this.#loop, store, state: () => this.#state.current }), routes };
->>>>>>> scaling
+    return { ...workerChecks({ loop, store, redis, state: () => this.#state.current }), routes };
   }
 
   async start(): Promise<void> {
