@@ -31,14 +31,12 @@ import { LearnedRuns } from "./governor/learned-runs.ts";
 import { FlowRuns } from "./flow-runs.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { HeldJobs } from "./held-jobs.ts";
-import { tellClaim } from "./job-spans.ts";
 import { LargestJob } from "./largest-job.ts";
 import { createLeaving, type Leaving } from "./leaving.ts";
 import { LiveLimits } from "./live-limits.ts";
 import type { WorkerProcess } from "./lane-token.ts";
 import { Lanes } from "./lanes.ts";
 import { PullLoop } from "./pull-loop.ts";
-import { QueueSeries, tellWait } from "./queue-series.ts";
 import { nextJobs, QueueHeads } from "./queue-heads.ts";
 import { OutputClaims } from "./output-claims.ts";
 import { Pace } from "./pace.ts";
@@ -105,10 +103,12 @@ export class WorkerService implements Service {
       specOf: (ref, path) => new FlowState(this.#redis, config.kp, ref).spec(path),
     });
     this.#control = new ControlBus({ redis: this.#redis, subscriber: this.#subscriber, logger }, config.kp);
-    this.#executors = new Executors(deps, config, hash);
     const tuning = createSharedTuning(deps, { ...config, redis: this.#redis }, () => this.#status.offers);
-    this.#governor = createGovernor({ ...deps, ...tuning.parts }, config, this.#executors.enforce);
+    this.#governor = createGovernor({ ...deps, ...tuning.parts }, config, (step) => {
+      this.#executors.enforce(step);
+    });
     this.#classes = new LearnedClasses({ redis: this.#redis, prefix: config.kp, clock, logger });
+    this.#executors = new Executors(deps, config, hash);
     const shared = {
       ...{ redis: this.#redis, kp: config.kp, store: deps.store, clock, logger },
       ...{ queues: this.#queues, runs: this.#runs },
@@ -152,9 +152,9 @@ export class WorkerService implements Service {
 
   /** For the operations server. */
   get checks(): WorkerChecks & Pick<Leaving, "routes"> {
-    const { store } = this.#deps;
+    const { loop, store, redis } = { loop: this.#loop, store: this.#deps.store, redis: this.#redis };
     const { routes } = this.#leaving;
-    return { ...workerChecks({ loop: this.#loop, store, redis: this.#redis, state: () => this.#state.current }), routes };
+    return { ...workerChecks({ loop, store, redis, state: () => this.#state.current }), routes };
   }
 
   async start(): Promise<void> {
@@ -274,24 +274,19 @@ export class WorkerService implements Service {
   }
 
   #createLanes(): Lanes {
-    const { logger, metrics, clock } = this.#deps;
-    const series = new QueueSeries(metrics);
+    const { logger } = this.#deps;
     const { kp, lockMs, labels, jobNames } = this.#config;
     return new Lanes(
       {
-        ...{ redis: this.#redis, queues: this.#queues, logger, metrics, worker: this.#who },
-        run: (claimed) => {
-          const nowMs = clock.nowMs();
-          tellWait(metrics, claimed, nowMs);
-          const refusal = this.#governor.lastRefusal(claimed.job.queueName);
-          tellClaim(metrics.spans, claimed, { nowMs, refusal });
-          return this.#held.run(claimed);
-        },
+        redis: this.#redis,
+        queues: this.#queues,
+        logger,
+        worker: this.#who,
+        run: (claimed) => this.#held.run(claimed),
         onEnded: (job) => {
           void this.#held.forget(job);
         },
         onNewLane: () => {
-          for (const { place } of this.#lanes.all) series.begin(place);
           this.#loop.kick();
         },
       },

@@ -12,7 +12,7 @@ test("redis-out-of-memory", async () => {
   cluster.env["REDIS_CLI"] = redisCli;
   await cluster.start(["worker"]);
   await playRunbook("redis-out-of-memory", cluster, async () => {
-    cluster.env["RUN"] = await cluster.enqueue(["sleep", "1"], { files: 20 });
+    cluster.env["RUN"] = await cluster.enqueue(["sh", "-c", 'sleep 0.3; cat "$1"', "job", "{input}"], { files: 20 });
     expect((await cluster.sh(`${redisCli} CONFIG SET maxmemory 1mb`)).code).toBe(0);
   });
 });

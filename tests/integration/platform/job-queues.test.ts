@@ -10,7 +10,7 @@ test("a queue is announced again to a server that came back without its data", a
   const redis = openRedis(server.url, "blocking", quietLogger);
   onTestFinished(() => closeRedis(redis));
   const queues = new JobQueues(redis, "{q}");
-  const place = placeOf("exec", "default", { cpuCores: 1, labels: [] } as never, 1);
+  const place = placeOf("exec", "default", { cpuCores: 1, labels: [] }, 1);
   await queues.announce(place);
   expect((await queues.list()).map(({ name }) => name)).toEqual([place.name]);
   await server.kill();
