@@ -39,6 +39,7 @@ module.exports = {
       "node_modules/@napi-rs/image",
       "^src/worker/inference/image/decode-image\\.ts$",
     ),
+    oneImporter("one-importer-of-opentelemetry", "node_modules/@opentelemetry/", "^src/platform/otlp-spans\\.ts$"),
     oneImporter("one-importer-of-pg", "node_modules/pg/", "^src/store/postgres\\.ts$"),
   ],
   options: {

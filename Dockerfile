@@ -2,7 +2,7 @@
 #   docker build --target cpu .          worker, scheduler, producer, board, command line
 #   docker build --target cuda .         the same for workers with NVIDIA cards (linux/amd64)
 #   docker build --target all-in-one .   with a Redis of its own, for trying: headroom up
-# All run as user 10001 over a read-only root; what they write is below /var/lib/headroom and /tmp.
+# All run as user 10001 over a read-only root; what they write is below /var/lib/headroom, /tmp and, for outputs, /data.
 # Both bases are pinned by digest; scripts/pin-images.sh compares the pins with the registry.
 ARG NODE_IMAGE=node:24.21.0-trixie-slim@sha256:173f125896c3b47ddf056734c7ea789d04595a6a08769a8f78e0df642781fb66
 ARG CUDA_IMAGE=nvidia/cuda:12.9.1-cudnn-runtime-ubuntu24.04@sha256:d02c4310b6d57ca0b16cd80298bdb33a74187baafe2eccd8a6a16180ddc90802
@@ -48,7 +48,7 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* /var/log/* /usr/local/lib/node_modules /opt/yarn* \
  && rm -f /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack /usr/local/bin/yarn /usr/local/bin/yarnpkg \
  && ln -s /app/bin/headroom.js /usr/local/bin/headroom \
- && install -d -o 10001 -g 10001 -m 0750 /var/lib/headroom
+ && install -d -o 10001 -g 10001 -m 0750 /var/lib/headroom /data
 
 # Ubuntu 24.04 with CUDA 12 and cuDNN 9, and the same Node: it is linked for older systems than either.
 FROM ${CUDA_IMAGE} AS base-cuda
@@ -56,7 +56,7 @@ RUN apt-get update \
  && apt-get install -y --no-install-recommends tini \
  && rm -rf /var/lib/apt/lists/* /var/log/* \
  && ln -s /app/bin/headroom.js /usr/local/bin/headroom \
- && install -d -o 10001 -g 10001 -m 0750 /var/lib/headroom
+ && install -d -o 10001 -g 10001 -m 0750 /var/lib/headroom /data
 COPY --from=build /usr/local/bin/node /usr/local/bin/node
 
 FROM base AS cpu
@@ -69,7 +69,7 @@ LABEL org.opencontainers.image.title="headroom" \
       org.opencontainers.image.base.name="docker.io/library/node:24.21.0-trixie-slim"
 COPY --from=app /app /app
 COPY --from=modules /modules/node_modules /app/node_modules
-ENV NODE_ENV=production HEADROOM_HOME=/var/lib/headroom HEADROOM_OPS_HOST=0.0.0.0 HEADROOM_OPS_PORT=9100
+ENV NODE_ENV=production HOME=/var/lib/headroom HEADROOM_HOME=/var/lib/headroom HEADROOM_OPS_HOST=0.0.0.0 HEADROOM_OPS_PORT=9100
 WORKDIR /var/lib/headroom
 USER 10001:10001
 EXPOSE 7400 7401 9100
@@ -87,7 +87,7 @@ LABEL org.opencontainers.image.title="headroom-cuda" \
       org.opencontainers.image.base.name="docker.io/nvidia/cuda:12.9.1-cudnn-runtime-ubuntu24.04"
 COPY --from=app /app /app
 COPY --from=modules-cuda /modules/node_modules /app/node_modules
-ENV NODE_ENV=production HEADROOM_HOME=/var/lib/headroom HEADROOM_OPS_HOST=0.0.0.0 HEADROOM_OPS_PORT=9100
+ENV NODE_ENV=production HOME=/var/lib/headroom HEADROOM_HOME=/var/lib/headroom HEADROOM_OPS_HOST=0.0.0.0 HEADROOM_OPS_PORT=9100
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 WORKDIR /var/lib/headroom
 USER 10001:10001

@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 needs=(
   redis-server:redis-server redis-sentinel:redis-sentinel chromium:chromium parallel:parallel
   xz:xz-utils ps:procps pg_ctlcluster:postgresql
+  prometheus:prometheus promtool:prometheus amtool:prometheus-alertmanager
 )
 
 missing=()

@@ -7,7 +7,7 @@ import { systemClock, type Clock } from "../platform/clock.ts";
 import { HttpService } from "../platform/http/http-service.ts";
 import { problemOf } from "../platform/http/problem.ts";
 import { logServerError, problemHandler, requestContext } from "../platform/http/request-context.ts";
-import { mountNotFound, mountRoutes, setPattern, type Route } from "../platform/http/route-table.ts";
+import { beginRoutes, mountNotFound, mountRoutes, setPattern, type Route } from "../platform/http/route-table.ts";
 import { JobQueues } from "../platform/job-queues.ts";
 import type { Service } from "../platform/lifecycle.ts";
 import type { Logger } from "../platform/logger.ts";
@@ -21,6 +21,8 @@ import { loginRoutes } from "./auth/routes.ts";
 import { Sessions } from "./auth/sessions.ts";
 import { createQueuesView, QUEUES_PATH } from "./bull-board.ts";
 import { boardDefaults, type BoardConfig } from "./config.ts";
+import { FlowReader } from "./flow-reader.ts";
+import { gateRoutes } from "./gate-routes.ts";
 import { healthRoutes } from "./health.ts";
 import { problemPage } from "./page/login-page.ts";
 import { assetRoutes, pageRoutes, sendPage } from "./page/routes.ts";
@@ -119,13 +121,16 @@ function createApp(deps: BoardDeps, config: BoardConfig, queues: JobQueues, logi
   );
   app.use(QUEUES_PATH, setPattern(QUEUES_PATH), authorize("operate"), ...view);
   const reader = new RunReader({ store, redis, queues, clock: deps.clock ?? systemClock, prefix: config.prefix });
+  const flows = new FlowReader({ redis, prefix: config.prefix, store });
   const routes: Route[] = [
     ...assetRoutes(),
     ...healthRoutes(metrics, { redis: () => pong(redis), store: () => store.ping() }),
     ...(login === undefined ? [] : loginRoutes({ login, limit: new LoginLimit(redis, config.prefix), logger })),
     ...apiRoutes({ reader, store }),
-    ...pageRoutes({ reader, store, hasLogin: login !== undefined }),
+    ...gateRoutes({ reader, redis, queues, logger, prefix: config.prefix }),
+    ...pageRoutes({ reader, flows, store, hasLogin: login !== undefined }),
   ];
+  beginRoutes(metrics, routes);
   mountRoutes(app, routes, authorize);
   mountNotFound(app, authorize);
   app.use(pageProblems(logger), problemHandler(logger));

@@ -56,7 +56,7 @@ export async function openCluster(place: Place, logger: Logger): Promise<Cluster
     const redisUrl = place.redisUrl ?? urlOf(embedded);
     const redis = openRedis(redisUrl, "command", logger);
     opened.push(() => closeRedis(redis));
-    const { warnings } = await checkRedis(redis);
+    const { warnings } = await checkRedis(redis, place);
     const store = await openStore(place.storeUrl, logger);
     opened.push(() => store.close());
     await store.migrate();

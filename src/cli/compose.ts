@@ -9,15 +9,22 @@ import { systemClock } from "../platform/clock.ts";
 import { ControlBus } from "../platform/control.ts";
 import type { Service } from "../platform/lifecycle.ts";
 import type { Logger } from "../platform/logger.ts";
-import { Metrics } from "../platform/metrics.ts";
-import { OpsServer, type Checks } from "../platform/ops-server.ts";
+import { Metrics, type BuildFacts } from "../platform/metrics.ts";
+import { OpsServer, type Checks, type OpsRoute } from "../platform/ops-server.ts";
 import { PolicyGate } from "../platform/policy-gate.ts";
 import { closeRedis, openRedis } from "../platform/redis.ts";
+import { exposeRedisLink } from "../platform/redis-link.ts";
+import { scalingRoute } from "../platform/scaling.ts";
+import { Telemetry } from "../platform/telemetry.ts";
 import type { ProducerConfig } from "../producer/config.ts";
 import type { Config } from "../contract/config.ts";
 import type { GovernorConfig } from "../worker/governor/governor-config.ts";
+import type { ScaleSettings } from "../scheduler/scale-signal.ts";
 import type { Starter } from "../scheduler/schedules.ts";
+import type { PodPlace } from "../worker/pod-cost.ts";
 import type { Cluster } from "./cluster.ts";
+import type { Io } from "./io.ts";
+import { resolveBinary } from "./run/binary.ts";
 import { packageVersion } from "./version.ts";
 
 /** What the parts of one process share. */
@@ -25,6 +32,8 @@ export interface Parts {
   readonly cluster: Cluster;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  /** Started before what it is told by, and stopped after it. */
+  readonly telemetry: Telemetry;
 }
 
 /** A part, and what it says about its own health. */
@@ -32,6 +41,8 @@ export interface Part {
   readonly service: Service;
   readonly liveness: Checks;
   readonly readiness: Checks;
+  /** What it answers on the operations port beside them. */
+  readonly routes?: readonly OpsRoute[];
 }
 
 /** A part that listens on a port of its own, known once it has started. */
@@ -50,6 +61,8 @@ export interface WorkerSettings extends Partial<ResourceSettings> {
   readonly lockMs?: number | undefined;
   /** Serves jobs of these names alone. */
   readonly jobNames?: readonly JobName[] | undefined;
+  /** The pod that it runs in. */
+  readonly pod?: PodPlace | undefined;
   /** The section of the configuration; its plugins are loaded here. */
   readonly governor?: Config["governor"] | undefined;
 }
@@ -60,8 +73,14 @@ const DAY_MS = 86_400_000;
 /** A scheduler whose round did not come through for this long is stuck. */
 const STUCK_TICK_MS = 60_000;
 
-export function createParts(cluster: Cluster, processName: string, logger: Logger = cluster.logger): Parts {
-  return { cluster, logger, metrics: new Metrics({ version: packageVersion(), process: processName }, logger) };
+/** `env`: what names a collector of traces; without it there is none. */
+export function createParts(cluster: Cluster, process: BuildFacts["process"], env: NodeJS.ProcessEnv = {}): Parts {
+  const { logger } = cluster;
+  const about = { version: packageVersion(), process };
+  const telemetry = new Telemetry(env, about, logger);
+  const metrics = new Metrics(about, logger, { spans: telemetry });
+  exposeRedisLink({ metrics, redis: cluster.redis, clock: systemClock });
+  return { cluster, logger, metrics, telemetry };
 }
 
 export async function createWorkerPart(parts: Parts, settings: WorkerSettings = {}): Promise<Part> {
@@ -79,6 +98,7 @@ export async function createWorkerPart(parts: Parts, settings: WorkerSettings = 
     {
       kp: cluster.place.kp,
       workerId: settings.workerId ?? uniqueId("worker"),
+      version: packageVersion(),
       labels: settings.labels ?? [],
       governor: governorConfigOf(settings),
       lockMs: settings.lockMs ?? LOCK_MS,
@@ -86,6 +106,7 @@ export async function createWorkerPart(parts: Parts, settings: WorkerSettings = 
       nice: 0,
       allow: settings.allow ?? {},
       ...(settings.jobNames === undefined ? {} : { jobNames: settings.jobNames }),
+      ...(settings.pod === undefined ? {} : { pod: settings.pod }),
     },
   );
   return { service: worker, ...worker.checks };
@@ -95,7 +116,7 @@ export async function createWorkerPart(parts: Parts, settings: WorkerSettings = 
 export interface SchedulerSettings {
   readonly keepDays?: number;
   /** What starts the runs of schedules, and which schedules the configuration declares. */
-  readonly config?: Pick<Config, "schedules" | "allow">;
+  readonly config?: Pick<Config, "schedules" | "allow" | "scaling" | "profiles" | "worker">;
 }
 
 export async function createSchedulerPart(
@@ -114,7 +135,7 @@ export async function createSchedulerPart(
     },
     {
       ...{ kp: cluster.place.kp, schedulerId: uniqueId("scheduler"), keepRunsMs: keepDays * DAY_MS },
-      ...(config !== undefined && { schedules: config.schedules }),
+      ...(config !== undefined && { schedules: config.schedules, scaling: scaleSettingsOf(config) }),
     },
   );
   const service: Service = {
@@ -133,7 +154,19 @@ export async function createSchedulerPart(
     scheduler.tickAgeMs < STUCK_TICK_MS
       ? Promise.resolve()
       : Promise.reject(new Error(`last round was ${Math.round(scheduler.tickAgeMs)} ms ago`));
-  return { service, liveness: {}, readiness: { ...clusterChecks(cluster), rounds: ticks } };
+  const routes = config === undefined ? [] : [scalingRoute({ redis: cluster.redis, kp: cluster.place.kp })];
+  return { service, liveness: {}, readiness: { ...clusterChecks(cluster), rounds: ticks }, routes };
+}
+
+function scaleSettingsOf({ scaling, profiles, worker }: NonNullable<SchedulerSettings["config"]>): ScaleSettings {
+  return {
+    targetWaitMs: scaling.target_wait_seconds * 1_000,
+    minWorkers: scaling.min_workers,
+    maxWorkers: scaling.max_workers,
+    cooldownMs: scaling.cooldown_seconds * 1_000,
+    drainMs: worker.drain_seconds * 1_000,
+    profiles: Object.keys(profiles),
+  };
 }
 
 /** Starts the runs of schedules as any caller would, by what is allowed here. The caller closes it. */
@@ -154,10 +187,12 @@ async function createStarter(
   };
 }
 
-export async function createProducerPart(parts: Parts, config: ProducerConfig): Promise<ListeningPart> {
+export async function createProducerPart(parts: Parts, config: ProducerConfig, io: Io): Promise<ListeningPart> {
   const { createProducer } = await import("../producer/main.ts");
   const { client, store, redis } = parts.cluster;
-  const service = createProducer({ client, store, redis, logger: parts.logger, metrics: parts.metrics }, config);
+  const programPath = (name: string) => resolveBinary(name, { where: "agents", cwd: io.cwd, path: io.env["PATH"] });
+  const deps = { client, store, redis, logger: parts.logger, metrics: parts.metrics, programPath, env: io.env };
+  const service = createProducer(deps, config);
   return { service, url: () => service.url, liveness: {}, readiness: clusterChecks(parts.cluster) };
 }
 
@@ -181,7 +216,9 @@ export function createOpsServer(
   const merge = (which: "liveness" | "readiness"): Checks =>
     Object.assign({}, ...made.map((part) => part[which])) as Checks;
   const { metrics, logger } = parts;
-  return new OpsServer({ metrics, logger, liveness: merge("liveness"), readiness: merge("readiness") }, listen);
+  const routes = made.flatMap((part) => part.routes ?? []);
+  const checks = { liveness: merge("liveness"), readiness: merge("readiness") };
+  return new OpsServer({ metrics, logger, ...checks, routes }, listen);
 }
 
 /** The cluster's connections as the service that stops last. */

@@ -63,22 +63,6 @@ export function oneLine(text: string): string {
   return printablePath(text).replaceAll("\\\\", "\\");
 }
 
-/** A command as it could be typed into a shell. */
-export function formatCommand(command: readonly string[]): string {
-  return command.map((argument) => (isPlain(argument) ? argument : quoted(argument))).join(" ");
-}
-
-function isPlain(argument: string): boolean {
-  return /^[A-Za-z0-9_@%+=:,./{}-]+$/.test(argument);
-}
-
-function quoted(argument: string): string {
-  const shown = printablePath(argument);
-  // Escapes are only understood by the shell in this form.
-  if (shown !== argument) return `$'${shown.replaceAll("'", "\\'")}'`;
-  return `'${argument.replaceAll("'", "'\\''")}'`;
-}
-
 /** Columns padded to their widest cell, two spaces apart; `right` names the columns of figures. */
 export function formatTable(rows: readonly (readonly string[])[], right: readonly number[] = []): string[] {
   const widths: number[] = [];

@@ -5,7 +5,7 @@ import type { FileResult } from "../contract/files.ts";
 import { printablePath } from "../contract/path-bytes.ts";
 import type { RunRecord } from "../contract/run-record.ts";
 import { expand, INPUTS, pathPlaceholders } from "../contract/template.ts";
-import { formatCommand } from "./format.ts";
+import { formatCommand } from "../contract/command-text.ts";
 
 export const exportFormats = ["jsonl", "csv", "joblog"] as const;
 export type ExportFormat = (typeof exportFormats)[number];

@@ -1,11 +1,13 @@
 /** The command line: parses, runs one command, turns what it threw into a message and an exit code. */
 import { Command } from "commander";
 import { exitCodes } from "../contract/errors.ts";
+import { backupCommand, restoreCommand } from "./commands/backup.ts";
 import { calibrateCommand } from "./commands/calibrate.ts";
 import { cancelCommand } from "./commands/cancel.ts";
 import { releaseCommand } from "./commands/release.ts";
 import { configCommand } from "./commands/config.ts";
 import { doctorCommand } from "./commands/doctor.ts";
+import { drainCommand } from "./commands/drain.ts";
 import { evalCommand } from "./commands/eval.ts";
 import { explainCommand } from "./commands/explain.ts";
 import { exportCommand } from "./commands/export.ts";
@@ -18,9 +20,12 @@ import { rulesCommand } from "./commands/rules.ts";
 import { boardCommand, producerCommand, schedulerCommand, workerCommand } from "./commands/processes.ts";
 import { learnedCommand } from "./commands/learned.ts";
 import { modelCommand } from "./commands/model.ts";
+import { queuesCommand } from "./commands/queues.ts";
 import { resultsCommand } from "./commands/results.ts";
+import { retryCommand } from "./commands/retry.ts";
 import { runCommand } from "./commands/run.ts";
 import { runsCommand } from "./commands/runs.ts";
+import { scalingCommand } from "./commands/scaling.ts";
 import { schedulesCommand } from "./commands/schedules.ts";
 import { statusCommand } from "./commands/status.ts";
 import { topCommand } from "./commands/top.ts";
@@ -82,15 +87,18 @@ export function createProgram(invocation: Invocation): Command {
     program.addCommand(make(invocation));
   }
   program.commandsGroup("Look and act:");
-  for (const make of [statusCommand, topCommand, runsCommand, explainCommand, exportCommand, learnedCommand]) {
+  for (const make of [statusCommand, topCommand, runsCommand, explainCommand, scalingCommand]) {
     program.addCommand(make(invocation));
   }
-  for (const make of [cancelCommand, releaseCommand, limitsCommand, profilesCommand, rulesCommand])
+  for (const make of [exportCommand, learnedCommand]) program.addCommand(make(invocation));
+  for (const make of [cancelCommand, retryCommand, releaseCommand, drainCommand, queuesCommand])
     program.addCommand(make(invocation));
+  for (const make of [limitsCommand, profilesCommand, rulesCommand]) program.addCommand(make(invocation));
   program.commandsGroup("Again and again:");
   program.addCommand(schedulesCommand(invocation));
   program.commandsGroup("Set up:");
-  program.addCommand(doctorCommand(invocation)).addCommand(configCommand(invocation));
+  for (const make of [doctorCommand, configCommand, backupCommand, restoreCommand])
+    program.addCommand(make(invocation));
   program.commandsGroup("Processes:");
   for (const make of [upCommand, workerCommand, schedulerCommand, producerCommand, boardCommand]) {
     program.addCommand(make(invocation));

@@ -1,6 +1,7 @@
 /** The report of an ended run as Markdown, for people who read it later or elsewhere. Pure. */
 import type { RunReport } from "../contract/run-record.ts";
-import { formatBytes, formatCommand, formatCount, formatDuration, formatTime, oneLine } from "./format.ts";
+import { formatCommand } from "../contract/command-text.ts";
+import { formatBytes, formatCount, formatDuration, formatTime, oneLine } from "./format.ts";
 import { anomalyText, summaryOf } from "./report-text.ts";
 
 const SHOWN_ARTIFACTS = 20;

@@ -1,6 +1,7 @@
 /** The report of an ended run, for the terminal. Pure. */
 import type { FileCounts, FlowReport, RunAnomaly, RunReport } from "../contract/run-record.ts";
-import { formatBytes, formatCommand, formatCount, formatDuration, formatRate, oneLine, plural } from "./format.ts";
+import { formatCommand } from "../contract/command-text.ts";
+import { formatBytes, formatCount, formatDuration, formatRate, oneLine, plural } from "./format.ts";
 import type { Style } from "./style.ts";
 
 const SHOWN_FAILURES = 5;

@@ -4,16 +4,8 @@ import { printablePath } from "../contract/path-bytes.ts";
 import { noFiles, type RunRecord } from "../contract/run-record.ts";
 import type { RunSpec } from "../contract/run-spec.ts";
 import type { Explanation, RunStatus, WorkerHeartbeat } from "../contract/status.ts";
-import {
-  formatBytes,
-  formatCommand,
-  formatCount,
-  formatDuration,
-  formatTable,
-  formatTime,
-  oneLine,
-  truncate,
-} from "./format.ts";
+import { formatCommand } from "../contract/command-text.ts";
+import { formatBytes, formatCount, formatDuration, formatTable, formatTime, oneLine, truncate } from "./format.ts";
 import { plainProgressLine } from "./progress.ts";
 import type { Style } from "./style.ts";
 

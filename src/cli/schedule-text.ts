@@ -1,7 +1,8 @@
 /** Schedules as a person reads them on a terminal. Pure. */
 import { showTime } from "../contract/cron.ts";
 import type { ScheduleStart, ScheduleStatus } from "../contract/schedules.ts";
-import { formatCommand, formatTable, oneLine, truncate } from "./format.ts";
+import { formatCommand } from "../contract/command-text.ts";
+import { formatTable, oneLine, truncate } from "./format.ts";
 import type { Style } from "./style.ts";
 
 const COMMAND_COLUMNS = 40;

@@ -3,6 +3,7 @@ import { Option, type Command } from "commander";
 import { createServer } from "node:net";
 import { once } from "node:events";
 import type { Config } from "../contract/config.ts";
+import type { ProcessKind } from "../contract/metric-zeros.ts";
 import { InvalidInputError, messageOf } from "../contract/errors.ts";
 import { loadConfig } from "../platform/config-file.ts";
 import { ServiceGroup, type Service } from "../platform/lifecycle.ts";
@@ -13,7 +14,7 @@ import { addPlaceOptions } from "./command-line.ts";
 import { clusterService, createOpsServer, createParts, type Part, type Parts, type WorkerSettings } from "./compose.ts";
 import { say, type Io } from "./io.ts";
 import { settingsOf } from "./run-flags.ts";
-import { logLevelOf, openPlace, type PlaceOptions } from "./settings.ts";
+import { logLevelOf, openPlace, placeDefaultsOf, type PlaceOptions } from "./settings.ts";
 
 export interface ServiceFlags extends PlaceOptions {
   readonly config?: string;
@@ -34,18 +35,21 @@ export interface ListenFlags {
 }
 
 /** Time for what is still open when all jobs have ended or were handed back. */
-const CLOSE_MS = 5_000;
+export const CLOSE_MS = 5_000;
+
+export function addOpsPortOption(command: Command): Command {
+  return command.addOption(
+    new Option("--ops-port <n>", "of /livez /readyz /metrics (default: a free one)").env("HEADROOM_OPS_PORT"),
+  );
+}
 
 export function addServiceOptions(command: Command): Command {
   command
     .addOption(new Option("-c, --config <file>", "configuration file").env("HEADROOM_CONFIG"))
     .addOption(
       new Option("--ops-host <address>", "of /livez /readyz /metrics (default: 127.0.0.1)").env("HEADROOM_OPS_HOST"),
-    )
-    .addOption(
-      new Option("--ops-port <n>", "of /livez /readyz /metrics (default: a free one)").env("HEADROOM_OPS_PORT"),
     );
-  return addPlaceOptions(command);
+  return addPlaceOptions(addOpsPortOption(command));
 }
 
 export function addWorkerOptions(command: Command): Command {
@@ -120,13 +124,13 @@ export async function choosePort(host: string, preferred: number): Promise<numbe
 
 /** One process of a cluster: logs to standard error, serves its operations port, lives until a signal. */
 export async function serve(
-  name: string,
+  name: ProcessKind,
   { flags, io, config }: { flags: ServiceFlags; io: Io; config: Config },
   make: (parts: Parts) => Promise<Part>,
 ): Promise<never> {
   const logger = createLogger(logLevelOf(io.env, config.logging.level), { process: name, pid: process.pid });
   const cluster = await openServiceCluster(flags, { io, config, logger });
-  const parts = createParts(cluster, name);
+  const parts = createParts(cluster, name, io.env);
   const part = await make(parts);
   return live({ cluster, parts, made: [part] }, { flags, io, config, logger, tell: () => undefined });
 }
@@ -135,8 +139,7 @@ export function openServiceCluster(
   flags: PlaceOptions,
   { io, config, logger }: { io: Io; config: Config; logger: Logger },
 ): Promise<Cluster> {
-  const defaults = { redisUrl: config.redis.url, storeUrl: config.store.url, prefix: config.redis.prefix };
-  return openCluster(openPlace(flags, io, defaults), logger);
+  return openCluster(openPlace(flags, io, placeDefaultsOf(config)), logger);
 }
 
 export interface Made {
@@ -171,6 +174,7 @@ export async function live(
   const stopMs = config.worker.drain_seconds * 1_000 + CLOSE_MS;
   const services = [
     clusterService(cluster),
+    parts.telemetry,
     parts.metrics,
     ops,
     ...made.map(({ service }) => service),

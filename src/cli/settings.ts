@@ -1,11 +1,12 @@
 /** Where things are: data folder, Redis, store, prefix, log level; from options first, then the environment. */
 import { join } from "node:path";
+import type { Config, Durability } from "../contract/config.ts";
 import { InvalidInputError, type Fault } from "../contract/errors.ts";
 import { gather } from "../contract/gather.ts";
 import { DEFAULT_PREFIX, keyPrefix } from "../contract/queues.ts";
 import { openHome } from "../platform/home.ts";
 import { logLevels, type LogLevel } from "../platform/logger.ts";
-import { parseRedisTarget } from "../platform/redis-target.ts";
+import { parseRedisTarget, targetOfPrefix } from "../platform/redis-target.ts";
 import { parseStoreUrl } from "../store/store-url.ts";
 import type { Io } from "./io.ts";
 
@@ -27,6 +28,8 @@ export interface Place {
   readonly prefix: string;
   /** The prefix as keys carry it. */
   readonly kp: string;
+  /** What Redis is asked to keep; undefined: a person is told. */
+  readonly durability: Durability | undefined;
 }
 
 /** What a configuration file says about the same. */
@@ -34,6 +37,12 @@ export interface PlaceDefaults {
   readonly redisUrl?: string | undefined;
   readonly storeUrl?: string | undefined;
   readonly prefix?: string | undefined;
+  readonly durability?: Durability | undefined;
+}
+
+/** The parts of a configuration that say where things are. */
+export function placeDefaultsOf({ redis, store }: Pick<Config, "redis" | "store">): PlaceDefaults {
+  return { redisUrl: redis.url, storeUrl: store.url, prefix: redis.prefix, durability: redis.durability };
 }
 
 type Environment = Io["env"];
@@ -54,11 +63,19 @@ export function openPlace(options: PlaceOptions, io: Io, defaults: PlaceDefaults
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(prefix)) {
     faults.push({ where: "prefix", expected: "letters, digits, - and _, 64 at most", found: JSON.stringify(prefix) });
   }
-  if (redisUrl !== undefined) gather(faults, () => parseRedisTarget(redisUrl));
+  const target = redisUrl === undefined ? undefined : gather(faults, () => checkedTarget(redisUrl, prefix));
   if (storeUrl !== undefined) gather(faults, () => parseStoreUrl(storeUrl));
   const home = gather(faults, () => openHome({ home: options.home, env: io.env }));
   if (faults.length > 0 || home === undefined) throw new InvalidInputError("command line", faults);
-  return { home, redisUrl, storeUrl: storeUrl ?? embeddedStoreUrl(home), prefix, kp: keyPrefix(prefix) };
+  const kp = keyPrefix(prefix);
+  const { durability } = defaults;
+  return { home, redisUrl: target, storeUrl: storeUrl ?? embeddedStoreUrl(home), prefix, kp, durability };
+}
+
+/** The target, with the prefix whose keys it is to find. @throws {InvalidInputError} when it is none */
+function checkedTarget(url: string, prefix: string): string {
+  parseRedisTarget(url);
+  return targetOfPrefix(url, prefix);
 }
 
 /** The store below the data folder. */

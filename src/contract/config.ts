@@ -8,6 +8,7 @@ import { plannersSchema } from "./planners.ts";
 import { profileName } from "./profiles.ts";
 import { GiB, MiB } from "./resources.ts";
 import { runSpec } from "./run-spec.ts";
+import { scalingSchema } from "./scaling.ts";
 import { scheduleName, scheduleSpec } from "./schedules.ts";
 
 const text = z.string().min(1);
@@ -86,6 +87,10 @@ const governor = z.strictObject({
   rules: z.array(plugin).default([]),
 });
 
+/** What Redis is asked to keep: jobs in an append-only file, or nothing beyond its own life. */
+const durability = z.enum(["appendonly", "none"]);
+export type Durability = z.output<typeof durability>;
+
 export const configSchema = z.strictObject({
   binary: z.strictObject({ path: text, flags: z.array(z.string()).default([]) }).optional(),
   directories: z.strictObject({ input: text.optional(), output: text.optional() }).prefault({}),
@@ -130,12 +135,14 @@ export const configSchema = z.strictObject({
     .strictObject({
       url: z
         .string()
-        .regex(/^(?:rediss?|unix|redis\+sentinel):\/\/./, 'an address such as "redis://host:6379/0"')
+        .regex(/^(?:rediss?|unix|redis\+sentinel|redis\+cluster):\/\/./, 'an address such as "redis://host:6379/0"')
         .optional(),
       prefix: z
         .string()
         .regex(/^[A-Za-z0-9_-]{1,64}$/, "letters, digits, - and _, 64 at most")
         .default("headroom"),
+      /** Absent: a server that forgets is told to its operator. */
+      durability: durability.optional(),
     })
     .prefault({}),
   store: z
@@ -149,6 +156,8 @@ export const configSchema = z.strictObject({
         .optional(),
     })
     .prefault({}),
+  /** How many workers the scheduler asks for. */
+  scaling: scalingSchema.prefault({}),
   /** Runs that start again and again; the scheduler takes over what is declared here. */
   schedules: z.record(scheduleName, scheduleSpec).default({}),
   /** What runs may use here: what is absent is any. */

@@ -119,9 +119,12 @@ export class NotFoundError extends HeadroomError {
       | "rule"
       | "route"
       | "limit"
+      | "worker or host"
+      | "queue or profile"
       | "run, job, worker or profile"
       | "node"
-      | "flow",
+      | "flow"
+      | "plan",
     id: string,
   ) {
     super(`expected a known ${kind}, found no ${kind} "${id}"`);

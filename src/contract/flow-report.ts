@@ -27,7 +27,7 @@ export class FlowFigures {
 
   add({ path, outcome, startedAtMs, durationMs, attempts }: FileResult): void {
     const { id } = parseNodePath(path);
-    this.#outcomes.set(id, worse(this.#outcomes.get(id), outcome));
+    this.#outcomes.set(id, worseOutcome(this.#outcomes.get(id), outcome));
     if (isFailure(outcome)) this.#failedRows.set(id, (this.#failedRows.get(id) ?? 0) + 1);
     this.#retries += Math.max(0, attempts - 1);
     if (startedAtMs === null) return;
@@ -96,8 +96,8 @@ function isFailure(outcome: Outcome): boolean {
 
 const gravity: readonly Outcome[] = ["succeeded", "skipped", "cancelled", "failed", "quarantined"];
 
-/** The outcome of a fan-out so far. */
-function worse(before: Outcome | undefined, now: Outcome): Outcome {
+/** The outcome of a fan-out so far: the gravest. */
+export function worseOutcome(before: Outcome | undefined, now: Outcome): Outcome {
   return before !== undefined && gravity.indexOf(before) > gravity.indexOf(now) ? before : now;
 }
 

@@ -9,7 +9,30 @@ const chunkPayload = {
   chunk: z.string(),
   files: z.array(fileEntry).min(1),
 };
-const runRef = { runId: z.string(), epoch: z.int().nonnegative(), traceId: z.string() };
+/**
+ * The shape of what jobs carry. It goes up when a worker of the version before could not do a job of this one rightly; a
+ * field that such a worker may pass over is no reason.
+ */
+export const PAYLOAD_VERSION = 1;
+
+const runRef = {
+  runId: z.string(),
+  epoch: z.int().nonnegative(),
+  traceId: z.string(),
+  /** `PAYLOAD_VERSION` of who added the job; absent before there was one. */
+  version: z.int().positive().optional(),
+};
+
+/** The version of what a job carries, whatever else is in it. */
+export function payloadVersionOf(data: unknown): number {
+  const version: unknown = typeof data === "object" && data !== null ? Reflect.get(data, "version") : undefined;
+  return typeof version === "number" ? version : 1;
+}
+
+/** What a job carries, marked with the version of this program. */
+export function stamped<T extends object>(data: T): T & { readonly version: number } {
+  return { ...data, version: PAYLOAD_VERSION };
+}
 
 export interface JobDefinition {
   readonly payload: z.ZodType;

@@ -2,6 +2,8 @@
 
 import { inferenceMetrics } from "./inference-metrics.ts";
 import { durations, type MetricDefinition } from "./metric-definition.ts";
+import { machineMetrics } from "./machine-metric-names.ts";
+import { redisMetrics } from "./redis-metric-names.ts";
 import { schedulerMetrics } from "./scheduler-metrics.ts";
 
 const requests = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] as const;
@@ -13,6 +15,11 @@ export const metricTable = {
     type: "counter",
     help: "Files that reached their outcome on this worker.",
     labels: ["outcome", "profile", "model", "provider"],
+  },
+  headroom_results_total: {
+    type: "counter",
+    help: "Files that reached their outcome, by the class of their failure; all of its series are there from the start.",
+    labels: ["outcome", "failure_class"],
   },
   ...inferenceMetrics,
   headroom_file_duration_seconds: {
@@ -27,20 +34,41 @@ export const metricTable = {
     labels: ["profile"],
     buckets: durations,
   },
+  headroom_job_wait_seconds: {
+    type: "histogram",
+    help: "Time from when a job could run, added or delayed until then, to its claim.",
+    labels: ["job_name", "profile"],
+    buckets: durations,
+  },
+  headroom_stalled_jobs_total: {
+    type: "counter",
+    help: "Jobs whose lock ran out because their worker was lost or hung, as the worker counts them that put them back.",
+    labels: [],
+  },
+  headroom_flow_calls_total: {
+    type: "counter",
+    help: "Calls of nodes of flows that reached their outcome, by what was called: exec, infer or agent.",
+    labels: ["kind", "outcome"],
+  },
   headroom_queue_jobs: {
     type: "gauge",
     help: "Jobs in a queue, by state.",
-    labels: ["queue", "state"],
+    labels: ["queue", "job_name", "profile", "state"],
   },
   headroom_queue_oldest_age_seconds: {
     type: "gauge",
     help: "Age of the oldest job in a queue, by state; 0 when there is none.",
-    labels: ["queue", "state"],
+    labels: ["queue", "job_name", "profile", "state"],
   },
   headroom_admissions_total: {
     type: "counter",
     help: "Answers of the governor, by decision and reason.",
     labels: ["decision", "reason"],
+  },
+  headroom_refusing_seconds: {
+    type: "gauge",
+    help: "Time for which this worker has refused all that it was asked for; 0 while it lets jobs in. Jobs need not wait.",
+    labels: [],
   },
   headroom_room_kept: {
     type: "gauge",
@@ -72,121 +100,7 @@ export const metricTable = {
     help: "Capacity minus the larger of reserved and observed: bytes, cores or processes.",
     labels: ["resource"],
   },
-  headroom_cpu_throttled_ratio: {
-    type: "gauge",
-    help: "Share of the granted CPU time for which a quota kept threads from running. Above 0.05 fewer cores are promised.",
-    labels: [],
-  },
-  headroom_pressure_ratio: {
-    type: "gauge",
-    help: "Share of the last half second in which some or all tasks stalled for a resource.",
-    labels: ["resource", "kind"],
-  },
-  headroom_load_average: {
-    type: "gauge",
-    help: "Tasks of the whole machine that ran or waited for a CPU or a disk, averaged over a minute.",
-    labels: [],
-  },
-  headroom_disk_bytes_per_second: {
-    type: "gauge",
-    help: "Bytes that disks read or wrote per second, of the host or of this cgroup.",
-    labels: ["scope", "direction"],
-  },
-  headroom_disk_operations_per_second: {
-    type: "gauge",
-    help: "Reads and writes of disks per second, of the host or of this cgroup.",
-    labels: ["scope"],
-  },
-  headroom_disk_busy_ratio: {
-    type: "gauge",
-    help: "Share of the time in which the busiest disk of the host had something to do.",
-    labels: [],
-  },
-  headroom_volume_free_bytes: {
-    type: "gauge",
-    help: "Free room of the fullest volume that jobs use for temporary files (scratch) or outputs (output).",
-    labels: ["use"],
-  },
-  headroom_volume_free_inodes: {
-    type: "gauge",
-    help: "Files that can still be made on the fullest volume that jobs use for temporary files or outputs.",
-    labels: ["use"],
-  },
-  headroom_limit: {
-    type: "gauge",
-    help: "Limit on processes or on open files, of each level that has one: a cgroup, the user, the process, the host.",
-    labels: ["of", "level"],
-  },
-  headroom_limit_used: {
-    type: "gauge",
-    help: "How much of a limit on processes or on open files is used.",
-    labels: ["of", "level"],
-  },
-  headroom_network_bytes_per_second: {
-    type: "gauge",
-    help: "Bytes received or sent per second by the network namespace of the worker, loopback left out.",
-    labels: ["direction"],
-  },
-  headroom_temperature_celsius: {
-    type: "gauge",
-    help: "Temperature that a sensor of the machine tells.",
-    labels: ["sensor"],
-  },
-  headroom_heat_throttles_per_second: {
-    type: "gauge",
-    help: "How often CPUs slowed themselves down for heat, per second.",
-    labels: [],
-  },
-  headroom_power_watts: {
-    type: "gauge",
-    help: "Power that the CPU packages, or else the power sensors, tell in all.",
-    labels: [],
-  },
-  headroom_gpu_memory_bytes: {
-    type: "gauge",
-    help: "Memory of a GPU.",
-    labels: ["gpu"],
-  },
-  headroom_gpu_used_bytes: {
-    type: "gauge",
-    help: "Memory of a GPU that is in use, by whomever.",
-    labels: ["gpu"],
-  },
-  headroom_gpu_utilisation_ratio: {
-    type: "gauge",
-    help: "Share of the last moment in which a GPU computed.",
-    labels: ["gpu"],
-  },
-  headroom_gpu_temperature_celsius: {
-    type: "gauge",
-    help: "Temperature of a GPU.",
-    labels: ["gpu"],
-  },
-  headroom_gpu_power_watts: {
-    type: "gauge",
-    help: "Power that a GPU draws.",
-    labels: ["gpu"],
-  },
-  headroom_gpu_processes: {
-    type: "gauge",
-    help: "Processes that compute on a GPU, by whomever.",
-    labels: ["gpu"],
-  },
-  headroom_probe_up: {
-    type: "gauge",
-    help: "Whether a probe reads: 1, or 0 for one that is degraded; a probe with nothing to read here is left out.",
-    labels: ["probe"],
-  },
-  headroom_probe_duration_seconds: {
-    type: "gauge",
-    help: "Time from asking a probe to its last answer.",
-    labels: ["probe"],
-  },
-  headroom_plugin_figure: {
-    type: "gauge",
-    help: "What the collector of a plugin read last.",
-    labels: ["plugin", "figure"],
-  },
+  ...machineMetrics,
   headroom_event_loop_lag_seconds: {
     type: "gauge",
     help: "How late the event loop ran its timers in the last 10 to 20 s, by quantile.",
@@ -240,16 +154,7 @@ export const metricTable = {
     help: "How often a class of jobs was found to take more than all that had been learned of it, by profile.",
     labels: ["profile"],
   },
-  headroom_redis_memory_bytes: {
-    type: "gauge",
-    help: "Memory that Redis uses.",
-    labels: [],
-  },
-  headroom_redis_memory_max_bytes: {
-    type: "gauge",
-    help: "Memory that Redis may use; 0 when it is not limited.",
-    labels: [],
-  },
+  ...redisMetrics,
   headroom_runs_total: {
     type: "counter",
     help: "Runs that came into a state.",

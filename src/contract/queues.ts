@@ -60,10 +60,16 @@ export const keys = {
   loads: (kp: string) => `${kp}:loads`,
   /** Hash of who keeps room for which queue, and who else could (see drain-leases.ts in worker). Expires. */
   drains: (kp: string) => `${kp}:drains`,
+  /** Hash of drains that were asked for, by worker id or host (see drain-requests.ts). */
+  drained: (kp: string) => `${kp}:drained`,
   /** Hash of limits that were set while workers run, by worker id, host or `*` (see limits.ts). */
   limits: (kp: string) => `${kp}:limits`,
   /** Hash of declarations of profiles that were set while jobs wait, by profile (see profile-changes.ts). */
   profiles: (kp: string) => `${kp}:profiles`,
+  /** The last scale signal, as JSON (see scaling.ts). Expires. */
+  scaling: (kp: string) => `${kp}:scaling`,
+  /** Hash of how fast a worker was last seen to do jobs of a profile, by profile (see scaling.ts). */
+  paces: (kp: string) => `${kp}:paces`,
   /** Hash of settings of capacity rules that were set while workers run, by name of the rule (see rule-settings.ts). */
   rules: (kp: string) => `${kp}:rules`,
   /** Hash of how many jobs of a kind that mostly waits run best at a time: `CLASS|HOST` (see class-limit-memory.ts). */
@@ -93,4 +99,17 @@ export function placeOfJobId(jobId: string): { readonly runId: string; readonly 
 /** The run that a job id made by `jobIds` belongs to, or undefined. */
 export function runOfJobId(jobId: string): string | undefined {
   return placeOfJobId(jobId)?.runId;
+}
+
+/** The node of a flow, by its place in the file, and the instance, whose call a job id made by `jobIds.chunk` names. */
+export function callOfJobId(
+  jobId: string,
+): { readonly epoch: number; readonly index: number; readonly instance: number | undefined } | undefined {
+  const [, epoch, index, instance] = /^[^.]+\.(\d+)\.c(\d+)(?:_(\d+))?/.exec(jobId) ?? [];
+  if (epoch === undefined || index === undefined) return undefined;
+  return {
+    epoch: Number(epoch),
+    index: Number(index),
+    instance: instance === undefined ? undefined : Number(instance),
+  };
 }

@@ -7,6 +7,11 @@ export const schedulerMetrics = {
     help: "Whether this scheduler leads: 1 or 0.",
     labels: [],
   },
+  headroom_workers: {
+    type: "gauge",
+    help: "Workers that have told of themselves in the last minute, by what they said last, or silent when that is older than 15 s.",
+    labels: ["state"],
+  },
   headroom_repairs_total: {
     type: "counter",
     help: "What a leader found out of place and mended, by what it was.",
@@ -16,5 +21,15 @@ export const schedulerMetrics = {
     type: "counter",
     help: "Times of schedules, by what became of them: started, skipped or refused.",
     labels: ["result"],
+  },
+  headroom_scaling_workers_wanted: {
+    type: "gauge",
+    help: "Workers that the jobs of a profile ask for, within the limits and after the cooldown.",
+    labels: ["profile"],
+  },
+  headroom_scaling_runnable_jobs: {
+    type: "gauge",
+    help: "Jobs of a profile that a worker with room could begin now.",
+    labels: ["profile"],
   },
 } as const satisfies Record<string, MetricDefinition>;

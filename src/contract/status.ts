@@ -2,6 +2,7 @@
 import type { RunState } from "./outcomes.ts";
 import type { Amounts } from "./resources.ts";
 import type { FileCounts, RunRecord } from "./run-record.ts";
+import type { WorkerPace } from "./scaling.ts";
 
 /** A run with what is known of it now: live counts while it goes on, the final ones afterwards. */
 export interface RunStatus extends RunRecord {
@@ -102,6 +103,8 @@ export interface Enforced {
 /** One job that a worker holds. */
 export interface RunningJob {
   readonly jobId: string;
+  /** The queue that it came from; a worker of an earlier version does not tell. */
+  readonly queue?: string | undefined;
   readonly runId: string;
   readonly sinceMs: number;
   readonly reserved: Partial<Amounts>;
@@ -151,7 +154,14 @@ export interface WorkerHeartbeat {
   readonly waiting: readonly WaitingQueue[];
   /** What it keeps room for; null when that is nothing, or the worker is of a version that does not tell. */
   readonly keepsRoomFor: KeptRoom | null;
+  /** How fast it was seen to do jobs, by profile; nothing from a worker of an earlier version. */
+  readonly pace?: readonly WorkerPace[] | undefined;
+  /** Of the program, and the newest payload of jobs that it reads; a worker of an earlier version tells neither. */
+  readonly version?: string | undefined;
+  readonly payloadVersion?: number | undefined;
 }
 
 /** A heartbeat older than this says that the worker is gone. */
 export const WORKER_ALIVE_MS = 15_000;
+/** A heartbeat is kept for this long after it was sent: what is left of it tells its age by the clock of Redis. */
+export const HEARTBEAT_KEPT_MS = 4 * WORKER_ALIVE_MS;

@@ -34,3 +34,7 @@ export const storedPlan = z.strictObject({
 export type StoredPlan = Readonly<z.output<typeof storedPlan>>;
 /** Before it is sealed with its hashes. */
 export type PlanParts = Omit<StoredPlan, "version" | "sha256" | "graphSha256">;
+
+/** Where a plan came from: all but its graph, and the hash of it all. */
+export const planOrigin = storedPlan.omit({ version: true, sha256: true, graphSha256: true, graph: true });
+export type PlanOrigin = Readonly<z.output<typeof planOrigin>>;

@@ -21,6 +21,8 @@ const controlMessage = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("profiles") }),
   /** Settings of capacity rules were changed. */
   z.object({ kind: z.literal("rules") }),
+  /** A worker is to drain, or to go on. */
+  z.object({ kind: z.literal("drain") }),
   /** Schedules were changed. */
   z.object({ kind: z.literal("schedules") }),
   /** Something changed that may let a waiting lane go on. */

@@ -245,7 +245,14 @@ export function placeReasons(queue: QueueFacts, workers: readonly WorkerHeartbea
 /** That a queue is paused, or why each worker leaves it. */
 function heldReasons(queue: QueueFacts, workers: readonly WorkerHeartbeat[]): WaitReason[] {
   if (!queue.isPaused) return [...keptRoomReasons(queue, workers), ...leavingReasons(queue, workers)];
-  return [reason(`queue ${queue.name}`, "queue-paused", "the queue is paused; resume it on Bull Board", {})];
+  return [
+    reason(
+      `queue ${queue.name}`,
+      "queue-paused",
+      `the queue is paused; to let it go on: headroom queues resume ${queue.name}`,
+      {},
+    ),
+  ];
 }
 
 /** Why the head of a queue is not claimed. */

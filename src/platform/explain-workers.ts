@@ -169,7 +169,7 @@ export function isClaiming({ state }: Pick<WorkerHeartbeat, "state">): boolean {
   return state !== "draining" && state !== "stopped";
 }
 
-function carries(worker: WorkerHeartbeat, labels: readonly string[]): boolean {
+export function carries(worker: WorkerHeartbeat, labels: readonly string[]): boolean {
   return labels.every((label) => worker.labels.includes(label));
 }
 

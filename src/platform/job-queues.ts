@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import { parseNodePath } from "../contract/flow-run.ts";
 import type { FileEntry } from "../contract/files.ts";
-import { chunkJobOf, type ChunkJobName, type Payload } from "../contract/jobs.ts";
+import { chunkJobOf, stamped, type ChunkJobName, type Payload } from "../contract/jobs.ts";
 import {
   bucketOf,
   CONTROL_MEMORY_BYTES,
@@ -99,7 +99,13 @@ export class JobQueues {
   constructor(redis: Redis, kp: string) {
     this.#redis = redis;
     this.#kp = kp;
+    redis.on("close", this.#forget);
   }
+
+  /** The server of the next connection may know nothing: a restart or a failover can lose what it was told. */
+  readonly #forget = (): void => {
+    this.#announced.clear();
+  };
 
   queue(name: string): Queue {
     let queue = this.#queues.get(name);
@@ -172,11 +178,11 @@ export class JobQueues {
       ...{ ignoreDependencyOnFailure },
       parent: { id: jobIds.report(spec.parent.runId, spec.parent.epoch), queue: roots.qualifiedName },
     };
-    const root = { queue: roots, job: new Job(roots, "report", ref, { ...rootOptions, ...above }, rootId) };
-    const child = (place: QueuePlace, name: string, id: string, data: unknown): FlowJob => {
+    const root = { queue: roots, job: new Job(roots, "report", stamped(ref), { ...rootOptions, ...above }, rootId) };
+    const child = (place: QueuePlace, name: string, id: string, data: object): FlowJob => {
       const queue = this.queue(place.name);
       const opts = { ...this.#options(id, spec), parent: { id: rootId, queue: roots.qualifiedName } };
-      return { queue, job: new Job(queue, name, data, opts, id) };
+      return { queue, job: new Job(queue, name, stamped(data), opts, id) };
     };
     const begin: Payload<"fork"> = { ...ref, ...BEGIN };
     const children =
@@ -203,7 +209,7 @@ export class JobQueues {
       await this.announce(place);
       const data: Payload<ChunkJobName> = { ...ref, chunk: chunk.chunk, files: [...chunk.files] };
       const opts = this.#options(jobIds.chunk(ref.runId, ref.epoch, chunk.chunk), spec);
-      await this.queue(place.name).add(chunkJobOf(spec), data, {
+      await this.queue(place.name).add(chunkJobOf(spec), stamped(data), {
         ...opts,
         parent,
         ...(chunk.delayMs ? { delay: chunk.delayMs } : {}),
@@ -226,7 +232,7 @@ export class JobQueues {
         const chunk = `${index}${instance === undefined ? "" : `_${instance}`}${isRestored ? "-r" : ""}`;
         const data: Payload<ChunkJobName> = { ...ref, chunk, files: [{ index, path, bytes: 0 }] };
         const opts = { ...this.#options(jobIds.chunk(ref.runId, ref.epoch, chunk), spec), parent };
-        return this.queue(execPlace(spec).name).add(chunkJobOf(spec), data, opts);
+        return this.queue(execPlace(spec).name).add(chunkJobOf(spec), stamped(data), opts);
       }),
     );
   }
@@ -237,7 +243,7 @@ export class JobQueues {
     const opts = this.#options(jobIds.fork(ref.runId, ref.epoch, fork.path), spec);
     const data: Payload<"fork"> = { ...ref, ...fork };
     const delay = delayMs > 0 ? { delay: delayMs } : {};
-    await this.queue(forkPlace.name).add("fork", data, { ...opts, parent: this.#rootOf(ref), ...delay });
+    await this.queue(forkPlace.name).add("fork", stamped(data), { ...opts, parent: this.#rootOf(ref), ...delay });
   }
 
   /** Brings a step that waits for its time forward; whether there was one. */
@@ -278,7 +284,7 @@ export class JobQueues {
     }
     const parent = this.#rootOf(ref);
     const jobId = jobIds.scan(ref.runId, ref.epoch);
-    await this.queue(scanPlace.name).add("scan", ref satisfies Payload<"scan">, {
+    await this.queue(scanPlace.name).add("scan", stamped(ref satisfies Payload<"scan">), {
       ...this.#options(jobId, spec),
       parent,
     });
@@ -339,6 +345,7 @@ export class JobQueues {
   }
 
   async close(): Promise<void> {
+    this.#redis.off("close", this.#forget);
     await Promise.all([...this.#queues.values()].map((queue) => queue.close()));
   }
 

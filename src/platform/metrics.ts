@@ -1,29 +1,57 @@
 /** The metrics of one process, made from the table: a name or label that is not in it does not compile. */
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
+import {
+  collectDefaultMetrics,
+  Counter,
+  Gauge,
+  Histogram,
+  Registry,
+  type OpenMetricsContentType,
+  type PrometheusContentType,
+} from "prom-client";
 import { metricTable, type LabelOf, type MetricName, type MetricNameOf } from "../contract/metric-names.ts";
+import { metricZeros, type ProcessKind } from "../contract/metric-zeros.ts";
 import type { MetricDefinition } from "../contract/metric-definition.ts";
 import { EventLoopLag } from "./event-loop-lag.ts";
 import type { Service } from "./lifecycle.ts";
 import type { Logger } from "./logger.ts";
+import { noSpans, type SpanSink } from "./spans.ts";
+import { currentTraceId } from "./trace.ts";
 
 export interface BuildFacts {
   readonly version: string;
-  /** Which process this is: `producer`, `worker`, `scheduler`, `board`, or `up` for all in one. */
-  readonly process: string;
+  /** Which process this is: one of a cluster, or `up` and `run`, which are all in one. */
+  readonly process: ProcessKind | "up" | "run";
+}
+
+interface ZeroRow {
+  readonly by: readonly ProcessKind[];
+  readonly series: readonly Readonly<Record<string, string>>[];
+}
+
+/** What is told beside the figures. */
+export interface MetricsOptions {
+  /** Where the steps of runs go; nowhere by default. With it, histograms name the trace of a sample (exemplars). */
+  readonly spans?: SpanSink;
 }
 
 /** One registry with every metric of the table, the default process metrics, and the event loop's lag. */
 export class Metrics implements Service {
-  readonly registry = new Registry();
+  readonly registry = new Registry<PrometheusContentType | OpenMetricsContentType>();
+  /** The steps of runs, for those who look at single ones. */
+  readonly spans: SpanSink;
   /** The event loop's lag as it is exposed, for checks that need it too. */
   readonly eventLoopLag = new EventLoopLag();
   readonly #byName = new Map<MetricName, unknown>();
   readonly #collectors: (() => void | Promise<void>)[] = [];
   readonly #logger: Logger;
 
-  constructor(build: BuildFacts, logger: Logger) {
+  constructor(build: BuildFacts, logger: Logger, { spans = noSpans }: MetricsOptions = {}) {
     this.#logger = logger;
+    this.spans = spans;
+    // Only the text of OpenMetrics has room for exemplars.
+    if (spans.isOn) this.registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
     for (const name of Object.keys(metricTable) as MetricName[]) this.#byName.set(name, this.#create(name));
+    this.#setZeros(build.process);
     this.gauge("headroom_build_info").set({ ...build, node: process.version }, 1);
     this.onCollect(() => {
       const lag = this.gauge("headroom_event_loop_lag_seconds");
@@ -75,6 +103,15 @@ export class Metrics implements Service {
     return this.eventLoopLag.stop();
   }
 
+  #setZeros(process: BuildFacts["process"]): void {
+    for (const [name, { by, series }] of Object.entries<ZeroRow>(metricZeros)) {
+      if (process !== "up" && process !== "run" && !by.includes(process)) continue;
+      // Which labels belong to which name is checked where the table is.
+      const counter = this.#byName.get(name as MetricName) as Counter;
+      for (const labels of series) counter.inc(labels, 0);
+    }
+  }
+
   #create(name: MetricName): unknown {
     const definition: MetricDefinition = metricTable[name];
     const options = { name, help: definition.help, labelNames: [...definition.labels], registers: [this.registry] };
@@ -85,6 +122,19 @@ export class Metrics implements Service {
       if (definition.labels.length === 0) gauge.remove();
       return gauge;
     }
-    return new Histogram({ ...options, ...(definition.buckets && { buckets: [...definition.buckets] }) });
+    const buckets = definition.buckets && { buckets: [...definition.buckets] };
+    return this.spans.isOn
+      ? namingTraces(new Histogram({ ...options, ...buckets, enableExemplars: true }))
+      : new Histogram({ ...options, ...buckets });
   }
+}
+
+/** Observes as before, and keeps the trace of the work at hand with the sample. */
+function namingTraces(histogram: Histogram): Histogram {
+  const withExemplar = histogram.observe.bind(histogram) as unknown as (sample: object) => void;
+  const observe = (labels: object, value: number): void => {
+    const traceId = currentTraceId();
+    withExemplar({ labels, value, ...(traceId !== undefined && { exemplarLabels: { trace_id: traceId } }) });
+  };
+  return Object.assign(histogram, { observe });
 }

@@ -1,5 +1,5 @@
 /**
- * `/livez`, `/readyz` and `/metrics` of one process.
+ * `/livez`, `/readyz` and `/metrics` of one process, and what its parts add.
  *
  * starting: listens, alive, not ready. ready: the readiness checks decide. draining: alive, not ready. The move to
  * ready and to draining is made by the service that `readiness()` returns, which belongs at the end of the group:
@@ -7,7 +7,7 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { InfrastructureError, messageOf } from "../contract/errors.ts";
+import { HeadroomError, InfrastructureError, InvalidInputError, messageOf, NotFoundError } from "../contract/errors.ts";
 import type { Service } from "./lifecycle.ts";
 import type { Logger } from "./logger.ts";
 import type { Metrics } from "./metrics.ts";
@@ -20,6 +20,19 @@ const moves: Transitions<Phase> = { starting: ["ready", "draining"], ready: ["dr
 export type Check = (signal: AbortSignal) => Promise<void>;
 export type Checks = Readonly<Record<string, Check>>;
 
+export interface OpsAnswer {
+  readonly status: number;
+  readonly body: object;
+}
+
+/** A path that a part of the process answers beside those of every process. */
+export interface OpsRoute {
+  readonly method: "GET" | "POST" | "DELETE";
+  readonly path: string;
+  /** Errors of ours are answered by their kind. */
+  answer(query: URLSearchParams): Promise<OpsAnswer>;
+}
+
 export interface OpsServerDeps {
   readonly metrics: Metrics;
   readonly logger: Logger;
@@ -27,6 +40,7 @@ export interface OpsServerDeps {
   readonly liveness?: Checks;
   /** What says whether work may be sent here now. */
   readonly readiness?: Checks;
+  readonly routes?: readonly OpsRoute[];
 }
 
 export interface OpsServerConfig {
@@ -129,12 +143,16 @@ export class OpsServer implements Service {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    if (request.method !== "GET" && request.method !== "HEAD") {
-      response.setHeader("Allow", "GET, HEAD");
-      send(response, 405, { error: `expected GET or HEAD, found ${request.method ?? "none"}` });
-      return;
-    }
-    const [path = "/"] = (request.url ?? "/").split("?");
+    const { pathname: path, searchParams } = new URL(request.url ?? "/", "http://ops");
+    const here = (this.#deps.routes ?? []).filter((candidate) => candidate.path === path);
+    if (!isAllowed(request, response, here)) return;
+    const method = request.method === "HEAD" ? "GET" : request.method;
+    const route = here.find((one) => one.method === method);
+    if (route === undefined) await this.#answerOwn(response, path);
+    else await this.#answerRoute(response, route, searchParams);
+  }
+
+  async #answerOwn(response: ServerResponse, path: string): Promise<void> {
     switch (path) {
       case "/livez":
         await this.#answerChecks(response, this.#deps.liveness ?? {}, true);
@@ -147,7 +165,21 @@ export class OpsServer implements Service {
         response.end(await this.#deps.metrics.expose());
         return;
       default:
-        send(response, 404, { error: "expected /livez, /readyz or /metrics" });
+        send(response, 404, { error: `expected ${listOf(["/livez", "/readyz", "/metrics", ...this.#routePaths])}` });
+    }
+  }
+
+  get #routePaths(): string[] {
+    return [...new Set((this.#deps.routes ?? []).map(({ path }) => path))];
+  }
+
+  async #answerRoute(response: ServerResponse, route: OpsRoute, query: URLSearchParams): Promise<void> {
+    try {
+      const { status, body } = await route.answer(query);
+      send(response, status, body);
+    } catch (error) {
+      if (!(error instanceof HeadroomError)) throw error;
+      send(response, statusOf(error), { error: messageOf(error), code: error.code });
     }
   }
 
@@ -159,6 +191,36 @@ export class OpsServer implements Service {
     const isOk = isOpen && named.every(([, result]) => result.ok);
     send(response, isOk ? 200 : 503, { ok: isOk, phase: this.#phase.current, checks: Object.fromEntries(named) });
   }
+}
+
+/** Whether this path takes the request; if not, it is answered. */
+function isAllowed(request: IncomingMessage, response: ServerResponse, here: readonly OpsRoute[]): boolean {
+  const methods = here.length === 0 ? ["GET"] : here.map((route) => route.method);
+  const allow = methods.includes("GET") ? [...methods, "HEAD"] : methods;
+  if (!allow.includes(request.method ?? "")) {
+    response.setHeader("Allow", allow.join(", "));
+    send(response, 405, { error: `expected ${listOf(allow)}, found ${request.method ?? "none"}` });
+    return false;
+  }
+  if (!isFromPage(request)) return true;
+  send(response, 403, { error: "expected no page of a browser to ask for this" });
+  return false;
+}
+
+/** Whoever reaches this port may ask for what changes something, but not by the hand of a page that somebody opened. */
+function isFromPage({ method, headers }: IncomingMessage): boolean {
+  if (method === "GET" || method === "HEAD") return false;
+  return headers.origin !== undefined || headers["sec-fetch-site"] !== undefined;
+}
+
+function statusOf(error: HeadroomError): number {
+  if (error instanceof InvalidInputError) return 400;
+  return error instanceof NotFoundError ? 404 : 503;
+}
+
+/** `a, b or c`. */
+function listOf(words: readonly string[]): string {
+  return `${words.slice(0, -1).join(", ")} or ${words.at(-1) ?? ""}`;
 }
 
 async function runCheck(check: Check, timeoutMs: number): Promise<CheckResult> {

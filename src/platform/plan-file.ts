@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, statSync, writeSync } from "node:fs";
 import { InvalidInputError, messageOf, type Fault } from "../contract/errors.ts";
 import { schemaFaults } from "../contract/schema-faults.ts";
-import { storedPlan, type PlanParts, type StoredPlan } from "../contract/stored-plan.ts";
+import { storedPlan, type PlanOrigin, type PlanParts, type StoredPlan } from "../contract/stored-plan.ts";
 import { placeOf, readWholeJson } from "../contract/strict-json.ts";
 import { canonicalJson } from "../contract/flow-plan.ts";
 
@@ -26,6 +26,11 @@ function sha256Of(value: unknown): string {
 /** As `planHash` has it: a planner brings no other files. */
 function graphHash(flow: StoredPlan["graph"]): string {
   return sha256Of({ flow, files: {} });
+}
+
+/** Where a plan came from. */
+export function originOf({ goal, planner, prompt, spent, acceptedAtMs }: StoredPlan): PlanOrigin {
+  return { goal, planner, prompt, spent, acceptedAtMs };
 }
 
 /** The text of a plan's file. */

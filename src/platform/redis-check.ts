@@ -1,6 +1,13 @@
 /** Whether a Redis server is safe for jobs, and how full it is. */
 import type { Redis } from "ioredis";
 import { InfrastructureError, UnsafeRedisError, messageOf } from "../contract/errors.ts";
+import {
+  findReplicationFaults,
+  parseReplication,
+  type ReplicationFacts,
+  type ReplicationFault,
+} from "./redis-replication.ts";
+import type { Durability } from "../contract/config.ts";
 
 /** What a server says about itself. */
 export interface RedisFacts {
@@ -12,7 +19,8 @@ export interface RedisFacts {
   readonly commandsVersion: string;
   readonly runId: string;
   readonly pid: number;
-  readonly role: "primary" | "replica";
+  readonly replication: ReplicationFacts;
+  readonly isCluster: boolean;
   readonly maxMemoryPolicy: string;
   readonly usedMemoryBytes: number;
   /** Undefined when the server has no limit of its own. */
@@ -27,15 +35,23 @@ export interface RedisFacts {
 export const MIN_REDIS_VERSION = "6.2";
 const WARN_FILL_RATIO = 0.7;
 
+/** What was asked of a server beside being safe. */
+export interface RedisWishes {
+  /** `appendonly`: acknowledged jobs must survive a crash. `none`: they need not. Undefined: an operator is told. */
+  readonly durability?: Durability | undefined;
+}
+
 /**
  * Reads INFO and, where access rules let it, CONFIG.
  * @throws {UnsafeRedisError} with the command that mends it, when jobs would be lost or refused on this server.
  * @throws {InfrastructureError} when it does not answer.
  */
-export async function checkRedis(redis: Redis): Promise<RedisFacts> {
+export async function checkRedis(redis: Redis, wishes: RedisWishes = {}): Promise<RedisFacts> {
   const info = await readInfo(redis);
   const cli = cliPrefix(redis);
   refuseOld(info, cli);
+  refuseReplica(redis, info);
+  refuseOtherKind(redis, info);
   const maxMemoryBytes = numberOf(info, "maxmemory") || undefined;
   const maxMemoryPolicy = info.get("maxmemory_policy") ?? (await readConfig(redis, "maxmemory-policy")) ?? "unknown";
   if (maxMemoryBytes !== undefined && maxMemoryPolicy !== "noeviction") {
@@ -52,14 +68,25 @@ export async function checkRedis(redis: Redis): Promise<RedisFacts> {
     commandsVersion: info.get("redis_version") ?? "unknown",
     runId: info.get("run_id") ?? "",
     pid: numberOf(info, "process_id"),
-    role: info.get("role") === "slave" ? ("replica" as const) : ("primary" as const),
+    isCluster: info.get("cluster_enabled") === "1",
     maxMemoryPolicy,
     usedMemoryBytes: numberOf(info, "used_memory"),
     maxMemoryBytes,
     hasAppendOnlyFile: info.get("aof_enabled") === "1",
     hasSnapshots: await hasSnapshots(redis),
+    replication: parseReplication(info, {
+      minReplicasToWrite: await readConfig(redis, "min-replicas-to-write"),
+      syncDelaySeconds: await readConfig(redis, "repl-diskless-sync-delay"),
+    }),
   };
-  return { ...facts, warnings: warningsOf(facts, cli) };
+  refuseForgetful(facts, cli, wishes);
+  const faults = redis.options.sentinels ? findReplicationFaults(facts.replication, cli) : [];
+  refuseLosingFailover(faults, wishes);
+  return { ...facts, warnings: [...warningsOf(facts, cli, wishes), ...faults.map(textOfFault)] };
+}
+
+function textOfFault({ expected, found, fix }: ReplicationFault): string {
+  return `expected ${expected}, found ${found}; ${fix}`;
 }
 
 /** How full Redis is: used memory over its limit, or null when it has no limit of its own. */
@@ -125,6 +152,51 @@ function refuseOld(info: ReadonlyMap<string, string>, cli: string): void {
   );
 }
 
+/** Every write to a replica fails, and a replica that takes writes loses them. */
+function refuseReplica(redis: Redis, info: ReadonlyMap<string, string>): void {
+  if (info.get("role") !== "slave") return;
+  const primary = `${info.get("master_host") ?? "?"}:${info.get("master_port") ?? "?"}`;
+  const name = redis.options.name ?? "NAME";
+  throw new UnsafeRedisError(
+    "the role of a primary",
+    `a replica of ${primary}, which takes no jobs (READONLY)`,
+    `name the primary (redis://${primary}) or its Sentinels (redis+sentinel://host:26379/${name})`,
+  );
+}
+
+/** A plain connection to a node of a cluster reaches a part of the keys; one made for a cluster needs one. */
+function refuseOtherKind(redis: Redis, info: ReadonlyMap<string, string>): void {
+  const isCluster = info.get("cluster_enabled") === "1";
+  const isNamedCluster = redis.options.Connector !== undefined;
+  if (isCluster === isNamedCluster) return;
+  const { host = "host", port = 6379 } = redis.options;
+  if (isCluster) {
+    const fix = `name it by redis+cluster://${host}:${port}`;
+    throw new UnsafeRedisError("no cluster mode where one server is named", "a node of a Redis Cluster", fix);
+  }
+  const fix = "name it by redis://, or start it with cluster-enabled yes";
+  throw new UnsafeRedisError("cluster mode where redis+cluster:// names it", "a server without it", fix);
+}
+
+function refuseForgetful(
+  { hasAppendOnlyFile }: Pick<RedisFacts, "hasAppendOnlyFile">,
+  cli: string,
+  { durability }: RedisWishes,
+): void {
+  if (durability !== "appendonly" || hasAppendOnlyFile) return;
+  throw new UnsafeRedisError(
+    "an append-only file, since redis.durability is appendonly",
+    "appendonly no",
+    `${cli} CONFIG SET appendonly yes, and the same line in its redis.conf (or redis.durability: none)`,
+  );
+}
+
+function refuseLosingFailover(faults: readonly ReplicationFault[], { durability }: RedisWishes): void {
+  const fault = faults.find(({ kind }) => kind === "loses");
+  if (fault === undefined || durability !== "appendonly") return;
+  throw new UnsafeRedisError(fault.expected, fault.found, fault.fix);
+}
+
 async function refuseFailedWrites(redis: Redis, info: ReadonlyMap<string, string>, cli: string): Promise<void> {
   const failed = [
     { field: "aof_last_write_status", what: "an append-only file that can be written", mend: "BGREWRITEAOF" },
@@ -140,9 +212,9 @@ async function refuseFailedWrites(redis: Redis, info: ReadonlyMap<string, string
   );
 }
 
-function warningsOf(facts: Omit<RedisFacts, "warnings">, cli: string): string[] {
+function warningsOf(facts: Omit<RedisFacts, "warnings">, cli: string, { durability }: RedisWishes): string[] {
   const warnings: string[] = [];
-  if (!facts.hasAppendOnlyFile) {
+  if (!facts.hasAppendOnlyFile && durability !== "none") {
     const rest = facts.hasSnapshots === true ? "snapshots only: a crash loses what came after the last" : "none is set";
     warnings.push(`expected persistence by an append-only file, ${rest}; ${cli} CONFIG SET appendonly yes`);
   }
@@ -153,7 +225,6 @@ function warningsOf(facts: Omit<RedisFacts, "warnings">, cli: string): string[] 
   if (facts.maxMemoryBytes === undefined && facts.maxMemoryPolicy !== "noeviction") {
     warnings.push(`maxmemory-policy is ${facts.maxMemoryPolicy}: set it to noeviction before maxmemory is set`);
   }
-  if (facts.role === "replica") warnings.push("this server is a replica: writes go to its primary");
   return warnings;
 }
 

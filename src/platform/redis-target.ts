@@ -1,18 +1,27 @@
 /** Where Redis is, read from one URL. Never puts a password into a text. */
 import type { RedisOptions } from "ioredis";
 import { InvalidInputError } from "../contract/errors.ts";
+import { DEFAULT_PREFIX } from "../contract/queues.ts";
 
 /** The part of ioredis' options that says where to connect, and as whom. */
 type TargetOption = "host" | "port" | "path" | "db" | "username" | "password" | "tls";
 type SentinelOption = "sentinels" | "name" | "sentinelPassword";
 
 export interface RedisTarget {
-  readonly options: Readonly<Pick<RedisOptions, TargetOption | SentinelOption>>;
+  readonly options: Readonly<Pick<RedisOptions, TargetOption | SentinelOption | "enableTLSForSentinelMode">>;
+  /** Nodes of a Redis Cluster that are asked where its keys are; undefined for any other target. */
+  readonly cluster?: { readonly seeds: readonly HostPort[]; readonly tag: string };
   /** The target without its password, for errors and log lines. */
   readonly text: string;
 }
 
-const EXPECTED = "redis://, rediss://, unix:///path?db=N or redis+sentinel://host:port,…/master-name[/db]";
+export interface HostPort {
+  readonly host: string;
+  readonly port: number;
+}
+
+const EXPECTED =
+  "redis://, rediss://, unix:///path?db=N, redis+sentinel://host:port,…/master-name[/db] or redis+cluster://host:port,…";
 const SENTINEL_PORT = 26_379;
 const REDIS_PORT = 6_379;
 
@@ -27,6 +36,8 @@ export function parseRedisTarget(target: string): RedisTarget {
       return parseUnix(target);
     case "redis+sentinel":
       return parseSentinel(target);
+    case "redis+cluster":
+      return parseCluster(target);
     default:
       throw invalid(EXPECTED, target);
   }
@@ -35,6 +46,15 @@ export function parseRedisTarget(target: string): RedisTarget {
 /** The URL of a server behind a unix socket. */
 export function unixTarget(socketPath: string): string {
   return `unix://${socketPath.split("/").map(encodeURIComponent).join("/")}`;
+}
+
+/**
+ * A target that finds the keys of a prefix: on a Redis Cluster all keys of one deployment are in one slot, and a connection
+ * goes to the node that has it. Other targets, and those that name a tag, stay as they are.
+ */
+export function targetOfPrefix(target: string, prefix: string): string {
+  if (!/^redis\+cluster:/i.test(target) || /[?&]tag=/.test(target)) return target;
+  return `${target}${target.includes("?") ? "&" : "?"}tag=${encodeURIComponent(prefix)}`;
 }
 
 /** A URL for people: the password, and anything else in front of the host, is left out. */
@@ -71,9 +91,10 @@ function parseSentinel(target: string): RedisTarget {
   const parts = form.exec(target);
   if (parts === null) throw invalid("redis+sentinel://host:port,host:port/master-name[/db]", target);
   const [, user = "", password = "", hosts = "", name = "", dbText, query] = parts;
-  const sentinels = hosts.split(",").map((text) => parseHostPort(text, target));
+  const sentinels = hosts.split(",").map((text) => parseHostPort(text, target, SENTINEL_PORT));
   const db = parseDb(dbText ?? null, target);
-  const sentinelPassword = new URLSearchParams(query).get("sentinelPassword");
+  const more = new URLSearchParams(query);
+  const sentinelPassword = more.get("sentinelPassword");
   return {
     options: {
       sentinels,
@@ -81,16 +102,37 @@ function parseSentinel(target: string): RedisTarget {
       db,
       ...accountOf(user, password, target),
       ...(sentinelPassword !== null && { sentinelPassword }),
+      ...(isTls(more, target) && { tls: {}, enableTLSForSentinelMode: true }),
     },
     text: `redis+sentinel://${hosts}/${name}/${db}`,
   };
 }
 
-function parseHostPort(text: string, target: string): { host: string; port: number } {
+function parseCluster(target: string): RedisTarget {
+  const form = /^redis\+cluster:\/\/(?:([^:@/]*)(?::([^@/]*))?@)?([^/?@]+)\/?(?:\?(.*))?$/i;
+  const parts = form.exec(target);
+  if (parts === null) throw invalid("redis+cluster://host:port,host:port, without a database number", target);
+  const [, user = "", password = "", hosts = "", query] = parts;
+  const seeds = hosts.split(",").map((text) => parseHostPort(text, target, REDIS_PORT));
+  const more = new URLSearchParams(query);
+  return {
+    options: { db: 0, ...accountOf(user, password, target), ...(isTls(more, target) && { tls: {} }) },
+    cluster: { seeds, tag: more.get("tag") ?? DEFAULT_PREFIX },
+    text: `redis+cluster://${hosts}`,
+  };
+}
+
+function isTls(query: URLSearchParams, target: string): boolean {
+  const tls = query.get("tls") ?? "false";
+  if (tls !== "true" && tls !== "false") throw invalid("tls=true or tls=false", target);
+  return tls === "true";
+}
+
+function parseHostPort(text: string, target: string, defaultPort: number): HostPort {
   const [, bracketed, plain, portText] = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::(\d{1,5}))?$/.exec(text) ?? [];
   const host = bracketed ?? plain;
-  const port = portText === undefined ? SENTINEL_PORT : Number(portText);
-  if (host === undefined || port < 1 || port > 65_535) throw invalid("sentinels as host:port,host:port", target);
+  const port = portText === undefined ? defaultPort : Number(portText);
+  if (host === undefined || port < 1 || port > 65_535) throw invalid("servers as host:port,host:port", target);
   return { host, port };
 }
 

@@ -3,6 +3,7 @@ import { Redis, type Command, type RedisOptions } from "ioredis";
 import { InfrastructureError } from "../contract/errors.ts";
 import { equalJitterMs } from "./backoff.ts";
 import type { Logger } from "./logger.ts";
+import { clusterConnector, MOVED_ANSWER } from "./redis-cluster.ts";
 import { parseRedisTarget } from "./redis-target.ts";
 
 /**
@@ -35,17 +36,22 @@ const roleOptions = {
  * @throws {InvalidInputError} when the target is not a URL of Redis.
  */
 export function openRedis(target: string, role: RedisRole, logger: Logger): Redis {
-  const { options, text } = parseRedisTarget(target);
+  const { options, cluster, text } = parseRedisTarget(target);
   const waits = role === "command" ? commandReconnect : reconnect;
   const redis = new ExplainingRedis({
     ...options,
+    // Of the first node for texts only: the connector says where to connect.
+    ...(cluster && { ...cluster.seeds[0], Connector: clusterConnector(cluster) }),
     ...roleOptions[role],
     lazyConnect: true,
     connectTimeout: CONNECT_TIMEOUT_MS,
     connectionName: `headroom-${role}-${process.pid}`,
     retryStrategy: (attempt) => equalJitterMs(attempt, waits),
     // After a failover the old primary answers READONLY: connect anew, to the new one, and send the command again.
-    reconnectOnError: (error) => (error.message.startsWith("READONLY") ? 2 : false),
+    reconnectOnError: ({ message }) => {
+      const isElsewhere = message.startsWith("READONLY") || (cluster !== undefined && MOVED_ANSWER.test(message));
+      return isElsewhere ? 2 : false;
+    },
   });
   redis.text = text;
   logConnection(redis, text, logger.child({ redis: text, redisRole: role }));

@@ -170,18 +170,9 @@ export class RunHash {
     fields: Readonly<Record<string, string | number>> = {},
   ): Promise<boolean> {
     const flat = Object.entries(fields).flatMap(([name, value]) => [name, String(value)]);
-    const moved = await this.#redis.eval(
-      MOVE,
-      2,
-      keys.run(this.#kp, runId),
-      keys.events(this.#kp, runId),
-      from.join(","),
-      to,
-      isTerminal(to) ? KEEP_ENDED_SECONDS : 0,
-      MAX_RUN_EVENTS,
-      ...flat,
-    );
-    return moved === 1;
+    const places = [keys.run(this.#kp, runId), keys.events(this.#kp, runId)];
+    const args = [from.join(","), to, isTerminal(to) ? KEEP_ENDED_SECONDS : 0, MAX_RUN_EVENTS, ...flat];
+    return (await MOVE.run(this.#redis, places, args)) === 1;
   }
 
   /** Adds to counters and tells followers. What comes after the run has ended, or was begun anew, is not counted. */
@@ -208,19 +199,23 @@ return 1
  * did before: the end of the run has counted that already. KEYS[1] hash of the run. KEYS[2] its event stream. ARGV[1] the
  * epoch that is counted for. ARGV[2] length of the stream. ARGV[3] the changes as JSON. ARGV[4…] counters and amounts.
  */
-const COUNT = new Script(`
+const COUNT = new Script(
+  `
 local run = redis.call("HMGET", KEYS[1], "state", "epoch")
 if not run[1] or run[2] ~= ARGV[1] or (${JSON.stringify(terminalStates.join(" "))}):find(run[1], 1, true) then return 0 end
 for i = 4, #ARGV, 2 do redis.call("HINCRBY", KEYS[1], ARGV[i], ARGV[i + 1]) end
 redis.call("XADD", KEYS[2], "MAXLEN", "~", ARGV[2], "*", "kind", "progress", "changes", ARGV[3])
 return 1
-`);
+`,
+  { whenFull: "runs" },
+);
 
 /**
  * Sets fields of a run that goes on; a `total` only if it is more. KEYS[1] hash of the run. ARGV[1] the epoch that it must
  * be in, empty for any. ARGV[2…] fields and values. Returns 1, or 0 when the run has ended, is gone, or was begun anew.
  */
-const SET = new Script(`
+const SET = new Script(
+  `
 local run = redis.call("HMGET", KEYS[1], "state", "epoch", "total")
 if not run[1] or (${JSON.stringify(terminalStates.join(" "))}):find(run[1], 1, true) then return 0 end
 if ARGV[1] ~= "" and run[2] ~= ARGV[1] then return 0 end
@@ -229,7 +224,9 @@ for i = 2, #ARGV, 2 do
   if not is_less then redis.call("HSET", KEYS[1], ARGV[i], ARGV[i + 1]) end
 end
 return 1
-`);
+`,
+  { whenFull: "runs" },
+);
 
 /**
  * Counts an anomaly of a run, keeps the first ones, and appends an `anomaly` event. KEYS[1] hash of the run. KEYS[2] its
@@ -248,7 +245,8 @@ return count
  * ARGV[3] seconds to keep both keys from now, 0 for ever. ARGV[4] length of the stream. ARGV[5…] fields and values to set.
  * Returns 1 when it moved, 0 when the run was in another state, -1 when there is no such run.
  */
-const MOVE = `
+const MOVE = new Script(
+  `
 local state = redis.call("HGET", KEYS[1], "state")
 if not state then return -1 end
 if not string.find("," .. ARGV[1] .. ",", "," .. state .. ",", 1, true) then return 0 end
@@ -263,4 +261,6 @@ else
   redis.call("PERSIST", KEYS[2])
 end
 return 1
-`;
+`,
+  { whenFull: "runs" },
+);

@@ -2,11 +2,22 @@
 import type { Redis } from "ioredis";
 import { createHash } from "node:crypto";
 
+/**
+ * Put before a script: once it has written, Redis lets a script go on though its memory is full. A deletion is a write that
+ * is always taken, and there is nothing under this key. `#!lua flags=allow-oom` says the same, but only from Redis 7 on.
+ */
+const GOES_ON_WHEN_FULL = 'redis.call("DEL", KEYS[1] .. ":none")\n';
+
 export class Script {
   readonly #lua: string;
   readonly #sha: string;
 
-  constructor(lua: string) {
+  /**
+   * `whenFull`: `runs` for what running jobs need to come to their end, of which there is only so much; all else is refused
+   * while the memory of Redis is full.
+   */
+  constructor(text: string, { whenFull = "refused" }: { readonly whenFull?: "runs" | "refused" } = {}) {
+    const lua = whenFull === "runs" ? GOES_ON_WHEN_FULL + text : text;
     this.#lua = lua;
     this.#sha = createHash("sha1").update(lua).digest("hex");
   }

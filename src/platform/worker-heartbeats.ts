@@ -3,6 +3,7 @@ import type { Redis } from "ioredis";
 import { hostname } from "node:os";
 import { z } from "zod";
 import { keys } from "../contract/queues.ts";
+import { workerPace } from "../contract/scaling.ts";
 import { enforcedStates, WORKER_ALIVE_MS, type WorkerHeartbeat } from "../contract/status.ts";
 
 const amount = z.number().nullish().catch(null);
@@ -33,6 +34,7 @@ const heartbeat = z.object({
     .array(
       z.object({
         jobId: z.string(),
+        queue: z.string().optional().catch(undefined),
         runId: z.string(),
         sinceMs: z.number(),
         reserved: amounts,
@@ -67,6 +69,9 @@ const heartbeat = z.object({
     })
     .nullable()
     .catch(null),
+  pace: z.array(workerPace).optional().catch(undefined),
+  version: z.string().optional().catch(undefined),
+  payloadVersion: z.number().optional().catch(undefined),
 });
 
 /** The heartbeat in the text of the field `json`, or undefined when it is none. */

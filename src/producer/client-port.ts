@@ -3,6 +3,7 @@ import type { RunState } from "../contract/outcomes.ts";
 import type { RunRecord } from "../contract/run-record.ts";
 import type { RunRequest } from "../contract/run-request.ts";
 import type { CancelAck, Explanation, RunStatus } from "../contract/status.ts";
+import type { FlowClient } from "./flow/flow-client.ts";
 import type { ScheduleClient } from "./schedules.ts";
 
 export interface RunOptions {
@@ -37,6 +38,8 @@ export interface ClientPort {
    */
   explain(id: string): Promise<Explanation>;
   backlog(): Promise<Backlog>;
+  /** Flows: graphs of nodes. */
+  readonly flows: FlowClient;
   /** Runs that start again and again. */
   readonly schedules: ScheduleClient;
 }

@@ -24,9 +24,9 @@ import { crashDigest, forgiveCrashes } from "../platform/crash-digest.ts";
 import { explain } from "../platform/explain.ts";
 import { JobQueues } from "../platform/job-queues.ts";
 import { createLogger, type Logger } from "../platform/logger.ts";
-import { checkRedis } from "../platform/redis-check.ts";
 import { closeRedis, openRedis } from "../platform/redis.ts";
-import { memoryFill } from "../platform/redis-check.ts";
+import { checkRedis, memoryFill } from "../platform/redis-check.ts";
+import { targetOfPrefix } from "../platform/redis-target.ts";
 import { RunHash } from "../platform/run-hash.ts";
 import { loadLiveFigures, runStatusOf } from "../platform/run-status.ts";
 import { PolicyGate } from "../platform/policy-gate.ts";
@@ -75,16 +75,17 @@ const ACK_WAIT_MS = 5_000;
 export async function createClient(options: ClientOptions): Promise<Client> {
   const gate = new PolicyGate(parseAllow(options.allow));
   const logger = options.logger ?? createLogger("silent", {});
-  const ownsRedis = typeof options.redis === "string";
-  const redis = typeof options.redis === "string" ? openRedis(options.redis, "command", logger) : options.redis;
+  const [target, prefix] = [options.redis, options.prefix ?? DEFAULT_PREFIX];
+  const ownsRedis = typeof target === "string";
+  const redis = typeof target === "string" ? openRedis(targetOfPrefix(target, prefix), "command", logger) : target;
   const ownsStore = typeof options.store === "string";
   try {
     for (const warning of (await checkRedis(redis)).warnings) logger.warn({ warning }, "redis is not set up for jobs");
     const store = typeof options.store === "string" ? await openStore(options.store, logger) : options.store;
     if (ownsStore) await store?.migrate();
-    const kp = keyPrefix(options.prefix ?? DEFAULT_PREFIX);
     const { clock = systemClock, isEmbedded = false } = options;
-    return new Client({ redis, store, kp, gate, logger, clock, isEmbedded }, { ownsRedis, ownsStore });
+    const owns = { ownsRedis, ownsStore };
+    return new Client({ redis, store, kp: keyPrefix(prefix), gate, logger, clock, isEmbedded }, owns);
   } catch (error) {
     if (ownsRedis) await closeRedis(redis);
     throw error;

@@ -1,5 +1,6 @@
 /** Settings of the HTTP intake. */
 import type { Allow } from "../contract/allow.ts";
+import type { Config } from "../contract/config.ts";
 
 export interface ProducerConfig {
   readonly host: string;
@@ -13,6 +14,10 @@ export interface ProducerConfig {
   readonly publicOrigin?: string;
   /** What runs may use; others are refused before anything is stored. Beyond loopback it must say which binaries. */
   readonly allow?: Allow;
+  /** Programs that `agent` nodes of flows may name. */
+  readonly agents?: Config["agents"];
+  /** Who may be asked for a plan. */
+  readonly planners?: Config["planners"];
   /** New runs are refused while this many jobs wait. */
   readonly maxWaitingJobs: number;
 }

@@ -3,15 +3,17 @@ import express, { type Express } from "express";
 import helmet from "helmet";
 import type { Redis } from "ioredis";
 import { InvalidInputError, type Fault } from "../contract/errors.ts";
+import { systemClock, type Clock } from "../platform/clock.ts";
 import { bearerOf, isLoopback, isSameSecret, refuseCrossSite, refuseForeignHost } from "../platform/http/access.ts";
 import { HttpService } from "../platform/http/http-service.ts";
 import { RequestError } from "../platform/http/problem.ts";
 import { problemHandler, requestContext } from "../platform/http/request-context.ts";
-import { mountNotFound, mountRoutes, type Authorize } from "../platform/http/route-table.ts";
+import { beginRoutes, mountNotFound, mountRoutes, type Authorize } from "../platform/http/route-table.ts";
 import type { Service } from "../platform/lifecycle.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import { PolicyGate } from "../platform/policy-gate.ts";
+import { loadScaling } from "../platform/scaling.ts";
 import type { Store } from "../store/store.ts";
 import type { ClientPort } from "./client-port.ts";
 import type { ProducerConfig } from "./config.ts";
@@ -25,6 +27,11 @@ export interface ProducerDeps {
   readonly redis: Redis;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  /** The absolute path of a program of the configuration. @throws {InvalidInputError} when it is not there */
+  readonly programPath?: (name: string) => string;
+  /** Where keys of planners are. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  readonly clock?: Clock;
 }
 
 /** The intake as a service that knows its URL. */
@@ -75,7 +82,13 @@ function createApp(deps: ProducerDeps, config: ProducerConfig): Express {
   const authorize = bearerAuthorize(config.token);
   const idempotency = new IdempotencyKeys(deps.redis, config.prefix);
   const gate = new PolicyGate(config.allow);
-  mountRoutes(app, intakeRoutes({ ...deps, idempotency, gate }, config.maxWaitingJobs), authorize);
+  const { agents = {}, planners = {} } = config;
+  const { programPath = (name: string) => name, env = {}, clock = systemClock } = deps;
+  const scaling = () => loadScaling(deps.redis, config.prefix);
+  const parts = { ...deps, idempotency, gate, agents, programPath, planners, env, clock, scaling };
+  const routes = intakeRoutes(parts, config.maxWaitingJobs);
+  beginRoutes(deps.metrics, routes);
+  mountRoutes(app, routes, authorize);
   mountNotFound(app, authorize);
   app.use(problemHandler(deps.logger));
   return app;

@@ -1,6 +1,6 @@
 /** The OpenAPI 3.1 document of the HTTP intake, made from the schemas that it checks with. */
-import { z } from "zod";
 import { runRequest } from "../contract/run-request.ts";
+import { scalingAnswer } from "../contract/scaling.ts";
 import { fileListQuery, runListQuery } from "../platform/http/run-queries.ts";
 import {
   backfillAnswer,
@@ -14,9 +14,21 @@ import {
   scheduleList,
   scheduleStatus,
 } from "./responses.ts";
+import { flowPaths, flowShapes } from "./openapi-flows.ts";
+import {
+  body,
+  fault,
+  header,
+  ok,
+  pathParameter,
+  problems,
+  queryParameters,
+  queryText,
+  refusals,
+  schemaOf,
+  type Json,
+} from "./openapi-parts.ts";
 import { backfillRequest, schedulePatch, scheduleRequest } from "./schedule-routes.ts";
-
-type Json = Readonly<Record<string, unknown>>;
 
 const shapes = {
   RunRequest: runRequest,
@@ -32,24 +44,10 @@ const shapes = {
   ScheduleList: scheduleList,
   BackfillRequest: backfillRequest,
   Backfill: backfillAnswer,
+  Scaling: scalingAnswer,
+  ...flowShapes,
   Problem: problem,
 } as const;
-type ShapeName = keyof typeof shapes;
-
-const problems = {
-  400: "The request has faults; `errors` names each.",
-  401: "No valid bearer token.",
-  403: "The run asks for what the operator does not allow (`ERR_POLICY`; `errors` names each), or a page of another site asked.",
-  404: "No run of this id, or no schedule of this name.",
-  405: "Another method is expected.",
-  409: "Another run writes to the output folder; or the schedule's name is taken, or the configuration declares it.",
-  413: "The body is larger than 1 MiB.",
-  415: "The body is not application/json.",
-  422: "Another body came first under this Idempotency-Key.",
-  429: "The cluster has no room for new runs now; `Retry-After` says when to ask again.",
-  503: "Redis or the store does not answer.",
-} as const;
-type ProblemStatus = keyof typeof problems;
 
 /** The whole document; pure, so that the committed copy can be compared with it. */
 export function openApiDocument(): Json {
@@ -65,15 +63,25 @@ export function openApiDocument(): Json {
     security: [{ token: [] }],
     tags: [
       { name: "runs", description: "What was asked for, and what became of it." },
+      { name: "flows", description: "Graphs of nodes, and how far each node is." },
       { name: "schedules", description: "Runs that start again and again." },
+      { name: "scaling", description: "How many workers the jobs that wait ask for." },
     ],
     paths: paths(),
     components: {
       securitySchemes: {
         token: { type: "http", scheme: "bearer", description: "Needed when the intake listens beyond loopback." },
       },
-      parameters: { RunId: pathParameter("id"), ScheduleName: pathParameter("name") },
-      schemas: Object.fromEntries(Object.entries(shapes).map(([name, schema]) => [name, schemaOf(schema)])),
+      parameters: {
+        RunId: pathParameter("id"),
+        RunName: pathParameter("run"),
+        NodeName: pathParameter("node"),
+        PlanHash: pathParameter("hash"),
+        ScheduleName: pathParameter("name"),
+      },
+      schemas: Object.fromEntries(
+        Object.entries(shapes).map(([name, schema]) => [name, schemaOf(schema, `#/components/schemas/${name}`)]),
+      ),
       responses: Object.fromEntries(
         Object.entries(problems).map(([status, text]) => [`Problem${status}`, fault(status, text)]),
       ),
@@ -145,7 +153,20 @@ function paths(): Json {
         responses: { 200: ok("A page of file results.", "FilePage"), ...refusals(400, 401, 404, 503) },
       },
     },
+    ...flowPaths(),
     ...schedulePaths(),
+    "/v1/scaling": {
+      get: {
+        tags: ["scaling"],
+        operationId: "getScaling",
+        summary: "How many workers are wanted, in all or for a part of the jobs, and why",
+        parameters: [
+          queryText("profile", "Of this profile alone."),
+          queryText("labels", "Of the workers with these labels, between commas; empty for those without."),
+        ],
+        responses: { 200: ok("The number is `value`.", "Scaling"), ...refusals(400, 401, 404, 503) },
+      },
+    },
     "/v1/runs/{id}/explain": {
       parameters: [{ ...runId }],
       get: {
@@ -226,50 +247,4 @@ function oneSchedule(): Json {
       responses: { 204: { description: "It is gone." }, ...refusals(401, 403, 404, 409, 503) },
     },
   };
-}
-
-function body(shape: ShapeName): Json {
-  return { required: true, content: { "application/json": { schema: ref(shape) } } };
-}
-
-function pathParameter(name: string): Json {
-  return { name, in: "path", required: true, schema: { type: "string" } };
-}
-
-function ok(description: string, shape: ShapeName): Json {
-  return { description, content: { "application/json": { schema: ref(shape) } } };
-}
-
-function refusals(...statuses: ProblemStatus[]): Json {
-  return Object.fromEntries(statuses.map((status) => [status, { $ref: `#/components/responses/Problem${status}` }]));
-}
-
-function fault(status: string, description: string): Json {
-  const content = { "application/problem+json": { schema: ref("Problem") } };
-  const seconds = { description: "Seconds", schema: { type: "integer" } };
-  return { description, content, ...(status === "429" && { headers: { "Retry-After": seconds } }) };
-}
-
-function ref(shape: ShapeName): Json {
-  return { $ref: `#/components/schemas/${shape}` };
-}
-
-function header(name: string, description: string): Json {
-  return { name, in: "header", required: false, description, schema: { type: "string" } };
-}
-
-function queryParameters(schema: z.ZodObject): Json[] {
-  const { properties } = schemaOf(schema) as { properties: Readonly<Record<string, Json>> };
-  return Object.entries(properties).map(([name, property]) => ({
-    name,
-    in: "query",
-    required: false,
-    schema: property,
-  }));
-}
-
-/** The JSON schema of what callers may send; for answers both forms are the same. */
-function schemaOf(schema: z.ZodType): Json {
-  const { $schema: _dialect, ...rest } = z.toJSONSchema(schema, { io: "input", target: "draft-2020-12" });
-  return rest;
 }

@@ -5,11 +5,14 @@ import { fileResult } from "../contract/files.ts";
 import { runSpec } from "../contract/run-spec.ts";
 import { scheduleSpec, startStates, type ScheduleStart, type ScheduleStatus } from "../contract/schedules.ts";
 import type { FailureGroup, FileCounts, InferenceReport, RunRecord, RunReport } from "../contract/run-record.ts";
+import type { ProblemFault } from "../platform/http/problem.ts";
 import type { CancelAck, Explanation, RunProgress, RunStatus, WaitReason } from "../contract/status.ts";
 
-const count = z.int().nonnegative();
-const timeMs = z.number().describe("milliseconds since 1970");
-const failureClass = z.enum(failureClasses);
+/** A whole number from 0. */
+export const count = z.int().nonnegative();
+/** A moment. */
+export const timeMs = z.number().describe("milliseconds since 1970");
+export const failureClass = z.enum(failureClasses);
 
 const fileCounts = z.object({
   total: count,
@@ -155,6 +158,13 @@ export const backfillAnswer = z.object({
   added: count.describe("to be run, one after the other; the others were started already, or are due"),
 });
 
+/** One fault of a request. */
+export const problemFault = z.object({
+  pointer: z.string().describe("JSON pointer, or ?name for a parameter"),
+  detail: z.string(),
+  rule: z.string().optional().describe("of the operator, that it is against"),
+}) satisfies z.ZodType<ProblemFault>;
+
 export const problem = z
   .object({
     type: z.literal("about:blank"),
@@ -162,8 +172,6 @@ export const problem = z
     status: z.int(),
     detail: z.string(),
     code: z.string().describe("stable, for programs"),
-    errors: z
-      .array(z.object({ pointer: z.string().describe("JSON pointer, or ?name for a parameter"), detail: z.string() }))
-      .optional(),
+    errors: z.array(problemFault).optional(),
   })
   .describe("RFC 9457 problem details");

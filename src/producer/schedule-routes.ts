@@ -1,11 +1,12 @@
 /** Schedules over HTTP. */
-import express, { type Request, type RequestHandler, type Response } from "express";
+import express, { type Request, type Response } from "express";
 import { z } from "zod";
 import { InvalidInputError } from "../contract/errors.ts";
 import { scheduleSpec } from "../contract/schedules.ts";
 import { field, schemaFaults } from "../contract/schema-faults.ts";
 import type { Route } from "../platform/http/route-table.ts";
 import type { ClientPort } from "./client-port.ts";
+import { answer, expectJson, idOf } from "./route-parts.ts";
 import type { RunGate, SchedulePatch } from "./schedules.ts";
 
 const MAX_BODY_BYTES = 1024 * 1024;
@@ -38,8 +39,8 @@ export interface ScheduleRouteDeps {
   readonly gate: RunGate;
 }
 
-/** The routes of schedules. `expectJson` refuses bodies of other types. */
-export function scheduleRoutes({ client, gate }: ScheduleRouteDeps, expectJson: RequestHandler): Route[] {
+/** The routes of schedules. */
+export function scheduleRoutes({ client, gate }: ScheduleRouteDeps): Route[] {
   const before = [expectJson, express.json({ limit: MAX_BODY_BYTES })];
   return [
     {
@@ -117,10 +118,5 @@ function parseBody<T extends z.ZodObject>(schema: T, what: string, body: unknown
 }
 
 function nameOf(req: Request): string {
-  const name = req.params["name"];
-  return typeof name === "string" ? name : "";
-}
-
-function answer(res: Response, status: number, body: unknown): void {
-  res.status(status).set("Cache-Control", "no-store").json(body);
+  return idOf(req, "name");
 }

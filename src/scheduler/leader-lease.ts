@@ -16,7 +16,8 @@ export type Taken = { readonly kind: "held" | "taken"; readonly token: number } 
  * ARGV[3] token of the holder's term, 0 without one. ARGV[4] 1 for a holder that yields, else 0.
  * Returns the token of the holder's term now, which is another one when its lease had run out; 0 when another leads.
  */
-const TAKE = new Script(`
+const TAKE = new Script(
+  `
 local lease = redis.call("HMGET", KEYS[1], "token", "yields")
 local token = lease[1]
 if token and token ~= ARGV[3] and not (lease[2] == "1" and ARGV[4] == "0") then return "0" end
@@ -29,7 +30,9 @@ if token ~= ARGV[3] then
 end
 redis.call("PEXPIRE", KEYS[1], ARGV[2])
 return token
-`);
+`,
+  { whenFull: "runs" },
+);
 
 /** Gives the lease back. KEYS[1] lease. ARGV[1] token of the term. Returns 1, or 0 when another term has begun. */
 const RELEASE = new Script(`

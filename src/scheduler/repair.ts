@@ -8,6 +8,7 @@ import { isTerminal, type RunState } from "../contract/outcomes.ts";
 import { jobIds, keys } from "../contract/queues.ts";
 import type { OpenRun, RunRecord } from "../contract/run-record.ts";
 import { assertNever } from "../platform/assert.ts";
+import { requestCancel } from "../platform/cancel-run.ts";
 import type { Clock } from "../platform/clock.ts";
 import { reportPlace, type JobQueues } from "../platform/job-queues.ts";
 import type { Logger } from "../platform/logger.ts";
@@ -39,9 +40,10 @@ const CHILDREN_PER_ROUND = 2_000;
 /**
  * `requeue`: its root is gone, so it is added again. `settle`: so it is, but all that is left is to write the end down.
  * `restore`: its hash is gone. `release`: its root waits for its children; those that will not tell it of their end are
- * looked for. `sweep`: it is cancelled, and what waits of it is taken out.
+ * looked for. `sweep`: it is cancelled, and what waits of it is taken out. `cancel`: its cancel is in the store, and Redis has
+ * lost it.
  */
-export type Repair = "none" | "requeue" | "settle" | "restore" | "release" | "sweep";
+export type Repair = "none" | "requeue" | "settle" | "restore" | "release" | "sweep" | "cancel";
 
 export interface RunFacts {
   readonly ageMs: number;
@@ -62,6 +64,7 @@ export function decideRepair(run: Pick<RunRecord, "state">, { ageMs, rootState, 
   }
   if (liveState === undefined) return "restore";
   if (liveState === "cancelling") return "sweep";
+  if (run.state === "cancelling" && !isTerminal(liveState)) return "cancel";
   return rootState === "waiting-children" ? "release" : "none";
 }
 
@@ -137,6 +140,8 @@ async function apply(deps: RepairDeps, run: RunRecord, { repair, maxChildren }: 
       const { isReleased, taken, seen } = await release(deps, run, maxChildren);
       return { isMended: taken > 0 || isReleased, seen };
     }
+    case "cancel":
+      return { isMended: await requestCancel(deps, run.id, run.message ?? "cancelled"), seen: 0 };
     case "restore":
       return { isMended: await deps.hash.restore({ ...run, runId: run.id }), seen: 0 };
     case "settle":

@@ -17,10 +17,12 @@ import { RunHash } from "../platform/run-hash.ts";
 import type { Store } from "../store/store.ts";
 import { Leadership } from "./leadership.ts";
 import { LeftoverHashes, LeftoverJobs } from "./leftovers.ts";
-import { collectQueueMetrics } from "./queue-metrics.ts";
+import { collectQueueMetrics, collectWorkers } from "./queue-metrics.ts";
+import { collectRedis } from "./redis-metrics.ts";
 import { RunRepair } from "./repair.ts";
 import { keepLearned } from "./learned-snapshot.ts";
 import { sweepOldRuns } from "./retention.ts";
+import { collectScalingMetrics, signalScaling, type ScaleSettings } from "./scale-signal.ts";
 import { ScheduleAlarm } from "./schedule-alarm.ts";
 import { reconcileSchedules } from "./schedule-config.ts";
 import { NextTimes, runSchedules, type Starter } from "./schedules.ts";
@@ -48,6 +50,8 @@ export interface SchedulerConfig {
   readonly keepRunsMs: number;
   /** The schedules that the configuration declares; undefined when there is no configuration that could. */
   readonly schedules?: Readonly<Record<string, ScheduleSpec>>;
+  /** How many workers are asked for; without it nobody is told. */
+  readonly scaling?: ScaleSettings;
 }
 
 const TICK_MS = 2_000;
@@ -92,9 +96,12 @@ export class SchedulerService implements Service {
     this.#queues = new JobQueues(deps.redis, kp);
     this.#hash = new RunHash(deps.redis, kp);
     this.#lastTickMs = deps.clock.monotonicMs();
-    deps.metrics.onCollect(() =>
-      collectQueueMetrics({ redis: deps.redis, queues: this.#queues, metrics: deps.metrics, clock: deps.clock }),
-    );
+    const { redis, metrics, clock } = deps;
+    const told = { redis, kp, queues: this.#queues, metrics, clock };
+    metrics.onCollect(() => collectQueueMetrics(told));
+    metrics.onCollect(() => collectWorkers(told));
+    metrics.onCollect(() => collectRedis(told));
+    metrics.onCollect(() => collectScalingMetrics(told));
   }
 
   /** Milliseconds since the last tick that went through. */
@@ -170,7 +177,9 @@ export class SchedulerService implements Service {
     const { term, queues, hash, round } = state;
     const alarm = state.alarm && { alarm: state.alarm };
     const deps = { ...others, kp: this.#config.kp, redis: term.redis, term, queues, hash };
+    const { scaling } = this.#config;
     const steps: (() => Promise<unknown>)[] = [
+      ...(scaling === undefined ? [] : [() => signalScaling(deps, scaling)]),
       ...(starter === undefined ? [] : [() => runSchedules({ ...deps, ...alarm, starter }, state.next)]),
       () => state.repair.round(deps),
       () => state.leftoverJobs.round(deps),
@@ -222,7 +231,9 @@ export class SchedulerService implements Service {
 
   async #forgetOldRuns(term: Term): Promise<void> {
     const { store, clock, logger } = this.#deps;
-    const deleted = await sweepOldRuns(store, clock.nowMs() - this.#config.keepRunsMs, term);
+    const beforeMs = clock.nowMs() - this.#config.keepRunsMs;
+    const deleted = await sweepOldRuns(store, beforeMs, term);
+    await store.plans.deleteUnusedSince(beforeMs);
     if (deleted > 0) logger.info({ deleted }, "old runs deleted");
   }
 

@@ -88,6 +88,17 @@ export class SqlFileTable implements FileTable {
     });
   }
 
+  async lastIndex(runId: string): Promise<number | undefined> {
+    const row = await this.#database.read
+      .selectFrom("file_results")
+      .select((eb) => eb.fn.max("file_index").as("last"))
+      .where("run_id", "=", runId)
+      .executeTakeFirst();
+    // An engine answers with a row of nothing where there is none.
+    const last = row?.last as number | null | undefined;
+    return last ?? undefined;
+  }
+
   addAttempts(runId: string, epoch: number, attempts: readonly AttemptRecord[]): Promise<void> {
     return this.#attempts.add(runId, epoch, attempts);
   }

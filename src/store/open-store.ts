@@ -4,6 +4,7 @@ import type { StoreDatabase } from "./database.ts";
 import { SqlFileTable } from "./file-results.ts";
 import { SqlInputPages } from "./inputs.ts";
 import { SqlLearned } from "./learned.ts";
+import { SqlPlans } from "./plans.ts";
 import { migrate } from "./migrate.ts";
 import { deleteRunsEndedBefore } from "./retention.ts";
 import { SqlRunTable } from "./runs.ts";
@@ -37,6 +38,7 @@ class SqlStore implements Store {
   readonly files: SqlFileTable;
   readonly inputs: SqlInputPages;
   readonly learned: SqlLearned;
+  readonly plans: SqlPlans;
   readonly schedules: SqlSchedules;
   readonly #database: StoreDatabase;
   #closing: Promise<void> | undefined;
@@ -48,6 +50,7 @@ class SqlStore implements Store {
     this.files = new SqlFileTable(database);
     this.inputs = new SqlInputPages(database);
     this.learned = new SqlLearned(database);
+    this.plans = new SqlPlans(database);
     this.schedules = new SqlSchedules(database);
   }
 

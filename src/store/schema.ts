@@ -111,12 +111,21 @@ export interface ScheduleStartsTable {
   term: number;
 }
 
+interface PlansTable {
+  sha256: string;
+  plan: string;
+  origin: string | null;
+  /** When it was made or started last. */
+  at_ms: number;
+}
+
 export interface Schema {
   runs: RunsTable;
   file_results: FileResultsTable;
   attempts: AttemptsTable;
   input_pages: InputPagesTable;
   learned_classes: LearnedClassesTable;
+  plans: PlansTable;
   schedules: SchedulesTable;
   schedule_starts: ScheduleStartsTable;
 }

@@ -1,5 +1,6 @@
 /** What outlives a job. One interface, two engines (SQLite, PostgreSQL), one conformance suite. */
 import type { AttemptRecord, FileResult } from "../contract/files.ts";
+import type { FlowPlan } from "../contract/flow-plan.ts";
 import type { InferenceQuery } from "../contract/inference.ts";
 import type { LineResult } from "../contract/result-line.ts";
 import type { Outcome, RunState } from "../contract/outcomes.ts";
@@ -13,6 +14,7 @@ import type {
   RunReport,
 } from "../contract/run-record.ts";
 import type { RunSpec } from "../contract/run-spec.ts";
+import type { PlanOrigin } from "../contract/stored-plan.ts";
 import type { ScheduleRecord, ScheduleSource, ScheduleSpec, ScheduleStart, StartState } from "../contract/schedules.ts";
 
 export interface NewRun {
@@ -55,6 +57,7 @@ export interface Store extends AsyncDisposable {
   readonly files: FileTable;
   readonly inputs: InputPages;
   readonly learned: LearnedTable;
+  readonly plans: PlanTable;
   readonly schedules: ScheduleTable;
   /** Deletes runs that ended before this time with all that hangs on them; the number of runs deleted. */
   deleteRunsEndedBefore(timeMs: number, limit: number): Promise<number>;
@@ -98,6 +101,8 @@ export interface FileTable {
   reuse(runId: string, epoch: number, files: readonly Pick<FileResult, "path" | "index">[]): Promise<void>;
   /** Rows of any epoch for these paths, in the order of the paths; unknown paths and repetitions are left out. */
   get(runId: string, paths: readonly string[]): Promise<(FileResult & { readonly epoch: number })[]>;
+  /** The highest number of an input among the rows of any epoch; undefined when there are none. */
+  lastIndex(runId: string): Promise<number | undefined>;
   /** Adds attempts; one that is there already is left alone, so a call that got no answer may be repeated. */
   addAttempts(runId: string, epoch: number, attempts: readonly AttemptRecord[]): Promise<void>;
   /** Oldest first. */
@@ -142,6 +147,25 @@ export interface LearnedTable {
   /** Writes classes in the place of those of the same key, and deletes all whose key is not in `keep`. */
   save(classes: readonly SavedClass[], keep: readonly string[]): Promise<void>;
   load(): Promise<SavedClass[]>;
+}
+
+/** A plan of a flow. */
+export interface KeptPlan {
+  /** What the flow is known by (`planHash`). */
+  readonly sha256: string;
+  /** Canonical. */
+  readonly plan: FlowPlan;
+  /** Of one that a planner made: where it came from. */
+  readonly origin: PlanOrigin | null;
+}
+
+/** Plans by their hashes: those that were started, and those that planners made. */
+export interface PlanTable {
+  /** Keeps a plan, or notes that it is used again. */
+  keep(plan: KeptPlan, atMs: number): Promise<void>;
+  get(sha256: string): Promise<KeptPlan | undefined>;
+  /** Deletes plans that were made and started before this time; how many. */
+  deleteUnusedSince(timeMs: number): Promise<number>;
 }
 
 /** A schedule that is declared or changed. */

@@ -37,9 +37,14 @@ export class Executors implements Service {
     return this.#group.stop(deadline);
   }
 
+  /** While it is set no process is begun. A model's batch takes a moment, and is not kept from its end. */
+  setWindingDown(isWindingDown: boolean): void {
+    this.runner.setWindingDown(isWindingDown);
+  }
+
   /** Takes a step against what a job runs now. A model's batch can be ended, and its files go again; it is not held. */
-  enforce(step: Step): void {
+  readonly enforce = (step: Step): void => {
     this.runner.enforce(step);
     if (step.kind === "end") this.inferRunner.evict(step.jobId, step.message);
-  }
+  };
 }

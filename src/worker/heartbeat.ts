@@ -1,24 +1,25 @@
 /** What a worker tells the cluster about itself, every second: it is alive, what it holds, and what waits for what. */
 import type { Redis } from "ioredis";
 import { keys } from "../contract/queues.ts";
-import { WORKER_ALIVE_MS, type WorkerHeartbeat } from "../contract/status.ts";
+import { HEARTBEAT_KEPT_MS, type WorkerHeartbeat } from "../contract/status.ts";
 import type { Service } from "../platform/lifecycle.ts";
 import type { Logger } from "../platform/logger.ts";
 import { Script } from "../platform/script.ts";
 
 const BEAT_MS = 1_000;
-/** A heartbeat is kept for this long after it was sent: what is left of it tells its age by the clock of Redis. */
-export const HEARTBEAT_KEPT_MS = 4 * WORKER_ALIVE_MS;
 
 /**
  * Stores a heartbeat, as one command: every worker sends one a second. KEYS[1] set of worker ids, KEYS[2] hash of the
  * worker. ARGV[1] worker id, ARGV[2] heartbeat as JSON, ARGV[3] when the worker started, ARGV[4] ms to keep it.
  */
-const BEAT = new Script(`
+const BEAT = new Script(
+  `
 redis.call('SADD', KEYS[1], ARGV[1])
 redis.call('HSET', KEYS[2], 'json', ARGV[2], 'startedAtMs', ARGV[3])
 redis.call('PEXPIRE', KEYS[2], ARGV[4])
-`);
+`,
+  { whenFull: "runs" },
+);
 
 export class Heartbeat implements Service {
   readonly #redis: Redis;

@@ -3,7 +3,15 @@ import { WaitingChildrenError, type Job } from "bullmq";
 import type { Redis } from "ioredis";
 import { isPassing, LeaseLostError, lineOf, messageOf } from "../contract/errors.ts";
 import { unrunResult } from "../contract/files.ts";
-import { isJobName, jobs, type ChunkJobName, type JobName, type Payload } from "../contract/jobs.ts";
+import {
+  isJobName,
+  jobs,
+  PAYLOAD_VERSION,
+  payloadVersionOf,
+  type ChunkJobName,
+  type JobName,
+  type Payload,
+} from "../contract/jobs.ts";
 import { keys } from "../contract/queues.ts";
 import type { RunningJob } from "../contract/status.ts";
 import type { Clock } from "../platform/clock.ts";
@@ -14,11 +22,13 @@ import type { Store } from "../store/store.ts";
 import type { UsageSample } from "./executor/chunk-runner.ts";
 import { RunCancelled, type Handlers, type JobContext } from "./executor/executor.ts";
 import type { Governor } from "./governor/governor.ts";
-import { HandBack, type ClaimedJob } from "./lane.ts";
+import { HandBack, NewerPayload, type ClaimedJob } from "./lane.ts";
+import type { Pace } from "./pace.ts";
 import type { RunCache } from "./run-cache.ts";
 
 export interface HeldJob extends Pick<RunningJob, "jobId" | "runId" | "sinceMs"> {
   readonly jobName: JobName;
+  readonly queue: string;
   /** Of a call of a flow's node. */
   readonly path: string | undefined;
   readonly controller: AbortController;
@@ -38,6 +48,9 @@ export interface HeldJobsDeps {
   /** The files of a chunk have failed with it. */
   onGiveUp(payload: Payload<ChunkJobName>): Promise<void>;
   readonly onClaim?: (jobName: JobName, jobId: string) => void;
+  readonly pace: Pick<Pace, "began" | "ended">;
+  /** The profile whose jobs a queue holds. */
+  profileOf(queue: string): string;
 }
 
 /** So often a job is started again after an unexpected error before its files fail with that. */
@@ -81,14 +94,21 @@ export class HeldJobs {
     const { runId } = job.data as { runId: string };
     const { files } = job.data as { files?: readonly { path: string }[] };
     const path = files?.length === 1 ? files[0]?.path : undefined;
-    this.#held.set(jobId, { jobId, runId, jobName, path, sinceMs: this.#deps.clock.nowMs(), controller });
+    const { pace, clock } = this.#deps;
+    const [queue, profile] = [job.queueName, this.#deps.profileOf(job.queueName)];
+    this.#held.set(jobId, { jobId, runId, jobName, queue, path, sinceMs: clock.nowMs(), controller });
     this.#deps.onClaim?.(jobName, jobId);
+    const sinceMs = clock.monotonicMs();
+    let tookMs: number | undefined;
+    pace.began(profile);
     try {
       await this.#handle(jobName, { job, token, signal: controller.signal });
+      tookMs = clock.monotonicMs() - sinceMs;
     } catch (error) {
       await this.#failed(job, error);
     } finally {
       signal.removeEventListener("abort", onAbort);
+      pace.ended(profile, tookMs);
       this.#held.delete(jobId);
     }
   }
@@ -154,6 +174,8 @@ export class HeldJobs {
     const handlers = this.#handlers;
     if (handlers === undefined) throw new TypeError("expected handlers before the first job");
     const { data } = context.job as { data: unknown };
+    const version = payloadVersionOf(data);
+    if (version > PAYLOAD_VERSION) throw new NewerPayload(version);
     switch (name) {
       case "scan":
         return handlers.scan(jobs.scan.payload.parse(data), context);

@@ -16,10 +16,14 @@ import {
 } from "bullmq";
 import type { Redis } from "ioredis";
 import { LeaseLostError, messageOf } from "../contract/errors.ts";
+import { PAYLOAD_VERSION } from "../contract/jobs.ts";
 import { parseQueueName, queueName } from "../contract/queues.ts";
-import type { QueuePlace } from "../platform/job-queues.ts";
+import { systemClock } from "../platform/clock.ts";
+import { profileOfPlace, type QueuePlace } from "../platform/job-queues.ts";
 import type { Logger } from "../platform/logger.ts";
+import type { Metrics } from "../platform/metrics.ts";
 import { Script } from "../platform/script.ts";
+import { Seldom } from "../platform/seldom.ts";
 import { lockToken, type WorkerProcess } from "./lane-token.ts";
 
 export interface LaneConfig {
@@ -28,9 +32,13 @@ export interface LaneConfig {
   readonly stalledCheckMs: number;
 }
 
+const LOG_EVERY_MS = 10_000;
+
 /** What a claimed job runs with. `signal` is aborted with a reason when its lease is lost or its worker stops. */
 export interface ClaimedJob {
   readonly job: Job;
+  /** The profile whose jobs its queue holds. */
+  readonly profile: string;
   readonly token: string;
   readonly signal: AbortSignal;
 }
@@ -45,6 +53,25 @@ export class HandBack extends Error {
     this.delayMs = delayMs;
   }
 }
+
+/** The job was added by a newer version and carries what this one does not understand: it is left for workers that do. */
+export class NewerPayload extends HandBack {
+  readonly version: number;
+
+  constructor(version: number) {
+    super(
+      `expected a job of payload version ${PAYLOAD_VERSION} at most, found ${version}: upgrade this worker`,
+      NEWER_MS,
+    );
+    this.name = "NewerPayload";
+    this.version = version;
+  }
+}
+
+/** Long enough that a worker which can takes it, short enough that nobody waits for long. */
+const NEWER_MS = 1_000;
+/** So long a lane that met a newer job is left to others; jobs of its own version may stand behind it. */
+const LANE_LEFT_MS = 5_000;
 
 /** The job that a claim is for. */
 export interface Wanted {
@@ -65,6 +92,28 @@ redis.call("RPUSH", KEYS[1], ARGV[1])
 return 1
 `);
 
+/**
+ * Renews the locks of running jobs, also while the memory of Redis is full: BullMQ's own script is refused then, and what
+ * runs would be taken for lost. KEYS[1] BullMQ's set of jobs that may have stalled. KEYS[2…] locks. ARGV[1] ms that they
+ * are held. ARGV[2…] for each lock its job and the token that must hold it. Returns the jobs whose locks are another's.
+ */
+const RENEW = new Script(
+  `
+local lost = {}
+for i = 2, #KEYS do
+  local job, token = ARGV[2 * i - 2], ARGV[2 * i - 1]
+  if redis.call("GET", KEYS[i]) == token then
+    redis.call("SET", KEYS[i], token, "PX", ARGV[1])
+    redis.call("SREM", KEYS[1], job)
+  else
+    lost[#lost + 1] = job
+  end
+end
+return lost
+`,
+  { whenFull: "runs" },
+);
+
 /** A node loss is found out by its lock; it must never end a job, so BullMQ's own limit is out of reach. */
 const MAX_STALLED = 1_000_000;
 
@@ -73,6 +122,14 @@ const withoutBlocking: BackendFactory<RedisQueueBackend> = (name, options, more)
   createRedisBackend(name, options, { ...more, withBlockingConnection: false });
 
 class LaneWorker extends Worker {
+  override async extendJobLocks(jobIds: string[], tokens: string[], duration: number): Promise<string[]> {
+    const base = `${this.qualifiedName}:`;
+    const locks = jobIds.map((id) => `${base}${id}:lock`);
+    const held = jobIds.flatMap((id, at) => [id, tokens[at] ?? ""]);
+    const redis = this.opts.connection as Redis;
+    return (await RENEW.run(redis, [`${base}stalled`, ...locks], [duration, ...held])) as string[];
+  }
+
   startLocks(): void {
     this.lockManager.start();
   }
@@ -88,6 +145,7 @@ class LaneWorker extends Worker {
 export interface LaneDeps {
   readonly redis: Redis;
   readonly logger: Logger;
+  readonly metrics: Metrics;
   readonly worker: WorkerProcess;
   run(claimed: ClaimedJob): Promise<void>;
   /** The job is completed or failed in Redis; what was kept for its recovery can go. */
@@ -105,6 +163,7 @@ export class Lane {
   readonly #redis: Redis;
   readonly #running = new Map<string, AbortController>();
   #claims = 0;
+  #left: { readonly version: number; readonly sinceMs: number; readonly untilMs: number } | undefined;
 
   constructor(deps: LaneDeps, config: LaneConfig, place: QueuePlace) {
     this.#place = place;
@@ -132,8 +191,11 @@ export class Lane {
       },
       withoutBlocking,
     );
+    const errors = new Seldom(systemClock, LOG_EVERY_MS);
     this.#worker.on("error", (error) => {
-      this.#logger.warn({ err: error }, "lane reported an error");
+      errors.say((heldBack) => {
+        this.#logger.warn({ err: error, heldBack }, "lane reported an error");
+      });
     });
     this.#worker.on("lockRenewalFailed", (jobIds) => {
       for (const id of jobIds) this.#abort(id, new LeaseLostError(`lock of job ${id} could not be renewed`));
@@ -145,6 +207,7 @@ export class Lane {
       if (job !== undefined) deps.onEnded(job);
     });
     this.#worker.on("stalled", (jobId) => {
+      deps.metrics.counter("headroom_stalled_jobs_total").inc();
       this.#logger.warn({ jobId }, "job was taken back from a lost worker");
     });
   }
@@ -160,6 +223,11 @@ export class Lane {
   /** Its queue, with what counts for the jobs that wait there now. */
   get place(): QueuePlace {
     return this.#place;
+  }
+
+  /** Why the lane is left to workers of a newer version; undefined when it is not. Times in ms since 1970. */
+  get leftToNewer(): { readonly version: number; readonly sinceMs: number; readonly untilMs: number } | undefined {
+    return this.#left !== undefined && this.#left.untilMs > Date.now() ? this.#left : undefined;
   }
 
   /** Other cores or labels count from now on for the jobs that wait. */
@@ -230,7 +298,7 @@ export class Lane {
     const controller = new AbortController();
     this.#running.set(id, controller);
     try {
-      await run({ job, token, signal: controller.signal });
+      await run({ job, profile: profileOfPlace(this.#place), token, signal: controller.signal });
     } catch (error) {
       if (error instanceof HandBack) await this.#handBack(job, token, error);
       if (!(error instanceof LeaseLostError)) throw error;
@@ -242,6 +310,11 @@ export class Lane {
   }
 
   async #handBack(job: Job, token: string, reason: HandBack): Promise<never> {
+    if (reason instanceof NewerPayload) {
+      const nowMs = Date.now();
+      const sinceMs = this.leftToNewer?.sinceMs ?? nowMs;
+      this.#left = { version: reason.version, sinceMs, untilMs: nowMs + LANE_LEFT_MS };
+    }
     this.#logger.info({ jobId: job.id, reason: messageOf(reason), delayMs: reason.delayMs }, "job handed back");
     await this.#giveBack(job, token, reason.delayMs);
     throw new WaitingError();

@@ -2,12 +2,14 @@
 import type { Redis } from "ioredis";
 import { messageOf } from "../contract/errors.ts";
 import { parseQueueName } from "../contract/queues.ts";
-import type { JobQueues, QueuePlace } from "../platform/job-queues.ts";
+import { profileOfPlace, type JobQueues, type QueuePlace } from "../platform/job-queues.ts";
 import type { Service } from "../platform/lifecycle.ts";
 import type { Logger } from "../platform/logger.ts";
+import type { Metrics } from "../platform/metrics.ts";
 import { Lane, type ClaimedJob, type LaneConfig } from "./lane.ts";
 import type { WorkerProcess } from "./lane-token.ts";
-import type { JobName, Payload } from "../contract/jobs.ts";
+import { PAYLOAD_VERSION, type JobName, type Payload } from "../contract/jobs.ts";
+import type { WaitingQueue } from "../contract/status.ts";
 import type { Job } from "bullmq";
 
 export interface LanesDeps {
@@ -15,6 +17,7 @@ export interface LanesDeps {
   readonly redis: Redis;
   readonly queues: JobQueues;
   readonly logger: Logger;
+  readonly metrics: Metrics;
   readonly worker: WorkerProcess;
   run(claimed: ClaimedJob): Promise<void>;
   onEnded(job: Job<Payload<JobName>>): void;
@@ -49,8 +52,28 @@ export class Lanes implements Service {
       (serves.jobNames === undefined || jobNames.has(parseQueueName(name).jobName));
   }
 
+  /** Those that may be claimed from: jobs of a newer version are left to who understands them. */
   get all(): readonly Lane[] {
-    return this.#list;
+    return this.#list.some((lane) => lane.leftToNewer !== undefined)
+      ? this.#list.filter((lane) => lane.leftToNewer === undefined)
+      : this.#list;
+  }
+
+  /** Why queues are left to workers of a newer version. */
+  get leftToNewer(): readonly WaitingQueue[] {
+    return this.#list.flatMap(({ place, leftToNewer: left }) => {
+      if (left === undefined) return [];
+      const message = `its next job has payload version ${left.version}, this worker understands ${PAYLOAD_VERSION}: upgrade it`;
+      const { version: need, sinceMs, untilMs } = left;
+      const etaMs = Math.max(0, untilMs - Date.now());
+      return [{ queue: place.name, code: "NEWER_PAYLOAD", message, sinceMs, etaMs, need, have: PAYLOAD_VERSION }];
+    });
+  }
+
+  /** The profile whose jobs a queue holds, as its own name has it where no lane reads it. */
+  profileOf(queue: string): string {
+    const lane = this.#lanes.get(queue);
+    return lane === undefined ? parseQueueName(queue).profile : profileOfPlace(lane.place);
   }
 
   async start(): Promise<void> {

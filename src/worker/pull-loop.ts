@@ -4,7 +4,7 @@
  *   for each lane that may hold something and that the governor would admit: reserve, then fetch; nothing there: release
  *   nothing fetched at all: park on one blocking read over the marker keys of the lanes that may be served
  *
- * States: `idle` (not started) → `pulling` → `draining` (no more claims, running jobs end) → `stopped`.
+ * States: `idle` (not started) → `pulling` ⇄ `draining` (no more claims, running jobs end) → `stopped`.
  * The loop is woken by a marker in Redis, by `kick` (room was made, a queue is new, a delayed job is due), or by its
  * park time. A marker that was popped although its lane may not be served by now is put back for the other workers.
  *
@@ -14,9 +14,11 @@
  */
 import type { Redis } from "ioredis";
 import { messageOf, type InfrastructureError } from "../contract/errors.ts";
+import { equalJitterMs } from "../platform/backoff.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Service } from "../platform/lifecycle.ts";
 import type { Logger } from "../platform/logger.ts";
+import { Seldom } from "../platform/seldom.ts";
 import type { Admissions, Admitted } from "./admissions.ts";
 import { EmptyLanes } from "./empty-lanes.ts";
 import type { Lane } from "./lane.ts";
@@ -39,7 +41,9 @@ export interface PullLoopDeps {
 }
 
 const PARK_SECONDS = 1;
-const ERROR_PAUSE_MS = 500;
+/** Redis may refuse for long, as it does while its memory is full: asked ever less often, but at least each five seconds. */
+const errorPause = { backoffMs: 500, backoffFactor: 2, maxBackoffMs: 5_000 };
+const LOG_EVERY_MS = 10_000;
 
 export class PullLoop implements Service {
   readonly #deps: PullLoopDeps;
@@ -52,6 +56,7 @@ export class PullLoop implements Service {
   #dueTimer: NodeJS.Timeout | undefined;
   #dueAtMs = 0;
   #loop: Promise<void> | undefined;
+  #isLooping = false;
   #running = new Set<Promise<void>>();
   #turn = 0;
   readonly #empty = new EmptyLanes<Lane>();
@@ -59,10 +64,16 @@ export class PullLoop implements Service {
   #hint: { readonly lane: Lane; readonly score: number } | undefined;
   readonly #watch: PullWatch;
   #lastClaimMs: number | undefined;
+  /** Passes that failed one after the other. */
+  #failures = 0;
+  readonly #passErrors: Seldom;
+  readonly #readErrors: Seldom;
 
   constructor(deps: PullLoopDeps) {
     this.#deps = deps;
     this.#logger = deps.logger;
+    this.#passErrors = new Seldom(deps.clock, LOG_EVERY_MS);
+    this.#readErrors = new Seldom(deps.clock, LOG_EVERY_MS);
     this.#watch = new PullWatch({
       ...deps,
       limits: deps.limits ?? pullLimits,
@@ -76,9 +87,18 @@ export class PullLoop implements Service {
     if (this.#state === "idle") {
       this.#state = "pulling";
       this.#watch.start();
-      this.#loop = this.#run();
+      this.#begin();
     }
     return Promise.resolve();
+  }
+
+  /** Claims again after a drain that was undone. */
+  resume(): void {
+    if (this.#state !== "draining") return;
+    this.#state = "pulling";
+    // One that has not come to its end goes on as it was.
+    if (!this.#isLooping) this.#begin();
+    this.lookAgain();
   }
 
   /** Looks at the lanes that may hold something again, now. */
@@ -129,6 +149,13 @@ export class PullLoop implements Service {
     this.#watch.stop();
   }
 
+  #begin(): void {
+    this.#isLooping = true;
+    this.#loop = this.#run().finally(() => {
+      this.#isLooping = false;
+    });
+  }
+
   get #wakeKey(): string {
     return `${this.#deps.kp}:wake:${this.#deps.workerId}`;
   }
@@ -140,11 +167,17 @@ export class PullLoop implements Service {
         this.#watch.passBegins();
         const claimed = await this.#pass();
         this.#watch.passEnds(claimed);
+        this.#failures = 0;
+        this.#passErrors.reset();
         if (claimed === 0) await this.#rest();
       } catch (error) {
         this.#watch.passFails();
-        this.#logger.warn({ err: error, reason: messageOf(error) }, "pull loop could not read from redis");
-        await this.#deps.clock.sleep(ERROR_PAUSE_MS);
+        this.#failures += 1;
+        this.#passErrors.say((heldBack) => {
+          const reason = messageOf(error);
+          this.#logger.warn({ err: error, reason, heldBack }, "pull loop could not read from redis");
+        });
+        await this.#pause(this.#failures);
       }
     }
   }
@@ -270,15 +303,27 @@ export class PullLoop implements Service {
       const popped = await this.#deps.blocking.bzpopmin(...this.#parkedKeys, this.#wakeKey, PARK_SECONDS);
       isAnswered = true;
       this.#watch.readEnds(true);
+      this.#readErrors.reset();
       if (popped !== null && popped[0] !== this.#wakeKey) await this.#marker(popped[0], Number(popped[2]), lanes);
     } catch (error) {
       if (!isAnswered) this.#watch.readEnds(false);
       if (this.#state !== "pulling") return;
-      this.#logger.warn({ err: error }, "blocking read failed");
-      await this.#deps.clock.sleep(ERROR_PAUSE_MS);
+      this.#readErrors.say((heldBack) => {
+        this.#logger.warn({ err: error, heldBack }, "blocking read failed");
+      });
+      await this.#deps.clock.sleep(errorPause.backoffMs);
     } finally {
       this.#parked = undefined;
     }
+  }
+
+  /** Waits before the next pass; a drain ends it early. */
+  async #pause(failures: number): Promise<void> {
+    const end = new AbortController();
+    this.#wake = () => {
+      if (this.#state !== "pulling") end.abort();
+    };
+    await this.#deps.clock.sleep(equalJitterMs(failures, errorPause), end.signal).catch(() => undefined);
   }
 
   async #marker(key: string, score: number, lanes: readonly Lane[]): Promise<void> {

@@ -10,7 +10,7 @@
 import type { Redis } from "ioredis";
 import type { Expectation } from "../contract/expectation.ts";
 import { KiB } from "../contract/resources.ts";
-import { jobs, type ChunkJobName, type Payload } from "../contract/jobs.ts";
+import { jobs, PAYLOAD_VERSION, payloadVersionOf, type ChunkJobName, type Payload } from "../contract/jobs.ts";
 import { isPassing, messageOf } from "../contract/errors.ts";
 import { isUnknown } from "../platform/learned/calibration.ts";
 import { classOf } from "../platform/learned/class-key.ts";
@@ -164,7 +164,10 @@ export class QueueHeads {
   /** Undefined for a job that cannot be judged, such as one of a run that is gone: it waits for room for its size. */
   async #read(jobId: string, data: string): Promise<Judged | undefined> {
     try {
-      return await this.#headOf(jobId, jobs.exec.payload.parse(JSON.parse(data)));
+      const read: unknown = JSON.parse(data);
+      // Left to workers that understand it (lane.ts); nothing to tell of here.
+      if (payloadVersionOf(read) > PAYLOAD_VERSION) return undefined;
+      return await this.#headOf(jobId, jobs.exec.payload.parse(read));
     } catch (error) {
       if (isPassing(error)) throw error;
       this.#deps.logger.warn({ jobId, reason: messageOf(error) }, "job that waits could not be looked at");

@@ -1,4 +1,5 @@
 /** What the operations server of a worker is asked. Liveness says nothing about Redis: an outage must not restart every worker. */
+import type { Redis } from "ioredis";
 import type { Checks } from "../platform/ops-server.ts";
 import type { Store } from "../store/store.ts";
 import type { PullLoop } from "./pull-loop.ts";
@@ -14,9 +15,10 @@ const SILENT_MS = 10_000;
 export function workerChecks(worker: {
   readonly loop: Pick<PullLoop, "isStuck" | "ages">;
   readonly store: Pick<Store, "ping">;
+  readonly redis: Pick<Redis, "ping" | "status">;
   state(): string;
 }): WorkerChecks {
-  const { loop, store } = worker;
+  const { loop, store, redis } = worker;
   return {
     liveness: {
       pulling: () =>
@@ -32,6 +34,11 @@ export function workerChecks(worker: {
         if (pullMs < SILENT_MS) return Promise.resolve();
         const found = `the last one is ${Math.round(pullMs)} ms old`;
         return Promise.reject(new Error(`expected an answer from redis within ${SILENT_MS} ms, ${found}`));
+      },
+      // Its commands wait until Redis is back, so one is sent only over a connection that there is.
+      redis: async () => {
+        if (redis.status !== "ready") throw new Error(`connection to redis is ${redis.status}`);
+        await redis.ping();
       },
       store: () => store.ping(),
     },

@@ -9,6 +9,7 @@ import type { Store } from "../store/store.ts";
 import type { GovernorConfig } from "./governor/governor-config.ts";
 import type { LoadedPlugins } from "./governor/plugins.ts";
 import type { EngineSettings } from "./inference/engine-port.ts";
+import type { PodPlace } from "./pod-cost.ts";
 import type { PullLimits } from "./pull-watch.ts";
 
 export interface WorkerDeps {
@@ -30,6 +31,8 @@ export interface WorkerConfig {
   /** The key prefix with its hash tag. */
   readonly kp: string;
   readonly workerId: string;
+  /** Of the program: told in the heartbeat. */
+  readonly version?: string;
   readonly labels: readonly string[];
   readonly governor: Omit<GovernorConfig, "labels">;
   readonly lockMs: number;
@@ -40,6 +43,8 @@ export interface WorkerConfig {
   readonly allow: Allow;
   /** Serves jobs of these names alone; all by default. */
   readonly jobNames?: readonly JobName[];
+  /** The pod that this worker runs in; its deletion cost is kept. */
+  readonly pod?: PodPlace;
   /** When a pull loop that does not come back is helped. */
   readonly pullLimits?: PullLimits;
 }

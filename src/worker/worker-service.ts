@@ -1,8 +1,8 @@
 /**
  * A worker: wires lane → governor → executor → result.
  *
- * States (one writer, `#state`): `starting` → `working` → `draining` → `stopped`. While it drains nothing is claimed and
- * what runs goes on; at the deadline what still runs is aborted and handed back, and no attempt is burned.
+ * States (one writer, `#state`): `starting` → `working` ⇄ `draining` → `stopped`. While it drains nothing is claimed and
+ * what runs goes on; after its grace what still runs is aborted and handed back, and no attempt is burned (drain.ts).
  */
 import type { Redis } from "ioredis";
 import { hostname } from "node:os";
@@ -24,7 +24,6 @@ import { Executors } from "./executors.ts";
 import type { Handlers } from "./executor/executor.ts";
 import { createHandlers, type HandlerDeps } from "./executor/handlers.ts";
 import { exposeGovernor } from "./governor/governor-metrics.ts";
-import type { Step } from "./governor/step.ts";
 import { createGovernor } from "./governor/create-governor.ts";
 import type { Governor } from "./governor/governor.ts";
 import { createLearnedListener } from "./governor/learned-listener.ts";
@@ -33,23 +32,25 @@ import { FlowRuns } from "./flow-runs.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { HeldJobs } from "./held-jobs.ts";
 import { LargestJob } from "./largest-job.ts";
+import { createLeaving, type Leaving } from "./leaving.ts";
 import { LiveLimits } from "./live-limits.ts";
 import type { WorkerProcess } from "./lane-token.ts";
 import { Lanes } from "./lanes.ts";
 import { PullLoop } from "./pull-loop.ts";
 import { nextJobs, QueueHeads } from "./queue-heads.ts";
 import { OutputClaims } from "./output-claims.ts";
+import { Pace } from "./pace.ts";
 import { RunCache } from "./run-cache.ts";
 import { createSharedTuning } from "./shared-tuning.ts";
 import type { WorkerConfig, WorkerDeps } from "./worker-port.ts";
 import { workerChecks, type WorkerChecks } from "./worker-checks.ts";
-import { WorkerStatus } from "./worker-status.ts";
+import { WorkerStatus, type WorkerStatusDeps } from "./worker-status.ts";
 
 type WorkerState = "starting" | "working" | "draining" | "stopped";
 const moves: Transitions<WorkerState> = {
   starting: ["working", "draining"],
   working: ["draining"],
-  draining: ["stopped"],
+  draining: ["working", "stopped"],
   stopped: [],
 };
 
@@ -76,9 +77,11 @@ export class WorkerService implements Service {
   readonly #status: WorkerStatus;
   readonly #heartbeat: Heartbeat;
   readonly #held: HeldJobs;
+  readonly #pace: Pace;
   readonly #runs: RunCache;
   readonly #limits: LiveLimits;
   readonly #claims: OutputClaims;
+  readonly #leaving: Leaving;
   readonly #group: ServiceGroup;
   #inventoryTimer: NodeJS.Timeout | undefined;
   #stopping: Promise<void> | undefined;
@@ -101,17 +104,21 @@ export class WorkerService implements Service {
     });
     this.#control = new ControlBus({ redis: this.#redis, subscriber: this.#subscriber, logger }, config.kp);
     const tuning = createSharedTuning(deps, { ...config, redis: this.#redis }, () => this.#status.offers);
-    this.#governor = createGovernor({ ...deps, ...tuning.parts }, config, this.#enforce);
+    this.#governor = createGovernor({ ...deps, ...tuning.parts }, config, (step) => {
+      this.#executors.enforce(step);
+    });
     this.#classes = new LearnedClasses({ redis: this.#redis, prefix: config.kp, clock, logger });
     this.#executors = new Executors(deps, config, hash);
     const shared = {
       ...{ redis: this.#redis, kp: config.kp, store: deps.store, clock, logger },
       ...{ queues: this.#queues, runs: this.#runs },
     };
+    this.#pace = new Pace(clock);
     this.#claims = this.#createClaims(hash);
     const flows = new FlowRuns({ ...shared, hash });
     this.#held = new HeldJobs({
-      ...{ ...shared, governor: this.#governor },
+      ...{ ...shared, governor: this.#governor, pace: this.#pace },
+      profileOf: (queue) => this.#lanes.profileOf(queue),
       onGiveUp: (payload) => flows.endCalls(payload),
       ...(deps.onClaim && { onClaim: deps.onClaim }),
     });
@@ -122,12 +129,10 @@ export class WorkerService implements Service {
     this.#lanes = this.#createLanes();
     this.#load = this.#createLoad();
     this.#loop = this.#createLoop();
-    this.#status = new WorkerStatus(
-      { ...shared, governor: this.#governor, held: this.#held, state: () => this.#state.current },
-      { ...this.#who, labels: config.labels },
-    );
+    this.#status = this.#createStatus(shared);
     this.#heartbeat = new Heartbeat({ redis: this.#redis, kp: config.kp, logger }, () => this.#status.heartbeat());
     this.#limits = this.#createLimits();
+    this.#leaving = this.#createLeaving();
     this.#group = new ServiceGroup([
       this.#governor,
       this.#limits,
@@ -139,18 +144,17 @@ export class WorkerService implements Service {
       this.#heartbeat,
       this.#load,
       ...tuning.services,
+      ...this.#leaving.services,
       this.#loop,
     ]);
     this.#expose();
   }
 
-  readonly #enforce = (step: Step): void => {
-    this.#executors.enforce(step);
-  };
-
   /** For the operations server. */
-  get checks(): WorkerChecks {
-    return workerChecks({ loop: this.#loop, store: this.#deps.store, state: () => this.#state.current });
+  get checks(): WorkerChecks & Pick<Leaving, "routes"> {
+    const { loop, store, redis } = { loop: this.#loop, store: this.#deps.store, redis: this.#redis };
+    const { routes } = this.#leaving;
+    return { ...workerChecks({ loop, store, redis, state: () => this.#state.current }), routes };
   }
 
   async start(): Promise<void> {
@@ -160,12 +164,14 @@ export class WorkerService implements Service {
         else if (message.kind === "cancel-nodes") this.#held.cancelNodes(message.runId, message.paths);
         else if (message.kind === "queue") void this.#lanes.refresh();
         else if (message.kind === "profiles") void this.#declareAnew();
+        else if (message.kind === "drain") void this.#leaving.watch.refresh();
         else if (message.kind === "limits" || message.kind === "rules") void this.#limits.refresh();
         else this.#loop.lookAgain();
       },
       onResubscribed: () => {
         void this.#lanes.refresh();
         void this.#limits.refresh();
+        void this.#leaving.watch.refresh();
         void this.#held.cancelMissed();
       },
     });
@@ -173,7 +179,8 @@ export class WorkerService implements Service {
       this.#loop.kick();
     });
     await this.#group.start();
-    this.#state.moveTo("working");
+    // It may have been asked to drain before it was there.
+    if (this.#state.is("starting")) this.#state.moveTo("working");
     this.#inventoryTimer = setTimeout(() => {
       void this.#status.tellInventory();
     }, INVENTORY_AFTER_MS);
@@ -186,22 +193,8 @@ export class WorkerService implements Service {
 
   async #drainAndStop(deadline: AbortSignal | undefined): Promise<void> {
     clearTimeout(this.#inventoryTimer);
-    this.#state.moveTo("draining");
-    this.#governor.setDraining();
-    await this.#loop.drain();
-    // A scan may wait for chunks that nobody claims here any more.
-    this.#held.handBack((held) => held.jobName === "scan");
-    const drained = new AbortController();
-    const ended = AbortSignal.any([drained.signal, ...(deadline === undefined ? [] : [deadline])]);
-    const isLate = this.#deps.clock.sleep(this.#config.drainMs, ended).catch(() => undefined);
-    await Promise.race([this.#loop.settled(), isLate]);
-    drained.abort();
-    if (this.#held.all.length > 0) {
-      const jobs = this.#held.all.map((held) => held.jobId);
-      this.#deps.logger.warn({ jobs }, "drain time is over, handing running jobs back");
-      this.#held.handBack(() => true);
-      await this.#loop.settled();
-    }
+    await this.#leaving.watch.stop();
+    await this.#leaving.drain.beginLast(this.#config.drainMs, deadline);
     try {
       await this.#group.stop(deadline);
     } finally {
@@ -225,6 +218,22 @@ export class WorkerService implements Service {
       metrics.gauge("headroom_last_claim_age_seconds").set(claimMs / 1_000);
       metrics.gauge("headroom_pull_age_seconds").set(pullMs / 1_000);
     });
+  }
+
+  #createLeaving(): Leaving {
+    const parts = { loop: this.#loop, governor: this.#governor, executors: this.#executors, held: this.#held };
+    const onMove = (to: "draining" | "working") => {
+      this.#state.moveTo(to);
+      this.#heartbeat.beat();
+    };
+    return createLeaving({ ...parts, redis: this.#redis, onMove }, this.#deps, this.#config);
+  }
+
+  #createStatus(shared: Pick<WorkerStatusDeps, "redis" | "kp" | "clock" | "logger">): WorkerStatus {
+    const { labels, version } = this.#config;
+    const parts = { governor: this.#governor, held: this.#held, pace: this.#pace };
+    const reads = { state: () => this.#state.current, leftToNewer: () => this.#lanes.leftToNewer };
+    return new WorkerStatus({ ...shared, ...parts, ...reads }, { ...this.#who, labels, version });
   }
 
   #createLimits(): LiveLimits {

@@ -3,7 +3,8 @@ import type { Redis } from "ioredis";
 import { hostname } from "node:os";
 import { keys } from "../contract/queues.ts";
 import { nothing } from "../contract/resources.ts";
-import type { WorkerHeartbeat } from "../contract/status.ts";
+import type { WaitingQueue, WorkerHeartbeat } from "../contract/status.ts";
+import { PAYLOAD_VERSION } from "../contract/jobs.ts";
 import type { Clock } from "../platform/clock.ts";
 import { delayedKey, lastDueScore } from "../platform/delayed-jobs.ts";
 import type { Logger } from "../platform/logger.ts";
@@ -13,6 +14,7 @@ import type { RoomOffer } from "./governor/long-waits.ts";
 import { loadInventory } from "./governor/inventory.ts";
 import type { HeldJobs } from "./held-jobs.ts";
 import type { WorkerProcess } from "./lane-token.ts";
+import type { Pace } from "./pace.ts";
 import type { NodeLoad } from "./turn.ts";
 
 export interface WorkerStatusDeps {
@@ -22,7 +24,10 @@ export interface WorkerStatusDeps {
   readonly logger: Logger;
   readonly governor: Governor;
   readonly held: HeldJobs;
+  readonly pace: Pick<Pace, "told">;
   state(): string;
+  /** Queues that are left to workers of a newer version. */
+  leftToNewer(): readonly WaitingQueue[];
 }
 
 /**
@@ -38,17 +43,23 @@ end
 return counts
 `);
 
+interface WorkerFacts extends WorkerProcess {
+  readonly labels: readonly string[];
+  /** Of the program. */
+  readonly version?: string | undefined;
+}
+
 /** States of a worker in which it claims jobs, or is about to. */
 const claiming: ReadonlySet<string> = new Set(["starting", "working"]);
 
 export class WorkerStatus {
   readonly #deps: WorkerStatusDeps;
-  readonly #who: WorkerProcess & { readonly labels: readonly string[] };
+  readonly #who: WorkerFacts;
 
   #told: Pick<NodeLoad, "isOpen" | "capacity" | "withoutRoom"> | undefined;
   #offers: readonly RoomOffer[] = [];
 
-  constructor(deps: WorkerStatusDeps, who: WorkerProcess & { readonly labels: readonly string[] }) {
+  constructor(deps: WorkerStatusDeps, who: WorkerFacts) {
     this.#deps = deps;
     this.#who = who;
   }
@@ -59,8 +70,9 @@ export class WorkerStatus {
     const measured = new Map(view.running.map((job) => [job.jobId, job]));
     // A reason is told only where a job waits for it.
     const holding = await this.#holdingJobs(view.waiting.map(({ queue }) => queue));
-    const waiting = view.waiting.filter(({ queue }) => holding.has(queue));
-    const withoutRoom = waiting.map((reason) => reason.queue);
+    const unclaimed = view.waiting.filter(({ queue }) => holding.has(queue));
+    const withoutRoom = unclaimed.map((reason) => reason.queue);
+    const waiting = [...this.#deps.leftToNewer(), ...unclaimed];
     governor.noteBacklog(new Set(withoutRoom));
     this.#offers = view.offers.filter(({ queue }) => withoutRoom.includes(queue));
     this.#told = { isOpen: view.state === "open", capacity, withoutRoom };
@@ -73,8 +85,9 @@ export class WorkerStatus {
       state: this.#deps.state(),
       labels: this.#who.labels,
       ...{ capacity, reserved, observed, headroom, largestJobBytes, keepsRoomFor },
-      running: held.all.map(({ jobId, runId, sinceMs }) => ({
+      running: held.all.map(({ jobId, queue, runId, sinceMs }) => ({
         jobId,
+        queue,
         runId,
         sinceMs,
         reserved: measured.get(jobId)?.reserved ?? {},
@@ -83,6 +96,9 @@ export class WorkerStatus {
         enforced: measured.get(jobId)?.enforced ?? null,
       })),
       waiting,
+      pace: this.#deps.pace.told,
+      version: this.#who.version,
+      payloadVersion: PAYLOAD_VERSION,
     };
   }
 

@@ -4,6 +4,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Browser } from "playwright-core";
 import type { Redis } from "ioredis";
 import { keyPrefix } from "../../src/contract/queues.ts";
+import { unrunEnd } from "../../src/contract/flow-run.ts";
+import { FlowState } from "../../src/platform/flow/flow-state.ts";
 import { closeRedis, openRedis } from "../../src/platform/redis.ts";
 import { RunHash } from "../../src/platform/run-hash.ts";
 import {
@@ -18,6 +20,7 @@ import {
   TOKEN,
   type BoardFixture,
 } from "../support/board-fixture.ts";
+import { seedFlow } from "../support/board-flow.ts";
 import { findChromium, launchChromium, seriousViolations } from "../support/browser.ts";
 import { quietLogger } from "../support/quiet-logger.ts";
 import { startRedis, type RedisServer } from "../support/redis-server.ts";
@@ -41,6 +44,7 @@ describe.skipIf(chromium === undefined)("pages of the board in a browser", () =>
   let redis: Redis;
   let fixture: BoardFixture;
   let browser: Browser;
+  let flowId: string;
 
   beforeAll(async () => {
     server = await startRedis();
@@ -58,6 +62,7 @@ describe.skipIf(chromium === undefined)("pages of the board in a browser", () =>
     const spec = testSpec({ name: "Nightly thumbnails" });
     await seedRunning(fixture, redis, prefix, { id: "r1", spec, files: [...good, ...bad] });
     await seedEnded();
+    flowId = await seedFlow(fixture, redis, prefix);
     const chunk = {
       jobId: "r1.0.c7",
       runId: "r1",
@@ -121,7 +126,7 @@ describe.skipIf(chromium === undefined)("pages of the board in a browser", () =>
           colorScheme,
           extraHTTPHeaders: { authorization: `Bearer ${TOKEN}` },
         });
-        for (const path of paths) {
+        for (const path of [...paths, `/runs/${flowId}`]) {
           const page = await context.newPage();
           const problems: string[] = [];
           page.on("console", (line) => {
@@ -131,7 +136,7 @@ describe.skipIf(chromium === undefined)("pages of the board in a browser", () =>
           await page.goto(fixture.url + path);
           if (shotsFolder !== undefined) {
             mkdirSync(shotsFolder, { recursive: true });
-            const name = `${path.replaceAll(/[^a-z0-9]+/gi, "_")}-${viewport.width}-${colorScheme}.png`;
+            const name = `${path.replace(flowId, "flow").replaceAll(/[^a-z0-9]+/gi, "_")}-${viewport.width}-${colorScheme}.png`;
             await page.screenshot({ path: join(shotsFolder, name), fullPage: true });
           }
           const overflow = await page.evaluate("document.documentElement.scrollWidth - innerWidth");
@@ -158,6 +163,27 @@ describe.skipIf(chromium === undefined)("pages of the board in a browser", () =>
     await page.getByRole("button", { name: "Resume updates" }).waitFor();
     await page.getByRole("button", { name: "Sign out" }).click();
     await page.getByRole("heading", { name: "Sign in" }).waitFor();
+  });
+
+  test("a flow's page shows its graph and follows it, and a person answers its gate there", async () => {
+    await using context = await browser.newContext({ viewport: { width: 360, height: 740 } });
+    const page = await context.newPage();
+    await page.goto(`${fixture.url}/login?next=/runs/${flowId}`);
+    await page.getByLabel("Admin token").fill(TOKEN);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    const graph = page.getByRole("group", { name: "Graph of the flow" });
+    await graph.getByText("✓ succeeded").waitFor();
+    await graph.getByText("? needs an answer").waitFor();
+    const state = new FlowState(redis, keyPrefix(prefix), { runId: flowId, epoch: 0 });
+    await state.settle("tell", unrunEnd("skipped", "not today"));
+    await graph.getByText("↷ skipped").waitFor({ timeout: 10_000 });
+    await page.getByLabel("Your name").fill("Ada");
+    await page.getByLabel("Why").fill("looks good");
+    await page.getByRole("button", { name: "Refuse" }).click();
+    await page.getByRole("heading", { name: "Nightly digests" }).waitFor();
+    expect(await state.answerAt("publish-to-all")).toMatchObject({ isApproved: false, by: "Ada", note: "looks good" });
+    await page.goBack();
+    expect(await page.locator("[data-part=nodes] tbody tr").count()).toBe(8);
   });
 
   test("the queues view draws a run's flow and leads back to the run", async () => {

@@ -242,6 +242,8 @@ describe("configuration", () => {
     told.delete("HEADROOM_RETRY");
     // Given to agents, and read by none of ours.
     told.delete("HEADROOM_TASK");
+    // Read by the compose file alone.
+    told.delete("HEADROOM_IMAGE");
     expect([...told].filter((name) => !known.has(name))).toEqual([]);
     expect([...other].filter((name) => !told.has(name))).toEqual([]);
   });

@@ -7,16 +7,11 @@ import { Scratch } from "./scratch.ts";
 
 export const CARD = (index: number) => `GPU-0000000${index}-aaaa-bbbb-cccc-000000000000`;
 
-/** A program that looks like nvidia-smi: tells `cards` and `apps` (files that a test may change) again and again. */
-export class FakeGpuMachine {
-  readonly #scratch = new Scratch();
-  readonly driver = join(this.#scratch.path, "nvidia-driver");
-  readonly command = join(this.#scratch.path, "nvidia-smi");
-
-  constructor() {
-    const script = `#!/usr/bin/perl
+/** Writes a program that tells `cards` and `apps` of a folder again and again, until it finds `refuse` there. */
+export function writeSampler(command: string, folder: string): void {
+  const script = `#!/usr/bin/perl
 use strict; use warnings; $| = 1;
-my ($folder) = "${this.#scratch.path}";
+my ($folder) = "${folder}";
 open my $log, '>>', "$folder/starts"; print $log "$$\\n"; close $log;
 my $what = grep({ /^--query-gpu=/ } @ARGV) ? 'cards' : 'apps';
 my ($ms) = map { /^--loop-ms=(\\d+)/ } @ARGV;
@@ -28,8 +23,18 @@ while (1) {
   select undef, undef, undef, $ms / 1000;
 }
 `;
-    writeFileSync(this.command, script);
-    chmodSync(this.command, 0o755);
+  writeFileSync(command, script);
+  chmodSync(command, 0o755);
+}
+
+/** A program that looks like nvidia-smi: tells `cards` and `apps` (files that a test may change) again and again. */
+export class FakeGpuMachine {
+  readonly #scratch = new Scratch();
+  readonly driver = join(this.#scratch.path, "nvidia-driver");
+  readonly command = join(this.#scratch.path, "nvidia-smi");
+
+  constructor() {
+    writeSampler(this.command, this.#scratch.path);
     onTestFinished(() => {
       this.#scratch[Symbol.dispose]();
     });

@@ -34,10 +34,15 @@ export interface FaultClusterOptions {
   /** The store of all processes; a SQLite file of the scratch folder by default. */
   readonly store?: string;
   readonly redisArgs?: readonly string[];
+  /** A server that is there already; it is stopped with the cluster. */
+  readonly server?: RedisServer;
+  /** How all reach Redis, when not straight: Sentinels, a proxy. */
+  readonly redisUrl?: string;
 }
 
 interface Parts {
   readonly redis: RedisServer;
+  readonly redisUrl: string;
   readonly scratch: Scratch;
   readonly storeUrl: string;
   readonly store: Store;
@@ -54,6 +59,7 @@ export class FaultCluster implements AsyncDisposable {
   /** In the environment of every job process. */
   readonly marker = randomBytes(8).toString("hex");
   readonly redis: RedisServer;
+  readonly redisUrl: string;
   readonly storeUrl: string;
   readonly store: Store;
   readonly client: Client;
@@ -64,14 +70,15 @@ export class FaultCluster implements AsyncDisposable {
   #started = 0;
 
   static async open(options: FaultClusterOptions = {}): Promise<FaultCluster> {
-    const redis = await startRedis({ args: ["--appendonly", "yes", ...(options.redisArgs ?? [])] });
+    const redis = options.server ?? (await startRedis({ args: ["--appendonly", "yes", ...(options.redisArgs ?? [])] }));
+    const redisUrl = options.redisUrl ?? redis.url;
     const scratch = new Scratch();
     const storeUrl = options.store ?? `sqlite:${join(scratch.path, "store.db")}`;
     const store = await openStore(storeUrl, quietLogger);
     await store.migrate();
-    const connection = openRedis(redis.url, "command", quietLogger);
+    const connection = openRedis(redisUrl, "command", quietLogger);
     const client = await createClient({ redis: connection, store, prefix: PREFIX, logger: quietLogger });
-    return new FaultCluster({ redis, scratch, storeUrl, store, connection, client });
+    return new FaultCluster({ redis, redisUrl, scratch, storeUrl, store, connection, client });
   }
 
   private constructor(parts: Parts) {
@@ -80,6 +87,7 @@ export class FaultCluster implements AsyncDisposable {
     this.output = parts.scratch.folder("out");
     this.log = join(parts.scratch.path, "ended.log");
     this.redis = parts.redis;
+    this.redisUrl = parts.redisUrl;
     this.storeUrl = parts.storeUrl;
     this.store = parts.store;
     this.client = parts.client;
@@ -108,7 +116,7 @@ export class FaultCluster implements AsyncDisposable {
   async #start(kind: "worker" | "scheduler", settings: Partial<ProcessSettings>, cgroup?: string): Promise<TsProcess> {
     this.#started += 1;
     const id = settings.id ?? `${kind}-${this.#started}`;
-    const all: ProcessSettings = { redis: this.redis.url, store: this.storeUrl, prefix: PREFIX, ...settings, id };
+    const all: ProcessSettings = { redis: this.redisUrl, store: this.storeUrl, prefix: PREFIX, ...settings, id };
     const started = runBuilt(kind, { env: { [SETTINGS]: JSON.stringify(all) }, cgroup });
     this.processes.set(id, started);
     await started.line("ready");

@@ -1,6 +1,6 @@
 /** One real Redis for all integration tests of a run; each test has its own key prefix on it. */
 import type { TestProject } from "vitest/node";
-import { startRedis } from "./redis-server.ts";
+import { startSuiteRedis } from "./matrix.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
@@ -9,7 +9,7 @@ declare module "vitest" {
 }
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const server = await startRedis({ args: ["--appendonly", "no", "--maxmemory-policy", "noeviction"] });
+  const server = await startSuiteRedis();
   project.provide("redisUrl", server.url);
   return () => server.stop();
 }

@@ -32,6 +32,11 @@ export class PostgresServer implements AsyncDisposable {
     this.#account = account;
   }
 
+  /** Where its socket is. */
+  get folder(): string {
+    return this.#folder;
+  }
+
   /** The URL of a database of this server. */
   url(database: string): string {
     return `postgres://${USER}@localhost/${database}?host=${encodeURIComponent(this.#folder)}`;

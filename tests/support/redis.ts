@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import type { Redis } from "ioredis";
 import { inject, test as base, vi } from "vitest";
 import { keyPrefix } from "../../src/contract/queues.ts";
+import { targetOfPrefix } from "../../src/platform/redis-target.ts";
 import { closeRedis, openRedis } from "../../src/platform/redis.ts";
 import { quietLogger } from "./quiet-logger.ts";
 
@@ -12,12 +13,17 @@ export interface RedisFixture {
   readonly redis: Redis;
   /** A name of this test alone: keys go under `keyPrefix(prefix)`. */
   readonly prefix: string;
+  /** The same, before anything is done with it. */
+  readonly ownTag: string;
 }
 
 /** Fails a test that leaves keys of its prefix, or connections, behind. */
 export const test = base.extend<RedisFixture>({
-  redisUrl: async ({}, use) => {
-    await use(inject("redisUrl"));
+  ownTag: async ({}, use) => {
+    await use(`t-${randomBytes(6).toString("hex")}`);
+  },
+  redisUrl: async ({ ownTag }, use) => {
+    await use(targetOfPrefix(inject("redisUrl"), ownTag));
   },
   redis: async ({ redisUrl }, use) => {
     const redis = openRedis(redisUrl, "command", quietLogger);
@@ -36,8 +42,7 @@ export const test = base.extend<RedisFixture>({
       await closeRedis(redis);
     }
   },
-  prefix: async ({ redis }, use) => {
-    const prefix = `t-${randomBytes(6).toString("hex")}`;
+  prefix: async ({ redis, ownTag: prefix }, use) => {
     await use(prefix);
     const left = await findKeys(redis, prefix);
     if (left.length === 0) return;

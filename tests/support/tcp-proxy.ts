@@ -18,6 +18,7 @@ export class TcpProxy implements AsyncDisposable {
   });
   readonly #socket: string;
   #isFreezing = false;
+  #isCut = false;
 
   private constructor(socket: string) {
     this.#socket = socket;
@@ -47,6 +48,18 @@ export class TcpProxy implements AsyncDisposable {
     this.#isFreezing = false;
   }
 
+  /** The network is cut: nothing passes, on old connections or new ones, and nothing is told of it. */
+  cut(): void {
+    this.#isCut = true;
+    for (const { near, far } of this.#pairs) for (const socket of [near, far]) socket.pause();
+  }
+
+  /** The network is whole again: what was sent meanwhile arrives. */
+  heal(): void {
+    this.#isCut = false;
+    for (const { near, far } of this.#pairs) for (const socket of [near, far]) socket.resume();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const { near, far } of this.#pairs) {
       near.destroy();
@@ -71,6 +84,7 @@ export class TcpProxy implements AsyncDisposable {
       [near, far],
       [far, near],
     ] as const) {
+      if (this.#isCut) one.pause();
       one.on("error", () => other.destroy());
       one.on("close", () => {
         other.destroy();

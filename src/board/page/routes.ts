@@ -7,6 +7,7 @@ import { nextPath, nextRun, parseFileListQuery, parseRunListQuery } from "../../
 import type { Route } from "../../platform/http/route-table.ts";
 import type { Store } from "../../store/store.ts";
 import { paramOf } from "../api/routes.ts";
+import type { FlowReader } from "../flow-reader.ts";
 import type { RunReader } from "../run-reader.ts";
 import { fileContent, fileTitle } from "./file-page.ts";
 import { filesContent } from "./files-page.ts";
@@ -19,6 +20,7 @@ import { workersContent } from "./workers-page.ts";
 
 export interface PageDeps {
   readonly reader: RunReader;
+  readonly flows: FlowReader;
   readonly store: Store;
   /** Whether people sign in here, and so can sign out. */
   readonly hasLogin: boolean;
@@ -75,10 +77,11 @@ async function runsPage({ reader }: PageDeps, req: Request): Promise<PageParts> 
   return { title: "Runs", section: "runs", content: runsContent(view), isLive };
 }
 
-async function runPage({ reader }: PageDeps, req: Request): Promise<PageParts> {
+async function runPage({ reader, flows }: PageDeps, req: Request): Promise<PageParts> {
   const run = await reader.status(paramOf(req, "id"));
   const [figures, explanation] = await Promise.all([reader.figures(run), reader.explain(run.id)]);
-  const content = runContent({ run, figures, explanation, nowMs: reader.nowMs() });
+  const flow = run.spec.executor === "flow" ? { flow: await flows.load(run) } : {};
+  const content = runContent({ run, figures, explanation, nowMs: reader.nowMs(), ...flow });
   return { title: runTitle(run), section: "runs", content, isLive: !isTerminal(run.state) };
 }
 

@@ -5,7 +5,9 @@ import type { FailureGroup, FileCounts } from "../../contract/run-record.ts";
 import type { Explanation, RunStatus, WaitReason } from "../../contract/status.ts";
 import { execPlace, reportPlace } from "../../platform/job-queues.ts";
 import type { RunFigures } from "../run-reader.ts";
+import type { FlowFacts } from "../flow-reader.ts";
 import { badge } from "./badge.ts";
+import { flowCards } from "./flow-card.ts";
 import { html, type Html } from "./html.ts";
 import { commandWords } from "./runs-page.ts";
 import {
@@ -26,6 +28,8 @@ export interface RunView {
   readonly figures: RunFigures;
   readonly explanation: Explanation;
   readonly nowMs: number;
+  /** Of a run that is a flow. */
+  readonly flow?: FlowFacts;
 }
 
 const EXAMPLES_SHOWN = 3;
@@ -34,7 +38,7 @@ export function runTitle(run: RunStatus): string {
   return run.spec.name ?? commandWords(run);
 }
 
-export function runContent({ run, figures, explanation, nowMs }: RunView): Html {
+export function runContent({ run, figures, explanation, nowMs, flow }: RunView): Html {
   return html`
     <nav class="crumbs" aria-label="Breadcrumb"><a href="/">Runs</a> / <span class="id">${run.id}</span></nav>
     <div class="head">
@@ -43,15 +47,15 @@ export function runContent({ run, figures, explanation, nowMs }: RunView): Html 
       <span data-live-control></span>
     </div>
     ${run.message !== null && html`<p class="${run.state === "broken" ? "alert" : "soft"}">${run.message}</p>`}
-    ${progressCard(run)}
-    <div class="cols">${waitCard(explanation, nowMs)} ${costCard(figures)}</div>
+    ${progressCard(run)} ${flow !== undefined && flowCards(run.id, flow)}
+    <div class="cols">${waitCard(explanation, nowMs)} ${costCard(figures, isFlow(run) ? "node" : "file")}</div>
     ${failuresCard(run, figures.failures)} ${aboutCard(run)}
   `;
 }
 
 function progressCard(run: RunStatus): Html {
   const { counts, progress } = run;
-  const total = progress.isScanned ? "Files" : "Files found so far";
+  const total = isFlow(run) ? "Nodes" : progress.isScanned ? "Files" : "Files found so far";
   const remainingMs = progress.remainingSeconds === null ? null : progress.remainingSeconds * 1_000;
   const elapsedMs = progress.elapsedSeconds === null ? null : progress.elapsedSeconds * 1_000;
   return html`<section class="card" data-part="progress" aria-labelledby="progress">
@@ -61,12 +65,17 @@ function progressCard(run: RunStatus): Html {
       ${figure(total, countWords(counts.total))}
       ${figure("Done", progress.isScanned ? percentWords(progress.doneRatio) : countWords(progress.doneFiles))}
       ${outcomes.map((name) => (counts[name] > 0 || name === "succeeded" || name === "failed") && outcomeFigure(run, name))}
-      ${figure("Rate", rateWords(progress.filesPerSecond))} ${figure("Elapsed", durationWords(elapsedMs))}
+      ${!isFlow(run) && figure("Rate", rateWords(progress.filesPerSecond))}
+      ${figure("Elapsed", durationWords(elapsedMs))}
       ${!isTerminal(run.state) && figure("Remaining", durationWords(remainingMs))}
       ${!isTerminal(run.state) && figure("Jobs running", countWords(progress.runningJobs))}
     </dl>
-    <p><a href="${runHref(run.id)}/files">All files of this run</a></p>
+    <p><a href="${runHref(run.id)}/files">${isFlow(run) ? "All results of its nodes" : "All files of this run"}</a></p>
   </section>`;
+}
+
+function isFlow({ spec }: RunStatus): boolean {
+  return spec.executor === "flow";
 }
 
 function outcomeFigure(run: RunStatus, name: (typeof outcomes)[number]): Html {
@@ -119,9 +128,9 @@ function reasonItem({ where, code, message, sinceMs, etaMs, need, have }: WaitRe
   </li>`;
 }
 
-function costCard({ durationMs, peakBytes, cpuSeconds }: RunFigures): Html {
+function costCard({ durationMs, peakBytes, cpuSeconds }: RunFigures, what: "file" | "node"): Html {
   return html`<section class="card" data-part="cost" aria-labelledby="cost">
-    <h2 id="cost">Time and memory of a file</h2>
+    <h2 id="cost">Time and memory of a ${what}</h2>
     <dl class="figures">
       ${figure("p50", durationWords(durationMs?.p50))} ${figure("p90", durationWords(durationMs?.p90))}
       ${figure("p99", durationWords(durationMs?.p99))} ${figure("Longest", durationWords(durationMs?.max))}
@@ -134,7 +143,7 @@ function failuresCard(run: RunStatus, groups: readonly FailureGroup[]): Html {
   if (groups.length === 0) {
     return html`<section class="card" data-part="failures">
       <h2>Failures</h2>
-      <p>${isTerminal(run.state) ? "No file failed." : "No file has failed so far."}</p>
+      <p>No ${isFlow(run) ? "node" : "file"} ${isTerminal(run.state) ? "failed" : "has failed so far"}.</p>
     </section>`;
   }
   return html`<section class="card" data-part="failures">
@@ -148,7 +157,7 @@ function failuresCard(run: RunStatus, groups: readonly FailureGroup[]): Html {
           <tr>
             <th scope="col">Class</th>
             <th scope="col">Message</th>
-            <th scope="col" class="num">Files</th>
+            <th scope="col" class="num">${isFlow(run) ? "Nodes" : "Files"}</th>
             <th scope="col">Examples</th>
           </tr>
         </thead>
@@ -182,17 +191,9 @@ function aboutCard(run: RunStatus): Html {
   return html`<section class="card" aria-labelledby="about">
     <h2 id="about">About this run</h2>
     <dl class="facts">
-      <dt>Command</dt>
-      <dd><code>${spec.command.map((part) => JSON.stringify(part)).join(" ")}</code></dd>
-      <dt>Input</dt>
-      <dd>${pathTag(spec.input.root)}</dd>
+      ${workFacts(run)}
       <dt>Output</dt>
       <dd>${pathTag(spec.output.root)}</dd>
-      <dt>Profile</dt>
-      <dd>
-        ${spec.profile}, ${memoryWords(spec.resources.memoryBytes)} and ${coresWords(spec.resources.cpuCores)} for each
-        process
-      </dd>
       <dt>Created</dt>
       <dd>${timeTag(run.createdAtMs)}</dd>
       <dt>Started</dt>
@@ -205,9 +206,34 @@ function aboutCard(run: RunStatus): Html {
           <dd class="id">${spec.traceId}</dd>`
       }
       <dt>Jobs</dt>
-      <dd><a href="${jobHref}">Its flow in the queues view</a>, <a href="${chunksHref}">the queue of its chunks</a></dd>
+      <dd>
+        <a href="${jobHref}">Its flow in the queues view</a>${
+          !isFlow(run) && html`, <a href="${chunksHref}">the queue of its chunks</a>`
+        }
+      </dd>
     </dl>
   </section>`;
+}
+
+function workFacts({ spec }: RunStatus): Html {
+  const around = spec.parent;
+  const part =
+    around !== undefined &&
+    html`<dt>Part of</dt>
+      <dd><a class="id" href="${runHref(around.runId)}">${around.runId}</a>, as its node ${around.path}</dd>`;
+  if (spec.flow !== undefined) {
+    return html`${part}
+      <dt>Plan</dt>
+      <dd class="id">${spec.flow.planSha256}</dd>`;
+  }
+  const { memoryBytes, cpuCores } = spec.resources;
+  return html`${part}
+    <dt>Command</dt>
+    <dd><code>${spec.command.map((word) => JSON.stringify(word)).join(" ")}</code></dd>
+    <dt>Input</dt>
+    <dd>${pathTag(spec.input.root)}</dd>
+    <dt>Profile</dt>
+    <dd>${spec.profile}, ${memoryWords(memoryBytes)} and ${coresWords(cpuCores)} for each process</dd>`;
 }
 
 function memoryWords(declaredBytes: number | undefined): string {

@@ -85,6 +85,19 @@ button { cursor: pointer; font-weight: 600; }
 button.primary { background: var(--accent); color: var(--on-accent); border-color: var(--accent); }
 button.quiet { border-color: transparent; color: var(--soft); font-weight: 400; background: none; }
 button.quiet:hover { text-decoration: underline; color: var(--ink); }
+label.grow { flex: 1 1 14rem; } label.grow input { width: 100%; }
+.away { position: absolute; clip-path: inset(50%); width: 1px; height: 1px; overflow: hidden; white-space: nowrap; }
+.graph { display: block; margin: 0 auto; font-family: Helvetica, Arial, sans-serif; }
+.graph text { fill: var(--ink); } .graph .edge text { fill: var(--soft); }
+.graph .edge path { stroke: var(--edge); } .graph .edge polygon { fill: var(--edge); stroke: var(--edge); }
+.graph > g > polygon { fill: none; stroke: none; }
+.graph .node :is(path, polygon, polyline) { fill: var(--calm-bg); stroke: var(--calm); stroke-width: 1.25; }
+.graph .good :is(path, polygon, polyline) { fill: var(--good-bg); stroke: var(--good); }
+.graph .bad :is(path, polygon, polyline) { fill: var(--bad-bg); stroke: var(--bad); stroke-width: 2; }
+.graph .busy :is(path, polygon, polyline) { fill: var(--busy-bg); stroke: var(--busy); stroke-width: 2; }
+.graph .warn :is(path, polygon, polyline) { fill: var(--warn-bg); stroke: var(--warn); stroke-width: 2; }
+.graph a:hover text { text-decoration: underline; }
+tr:target { background: var(--code); }
 .pager { display: flex; flex-wrap: wrap; gap: 0.5rem 1.5rem; }
 .pager a { padding: 0.4rem 0; }
 .alert { max-width: none; border-left: 4px solid var(--bad); background: var(--bad-bg); color: var(--bad); padding: 0.6rem 0.9rem; border-radius: 4px; overflow-wrap: anywhere; }

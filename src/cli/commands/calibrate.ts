@@ -17,7 +17,8 @@ import { calibratedFiles, proposeProfile, type CalibratedFile, type Proposal } f
 import { writeProfile } from "../calibrate/write-profile.ts";
 import { loadLiveWorkers, type Cluster } from "../cluster.ts";
 import { act, addJsonOption, addPlaceOptions, describeCommand, type Invocation } from "../command-line.ts";
-import { formatBytes, formatCommand, formatDuration, formatTable, oneLine, plural } from "../format.ts";
+import { formatCommand } from "../../contract/command-text.ts";
+import { formatBytes, formatDuration, formatTable, oneLine, plural } from "../format.ts";
 import { print, printJson, say } from "../io.ts";
 import type { RunPlan } from "../run/run-plan.ts";
 import type { RunFlags } from "../run-flags.ts";

@@ -7,7 +7,7 @@ import type { Finding } from "../doctor/finding.ts";
 import { oneLine } from "../format.ts";
 import { outStyle, print, printJson } from "../io.ts";
 import { openLogFile } from "../log-file.ts";
-import { logLevelOf, openPlace, type PlaceOptions } from "../settings.ts";
+import { logLevelOf, openPlace, placeDefaultsOf, type PlaceOptions } from "../settings.ts";
 import type { Style } from "../style.ts";
 
 interface Flags extends PlaceOptions {
@@ -24,11 +24,11 @@ export function doctorCommand(invocation: Invocation): Command {
     act(invocation, async (flags: Flags) => {
       const { io } = invocation;
       const file = flags.config === undefined ? {} : { file: flags.config };
-      const { allow, redis, store } = loadConfig({ ...file, env: io.env, cwd: io.cwd });
-      const place = openPlace(flags, io, { redisUrl: redis.url, storeUrl: store.url, prefix: redis.prefix });
+      const config = loadConfig({ ...file, env: io.env, cwd: io.cwd });
+      const place = openPlace(flags, io, placeDefaultsOf(config));
       const log = openLogFile(place.home, logLevelOf(io.env), { process: "doctor" });
       const { examine } = await import("../doctor/checks.ts");
-      const findings = await examine({ place, allow, logger: log.logger, env: io.env });
+      const findings = await examine({ place, allow: config.allow, logger: log.logger, env: io.env });
       log.flush();
       const isReady = findings.every(({ status }) => status !== "fail");
       if (flags.json === true) printJson(io, { ok: isReady, checks: findings });

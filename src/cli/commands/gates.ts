@@ -59,7 +59,7 @@ function answerCommand(
       const path = await withCluster(flags, io, async (cluster) => {
         const run = await flowOf(cluster, runId);
         const asked = gate ?? (await onlyGate(cluster, run));
-        const by = flags.by ?? userInfo().username;
+        const by = flags.by ?? userName();
         const answer = { isApproved, by, note: flags.note ?? null, atMs: Date.now() };
         await cluster.client.flows.answer(run, asked, answer);
         return asked;
@@ -69,6 +69,16 @@ function answerCommand(
       return exitCodes.ok;
     }),
   );
+}
+
+/** The user's name, or the number of one who has none, as in a container. */
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    // The system has no entry for this user.
+    return `user ${process.getuid?.() ?? "unknown"}`;
+  }
 }
 
 async function flowOf({ client }: Cluster, runId: string): Promise<RunRecord> {

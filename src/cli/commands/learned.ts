@@ -15,7 +15,8 @@ import {
 } from "../../platform/learned/learned-archive.ts";
 import type { Cluster } from "../cluster.ts";
 import { act, addJsonOption, addPlaceOptions, describeCommand, withCluster, type Invocation } from "../command-line.ts";
-import { formatBytes, formatCommand, formatCount, formatDuration, formatTable, plural, truncate } from "../format.ts";
+import { formatCommand } from "../../contract/command-text.ts";
+import { formatBytes, formatCount, formatDuration, formatTable, plural, truncate } from "../format.ts";
 import { outStyle, print, printJson, say } from "../io.ts";
 import type { PlaceOptions } from "../settings.ts";
 import type { Style } from "../style.ts";

@@ -20,6 +20,7 @@ import {
   type WorkerFlags,
 } from "../services.ts";
 import { boardConfigOf, type BoardFlags } from "../board-flags.ts";
+import { podPlace } from "../pod.ts";
 
 const CLUSTER = "--redis redis://queue:6379 --store postgres://db/headroom";
 
@@ -37,7 +38,8 @@ export function workerCommand(invocation: Invocation): Command {
       const loaded = loadServiceConfig(flags, invocation.io);
       const drainMs = flags.drain === undefined ? loaded.worker.drain_seconds * 1_000 : parseDrain(flags.drain);
       const config = { ...loaded, worker: { ...loaded.worker, drain_seconds: drainMs / 1_000 } };
-      const settings = { ...workerSettings(config, flags), workerId: flags.workerId };
+      const { env } = invocation.io;
+      const settings = { ...workerSettings(config, flags), workerId: flags.workerId, pod: podPlace(env) };
       return serve("worker", { flags, io: invocation.io, config }, (parts) => createWorkerPart(parts, settings));
     }),
   );
@@ -85,15 +87,21 @@ export function producerCommand(invocation: Invocation): Command {
       const config = loadServiceConfig(flags, io);
       const token = io.env["HEADROOM_PRODUCER_TOKEN"];
       return serve("producer", { flags, io, config }, (parts) =>
-        createProducerPart(parts, {
-          ...producerDefaults,
-          host: flags.host ?? producerDefaults.host,
-          port: parsePort(flags.port, "--port", producerDefaults.port),
-          prefix: keyPrefix(parts.cluster.place.prefix),
-          allow: config.allow,
-          ...(token === undefined ? {} : { token }),
-          ...(flags.publicOrigin === undefined ? {} : { publicOrigin: flags.publicOrigin }),
-        }),
+        createProducerPart(
+          parts,
+          {
+            ...producerDefaults,
+            host: flags.host ?? producerDefaults.host,
+            port: parsePort(flags.port, "--port", producerDefaults.port),
+            prefix: keyPrefix(parts.cluster.place.prefix),
+            allow: config.allow,
+            agents: config.agents,
+            planners: config.planners,
+            ...(token === undefined ? {} : { token }),
+            ...(flags.publicOrigin === undefined ? {} : { publicOrigin: flags.publicOrigin }),
+          },
+          io,
+        ),
       );
     }),
   );

@@ -64,7 +64,7 @@ async function up(flags: Flags, io: Io): Promise<never> {
   const log = openLogFile(home, logLevelOf(io.env, config.logging.level), { process: "up" });
   const cluster = await openServiceCluster(flags, { io, config, logger: log.logger });
   for (const warning of cluster.warnings) say(io, `redis: ${warning}`);
-  const parts = createParts(cluster, "up");
+  const parts = createParts(cluster, "up", io.env);
   const board = await makeBoard(parts, flags, io);
   const intake = await makeIntake(parts, flags, { io, config });
   const made = [
@@ -110,14 +110,9 @@ async function makeIntake(
       : parsePort(flags.intakePort, "--intake-port", producerDefaults.port);
   const token = io.env["HEADROOM_PRODUCER_TOKEN"];
   const prefix = parts.cluster.place.kp;
-  return createProducerPart(parts, {
-    ...producerDefaults,
-    host,
-    port,
-    prefix,
-    allow: config.allow,
-    ...(token === undefined ? {} : { token }),
-  });
+  const { allow, agents, planners } = config;
+  const settings = { ...producerDefaults, host, port, prefix, allow, agents, planners };
+  return createProducerPart(parts, { ...settings, ...(token === undefined ? {} : { token }) }, io);
 }
 
 function upText(io: Io, facts: Record<"board" | "intake" | "metrics" | "home" | "log", string>, ms: number): string {

@@ -14,9 +14,10 @@ import { closeRedis, openRedis } from "../../platform/redis.ts";
 import { systemClock } from "../../platform/clock.ts";
 import { openStore } from "../../store/open-store.ts";
 import { surveySensors } from "../../worker/governor/survey.ts";
-import { formatBytes, formatCount } from "../format.ts";
+import { formatBytes, formatCount, plural } from "../format.ts";
 import type { Place } from "../settings.ts";
 import type { Finding } from "./finding.ts";
+import { checkClocks } from "./clocks.ts";
 import { checkPolicy } from "./policy.ts";
 
 interface DoctorDeps {
@@ -73,7 +74,7 @@ async function checkServer({ place, logger, env }: DoctorDeps): Promise<Finding[
   try {
     return place.redisUrl === undefined
       ? await examineEmbedded(place, logger, env)
-      : await examineServer(place.redisUrl, `given as ${withoutPassword(place.redisUrl)}`, logger);
+      : await examineServer(place.redisUrl, `given as ${withoutPassword(place.redisUrl)}`, { place, logger });
   } catch (error) {
     const fix = error instanceof UnsafeRedisError ? error.fix : fixOfRedis(place);
     return [{ check: "redis", status: "fail", found: messageOf(error), fix }];
@@ -89,16 +90,21 @@ async function examineEmbedded(place: Place, logger: Logger, env: DoctorDeps["en
   const binary = await findRedisBinary({ logger, env });
   const embedded = await startEmbeddedRedis({ home: place.home, logger, env });
   try {
-    return await examineServer(embedded.url, `embedded, ${binary.path} (${binary.source})`, logger);
+    return await examineServer(embedded.url, `embedded, ${binary.path} (${binary.source})`, { place, logger });
   } finally {
     await embedded.stop();
   }
 }
 
-async function examineServer(url: string, how: string, logger: Logger): Promise<Finding[]> {
+/** Clocks are looked at where there may be several: on a server that was named. */
+async function examineServer(
+  url: string,
+  how: string,
+  { place, logger }: Pick<DoctorDeps, "place" | "logger">,
+): Promise<Finding[]> {
   const redis = openRedis(url, "command", logger);
   try {
-    const facts = await checkRedis(redis);
+    const facts = await checkRedis(redis, place);
     const warnings = facts.warnings.map((found): Finding => ({
       check: "redis settings",
       status: "warn",
@@ -108,6 +114,7 @@ async function examineServer(url: string, how: string, logger: Logger): Promise<
     return [
       ok("redis", `${facts.server} ${facts.version}, ${how}`),
       ...(warnings.length > 0 ? warnings : [ok("redis settings", settingsOf(facts))]),
+      ...(place.redisUrl === undefined ? [] : [await checkClocks(redis, place.kp)]),
     ];
   } finally {
     await closeRedis(redis);
@@ -117,7 +124,14 @@ async function examineServer(url: string, how: string, logger: Logger): Promise<
 function settingsOf(facts: RedisFacts): string {
   const memory =
     facts.maxMemoryBytes === undefined ? "no memory limit" : `memory up to ${formatBytes(facts.maxMemoryBytes)}`;
-  return `${facts.maxMemoryPolicy}, ${facts.hasAppendOnlyFile ? "append-only file" : "snapshots"}, ${memory}`;
+  const kept = facts.hasAppendOnlyFile
+    ? "append-only file"
+    : facts.hasSnapshots === true
+      ? "snapshots"
+      : "kept nowhere";
+  const replicas = facts.replication.replicas.length;
+  const copies = replicas === 0 ? "" : `, ${plural(replicas, "replica")}`;
+  return `${facts.maxMemoryPolicy}, ${kept}, ${memory}${copies}${facts.isCluster ? ", cluster mode" : ""}`;
 }
 
 async function checkStore({ place, logger }: DoctorDeps): Promise<Finding> {

@@ -9,7 +9,7 @@ import { Interrupt } from "../interrupt.ts";
 import { outStyle, print, printJson, say, type Io } from "../io.ts";
 import { createAskModel } from "../plan/ask-model.ts";
 import { startFlow } from "../flow/start-flow.ts";
-import { openPlace } from "../settings.ts";
+import { openPlace, placeDefaultsOf } from "../settings.ts";
 import { packageVersion } from "../version.ts";
 import type { EvalFlags } from "./eval-flags.ts";
 import { evalText } from "./report-text.ts";
@@ -24,8 +24,7 @@ export async function runEval(paths: readonly string[], flags: EvalFlags, io: Io
   const scenarios = loadScenarios(paths, io.cwd);
   const repeats = parseRepeats(flags.repeats);
   const earlier = flags.against === undefined ? undefined : loadReport(resolve(io.cwd, flags.against));
-  const { redis, store } = config;
-  const place = openPlace(flags, io, { redisUrl: redis.url, storeUrl: store.url, prefix: redis.prefix });
+  const place = openPlace(flags, io, placeDefaultsOf(config));
   const askModel = createAskModel({ place, io, config });
   const deps = { config, planner: flags.planner, env: io.env, askModel, startFlow, start: { place, io } };
   // A planner that is missing is told before the first of the others has cost anything.

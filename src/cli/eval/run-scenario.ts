@@ -9,18 +9,10 @@ import type { PlanSpent } from "../../contract/stored-plan.ts";
 import { systemClock } from "../../platform/clock.ts";
 import { loadFlowFile } from "../../platform/flow/flow-file.ts";
 import { policyFaults } from "../../platform/flow/flow-policy-gate.ts";
-import { createCheckPlan } from "../../producer/planner/check-plan.ts";
-import { flowSchema } from "../../producer/planner/flow-schema.ts";
 import { nothingSpent } from "../../producer/planner/next-step.ts";
-import {
-  choosePlanner,
-  openPlanner,
-  type PlannerChoice,
-  type PlannerDeps,
-} from "../../producer/planner/open-planner.ts";
-import { planGoal, type PlanEvent, type PlanOutcome } from "../../producer/planner/plan-goal.ts";
-import { loadPrompt } from "../../producer/planner/prompt.ts";
-import { offerOf } from "../plan/offer.ts";
+import { choosePlanner, type PlannerDeps } from "../../producer/planner/open-planner.ts";
+import type { PlanEvent, PlanOutcome } from "../../producer/planner/plan-goal.ts";
+import { askPlanner } from "../../producer/planner/ask-planner.ts";
 import type { FlowEnd, FlowStart, StartFlow } from "../flow/start-flow.ts";
 import type { Io } from "../io.ts";
 import { judge, type Observed } from "./judge.ts";
@@ -70,7 +62,9 @@ async function plan(scenario: Scenario, deps: EvalDeps, signal: AbortSignal): Pr
   const choice = plannerOf(scenario, deps);
   if (choice === undefined) return checkFlowFile(scenario);
   const events: PlanEvent[] = [];
-  const outcome = await askPlanner(scenario, choice, { deps, signal, onEvent: (event) => events.push(event) });
+  const { goal = "", allow } = scenario;
+  const onEvent = (event: PlanEvent) => events.push(event);
+  const outcome = await askPlanner({ goal, choice, allow }, { ...deps, clock: systemClock, onEvent }, signal);
   const refusals = events.flatMap((event): readonly Fault[] =>
     event.kind === "refused" || event.kind === "stopped" ? event.faults : [],
   );
@@ -92,31 +86,6 @@ function spentOf(outcome: PlanOutcome): PlanSpent {
 
 function endingOf(outcome: PlanOutcome): PlanEnding {
   return outcome.kind === "stopped" ? outcome.cause : outcome.kind;
-}
-
-interface Asking {
-  readonly deps: EvalDeps;
-  readonly signal: AbortSignal;
-  readonly onEvent: (event: PlanEvent) => void;
-}
-
-async function askPlanner(
-  { goal = "", allow }: Scenario,
-  { name, settings }: PlannerChoice,
-  { deps, signal, onEvent }: Asking,
-): Promise<PlanOutcome> {
-  await using planner = await openPlanner({ name, settings }, deps);
-  const { budget, repairs, timeout_seconds: seconds } = settings;
-  const question = {
-    goal,
-    offer: offerOf(allow),
-    schema: flowSchema(),
-    limits: { budget, repairs },
-    timeoutMs: seconds * 1_000,
-  };
-  const prompt = loadPrompt(settings.prompt);
-  const check = createCheckPlan(allow);
-  return await planGoal(question, { planner, plannerName: name, prompt, check, clock: systemClock, onEvent }, signal);
 }
 
 async function checkFlowFile({ flow: path = "", allow }: Scenario): Promise<Planned> {

@@ -6,7 +6,7 @@ import type { CheckedFlow } from "../../contract/flow-check.ts";
 import type { EdgeRule, FlowNode } from "../../contract/flows.ts";
 import { plural, truncate } from "../format.ts";
 import type { Style } from "../style.ts";
-import { conditionsOf, edgeNames, plainLine, workOf } from "./node-text.ts";
+import { conditionsOf, edgeNames, plainLine, workOf } from "../../platform/flow/node-text.ts";
 
 export interface TreeLook {
   readonly style: Style;

@@ -3,6 +3,7 @@ import type { CheckedFlow } from "../../contract/flow-check.ts";
 import { InvalidInputError } from "../../contract/errors.ts";
 import { canonicalJson, planOf } from "../../contract/flow-plan.ts";
 import { oneOf } from "../../contract/schema-faults.ts";
+import { svgOf } from "../../platform/flow/dot.ts";
 import { outStyle, type Io } from "../io.ts";
 import { drawDot, drawMermaid } from "./draw-graph.ts";
 import { drawTree } from "./draw-tree.ts";
@@ -33,12 +34,6 @@ export async function drawFlow(flow: CheckedFlow, format: PlanFormat, io: Io): P
     case "dot":
       return drawDot(flow);
     case "svg":
-      return drawSvg(flow);
+      return svgOf(drawDot(flow));
   }
-}
-
-async function drawSvg(flow: CheckedFlow): Promise<string> {
-  // Graphviz takes a while to load, and few want it.
-  const { instance } = await import("@viz-js/viz");
-  return (await instance()).renderString(drawDot(flow), { format: "svg" });
 }

@@ -10,7 +10,7 @@ import type { Cluster } from "../cluster.ts";
 import type { Io } from "../io.ts";
 import type { RunFlags } from "../run-flags.ts";
 import { asSet, openFlow, parseSet } from "./open-flow.ts";
-import { programsOf } from "./programs.ts";
+import { programsOf } from "../../platform/flow/programs.ts";
 
 /** @throws {InvalidInputError} @throws {PolicyError} for what is changed */
 export async function resumeFlow(

@@ -6,9 +6,10 @@ import type { InputValue } from "../../contract/flow-inputs.ts";
 import { parseNodePath } from "../../contract/flow-run.ts";
 import type { Outcome } from "../../contract/outcomes.ts";
 import type { RunStatus } from "../../contract/status.ts";
+import type { PlanOrigin } from "../../contract/stored-plan.ts";
 import type { Store } from "../../store/store.ts";
 import type { Io } from "../io.ts";
-import { programsOf } from "./programs.ts";
+import { programsOf } from "../../platform/flow/programs.ts";
 import { resolveBinary } from "../run/binary.ts";
 import { runStarted } from "../run/session.ts";
 import type { RunFlags } from "../run-flags.ts";
@@ -28,6 +29,8 @@ export interface FlowStart {
   readonly base?: string;
   /** Where the folder of the run is made; `runs` below the folder that the command is called in by default. */
   readonly output?: string | undefined;
+  /** Where its plan came from, when a planner made it. */
+  readonly origin?: PlanOrigin;
   /** Options of the run, such as `--json` and `--detach`. */
   readonly flags?: RunFlags;
 }
@@ -51,6 +54,7 @@ export type StartFlow = (start: FlowStart) => Promise<FlowEnd>;
 export async function startFlow({ flow, inputs, config, io, ...more }: FlowStart): Promise<FlowEnd> {
   const { base = io.cwd, flags = {}, place } = more;
   const binaryOf = (name: string) => resolveBinary(name, { where: "command", cwd: base, path: io.env["PATH"] });
+  const own = more.origin === undefined ? {} : { origin: more.origin };
   const programs = programsOf(flow, config, binaryOf);
   const root = resolve(io.cwd, more.output ?? RUNS_FOLDER);
   const stamp = stampOf(new Date());
@@ -58,7 +62,7 @@ export async function startFlow({ flow, inputs, config, io, ...more }: FlowStart
   let seen: Omit<FlowEnd, "exitCode"> = { kind: "ended", runId: "", state: "queued", outcomes: {}, artifacts: {} };
   const exitCode = await runStarted({
     ...{ flags, io, config, place },
-    start: ({ client }) => client.flows.start(flow, { inputs, base, ...programs, folder }),
+    start: ({ client }) => client.flows.start(flow, { inputs, base, ...programs, folder, ...own }),
     onEnded: async ({ store }, status) => {
       seen = await loadEnd(store, status);
     },

@@ -25,7 +25,7 @@ export function goalOptions(): readonly Option[] {
   return [
     new Option("--goal <text>", "what is to be reached; a planner of the configuration makes the flow"),
     new Option("--planner <name>", "who plans (default: the only one, or the one called default)"),
-    new Option("--plan <plan>", "a plan that was kept: its id, or a file"),
+    new Option("--plan <plan>", "a plan that was kept: its id, a file, or the id of an earlier run of it"),
     new Option("--approve", "run the plan only after a person has agreed"),
     new Option("--budget-calls <n>", "calls of the planner at most"),
     new Option("--budget-tokens <n>", "tokens of all calls together at most"),

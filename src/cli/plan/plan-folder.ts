@@ -57,16 +57,19 @@ export interface FoundPlan {
   readonly plan: StoredPlan;
 }
 
-/** The plan of an id of this data folder, or of a file. @throws {InvalidInputError} when there is none, or it was changed */
-export function findPlan(name: string, home: string, cwd: string): FoundPlan {
+/** The plan of an id of this data folder, or of a file; undefined when there is neither. @throws {InvalidInputError} when it was changed */
+export function findPlan(name: string, home: string, cwd: string): FoundPlan | undefined {
   const kept = join(home, "plans", name, PLAN);
   const isId = /^[a-z0-9]+$/.test(name);
   if (isId && existsSync(kept)) return { id: name, path: kept, plan: loadPlan(kept) };
   const path = resolve(cwd, name);
-  if (existsSync(path)) {
-    const isKept = basename(path) === PLAN && dirname(dirname(path)) === join(home, "plans");
-    return { id: isKept ? basename(dirname(path)) : undefined, path, plan: loadPlan(path) };
-  }
-  const expected = isId ? `the id of a plan in ${join(home, "plans")}, or a file` : "a file";
-  throw new InvalidInputError("command line", [{ where: "--plan", expected, found: `nothing called ${name}` }]);
+  if (!existsSync(path)) return undefined;
+  const isKept = basename(path) === PLAN && dirname(dirname(path)) === join(home, "plans");
+  return { id: isKept ? basename(dirname(path)) : undefined, path, plan: loadPlan(path) };
+}
+
+/** What is said when nothing has the name of a plan. */
+export function noSuchPlan(name: string, home: string): InvalidInputError {
+  const expected = `the id of a plan in ${join(home, "plans")}, the id of a run that is a flow, or a file`;
+  return new InvalidInputError("command line", [{ where: "--plan", expected, found: `nothing called ${name}` }]);
 }

@@ -13,32 +13,26 @@ import { policyFaults } from "../../platform/flow/flow-policy-gate.ts";
 import { gather } from "../../contract/gather.ts";
 import { systemClock } from "../../platform/clock.ts";
 import { loadConfig } from "../../platform/config-file.ts";
+import { askPlanner } from "../../producer/planner/ask-planner.ts";
 import { createCheckPlan, rulesForPlans } from "../../producer/planner/check-plan.ts";
-import { flowSchema } from "../../producer/planner/flow-schema.ts";
-import { choosePlanner, openPlanner } from "../../producer/planner/open-planner.ts";
-import { planGoal, type PlanOutcome } from "../../producer/planner/plan-goal.ts";
-import { loadPrompt } from "../../producer/planner/prompt.ts";
+import { requirePolicy } from "../../producer/planner/offer.ts";
+import { choosePlanner } from "../../producer/planner/open-planner.ts";
+import type { PlanEvent, PlanOutcome } from "../../producer/planner/plan-goal.ts";
 import { newRunId } from "../../producer/submit.ts";
 import { drawFlow, parsePlanFormat } from "../flow/draw.ts";
 import { drawTree } from "../flow/draw-tree.ts";
 import { asSet, givenInputs } from "../flow/open-flow.ts";
 import { Interrupt } from "../interrupt.ts";
 import { outStyle, print, printJson, say, type Io } from "../io.ts";
-import { openPlace, type Place } from "../settings.ts";
+import { openPlace, placeDefaultsOf } from "../settings.ts";
 import { createAskModel } from "./ask-model.ts";
 import { askPerson } from "./ask-person.ts";
 import { budgetOf, type GoalFlags } from "./goal-flags.ts";
-import { offerOf, requirePolicy } from "./offer.ts";
+import { originOf } from "../../platform/plan-file.ts";
+import { runEarlierPlan, type PlanParts } from "./run-earlier.ts";
 import { findPlan, PlanFolder, type FoundPlan } from "./plan-folder.ts";
 import { eventText, originText } from "./plan-text.ts";
 import { startFlow, type FlowEnd } from "../flow/start-flow.ts";
-
-interface Parts {
-  readonly flags: GoalFlags;
-  readonly io: Io;
-  readonly config: Config;
-  readonly place: Place;
-}
 
 interface CheckedPlan extends FoundPlan {
   readonly flow: CheckedFlow;
@@ -49,15 +43,16 @@ export async function runGoal(flags: GoalFlags, io: Io): Promise<number> {
   const file = flags.config === undefined ? {} : { file: flags.config };
   const config = loadConfig({ ...file, env: io.env, cwd: io.cwd });
   requireSettings(flags, config);
-  const { redis, store } = config;
-  const place = openPlace(flags, io, { redisUrl: redis.url, storeUrl: store.url, prefix: redis.prefix });
+  const place = openPlace(flags, io, placeDefaultsOf(config));
   const parts = { flags, io, config, place };
   using interrupt = new Interrupt(() => {
     say(io, "left at once");
   });
   try {
-    const plan = flags.plan === undefined ? await makePlan(parts, interrupt.signal) : keptPlan(parts, flags.plan);
-    return await carryOut(parts, plan, interrupt.signal);
+    const { signal } = interrupt;
+    const plan = flags.plan === undefined ? await makePlan(parts, signal) : keptPlan(parts, flags.plan);
+    if (plan === undefined) return await runEarlierPlan(parts, flags.plan ?? "", signal);
+    return await carryOut(parts, plan, signal);
   } catch (error) {
     if (!interrupt.isAsked) throw error;
     say(io, "interrupted; nothing runs");
@@ -68,7 +63,7 @@ export async function runGoal(flags: GoalFlags, io: Io): Promise<number> {
 /** @throws {InvalidInputError} with all that is missing for what the options ask */
 function requireSettings(flags: GoalFlags, config: Config): void {
   const faults: Fault[] = [];
-  if (flags.planOnly !== true) {
+  if (flags.planOnly !== true && flags.plan === undefined) {
     gather(faults, () => {
       requirePolicy(config.allow);
     });
@@ -79,44 +74,29 @@ function requireSettings(flags: GoalFlags, config: Config): void {
   if (faults.length > 0) throw new InvalidInputError("command line", faults);
 }
 
-/** A plan of another day is checked by the rules of today. */
-function keptPlan({ place, io, config }: Parts, name: string): CheckedPlan {
+/** A plan of another day is checked by the rules of today. Undefined when there is none: it may be that of a run. */
+function keptPlan({ place, io, config, flags }: PlanParts, name: string): CheckedPlan | undefined {
   const found = findPlan(name, place.home, io.cwd);
+  if (found === undefined) return undefined;
+  if (flags.planOnly !== true) requirePolicy(config.allow);
   const checked = createCheckPlan(config.allow)(found.plan.graph);
   if (checked.kind === "faulty") throw new PlanRefusedError(checked.faults);
   return { ...found, flow: checked.flow };
 }
 
-async function makePlan({ flags, io, config, place }: Parts, signal: AbortSignal): Promise<CheckedPlan> {
+async function makePlan({ flags, io, config, place }: PlanParts, signal: AbortSignal): Promise<CheckedPlan> {
   const choice = choosePlanner(config.planners, flags.planner);
   const { settings, name } = choice;
   const budget = budgetOf(settings.budget, flags);
-  const prompt = loadPrompt(settings.prompt);
   const goal = flags.goal ?? "";
-  await using planner = await openPlanner(
-    { name, settings: { ...settings, budget } },
-    { env: io.env, askModel: createAskModel({ place, io, config }) },
-  );
   const folder = new PlanFolder(place.home, newRunId(systemClock.nowMs()), goal);
-  const outcome = await planGoal(
-    {
-      goal,
-      offer: offerOf(config.allow),
-      schema: flowSchema(),
-      limits: { budget, repairs: settings.repairs },
-      timeoutMs: settings.timeout_seconds * 1_000,
-    },
-    {
-      planner,
-      plannerName: name,
-      prompt,
-      check: createCheckPlan(config.allow),
-      clock: systemClock,
-      onEvent: (event) => {
-        folder.record(event, systemClock.nowMs());
-        say(io, eventText(event));
-      },
-    },
+  const onEvent = (event: PlanEvent) => {
+    folder.record(event, systemClock.nowMs());
+    say(io, eventText(event));
+  };
+  const outcome = await askPlanner(
+    { goal, choice: { name, settings: { ...settings, budget } }, allow: config.allow },
+    { env: io.env, askModel: createAskModel({ place, io, config }), clock: systemClock, onEvent },
     signal,
   );
   return keep(outcome, folder, io);
@@ -137,7 +117,7 @@ function keep(outcome: PlanOutcome, folder: PlanFolder, io: Io): CheckedPlan {
   }
 }
 
-async function carryOut(parts: Parts, checked: CheckedPlan, signal: AbortSignal): Promise<number> {
+async function carryOut(parts: PlanParts, checked: CheckedPlan, signal: AbortSignal): Promise<number> {
   const { flags, io } = parts;
   const { path, id } = checked;
   await show(parts, checked);
@@ -156,12 +136,15 @@ async function carryOut(parts: Parts, checked: CheckedPlan, signal: AbortSignal)
   const { config, place } = parts;
   // Programs get one object, the plan with what it came to.
   const shown = flags.json === true ? { ...io, stdout: io.stderr } : io;
-  const end = await startFlow({ flow: checked.flow, inputs, config, place, io: shown, output: flags.output });
+  const end = await startFlow({
+    ...{ flow: checked.flow, inputs, config, place, io: shown, output: flags.output },
+    origin: originOf(checked.plan),
+  });
   return told(parts, checked, end);
 }
 
 /** To whom agrees, all of it: a drawing leaves out prompts, variables and time limits. */
-async function show({ flags, io }: Parts, { plan, flow }: CheckedPlan): Promise<void> {
+async function show({ flags, io }: PlanParts, { plan, flow }: CheckedPlan): Promise<void> {
   const format = parsePlanFormat(flags.format ?? "tree");
   // Whole lines: the end of a command must not be what was cut.
   const whole = { ...io, stdout: flags.json === true ? io.stderr : io.stdout };
@@ -175,7 +158,7 @@ async function show({ flags, io }: Parts, { plan, flow }: CheckedPlan): Promise<
 }
 
 /** @throws {InvalidInputError} naming inputs that are missing, {PlanRefusedError} when their values lead out of the rules */
-function inputsOf({ flags, config }: Parts, { flow }: CheckedPlan): Readonly<Record<string, InputValue>> {
+function inputsOf({ flags, config }: PlanParts, { flow }: CheckedPlan): Readonly<Record<string, InputValue>> {
   const resolved = resolveInputs(flow.document, givenInputs(flow, flags.set ?? []));
   if (resolved.kind === "faulty") throw new InvalidInputError("inputs of the plan", asSet(resolved.faults));
   const faults = policyFaults(flow, rulesForPlans(config.allow), { inputs: resolved.values });
@@ -186,7 +169,7 @@ function inputsOf({ flags, config }: Parts, { flow }: CheckedPlan): Readonly<Rec
 type Ending = FlowEnd | { readonly kind: "planned" | "not-agreed" | "waiting-for-approval" };
 
 /** The object for programs, and what the shell gets. */
-function told({ flags, io }: Parts, { plan, id, path }: CheckedPlan, ending: Ending): number {
+function told({ flags, io }: PlanParts, { plan, id, path }: CheckedPlan, ending: Ending): number {
   if (flags.json === true) printJson(io, { id: id ?? null, path, ...ending, plan });
   switch (ending.kind) {
     case "planned":

@@ -9,7 +9,8 @@ import { expand, INPUTS, outputFromOf, pathPlaceholders } from "../../contract/t
 import { messageOf } from "../../contract/errors.ts";
 import { openSource } from "../../platform/scan/source.ts";
 import type { ScannedFile, ScanProblem } from "../../platform/scan/scan-batch.ts";
-import { formatBytes, formatCommand, oneLine, plural } from "../format.ts";
+import { formatCommand } from "../../contract/command-text.ts";
+import { formatBytes, oneLine, plural } from "../format.ts";
 import type { Style } from "../style.ts";
 import type { RunPlan } from "./run-plan.ts";
 

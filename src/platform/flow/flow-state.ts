@@ -178,6 +178,12 @@ export class FlowState {
     return paths.map((path) => ends.get(path));
   }
 
+  /** How many instances these fan-outs have, and how many of them have ended; those that are not opened are left out. */
+  async groups(ids: readonly string[]): Promise<Map<string, { readonly total: number; readonly ended: number }>> {
+    const [items, left] = await Promise.all([this.#parsed<unknown[]>("k:", ids), this.#parsed<number>("l:", ids)]);
+    return new Map([...items].map(([id, { length }]) => [id, { total: length, ended: length - (left.get(id) ?? 0) }]));
+  }
+
   /** Notes what a ready node runs, before its job is added. */
   async setSpecs(specs: ReadonlyMap<string, RunSpec>): Promise<void> {
     if (specs.size === 0) return;
@@ -207,6 +213,11 @@ export class FlowState {
     return (await this.#redis.hget(this.#key, `r:${path}`)) ?? undefined;
   }
 
+  /** The runs that do the work of these nodes or instances; those that have none are left out. */
+  async runsOf(paths: readonly string[]): Promise<Map<string, string>> {
+    return this.#texts("r:", paths);
+  }
+
   /** Writes the answer at a gate, once; whether it was the first. */
   async answer(path: string, answer: GateAnswer): Promise<boolean> {
     return (await this.#redis.hsetnx(this.#key, `g:${path}`, JSON.stringify(answer))) === 1;
@@ -223,13 +234,18 @@ export class FlowState {
   }
 
   async #parsed<T>(prefix: string, names: readonly string[]): Promise<Map<string, T>> {
-    const found = new Map<string, T>();
+    const texts = await this.#texts(prefix, names);
+    return new Map([...texts].map(([name, json]) => [name, JSON.parse(json) as T]));
+  }
+
+  async #texts(prefix: string, names: readonly string[]): Promise<Map<string, string>> {
+    const found = new Map<string, string>();
     for (let at = 0; at < names.length; at += FIELDS_AT_ONCE) {
       const some = names.slice(at, at + FIELDS_AT_ONCE);
       const values = await this.#redis.hmget(this.#key, ...some.map((name) => `${prefix}${name}`));
       some.forEach((name, place) => {
-        const json = values[place];
-        if (json != null) found.set(name, JSON.parse(json) as T);
+        const text = values[place];
+        if (text != null) found.set(name, text);
       });
     }
     return found;
@@ -250,7 +266,8 @@ export class FlowState {
  * its end. Returns 1 when it was written now, else 0, and then in both cases the dependents that wait for nothing more and
  * have not ended. An error when there is no such flow or node.
  */
-const SETTLE = new Script(`
+const SETTLE = new Script(
+  `
 local json = redis.call("HGET", KEYS[1], "d:" .. ARGV[1])
 if not json then return redis.error_reply("NOFLOW no node " .. ARGV[1] .. " in " .. KEYS[1]) end
 local first = redis.call("HSETNX", KEYS[1], "o:" .. ARGV[1], ARGV[2])
@@ -266,18 +283,23 @@ for _, id in ipairs(cjson.decode(json)) do
   if waits == 0 and redis.call("HEXISTS", KEYS[1], "o:" .. id) == 0 then answer[#answer + 1] = id end
 end
 return answer
-`);
+`,
+  { whenFull: "runs" },
+);
 
 /**
  * Writes the end of one instance unless it has one. KEYS[1] hash of the flow. ARGV[1] the instance's path. ARGV[2] its node.
  * ARGV[3] its end. Returns 1 when it was written now, else 0, and how many instances of the node have not ended.
  */
-const SETTLE_INSTANCE = new Script(`
+const SETTLE_INSTANCE = new Script(
+  `
 local first = redis.call("HSETNX", KEYS[1], "o:" .. ARGV[1], ARGV[3])
 redis.call("HDEL", KEYS[1], "s:" .. ARGV[1])
 if first == 1 then return { first, redis.call("HINCRBY", KEYS[1], "l:" .. ARGV[2], -1) } end
 return { first, tonumber(redis.call("HGET", KEYS[1], "l:" .. ARGV[2]) or 0) }
-`);
+`,
+  { whenFull: "runs" },
+);
 
 /**
  * Notes the items of a fan-out once. KEYS[1] hash of the flow. ARGV[1] node. ARGV[2] items. ARGV[3] how many. Returns 1 when

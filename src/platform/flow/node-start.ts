@@ -3,7 +3,7 @@ import type { Redis } from "ioredis";
 import { join } from "node:path";
 import { PolicyError } from "../../contract/errors.ts";
 import type { FileResult } from "../../contract/files.ts";
-import { parseNodePath, type NodeEnd, type PlannedNode } from "../../contract/flow-run.ts";
+import type { NodeEnd, PlannedNode } from "../../contract/flow-run.ts";
 import { isTerminal } from "../../contract/outcomes.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
 import type { RunSpec } from "../../contract/run-spec.ts";
@@ -11,6 +11,7 @@ import { requestCancel } from "../cancel-run.ts";
 import type { CallToAdd, JobQueues } from "../job-queues.ts";
 import type { Logger } from "../logger.ts";
 import { liveFields, type LiveRun, type RunHash } from "../run-hash.ts";
+import { childRunId } from "./child-run-id.ts";
 import { FlowState, type FlowAbout } from "./flow-state.ts";
 import { endOfRun, flowSpec } from "./flow-spec.ts";
 import { childSpec, execSpec, inputsOf, type NodeWork } from "./node-spec.ts";
@@ -79,7 +80,6 @@ export class NodeStarter {
       case "files":
       case "infer":
         await this.#startRun(
-          planned,
           path,
           childSpec(work, (input) => this.#deps.inputKind(input)),
         );
@@ -100,13 +100,6 @@ export class NodeStarter {
     }
   }
 
-  /** The id of the run that does the work of a node: the same whoever makes it. */
-  #childId(planned: PlannedNode, path: string): string {
-    const { instance } = parseNodePath(path);
-    const suffix = instance === undefined ? "" : `-${instance.toString(36)}`;
-    return `${this.#run.runId}-${planned.index.toString(36)}${suffix}`;
-  }
-
   async #startFlow(planned: PlannedNode, work: NodeWork): Promise<void> {
     const { nested, node } = planned;
     if (nested === undefined || node.kind !== "flow") throw new TypeError(`expected the flow of node ${work.path}`);
@@ -118,7 +111,7 @@ export class NodeStarter {
     const fresh = above.includes(node.id) ? nodes.map((one) => one.node.id) : [];
     const shared = { base, binaries, agents, folder, inputs, fresh };
     const about: FlowAbout = { name, env, failFast, planSha256, ...shared, ...(isNoop && { isNoop }) };
-    await this.#startRun(planned, work.path, flowSpec(about, { ...this.#parentOf(work.path), nodes: nodes.length }), {
+    await this.#startRun(work.path, flowSpec(about, { ...this.#parentOf(work.path), nodes: nodes.length }), {
       about,
       nodes,
     });
@@ -130,9 +123,9 @@ export class NodeStarter {
   }
 
   /** Makes the run of a node, or begins it anew in a later epoch, and adds its jobs below this flow's root. */
-  async #startRun(planned: PlannedNode, path: string, spec: RunSpec, flow?: NestedState): Promise<void> {
+  async #startRun(path: string, spec: RunSpec, flow?: NestedState): Promise<void> {
     const { store, queues, redis, kp, hash } = this.#deps;
-    const id = this.#childId(planned, path);
+    const id = childRunId(this.#run.runId, path);
     const nowMs = this.#deps.nowMs();
     const { run: found, created } = await store.runs.create({ id, spec, createdAtMs: nowMs });
     const isOlder = !created && found.spec.parent?.epoch !== this.#run.epoch;

@@ -59,7 +59,8 @@ export function beginningOf(
   return { about: { ...shared, ...(isNoop === true && { isNoop }) }, nodes };
 }
 
-function nestedOf(flow: CheckedFlow): NestedFlow {
+/** What a flow is begun with wherever it stands: alone, or in another one. */
+export function nestedOf(flow: CheckedFlow): NestedFlow {
   const { document, nested, order } = flow;
   const defaults = Object.entries(document.inputs).flatMap(([name, input]) =>
     input.default === undefined ? [] : [[name, input.default] as const],

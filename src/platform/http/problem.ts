@@ -8,6 +8,8 @@ import {
   HeadroomError,
   InfrastructureError,
   NotFoundError,
+  PlannerUnavailableError,
+  PlanRefusedError,
   PolicyError,
 } from "../../contract/errors.ts";
 
@@ -15,6 +17,8 @@ import {
 export interface ProblemFault {
   readonly pointer: string;
   readonly detail: string;
+  /** The rule of the operator that it is against. */
+  readonly rule?: string | undefined;
 }
 
 export interface Problem {
@@ -60,7 +64,7 @@ export function problemOf(error: unknown): { problem: Problem; headers: Readonly
       detail: `expected ${expected}, found ${found}`,
     }));
     return {
-      problem: problem(error instanceof PolicyError ? 403 : 400, error.code, firstLine(error.message), errors),
+      problem: problem(statusOfFaults(error), error.code, firstLine(error.message), errors),
       headers: {},
     };
   }
@@ -74,6 +78,12 @@ export function problemOf(error: unknown): { problem: Problem; headers: Readonly
     return { problem: problem(503, error.code, error.message), headers: { "Retry-After": "5" } };
   }
   return { problem: parserProblem(error) ?? unknownProblem(), headers: {} };
+}
+
+function statusOfFaults(error: FaultsError): number {
+  if (error instanceof PolicyError) return 403;
+  if (error instanceof PlanRefusedError) return 422;
+  return error instanceof PlannerUnavailableError ? 503 : 400;
 }
 
 /** Answers with the problem; nothing of it is ever cached. */

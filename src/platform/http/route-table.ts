@@ -1,6 +1,7 @@
 /** Routes with the permission that each asks for, in one table; what is not in the table is refused. */
 import type { Express, Request, RequestHandler, Response } from "express";
 import { NotFoundError } from "../../contract/errors.ts";
+import type { Metrics } from "../metrics.ts";
 import { RequestError } from "./problem.ts";
 
 /** `open`: anybody. `view`: who may read. `operate`: who may change something. */
@@ -36,6 +37,18 @@ export function mountRoutes(app: Express, routes: readonly Route[], authorize: A
       const detail = `expected ${allow}, found ${req.method}`;
       throw new RequestError(405, detail, { code: "ERR_METHOD_NOT_ALLOWED", headers: { Allow: allow } });
     });
+  }
+}
+
+/** Refusals and errors, which alerts count: their series begin with 0 on each route. */
+const refusals = ["401", "403", "429", "500", "503"];
+
+/** Lets the series of these routes begin with 0. */
+export function beginRoutes(metrics: Metrics, routes: readonly Pick<Route, "method" | "path">[]): void {
+  for (const { method, path } of routes) {
+    const labels = { method: method.toUpperCase(), route: path };
+    metrics.histogram("headroom_http_request_duration_seconds").zero(labels);
+    for (const status of refusals) metrics.counter("headroom_http_requests_total").inc({ ...labels, status }, 0);
   }
 }
 

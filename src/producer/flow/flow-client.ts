@@ -2,11 +2,14 @@
 import { join } from "node:path";
 import { checkFlow, type CheckedFlow } from "../../contract/flow-check.ts";
 import { resolveInputs } from "../../contract/flow-inputs.ts";
-import type { FlowDocumentInput } from "../../contract/flows.ts";
+import type { FlowDocumentInput, FlowNode } from "../../contract/flows.ts";
 import { policyFaults } from "../../platform/flow/flow-policy-gate.ts";
-import { planOf } from "../../contract/flow-plan.ts";
+import { planOf, type FlowPlan } from "../../contract/flow-plan.ts";
+import type { FlowView, NodeDetail } from "../../contract/flow-view.ts";
+import type { WorkerHeartbeat } from "../../contract/status.ts";
 import { ConflictError, InvalidInputError, NotFoundError, PolicyError } from "../../contract/errors.ts";
-import { nodePath, parseNodePath, unrunEnd, type PlannedNode } from "../../contract/flow-run.ts";
+import { parseNodePath, unrunEnd, type PlannedNode } from "../../contract/flow-run.ts";
+import type { PlanOrigin } from "../../contract/stored-plan.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
 import { oneOf } from "../../contract/schema-faults.ts";
 import type { Logger } from "../../platform/logger.ts";
@@ -14,7 +17,10 @@ import type { Clock } from "../../platform/clock.ts";
 import { flowSpec } from "../../platform/flow/flow-spec.ts";
 import { requestCancel } from "../../platform/cancel-run.ts";
 import { publishControl } from "../../platform/control.ts";
+import { loadFlowOf, loadFlowView, loadNodeView, type FlowRun } from "../../platform/flow/flow-view.ts";
+import { isAlive, loadHeartbeats } from "../../platform/worker-heartbeats.ts";
 import { FlowAdvance } from "../../platform/flow/advance.ts";
+import { answerGate, waitingGates, type WaitingGate } from "../../platform/flow/gates.ts";
 import { FlowState, type FlowAbout, type GateAnswer } from "../../platform/flow/flow-state.ts";
 import { beginningOf, loadStoredFlow, type FlowSetting, type StoredFlow } from "../../platform/flow/stored-flow.ts";
 import type { PolicyGate } from "../../platform/policy-gate.ts";
@@ -27,6 +33,8 @@ export interface FlowOptions extends Omit<FlowSetting, "folder"> {
   readonly folder: (runId: string) => string;
   readonly traceId?: string;
   readonly idempotencyKey?: string;
+  /** Where its plan came from, when a planner made it. */
+  readonly origin?: PlanOrigin;
 }
 
 /** How a flow is run from code. */
@@ -35,6 +43,7 @@ export interface FlowRunOptions extends Partial<Omit<FlowSetting, "folder">> {
   readonly folder: string;
   /** The same key starts one run, however often it is given. */
   readonly idempotencyKey?: string;
+  readonly traceId?: string;
 }
 
 /** What is other than before when a flow begins anew. */
@@ -44,18 +53,15 @@ export interface FlowChange extends Partial<Omit<FlowSetting, "folder">> {
   readonly from?: readonly string[];
 }
 
+const ATTEMPTS_SHOWN = 100;
+const RUNS_AT_ONCE = 200;
+
 interface Beginning {
   readonly flow: CheckedFlow;
   readonly setting: FlowSetting;
   readonly about: FlowAbout;
   readonly nodes: readonly PlannedNode[];
-}
-
-/** A gate that waits for an answer. */
-export interface WaitingGate {
-  readonly path: string;
-  /** What is asked there, as the flow says it. */
-  readonly message: string;
+  readonly origin?: PlanOrigin | null;
 }
 
 export interface FlowClientDeps extends SubmitDeps {
@@ -87,7 +93,7 @@ export class FlowClient {
   async runChecked(flow: CheckedFlow, { folder, ...more }: FlowRunOptions): Promise<RunRecord> {
     const resolved = resolveInputs(flow.document, more.inputs ?? {});
     if (resolved.kind === "faulty") throw new InvalidInputError("inputs of the flow", resolved.faults);
-    const { base = folder, binaries = {}, agents = {}, idempotencyKey } = more;
+    const { base = folder, binaries = {}, agents = {}, idempotencyKey, traceId } = more;
     const own = { inputs: resolved.values, folder: (runId: string) => join(folder, runId) };
     return await this.start(flow, {
       base,
@@ -95,11 +101,15 @@ export class FlowClient {
       agents,
       ...own,
       ...(idempotencyKey !== undefined && { idempotencyKey }),
+      ...(traceId !== undefined && { traceId }),
     });
   }
 
   /** Starts a checked flow. @throws {PolicyError} with everything that is not allowed */
-  async start(flow: CheckedFlow, { folder, traceId, idempotencyKey, ...rest }: FlowOptions): Promise<RunRecord> {
+  async start(
+    flow: CheckedFlow,
+    { folder, traceId, idempotencyKey, origin, ...rest }: FlowOptions,
+  ): Promise<RunRecord> {
     const { store, clock, gate } = this.#deps;
     const earlier = idempotencyKey === undefined ? undefined : await store.runs.findByIdempotencyKey(idempotencyKey);
     if (earlier !== undefined && (await this.#hasPlan(earlier.id))) return earlier;
@@ -113,7 +123,7 @@ export class FlowClient {
     await claimOutput(this.#deps, id, spec);
     const key = idempotencyKey === undefined ? {} : { idempotencyKey };
     const { run } = await store.runs.create({ id, spec, createdAtMs: clock.nowMs(), ...key });
-    return this.#begin(run, { flow, setting, about, nodes });
+    return this.#begin(run, { flow, setting, about, nodes, ...(origin !== undefined && { origin }) });
   }
 
   /**
@@ -148,10 +158,14 @@ export class FlowClient {
   }
 
   /** Keeps the plan, then the state, then adds the jobs: what is lost in between is made again from what was kept. */
-  async #begin(run: RunRecord, { flow, setting, about, nodes }: Beginning): Promise<RunRecord> {
+  async #begin(run: RunRecord, { flow, setting, about, nodes, origin = null }: Beginning): Promise<RunRecord> {
     const { redis, kp, store } = this.#deps;
     const stored: StoredFlow = { ...setting, plan: planOf(flow) };
-    await store.inputs.append(run.id, 0, [JSON.stringify(stored)]);
+    const { plan } = stored;
+    await Promise.all([
+      store.inputs.append(run.id, 0, [JSON.stringify(stored)]),
+      store.plans.keep({ sha256: about.planSha256, plan, origin }, this.#deps.clock.nowMs()),
+    ]);
     await new FlowState(redis, kp, { runId: run.id, epoch: run.epoch }).create(about, nodes);
     await enqueueRun(this.#deps, run, "scan");
     return run;
@@ -185,9 +199,9 @@ export class FlowClient {
       inputKind: () => "folder" as const,
     };
     const flow = new FlowAdvance(deps, live);
-    const { id } = parseNodePath(path);
+    const { id, instance } = parseNodePath(path);
     const node = (await flow.state.nodes([id])).get(id);
-    if (node === undefined || (node.node.foreach !== undefined && path === id))
+    if (node === undefined || !(await isOpened(flow.state, node.node, instance)))
       throw new NotFoundError("node", `${run.id} ${path}`);
     const end = (await flow.state.ends([path])).get(path);
     if (end !== undefined) throw new ConflictError(`node ${path}: expected it to go on, it ended ${end.outcome}`);
@@ -198,34 +212,61 @@ export class FlowClient {
     if (child !== undefined) await requestCancel({ redis, kp, hash }, child, reason);
   }
 
-  /** The gates that wait for an answer now. */
-  async gates(run: Pick<RunRecord, "id" | "epoch">): Promise<WaitingGate[]> {
-    const state = new FlowState(this.#deps.redis, this.#deps.kp, { runId: run.id, epoch: run.epoch });
-    const gates: WaitingGate[] = [];
-    for (const { node } of await state.allNodes()) {
-      if (node.kind !== "gate") continue;
-      const items = node.foreach === undefined ? undefined : await state.items(node.id);
-      const paths = items === undefined ? [node.id] : items.map((_, at) => nodePath(node.id, at));
-      const [ends, needs] = await Promise.all([state.ends(paths), state.ends(node.needs.map((edge) => edge.node))]);
-      if (needs.size < node.needs.length) continue;
-      for (const path of paths) if (!ends.has(path)) gates.push({ path, message: node.message });
+  /** Its nodes, and how far each is. @throws {NotFoundError} when the run is no flow */
+  async view(run: FlowRun): Promise<FlowView> {
+    return loadFlowView(this.#deps, run, await this.#workers());
+  }
+
+  /** The canonical plan of a run. */
+  async plan(run: FlowRun): Promise<FlowPlan> {
+    return planOf(await loadFlowOf(this.#deps.store, run));
+  }
+
+  /** One node, or one instance of a fan-out: how far it is, what it says, and its attempts. @throws {NotFoundError} */
+  async node(run: FlowRun, path: string): Promise<NodeDetail> {
+    const { view, node, end } = await loadNodeView(this.#deps, { run, path }, await this.#workers());
+    const { files } = this.#deps.store;
+    const [[row], attempts] = await Promise.all([
+      files.get(run.id, [path]),
+      files.attempts(run.id, { path, limit: ATTEMPTS_SHOWN }),
+    ]);
+    const own = row?.epoch === run.epoch ? row : undefined;
+    const { exitCode = null, output = null, sha256 = null } = end ?? {};
+    return {
+      ...{ runId: run.id, epoch: run.epoch, ...view, node, exitCode, output, sha256 },
+      ...{ file: own ?? null, attempts },
+    };
+  }
+
+  /** The gates of all flows that go on. */
+  async openGates(): Promise<(WaitingGate & { readonly runId: string; readonly name: string })[]> {
+    const { runs } = this.#deps.store;
+    const found = [];
+    for (let afterId: string | undefined; ;) {
+      const page = await runs.open({ limit: RUNS_AT_ONCE, ...(afterId !== undefined && { afterId }) });
+      for (const run of page.filter(({ spec }) => spec.executor === "flow")) {
+        const gates = await this.gates(run);
+        found.push(...gates.map((gate) => ({ runId: run.id, name: run.spec.name ?? "", ...gate })));
+      }
+      afterId = page.at(-1)?.id;
+      if (page.length < RUNS_AT_ONCE) return found;
     }
-    return gates;
+  }
+
+  /** The workers that are there. */
+  async #workers(): Promise<readonly WorkerHeartbeat[]> {
+    const { redis, kp, clock } = this.#deps;
+    return (await loadHeartbeats(redis, kp)).filter((worker) => isAlive(worker, clock.nowMs()));
+  }
+
+  /** The gates that wait for an answer now. */
+  gates(run: Pick<RunRecord, "id" | "epoch">): Promise<WaitingGate[]> {
+    return waitingGates(new FlowState(this.#deps.redis, this.#deps.kp, { runId: run.id, epoch: run.epoch }));
   }
 
   /** Gives the answer of a person at a gate. @throws {ConflictError} when nothing waits for it there */
-  async answer(run: Pick<RunRecord, "id" | "epoch" | "state">, path: string, answer: GateAnswer): Promise<void> {
-    const ref = { runId: run.id, epoch: run.epoch };
-    const state = new FlowState(this.#deps.redis, this.#deps.kp, ref);
-    const { id } = parseNodePath(path);
-    const node = (await state.nodes([id])).get(id)?.node;
-    if (node?.kind !== "gate") throw new NotFoundError("node", `${run.id} ${path}`);
-    const end = (await state.ends([path])).get(path);
-    if (end !== undefined)
-      throw new ConflictError(`gate ${path}: expected it to wait for an answer, it ended ${end.outcome}`);
-    if (!(await state.answer(path, answer))) throw new ConflictError(`gate ${path}: has an answer already`);
-    // Given before the gate is reached, the answer is there when it is.
-    await this.#deps.queues.promoteFork(ref, path);
+  async answer(run: Pick<RunRecord, "id" | "epoch">, path: string, answer: GateAnswer): Promise<void> {
+    await answerGate(this.#deps, { runId: run.id, epoch: run.epoch }, path, answer);
   }
 }
 
@@ -245,4 +286,15 @@ function descendantsOf(flow: CheckedFlow, ids: readonly string[]): string[] {
   const found = new Set(ids);
   for (const id of found) for (const { node } of flow.dependents.get(id) ?? []) found.add(node);
   return [...found];
+}
+
+/** Whether there is such a place: a node itself, or an instance of a fan-out whose entries are known. */
+async function isOpened(
+  state: FlowState,
+  { id, foreach }: Pick<FlowNode, "id" | "foreach">,
+  instance: number | undefined,
+): Promise<boolean> {
+  if (foreach === undefined || instance === undefined) return foreach === undefined && instance === undefined;
+  const items = await state.items(id);
+  return items !== undefined && Number.isInteger(instance) && instance >= 0 && instance < items.length;
 }

@@ -14,18 +14,18 @@ export interface PlannerChoice {
 }
 
 /**
- * The planner of this name; without a name the one called `default`, or the only one.
+ * The planner of this name; without a name the one called `default`, or the only one. `where` is where it was named.
  * @throws {InvalidInputError} when there is none, or the name is none of them
  */
-export function choosePlanner(planners: Config["planners"], name?: string): PlannerChoice {
+export function choosePlanner(planners: Config["planners"], name?: string, where = "--planner"): PlannerChoice {
   const names = Object.keys(planners);
   const [only] = names;
   const chosen = name ?? (names.length === 1 ? only : "default");
   const settings = chosen === undefined ? undefined : planners[chosen];
   if (chosen !== undefined && settings !== undefined) return { name: chosen, settings };
   const expected = names.length === 0 ? "a planner in the section planners of the configuration" : oneOf(names, name);
-  throw new InvalidInputError("command line", [
-    { where: "--planner", expected, found: name === undefined ? "nothing" : JSON.stringify(name) },
+  throw new InvalidInputError(where.startsWith("--") ? "command line" : "request", [
+    { where, expected, found: name === undefined ? "nothing" : JSON.stringify(name) },
   ]);
 }
 

@@ -79,6 +79,8 @@ export class ChunkDrive {
   #giveUp: (error: Error) => void = () => undefined;
   #lastAnswer: NodeJS.Timeout | undefined;
   #stop: Stop | undefined;
+  /** No further file is begun. */
+  #isWindingDown = false;
   #isFed = false;
   #bytesSinceYield = 0;
 
@@ -139,16 +141,19 @@ export class ChunkDrive {
     const { fenced, unsettled } = this.#publisher;
     const interrupted = [...this.#interrupted, ...unsettled];
     const notRun = [...this.#notRun, ...interrupted];
-    const kind = this.#stop?.kind ?? "done";
     const { suspendedMs } = this.#parts.slot;
+    const kind = this.#stop?.kind ?? "done";
     return {
       ...{ kind, notRun, interrupted, postponed: this.#postponed, fenced, failure: this.#stop?.failure },
       ...(suspendedMs > 0 && { suspendedMs }),
     };
   }
 
-  abort(): void {
-    this.#stopWith({ kind: "aborted", failure: undefined });
+  /** Ends what runs; `isSoft` lets that come to its end, and begins no further file. The others come back as not run. */
+  abort(isSoft: boolean): void {
+    this.#isWindingDown = true;
+    if (isSoft) this.#changed.notify();
+    else this.#stopWith({ kind: "aborted", failure: undefined });
   }
 
   /** Takes a step of the governor. A process that is ended fails its file for lack of memory. */
@@ -190,7 +195,7 @@ export class ChunkDrive {
 
   async #feedEach(files: readonly FileEntry[]): Promise<void> {
     let next = 0;
-    while (next < files.length && this.#stop === undefined) {
+    while (next < files.length && this.#mayBegin()) {
       const group = files.slice(next, next + this.#groupSize(files, next));
       next += group.length;
       const calls: Call[] = [];
@@ -256,7 +261,7 @@ export class ChunkDrive {
     const results: FileResult[] = [];
     const reused: string[] = [];
     for (const file of files) {
-      const prepared = this.#stop === undefined ? await this.#prepareOne(file) : null;
+      const prepared = this.#mayBegin() ? await this.#prepareOne(file) : null;
       if (prepared === null) this.#notRun.push(file);
       else if (prepared.kind === "ready") ready.push(prepared.ready);
       else if (prepared.kind === "result") results.push(prepared.result);
@@ -288,11 +293,11 @@ export class ChunkDrive {
     // One group may wait behind the one that runs; a file that goes alone is announced when it runs.
     const mostRunning = calls.length === 1 ? 0 : calls.length;
     await this.#changed.until(
-      () => this.#stop !== undefined || (slot.size <= mostRunning && this.#publisher.backlog < MAX_BACKLOG),
+      () => !this.#mayBegin() || (slot.size <= mostRunning && this.#publisher.backlog < MAX_BACKLOG),
     );
-    if (this.#stop === undefined) await this.#announce(calls);
+    if (this.#mayBegin()) await this.#announce(calls);
     for (const call of calls) {
-      if (this.#isStopped()) this.#notRun.push(...call.inputs.map(({ file }) => file));
+      if (!this.#mayBegin()) this.#notRun.push(...call.inputs.map(({ file }) => file));
       else this.#launch(call);
     }
   }
@@ -317,8 +322,8 @@ export class ChunkDrive {
   }
 
   /** A question of its own, because the compiler takes what it saw before an `await` for granted. */
-  #isStopped(): boolean {
-    return this.#stop !== undefined;
+  #mayBegin(): boolean {
+    return this.#stop === undefined && !this.#isWindingDown;
   }
 
   #ended(call: Call): void {

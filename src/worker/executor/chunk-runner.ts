@@ -47,6 +47,7 @@ export class ChunkRunner implements Service {
   readonly #threads: readonly ExecThreadHandle[];
   readonly #byChunk = new Map<string, ExecThreadHandle>();
   #stopping: Promise<void> | undefined;
+  #isWindingDown = false;
 
   constructor(deps: { readonly logger: Logger; readonly clock: Clock }, config: ChunkRunnerConfig) {
     this.#logger = deps.logger;
@@ -68,7 +69,7 @@ export class ChunkRunner implements Service {
   /** Runs the files of a chunk to their ends. `signal` ends the process that runs within 2 s. */
   async run(request: ChunkRequest, events: ChunkEvents, signal: AbortSignal): Promise<ChunkEnd> {
     if (request.spec.executor === "noop") return runNoop(request, events, signal);
-    if (signal.aborted || this.#stopping !== undefined) {
+    if (signal.aborted || this.#stopping !== undefined || this.#isWindingDown) {
       return { kind: "aborted", notRun: request.files, interrupted: [], postponed: [], fenced: [] };
     }
     const thread = this.#threads.reduce((least, other) => (other.load < least.load ? other : least));
@@ -78,6 +79,12 @@ export class ChunkRunner implements Service {
     } finally {
       this.#byChunk.delete(request.chunkId);
     }
+  }
+
+  /** While it is set no file is begun: chunks end with those that run, and give the others back. */
+  setWindingDown(isWindingDown: boolean): void {
+    this.#isWindingDown = isWindingDown;
+    for (const thread of this.#threads) thread.setWindingDown(isWindingDown);
   }
 
   /** Takes a step against the process that a chunk runs now. One that is ended fails its file for lack of memory, and the chunk goes on. */
@@ -94,6 +101,7 @@ class ExecThreadHandle {
   readonly #config: ExecConfig;
   readonly #running = new Map<string, Running>();
   #worker: Worker | undefined;
+  #isWindingDown = false;
   #ready: Promise<void> | undefined;
 
   constructor(logger: Logger, config: ExecConfig) {
@@ -109,6 +117,12 @@ class ExecThreadHandle {
     this.#worker?.postMessage(message);
   }
 
+  setWindingDown(isWindingDown: boolean): void {
+    this.#isWindingDown = isWindingDown;
+    if (!isWindingDown) return;
+    for (const chunkId of this.#running.keys()) this.send({ kind: "abort", chunkId, isSoft: true });
+  }
+
   ensure(): Promise<void> {
     this.#ready ??= this.#open();
     return this.#ready;
@@ -119,12 +133,13 @@ class ExecThreadHandle {
     if (this.#running.has(chunkId)) throw new TypeError(`expected a chunk id of its own, found ${chunkId} running`);
     await this.ensure();
     const onAbort = () => {
-      this.send({ kind: "abort", chunkId });
+      this.send({ kind: "abort", chunkId, isSoft: false });
     };
     const end = new Promise<ChunkEnd>((finish) => {
       this.#running.set(chunkId, { request, events, settled: new Set(), finish, error: undefined });
     });
     this.send({ kind: "run", request });
+    if (this.#isWindingDown) this.send({ kind: "abort", chunkId, isSoft: true });
     if (signal.aborted) onAbort();
     signal.addEventListener("abort", onAbort, { once: true });
     try {
@@ -138,7 +153,7 @@ class ExecThreadHandle {
   async close(): Promise<void> {
     const worker = this.#worker;
     if (worker === undefined) return;
-    for (const chunkId of this.#running.keys()) this.send({ kind: "abort", chunkId });
+    for (const chunkId of this.#running.keys()) this.send({ kind: "abort", chunkId, isSoft: false });
     const exited = new Promise<void>((resolve) =>
       worker.once("exit", () => {
         resolve();

@@ -1,11 +1,10 @@
 /** The environment of a job's process: what the run sets, and what it lets through of the worker's own. */
 import type { RunSpec } from "../../contract/run-spec.ts";
+import { isTraceId, runSpanId } from "../../platform/spans.ts";
 
-const TRACE_ID = /^[0-9a-f]{32}$/;
-
-/** What a traced binary goes on from (W3C Trace Context, section 3.2); the run has no span of its own to name. */
+/** What a traced binary goes on from (W3C Trace Context, section 3.2): the span of its run. */
 function traceparentOf(traceId: string): string {
-  return `00-${traceId}-${traceId.slice(16)}-01`;
+  return `00-${traceId}-${runSpanId(traceId)}-01`;
 }
 
 /**
@@ -19,7 +18,7 @@ export function jobEnvironment(
   gpu: string | null,
 ): string[] {
   const values = new Map<string, string>();
-  if (spec.traceId !== undefined && TRACE_ID.test(spec.traceId)) values.set("TRACEPARENT", traceparentOf(spec.traceId));
+  if (isTraceId(spec.traceId)) values.set("TRACEPARENT", traceparentOf(spec.traceId));
   for (const name of spec.envAllow) {
     const value = own[name];
     if (value !== undefined) values.set(name, value);

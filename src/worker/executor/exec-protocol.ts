@@ -13,7 +13,8 @@ export interface ExecConfig {
 
 export type ToThread =
   | { readonly kind: "run"; readonly request: ChunkRequest }
-  | { readonly kind: "abort"; readonly chunkId: string }
+  /** `isSoft`: begin no further file, and what runs may end. */
+  | { readonly kind: "abort"; readonly chunkId: string; readonly isSoft: boolean }
   | { readonly kind: "enforce"; readonly step: Step }
   /** The answer to a `starting` or `mayPublish`; `refusal` when the callback rejected. */
   | { readonly kind: "answer"; readonly call: number; readonly allowed: readonly boolean[] }

@@ -75,7 +75,7 @@ class ExecThread {
         this.#begin(message.request);
         break;
       case "abort":
-        this.#drives.get(message.chunkId)?.abort();
+        this.#drives.get(message.chunkId)?.abort(message.isSoft);
         break;
       case "enforce":
         this.#drives.get(message.step.jobId)?.enforce(message.step);

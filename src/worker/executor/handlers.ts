@@ -1,4 +1,8 @@
 /** Every job name and its handler: one that is missing does not compile. */
+import { TASK_VARIABLE } from "../../contract/agents.ts";
+import type { FileResult } from "../../contract/files.ts";
+import { chunkJobOf } from "../../contract/jobs.ts";
+import type { RunSpec } from "../../contract/run-spec.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { JobQueues } from "../../platform/job-queues.ts";
 import type { Logger } from "../../platform/logger.ts";
@@ -11,6 +15,7 @@ import type { Governor } from "../governor/governor.ts";
 import type { LearnedRuns } from "../governor/learned-runs.ts";
 import type { InferRunner } from "../inference/infer-runner.ts";
 import type { FlowRuns } from "../flow-runs.ts";
+import { tellFileSpans, tellRunSpan } from "../job-spans.ts";
 import type { LargestJob } from "../largest-job.ts";
 import type { OutputClaims } from "../output-claims.ts";
 import { mayRetry } from "../result/outcome.ts";
@@ -66,12 +71,8 @@ export function createHandlers(deps: HandlerDeps): Handlers {
       });
     },
     onOutcome: (result, run) => {
-      const { profile } = run.spec;
-      const on = deps.inferRunner.facesOf(run.spec);
-      metrics.counter("headroom_files_processed_total").inc({ outcome: result.outcome, profile, ...on });
-      if (result.durationMs !== null) {
-        metrics.histogram("headroom_file_duration_seconds").observe({ profile }, result.durationMs / 1_000);
-      }
+      tellResult(metrics, result, { spec: run.spec, on: deps.inferRunner.facesOf(run.spec) });
+      tellFileSpans(metrics.spans, result, run, deps.clock.nowMs());
     },
     onRetry: (failureClass) => {
       metrics.counter("headroom_retries_total").inc({ failure_class: failureClass });
@@ -100,11 +101,28 @@ export function createHandlers(deps: HandlerDeps): Handlers {
     fork: createForkHandler(deps),
     report: createReportHandler({
       ...deps,
-      onEnded: (state) => {
+      onEnded: (state, run) => {
         metrics.counter("headroom_runs_total").inc({ state });
+        tellRunSpan(metrics.spans, run, state, deps.clock.nowMs());
       },
     }),
   };
+}
+
+function tellResult(
+  metrics: Metrics,
+  { outcome, failureClass, durationMs }: FileResult,
+  { spec, on }: { readonly spec: RunSpec; readonly on: ReturnType<InferRunner["facesOf"]> },
+): void {
+  const { profile } = spec;
+  metrics.counter("headroom_files_processed_total").inc({ outcome, profile, ...on });
+  if (durationMs !== null) metrics.histogram("headroom_file_duration_seconds").observe({ profile }, durationMs / 1_000);
+  // What the rules of alerts count: under labels whose values are all known before.
+  metrics.counter("headroom_results_total").inc({ outcome, failure_class: failureClass ?? "" });
+  // Of all inputs only a call of a flow's node has none.
+  if (spec.input.kind !== "none") return;
+  const kind = TASK_VARIABLE in spec.env ? "agent" : chunkJobOf(spec);
+  metrics.counter("headroom_flow_calls_total").inc({ kind, outcome });
 }
 
 function deferForRoom(metrics: Metrics): void {

@@ -1,4 +1,5 @@
 /** The seam of the rules: what a job asks for, what a worker looks like, what a rule may object. */
+import type { DeferCode } from "../../contract/defer-codes.ts";
 import type { Amounts, ResourceName } from "../../contract/resources.ts";
 import type { ClassLimit } from "./class-limits.ts";
 import type { MachineGates } from "./machine-gates.ts";
@@ -7,36 +8,6 @@ import type { Figures } from "./machine.ts";
 import type { MemoryExpectation, Outlook } from "./outlook.ts";
 import type { MemoryLevel } from "./probes/probe.ts";
 import type { ExternalUse } from "./room.ts";
-
-export type DeferCode =
-  | "MEM_NOW"
-  | "MEM_THRESHOLD"
-  | "MEM_FORECAST"
-  | "CALIBRATING"
-  | "CLASS_LIMIT"
-  | "NEIGHBOUR"
-  | "HOLDING"
-  | "CPU"
-  | "CPU_THRESHOLD"
-  | "PROCESSES"
-  | "PSI_MEM"
-  | "COOLDOWN"
-  | "SUSPENDED"
-  | "DISK_SPACE"
-  | "DISK_INODES"
-  | "PSI_IO"
-  | "PIDS"
-  | "FILES"
-  | "HOT"
-  | "POWER"
-  | "GPU"
-  | "GPU_MEM"
-  /** The rule of a plugin, by its name. */
-  | `RULE_${string}`
-  | "LABELS"
-  | "ALONE"
-  | "PAUSED"
-  | "DRAINING";
 
 /** Why not now. `need` and `have` are in the unit of what is lacking: bytes, cores, processes, or a ratio of 0 to 1. */
 export interface Objection {

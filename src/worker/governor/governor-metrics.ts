@@ -21,6 +21,7 @@ export function exposeGovernor(metrics: Metrics, snapshot: () => GovernorSnapsho
   metrics.onCollect(() => {
     const now = snapshot();
     metrics.gauge("headroom_room_kept").set(now.keepsRoomFor === null ? 0 : 1);
+    metrics.gauge("headroom_refusing_seconds").set(now.refusingMs / 1_000);
     for (const resource of resourceNames) {
       metrics.gauge("headroom_capacity").set({ resource }, now.capacity[resource]);
       metrics.gauge("headroom_reserved").set({ resource }, now.reserved[resource]);

@@ -84,6 +84,8 @@ export interface GovernorSnapshot {
   readonly largestJobBytes: number;
   readonly running: readonly RunningJob[];
   readonly waiting: readonly WaitingQueue[];
+  /** For how long nothing was let in though something waits; 0 when nothing does. */
+  readonly refusingMs: number;
   /** What room is kept for. */
   readonly keepsRoomFor: KeptRoom | null;
   /** What room could be kept for: it has waited long. */

@@ -2,7 +2,7 @@
  * The part of a worker that says admit, defer or reject before a claim (law 1), and that keeps measuring what runs
  * (law 2). It reads capacity and load, keeps the ledger, and ends one job when memory gets short.
  *
- * States: `open` ⇄ `paused` → `draining`. Whatever the state, running jobs are measured until they are released.
+ * States: `open` ⇄ `paused`, and `draining` over either while it lasts. Whatever the state, running jobs are measured until they are released.
  * Readings: every 20 to 100 ms while jobs run (the fuller, the faster), every 250 ms while queues only wait, each second
  * when idle; and before a decision when the last one is older than `FRESH_MS` or a job has just given its memory back.
  */
@@ -26,7 +26,7 @@ import { Reservations, type Usage } from "./reservations.ts";
 import { createRequest } from "./request.ts";
 import { SelfTuning } from "./self-tuning.ts";
 import { SensorFaults } from "./sensor-faults.ts";
-import { estimateWaitMs, WaitingReasons, type Wait } from "./waiting.ts";
+import { estimateWaitMs, WaitingReasons, type Refusal, type Wait } from "./waiting.ts";
 
 const FRESH_MS = 20;
 const STALE_AFTER_RELEASE_MS = 2;
@@ -48,7 +48,7 @@ export class Governor implements Service {
   readonly #faults: SensorFaults;
   readonly #gpus = new GpuTokens();
   readonly #listeners = new Set<() => void>();
-  #state: AdmissionView["state"] = "open";
+  readonly #holds = { isPaused: false, isDraining: false };
   #isSolitary = false;
   #reading: CapacityReading | undefined;
   #staleAfterMs = FRESH_MS;
@@ -117,7 +117,7 @@ export class Governor implements Service {
       this.#publish();
       return this.#wait(question.queue, crossed, request);
     }
-    this.#waiting.clear(question.queue);
+    this.#waiting.clear(question.queue, nowMs);
     if (question.isBehind !== true) this.#longWaits.admitted(question.queue);
     return this.#ticket(id, request, reading);
   }
@@ -189,15 +189,19 @@ export class Governor implements Service {
     this.#longWaits.note(queues, this.#waiting.queuesWithoutRoom, this.#deps.clock.monotonicMs());
   }
 
-  /** From now on nothing is admitted; not taken back. */
-  setDraining(): void {
-    this.#state = "draining";
+  /** Nothing is admitted while it drains. */
+  setDraining(isDraining: boolean): void {
+    this.#holds.isDraining = isDraining;
+    if (this.#state === "open") this.#announceRoom();
   }
 
   setPaused(isPaused: boolean): void {
-    if (this.#state === "draining") return;
-    this.#state = isPaused ? "paused" : "open";
-    if (!isPaused) this.#announceRoom();
+    this.#holds.isPaused = isPaused;
+    if (this.#state === "open") this.#announceRoom();
+  }
+
+  get #state(): AdmissionView["state"] {
+    return this.#holds.isDraining ? "draining" : this.#holds.isPaused ? "paused" : "open";
   }
 
   /** Limits other than before, while jobs run: what runs goes on. @throws {InvalidInputError} for a setting out of its range */
@@ -214,6 +218,9 @@ export class Governor implements Service {
     if (!isSolitary) this.#announceRoom();
   }
 
+  /** Why this queue waited for room the last time; undefined when it never did. */
+  readonly lastRefusal = (queue: string): Refusal | undefined => this.#waiting.lastOf(queue);
+
   /** What a heartbeat, the metrics and `explain` tell of this worker. */
   snapshot(): GovernorSnapshot {
     const reading = this.#fresh();
@@ -225,6 +232,7 @@ export class Governor implements Service {
       ...figuresOf(view, reading, { ledger: this.#ledger, workerBytes: process.memoryUsage.rss() }),
       running: jobs.flatMap((job) => runningJobOf(job) ?? []),
       waiting: this.#waiting.list((request) => estimateWaitMs(request, view, jobs, nowMs)),
+      refusingMs: this.#waiting.refusingMs(nowMs),
       offers: this.#longWaits.offers(view, this.#waiting, jobs, nowMs),
       degraded: reading.degraded,
     };
@@ -239,6 +247,7 @@ export class Governor implements Service {
       bind: (jobId, runId) => {
         this.#ledger.bind(id, { jobId, runId, nowMs: this.#deps.clock.nowMs() });
         this.#gates.admitted();
+        this.#waiting.admitted(this.#deps.clock.nowMs());
         this.#deps.metrics.decided("admit", "");
       },
       release: () => {

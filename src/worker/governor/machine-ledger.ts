@@ -21,7 +21,7 @@ import {
   statSync,
   writeSync,
 } from "node:fs";
-import { tmpdir, userInfo } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
 import { messageOf } from "../../contract/errors.ts";
@@ -89,7 +89,8 @@ const SUFFIX = ".json";
 
 /** Where the workers of one user on this machine meet: a file system in memory where there is one. */
 export function machineFolder(): string {
-  const name = `headroom-${userInfo().uid}`;
+  // By number: the user of a container need not have a name.
+  const name = `headroom-${process.getuid?.() ?? 0}`;
   try {
     if (statSync("/dev/shm").isDirectory()) return join("/dev/shm", name);
   } catch {

@@ -1,6 +1,6 @@
 /** The figures of all probes in the metrics of a worker. What is not known now is not told: no gauge keeps an old value. */
 import type { Gauge } from "prom-client";
-import type { LabelOf, MetricNameOf } from "../../contract/metric-names.ts";
+import { metricTable, type LabelOf, type MetricNameOf } from "../../contract/metric-names.ts";
 import type { Metrics } from "../../platform/metrics.ts";
 import type { CapacityReading, CapacitySensor } from "./capacity.ts";
 import type { MachineReading } from "./machine.ts";
@@ -19,8 +19,8 @@ export function exposeMachine(metrics: Metrics, sensor: Pick<CapacitySensor, "la
     // Which labels belong to which name is checked where the samples are made.
     const gauge = metrics.gauge(name) as Gauge;
     gauge.reset();
-    // A gauge without labels is 0 after its reset, which nobody measured.
-    gauge.remove();
+    // A gauge without labels is 0 after its reset, which nobody measured; of one with labels nothing is left to take away.
+    if (metricTable[name].labels.length === 0) gauge.remove();
     for (const { labels, value } of samples) {
       if (value !== undefined && value !== null) gauge.set(labels, value);
     }
@@ -69,15 +69,26 @@ function tellDisks(tell: Tell, { disks, volumes }: MachineReading): void {
   );
   tell("headroom_disk_busy_ratio", [{ labels: {}, value: disks.find(({ scope }) => scope === "host")?.busy }]);
   const uses = ["scratch", "output"] as const;
-  const least = (use: (typeof uses)[number], free: (volume: MachineReading["volumes"][number]) => number | undefined) =>
-    volumes.flatMap((volume) => (volume.use === use ? (free(volume) ?? []) : [])).toSorted((a, b) => a - b)[0];
+  const fullest = uses.map((use) => ({
+    labels: { use },
+    volume: volumes.filter((one) => one.use === use).toSorted((a, b) => a.freeBytes - b.freeBytes)[0],
+  }));
   tell(
     "headroom_volume_free_bytes",
-    uses.map((use) => ({ labels: { use }, value: least(use, ({ freeBytes }) => freeBytes) })),
+    fullest.map(({ labels, volume }) => ({ labels, value: volume?.freeBytes })),
+  );
+  tell(
+    "headroom_volume_bytes",
+    fullest.map(({ labels, volume }) => ({ labels, value: volume?.totalBytes })),
   );
   tell(
     "headroom_volume_free_inodes",
-    uses.map((use) => ({ labels: { use }, value: least(use, ({ freeInodes }) => freeInodes) })),
+    uses.map((use) => ({
+      labels: { use },
+      value: volumes
+        .flatMap((volume) => (volume.use === use ? (volume.freeInodes ?? []) : []))
+        .toSorted((a, b) => a - b)[0],
+    })),
   );
 }
 

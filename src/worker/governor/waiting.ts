@@ -8,6 +8,13 @@ import type { Reservation } from "./reservations.ts";
 /** An answer that is not "admit". */
 export type Wait = Exclude<Admission, { kind: "admit" }>;
 
+/** Why a queue waited for room the last time, and for how long. */
+export interface Refusal {
+  readonly code: Wait["code"];
+  readonly sinceMs: number;
+  readonly untilMs: number;
+}
+
 interface WaitingEntry {
   wait: Wait;
   request: Request | undefined;
@@ -16,18 +23,39 @@ interface WaitingEntry {
 
 export class WaitingReasons {
   readonly #byQueue = new Map<string, WaitingEntry>();
+  readonly #last = new Map<string, Refusal>();
+  #refusingSinceMs: number | undefined;
 
   /** Remembers why a queue waits. Returns whether that is another reason than before. */
   note(queue: string, wait: Wait, facts: { nowMs: number; request?: Request }): boolean {
     const known = this.#byQueue.get(queue);
     const isNew = known?.wait.code !== wait.code;
     const sinceMs = isNew ? facts.nowMs : known.sinceMs;
+    this.#refusingSinceMs ??= facts.nowMs;
     this.#byQueue.set(queue, { wait, request: facts.request, sinceMs });
     return isNew;
   }
 
-  clear(queue: string): void {
+  clear(queue: string, nowMs: number): void {
+    const entry = this.#byQueue.get(queue);
+    if (entry !== undefined) this.#last.set(queue, { code: entry.wait.code, sinceMs: entry.sinceMs, untilMs: nowMs });
     this.#byQueue.delete(queue);
+    if (this.#byQueue.size === 0) this.#refusingSinceMs = undefined;
+  }
+
+  /** Why this queue waited before it was let in the last time. */
+  lastOf(queue: string): Refusal | undefined {
+    return this.#last.get(queue);
+  }
+
+  /** A job was let in: what still waits has waited for room since then at most. */
+  admitted(nowMs: number): void {
+    this.#refusingSinceMs = this.#byQueue.size > 0 ? nowMs : undefined;
+  }
+
+  /** For how long nothing was let in though something waits; 0 when nothing does. */
+  refusingMs(nowMs: number): number {
+    return this.#refusingSinceMs === undefined ? 0 : Math.max(0, nowMs - this.#refusingSinceMs);
   }
 
   /** What the waiting queues ask for, where that is known. */

@@ -7,7 +7,8 @@ import type { Service } from "../../platform/lifecycle.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { Metrics } from "../../platform/metrics.ts";
 import { ModelEngine } from "./model-engine.ts";
-import type { EngineMetrics, EngineSettings } from "./engine-port.ts";
+import { endReasons, type EngineMetrics, type EngineSettings } from "./engine-port.ts";
+import type { Loaded } from "./engine-protocol.ts";
 
 /** A chunk's share of an engine, to be released. */
 export interface EngineLease {
@@ -76,7 +77,7 @@ export class EnginePool implements Service {
 
   #open(key: string, folder: string, gpu: string | null): Kept {
     const engine: ModelEngine = new ModelEngine(
-      { ...this.#deps, metrics: this.#metricsOf(folder, () => engine.facts.loaded?.model.manifest.name) },
+      { ...this.#deps, metrics: this.#metricsOf(folder, () => engine.facts.loaded) },
       folder,
       { ...this.#settings, ...(gpu !== null && { gpu }) },
     );
@@ -94,9 +95,10 @@ export class EnginePool implements Service {
     this.#closing.add(closing);
   }
 
-  #metricsOf(folder: string, nameOf: () => string | undefined): EngineMetrics {
+  #metricsOf(folder: string, loaded: () => Loaded | undefined): EngineMetrics {
     const { metrics } = this.#deps;
-    const labels = () => ({ model: nameOf() ?? basename(folder) });
+    const labels = () => ({ model: loaded()?.model.manifest.name ?? basename(folder) });
+    const providerOf = () => loaded()?.provider;
     const withProvider = (provider: Provider) => ({ ...labels(), provider });
     return {
       batch: ({ provider, rows, runMs }) => {
@@ -118,6 +120,12 @@ export class EnginePool implements Service {
           gauge.set({ ...labels(), provider }, operations);
       },
       ceiling: (rows) => {
+        // The first that an engine tells once it has loaded its model: from now on its series are there.
+        for (const reason of endReasons)
+          metrics.counter("headroom_engine_restarts_total").inc({ ...labels(), reason }, 0);
+        const provider = providerOf();
+        if (provider !== undefined)
+          metrics.counter("headroom_inference_out_of_memory_total").inc(withProvider(provider), 0);
         metrics.gauge("headroom_inference_ceiling_files").set(labels(), rows);
       },
     };

@@ -6,7 +6,8 @@ import type { Loaded } from "./engine-protocol.ts";
 import type { Placement } from "./placement.ts";
 
 /** Why a child ended that was not asked to. */
-export type EndReason = "died" | "out-of-memory" | "timeout" | "silent" | "evicted" | "recycled";
+export const endReasons = ["died", "out-of-memory", "timeout", "silent", "evicted", "recycled"] as const;
+export type EndReason = (typeof endReasons)[number];
 
 /** Where an engine counts. */
 export interface EngineMetrics {

@@ -13,7 +13,7 @@
 import type { Redis } from "ioredis";
 import { z } from "zod";
 import { keys } from "../../contract/queues.ts";
-import { HEARTBEAT_KEPT_MS } from "../heartbeat.ts";
+import { HEARTBEAT_KEPT_MS } from "../../contract/status.ts";
 import { parseToken } from "../lane-token.ts";
 import { UNREST_MS } from "./suspicion.ts";
 import { Script } from "../../platform/script.ts";
@@ -113,12 +113,15 @@ export class Fence {
  * KEYS[1] lock of the job. KEYS[2] journal. ARGV[1] token. ARGV[2] seconds to keep. ARGV[3…] fields and values.
  * Returns 1 when written, 0 when the lock is gone or another's.
  */
-const WRITE = new Script(`
+const WRITE = new Script(
+  `
 if redis.call("GET", KEYS[1]) ~= ARGV[1] then return 0 end
 for i = 3, #ARGV, 2 do redis.call("HSET", KEYS[2], ARGV[i], ARGV[i + 1]) end
 redis.call("EXPIRE", KEYS[2], ARGV[2])
 return 1
-`);
+`,
+  { whenFull: "runs" },
+);
 
 /**
  * Deletes journal entries only while the lock is held by this token.
@@ -142,7 +145,8 @@ return 1
  * A worker renews a lock at half its time at the latest, so one that died before this lock was free has been silent for
  * longer than half of it. A heartbeat of another start is that of a successor.
  */
-const BLAME = new Script(`
+const BLAME = new Script(
+  `
 if redis.call("GET", KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call("HDEL", KEYS[2], ARGV[2])
 local silentMs = tonumber(ARGV[5]) - redis.call("PTTL", KEYS[3])
@@ -153,4 +157,6 @@ redis.call("EXPIRE", KEYS[6], ARGV[6])
 redis.call("HINCRBY", KEYS[4], ARGV[3], 1)
 redis.call("HINCRBY", KEYS[5], ARGV[3], 1)
 return 1
-`);
+`,
+  { whenFull: "runs" },
+);

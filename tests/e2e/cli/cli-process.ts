@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Scratch } from "../../support/scratch.ts";
 
-const bin = fileURLToPath(new URL("../../../bin/headroom.js", import.meta.url));
+const here = fileURLToPath(new URL("../../../bin/headroom.js", import.meta.url));
 
 export interface Ended {
   readonly code: number | null;
@@ -24,6 +24,8 @@ export interface CallOptions {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly stdin?: string | Buffer;
+  /** Another build than that of this checkout. */
+  readonly bin?: string;
 }
 
 /** A data folder, and the command line working in it. */
@@ -37,7 +39,7 @@ export class Cli implements AsyncDisposable {
     return this.start(args, options).ended;
   }
 
-  start(args: readonly string[], { cwd = this.scratch.path, env = {}, stdin }: CallOptions = {}): Running {
+  start(args: readonly string[], { cwd = this.scratch.path, env = {}, stdin, bin = here }: CallOptions = {}): Running {
     const child = spawn(process.execPath, [bin, ...args], {
       cwd,
       env: { ...process.env, HEADROOM_HOME: this.home, NO_COLOR: "1", ...env },

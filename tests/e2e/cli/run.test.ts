@@ -230,6 +230,26 @@ resources:
     expect(await cli.call(["run", "--resume", "nope"])).toMatchObject({ code: 2 });
   });
 
+  test("resumes a list in another order with the number that each file had", async () => {
+    await using cli = new Cli();
+    for (const name of ["a", "b", "c", "new", "newer"]) cli.scratch.file(`in/${name}`, `${name}\n`);
+    const log = join(cli.scratch.path, "calls");
+    const listOf = (names: string) => names.replace(/\S+/g, (name) => `in/${name}`).replaceAll(" ", "\n");
+    const command = ["--name", "{index}-{name}", "--", "sh", "-c", `echo "$1" >> '${log}'; cat "$1"`, "sh", "{input}"];
+    const { id } = await cli.json<RunJson>(["run", "-i", "-", "-o", "out", "--json", ...command], {
+      stdin: listOf("a b c"),
+    });
+    const first = readdirSync(join(cli.scratch.path, "out")).toSorted();
+    expect(first).toEqual(["0-a", "1-b", "2-c"]);
+    writeFileSync(log, "");
+    const resume = ["run", "--resume", id, "-i", "-", "--json"];
+    const again = await cli.json<RunJson>(resume, { stdin: listOf("new c newer b a") });
+    expect(again).toMatchObject({ state: "succeeded", files: { total: 5, succeeded: 5 } });
+    expect(readdirSync(join(cli.scratch.path, "out")).toSorted()).toEqual([...first, "3-new", "4-newer"]);
+    const calls = readFileSync(log, "utf8").trim().split("\n");
+    expect(calls.map((path) => path.slice(path.lastIndexOf("/") + 1)).toSorted()).toEqual(["new", "newer"]);
+  });
+
   test("tells all that is wrong at once and exits 2", async () => {
     await using cli = new Cli();
     cli.scratch.file("in/a.txt", "a");

@@ -252,6 +252,36 @@ describe("headroom run --plan", () => {
   });
 });
 
+describe("headroom run --plan RUN", { timeout: 120_000 }, () => {
+  test("runs the flow of an earlier run once more, with its inputs unless others are set", async () => {
+    const { call, scratch } = openCommandLine([]);
+    scratch.file(
+      "flow.json",
+      JSON.stringify({
+        ...{ version: 1, name: "greet", inputs: { who: {}, word: { default: "hi" } } },
+        nodes: [
+          { id: "say", kind: "exec", command: ["echo", "${inputs.word} ${inputs.who}"], output: { name: "said" } },
+        ],
+      }),
+    );
+    const first = await call(["run", "--flow", "flow.json", "--set", "who=Ada", "--json"]);
+    expect(first.code).toBe(0);
+    const { id } = JSON.parse(first.stdout) as { id: string };
+    // The plan is that of the run, not of the file.
+    scratch.file("flow.json", "{");
+    expect((await call(["run", "--plan", id, "--plan-only"])).stdout).toContain("greet: 1 node");
+    const again = await call(["run", "--plan", id, "--set", "word=bye", "--json"]);
+    const told = JSON.parse(again.stdout) as { runId: string; earlier: string; state: string };
+    expect([again.code, told.earlier, told.state, told.runId === id]).toEqual([0, id, "succeeded", false]);
+    const folders = readdirSync(join(scratch.path, "runs")).filter((name) => name.endsWith(told.runId));
+    expect(readFileSync(join(scratch.path, "runs", folders[0] ?? "", "artifacts/say/said"), "utf8")).toBe("bye Ada\n");
+    scratch.file("closed.json", JSON.stringify({ allow: { binaries: [] } }));
+    const refused = await call(["run", "--plan", id, "-c", "closed.json"]);
+    expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining("allow.binaries")]);
+    expect((await call(["run", "--plan", id, "--set", "wrod=x"])).stderr).toContain("--set wrod");
+  });
+});
+
 describe("headroom eval", () => {
   test("passes on the scenarios of the package, offline", async () => {
     const { call } = openCommandLine([]);

@@ -1,10 +1,11 @@
 import { describe, expect, onTestFinished, test } from "vitest";
+import { InfrastructureError, NotFoundError } from "../../../src/contract/errors.ts";
 import { ServiceGroup } from "../../../src/platform/lifecycle.ts";
 import { Metrics } from "../../../src/platform/metrics.ts";
-import { OpsServer, type Checks } from "../../../src/platform/ops-server.ts";
+import { OpsServer, type Checks, type OpsRoute } from "../../../src/platform/ops-server.ts";
 import { quietLogger } from "../../support/quiet-logger.ts";
 
-function serverWith(checks: { readiness?: Checks; liveness?: Checks } = {}): OpsServer {
+function serverWith(checks: { readiness?: Checks; liveness?: Checks; routes?: readonly OpsRoute[] } = {}): OpsServer {
   const metrics = new Metrics({ version: "1", process: "worker" }, quietLogger);
   const server = new OpsServer(
     { metrics, logger: quietLogger, ...checks },
@@ -94,5 +95,45 @@ describe("ops server", () => {
     await expect(second.start()).rejects.toThrow(`expected 127.0.0.1:${port} to be free to listen on`);
     await second.stop();
     await second.stop();
+  });
+
+  test("answers what its parts add, each by its method, and errors by their kind", async () => {
+    const routes: OpsRoute[] = [
+      {
+        method: "GET",
+        path: "/v1/number",
+        answer: (query) => Promise.resolve({ status: 200, body: { n: query.get("n") } }),
+      },
+      { method: "GET", path: "/thing", answer: () => Promise.reject(new NotFoundError("profile", "x")) },
+      { method: "POST", path: "/thing", answer: () => Promise.resolve({ status: 202, body: { is: "begun" } }) },
+      { method: "DELETE", path: "/thing", answer: () => Promise.reject(new InfrastructureError("nobody leads")) },
+    ];
+    const server = serverWith({ routes });
+    await server.start();
+    expect(await get(server, "/v1/number?n=7")).toEqual({ status: 200, body: { n: "7" } });
+    expect(await get(server, "/thing")).toMatchObject({ status: 404, body: { code: "ERR_NOT_FOUND" } });
+    const ask = async (path: string, init: RequestInit) => (await fetch(server.url + path, init)).status;
+    expect(await ask("/thing", { method: "POST" })).toBe(202);
+    expect(await ask("/thing", { method: "DELETE" })).toBe(503);
+    expect(await ask("/v1/number", { method: "POST" })).toBe(405);
+    expect(await ask("/thing", { method: "PUT" })).toBe(405);
+    expect(await get(server, "/other")).toMatchObject({
+      status: 404,
+      body: { error: "expected /livez, /readyz, /metrics, /v1/number or /thing" },
+    });
+  });
+
+  test("does nothing for a page of a browser", async () => {
+    let asked = 0;
+    const answer = () => Promise.resolve({ status: 200, body: { asked: (asked += 1) } });
+    const server = serverWith({ routes: [{ method: "POST", path: "/drain", answer }] });
+    await server.start();
+    const headers = { origin: "https://elsewhere.example" };
+    expect((await fetch(`${server.url}/drain`, { method: "POST", headers })).status).toBe(403);
+    expect(asked).toBe(0);
+    expect((await fetch(`${server.url}/drain`, { method: "POST", headers: { "sec-fetch-site": "none" } })).status).toBe(
+      403,
+    );
+    expect(asked).toBe(0);
   });
 });

@@ -157,6 +157,17 @@ describe("a stuck run is mended, and ends", () => {
     await expectEnd(at, redisUrl, run.id);
   });
 
+  test("when its cancel was acknowledged, and Redis lost it", async ({ redis, redisUrl, prefix }) => {
+    await using at = await open(redis, prefix);
+    const run = await stuckRun(at);
+    // What is left of a cancel after a failover to a replica that had not heard of it.
+    await at.store.runs.move(run.id, ["queued"], "cancelling", { message: "no longer wanted" });
+    const deps = at.deps();
+    await new RunRepair().round(deps);
+    expect(await repairs(deps, "cancel")).toBe(1);
+    await expectEnd(at, redisUrl, run.id, "cancelled");
+  });
+
   test("but not one whose jobs are where they should be", async ({ redis, prefix }) => {
     await using at = await open(redis, prefix);
     const run = await stuckRun(at, [`${at.folder}/a`, `${at.folder}/b`]);

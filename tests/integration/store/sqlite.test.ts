@@ -7,7 +7,7 @@ import { InfrastructureError, InvalidInputError } from "../../../src/contract/er
 import { openStore } from "../../../src/store/open-store.ts";
 import { fromSqlite, SqliteError } from "../../../src/store/store-errors.ts";
 import { describeStore } from "./conformance.ts";
-import { addRun, quiet, resultOf } from "./fixtures.ts";
+import { addRun, quiet, resultOf, specOf } from "./fixtures.ts";
 import { describeInferences } from "./inferences.ts";
 import { describeSchedules } from "./schedules.ts";
 import { inProcesses, onFullDisk } from "./processes.ts";
@@ -104,17 +104,43 @@ describe("store in an SQLite file", () => {
     await expect(store.runs.get("r")).rejects.toThrow(/expected the tables of a migrated store/);
   });
 
-  test("refuses a schema of a later version", async () => {
+  /** What a newer version does to the database: its statements, and the row that says so. */
+  async function migratedByNewer(name: string, statements = ""): Promise<string> {
     const url = await freshUrl();
     await inProcesses(1, url, `await store.migrate();`);
     const program = `
       const { DatabaseSync } = await import("@photostructure/sqlite");
       const db = new DatabaseSync(${JSON.stringify(url.slice("sqlite:".length))});
-      db.exec("insert into headroom_migrations values ('9999-later', '2999-01-01T00:00:00.000Z')");
+      db.exec(${JSON.stringify(`${statements}; insert into headroom_migrations values ('${name}', '2999-01-01T00:00:00.000Z')`)});
       db.close();`;
     await inProcesses(1, await freshUrl(), program);
-    await using store = await openStore(url, quiet);
-    await expect(store.migrate()).rejects.toThrow(/expected a schema that this version knows, found .*9999-later/);
+    return url;
+  }
+
+  test("refuses a schema of a later version that took something away", async () => {
+    await using store = await openStore(await migratedByNewer("9999-drops-inputs"), quiet);
+    await expect(store.migrate()).rejects.toThrow(
+      /expected a schema that this version knows, found .*9999-drops-inputs/,
+    );
+  });
+
+  test("reads and writes beside a later version that added something", async () => {
+    const statements = [
+      "alter table runs add column note text",
+      "alter table file_results add column colour text default 'red'",
+      "create table later (id text primary key)",
+      "create index later_index on file_results (colour)",
+    ].join("; ");
+    await using store = await openStore(await migratedByNewer("9999-adds-notes", statements), quiet);
+    await store.migrate();
+    await store.runs.create({ id: "r", spec: specOf(), createdAtMs: 1 });
+    expect(await store.files.record("r", 0, [resultOf("a")])).toEqual([]);
+    expect(await store.files.get("r", ["a"])).toEqual([{ ...resultOf("a"), epoch: 0 }]);
+    expect(await store.files.record("r", 0, [resultOf("a", { workerId: "late" })])).toHaveLength(1);
+    await store.runs.move("r", ["queued"], "running", { startedAtMs: 2 });
+    expect(await store.runs.get("r")).toMatchObject({ id: "r", state: "running", spec: specOf() });
+    // Asked again by a process that starts later, nothing is done twice.
+    await store.migrate();
   });
 
   test.each(["sqlite:relative.db", "sqlite:", "sqlite:/", "mysql://x/y", "nonsense", "", "postgres://["])(

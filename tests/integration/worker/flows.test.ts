@@ -117,7 +117,7 @@ describe("a flow", { timeout: 120_000 }, () => {
     expect(ended.text("count")).toBe("2\n2\n");
     const runs = await cluster.store.runs.list({ limit: 10 });
     expect(runs.map(({ id, state }) => [id, state])).toEqual([
-      [`${ended.status.id}-0`, "succeeded"],
+      [`${ended.status.id}~sums`, "succeeded"],
       [ended.status.id, "succeeded"],
     ]);
   });
@@ -163,13 +163,13 @@ describe("a flow", { timeout: 120_000 }, () => {
       ],
     });
     await expect
-      .poll(async () => (await cluster.client.status(`${id}-1`).catch(() => undefined))?.state, { timeout: 20_000 })
+      .poll(async () => (await cluster.client.status(`${id}~files`).catch(() => undefined))?.state, { timeout: 20_000 })
       .toBe("running");
     await cluster.client.cancel(id, "enough");
     const ended = await cluster.ended(id);
     expect(ended.status.state).toBe("cancelled");
     expect(ended.outcomes).toEqual({ long: "cancelled", files: "cancelled", gate: "cancelled", after: "cancelled" });
-    expect((await cluster.store.runs.get(`${id}-1`))?.state).toBe("cancelled");
+    expect((await cluster.store.runs.get(`${id}~files`))?.state).toBe("cancelled");
   });
 
   test("is begun anew: what succeeded stays, what failed runs again, and all that hangs on it", async () => {

@@ -6,6 +6,7 @@ import { keyPrefix } from "../../../src/contract/queues.ts";
 import { MiB } from "../../../src/contract/resources.ts";
 import { systemClock } from "../../../src/platform/clock.ts";
 import { execPlace, JobQueues } from "../../../src/platform/job-queues.ts";
+import { Metrics } from "../../../src/platform/metrics.ts";
 import type { LiveRun } from "../../../src/platform/run-hash.ts";
 import { NotFoundError } from "../../../src/contract/errors.ts";
 import { Admissions } from "../../../src/worker/admissions.ts";
@@ -66,6 +67,7 @@ class Stage implements AsyncDisposable {
       {
         redis,
         logger: quietLogger,
+        metrics: new Metrics({ version: "1", process: "worker" }, quietLogger),
         worker: { workerId: "w", startedAtMs: 0 },
         run: ({ job }) => Promise.resolve(void this.ran.push(job.id ?? "")),
         onEnded: () => undefined,

@@ -21,6 +21,8 @@ const settings = z.strictObject({
   blockMs: z.int().default(0),
   /** Memory that the process holds beside what it needs. */
   ballastMiB: z.int().default(0),
+  /** Whether it has an operations server, whose URL it prints. */
+  ops: z.boolean().default(false),
   stopMs: z.int().default(20_000),
   logLevel: z.enum(["debug", "info", "warn", "error", "silent"]).default("warn"),
 });

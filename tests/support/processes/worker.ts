@@ -7,6 +7,7 @@ import { systemClock } from "../../../src/platform/clock.ts";
 import { ServiceGroup } from "../../../src/platform/lifecycle.ts";
 import { createLogger } from "../../../src/platform/logger.ts";
 import { Metrics } from "../../../src/platform/metrics.ts";
+import { OpsServer } from "../../../src/platform/ops-server.ts";
 import { runUntilSignal } from "../../../src/platform/run.ts";
 import { openStore } from "../../../src/store/open-store.ts";
 import { Lane } from "../../../src/worker/lane.ts";
@@ -51,15 +52,18 @@ const worker = new WorkerService(
     ...(settings.hangAfterClaims === undefined ? {} : { pullLimits: { stuckMs: 500, hangMs: 1_000 } }),
   },
 );
+const ops = new OpsServer({ metrics, logger, ...worker.checks }, { host: "127.0.0.1", port: 0 });
 const ballast = Buffer.alloc(settings.ballastMiB * 1_048_576, 1);
 const announced = {
   start: () => {
+    if (settings.ops) process.stdout.write(`operations ${ops.url}\n`);
     process.stdout.write(ballast.length > 0 ? "ready with ballast\n" : "ready\n");
     return Promise.resolve();
   },
   stop: () => Promise.resolve(),
 };
 const closed = { start: () => Promise.resolve(), stop: () => store.close() };
+const services = [closed, metrics, ...(settings.ops ? [ops, worker, ops.readiness()] : [worker]), announced];
 process.on("SIGUSR2", () => {
   void metrics.expose().then((text) => {
     const [, seconds = "none"] =
@@ -67,7 +71,7 @@ process.on("SIGUSR2", () => {
     process.stdout.write(`lag p99 ${seconds}\n`);
   });
 });
-await runUntilSignal(new ServiceGroup([closed, metrics, worker, announced]), logger, { stopMs: settings.stopMs });
+await runUntilSignal(new ServiceGroup(services), logger, { stopMs: settings.stopMs });
 
 function hangClaims(after: number): void {
   const descriptor = Object.getOwnPropertyDescriptor(Lane.prototype, "claim") as { value: Lane["claim"] };

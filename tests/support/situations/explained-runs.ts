@@ -204,7 +204,7 @@ export const runs: readonly ExplainedSituation[] = [
   {
     name: "its scan waits in a queue that is paused",
     code: "queue-paused",
-    words: /^the queue is paused; resume it on Bull Board$/,
+    words: /^the queue is paused; to let it go on: headroom queues resume [a-z]+\.[a-z0-9_-]+@\d+$/,
     where: `queue ${scanPlace.name}`,
     cause: async (cluster) => {
       await cluster.submit("scan");

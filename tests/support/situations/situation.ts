@@ -1,7 +1,7 @@
 /** A situation in which a job waits: what brings it about, what is told then, and what ends it. */
 import type { Expectation } from "../../../src/contract/expectation.ts";
 import { MiB } from "../../../src/contract/resources.ts";
-import type { DeferCode } from "../../../src/worker/governor/admission-view.ts";
+import type { DeferCode } from "../../../src/contract/defer-codes.ts";
 import type { StagedWorker, StageOptions } from "../staged-worker.ts";
 
 export interface Situation {

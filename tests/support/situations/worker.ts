@@ -74,7 +74,7 @@ export const worker: readonly Situation[] = [
     code: "DRAINING",
     words: /^the worker drains: it ends what runs and claims nothing$/,
     cause: (stage) => {
-      stage.governor.setDraining();
+      stage.governor.setDraining(true);
     },
     undo: (stage) => stage.restart(),
     isLasting: true,

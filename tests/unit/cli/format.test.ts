@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { formatCommand } from "../../../src/contract/command-text.ts";
 import {
   formatBytes,
-  formatCommand,
   formatCount,
   formatDuration,
   formatRate,

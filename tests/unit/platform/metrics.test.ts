@@ -1,10 +1,11 @@
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { MetricDefinition } from "../../../src/contract/metric-definition.ts";
 import { metricTable } from "../../../src/contract/metric-names.ts";
+import { metricZeros } from "../../../src/contract/metric-zeros.ts";
 import { Metrics } from "../../../src/platform/metrics.ts";
 import { keepingLogger, quietLogger } from "../../support/quiet-logger.ts";
 
-const build = { version: "1.2.3", process: "worker" };
+const build = { version: "1.2.3", process: "worker" } as const;
 const table = Object.entries<MetricDefinition>(metricTable);
 
 describe("metric table", () => {
@@ -37,6 +38,20 @@ describe("metrics", () => {
     }
     metrics.gauge("headroom_redis_memory_bytes").set(0);
     expect(await metrics.expose()).toMatch(/^headroom_redis_memory_bytes 0$/m);
+  });
+
+  test("have the series of their process with 0 before anything happens, and no other's", async () => {
+    const text = await new Metrics(build, quietLogger).expose();
+    const lines = text.split("\n");
+    for (const [name, { by, series }] of Object.entries(metricZeros)) {
+      const told = lines.filter((line) => line.startsWith(`${name}{`));
+      expect(told, name).toHaveLength((by as readonly string[]).includes("worker") ? series.length : 0);
+      for (const line of told) expect(line).toMatch(/ 0$/);
+    }
+    expect(text).toContain('headroom_results_total{outcome="quarantined",failure_class="signal"} 0\n');
+    expect(text).toContain("\nheadroom_fenced_total 0\n");
+    const all = await new Metrics({ ...build, process: "up" }, quietLogger).expose();
+    expect(all).toContain('headroom_repairs_total{repair="requeue"} 0\n');
   });
 
   test("count, set and observe under the labels of the table", async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { InvalidInputError } from "../../../src/contract/errors.ts";
-import { parseRedisTarget, unixTarget, withoutPassword } from "../../../src/platform/redis-target.ts";
+import { parseRedisTarget, targetOfPrefix, unixTarget, withoutPassword } from "../../../src/platform/redis-target.ts";
 
 describe("redis target", () => {
   test.each([
@@ -29,6 +29,11 @@ describe("redis target", () => {
       "redis+sentinel://u:p@a:1/jobs?sentinelPassword=s",
       { sentinels: [{ host: "a", port: 1 }], name: "jobs", db: 0, username: "u", password: "p", sentinelPassword: "s" },
     ],
+    [
+      "redis+sentinel://a:1/jobs?tls=true",
+      { sentinels: [{ host: "a", port: 1 }], name: "jobs", db: 0, tls: {}, enableTLSForSentinelMode: true },
+    ],
+    ["redis+cluster://u:p@a:1,b?tls=true", { db: 0, username: "u", password: "p", tls: {} }],
   ])("reads %s", (target, options) => {
     expect(parseRedisTarget(target).options).toEqual(options);
   });
@@ -46,6 +51,9 @@ describe("redis target", () => {
     "redis+sentinel://a:1/jobs/2/3",
     "redis+sentinel://a:0/jobs",
     "redis+sentinel://a:b:c/jobs",
+    "redis+cluster://",
+    "redis+cluster://a:1/2",
+    "redis+cluster://a:1?tls=yes",
     "",
   ])("refuses %j and says what it expected", (target) => {
     expect(() => parseRedisTarget(target)).toThrow(InvalidInputError);
@@ -69,6 +77,21 @@ describe("redis target", () => {
       expect(parseRedisTarget(target).text).not.toContain("hunter2");
     },
   );
+
+  test("knows the nodes of a cluster, and whose keys it is to find", () => {
+    const seeds = [
+      { host: "a", port: 1 },
+      { host: "b", port: 6_379 },
+    ];
+    expect(parseRedisTarget("redis+cluster://:hunter2@a:1,b")).toMatchObject({
+      cluster: { seeds, tag: "headroom" },
+      text: "redis+cluster://a:1,b",
+    });
+    const target = targetOfPrefix("redis+cluster://a:1,b?tls=true", "mine");
+    expect(parseRedisTarget(target).cluster).toEqual({ seeds, tag: "mine" });
+    expect(targetOfPrefix(target, "other")).toBe(target);
+    expect(targetOfPrefix("redis://a", "mine")).toBe("redis://a");
+  });
 
   test("carries any socket path", () => {
     const path = "/home/a b/50%/what?#x/ü/redis.sock";

@@ -16,6 +16,10 @@ test.each([
   ["running", { ageMs: old, rootState: undefined, liveState: "succeeded" }, "settle"],
   ["cancelling", { ageMs: 100, rootState: undefined, liveState: "cancelling" }, "requeue"],
   ["running", { ageMs: old, rootState: "waiting-children", liveState: "cancelling" }, "sweep"],
+  ["cancelling", { ageMs: old, rootState: "waiting-children", liveState: "running" }, "cancel"],
+  ["cancelling", { ageMs: old, rootState: "active", liveState: "queued" }, "cancel"],
+  ["cancelling", { ageMs: old, rootState: "active", liveState: "cancelled" }, "none"],
+  ["cancelling", { ageMs: old, rootState: "active", liveState: undefined }, "restore"],
 ] as const)("a run that is %s, with %j: %s", (state, facts, repair) => {
   expect(decideRepair({ state }, facts)).toBe(repair);
 });

@@ -32,7 +32,7 @@ export interface ReportDeps {
   readonly flows: FlowRuns;
   readonly clock: Clock;
   readonly logger: Logger;
-  onEnded(state: RunState): void;
+  onEnded(state: RunState, run: LiveRun): void;
 }
 
 /** How often a run is scanned anew because files have no result. */
@@ -201,7 +201,7 @@ async function endInStore(deps: ReportDeps, run: LiveRun, end: End): Promise<voi
     ...{ startedAtMs, endedAtMs, counts, report },
     ...(why === undefined ? {} : { message: why }),
   });
-  deps.onEnded(report.state);
+  deps.onEnded(report.state, run);
   const { state, files, durationSeconds } = report;
   deps.logger.info({ runId: run.runId, state, files, durationSeconds }, "run ended");
 }

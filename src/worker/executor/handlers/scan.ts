@@ -35,6 +35,7 @@ import type { LargestJob } from "../../largest-job.ts";
 import { memoryNeed } from "../../memory-need.ts";
 import type { OutputClaims } from "../../output-claims.ts";
 import type { RunCache } from "../../run-cache.ts";
+import { InputNumbers } from "../input-numbers.ts";
 import { RunCancelled, type Handler, type JobContext } from "../executor.ts";
 import { waitForRoom, type RoomWaitDeps } from "../room-wait.ts";
 
@@ -108,6 +109,7 @@ class Scan {
   readonly #ref: RunRef;
   readonly #signal: AbortSignal;
   readonly #chunker: Chunker;
+  readonly #numbers: InputNumbers;
   readonly #names: OutputNames | undefined;
   readonly #job: JobContext["job"];
   readonly #token: string;
@@ -130,6 +132,7 @@ class Scan {
     this.#ref = { runId: job.ref.runId, epoch: job.ref.epoch, traceId: job.ref.traceId };
     this.#signal = job.signal;
     this.#chunker = new Chunker(run.spec.chunk, (file) => deps.learned.costOf(run, file));
+    this.#numbers = new InputNumbers(deps.store.files, run);
     this.#names = needsNameCheck(run.spec) ? new OutputNames() : undefined;
   }
 
@@ -181,8 +184,10 @@ class Scan {
   async #take(batch: ScanBatch): Promise<void> {
     if (batch.problems.length > 0) await this.#reject(batch.problems);
     const collisions: ScanProblem[] = [];
-    for (const file of batch.files) {
-      const index = this.#total;
+    const paths = batch.files.map(({ path }) => path);
+    const numbers = await this.#numbers.of(paths, this.#total);
+    for (const [at, file] of batch.files.entries()) {
+      const index = numbers[at] ?? this.#total;
       this.#total += 1;
       // Files that were seen before claim their names all the same, or another file would take them.
       const problem = this.#nameProblem(file, index);

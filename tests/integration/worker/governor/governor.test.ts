@@ -169,7 +169,7 @@ describe("governor", () => {
     expect(governor.check(ask(1))).toMatchObject({ code: "PAUSED" });
     governor.setPaused(false);
     expect(governor.check(ask(1)).kind).toBe("admit");
-    governor.setDraining();
+    governor.setDraining(true);
     governor.setPaused(false);
     expect(governor.tryReserve(ask(1))).toMatchObject({ code: "DRAINING" });
   });

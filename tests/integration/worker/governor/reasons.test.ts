@@ -3,7 +3,7 @@
  * the cause is there, waits for that and nothing else while it is, and starts once it is gone.
  */
 import { describe, expect, test } from "vitest";
-import type { DeferCode } from "../../../../src/worker/governor/admission-view.ts";
+import type { DeferCode } from "../../../../src/contract/defer-codes.ts";
 import { cores } from "../../../support/situations/cores.ts";
 import { machine } from "../../../support/situations/machine.ts";
 import { memory } from "../../../support/situations/memory.ts";

@@ -3,7 +3,7 @@ import type { Redis } from "ioredis";
 import { expect } from "vitest";
 import { keyPrefix, keys } from "../../../../src/contract/queues.ts";
 import { lockToken, parseToken } from "../../../../src/worker/lane-token.ts";
-import { HEARTBEAT_KEPT_MS } from "../../../../src/worker/heartbeat.ts";
+import { HEARTBEAT_KEPT_MS } from "../../../../src/contract/status.ts";
 import { Fence } from "../../../../src/worker/result/fence.ts";
 import { deletePrefix, test } from "../../../support/redis.ts";
 

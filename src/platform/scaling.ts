@@ -1,0 +1,80 @@
+/** The scale signal as the leader last decided it: stored in Redis, so that every process tells the same one. */
+import type { Redis } from "ioredis";
+import { InfrastructureError, InvalidInputError, NotFoundError } from "../contract/errors.ts";
+import { keys } from "../contract/queues.ts";
+import { scalingSignal, workersWanted, type ScalingAnswer, type ScalingSignal } from "../contract/scaling.ts";
+import type { OpsRoute } from "./ops-server.ts";
+
+/** Older than that no leader decides, and what the last one said says nothing of now. */
+export const SIGNAL_KEPT_MS = 30_000;
+
+/** The last signal; undefined when no leader has decided one of late. */
+export async function loadScaling(redis: Redis, kp: string): Promise<ScalingSignal | undefined> {
+  const text = await redis.get(keys.scaling(kp));
+  if (text === null) return undefined;
+  // One of another version is none: its leader is about to be followed by another.
+  return scalingSignal.safeParse(JSON.parse(text)).data;
+}
+
+export interface ScalingQuery {
+  readonly profile?: string | undefined;
+  /** Those of a pool of workers; no label at all is the pool without labels. */
+  readonly labels?: readonly string[] | undefined;
+}
+
+/**
+ * The part of a signal that is asked for.
+ * @throws {InfrastructureError} without a signal @throws {NotFoundError} for a profile that nobody knows: a slip must not
+ * look like a cluster with nothing to do
+ */
+export function answerScaling(signal: ScalingSignal | undefined, { profile, labels }: ScalingQuery): ScalingAnswer {
+  if (signal === undefined) {
+    throw new InfrastructureError(
+      "expected a scheduler that leads and has decided how many workers are wanted, found none",
+    );
+  }
+  const shown = signal.profiles.map(({ peaks: _peaks, ...rest }) => rest);
+  if (profile !== undefined) {
+    const found = shown.find((one) => one.profile === profile);
+    if (found === undefined) throw new NotFoundError("profile", profile);
+    return { ...signal, value: found.value, profiles: [found] };
+  }
+  if (labels === undefined) return { ...signal, profiles: shown };
+  const isOfPool = (needs: readonly string[]) =>
+    labels.length === 0 ? needs.length === 0 : needs.length > 0 && needs.every((label) => labels.includes(label));
+  const value = workersWanted(
+    signal.profiles.filter((one) => isOfPool(one.labels)),
+    signal,
+  );
+  return { ...signal, value, profiles: shown.filter((one) => isOfPool(one.labels)) };
+}
+
+/** `GET /v1/scaling` of an operations port; `?profile=NAME` or `?labels=a,b` for a part of it. */
+export function scalingRoute({ redis, kp }: { readonly redis: Redis; readonly kp: string }): OpsRoute {
+  return {
+    method: "GET",
+    path: "/v1/scaling",
+    answer: async (query) => ({
+      status: 200,
+      body: answerScaling(await loadScaling(redis, kp), parseScalingQuery(query)),
+    }),
+  };
+}
+
+/** @throws {InvalidInputError} for a parameter that is none: one that is passed over would scale by the wrong number */
+export function parseScalingQuery(query: URLSearchParams): ScalingQuery {
+  const faults = [...query.keys()]
+    .filter((name) => name !== "profile" && name !== "labels")
+    .map((name) => ({ where: name, expected: "profile or labels", found: JSON.stringify(name) }));
+  if (faults.length > 0) throw new InvalidInputError("query", faults);
+  const [profile, labels] = [query.get("profile"), query.get("labels")];
+  return {
+    ...(profile !== null && { profile }),
+    ...(labels !== null && { labels: parseLabels(labels) }),
+  };
+}
+
+/** Labels between commas; an empty text is none. */
+export function parseLabels(text: string): readonly string[] {
+  return text.split(",").filter((label) => label !== "");
+}

@@ -1,0 +1,36 @@
+/** Asks a planner of the configuration for a plan, by what the operator allows. */
+import type { Allow } from "../../contract/allow.ts";
+import type { Clock } from "../../platform/clock.ts";
+import { createCheckPlan } from "./check-plan.ts";
+import { flowSchema } from "./flow-schema.ts";
+import { offerOf } from "./offer.ts";
+import { openPlanner, type PlannerChoice, type PlannerDeps } from "./open-planner.ts";
+import { planGoal, type PlanEvent, type PlanOutcome } from "./plan-goal.ts";
+import { loadPrompt } from "./prompt.ts";
+
+/** What is to be planned, and by whom. */
+export interface Goal {
+  readonly goal: string;
+  readonly choice: PlannerChoice;
+  readonly allow: Allow;
+}
+
+export interface AskDeps extends PlannerDeps {
+  readonly clock: Clock;
+  readonly onEvent: (event: PlanEvent) => void;
+}
+
+/** Rejects only when `signal` is aborted, with its reason. @throws {InvalidInputError} for settings that cannot work */
+export async function askPlanner(
+  { goal, choice, allow }: Goal,
+  { clock, onEvent, ...deps }: AskDeps,
+  signal: AbortSignal,
+): Promise<PlanOutcome> {
+  const { budget, repairs, timeout_seconds: seconds, prompt: version } = choice.settings;
+  const prompt = loadPrompt(version);
+  await using planner = await openPlanner(choice, deps);
+  const limits = { budget, repairs };
+  const question = { goal, offer: offerOf(allow), schema: flowSchema(), limits, timeoutMs: seconds * 1_000 };
+  const check = createCheckPlan(allow);
+  return await planGoal(question, { planner, plannerName: choice.name, prompt, check, clock, onEvent }, signal);
+}

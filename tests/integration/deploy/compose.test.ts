@@ -1,0 +1,113 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
+import { basename, join } from "node:path";
+import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { renderKustomization } from "../../support/kustomize.ts";
+import { readCompose, type ComposeFile, type ComposeService } from "../../support/compose-file.ts";
+import { workloadsOf } from "../../support/kubernetes/workloads.ts";
+import { Scratch } from "../../support/scratch.ts";
+
+const repository = join(import.meta.dirname, "../../..");
+
+let compose: ComposeFile;
+beforeAll(async () => {
+  compose = await readCompose();
+}, 240_000);
+
+function scratchFolder(): Scratch {
+  const scratch = new Scratch();
+  onTestFinished(() => {
+    scratch[Symbol.dispose]();
+  });
+  return scratch;
+}
+
+const servicesThat = (isOne: (service: ComposeService, name: string) => boolean): string[] =>
+  Object.entries(compose.services).flatMap(([name, service]) => (isOne(service, name) ? [name] : []));
+const isOurs = ({ image }: ComposeService) => image === "headroom:local";
+
+describe("docker-compose.yml", () => {
+  test("has every process, what they need, and what looks after them", () => {
+    const processes = ["scheduler", "worker-1", "worker-2", "producer", "board"];
+    expect(servicesThat(isOurs).toSorted()).toEqual([...processes, "example"].toSorted());
+    const others = ["redis", "postgres", "prometheus", "alertmanager", "grafana"];
+    expect(servicesThat((service) => !isOurs(service)).toSorted()).toEqual(others.toSorted());
+  });
+
+  test("is refused by the program when a key is unknown", async () => {
+    const text = readFileSync(join(repository, "docker-compose.yml"), "utf8").replace("stop_grace_period", "grace");
+    const path = scratchFolder().file("docker-compose.yml", text);
+    await expect(readCompose(path)).rejects.toThrow(/grace/);
+  });
+
+  test("lets no service be root, write to its root, keep capabilities or gain some", () => {
+    expect(servicesThat(({ user = "0" }) => !/^[1-9]\d*:\d+$/.test(user))).toEqual([]);
+    expect(servicesThat(({ read_only: isReadOnly }) => !isReadOnly)).toEqual([]);
+    expect(servicesThat(({ cap_drop: dropped }) => !dropped.includes("ALL"))).toEqual([]);
+    expect(servicesThat(({ security_opt: options }) => !options.includes("no-new-privileges:true"))).toEqual([]);
+  });
+
+  test("limits what each may take, and pins what is not built here", () => {
+    expect(servicesThat(({ deploy }) => deploy === undefined)).toEqual([]);
+    expect(servicesThat((service) => !isOurs(service) && !/@sha256:[0-9a-f]{64}$/.test(service.image))).toEqual([]);
+  });
+
+  test("uses the same Redis and PostgreSQL as the manifests for Kubernetes", async () => {
+    const workloads = workloadsOf(await renderKustomization("deploy/k8s/overlays/dev"));
+    const images = workloads.flatMap(({ pod }) => pod.containers.map(({ image }) => image));
+    expect(images).toEqual(
+      expect.arrayContaining([compose.services["redis"]?.image, compose.services["postgres"]?.image]),
+    );
+  });
+
+  test("starts each when what it needs is healthy, and knows of each whether it is", () => {
+    expect(servicesThat(({ healthcheck }, name) => name !== "example" && healthcheck?.test === undefined)).toEqual([]);
+    const needs = (name: string) => Object.keys(compose.services[name]?.depends_on ?? {}).toSorted();
+    expect(needs("scheduler")).toEqual(["postgres", "redis"]);
+    for (const name of ["worker-1", "worker-2", "producer", "board"]) {
+      expect(needs(name)).toEqual(["postgres", "redis", "scheduler"]);
+    }
+    const conditions = Object.values(compose.services).flatMap((service) => Object.values(service.depends_on));
+    expect(conditions.filter(({ condition }) => condition !== "service_healthy")).toHaveLength(1);
+  });
+
+  test("publishes on this machine alone, and shuts Redis and PostgreSQL in", () => {
+    const published = Object.values(compose.services).flatMap(({ ports }) => ports);
+    expect(published).toHaveLength(5);
+    expect(published.filter(({ host_ip: host }) => host !== "127.0.0.1")).toEqual([]);
+    for (const name of ["redis", "postgres", "worker-1", "scheduler"]) {
+      expect(Object.keys(compose.services[name]?.networks ?? {})).toEqual(["cluster"]);
+    }
+    expect(compose.networks["cluster"]?.internal).toBe(true);
+  });
+
+  test("hands secrets over as files, which one script makes, and none in a variable", () => {
+    const environment = Object.values(compose.services).flatMap((service) => Object.entries(service.environment));
+    const secret = environment.filter(([name]) => /PASSWORD|TOKEN|REDIS_URL|STORE_URL/.test(name));
+    expect(secret.filter(([name, value]) => !name.endsWith("_FILE") || !value.startsWith("/run/secrets/"))).toEqual([]);
+    const folder = scratchFolder().folder("secrets");
+    const make = () => execFileSync("sh", [join(repository, "deploy/compose/secrets.sh"), folder]);
+    make();
+    const made = readdirSync(folder);
+    expect(made.toSorted()).toEqual(
+      Object.values(compose.secrets)
+        .map(({ file }) => basename(file))
+        .toSorted(),
+    );
+    // The folder is shut; a process of another user reads the one file that is mounted into its container.
+    expect(statSync(folder).mode & 0o077).toBe(0);
+    for (const name of made) expect(statSync(join(folder, name)).mode & 0o777).toBe(0o444);
+    const first = made.map((name) => readFileSync(join(folder, name), "utf8"));
+    expect(new Set(first).size).toBe(made.length);
+    make();
+    expect(made.map((name) => readFileSync(join(folder, name), "utf8"))).toEqual(first);
+  });
+
+  test("mounts files that are there", () => {
+    const configs = Object.values(compose.configs).map(({ file }) => file);
+    const binds = Object.values(compose.services).flatMap(({ volumes }) =>
+      volumes.filter(({ type }) => type === "bind").map(({ source }) => source),
+    );
+    expect([...configs, ...binds].filter((path) => !existsSync(path))).toEqual([]);
+  });
+});

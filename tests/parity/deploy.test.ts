@@ -1,0 +1,160 @@
+/** What the manifests and the compose file say about variables, ports, paths, commands and keys is what the code has. */
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Command } from "commander";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { parse, parseAllDocuments } from "yaml";
+import { boardDefaults } from "../../src/board/config.ts";
+import { createProgram } from "../../src/cli/main.ts";
+import { fileVariableOf, secretVariables } from "../../src/cli/secret-files.ts";
+import { CLOSE_MS } from "../../src/cli/services.ts";
+import { parseConfig } from "../../src/contract/config-faults.ts";
+import { configLeaves } from "../../src/contract/config-json-schema.ts";
+import { DEFAULT_PREFIX, keyPrefix } from "../../src/contract/queues.ts";
+import { Metrics } from "../../src/platform/metrics.ts";
+import { OpsServer } from "../../src/platform/ops-server.ts";
+import { parseRedisTarget } from "../../src/platform/redis-target.ts";
+import { producerDefaults } from "../../src/producer/config.ts";
+import { parseStoreUrl } from "../../src/store/store-url.ts";
+import { quietIo } from "../support/quiet-io.ts";
+import { quietLogger } from "../support/quiet-logger.ts";
+
+const root = join(import.meta.dirname, "../..");
+const read = (path: string) => readFileSync(join(root, path), "utf8");
+
+const manifests = readdirSync(join(root, "deploy/k8s"), { recursive: true, encoding: "utf8" })
+  .filter((path) => path.endsWith(".yaml") && !/rules\.yaml|dashboards\.yaml/.test(path))
+  .map((path) => join("deploy/k8s", path));
+const all = [...manifests, "docker-compose.yml", "Dockerfile"];
+const text = all.map(read).join("\n");
+
+const program = createProgram({ io: quietIo(root), childCommand: undefined, exitCode: 0 });
+
+/** Every object below a value that has this key. */
+function* having(value: unknown, key: string): Generator<Record<string, unknown>> {
+  if (typeof value !== "object" || value === null) return;
+  if (key in value) yield value as Record<string, unknown>;
+  for (const below of Object.values(value)) yield* having(below, key);
+}
+const documents = [...manifests, "docker-compose.yml"].flatMap((path) =>
+  parseAllDocuments(read(path), { merge: true }).map((document) => document.toJS() as unknown),
+);
+
+function faultsOfCommand(words: readonly string[]): string[] {
+  const name = words[0] ?? "";
+  const command = program.commands.find((candidate) => candidate.name() === name);
+  if (command === undefined) return [`no command ${name}`];
+  const flags = (own: Command) => own.options.flatMap(({ long, short }) => [long, short]);
+  const known = new Set([...flags(command), ...flags(program)]);
+  const own = words.slice(0, words.includes("--") ? words.indexOf("--") : undefined);
+  return own.filter((word) => word.startsWith("-") && !known.has(word)).map((word) => `no option ${word} of ${name}`);
+}
+
+describe("manifests, compose file and Dockerfile", () => {
+  test("set variables that the code reads", () => {
+    const options = program.commands.flatMap((command) => command.options.flatMap(({ envVar }) => envVar ?? []));
+    const known = new Set([
+      ...options,
+      ...configLeaves.map(({ variable }) => variable),
+      ...secretVariables.map(fileVariableOf),
+      "HEADROOM_HOME",
+      // The image of the compose file, which no process reads.
+      "HEADROOM_IMAGE",
+    ]);
+    const named = [...text.matchAll(/\bHEADROOM_[A-Z_]+\b/g)].map(([name]) => name);
+    expect(named.length).toBeGreaterThan(30);
+    expect([...new Set(named)].filter((name) => !known.has(name))).toEqual([]);
+  });
+
+  test("call commands with options that exist", () => {
+    const args = documents.flatMap((document) => [...having(document, "args")].map(({ args: words }) => words));
+    const services = documents.flatMap((document) => [...having(document, "image")]);
+    const ours = services.filter(({ image }) => String(image).includes("HEADROOM_IMAGE")).map(({ command }) => command);
+    const hooks = documents.flatMap((document) =>
+      [...having(document, "preStop")].map(({ preStop }) => preStop as { exec: { command: string[] } }),
+    );
+    const words = [...args, ...ours, ...hooks.map(({ exec }) => exec.command.slice(1))].filter(
+      (list): list is string[] => Array.isArray(list),
+    );
+    const calls = words.filter(([name = ""]) => !name.endsWith("valkey-server"));
+    expect(calls.length).toBeGreaterThan(10);
+    expect(hooks.length).toBeGreaterThan(0);
+    // Workers are drained by a command that is made beside the manifests.
+    const isDrainThere = program.commands.some((command) => command.name() === "drain");
+    expect(calls.flatMap(faultsOfCommand)).toEqual(isDrainThere ? [] : ["no command drain"]);
+  });
+
+  test("use the ports of the code", () => {
+    const ports = new Map<string, Set<number>>();
+    for (const document of documents) {
+      for (const { name, containerPort } of having(document, "containerPort")) {
+        const key = String(name);
+        ports.set(key, (ports.get(key) ?? new Set()).add(Number(containerPort)));
+      }
+    }
+    expect(ports.get("http")).toEqual(new Set([boardDefaults.port, producerDefaults.port]));
+    const opsPorts = [...text.matchAll(/HEADROOM_OPS_PORT(?:, value)?[:=] ?"?(\d+)/g)].map(([, port]) => Number(port));
+    expect(new Set(opsPorts.filter((port) => port !== 0))).toEqual(ports.get("ops"));
+    for (const [name, port] of [
+      ["PRODUCER", producerDefaults.port],
+      ["BOARD", boardDefaults.port],
+    ] as const) {
+      const set = [...text.matchAll(new RegExp(`HEADROOM_${name}_PORT(?:, value)?: ?"(\\d+)"`, "g"))];
+      expect(new Set(set.map(([, value]) => Number(value)))).toEqual(new Set([port]));
+    }
+  });
+
+  test("ask paths that an operations port answers", async () => {
+    const metrics = new Metrics({ version: "0", process: "worker" }, quietLogger);
+    const server = new OpsServer({ metrics, logger: quietLogger }, { host: "127.0.0.1", port: 0 });
+    await server.start();
+    onTestFinished(() => server.stop());
+    await server.readiness().start();
+    const probes = documents.flatMap((document) =>
+      [...having(document, "httpGet")].map(({ httpGet }) => (httpGet as { path: string }).path),
+    );
+    const checks = [...text.matchAll(/healthcheck\.js", "(\w+)"/g)].map(([, path = ""]) => `/${path}`);
+    const paths = new Set([...probes, ...checks, "/metrics"]);
+    expect([...paths].toSorted()).toEqual(["/livez", "/metrics", "/readyz"]);
+    for (const path of paths) expect((await fetch(`${server.url}${path}`)).status, path).toBe(200);
+  });
+
+  test("leave a worker more time than it drains", () => {
+    const graces = documents.flatMap((document) => [...having(document, "terminationGracePeriodSeconds")]);
+    const config = parseConfig(parse(read("deploy/k8s/base/headroom.yaml")));
+    if (config.kind !== "valid") throw new TypeError("expected a valid configuration");
+    const stopSeconds = config.config.worker.drain_seconds + CLOSE_MS / 1_000;
+    const ours = graces.filter((spec) => JSON.stringify(spec).includes('"image":"headroom"'));
+    expect(ours).toHaveLength(4);
+    for (const { terminationGracePeriodSeconds: grace } of ours) expect(Number(grace)).toBeGreaterThan(stopSeconds);
+    const compose = parseConfig(parse(read("deploy/compose/headroom.yaml")));
+    if (compose.kind !== "valid") throw new TypeError("expected a valid configuration");
+    const seconds = Number(/stop_grace_period: (\d+)s\n  depends_on: &stores/.exec(read("docker-compose.yml"))?.[1]);
+    expect(seconds).toBeGreaterThan(compose.config.worker.drain_seconds + CLOSE_MS / 1_000);
+  });
+
+  test("let Redis' user reach the keys of the prefix, and no others", () => {
+    const secrets = "deploy/k8s/overlays/dev/secrets";
+    const key = `${keyPrefix(DEFAULT_PREFIX)}*`;
+    for (const acl of [read(`${secrets}/users.acl`), read("deploy/compose/secrets.sh")]) {
+      expect(acl.match(/ ~\S+/g)).toEqual([` ~${key}`]);
+      expect(acl.match(/ &\S+/g)).toEqual([` &${key}`]);
+      expect(acl).toContain("user default off");
+    }
+    const { options } = parseRedisTarget(read(`${secrets}/redis-url`));
+    expect(options).toMatchObject({
+      host: "headroom-redis",
+      username: "headroom",
+      password: read(`${secrets}/redis-password`),
+    });
+    expect(parseStoreUrl(read(`${secrets}/store-url`))).toMatchObject({ kind: "postgres" });
+  });
+
+  test("keep the memory of Redis at 60 % of the limit of its container", () => {
+    const memory = (path: string) =>
+      [...read(path).matchAll(/--maxmemory\n +- (\d+)mb/g)].map(([, size]) => Number(size));
+    expect(memory("deploy/k8s/components/redis/redis.yaml")).toEqual([1200]);
+    expect(read("deploy/k8s/components/redis/redis.yaml")).toContain('limits: { cpu: "2", memory: 2Gi');
+    expect(memory("docker-compose.yml")).toEqual([600]);
+  });
+});

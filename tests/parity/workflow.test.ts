@@ -1,0 +1,100 @@
+/** The workflow of the public host keeps the rules that such files are judged by, and calls what is there. */
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { parse } from "yaml";
+import { z } from "zod";
+import { parseDockerfile } from "../support/dockerfile.ts";
+
+const root = join(import.meta.dirname, "../..");
+const read = (path: string) => readFileSync(join(root, path), "utf8");
+const text = read(".github/workflows/ci.yml");
+
+const step = z.strictObject({
+  name: z.string().optional(),
+  uses: z.string().optional(),
+  run: z.string().optional(),
+  with: z.record(z.string(), z.unknown()).optional(),
+  env: z.record(z.string(), z.string()).optional(),
+  if: z.string().optional(),
+});
+const workflow = z
+  .strictObject({
+    name: z.string(),
+    on: z.record(z.string(), z.unknown()),
+    permissions: z.record(z.string(), z.string()),
+    concurrency: z.strictObject({ group: z.string(), "cancel-in-progress": z.boolean() }),
+    jobs: z.record(
+      z.string(),
+      z.strictObject({
+        "runs-on": z.string(),
+        "timeout-minutes": z.number(),
+        strategy: z
+          .strictObject({ "fail-fast": z.boolean(), matrix: z.record(z.string(), z.array(z.string())) })
+          .optional(),
+        steps: z.array(step),
+      }),
+    ),
+  })
+  .parse(parse(text));
+const steps = Object.values(workflow.jobs).flatMap((job) => job.steps);
+const commands = steps.map(({ run = "" }) => run).join("\n");
+
+describe(".github/workflows/ci.yml", () => {
+  test("pins each action by commit and says which version that is", () => {
+    const uses = [...text.matchAll(/uses: (.*)$/gm)].map(([, what = ""]) => what);
+    expect(uses.length).toBeGreaterThan(8);
+    for (const what of uses) expect(what).toMatch(/^[\w-]+\/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/);
+    // One version of each.
+    expect(new Set(uses).size).toBe(new Set(uses.map((what) => what.split("@")[0])).size);
+  });
+
+  test("has a token that can read the repository and do nothing else, and leaves it in no checkout", () => {
+    expect(workflow.permissions).toEqual({ contents: "read" });
+    expect(text).not.toMatch(/pull_request_target|secrets\./);
+    const checkouts = steps.filter(({ uses = "" }) => uses.startsWith("actions/checkout@"));
+    expect(checkouts).toHaveLength(Object.keys(workflow.jobs).length);
+    for (const { with: options } of checkouts) expect(options).toEqual({ "persist-credentials": false });
+  });
+
+  test("puts nothing that a stranger wrote into a command", () => {
+    expect(commands.match(/\$\{\{(?!\s*matrix\.)[^}]*\}\}/g)).toBeNull();
+  });
+
+  test("runs on one version of a machine, and ends", () => {
+    for (const job of Object.values(workflow.jobs)) {
+      expect(job["runs-on"]).toMatch(/^ubuntu-\d\d\.\d\d$/);
+      expect(job["timeout-minutes"]).toBeLessThanOrEqual(90);
+    }
+  });
+
+  test("tests every version of Node that is promised, on Redis and on Valkey", () => {
+    expect(workflow.jobs["test"]?.strategy?.matrix).toEqual({
+      node: ["20", "22", "24"],
+      server: ["redis-server", "valkey-server"],
+    });
+    const { engines } = JSON.parse(read("package.json")) as { engines: { node: string } };
+    expect(engines.node).toBe(">=20.19.0");
+  });
+
+  test("calls scripts, targets and overlays that are there", () => {
+    const { scripts } = JSON.parse(read("package.json")) as { scripts: Record<string, string> };
+    const npm = [...commands.matchAll(/npm run ([\w:-]+)/g)].map(([, name = ""]) => name);
+    expect(npm.filter((name) => !(name in scripts))).toEqual([]);
+    const files = [...commands.matchAll(/(?:^|[\s"])((?:scripts|deploy)\/[\w./-]+)(?=[\s"]|$)/gm)].map(
+      ([, path = ""]) => path,
+    );
+    expect(files.length).toBeGreaterThan(3);
+    expect(files.filter((path) => !existsSync(join(root, path)))).toEqual([]);
+    const overlays = [...commands.matchAll(/for overlay in ([\w ]+);/g)].flatMap(([, names = ""]) => names.split(" "));
+    expect(overlays.filter((name) => !existsSync(join(root, "deploy/k8s/overlays", name)))).toEqual([]);
+    const targets = /for target in ([\w -]+);/.exec(commands)?.[1]?.split(" ") ?? [];
+    expect(targets.length).toBe(3);
+    const stages = parseDockerfile(read("Dockerfile")).map(({ name }) => name);
+    expect(targets.filter((target) => !stages.includes(target))).toEqual([]);
+  });
+
+  test("scripts can be run", () => {
+    expect(statSync(join(root, "scripts/pin-images.sh")).mode & 0o111).not.toBe(0);
+  });
+});

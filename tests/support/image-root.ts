@@ -1,0 +1,125 @@
+/** The files that an image of the Dockerfile would have, in a folder: what its last stage copies, and nothing else. */
+import { execFileSync, spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, dirname, join } from "node:path";
+import { copiesOf, lineageOf, parseDockerfile, type Copy, type Stage } from "./dockerfile.ts";
+
+const repository = join(import.meta.dirname, "../..");
+
+export interface ImageRoot extends Disposable {
+  readonly path: string;
+  /** The variables that the image sets. */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** Needs `npm run build`. The caller disposes of it. */
+export function makeImageRoot(target: string): ImageRoot {
+  if (!existsSync(join(repository, "dist/cli/main.js"))) {
+    throw new Error("expected the built program in dist, found none; to make it: npm run build");
+  }
+  const stages = parseDockerfile(readFileSync(join(repository, "Dockerfile"), "utf8"));
+  const work = mkdtempSync(join(tmpdir(), "headroom-image-"));
+  // Its processes run as another user.
+  chmodSync(work, 0o755);
+  const image = new ImageFiles(stages, work);
+  const path = join(work, "root");
+  const lineage = lineageOf(stages, target);
+  for (const copy of lineage.flatMap(copiesOf)) image.copy(copy, path);
+  return {
+    path,
+    env: variablesOf(lineage),
+    [Symbol.dispose]: () => {
+      rmSync(work, { recursive: true, force: true });
+    },
+  };
+}
+
+class ImageFiles {
+  readonly #stages: readonly Stage[];
+  readonly #work: string;
+
+  constructor(stages: readonly Stage[], work: string) {
+    this.#stages = stages;
+    this.#work = work;
+  }
+
+  copy({ from, sources, target }: Copy, root: string): void {
+    for (const source of sources) {
+      const path = from === undefined ? join(repository, source) : this.#pathIn(from, source);
+      const isInto = target.endsWith("/") || sources.length > 1;
+      // Docker copies what a folder holds, and a file under its name.
+      const to = join(root, target, isInto && statSync(path).isFile() ? basename(path) : "");
+      mkdirSync(join(to, ".."), { recursive: true });
+      cpSync(path, to, { recursive: true, dereference: true });
+    }
+  }
+
+  /** Where a path of an earlier stage lies here. */
+  #pathIn(stage: string, path: string): string {
+    switch (stage) {
+      case "build":
+        return join(repository, path.replace(/^\/build\//, ""));
+      case "modules":
+        return join(this.#modules(), path.replace(/^\/modules\//, ""));
+      default: {
+        const root = join(this.#work, stage);
+        if (!existsSync(root)) {
+          for (const copy of this.#stages.filter(({ name }) => name === stage).flatMap(copiesOf)) this.copy(copy, root);
+        }
+        return join(root, path);
+      }
+    }
+  }
+
+  /** What the stage `modules` makes: the packages that run, pruned by the same script, and the list of them. */
+  #modules(): string {
+    const folder = join(this.#work, "modules");
+    if (existsSync(folder)) return folder;
+    mkdirSync(folder);
+    for (const path of runtimePackages()) copyFolder(join(repository, path), join(folder, path));
+    execFileSync(process.execPath, [join(repository, "scripts/prune-native.js"), join(folder, "node_modules")]);
+    const list = ["sbom", "--omit=dev", "--sbom-format=spdx", "--package-lock-only"];
+    const options = { cwd: repository, maxBuffer: 64 * 1024 * 1024, stdio: "pipe" } as const;
+    writeFileSync(join(folder, "sbom.spdx.json"), execFileSync("npm", list, options));
+    return folder;
+  }
+}
+
+/** Links the files where it can: they are many, and nobody changes them. */
+function copyFolder(from: string, to: string): void {
+  mkdirSync(dirname(to), { recursive: true });
+  if (spawnSync("cp", ["-RL", "--link", from, to]).status === 0) return;
+  // Another file system.
+  rmSync(to, { recursive: true, force: true });
+  cpSync(from, to, { recursive: true, dereference: true });
+}
+
+/** The folders of all packages at the top that are no development dependency, as far as they are for this platform. */
+function runtimePackages(): string[] {
+  const lock = JSON.parse(readFileSync(join(repository, "package-lock.json"), "utf8")) as {
+    packages: Record<string, { dev?: boolean; devOptional?: boolean }>;
+  };
+  return Object.entries(lock.packages)
+    .filter(([path, { dev, devOptional }]) => path !== "" && dev !== true && devOptional !== true)
+    .map(([path]) => path)
+    .filter((path) => !path.slice(1).includes("/node_modules/") && existsSync(join(repository, path)));
+}
+
+/** The variables that the image sets, those of its bases first. */
+function variablesOf(stages: readonly Stage[]): Record<string, string> {
+  const texts = stages.flatMap(({ instructions }) => instructions.filter(({ keyword }) => keyword === "ENV"));
+  return Object.fromEntries(
+    texts.flatMap(({ text }) => text.split(/\s+/).map((pair) => pair.split(/=(.*)/s).slice(0, 2) as [string, string])),
+  );
+}

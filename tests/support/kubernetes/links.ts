@@ -1,0 +1,186 @@
+/** Rules between rendered objects: what one names, another one is. Each gives its faults in words. */
+import type { IScaledObject } from "@kubernetes-models/keda/keda.sh/v1alpha1/ScaledObject";
+import type { IPodDisruptionBudget } from "kubernetes-models/policy/v1/PodDisruptionBudget";
+import type { INetworkPolicy } from "kubernetes-models/networking.k8s.io/v1/NetworkPolicy";
+import type { IRole } from "kubernetes-models/rbac.authorization.k8s.io/v1/Role";
+import type { IRoleBinding } from "kubernetes-models/rbac.authorization.k8s.io/v1/RoleBinding";
+import type { IService } from "kubernetes-models/v1/Service";
+import type { IPodMonitor } from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/PodMonitor";
+import type { KubernetesObject } from "../kustomize.ts";
+import { workloadsOf, type Rule, type Workload } from "./workloads.ts";
+
+interface Selector {
+  readonly matchLabels?: Readonly<Record<string, string>>;
+  readonly matchExpressions?: readonly {
+    readonly key: string;
+    readonly operator: string;
+    readonly values?: string[];
+  }[];
+}
+
+/** All objects of a kind, as the type of that kind. */
+export function objectsOf<T>(objects: readonly KubernetesObject[], kind: string): (T & KubernetesObject)[] {
+  return objects.filter((object) => object.kind === kind) as (T & KubernetesObject)[];
+}
+
+function selected(workloads: readonly Workload[], selector: Selector | undefined): Workload[] {
+  const { matchLabels = {}, matchExpressions = [] } = selector ?? {};
+  return workloads.filter(
+    ({ labels }) =>
+      Object.entries(matchLabels).every(([key, value]) => labels[key] === value) &&
+      matchExpressions.every(({ key, values = [] }) => values.includes(labels[key] ?? "")),
+  );
+}
+
+function portNames({ pod }: Workload): string[] {
+  return pod.containers.flatMap(({ ports = [] }) => ports.flatMap(({ name }) => name ?? []));
+}
+
+/** Every workload has one budget, which lets a pod go. */
+export const hasBudgets: Rule = (objects) => {
+  const workloads = workloadsOf(objects);
+  const budgets = objectsOf<IPodDisruptionBudget>(objects, "PodDisruptionBudget").map(({ metadata, spec }) => ({
+    name: metadata.name,
+    allows: Number(spec?.maxUnavailable ?? 0) >= 1 && spec?.minAvailable === undefined,
+    selected: selected(workloads, spec?.selector as Selector).map(({ name }) => name),
+  }));
+  return [
+    ...budgets.filter(({ allows }) => !allows).map(({ name }) => `${name}: lets no pod go`),
+    ...budgets.filter((budget) => budget.selected.length !== 1).map(({ name }) => `${name}: is not for one workload`),
+    ...workloads
+      .filter(({ name }) => !budgets.some((budget) => budget.selected.includes(name)))
+      .map(({ name }) => `${name}: has no budget`),
+  ];
+};
+
+/** Every Service leads to pods, and to a port that they have. */
+export const servicesLead: Rule = (objects) =>
+  objectsOf<IService>(objects, "Service").flatMap(({ metadata, spec }) => {
+    const behind = selected(workloadsOf(objects), { matchLabels: spec?.selector ?? {} });
+    const ports = spec?.ports?.map(({ targetPort }) => String(targetPort)) ?? [];
+    return [
+      ...(behind.length === 1 ? [] : [`${metadata.name}: leads to ${behind.length} workloads`]),
+      ...behind.flatMap((workload) =>
+        ports.filter((port) => !portNames(workload).includes(port)).map((port) => `${metadata.name}: no port ${port}`),
+      ),
+    ];
+  });
+
+/** What pods name, `KIND/NAME` or `KIND/NAME/KEY`. */
+export function referencesOf(objects: readonly KubernetesObject[]): Set<string> {
+  const names = workloadsOf(objects).flatMap(({ pod }) => {
+    const { volumes = [], serviceAccountName } = pod;
+    const maps = volumes.flatMap(({ configMap, projected }) => [
+      configMap?.name ?? [],
+      projected?.sources?.flatMap((source) => source.configMap?.name ?? []) ?? [],
+    ]);
+    const secrets = volumes.flatMap(({ secret }) =>
+      secret?.secretName === undefined
+        ? []
+        : (secret.items ?? []).map(({ key }) => `Secret/${secret.secretName ?? ""}/${key}`),
+    );
+    const claims = volumes.flatMap(({ persistentVolumeClaim: claim }) => claim?.claimName ?? []);
+    return [
+      `ServiceAccount/${serviceAccountName ?? "default"}`,
+      ...maps.flat().map((name) => `ConfigMap/${name}`),
+      ...secrets,
+      ...claims.map((name) => `PersistentVolumeClaim/${name}`),
+    ];
+  });
+  // Kubernetes puts it into every namespace.
+  return new Set(names.filter((name) => name !== "ConfigMap/kube-root-ca.crt"));
+}
+
+/** What is there, in the same words. */
+export function resourcesOf(objects: readonly KubernetesObject[]): Set<string> {
+  return new Set(
+    objects.flatMap((object) => {
+      const { kind, metadata } = object;
+      const name = `${kind}/${metadata.name}`;
+      const { data = {} } = object as { data?: Readonly<Record<string, string>> };
+      return kind === "Secret" ? Object.keys(data).map((key) => `${name}/${key}`) : [name];
+    }),
+  );
+}
+
+/** Where there are policies, one denies all, and each other is about ports that the pods have. */
+export const policiesHold: Rule = (objects) => {
+  const workloads = workloadsOf(objects);
+  const policies = objectsOf<INetworkPolicy>(objects, "NetworkPolicy");
+  if (policies.length === 0) return [];
+  const deniesAll = policies.some(
+    ({ spec }) =>
+      Object.keys(spec?.podSelector ?? { none: true }).length === 0 &&
+      spec?.policyTypes?.length === 2 &&
+      spec.ingress === undefined &&
+      spec.egress === undefined,
+  );
+  const dead = policies.flatMap(({ metadata, spec }) => {
+    const peers = [...(spec?.ingress ?? []), ...(spec?.egress ?? [])];
+    const named = peers.flatMap(({ ports = [] }) =>
+      ports.map(({ port }) => port).filter((port) => typeof port === "string"),
+    );
+    const known = workloads.flatMap(portNames);
+    return named
+      .filter((port) => !known.includes(port) && !["redis", "postgres"].includes(port))
+      .map((port) => `${metadata.name}: no port ${port}`);
+  });
+  return [...(deniesAll ? [] : ["no policy denies what the others do not name"]), ...dead];
+};
+
+/** The one thing that anybody may do with the API server: a worker may patch pods of the namespace. */
+export const rightsAreLeast: Rule = (objects) => {
+  const wide = objects
+    .filter(({ kind }) => kind.startsWith("Cluster"))
+    .map(({ kind, metadata }) => `${kind} ${metadata.name}`);
+  const rules = objectsOf<IRole>(objects, "Role").flatMap(({ rules: own }) => own ?? []);
+  const bound = objectsOf<IRoleBinding>(objects, "RoleBinding").flatMap(({ subjects = [] }) => subjects);
+  const expected = JSON.stringify([{ apiGroups: [""], resources: ["pods"], verbs: ["patch"] }]);
+  const isLeast = JSON.stringify(rules) === expected;
+  const isWorkers = bound.every(
+    ({ kind, name, namespace }) => `${kind}/${namespace ?? ""}/${name}` === "ServiceAccount/headroom/headroom-worker",
+  );
+  return [
+    ...wide,
+    ...(isLeast ? [] : [`rules ${JSON.stringify(rules)}`]),
+    ...(isWorkers ? [] : ["rights of others than the worker"]),
+  ];
+};
+
+/** What is scraped is every process of ours, and nothing else. */
+export const monitorFinds: Rule = (objects) => {
+  const ours = workloadsOf(objects).filter((workload) => portNames(workload).includes("ops"));
+  return objectsOf<IPodMonitor>(objects, "PodMonitor").flatMap(({ metadata, spec }) => {
+    const found = selected(workloadsOf(objects), spec.selector as Selector).map(({ name }) => name);
+    const ports = spec.podMetricsEndpoints?.map(({ port, path }) => `${port ?? ""}${path ?? ""}`);
+    const isAll = JSON.stringify(found) === JSON.stringify(ours.map(({ name }) => name));
+    return isAll && String(ports) === "ops/metrics"
+      ? []
+      : [`${metadata.name}: finds ${found.join()} at ${String(ports)}`];
+  });
+};
+
+/** What is scaled is there and has no number of its own; the signal is asked of a Service and a port that are there. */
+export const scalersLead: Rule = (objects) =>
+  objectsOf<IScaledObject>(objects, "ScaledObject").flatMap(({ metadata, spec }) => {
+    const target = workloadsOf(objects).find(({ name }) => name === spec.scaleTargetRef.name);
+    const services = objectsOf<IService>(objects, "Service").flatMap((service) =>
+      (service.spec?.ports ?? []).map(({ port }) => `${service.metadata.name}.headroom.svc:${port}`),
+    );
+    const urls = spec.triggers.map((trigger) => new URL(String(trigger.metadata["url"])));
+    return [
+      ...(target === undefined ? [`${metadata.name}: scales nothing`] : []),
+      ...(target?.replicas === undefined ? [] : [`${metadata.name}: its target has ${target.replicas} replicas`]),
+      ...urls.filter(({ host }) => !services.includes(host)).map(({ host }) => `${metadata.name}: asks ${host}`),
+      ...urls
+        .filter(({ pathname }) => pathname !== "/v1/scaling")
+        .map((url) => `${metadata.name}: asks ${url.pathname}`),
+    ];
+  });
+
+/** All of ours is in one namespace. */
+export const staysInNamespace: Rule = (objects) =>
+  objects
+    .filter(({ kind }) => !["Namespace", "RuntimeClass"].includes(kind))
+    .filter(({ metadata }) => metadata.namespace !== "headroom")
+    .map(({ kind, metadata }) => `${kind} ${metadata.name} is in ${metadata.namespace ?? "no namespace"}`);
