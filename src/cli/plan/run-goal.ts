@@ -89,9 +89,11 @@ async function makePlan({ flags, io, config, place }: PlanParts, signal: AbortSi
   const { settings, name } = choice;
   const budget = budgetOf(settings.budget, flags);
   const goal = flags.goal ?? "";
-  const folder = new PlanFolder(place.home, newRunId(systemClock.nowMs()), goal);
+  let made: PlanFolder | undefined;
+  // When it is first needed: a planner that answers from the folder of plans must not find this one there.
+  const folder = () => (made ??= new PlanFolder(place.home, newRunId(systemClock.nowMs()), goal));
   const onEvent = (event: PlanEvent) => {
-    folder.record(event, systemClock.nowMs());
+    folder().record(event, systemClock.nowMs());
     say(io, eventText(event));
   };
   const outcome = await askPlanner(
@@ -99,7 +101,7 @@ async function makePlan({ flags, io, config, place }: PlanParts, signal: AbortSi
     { env: io.env, askModel: createAskModel({ place, io, config }), clock: systemClock, onEvent },
     signal,
   );
-  return keep(outcome, folder, io);
+  return keep(outcome, folder(), io);
 }
 
 /** @throws {PlanRefusedError} {PlannerUnavailableError} when there is no plan */

@@ -1,6 +1,4 @@
 /** What every engine of the store must do. */
-import { checkFlow } from "../../../src/contract/flow-check.ts";
-import { planOf } from "../../../src/contract/flow-plan.ts";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { NotFoundError } from "../../../src/contract/errors.ts";
 import { openStore } from "../../../src/store/open-store.ts";
@@ -427,41 +425,6 @@ export function describeStore(engine: Store["kind"], freshUrl: () => Promise<str
         expect(next).toBe(total);
         expect(largest).toBeLessThan(120 * 1024 * 1024);
         expect(await store.files.counts("r", 0)).toMatchObject({ total });
-      });
-    });
-
-    describe("plans", () => {
-      const plan = (name: string) => {
-        const check = checkFlow({ version: 1, name, nodes: [{ id: "a", kind: "gate", message: "?" }] });
-        if (check.kind === "faulty") throw new TypeError(JSON.stringify(check.faults));
-        return planOf(check.flow);
-      };
-      const origin = {
-        ...{ goal: "g", planner: { name: "p", kind: "recorded", model: null }, acceptedAtMs: 5 },
-        prompt: { version: "v1", sha256: "0".repeat(64) },
-        spent: { calls: 1, repairs: 0, inputTokens: 1, outputTokens: 1, costUsd: null, isEstimated: true },
-      };
-
-      test("come back by their hashes, and stay those of who made them", async () => {
-        const made = { sha256: "m", plan: plan("made"), origin };
-        await store.plans.keep(made, 10);
-        await store.plans.keep({ ...made, origin: null }, 20);
-        await store.plans.keep({ sha256: "o", plan: plan("own"), origin: null }, 30);
-        expect(await store.plans.get("m")).toEqual(made);
-        expect(await store.plans.get("o")).toEqual({ sha256: "o", plan: plan("own"), origin: null });
-        expect(await store.plans.get("x")).toBeUndefined();
-      });
-
-      test("are deleted when nobody has used them for long", async () => {
-        for (const [sha256, atMs] of [
-          ["old", 10],
-          ["used", 10],
-          ["used", 30],
-        ] as const)
-          await store.plans.keep({ sha256, plan: plan(sha256), origin: null }, atMs);
-        expect(await store.plans.deleteUnusedSince(30)).toBe(1);
-        expect(await store.plans.get("old")).toBeUndefined();
-        expect(await store.plans.get("used")).toBeDefined();
       });
     });
 

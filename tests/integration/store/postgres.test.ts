@@ -5,6 +5,7 @@ import { startPostgres, type PostgresServer } from "../../support/postgres.ts";
 import { describeStore } from "./conformance.ts";
 import { addRun, quiet, resultOf } from "./fixtures.ts";
 import { describeInferences } from "./inferences.ts";
+import { describePlans } from "./plans.ts";
 import { describeSchedules } from "./schedules.ts";
 import { inProcesses } from "./processes.ts";
 
@@ -19,6 +20,7 @@ afterAll(async () => {
 
 describeStore("postgres", () => server.createDatabase());
 describeInferences("postgres", () => server.createDatabase());
+describePlans("postgres", () => server.createDatabase());
 describeSchedules("postgres", () => server.createDatabase());
 
 describe("store on a PostgreSQL server", () => {

@@ -9,6 +9,7 @@ import { fromSqlite, SqliteError } from "../../../src/store/store-errors.ts";
 import { describeStore } from "./conformance.ts";
 import { addRun, quiet, resultOf, specOf } from "./fixtures.ts";
 import { describeInferences } from "./inferences.ts";
+import { describePlans } from "./plans.ts";
 import { describeSchedules } from "./schedules.ts";
 import { inProcesses, onFullDisk } from "./processes.ts";
 
@@ -21,6 +22,7 @@ afterAll(() => {
 
 describeStore("sqlite", freshUrl);
 describeInferences("sqlite", freshUrl);
+describePlans("sqlite", freshUrl);
 describeSchedules("sqlite", freshUrl);
 
 describe("store in an SQLite file", () => {
