@@ -43,6 +43,7 @@ export interface NestedFlow {
   readonly inputs: Readonly<Record<string, unknown>>;
   readonly env: Readonly<Record<string, string>>;
   readonly failFast: boolean;
+  readonly timeoutMs?: number;
   readonly planSha256: string;
   readonly nodes: readonly PlannedNode[];
 }

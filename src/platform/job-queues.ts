@@ -70,8 +70,10 @@ export function execPlace(spec: RunSpec, memoryBytes = memoryOf(spec.resources))
   return placeOf(chunkJobOf(spec), spec.profile, spec.resources, memoryBytes);
 }
 
-/** The step that every flow begins with. */
-const BEGIN = { path: "begin", step: "begin" } as const satisfies Pick<Payload<"fork">, "path" | "step">;
+type ForkStep = Pick<Payload<"fork">, "path" | "step">;
+/** The step that every flow begins with, and the one that ends its time. No node can have the name of one. */
+const BEGIN = { path: "_begin", step: "begin" } as const satisfies ForkStep;
+const DEADLINE = { path: "_deadline", step: "deadline" } as const satisfies ForkStep;
 
 export interface ChunkToAdd {
   readonly chunk: string;
@@ -238,6 +240,19 @@ export class JobQueues {
     const data: Payload<"fork"> = { ...ref, ...fork };
     const delay = delayMs > 0 ? { delay: delayMs } : {};
     await this.queue(forkPlace.name).add("fork", data, { ...opts, parent: this.#rootOf(ref), ...delay });
+  }
+
+  /** Adds the step that ends the time of a flow. It is not below the root, which does not wait for it. */
+  async addDeadline(ref: RunRef, spec: RunSpec, delayMs: number): Promise<void> {
+    await this.announce(forkPlace);
+    const data: Payload<"fork"> = { ...ref, ...DEADLINE };
+    const { ignoreDependencyOnFailure: _, ...opts } = this.#options(jobIds.fork(ref.runId, ref.epoch, data.path), spec);
+    await this.queue(forkPlace.name).add("fork", data, { ...opts, delay: Math.max(0, delayMs) });
+  }
+
+  /** Removes the step that would end the time of a flow that has ended. */
+  async removeDeadline({ runId, epoch }: Pick<RunRef, "runId" | "epoch">): Promise<void> {
+    await this.queue(forkPlace.name).remove(jobIds.fork(runId, epoch, DEADLINE.path));
   }
 
   /** Brings a step that waits for its time forward; whether there was one. */

@@ -104,13 +104,17 @@ export class FlowRuns {
     const run = await this.#deps.runs.load(parent.runId, parent.epoch);
     const startedAtMs = record.startedAtMs ?? record.createdAtMs;
     const took = { startedAtMs, durationMs: Math.max(0, (record.endedAtMs ?? startedAtMs) - startedAtMs) };
-    await this.of(run).endWithRow({ path: parent.path, end: endOfRun(record) }, took);
+    const end = endOfRun(record);
+    const timedOut = end.outcome === "cancelled" ? (await this.#deps.hash.stage(parent.runId))?.timedOut : undefined;
+    const why = timedOut === undefined ? {} : ({ failureClass: "timeout", message: timedOut } as const);
+    await this.of(run).endWithRow({ path: parent.path, end: { ...end, ...why } }, took);
   }
 
   /** Lets go of a flow that has ended. */
   async forget({ runId, epoch }: Ref): Promise<void> {
     const key = `${runId}.${epoch}`;
     await this.#flows.get(key)?.state.expire();
+    await this.#deps.queues.removeDeadline({ runId, epoch });
     this.#flows.delete(key);
   }
 }

@@ -109,6 +109,11 @@ export class RunCache {
     }
   }
 
+  /** When work on the run began, in ms since 1970, also after Redis has lost that; undefined when nobody wrote it down. */
+  async startedAtMs({ runId }: Pick<LiveRun, "runId">): Promise<number | undefined> {
+    return (await this.#hash.startedAtMs(runId)) ?? (await this.#store.runs.get(runId))?.startedAtMs ?? undefined;
+  }
+
   /** Writes down that work on the run has begun. */
   async begin(run: LiveRun): Promise<void> {
     await this.ensureRow(run);

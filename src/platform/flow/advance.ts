@@ -21,7 +21,7 @@ import type { Outcome } from "../../contract/outcomes.ts";
 import { noFiles } from "../../contract/run-record.ts";
 import { requestCancel } from "../cancel-run.ts";
 import type { CallToAdd, RunRef } from "../job-queues.ts";
-import type { LiveRun } from "../run-hash.ts";
+import type { LiveRun, RunStage } from "../run-hash.ts";
 import { evaluateCondition, evaluateList, withItem, type FlowScope } from "./expressions.ts";
 import { FlowState, type FlowAbout } from "./flow-state.ts";
 import { valueOf, type NodeWork } from "./node-spec.ts";
@@ -113,10 +113,10 @@ export class FlowAdvance {
     return this.#about;
   }
 
-  /** Ends what has not ended, when the run was cancelled. */
-  async cancelOpen(message: string): Promise<void> {
+  /** Ends what has not ended, when the run was cancelled, or its time was over. */
+  async cancelOpen(message: string, failureClass: "cancelled" | "timeout"): Promise<void> {
     const open = await this.state.open();
-    const ended = open.map((path) => ({ path, end: unrunEnd("cancelled", message, "cancelled") }));
+    const ended = open.map((path) => ({ path, end: unrunEnd("cancelled", message, failureClass) }));
     await this.#record(ended);
     for (const { path, end } of ended) await this.state.settle(path, end);
   }
@@ -188,11 +188,7 @@ export class FlowAdvance {
       if (one === undefined) continue;
       const found = isGoing
         ? await this.#releaseOne(one, { about, ends })
-        : {
-            over: [
-              { path: id, end: unrunEnd("cancelled", "the run was cancelled before this node started", "cancelled") },
-            ],
-          };
+        : { over: [{ path: id, end: unstartedEnd(stage) }] };
       over.push(...found.over);
       calls.push(...(found.calls ?? []));
     }
@@ -287,6 +283,12 @@ export class FlowAdvance {
     for (const { path, outcome } of rows) if (!refused.has(path)) counts[outcome] = (counts[outcome] ?? 0) + 1;
     await this.#deps.hash.count(this.#run, counts);
   }
+}
+
+/** A node whose run was cancelled, or whose time was over. */
+function unstartedEnd(stage: RunStage | undefined): NodeEnd {
+  if (stage?.timedOut !== undefined) return unrunEnd("cancelled", stage.timedOut, "timeout");
+  return unrunEnd("cancelled", "the run was cancelled before this node started", "cancelled");
 }
 
 /** A node that could not be started because of what it says. @throws any other error */

@@ -33,6 +33,8 @@ export interface FlowAbout {
   /** Agent programs, by name: the binary by an absolute path, and its arguments. */
   readonly agents: Readonly<Record<string, readonly string[]>>;
   readonly failFast: boolean;
+  /** Time for all of it. */
+  readonly timeoutMs?: number;
   readonly planSha256: string;
   /** Nodes that are run anew although what they made before may still hold, and all that hang on them. */
   readonly fresh: readonly string[];

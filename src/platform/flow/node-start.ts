@@ -71,7 +71,6 @@ export class NodeStarter {
       const expected = "a worker that can shut a process in";
       throw new PolicyError([{ where: `${path}.sandbox`, expected, found: `none: this version has no sandbox` }]);
     }
-    const { runId, epoch, spec } = this.#run;
     switch (node.kind) {
       case "exec":
       case "agent":
@@ -84,20 +83,23 @@ export class NodeStarter {
           childSpec(work, (input) => this.#deps.inputKind(input)),
         );
         return undefined;
-      case "gate": {
-        const waitMs = node.timeout_seconds === undefined ? GATE_MS : node.timeout_seconds * 1_000;
-        await this.#deps.queues.addFork(
-          { runId, epoch, traceId: spec.traceId ?? runId },
-          spec,
-          { path, step: "gate" },
-          Math.ceil(waitMs),
-        );
+      case "gate":
+        await this.#openGate(path, node.timeout_seconds === undefined ? GATE_MS : node.timeout_seconds * 1_000);
         return undefined;
-      }
       case "flow":
         await this.#startFlow(planned, work);
         return undefined;
     }
+  }
+
+  /** Asks a person. Whoever answered, or cancelled it, before it was there found nothing to bring forward. */
+  async #openGate(path: string, waitMs: number): Promise<void> {
+    const { runId, epoch, spec } = this.#run;
+    const ref = { runId, epoch, traceId: spec.traceId ?? runId };
+    await this.#deps.queues.addFork(ref, spec, { path, step: "gate" }, Math.ceil(waitMs));
+    const { state } = this.#parts;
+    const [answer, ends] = await Promise.all([state.answerAt(path), state.ends([path])]);
+    if (answer !== undefined || ends.size > 0) await this.#deps.queues.promoteFork(ref, path);
   }
 
   /** The id of the run that does the work of a node: the same whoever makes it. */
@@ -111,13 +113,15 @@ export class NodeStarter {
     const { nested, node } = planned;
     if (nested === undefined || node.kind !== "flow") throw new TypeError(`expected the flow of node ${work.path}`);
     const { name, env, failFast, planSha256, nodes } = nested;
+    const limitMs = Math.min(nested.timeoutMs ?? Infinity, Math.ceil((node.timeout_seconds ?? Infinity) * 1_000));
     const folder = join(work.about.folder, "flows", work.path);
     const inputs = { ...nested.inputs, ...inputsOf(work) };
     const { fresh: above, isNoop, base, binaries, agents } = work.about;
     // What is run anew is run anew to its last part.
     const fresh = above.includes(node.id) ? nodes.map((one) => one.node.id) : [];
     const shared = { base, binaries, agents, folder, inputs, fresh };
-    const about: FlowAbout = { name, env, failFast, planSha256, ...shared, ...(isNoop && { isNoop }) };
+    const more = { ...(limitMs < Infinity && { timeoutMs: limitMs }), ...(isNoop && { isNoop }) };
+    const about: FlowAbout = { name, env, failFast, planSha256, ...shared, ...more };
     await this.#startRun(planned, work.path, flowSpec(about, { ...this.#parentOf(work.path), nodes: nodes.length }), {
       about,
       nodes,

@@ -272,8 +272,7 @@ class ChunkAttempt {
     }
     const isCancelled = this.#abort.signal.aborted;
     const cancelled = isCancelled ? [...end.notRun, ...end.postponed] : end.notRun;
-    if (cancelled.length > 0) await recorder.add(cancelled.map((file) => cancelledResult(file)));
-    await recorder.flush();
+    await this.#cancelAll(recorder, cancelled);
     const retries = isCancelled
       ? recorder.retries
       : [...recorder.retries, ...this.#suspects(end.postponed, plan.calmMs)];
@@ -310,7 +309,8 @@ class ChunkAttempt {
   }
 
   async #cancelAll(recorder: Recorder, files: readonly FileEntry[]): Promise<void> {
-    await recorder.add(files.map((file) => cancelledResult(file)));
+    const timedOut = files.length === 0 ? undefined : (await this.#deps.hash.stage(this.#payload.runId))?.timedOut;
+    await recorder.add(files.map((file) => cancelledResult(file, timedOut)));
     await recorder.flush();
   }
 
