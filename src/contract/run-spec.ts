@@ -66,6 +66,8 @@ export const runSpec = z.strictObject({
   parent: z.strictObject({ runId: z.string(), epoch: z.int().nonnegative(), path: z.string() }).optional(),
   /** Argument list with placeholders; the first one is the binary, an absolute path. For `infer`, the folder of the model. */
   command: z.array(z.string()).min(1),
+  /** What its processes are alike by, where the command itself differs from call to call: that of a flow's node, as it is written. */
+  learnAs: z.array(z.string()).optional(),
   /** Of a model, the digest that `headroom model inspect` tells. */
   binarySha256: z
     .string()

@@ -3,9 +3,8 @@ import { Job, Queue, type JobsOptions } from "bullmq";
 import type { Redis } from "ioredis";
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import { parseNodePath } from "../contract/flow-run.ts";
 import type { FileEntry } from "../contract/files.ts";
-import { chunkJobOf, type ChunkJobName, type Payload } from "../contract/jobs.ts";
+import { chunkJobOf, type ChunkJobName, type JobName, type Payload } from "../contract/jobs.ts";
 import {
   bucketOf,
   CONTROL_MEMORY_BYTES,
@@ -85,9 +84,16 @@ export interface ChunkToAdd {
 /** One call of a flow's node, or of an instance of it. */
 export interface CallToAdd {
   readonly path: string;
-  /** Place of its node in the flow. */
+  /** Of its row (see `rowIndex`). */
   readonly index: number;
   readonly spec: RunSpec;
+}
+
+interface NewChild {
+  readonly place: QueuePlace;
+  readonly name: JobName;
+  readonly id: string;
+  readonly data: unknown;
 }
 
 /** Opens queues once, over one connection that the caller owns and closes. */
@@ -175,11 +181,8 @@ export class JobQueues {
       parent: { id: jobIds.report(spec.parent.runId, spec.parent.epoch), queue: roots.qualifiedName },
     };
     const root = { queue: roots, job: new Job(roots, "report", ref, { ...rootOptions, ...above }, rootId) };
-    const child = (place: QueuePlace, name: string, id: string, data: unknown): FlowJob => {
-      const queue = this.queue(place.name);
-      const opts = { ...this.#options(id, spec), parent: { id: rootId, queue: roots.qualifiedName } };
-      return { queue, job: new Job(queue, name, data, opts, id) };
-    };
+    const child = (place: QueuePlace, name: JobName, id: string, data: unknown): FlowJob =>
+      this.childOf(ref, spec, { place, name, id, data });
     const begin: Payload<"fork"> = { ...ref, ...BEGIN };
     const children =
       chunks === "scan"
@@ -213,24 +216,11 @@ export class JobQueues {
     }
   }
 
-  /**
-   * Adds calls of nodes below the root of their flow; ids make it safe to repeat. `isRestored`: they may have rows already,
-   * which a chunk that looks like a repeat is asked for.
-   */
-  async addCalls(ref: RunRef, calls: readonly CallToAdd[], isRestored = false): Promise<void> {
-    const parent = this.#rootOf(ref);
-    const places = new Map(calls.map(({ spec }) => execPlace(spec)).map((place) => [place.name, place]));
-    for (const place of places.values()) await this.announce(place);
-    // Sent together: ioredis writes the commands of one turn at once.
-    await Promise.all(
-      calls.map(({ path, index, spec }) => {
-        const { instance } = parseNodePath(path);
-        const chunk = `${index}${instance === undefined ? "" : `_${instance}`}${isRestored ? "-r" : ""}`;
-        const data: Payload<ChunkJobName> = { ...ref, chunk, files: [{ index, path, bytes: 0 }] };
-        const opts = { ...this.#options(jobIds.chunk(ref.runId, ref.epoch, chunk), spec), parent };
-        return this.queue(execPlace(spec).name).add(chunkJobOf(spec), data, opts);
-      }),
-    );
+  /** A job below the root of its run, to be added by a script. */
+  childOf({ runId, epoch }: RunRef, spec: RunSpec, child: NewChild): FlowJob {
+    const queue = this.queue(child.place.name);
+    const opts = { ...this.#options(child.id, spec), parent: this.#rootOf({ runId, epoch }) };
+    return { queue, job: new Job(queue, child.name, child.data, opts, child.id) };
   }
 
   /** Adds a step of a flow below its root; its id makes it safe to repeat. */

@@ -52,7 +52,12 @@ export class RunCache {
     if (known === undefined) throw new NotFoundError("node", `${runId} ${path}`);
     if (this.#calls.size >= MAX_CALLS) this.#calls.clear();
     this.#calls.set(key, known);
-    return { ...run, spec: withMemory(known, this.#changes()) };
+    return this.withSpec(run, known);
+  }
+
+  /** The run as a job sees it that has a specification of its own, with the memory that counts for it now. */
+  withSpec(run: LiveRun, spec: RunSpec): LiveRun {
+    return { ...run, spec: withMemory(spec, this.#changes()) };
   }
 
   /**

@@ -21,7 +21,7 @@ export interface ExecDeps extends RecorderDeps, RoomWaitDeps {
   readonly gate: PolicyGate;
   readonly claims: OutputClaims;
   /** Moves flows on when the calls of their nodes have ended. */
-  readonly flows: Pick<FlowRuns, "endCalls" | "hasEnded">;
+  readonly flows: Pick<FlowRuns, "endCalls" | "openSpecs" | "giveTo">;
   /** Tells what processes take, and learns it. */
   readonly learned: LearnedRuns;
   readonly largestJob: LargestJob;

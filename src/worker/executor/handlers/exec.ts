@@ -4,6 +4,7 @@ import { cancelledResult, unrunResult, type FileEntry, type FileResult } from ".
 import type { ChunkJobName, Payload } from "../../../contract/jobs.ts";
 import { breakRun, requestCancel } from "../../../platform/cancel-run.ts";
 import type { ChunkToAdd } from "../../../platform/job-queues.ts";
+import type { RunSpec } from "../../../contract/run-spec.ts";
 import type { LiveRun } from "../../../platform/run-hash.ts";
 import { withTrace } from "../../../platform/trace.ts";
 import { HandBack } from "../../lane.ts";
@@ -12,7 +13,9 @@ import type { ExecDeps } from "./exec-deps.ts";
 import { Fence } from "../../result/fence.ts";
 import { Recorder, type RetryFile } from "../../result/recorder.ts";
 import { decideStart, lossesOf } from "../../result/suspicion.ts";
-import type { ChunkEnd, ChunkEvents } from "../chunk-request.ts";
+import type { WrittenCalls } from "../../flow-runs.ts";
+import type { ChunkEnd, ChunkEvents, ChunkRequest } from "../chunk-request.ts";
+import { runCalls } from "../run-calls.ts";
 import { RunCancelled, type Handler, type JobContext } from "../executor.ts";
 import { memoryNeed, outgrownNeed } from "../../memory-need.ts";
 import { restoreChunks, retryChunks } from "../retry-chunks.ts";
@@ -31,8 +34,14 @@ export function createChunkHandler(deps: ExecDeps): Handler<ChunkJobName> {
   return async (payload, context) => {
     const attempt = new ChunkAttempt({ ...deps, ...worker }, payload, context);
     await attempt.run();
-    await deps.flows.endCalls(payload, attempt.calls);
+    await deps.flows.endCalls(payload, attempt.written);
   };
+}
+
+/** What an attempt is told, of files that run as this run says. */
+interface AttemptEvents {
+  of(measured: LiveRun): ChunkEvents;
+  settled(): Promise<void>;
 }
 
 interface AttemptDeps extends ExecDeps {
@@ -43,7 +52,9 @@ interface AttemptDeps extends ExecDeps {
 
 class ChunkAttempt {
   /** Rows of nodes that were written now: who moves their flow on need not read them again. */
-  readonly calls: FileResult[] = [];
+  readonly #calls: FileResult[] = [];
+  /** Of a job of a flow: what its nodes run. */
+  #specs: ReadonlyMap<string, RunSpec> | undefined;
   readonly #deps: AttemptDeps;
   readonly #payload: Payload<ChunkJobName>;
   readonly #context: JobContext;
@@ -64,6 +75,10 @@ class ChunkAttempt {
     });
   }
 
+  get written(): WrittenCalls {
+    return { rows: this.#calls, specs: this.#specs ?? new Map() };
+  }
+
   async run(): Promise<void> {
     const { runId, epoch } = this.#payload;
     // A retry chunk may be added a second time by the next holder of the chunk that asked for it.
@@ -73,14 +88,18 @@ class ChunkAttempt {
       this.#deps.runs.open(runId, epoch),
       isRepeat ? undefined : loadBlame(this.#deps.redis, this.#deps.kp),
     ]);
-    if (await this.#deps.flows.hasEnded(whole, this.#payload.files)) return;
-    const run = await this.#deps.runs.loadFor(runId, epoch, this.#payload.files);
+    this.#specs = await this.#deps.flows.openSpecs(whole, this.#payload.files);
+    const files = this.#payload.files.filter(({ path }) => this.#specs?.has(path) ?? true);
+    const [first] = files;
+    if (first === undefined) return;
+    const spec = this.#specs?.get(first.path);
+    const run = spec === undefined ? whole : this.#deps.runs.withSpec(whole, spec);
     const mayClean = this.#deps.gate.writeFault(run.spec.output.root) === undefined;
-    const chunk = { files: this.#payload.files, fence: this.#fence, isRepeat, mayClean, blame };
+    const chunk = { files, fence: this.#fence, isRepeat, mayClean, blame };
     const plan = await planChunk(this.#deps, run, chunk);
     const onOutcome = (result: FileResult) => {
       this.#deps.onOutcome(result, run);
-      if (whole.spec.executor === "flow") this.calls.push(result);
+      if (this.#specs !== undefined) this.#calls.push(result);
     };
     const recorder = new Recorder({ ...this.#deps, onOutcome }, run, {
       fence: this.#fence,
@@ -169,7 +188,8 @@ class ChunkAttempt {
     this.#deps.onStart(run, this.#jobId, plan.files);
     const events = this.#events(run, recorder);
     try {
-      const end = await this.#deps.runner.run(
+      const end = await this.#runAll(
+        run,
         {
           chunkId: this.#jobId,
           runId: run.runId,
@@ -184,8 +204,7 @@ class ChunkAttempt {
           isOneByOne: plan.calmMs < Infinity,
           gpu: this.#deps.gpuOf(this.#jobId) ?? null,
         },
-        events.events,
-        this.#abort.signal,
+        events,
       );
       await events.settled();
       const ms = this.#deps.clock.monotonicMs() - startedMs - (end.suspendedMs ?? 0);
@@ -197,7 +216,15 @@ class ChunkAttempt {
     }
   }
 
-  #events(run: LiveRun, recorder: Recorder): { events: ChunkEvents; settled: () => Promise<void> } {
+  #runAll(run: LiveRun, request: ChunkRequest, { of }: AttemptEvents): Promise<ChunkEnd> {
+    const { runner, runs } = this.#deps;
+    if (this.#specs === undefined) return runner.run(request, of(run), this.#abort.signal);
+    const eventsOf = (spec: RunSpec) => of(runs.withSpec(run, spec));
+    const calls = { request, specs: this.#specs, cancels: this.#context.cancels, eventsOf };
+    return runCalls(runner, calls, this.#abort.signal);
+  }
+
+  #events(run: LiveRun, recorder: Recorder): AttemptEvents {
     let work: Promise<void> = Promise.resolve();
     // Events are handled in order; the first failure ends the chunk and is thrown when it settles.
     const queue = (step: () => Promise<void>) => {
@@ -209,7 +236,7 @@ class ChunkAttempt {
     };
     // The first file does not wait for the store; its result does, since it needs the row of its run.
     queue(() => this.#deps.runs.begin(run));
-    const events: ChunkEvents = {
+    const of = (measured: LiveRun): ChunkEvents => ({
       starting: async (files) => {
         const entries = new Map<number, unknown>(
           files.map((file) => [file.index, { p: file.path, t: file.temp, c: file.crashDigest }]),
@@ -238,13 +265,13 @@ class ChunkAttempt {
       },
       usage: (sample) => {
         this.#deps.onUsage(this.#jobId, sample);
-        this.#deps.learned.observe(run, this.#jobId, sample);
+        this.#deps.learned.observe(measured, this.#jobId, sample);
       },
       measured: (measure) => {
-        this.#deps.onMeasured(run, this.#jobId, measure);
+        this.#deps.onMeasured(measured, this.#jobId, measure);
       },
-    };
-    return { events, settled: () => work };
+    });
+    return { of, settled: () => work };
   }
 
   /** Ends the run when another one has taken its output folder: nothing more of it may appear there. */
@@ -276,11 +303,17 @@ class ChunkAttempt {
     const retries = isCancelled
       ? recorder.retries
       : [...recorder.retries, ...this.#suspects(end.postponed, plan.calmMs)];
-    const again =
-      retries.length === 0 ? [] : retryChunks(this.#payload.chunk, retries, await memoryNeed(this.#deps, run));
+    const again = retries.length === 0 ? [] : this.#chunksOf(retries, await memoryNeed(this.#deps, run));
     const chunks = [...again, ...restoreChunks(plan)];
     if (chunks.length > 0) await this.#retry(run, chunks);
     if (recorder.failedCount > 0) await this.#checkMaxFailures(run);
+  }
+
+  /** Nodes of a flow are tried again each on its own: one that takes long then keeps no other waiting. */
+  #chunksOf(retries: readonly RetryFile[], needOf: (files: readonly FileEntry[]) => number): ChunkToAdd[] {
+    const { chunk } = this.#payload;
+    if (this.#specs === undefined || retries.length === 1) return retryChunks(chunk, retries, needOf);
+    return retries.flatMap((one, at) => retryChunks(`${chunk}-${at}`, [one], needOf));
   }
 
   /** Suspects go to chunks of their own, to be started when this worker, or another, may. */
@@ -305,6 +338,7 @@ class ChunkAttempt {
     if (!(await this.#write(new Map<number | "retry", unknown>([["retry", chunks]]))))
       throw new LeaseLostError("lease lost before the retry");
     await this.#deps.queues.addChunks(ref, run.spec, chunks);
+    if (this.#specs !== undefined) await this.#deps.flows.giveTo(run, chunks, run.spec);
     await this.#deps.hash.count(run, { chunks: chunks.length });
   }
 

@@ -26,8 +26,8 @@ export interface ForkDeps {
 }
 
 /** Instances of a fan-out that may wait or run at a time. */
-const WINDOW = 400;
-const ADD_AT_ONCE = 100;
+const WINDOW = 2_000;
+const ADD_AT_ONCE = 500;
 const POLL_MS = 10;
 const MAX_POLL_MS = 250;
 
@@ -92,8 +92,7 @@ async function expand(deps: ForkDeps, { flow, ref, signal }: Expansion, id: stri
   let from = 0;
   for (let pollMs = POLL_MS; from < items.length;) {
     signal.throwIfAborted();
-    // This step is itself below the root.
-    const open = (await deps.queues.openCount(ref)) - 1;
+    const open = from - (items.length - (await flow.state.leftOf(id)));
     if (open > WINDOW - ADD_AT_ONCE) {
       await deps.clock.sleep(pollMs, signal);
       pollMs = Math.min(2 * pollMs, MAX_POLL_MS);
