@@ -79,16 +79,22 @@ export class FlowCluster implements AsyncDisposable {
     return createClient({ redis: this.#server.url, store: this.store, prefix: PREFIX, logger: quietLogger, allow });
   }
 
-  async addWorker(workerId: string): Promise<WorkerService> {
+  /** `redisUrl`: where it finds Redis, such as behind a proxy. */
+  async addWorker(workerId: string, { redisUrl = this.#server.url, lockMs = 30_000 } = {}): Promise<WorkerService> {
     const deps = { store: this.store, logger: quietLogger, metrics: this.#metrics, clock: systemClock };
-    const limits = { lockMs: 30_000, drainMs: 1_000, nice: 0 };
+    const limits = { lockMs, drainMs: 1_000, nice: 0 };
     const worker = new WorkerService(
-      { ...deps, redisUrl: this.#server.url },
+      { ...deps, redisUrl },
       { kp: this.kp, workerId, labels: [], governor: { maxProcesses: 8 }, allow: {}, ...limits },
     );
     await worker.start();
     this.#workers.push(worker);
     return worker;
+  }
+
+  /** The socket of its Redis. */
+  get socket(): string {
+    return this.#server.socket;
   }
 
   async #startScheduler(): Promise<void> {

@@ -47,6 +47,12 @@ export class TcpProxy implements AsyncDisposable {
     this.#isFreezing = false;
   }
 
+  /** Destroys all connections; new ones work. */
+  cut(): void {
+    this.thaw();
+    for (const { near } of this.#pairs) near.destroy();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const { near, far } of this.#pairs) {
       near.destroy();

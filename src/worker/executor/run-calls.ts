@@ -11,7 +11,7 @@ export interface CallsToRun {
   readonly specs: ReadonlyMap<string, RunSpec>;
   readonly cancels: NodeCancels;
   /** Told of what happens to one of them. */
-  eventsOf(spec: RunSpec): ChunkEvents;
+  readonly eventsOf: (spec: RunSpec) => ChunkEvents;
 }
 
 /** A call that is cancelled has its row already: it is left out of what ended, and of what did not run. */

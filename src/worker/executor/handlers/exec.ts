@@ -1,24 +1,25 @@
 /** Runs the binary over the files of one chunk: plan, run, record, ask again for what is worth another try. */
-import { ConflictError, faultsLine, LeaseLostError, type Fault } from "../../../contract/errors.ts";
-import { cancelledResult, unrunResult, type FileEntry, type FileResult } from "../../../contract/files.ts";
+import { ConflictError, LeaseLostError } from "../../../contract/errors.ts";
+import { cancelledResult, type FileEntry, type FileResult } from "../../../contract/files.ts";
 import type { ChunkJobName, Payload } from "../../../contract/jobs.ts";
-import { breakRun, requestCancel } from "../../../platform/cancel-run.ts";
+import { breakRun } from "../../../platform/cancel-run.ts";
 import type { ChunkToAdd } from "../../../platform/job-queues.ts";
 import type { RunSpec } from "../../../contract/run-spec.ts";
 import type { LiveRun } from "../../../platform/run-hash.ts";
 import { withTrace } from "../../../platform/trace.ts";
 import { HandBack } from "../../lane.ts";
 import { loadBlame, planChunk, type ChunkPlan } from "../../result/chunk-plan.ts";
-import type { ExecDeps } from "./exec-deps.ts";
+import { nothingRan, type AttemptEvents, type ExecDeps, type Opened } from "./exec-deps.ts";
 import { Fence } from "../../result/fence.ts";
 import { Recorder, type RetryFile } from "../../result/recorder.ts";
 import { decideStart, lossesOf } from "../../result/suspicion.ts";
 import type { WrittenCalls } from "../../flow-runs.ts";
 import type { ChunkEnd, ChunkEvents, ChunkRequest } from "../chunk-request.ts";
 import { runCalls } from "../run-calls.ts";
+import { checkMaxFailures, kindsOf, refuseFiles } from "./chunk-rules.ts";
 import { RunCancelled, type Handler, type JobContext } from "../executor.ts";
 import { memoryNeed, outgrownNeed } from "../../memory-need.ts";
-import { restoreChunks, retryChunks } from "../retry-chunks.ts";
+import { restoreChunks, retryAlone, retryChunks } from "../retry-chunks.ts";
 import { waitForRoom } from "../room-wait.ts";
 import { Solitude } from "../solitude.ts";
 
@@ -36,12 +37,6 @@ export function createChunkHandler(deps: ExecDeps): Handler<ChunkJobName> {
     await attempt.run();
     await deps.flows.endCalls(payload, attempt.written);
   };
-}
-
-/** What an attempt is told, of files that run as this run says. */
-interface AttemptEvents {
-  of(measured: LiveRun): ChunkEvents;
-  settled(): Promise<void>;
 }
 
 interface AttemptDeps extends ExecDeps {
@@ -80,6 +75,40 @@ class ChunkAttempt {
   }
 
   async run(): Promise<void> {
+    const opened = await this.#open();
+    if (opened === undefined) return;
+    const { run, plan, recorder, isWanted } = opened;
+    if (!isWanted) {
+      await this.#cancelAll(recorder, plan.files);
+      return;
+    }
+    const allowed = {
+      ...plan,
+      files: await refuseFiles(this.#deps.gate, recorder, kindsOf(run, plan.files, this.#specs)),
+    };
+    if (allowed.files.length > 0 && !(await this.#holdFolder(run, allowed, recorder))) return;
+    await this.#deps.learned.ready(run);
+    if (await this.#moved(run, allowed)) return;
+    const about = { runId: run.runId, jobId: this.#jobId, files: plan.files.length };
+    this.#deps.logger.info(about, "chunk started");
+    try {
+      const work = () => this.#runFiles(run, allowed, recorder);
+      const end =
+        allowed.files.length === 0
+          ? nothingRan
+          : await this.#deps.solitude.run(this.#mayStart(allowed), this.#context.signal, work);
+      await this.#settle(run, allowed, recorder, end);
+      const [failed, retries] = [recorder.failedCount, recorder.retries.length];
+      this.#deps.logger.info({ ...about, failed, retries }, "chunk ended");
+    } catch (error) {
+      // This worker lives, so no file ran when a worker was lost, whatever the journal says.
+      if (run.spec.executor === "process") await this.#absolve();
+      throw error;
+    }
+  }
+
+  /** What is left to do of the chunk; undefined when that is nothing, for its nodes have ended. */
+  async #open(): Promise<Opened | undefined> {
     const { runId, epoch } = this.#payload;
     // A retry chunk may be added a second time by the next holder of the chunk that asked for it.
     const isRepeat = this.#context.job.attemptsStarted > 1 || this.#payload.chunk.includes("-");
@@ -91,49 +120,18 @@ class ChunkAttempt {
     this.#specs = await this.#deps.flows.openSpecs(whole, this.#payload.files);
     const files = this.#payload.files.filter(({ path }) => this.#specs?.has(path) ?? true);
     const [first] = files;
-    if (first === undefined) return;
+    if (first === undefined) return undefined;
     const spec = this.#specs?.get(first.path);
     const run = spec === undefined ? whole : this.#deps.runs.withSpec(whole, spec);
     const mayClean = this.#deps.gate.writeFault(run.spec.output.root) === undefined;
-    const chunk = { files, fence: this.#fence, isRepeat, mayClean, blame };
-    const plan = await planChunk(this.#deps, run, chunk);
+    const plan = await planChunk(this.#deps, run, { files, fence: this.#fence, isRepeat, mayClean, blame });
     const onOutcome = (result: FileResult) => {
       this.#deps.onOutcome(result, run);
       if (this.#specs !== undefined) this.#calls.push(result);
     };
-    const recorder = new Recorder({ ...this.#deps, onOutcome }, run, {
-      fence: this.#fence,
-      signal: this.#abort.signal,
-      files: plan.files,
-      crashes: plan.crashes,
-    });
-    if (!isWanted) {
-      await this.#cancelAll(recorder, plan.files);
-      return;
-    }
-    const policy = this.#deps.gate.decide(run.spec);
-    if (policy.kind !== "refused" && !(await this.#holdFolder(run, plan, recorder))) return;
-    await this.#deps.learned.ready(run);
-    if (policy.kind !== "refused" && (await this.#moved(run, plan))) return;
-    const about = { runId, jobId: this.#jobId, files: plan.files.length };
-    this.#deps.logger.info(about, "chunk started");
-    try {
-      const end =
-        policy.kind === "refused"
-          ? await refuseAll(plan, recorder, policy.faults)
-          : await this.#deps.solitude.run(this.#mayStart(plan), this.#context.signal, () =>
-              this.#runFiles(run, plan, recorder),
-            );
-      await this.#settle(run, plan, recorder, end);
-      this.#deps.logger.info(
-        { ...about, failed: recorder.failedCount, retries: recorder.retries.length },
-        "chunk ended",
-      );
-    } catch (error) {
-      // This worker lives, so no file ran when a worker was lost, whatever the journal says.
-      if (run.spec.executor === "process") await this.#absolve();
-      throw error;
-    }
+    const { fence, signal } = { fence: this.#fence, signal: this.#abort.signal };
+    const chunk = { fence, signal, files: plan.files, crashes: plan.crashes };
+    return { run, plan, isWanted, recorder: new Recorder({ ...this.#deps, onOutcome }, run, chunk) };
   }
 
   /** Waits for room on the disk and takes the output folder; false when another run has it, which ends this one. */
@@ -303,17 +301,11 @@ class ChunkAttempt {
     const retries = isCancelled
       ? recorder.retries
       : [...recorder.retries, ...this.#suspects(end.postponed, plan.calmMs)];
-    const again = retries.length === 0 ? [] : this.#chunksOf(retries, await memoryNeed(this.#deps, run));
+    const split = this.#specs === undefined ? retryChunks : retryAlone;
+    const again = retries.length === 0 ? [] : split(this.#payload.chunk, retries, await memoryNeed(this.#deps, run));
     const chunks = [...again, ...restoreChunks(plan)];
     if (chunks.length > 0) await this.#retry(run, chunks);
-    if (recorder.failedCount > 0) await this.#checkMaxFailures(run);
-  }
-
-  /** Nodes of a flow are tried again each on its own: one that takes long then keeps no other waiting. */
-  #chunksOf(retries: readonly RetryFile[], needOf: (files: readonly FileEntry[]) => number): ChunkToAdd[] {
-    const { chunk } = this.#payload;
-    if (this.#specs === undefined || retries.length === 1) return retryChunks(chunk, retries, needOf);
-    return retries.flatMap((one, at) => retryChunks(`${chunk}-${at}`, [one], needOf));
+    if (recorder.failedCount > 0) await checkMaxFailures(this.#deps, run);
   }
 
   /** Suspects go to chunks of their own, to be started when this worker, or another, may. */
@@ -347,22 +339,4 @@ class ChunkAttempt {
     await recorder.add(files.map((file) => cancelledResult(file, timedOut)));
     await recorder.flush();
   }
-
-  async #checkMaxFailures(run: LiveRun): Promise<void> {
-    const limit = run.spec.maxFailures;
-    if (limit === undefined) return;
-    const counters = await this.#deps.hash.counters(run.runId);
-    const failed = counters.failed + counters.quarantined;
-    const most = limit.unit === "files" ? limit.value : (limit.value / 100) * Math.max(1, counters.total);
-    if (failed <= most) return;
-    const what = limit.unit === "files" ? `${limit.value} files` : `${limit.value} % of ${counters.total} files`;
-    await requestCancel(this.#deps, run.runId, `${failed} files failed, at most ${what} may`);
-  }
-}
-
-/** Ends the files of a run that is not allowed here, whoever has enqueued it. */
-async function refuseAll(plan: ChunkPlan, recorder: Recorder, faults: readonly Fault[]): Promise<ChunkEnd> {
-  const why = { outcome: "failed", failureClass: "policy", message: faultsLine(faults) } as const;
-  await recorder.add(plan.files.map((file) => unrunResult(file, why)));
-  return { kind: "done", notRun: [], interrupted: [], fenced: [], postponed: [] };
 }
