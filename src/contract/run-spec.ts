@@ -1,5 +1,6 @@
 /** What a run is: the compiled, checked form that producers write and workers read. Durations in ms, sizes in bytes. */
 import { z } from "zod";
+import { sandboxLevels } from "./allow.ts";
 import { failureClasses } from "./outcomes.ts";
 import { profileName, profileSchema } from "./profiles.ts";
 import { MiB } from "./resources.ts";
@@ -93,6 +94,12 @@ export const runSpec = z.strictObject({
   logBytes: z.int().nonnegative().default(8_192),
   successExitCodes: z.array(z.int().min(0).max(255)).min(1).default([0]),
   retry: z.partialRecord(z.enum(failureClasses), retryRule).default({}),
+  /** How far its processes are shut in at least: they see their own files (`files`), and no network either (`strict`). */
+  sandbox: z.enum(sandboxLevels).optional(),
+  /** Whether processes that are shut in strictly have the network all the same. */
+  network: z.boolean().optional(),
+  /** What processes that are shut in see beside their inputs: absolute paths. */
+  reads: z.array(z.string().startsWith("/", "an absolute path")).max(10_000).optional(),
   profile: profileName.default("default"),
   resources: profileSchema.prefault({}),
   priority: z.int().min(0).max(2_000_000).default(0),

@@ -14,6 +14,8 @@ const ownPart = z.object({
   e: z.record(z.string(), z.string()).optional(),
   /** Name of the output. */
   n: z.string(),
+  /** What it sees when it is shut in. */
+  r: z.array(z.string()).optional(),
   /** Digest of what it depends on beside its arguments. */
   d: z.string(),
 });
@@ -28,19 +30,24 @@ export interface SplitSpec {
 export function splitSpec(spec: RunSpec): SplitSpec {
   const { command, env, input, output } = spec;
   const [binary = "", ...a] = command;
-  const common = { ...spec, command: [binary], env: {}, input: { kind: "none" }, output: { ...output, name: "-" } };
+  const { reads, ...rest } = spec;
+  const common = { ...rest, command: [binary], env: {}, input: { kind: "none" }, output: { ...output, name: "-" } };
   const base = JSON.stringify(common);
   const b = createHash("sha1").update(base).digest("base64url");
   const d = input.kind === "none" ? input.sha256 : "";
-  return { base, own: { b, a, n: output.name, d, ...(Object.keys(env).length > 0 && { e: env }) } };
+  return {
+    base,
+    own: { b, a, n: output.name, d, ...(Object.keys(env).length > 0 && { e: env }), ...(reads && { r: [...reads] }) },
+  };
 }
 
 /** Puts a specification together again. */
-export function joinSpec(base: RunSpec, { a, e, n, d }: OwnPart): RunSpec {
+export function joinSpec(base: RunSpec, { a, e, n, d, r }: OwnPart): RunSpec {
   return {
     ...base,
     command: [...base.command, ...a],
     env: e ?? {},
+    ...(r !== undefined && { reads: r }),
     input: { kind: "none", root: "/", sha256: d },
     output: { ...base.output, name: n },
   };

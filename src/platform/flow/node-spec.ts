@@ -164,15 +164,35 @@ function expandCommand(command: readonly string[], scope: FlowScope): string[] {
   });
 }
 
-function commonOf({ node, about, scope, traceId }: NodeWork): Record<string, unknown> & {
+/** What a node that is shut in sees of those that it reads. */
+function readsOf({ ends, about }: NodeWork): string[] {
+  return [...ends].flatMap(([id, { output, items }]) =>
+    output !== null ? [output] : items === undefined ? [] : [join(about.folder, "artifacts", id)],
+  );
+}
+
+function enclosureOf(work: NodeWork): Record<string, unknown> {
+  const { sandbox, network } = work.node;
+  const reads = readsOf(work);
+  return {
+    ...(sandbox !== undefined && { sandbox }),
+    ...(network !== undefined && { network }),
+    // A worker may shut in what did not ask for it.
+    ...(reads.length > 0 && { reads }),
+  };
+}
+
+function commonOf(work: NodeWork): Record<string, unknown> & {
   readonly env: Readonly<Record<string, string>>;
 } {
+  const { node, about, scope, traceId } = work;
   const env: Record<string, string> = {};
   for (const [name, template] of Object.entries({ ...about.env, ...node.env })) {
     env[name] = valueOf(expandTemplate(template, scope), `env.${name}`);
   }
   const { memory, cpu, labels } = node.resources ?? {};
   return {
+    ...enclosureOf(work),
     env,
     envAllow: [...DEFAULT_ENV_ALLOW],
     traceId,
