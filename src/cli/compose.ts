@@ -1,4 +1,5 @@
 /** The one place that puts the processes together, each or all of them in one. Each is loaded only when it is asked for. */
+import { SANDBOX_LABEL } from "../contract/allow.ts";
 import { hostname } from "node:os";
 import { randomBytes } from "node:crypto";
 import type { BoardConfig } from "../board/config.ts";
@@ -84,11 +85,14 @@ export function createParts(cluster: Cluster, process: BuildFacts["process"], en
 }
 
 export async function createWorkerPart(parts: Parts, settings: WorkerSettings = {}): Promise<Part> {
-  const [{ WorkerService }, { loadPlugins }] = await Promise.all([
+  const [{ WorkerService }, { loadPlugins }, { sandboxFault }] = await Promise.all([
     import("../worker/worker-service.ts"),
     import("../worker/governor/plugins.ts"),
+    import("../worker/executor/sandbox.ts"),
   ]);
+  const isEnclosing = sandboxFault().then((fault) => fault === undefined);
   const plugins = await loadPlugins(settings.governor ?? { probes: [], rules: [] });
+  const labels = [...(settings.labels ?? []), ...((await isEnclosing) ? [SANDBOX_LABEL] : [])];
   const { cluster, logger, metrics } = parts;
   const worker = new WorkerService(
     {
@@ -99,8 +103,8 @@ export async function createWorkerPart(parts: Parts, settings: WorkerSettings = 
       kp: cluster.place.kp,
       workerId: settings.workerId ?? uniqueId("worker"),
       version: packageVersion(),
-      labels: settings.labels ?? [],
-      governor: governorConfigOf(settings),
+      labels,
+      governor: governorConfigOf({ ...settings, labels }),
       lockMs: settings.lockMs ?? LOCK_MS,
       drainMs: settings.drainMs ?? DRAIN_MS,
       nice: 0,

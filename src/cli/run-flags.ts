@@ -1,5 +1,6 @@
 /** The options of `run`: what each is called, what it means, and which setting of the configuration it overrides. */
 import { Option, type Command } from "commander";
+import { sandboxLevels, type SandboxLevel } from "../contract/allow.ts";
 import { InvalidInputError } from "../contract/errors.ts";
 import type { Setting } from "../platform/config-environment.ts";
 import { flowOptions } from "./flow/flow-options.ts";
@@ -34,6 +35,8 @@ export interface RunFlags extends GoalFlags {
   readonly check?: string;
   readonly env?: readonly string[];
   readonly priority?: string;
+  readonly sandbox?: SandboxLevel;
+  readonly network?: boolean;
   readonly title?: string;
   readonly dryRun?: boolean;
   readonly resume?: string;
@@ -54,6 +57,15 @@ const FLOW_HEADING = "A flow:";
 const GOAL_HEADING = "A goal, or a plan that was kept:";
 /** Those of the command line are no options of a model. */
 const ofRunAlone: ReadonlySet<string> = new Set([COMMAND_HEADING, FLOW_HEADING, GOAL_HEADING]);
+
+function sandboxOptions(): readonly Option[] {
+  return [
+    new Option("--sandbox <level>", "shut its processes in: files, or strict (no network either)").choices(
+      sandboxLevels,
+    ),
+    new Option("--network", "with --sandbox strict, leave it the network"),
+  ];
+}
 
 /** In the order of the help. */
 function optionGroups(): readonly Group[] {
@@ -92,6 +104,7 @@ function optionGroups(): readonly Group[] {
         new Option("--success-codes <list>", "exit codes that mean success, such as 0,3"),
         new Option("--allow-empty", "an empty output is good"),
         new Option("--check <command>", "must exit 0 for an output to count; {output} is the file"),
+        ...sandboxOptions(),
         new Option("-e, --env <name[=value]>", "set a variable, or hand on the worker's; may be repeated").argParser(
           collect,
         ),

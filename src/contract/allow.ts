@@ -71,6 +71,9 @@ const flowLimits = z.strictObject({
 
 /** How far a process is shut in, from not at all to most. */
 export const sandboxLevels = ["none", "files", "strict"] as const;
+export type SandboxLevel = (typeof sandboxLevels)[number];
+/** Carried by workers that can shut processes in; jobs that are to be shut in wait for one. */
+export const SANDBOX_LABEL = "sandbox";
 
 /** Absent is any; an empty list is none. */
 export const allowSchema = z.strictObject({

@@ -101,8 +101,12 @@ export function unrunResult(
   };
 }
 
-/** The result of a file that never got its turn, because its run was cancelled. */
-export function cancelledResult(file: FileEntry): FileResult {
-  const message = "run was cancelled before this file was started";
-  return unrunResult(file, { outcome: "cancelled", failureClass: "cancelled", message });
+/** The result of a file that never got its turn, because its run was cancelled, or its flow's time was over: `timedOut` says why. */
+export function cancelledResult(file: FileEntry, timedOut?: string): FileResult {
+  const message = timedOut ?? "run was cancelled before this file was started";
+  return unrunResult(file, {
+    outcome: "cancelled",
+    failureClass: timedOut === undefined ? "cancelled" : "timeout",
+    message,
+  });
 }

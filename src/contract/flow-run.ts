@@ -43,6 +43,7 @@ export interface NestedFlow {
   readonly inputs: Readonly<Record<string, unknown>>;
   readonly env: Readonly<Record<string, string>>;
   readonly failFast: boolean;
+  readonly timeoutMs?: number;
   readonly planSha256: string;
   readonly nodes: readonly PlannedNode[];
 }
@@ -56,6 +57,15 @@ export function parseNodePath(path: string): { readonly id: string; readonly ins
   const slash = path.indexOf("/");
   if (slash < 0) return { id: path, instance: undefined };
   return { id: path.slice(0, slash), instance: Number(path.slice(slash + 1)) };
+}
+
+/** Nodes of a flow are fewer. */
+const MOST_NODES = 20_000;
+
+/** The number of a row among those of its flow: the place of its node, and of an instance one of its own. */
+export function rowIndex(nodeIndex: number, path: string): number {
+  const { instance } = parseNodePath(path);
+  return instance === undefined ? nodeIndex : (instance + 1) * MOST_NODES + nodeIndex;
 }
 
 export type NodeDecision =

@@ -45,8 +45,8 @@ export const jobs = {
   exec: { payload: z.object({ ...runRef, ...chunkPayload }) },
   /** Runs a model over the files of one chunk. */
   infer: { payload: z.object({ ...runRef, ...chunkPayload }) },
-  /** A step of a flow that is no work: its begin, the instances of a fan-out, the answer at a gate. */
-  fork: { payload: z.object({ ...runRef, path: z.string(), step: z.enum(["begin", "expand", "gate"]) }) },
+  /** A step of a flow that is no work: its begin, the instances of a fan-out, the answer at a gate, the end of its time. */
+  fork: { payload: z.object({ ...runRef, path: z.string(), step: z.enum(["begin", "expand", "gate", "deadline"]) }) },
   /** The root: counts, percentiles, failures; ends the run. */
   report: { payload: z.object({ ...runRef }) },
 } satisfies Record<string, JobDefinition>;

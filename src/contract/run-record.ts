@@ -120,6 +120,8 @@ export interface FlowReport {
   readonly retries: number;
   /** Nodes whose failure another node was there for, and that one succeeded: they do not fail the run. */
   readonly handled: readonly string[];
+  /** Its time was over before all nodes had ended. */
+  readonly timedOut?: boolean;
 }
 
 export interface RunReport {

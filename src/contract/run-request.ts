@@ -4,6 +4,7 @@
  * for the client, the HTTP intake and the command line.
  */
 import { z } from "zod";
+import { SANDBOX_LABEL } from "./allow.ts";
 import { InvalidInputError } from "./errors.ts";
 import { isPlainAbsolute, isSameFolder } from "./inside.ts";
 import { keysAt, type JsonSchema } from "./json-schema.ts";
@@ -118,10 +119,20 @@ function complete(written: unknown, hasShortFaults: boolean): unknown {
   return {
     ...written,
     ...(executor === "infer" && completeModel(written)),
+    ...completeSandbox(written),
     ...(perChunk === undefined && words.includes(INPUTS) && { perChunk: true }),
     ...(input !== undefined && { input: completeInput(input, hasShortFaults) }),
     ...(output !== undefined && { output: completeOutput(output, defaultOutputFrom(executor, words)) }),
   };
+}
+
+/** Only a worker that can shut processes in is to have such jobs. */
+function completeSandbox(written: object): object {
+  const [sandbox, resources] = [field(written, "sandbox"), field(written, "resources") ?? {}];
+  if (sandbox === undefined || sandbox === "none" || typeof resources !== "object") return {};
+  const labels = field(resources, "labels") ?? [];
+  if (!Array.isArray(labels) || labels.includes(SANDBOX_LABEL)) return {};
+  return { resources: { ...resources, labels: [...(labels as unknown[]), SANDBOX_LABEL] } };
 }
 
 /** Files of one chunk of a model: they go through it in batches, and a chunk has its price. */

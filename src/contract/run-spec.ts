@@ -1,5 +1,6 @@
 /** What a run is: the compiled, checked form that producers write and workers read. Durations in ms, sizes in bytes. */
 import { z } from "zod";
+import { sandboxLevels } from "./allow.ts";
 import { failureClasses } from "./outcomes.ts";
 import { profileName, profileSchema } from "./profiles.ts";
 import { MiB } from "./resources.ts";
@@ -66,6 +67,8 @@ export const runSpec = z.strictObject({
   parent: z.strictObject({ runId: z.string(), epoch: z.int().nonnegative(), path: z.string() }).optional(),
   /** Argument list with placeholders; the first one is the binary, an absolute path. For `infer`, the folder of the model. */
   command: z.array(z.string()).min(1),
+  /** What its processes are alike by, where the command itself differs from call to call: that of a flow's node, as it is written. */
+  learnAs: z.array(z.string()).optional(),
   /** Of a model, the digest that `headroom model inspect` tells. */
   binarySha256: z
     .string()
@@ -91,6 +94,12 @@ export const runSpec = z.strictObject({
   logBytes: z.int().nonnegative().default(8_192),
   successExitCodes: z.array(z.int().min(0).max(255)).min(1).default([0]),
   retry: z.partialRecord(z.enum(failureClasses), retryRule).default({}),
+  /** How far its processes are shut in at least: they see their own files (`files`), and no network either (`strict`). */
+  sandbox: z.enum(sandboxLevels).optional(),
+  /** Whether processes that are shut in strictly have the network all the same. */
+  network: z.boolean().optional(),
+  /** What processes that are shut in see beside their inputs: absolute paths. */
+  reads: z.array(z.string().startsWith("/", "an absolute path")).max(10_000).optional(),
   profile: profileName.default("default"),
   resources: profileSchema.prefault({}),
   priority: z.int().min(0).max(2_000_000).default(0),

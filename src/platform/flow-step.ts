@@ -148,6 +148,77 @@ export async function releaseParent(
   return { taken, isReleased: released === 1 };
 }
 
+/** Calls of nodes of a flow that one job is to run. */
+export interface GuardedJob extends FlowJob {
+  /** The nodes: the job is only added while none of them has ended or is held by another job that goes on. */
+  readonly paths: readonly string[];
+  /** Fields of the flow that are set with it. */
+  readonly fields: Readonly<Record<string, string>>;
+}
+
+/**
+ * Adds jobs below their root, each only while all of its nodes are free, and notes that it has them. KEYS[1] hash of the
+ * flow. KEYS[2…] the keys of the calls, in their order. ARGV for each call its name, how many keys it takes, how many
+ * arguments, and these; then the key of the job, how many nodes it has, and these; then how many fields and values are set,
+ * and these. Returns the answer of each call; "taken" where nothing was done.
+ */
+const ADD_GUARDED = new Script(`
+local parts = {}
+${parts.map(({ name, content }) => `parts["${name}"] = function(KEYS, ARGV)\n${content}\nend`).join("\n")}
+local function is_free(path)
+  if redis.call("HEXISTS", KEYS[1], "o:" .. path) == 1 then return false end
+  local job = redis.call("HGET", KEYS[1], "c:" .. path)
+  return not job or redis.call("EXISTS", job) == 0 or redis.call("HEXISTS", job, "finishedOn") == 1
+end
+local answers = {}
+local key, at = 2, 1
+while at <= #ARGV do
+  local name, keys, count = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+  local args = { unpack(ARGV, at + 3, at + 2 + count) }
+  at = at + 3 + count
+  local job, nodes = ARGV[at], tonumber(ARGV[at + 1])
+  local first, last = at + 2, at + 1 + nodes
+  local fields = tonumber(ARGV[last + 1])
+  local free = true
+  for i = first, last do free = free and is_free(ARGV[i]) end
+  if free then
+    local answer = parts[name]({ unpack(KEYS, key, key + keys - 1) }, args)
+    answers[#answers + 1] = answer or false
+    if not (type(answer) == "number" and answer < 0) then
+      for i = first, last do redis.call("HSET", KEYS[1], "c:" .. ARGV[i], job) end
+      if fields > 0 then redis.call("HSET", KEYS[1], unpack(ARGV, last + 2, last + 1 + fields)) end
+    end
+  else
+    answers[#answers + 1] = "taken"
+  end
+  key, at = key + keys, last + 2 + fields
+end
+return answers
+`);
+
+/** Those that were not added, since a node of theirs is not free. @throws {InfrastructureError} when one could not be added */
+export async function addGuarded(redis: Redis, flowKey: string, jobs: readonly GuardedJob[]): Promise<GuardedJob[]> {
+  const [keys, args]: [string[], Argument[]] = [[flowKey], []];
+  for (const { queue, job, paths, fields } of jobs) {
+    const list = new CallList();
+    const parentKey = job.parentKey ?? "";
+    await list.add({ queue, job }, { parentKey, parentDependenciesKey: `${parentKey}:dependencies` });
+    const [call] = list.all;
+    if (call === undefined) throw new TypeError("bullmq: expected a script for a new job, found none");
+    const count = keysOf.get(call.name) ?? 0;
+    keys.push(...call.args.slice(0, count).map(String));
+    args.push(call.name, count, call.args.length - count, ...call.args.slice(count));
+    const set = Object.entries(fields).flat();
+    args.push(queue.toKey(job.id ?? ""), paths.length, ...paths, set.length, ...set);
+  }
+  const answers = (await ADD_GUARDED.run(redis, keys, args)) as readonly unknown[];
+  const refused = answers.find((answer) => typeof answer === "number" && answer < 0);
+  if (refused !== undefined || answers.length !== jobs.length) {
+    throw new InfrastructureError(`redis: expected to add every job of ${flowKey}, found ${JSON.stringify(answers)}`);
+  }
+  return jobs.filter((_, at) => answers[at] === "taken");
+}
+
 type Backend = ReturnType<Queue["getBackend"]>;
 type Transaction = Parameters<Backend["addJobToTransaction"]>[0];
 type ParentOptions = Parameters<Backend["addJobToTransaction"]>[3];

@@ -3,9 +3,8 @@ import { Job, Queue, type JobsOptions } from "bullmq";
 import type { Redis } from "ioredis";
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import { parseNodePath } from "../contract/flow-run.ts";
 import type { FileEntry } from "../contract/files.ts";
-import { chunkJobOf, stamped, type ChunkJobName, type Payload } from "../contract/jobs.ts";
+import { chunkJobOf, stamped, type ChunkJobName, type JobName, type Payload } from "../contract/jobs.ts";
 import {
   bucketOf,
   CONTROL_MEMORY_BYTES,
@@ -70,8 +69,10 @@ export function execPlace(spec: RunSpec, memoryBytes = memoryOf(spec.resources))
   return placeOf(chunkJobOf(spec), spec.profile, spec.resources, memoryBytes);
 }
 
-/** The step that every flow begins with. */
-const BEGIN = { path: "begin", step: "begin" } as const satisfies Pick<Payload<"fork">, "path" | "step">;
+type ForkStep = Pick<Payload<"fork">, "path" | "step">;
+/** The step that every flow begins with, and the one that ends its time. No node can have the name of one. */
+const BEGIN = { path: "_begin", step: "begin" } as const satisfies ForkStep;
+const DEADLINE = { path: "_deadline", step: "deadline" } as const satisfies ForkStep;
 
 export interface ChunkToAdd {
   readonly chunk: string;
@@ -83,9 +84,16 @@ export interface ChunkToAdd {
 /** One call of a flow's node, or of an instance of it. */
 export interface CallToAdd {
   readonly path: string;
-  /** Place of its node in the flow. */
+  /** Of its row (see `rowIndex`). */
   readonly index: number;
   readonly spec: RunSpec;
+}
+
+interface NewChild {
+  readonly place: QueuePlace;
+  readonly name: JobName;
+  readonly id: string;
+  readonly data: object;
 }
 
 /** Opens queues once, over one connection that the caller owns and closes. */
@@ -179,11 +187,8 @@ export class JobQueues {
       parent: { id: jobIds.report(spec.parent.runId, spec.parent.epoch), queue: roots.qualifiedName },
     };
     const root = { queue: roots, job: new Job(roots, "report", stamped(ref), { ...rootOptions, ...above }, rootId) };
-    const child = (place: QueuePlace, name: string, id: string, data: object): FlowJob => {
-      const queue = this.queue(place.name);
-      const opts = { ...this.#options(id, spec), parent: { id: rootId, queue: roots.qualifiedName } };
-      return { queue, job: new Job(queue, name, stamped(data), opts, id) };
-    };
+    const child = (place: QueuePlace, name: JobName, id: string, data: object): FlowJob =>
+      this.childOf(ref, spec, { place, name, id, data });
     const begin: Payload<"fork"> = { ...ref, ...BEGIN };
     const children =
       chunks === "scan"
@@ -217,24 +222,11 @@ export class JobQueues {
     }
   }
 
-  /**
-   * Adds calls of nodes below the root of their flow; ids make it safe to repeat. `isRestored`: they may have rows already,
-   * which a chunk that looks like a repeat is asked for.
-   */
-  async addCalls(ref: RunRef, calls: readonly CallToAdd[], isRestored = false): Promise<void> {
-    const parent = this.#rootOf(ref);
-    const places = new Map(calls.map(({ spec }) => execPlace(spec)).map((place) => [place.name, place]));
-    for (const place of places.values()) await this.announce(place);
-    // Sent together: ioredis writes the commands of one turn at once.
-    await Promise.all(
-      calls.map(({ path, index, spec }) => {
-        const { instance } = parseNodePath(path);
-        const chunk = `${index}${instance === undefined ? "" : `_${instance}`}${isRestored ? "-r" : ""}`;
-        const data: Payload<ChunkJobName> = { ...ref, chunk, files: [{ index, path, bytes: 0 }] };
-        const opts = { ...this.#options(jobIds.chunk(ref.runId, ref.epoch, chunk), spec), parent };
-        return this.queue(execPlace(spec).name).add(chunkJobOf(spec), stamped(data), opts);
-      }),
-    );
+  /** A job below the root of its run, to be added by a script. */
+  childOf({ runId, epoch }: RunRef, spec: RunSpec, child: NewChild): FlowJob {
+    const queue = this.queue(child.place.name);
+    const opts = { ...this.#options(child.id, spec), parent: this.#rootOf({ runId, epoch }) };
+    return { queue, job: new Job(queue, child.name, stamped(child.data), opts, child.id) };
   }
 
   /** Adds a step of a flow below its root; its id makes it safe to repeat. */
@@ -244,6 +236,19 @@ export class JobQueues {
     const data: Payload<"fork"> = { ...ref, ...fork };
     const delay = delayMs > 0 ? { delay: delayMs } : {};
     await this.queue(forkPlace.name).add("fork", stamped(data), { ...opts, parent: this.#rootOf(ref), ...delay });
+  }
+
+  /** Adds the step that ends the time of a flow. It is not below the root, which does not wait for it. */
+  async addDeadline(ref: RunRef, spec: RunSpec, delayMs: number): Promise<void> {
+    await this.announce(forkPlace);
+    const data: Payload<"fork"> = { ...ref, ...DEADLINE };
+    const { ignoreDependencyOnFailure: _, ...opts } = this.#options(jobIds.fork(ref.runId, ref.epoch, data.path), spec);
+    await this.queue(forkPlace.name).add("fork", stamped(data), { ...opts, delay: Math.max(0, delayMs) });
+  }
+
+  /** Removes the step that would end the time of a flow that has ended. */
+  async removeDeadline({ runId, epoch }: Pick<RunRef, "runId" | "epoch">): Promise<void> {
+    await this.queue(forkPlace.name).remove(jobIds.fork(runId, epoch, DEADLINE.path));
   }
 
   /** Brings a step that waits for its time forward; whether there was one. */

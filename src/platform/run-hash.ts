@@ -21,6 +21,12 @@ export interface LiveRun {
   readonly createdAtMs: number;
 }
 
+/** Where a run stands. */
+export interface RunStage extends Pick<LiveRun, "epoch" | "state"> {
+  /** The reason, of a flow whose time is over. */
+  readonly timedOut?: string;
+}
+
 /** What a worker runs a model on. */
 export interface ModelNote {
   readonly sha256: string;
@@ -95,13 +101,20 @@ export class RunHash {
   }
 
   /** Where the run stands now. */
-  async stage(runId: string): Promise<Pick<LiveRun, "epoch" | "state"> | undefined> {
-    const [epoch, state] = await this.#redis.hmget(keys.run(this.#kp, runId), "epoch", "state");
-    return epoch == null || state == null ? undefined : { epoch: Number(epoch), state: state as RunState };
+  async stage(runId: string): Promise<RunStage | undefined> {
+    const [epoch, state, timedOut] = await this.#redis.hmget(keys.run(this.#kp, runId), "epoch", "state", "timedOut");
+    if (epoch == null || state == null) return undefined;
+    return { epoch: Number(epoch), state: state as RunState, ...(timedOut != null && { timedOut }) };
   }
 
   async state(runId: string): Promise<RunState | undefined> {
     return ((await this.#redis.hget(keys.run(this.#kp, runId), "state")) ?? undefined) as RunState | undefined;
+  }
+
+  /** When work on the run began, in ms since 1970. */
+  async startedAtMs(runId: string): Promise<number | undefined> {
+    const text = await this.#redis.hget(keys.run(this.#kp, runId), "startedAtMs");
+    return text === null ? undefined : Number(text);
   }
 
   async counters(runId: string): Promise<Counters> {

@@ -62,7 +62,8 @@ async function recordCancelled(
     files.map((file) => file.path),
   );
   const settled = new Set(known.filter((row) => row.epoch === run.epoch).map((row) => row.path));
-  const rows = files.filter((file) => !settled.has(file.path)).map((file) => cancelledResult(file));
+  const timedOut = (await deps.hash.stage(run.runId))?.timedOut;
+  const rows = files.filter((file) => !settled.has(file.path)).map((file) => cancelledResult(file, timedOut));
   await deps.store.files.record(run.runId, run.epoch, rows);
   await deps.hash.count(run, { ["cancelled" satisfies Outcome]: rows.length });
 }

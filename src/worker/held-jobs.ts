@@ -20,6 +20,7 @@ import type { Logger } from "../platform/logger.ts";
 import { withTrace } from "../platform/trace.ts";
 import type { Store } from "../store/store.ts";
 import type { UsageSample } from "./executor/chunk-runner.ts";
+import { NodeCancels } from "./executor/node-cancels.ts";
 import { RunCancelled, type Handlers, type JobContext } from "./executor/executor.ts";
 import type { Governor } from "./governor/governor.ts";
 import { HandBack, NewerPayload, type ClaimedJob } from "./lane.ts";
@@ -29,8 +30,9 @@ import type { RunCache } from "./run-cache.ts";
 export interface HeldJob extends Pick<RunningJob, "jobId" | "runId" | "sinceMs"> {
   readonly jobName: JobName;
   readonly queue: string;
-  /** Of a call of a flow's node. */
-  readonly path: string | undefined;
+  /** Of calls of a flow's nodes. */
+  readonly paths: readonly string[];
+  readonly cancels: NodeCancels;
   readonly controller: AbortController;
   /** The process that is measured. */
   pid?: number;
@@ -93,16 +95,17 @@ export class HeldJobs {
     signal.addEventListener("abort", onAbort, { once: true });
     const { runId } = job.data as { runId: string };
     const { files } = job.data as { files?: readonly { path: string }[] };
-    const path = files?.length === 1 ? files[0]?.path : undefined;
+    const paths = files?.map(({ path }) => path) ?? [];
+    const cancels = new NodeCancels();
     const { pace, clock } = this.#deps;
     const [queue, profile] = [job.queueName, this.#deps.profileOf(job.queueName)];
-    this.#held.set(jobId, { jobId, runId, jobName, queue, path, sinceMs: clock.nowMs(), controller });
+    this.#held.set(jobId, { jobId, runId, jobName, queue, paths, cancels, sinceMs: clock.nowMs(), controller });
     this.#deps.onClaim?.(jobName, jobId);
     const sinceMs = clock.monotonicMs();
     let tookMs: number | undefined;
     pace.began(profile);
     try {
-      await this.#handle(jobName, { job, token, signal: controller.signal });
+      await this.#handle(jobName, { job, token, signal: controller.signal, cancels });
       tookMs = clock.monotonicMs() - sinceMs;
     } catch (error) {
       await this.#failed(job, error);
@@ -139,11 +142,11 @@ export class HeldJobs {
     }
   }
 
-  /** Ends the calls of these nodes of a flow, whose ends are written: whoever claims their jobs next finds that. */
+  /** Ends the calls of these nodes of a flow, whose ends are written. */
   cancelNodes(runId: string, paths: readonly string[]): void {
     for (const held of this.#held.values()) {
-      if (held.runId !== runId || held.path === undefined || !paths.includes(held.path)) continue;
-      held.controller.abort(new HandBack("node was cancelled", 0));
+      if (held.runId !== runId) continue;
+      for (const path of paths) if (held.paths.includes(path)) held.cancels.cancel(path);
     }
   }
 

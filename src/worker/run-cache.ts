@@ -52,7 +52,12 @@ export class RunCache {
     if (known === undefined) throw new NotFoundError("node", `${runId} ${path}`);
     if (this.#calls.size >= MAX_CALLS) this.#calls.clear();
     this.#calls.set(key, known);
-    return { ...run, spec: withMemory(known, this.#changes()) };
+    return this.withSpec(run, known);
+  }
+
+  /** The run as a job sees it that has a specification of its own, with the memory that counts for it now. */
+  withSpec(run: LiveRun, spec: RunSpec): LiveRun {
+    return { ...run, spec: withMemory(spec, this.#changes()) };
   }
 
   /**
@@ -107,6 +112,11 @@ export class RunCache {
     if (await this.#hash.move(run.runId, ["queued"], "running", { startedAtMs })) {
       await this.#store.runs.move(run.runId, ["queued"], "running", { startedAtMs });
     }
+  }
+
+  /** When work on the run began, in ms since 1970, also after Redis has lost that; undefined when nobody wrote it down. */
+  async startedAtMs({ runId }: Pick<LiveRun, "runId">): Promise<number | undefined> {
+    return (await this.#hash.startedAtMs(runId)) ?? (await this.#store.runs.get(runId))?.startedAtMs ?? undefined;
   }
 
   /** Writes down that work on the run has begun. */

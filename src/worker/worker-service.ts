@@ -100,7 +100,7 @@ export class WorkerService implements Service {
     const hash = new RunHash(this.#redis, config.kp);
     this.#runs = new RunCache(hash, deps.store, {
       changes: () => this.#queues.profileChanges,
-      specOf: (ref, path) => new FlowState(this.#redis, config.kp, ref).spec(path),
+      specOf: async (ref, path) => (await new FlowState(this.#redis, config.kp, ref).specs([path])).get(path),
     });
     this.#control = new ControlBus({ redis: this.#redis, subscriber: this.#subscriber, logger }, config.kp);
     const tuning = createSharedTuning(deps, { ...config, redis: this.#redis }, () => this.#status.offers);
@@ -115,14 +115,14 @@ export class WorkerService implements Service {
     };
     this.#pace = new Pace(clock);
     this.#claims = this.#createClaims(hash);
-    const flows = new FlowRuns({ ...shared, hash });
+    const learned = new LearnedRuns(this.#classes, createLearnedListener({ metrics: deps.metrics, hash, logger }));
+    const flows = new FlowRuns({ ...shared, hash, learned });
     this.#held = new HeldJobs({
       ...{ ...shared, governor: this.#governor, pace: this.#pace },
       profileOf: (queue) => this.#lanes.profileOf(queue),
       onGiveUp: (payload) => flows.endCalls(payload),
       ...(deps.onClaim && { onClaim: deps.onClaim }),
     });
-    const learned = new LearnedRuns(this.#classes, createLearnedListener({ metrics: deps.metrics, hash, logger }));
     const largestJob = new LargestJob(shared);
     this.#heads = new QueueHeads({ ...shared, next: nextJobs(this.#redis), learned, largestJob });
     this.#held.handlers = this.#createHandlers({ ...shared, hash, flows, learned, largestJob });
@@ -274,13 +274,11 @@ export class WorkerService implements Service {
   }
 
   #createLanes(): Lanes {
-    const { logger } = this.#deps;
+    const { logger, metrics } = this.#deps;
     const { kp, lockMs, labels, jobNames } = this.#config;
     return new Lanes(
       {
-        redis: this.#redis,
-        queues: this.#queues,
-        logger,
+        ...{ redis: this.#redis, queues: this.#queues, logger, metrics },
         worker: this.#who,
         run: (claimed) => this.#held.run(claimed),
         onEnded: (job) => {

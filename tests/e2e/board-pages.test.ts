@@ -175,7 +175,7 @@ describe.skipIf(chromium === undefined)("pages of the board in a browser", () =>
     await graph.getByText("✓ succeeded").waitFor();
     await graph.getByText("? needs an answer").waitFor();
     const state = new FlowState(redis, keyPrefix(prefix), { runId: flowId, epoch: 0 });
-    await state.settle("tell", unrunEnd("skipped", "not today"));
+    await state.settle([{ path: "tell", end: unrunEnd("skipped", "not today") }]);
     await graph.getByText("↷ skipped").waitFor({ timeout: 10_000 });
     await page.getByLabel("Your name").fill("Ada");
     await page.getByLabel("Why").fill("looks good");

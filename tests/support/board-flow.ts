@@ -36,10 +36,13 @@ export async function seedFlow(fixture: BoardFixture, redis: Redis, prefix: stri
   const run = await client.flows.runChecked(check.flow, { folder: "/data/runs", agents: { default: ["/bin/true"] } });
   await store.runs.move(run.id, ["queued"], "running", { startedAtMs: Date.now() - 60_000 });
   const state = new FlowState(redis, keyPrefix(prefix), { runId: run.id, epoch: 0 });
-  await state.settle("fetch", succeeded);
-  await state.settle("broken", { ...unrunEnd("failed", "exit code 3: no such codec", "exit"), exitCode: 3 });
+  const broken = { ...unrunEnd("failed", "exit code 3: no such codec", "exit"), exitCode: 3 };
   await state.openGroup("each", ["a", "b", "c"]);
-  await state.settleInstance("each", 0, succeeded);
+  await state.settle([
+    { path: "fetch", end: succeeded },
+    { path: "broken", end: broken },
+    { path: "each/0", end: succeeded },
+  ]);
   await state.setRun("resize", `${run.id}-resize`);
   await store.files.record(run.id, 0, [
     ranFile(0, "fetch"),

@@ -1,7 +1,7 @@
 /** A cluster in one process for tests of flows: private Redis, SQLite store, workers, client. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { AllowInput } from "../../src/contract/allow.ts";
+import { SANDBOX_LABEL, type AllowInput } from "../../src/contract/allow.ts";
 import { checkFlow } from "../../src/contract/flow-check.ts";
 import type { FlowDocumentInput } from "../../src/contract/flows.ts";
 import type { FileResult } from "../../src/contract/files.ts";
@@ -79,16 +79,25 @@ export class FlowCluster implements AsyncDisposable {
     return createClient({ redis: this.#server.url, store: this.store, prefix: PREFIX, logger: quietLogger, allow });
   }
 
-  async addWorker(workerId: string): Promise<WorkerService> {
+  /** `redisUrl`: where it finds Redis, such as behind a proxy. */
+  async addWorker(
+    workerId: string,
+    { redisUrl = this.#server.url, lockMs = 30_000, labels = [SANDBOX_LABEL] as readonly string[] } = {},
+  ): Promise<WorkerService> {
     const deps = { store: this.store, logger: quietLogger, metrics: this.#metrics, clock: systemClock };
-    const limits = { lockMs: 30_000, drainMs: 1_000, nice: 0 };
+    const limits = { lockMs, drainMs: 1_000, nice: 0 };
     const worker = new WorkerService(
-      { ...deps, redisUrl: this.#server.url },
-      { kp: this.kp, workerId, labels: [], governor: { maxProcesses: 8 }, allow: {}, ...limits },
+      { ...deps, redisUrl },
+      { kp: this.kp, workerId, labels, governor: { maxProcesses: 8 }, allow: {}, ...limits },
     );
     await worker.start();
     this.#workers.push(worker);
     return worker;
+  }
+
+  /** The socket of its Redis. */
+  get socket(): string {
+    return this.#server.socket;
   }
 
   async #startScheduler(): Promise<void> {

@@ -60,6 +60,12 @@ export class TcpProxy implements AsyncDisposable {
     for (const { near, far } of this.#pairs) for (const socket of [near, far]) socket.resume();
   }
 
+  /** Destroys all connections; new ones work. */
+  drop(): void {
+    this.thaw();
+    for (const { near } of this.#pairs) near.destroy();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const { near, far } of this.#pairs) {
       near.destroy();

@@ -13,6 +13,7 @@ import { withoutPassword } from "../../platform/redis-target.ts";
 import { closeRedis, openRedis } from "../../platform/redis.ts";
 import { systemClock } from "../../platform/clock.ts";
 import { openStore } from "../../store/open-store.ts";
+import { sandboxFault } from "../../worker/executor/sandbox.ts";
 import { surveySensors } from "../../worker/governor/survey.ts";
 import { formatBytes, formatCount, plural } from "../format.ts";
 import type { Place } from "../settings.ts";
@@ -36,14 +37,23 @@ const ok = (check: string, found: string): Finding => ({ check, status: "ok", fo
 
 /** All checks; one that fails does not keep the others from being made. */
 export async function examine(deps: DoctorDeps): Promise<Finding[]> {
-  const [disk, redis, store, sensors] = await Promise.all([
+  const [disk, redis, store, sensors, sandbox] = await Promise.all([
     checkDisk(deps.place.home),
     checkServer(deps),
     checkStore(deps),
     checkSensors(),
+    checkSandbox(deps.allow),
   ]);
   const limits = [...checkLimits(), ...checkPolicy(deps.allow)];
-  return [checkNode(), checkHome(deps.place.home), disk, ...redis, store, checkPerl(), ...limits, ...sensors];
+  return [checkNode(), checkHome(deps.place.home), disk, ...redis, store, checkPerl(), sandbox, ...limits, ...sensors];
+}
+
+/** Needed where the policy asks for it; else jobs that ask for it wait for another worker. */
+async function checkSandbox({ sandbox = "none" }: Allow): Promise<Finding> {
+  const fault = await sandboxFault();
+  if (fault === undefined) return ok("sandbox", "bubblewrap");
+  const fix = "install bubblewrap, and allow user namespaces (docs/sandbox.md)";
+  return { check: "sandbox", status: sandbox === "none" ? "warn" : "fail", found: `none: ${fault}`, fix };
 }
 
 function checkNode(): Finding {

@@ -1,6 +1,7 @@
 /** From options, environment and configuration file to one checked plan of a run. Nothing is started here. */
 import { accessSync, constants } from "node:fs";
 import { resolve } from "node:path";
+import type { SandboxLevel } from "../../contract/allow.ts";
 import { commandOf, compileConfig, type ResourceSettings } from "../../contract/config-compile.ts";
 import type { Config } from "../../contract/config.ts";
 import { parseSizeBytes } from "../../contract/config-units.ts";
@@ -269,6 +270,8 @@ function refuseUnreadable(folder: string, where: string): void {
 interface OwnRules {
   readonly resources: { memoryBytes?: number; cpuCores?: number; labels?: string[] };
   readonly priority?: number;
+  readonly sandbox?: SandboxLevel;
+  readonly network?: boolean;
   readonly env: Record<string, string>;
   readonly envAllow: readonly string[];
 }
@@ -294,6 +297,8 @@ function ownRules(flags: RunFlags): OwnRules {
       ...(flags.label === undefined ? {} : { labels: [...flags.label] }),
     },
     ...(priority === undefined ? {} : { priority }),
+    ...(flags.sandbox !== undefined && { sandbox: flags.sandbox }),
+    ...(flags.network !== undefined && { network: flags.network }),
     env,
     envAllow,
   };
@@ -340,5 +345,7 @@ function withOwnRules(spec: RunSpecInput, own: OwnRules): RunSpecInput {
     env: { ...spec.env, ...own.env },
     envAllow: [...(spec.envAllow ?? []), ...own.envAllow],
     ...(own.priority === undefined ? {} : { priority: own.priority }),
+    ...(own.sandbox !== undefined && { sandbox: own.sandbox }),
+    ...(own.network !== undefined && { network: own.network }),
   };
 }

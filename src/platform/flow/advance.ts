@@ -6,6 +6,7 @@
  * ready is asked for anew each time.
  */
 import { createHash } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
 import { HeadroomError, lineOf, PolicyError } from "../../contract/errors.ts";
 import { unrunResult, type FileResult } from "../../contract/files.ts";
 import {
@@ -13,6 +14,7 @@ import {
   decideNode,
   nodePath,
   parseNodePath,
+  rowIndex,
   unrunEnd,
   type NodeEnd,
   type PlannedNode,
@@ -21,17 +23,22 @@ import type { Outcome } from "../../contract/outcomes.ts";
 import { noFiles } from "../../contract/run-record.ts";
 import { requestCancel } from "../cancel-run.ts";
 import type { CallToAdd, RunRef } from "../job-queues.ts";
-import type { LiveRun } from "../run-hash.ts";
+import type { LiveRun, RunStage } from "../run-hash.ts";
 import { evaluateCondition, evaluateList, withItem, type FlowScope } from "./expressions.ts";
-import { FlowState, type FlowAbout } from "./flow-state.ts";
+import { addCallJobs } from "./call-jobs.ts";
+import { groupCalls } from "./call-groups.ts";
+import { FlowState, type EndedNode, type FlowAbout } from "./flow-state.ts";
 import { valueOf, type NodeWork } from "./node-spec.ts";
-import { NodeStarter, type AdvanceDeps, type EndedNode } from "./node-start.ts";
+import { NodeStarter, type AdvanceDeps } from "./node-start.ts";
 import { loadScope } from "./node-values.ts";
 
 /** Nodes that are looked at together. */
 const RELEASE_AT_ONCE = 200;
 /** A fan-out of more is added in windows, by a job of its own. */
 const DIRECT_INSTANCES = 100;
+/** Starts that are made before the event loop gets a turn: some 5 ms of work. */
+const STARTS_PER_TURN = 50;
+
 /** How long what ended took. */
 export interface Took {
   readonly startedAtMs: number;
@@ -56,12 +63,16 @@ export class FlowAdvance {
   readonly #run: LiveRun;
   readonly #starter: NodeStarter;
   #about: FlowAbout | undefined;
+  /** Ends that are to be written, the writing that goes on, and the one that takes those. */
+  readonly #waiting: EndedNode[] = [];
+  #going: Promise<void> = Promise.resolve();
+  #next: Promise<void> | undefined;
 
   constructor(deps: AdvanceDeps, run: LiveRun) {
     this.#deps = deps;
     this.#run = run;
     this.state = new FlowState(deps.redis, deps.kp, run);
-    this.#starter = new NodeStarter(deps, run, { state: this.state, onEnded: (node) => this.endWithRow(node) });
+    this.#starter = new NodeStarter(deps, run, this.state);
   }
 
   /** Starts what is ready and has not ended, whoever was to do it before. */
@@ -69,10 +80,26 @@ export class FlowAdvance {
     await this.#release(await this.state.ready());
   }
 
-  /** Writes how a node or an instance ended, and starts what that made ready. Its row is written already. */
-  async ended({ path, end }: EndedNode): Promise<void> {
-    await this.#failFast(path, end);
-    await this.#release(await this.#settle(path, end));
+  /**
+   * Writes how nodes and instances ended, and starts what that made ready. Their rows are written already. What ends while
+   * this is done for others is done for all together afterwards, so that what becomes ready goes together too.
+   */
+  ended(nodes: readonly EndedNode[]): Promise<void> {
+    this.#waiting.push(...nodes);
+    this.#next ??= this.#going
+      .catch(() => undefined)
+      .then(() => {
+        const some = this.#waiting.splice(0);
+        this.#going = this.#next ?? this.#going;
+        this.#next = undefined;
+        return this.#endAll(some);
+      });
+    return this.#next;
+  }
+
+  async #endAll(nodes: readonly EndedNode[]): Promise<void> {
+    for (const { path, end } of nodes) await this.#failFast(path, end);
+    await this.#release(await this.#settle(nodes));
   }
 
   /**
@@ -82,7 +109,7 @@ export class FlowAdvance {
   async endWithRow({ path, end }: EndedNode, took?: Took): Promise<void> {
     const known = (await this.state.ends([path])).get(path);
     if (known === undefined) await this.#record([{ path, end }], took);
-    await this.ended({ path, end: known ?? end });
+    await this.ended([{ path, end: known ?? end }]);
   }
 
   /** Adds the instances `from` … `to` of a fan-out that have not ended. */
@@ -104,7 +131,7 @@ export class FlowAdvance {
     const { over, calls } = await this.#start(planned, works);
     await this.#addCalls(calls ?? []);
     await this.#record(over);
-    for (const one of over) await this.ended(one);
+    if (over.length > 0) await this.ended(over);
   }
 
   async about(): Promise<FlowAbout> {
@@ -113,12 +140,12 @@ export class FlowAdvance {
     return this.#about;
   }
 
-  /** Ends what has not ended, when the run was cancelled. */
-  async cancelOpen(message: string): Promise<void> {
+  /** Ends what has not ended, when the run was cancelled, or its time was over. */
+  async cancelOpen(message: string, failureClass: "cancelled" | "timeout"): Promise<void> {
     const open = await this.state.open();
-    const ended = open.map((path) => ({ path, end: unrunEnd("cancelled", message, "cancelled") }));
+    const ended = open.map((path) => ({ path, end: unrunEnd("cancelled", message, failureClass) }));
     await this.#record(ended);
-    for (const { path, end } of ended) await this.state.settle(path, end);
+    await this.state.settle(ended);
   }
 
   get #ref(): RunRef {
@@ -127,11 +154,11 @@ export class FlowAdvance {
   }
 
   /** The nodes that are ready now. */
-  async #settle(path: string, end: NodeEnd): Promise<string[]> {
-    const { id, instance } = parseNodePath(path);
-    if (instance === undefined) return (await this.state.settle(id, end)).ready;
-    const { left } = await this.state.settleInstance(id, instance, end);
-    return left > 0 ? [] : (await this.state.settle(id, await this.#groupEnd(id))).ready;
+  async #settle(nodes: readonly EndedNode[]): Promise<string[]> {
+    const { ready, groups } = await this.state.settle(nodes);
+    if (groups.length === 0) return ready;
+    const ended = await Promise.all(groups.map(async (path) => ({ path, end: await this.#groupEnd(path) })));
+    return [...new Set([...ready, ...(await this.state.settle(ended)).ready])];
   }
 
   async #groupEnd(id: string): Promise<NodeEnd> {
@@ -160,10 +187,8 @@ export class FlowAdvance {
       const over = await this.#releaseSome(queue.splice(0, RELEASE_AT_ONCE));
       if (over.length === 0) continue;
       await this.#record(over);
-      for (const { path, end } of over) {
-        await this.#failFast(path, end);
-        queue.push(...(await this.#settle(path, end)));
-      }
+      for (const { path, end } of over) await this.#failFast(path, end);
+      queue.push(...(await this.#settle(over)));
     }
   }
 
@@ -188,11 +213,7 @@ export class FlowAdvance {
       if (one === undefined) continue;
       const found = isGoing
         ? await this.#releaseOne(one, { about, ends })
-        : {
-            over: [
-              { path: id, end: unrunEnd("cancelled", "the run was cancelled before this node started", "cancelled") },
-            ],
-          };
+        : { over: [{ path: id, end: unstartedEnd(stage) }] };
       over.push(...found.over);
       calls.push(...(found.calls ?? []));
     }
@@ -254,10 +275,14 @@ export class FlowAdvance {
   async #start(planned: PlannedNode, works: readonly NodeWork[]): Promise<Started> {
     const over: EndedNode[] = [];
     const calls: CallToAdd[] = [];
-    for (const work of works) {
+    for (const [at, work] of works.entries()) {
+      // Making what a call runs takes a while: others have their turn in between.
+      if (at % STARTS_PER_TURN === STARTS_PER_TURN - 1) await setImmediate();
       try {
-        const call = await this.#starter.start(planned, work);
-        if (call !== undefined) calls.push(call);
+        const started = await this.#starter.start(planned, work);
+        if (started === undefined) continue;
+        if ("end" in started) over.push(started);
+        else calls.push(started);
       } catch (error) {
         over.push({ path: work.path, end: failedEnd(error) });
       }
@@ -267,9 +292,11 @@ export class FlowAdvance {
 
   async #addCalls(calls: readonly CallToAdd[]): Promise<void> {
     if (calls.length === 0) return;
-    await this.state.setSpecs(new Map(calls.map(({ path, spec }) => [path, spec])));
-    await this.#deps.queues.addCalls(this.#ref, calls, (await this.about()).isRestored);
-    await this.#deps.hash.count(this.#run, { chunks: calls.length });
+    const { costOf } = this.#deps;
+    const groups = groupCalls(calls, costOf && ((call) => costOf(this.#run, call)));
+    const isRestored = (await this.about()).isRestored === true;
+    const chunks = await addCallJobs({ ...this.#deps, state: this.state }, this.#ref, groups, isRestored);
+    await this.#deps.hash.count(this.#run, { chunks });
   }
 
   /** Writes rows of what ended without a job of its own. */
@@ -277,7 +304,7 @@ export class FlowAdvance {
     if (ended.length === 0) return;
     const planned = await this.state.nodes([...new Set(ended.map(({ path }) => parseNodePath(path).id))]);
     const rows = ended.map(({ path, end }): FileResult => {
-      const index = planned.get(parseNodePath(path).id)?.index ?? 0;
+      const index = rowIndex(planned.get(parseNodePath(path).id)?.index ?? 0, path);
       const { outcome, failureClass, message, exitCode } = end;
       return { ...unrunResult({ index, path, bytes: 0 }, { outcome, failureClass, message }), exitCode, ...took };
     });
@@ -287,6 +314,12 @@ export class FlowAdvance {
     for (const { path, outcome } of rows) if (!refused.has(path)) counts[outcome] = (counts[outcome] ?? 0) + 1;
     await this.#deps.hash.count(this.#run, counts);
   }
+}
+
+/** A node whose run was cancelled, or whose time was over. */
+function unstartedEnd(stage: RunStage | undefined): NodeEnd {
+  if (stage?.timedOut !== undefined) return unrunEnd("cancelled", stage.timedOut, "timeout");
+  return unrunEnd("cancelled", "the run was cancelled before this node started", "cancelled");
 }
 
 /** A node that could not be started because of what it says. @throws any other error */

@@ -1,6 +1,7 @@
 /** A flow as a run: its specification, and how it and the runs below it ended. */
 import { join } from "node:path";
 import { outcomeOfRun, type NodeEnd } from "../../contract/flow-run.ts";
+import type { FailureClass, Outcome } from "../../contract/outcomes.ts";
 import { noFiles, type RunRecord } from "../../contract/run-record.ts";
 import { parseRunSpec } from "../../contract/run-request.ts";
 import type { RunSpec } from "../../contract/run-spec.ts";
@@ -13,10 +14,15 @@ export function endOfRun({ state, message, counts, spec, report }: RunRecord): N
   const why = message ?? (outcome === "failed" ? `${failed + quarantined} of ${total} files failed` : null);
   return {
     ...{ outcome, message: why, exitCode: null, files: counts ?? noFiles },
-    failureClass: outcome === "failed" ? "exit" : outcome === "cancelled" ? "cancelled" : null,
+    failureClass: classOfRun(outcome, report?.flow?.timedOut === true),
     output: spec.executor === "flow" ? null : spec.output.root,
     sha256: report?.outputsSha256 ?? null,
   };
+}
+
+function classOfRun(outcome: Outcome, isTimedOut: boolean): FailureClass | null {
+  if (outcome === "failed") return isTimedOut ? "timeout" : "exit";
+  return outcome === "cancelled" ? "cancelled" : null;
 }
 
 /** The specification of a run whose work is a flow. */

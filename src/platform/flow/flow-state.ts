@@ -6,17 +6,17 @@
  * that is lost between an end and the jobs of those that it made ready is made up for by whoever runs its job again.
  *
  * Fields: `about` (the flow without its nodes); of each node `n:ID` (the node), `d:ID` (who needs it), `w:ID` (how many it
- * waits for), `o:ID` (how it ended); of a fan-out `k:ID` (how many), `l:ID` (how many have not ended), `o:ID/AT`; `s:PATH`
- * (the specification of what is ready), `r:PATH` (the run that does its work), `g:PATH` (the answer at a gate); `left` (how
- * many nodes have not ended).
+ * waits for), `o:ID` (how it ended); of a fan-out `k:ID` (the items), `l:ID` (how many have not ended), `o:ID/AT`; `s:PATH`
+ * (what is ready runs, but for what others run too), `b:DIGEST` (that), `c:PATH` (the job that it was given to), `r:PATH` (the
+ * run that does its work), `g:PATH` (the answer at a gate); `left` (how many nodes have not ended).
  */
 import type { Redis } from "ioredis";
 import { z } from "zod";
-import type { NodeEnd, PlannedNode } from "../../contract/flow-run.ts";
-import { nodePath } from "../../contract/flow-run.ts";
+import { nodePath, parseNodePath, type NodeEnd, type PlannedNode } from "../../contract/flow-run.ts";
 import { keys } from "../../contract/queues.ts";
-import { runSpec, type RunSpec } from "../../contract/run-spec.ts";
-import { Script } from "../script.ts";
+import type { RunSpec } from "../../contract/run-spec.ts";
+import { joinSpec, parseBase, parseOwn, type OwnPart } from "./call-spec.ts";
+import { OPEN_GROUP, SETTLE } from "./flow-scripts.ts";
 
 /** What all nodes of a flow have in common. */
 export interface FlowAbout {
@@ -33,6 +33,8 @@ export interface FlowAbout {
   /** Agent programs, by name: the binary by an absolute path, and its arguments. */
   readonly agents: Readonly<Record<string, readonly string[]>>;
   readonly failFast: boolean;
+  /** Time for all of it. */
+  readonly timeoutMs?: number;
   readonly planSha256: string;
   /** Nodes that are run anew although what they made before may still hold, and all that hang on them. */
   readonly fresh: readonly string[];
@@ -45,6 +47,12 @@ export interface FlowAbout {
 export interface FlowRef {
   readonly runId: string;
   readonly epoch: number;
+}
+
+/** A node that has ended, and how. */
+export interface EndedNode {
+  readonly path: string;
+  readonly end: NodeEnd;
 }
 
 /** The answer of a person at a gate. */
@@ -63,6 +71,8 @@ const FIELDS_AT_ONCE = 1_000;
 export class FlowState {
   readonly #redis: Redis;
   readonly #key: string;
+  /** Common parts of specifications, by their digests. */
+  readonly #bases = new Map<string, RunSpec>();
 
   constructor(redis: Redis, kp: string, { runId, epoch }: FlowRef) {
     this.#redis = redis;
@@ -141,21 +151,22 @@ export class FlowState {
     return Number((await this.#redis.hget(this.#key, "left")) ?? 0);
   }
 
-  /** Writes how a node ended, once. `ready`: the dependents that wait for nothing more. */
-  async settle(id: string, end: NodeEnd): Promise<{ isFirst: boolean; ready: string[] }> {
-    const [isFirst, ...ready] = (await SETTLE.run(this.#redis, [this.#key], [id, JSON.stringify(end)])) as [
-      number,
-      ...string[],
-    ];
-    return { isFirst: isFirst === 1, ready };
-  }
-
-  /** Writes how one instance of a fan-out ended, once; how many of it have not ended. */
-  async settleInstance(id: string, instance: number, end: NodeEnd): Promise<{ isFirst: boolean; left: number }> {
-    const path = nodePath(id, instance);
-    const args = [path, id, JSON.stringify(end)];
-    const [isFirst, left] = (await SETTLE_INSTANCE.run(this.#redis, [this.#key], args)) as [number, number];
-    return { isFirst: isFirst === 1, left };
+  /**
+   * Writes how nodes and instances ended, each once. `ready`: the dependents that wait for nothing more. `groups`: the
+   * fan-outs of which no instance is left, and which are to end now.
+   */
+  async settle(ended: readonly EndedNode[]): Promise<{ ready: string[]; groups: string[] }> {
+    const [ready, groups] = [new Set<string>(), new Set<string>()];
+    for (let at = 0; at < ended.length; at += FIELDS_AT_ONCE) {
+      const args = ended.slice(at, at + FIELDS_AT_ONCE).flatMap(({ path, end }) => {
+        const { id, instance } = parseNodePath(path);
+        return [path, instance === undefined ? "" : id, JSON.stringify(end)];
+      });
+      const answer = (await SETTLE.run(this.#redis, [this.#key], args)) as readonly (readonly string[])[];
+      for (const id of answer[0] ?? []) ready.add(id);
+      for (const id of answer[1] ?? []) groups.add(id);
+    }
+    return { ready: [...ready], groups: [...groups] };
   }
 
   /** Notes how many instances a fan-out has, once, and the items; what was noted. */
@@ -171,6 +182,11 @@ export class FlowState {
     return json === null ? undefined : (JSON.parse(json) as unknown[]);
   }
 
+  /** How many instances of a fan-out have not ended. */
+  async leftOf(id: string): Promise<number> {
+    return Number((await this.#redis.hget(this.#key, `l:${id}`)) ?? 0);
+  }
+
   /** How the instances of a fan-out ended, in their order; undefined where one has not. */
   async instances(id: string, count: number): Promise<(NodeEnd | undefined)[]> {
     const paths = Array.from({ length: count }, (_, at) => nodePath(id, at));
@@ -184,16 +200,28 @@ export class FlowState {
     return new Map([...items].map(([id, { length }]) => [id, { total: length, ended: length - (left.get(id) ?? 0) }]));
   }
 
-  /** Notes what a ready node runs, before its job is added. */
-  async setSpecs(specs: ReadonlyMap<string, RunSpec>): Promise<void> {
-    if (specs.size === 0) return;
-    const fields = [...specs].flatMap(([path, spec]) => [`s:${path}`, JSON.stringify(spec)]);
-    await this.#redis.hset(this.#key, ...fields);
+  /** What these nodes run; those that have ended, or are not ready, are left out. */
+  async specs(paths: readonly string[]): Promise<Map<string, RunSpec>> {
+    const owns = new Map<string, OwnPart>();
+    for (const [path, json] of await this.#texts("s:", paths)) owns.set(path, parseOwn(json));
+    const unknown = [...new Set([...owns.values()].map(({ b }) => b))].filter((b) => !this.#bases.has(b));
+    for (const [b, json] of await this.#texts("b:", unknown)) this.#bases.set(b, parseBase(json));
+    const specs = new Map<string, RunSpec>();
+    for (const [path, own] of owns) {
+      const base = this.#bases.get(own.b);
+      if (base !== undefined) specs.set(path, joinSpec(base, own));
+    }
+    return specs;
   }
 
-  async spec(path: string): Promise<RunSpec | undefined> {
-    const json = await this.#redis.hget(this.#key, `s:${path}`);
-    return json === null ? undefined : runSpec.parse(JSON.parse(json));
+  /** The jobs that these nodes were last given to. */
+  async jobsOf(paths: readonly string[]): Promise<Map<string, string>> {
+    return this.#texts("c:", paths);
+  }
+
+  /** Notes the job that a node is given to, in place of the one before. `jobKey`: its key in Redis. */
+  async giveTo(jobKey: string, paths: readonly string[]): Promise<void> {
+    await this.#redis.hset(this.#key, ...paths.flatMap((path) => [`c:${path}`, jobKey]));
   }
 
   /** Notes the run that does the work of a node; the one that was noted first. */
@@ -260,53 +288,3 @@ export class FlowState {
     } while (cursor !== "0");
   }
 }
-
-/**
- * Writes the end of a node unless it has one, and counts down who needs it. KEYS[1] hash of the flow. ARGV[1] node. ARGV[2]
- * its end. Returns 1 when it was written now, else 0, and then in both cases the dependents that wait for nothing more and
- * have not ended. An error when there is no such flow or node.
- */
-const SETTLE = new Script(
-  `
-local json = redis.call("HGET", KEYS[1], "d:" .. ARGV[1])
-if not json then return redis.error_reply("NOFLOW no node " .. ARGV[1] .. " in " .. KEYS[1]) end
-local first = redis.call("HSETNX", KEYS[1], "o:" .. ARGV[1], ARGV[2])
-if first == 1 then
-  redis.call("HINCRBY", KEYS[1], "left", -1)
-  redis.call("HDEL", KEYS[1], "s:" .. ARGV[1])
-end
-local answer = { first }
-for _, id in ipairs(cjson.decode(json)) do
-  local waits
-  if first == 1 then waits = redis.call("HINCRBY", KEYS[1], "w:" .. id, -1)
-  else waits = tonumber(redis.call("HGET", KEYS[1], "w:" .. id)) end
-  if waits == 0 and redis.call("HEXISTS", KEYS[1], "o:" .. id) == 0 then answer[#answer + 1] = id end
-end
-return answer
-`,
-  { whenFull: "runs" },
-);
-
-/**
- * Writes the end of one instance unless it has one. KEYS[1] hash of the flow. ARGV[1] the instance's path. ARGV[2] its node.
- * ARGV[3] its end. Returns 1 when it was written now, else 0, and how many instances of the node have not ended.
- */
-const SETTLE_INSTANCE = new Script(
-  `
-local first = redis.call("HSETNX", KEYS[1], "o:" .. ARGV[1], ARGV[3])
-redis.call("HDEL", KEYS[1], "s:" .. ARGV[1])
-if first == 1 then return { first, redis.call("HINCRBY", KEYS[1], "l:" .. ARGV[2], -1) } end
-return { first, tonumber(redis.call("HGET", KEYS[1], "l:" .. ARGV[2]) or 0) }
-`,
-  { whenFull: "runs" },
-);
-
-/**
- * Notes the items of a fan-out once. KEYS[1] hash of the flow. ARGV[1] node. ARGV[2] items. ARGV[3] how many. Returns 1 when
- * they were noted now, else 0, and those that are noted.
- */
-const OPEN_GROUP = new Script(`
-local first = redis.call("HSETNX", KEYS[1], "k:" .. ARGV[1], ARGV[2])
-if first == 1 then redis.call("HSET", KEYS[1], "l:" .. ARGV[1], ARGV[3]) end
-return { first, redis.call("HGET", KEYS[1], "k:" .. ARGV[1]) }
-`);

@@ -58,6 +58,7 @@ export function execSpec(work: NodeWork): RunSpec {
     env: { ...common.env, ...task },
     executor: work.isNoop ? "noop" : "process",
     command,
+    ...learnedAs(command, work),
     perChunk: false,
     input: { kind: "none", sha256: inputDigest(work) },
     output: {
@@ -104,13 +105,15 @@ export function childSpec(work: NodeWork, inputKind: (path: string) => "file" | 
   const input = resolve(about.base, valueOf(expandTemplate(node.input, scope), "input"));
   const tree = { kind: "tree", root: input, include: [...node.include], exclude: [...node.exclude] };
   const isInfer = node.kind === "infer";
+  const command = isInfer
+    ? [resolve(about.base, valueOf(expandTemplate(node.model, scope), "model"))]
+    : commandOf(node.command, work);
   return parseRunSpec({
     ...commonOf(work),
     ...(isInfer && { executor: "infer" }),
     name: `${about.name}/${path}`.slice(0, 200),
-    command: isInfer
-      ? [resolve(about.base, valueOf(expandTemplate(node.model, scope), "model"))]
-      : commandOf(node.command, work),
+    command,
+    ...learnedAs(command, work),
     input: inputKind(input) === "folder" ? tree : [input],
     output: {
       root: join(about.folder, "outputs", path),
@@ -118,6 +121,14 @@ export function childSpec(work: NodeWork, inputKind: (path: string) => "file" | 
     },
     parent: { runId: ref.runId, epoch: ref.epoch, path },
   });
+}
+
+/** What tells the class of a command in which something was evaluated: all entries of a fan-out are of one. */
+function learnedAs([binary = "", ...words]: readonly string[], { node, about }: NodeWork): { learnAs?: string[] } {
+  const written = node.kind === "agent" ? (about.agents[node.program] ?? []) : "command" in node ? node.command : [];
+  const [, ...asWritten] = written;
+  const isSame = asWritten.length === words.length && asWritten.every((word, at) => word === words[at]);
+  return isSame || node.kind === "infer" ? {} : { learnAs: [binary, ...asWritten] };
 }
 
 /** The values that a `flow` node gives to the inputs of its flow. */
@@ -153,15 +164,35 @@ function expandCommand(command: readonly string[], scope: FlowScope): string[] {
   });
 }
 
-function commonOf({ node, about, scope, traceId }: NodeWork): Record<string, unknown> & {
+/** What a node that is shut in sees of those that it reads. */
+function readsOf({ ends, about }: NodeWork): string[] {
+  return [...ends].flatMap(([id, { output, items }]) =>
+    output !== null ? [output] : items === undefined ? [] : [join(about.folder, "artifacts", id)],
+  );
+}
+
+function enclosureOf(work: NodeWork): Record<string, unknown> {
+  const { sandbox, network } = work.node;
+  const reads = readsOf(work);
+  return {
+    ...(sandbox !== undefined && { sandbox }),
+    ...(network !== undefined && { network }),
+    // A worker may shut in what did not ask for it.
+    ...(reads.length > 0 && { reads }),
+  };
+}
+
+function commonOf(work: NodeWork): Record<string, unknown> & {
   readonly env: Readonly<Record<string, string>>;
 } {
+  const { node, about, scope, traceId } = work;
   const env: Record<string, string> = {};
   for (const [name, template] of Object.entries({ ...about.env, ...node.env })) {
     env[name] = valueOf(expandTemplate(template, scope), `env.${name}`);
   }
   const { memory, cpu, labels } = node.resources ?? {};
   return {
+    ...enclosureOf(work),
     env,
     envAllow: [...DEFAULT_ENV_ALLOW],
     traceId,

@@ -3,7 +3,8 @@ import type { Redis } from "ioredis";
 import { join } from "node:path";
 import { PolicyError } from "../../contract/errors.ts";
 import type { FileResult } from "../../contract/files.ts";
-import type { NodeEnd, PlannedNode } from "../../contract/flow-run.ts";
+import { rowIndex, type PlannedNode } from "../../contract/flow-run.ts";
+import type { NodeKind } from "../../contract/flows.ts";
 import { isTerminal } from "../../contract/outcomes.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
 import type { RunSpec } from "../../contract/run-spec.ts";
@@ -11,8 +12,9 @@ import { requestCancel } from "../cancel-run.ts";
 import type { CallToAdd, JobQueues } from "../job-queues.ts";
 import type { Logger } from "../logger.ts";
 import { liveFields, type LiveRun, type RunHash } from "../run-hash.ts";
+import type { CallCost } from "./call-groups.ts";
 import { childRunId } from "./child-run-id.ts";
-import { FlowState, type FlowAbout } from "./flow-state.ts";
+import { FlowState, type EndedNode, type FlowAbout } from "./flow-state.ts";
 import { endOfRun, flowSpec } from "./flow-spec.ts";
 import { childSpec, execSpec, inputsOf, type NodeWork } from "./node-spec.ts";
 
@@ -35,86 +37,78 @@ export interface AdvanceDeps {
   readonly hash: RunHash;
   readonly logger: Logger;
   nowMs(): number;
+  /** What a call is expected to take: short ones go together. Without it each goes alone. */
+  readonly costOf?: (run: LiveRun, call: CallToAdd) => CallCost;
   /** What an input is. */
   inputKind(path: string): "file" | "folder";
 }
 
-/** A node that has ended, and how. */
-export interface EndedNode {
-  readonly path: string;
-  readonly end: NodeEnd;
-}
+/** Kinds of nodes whose work is processes of their own. */
+const enclosable: ReadonlySet<NodeKind> = new Set<NodeKind>(["exec", "files", "agent"]);
 
 /** A person has so long to answer when the node says nothing. */
 const GATE_MS = 86_400_000;
 
-interface StarterParts {
-  readonly state: FlowState;
-  /** A node whose run had ended already. */
-  onEnded(node: EndedNode): Promise<void>;
-}
-
 export class NodeStarter {
   readonly #deps: AdvanceDeps;
   readonly #run: LiveRun;
-  readonly #parts: StarterParts;
+  readonly #state: FlowState;
 
-  constructor(deps: AdvanceDeps, run: LiveRun, parts: StarterParts) {
+  constructor(deps: AdvanceDeps, run: LiveRun, state: FlowState) {
     this.#deps = deps;
     this.#run = run;
-    this.#parts = parts;
+    this.#state = state;
   }
 
-  /** Starts a node or an instance; the call that is to be added for it, if it is one. */
-  async start(planned: PlannedNode, work: NodeWork): Promise<CallToAdd | undefined> {
+  /** Starts a node or an instance: the call that is to be added for it, if it is one; its end, if its run had ended already. */
+  async start(planned: PlannedNode, work: NodeWork): Promise<CallToAdd | EndedNode | undefined> {
     const { node, path } = work;
-    if (node.sandbox !== undefined && node.sandbox !== "none") {
-      const expected = "a worker that can shut a process in";
-      throw new PolicyError([{ where: `${path}.sandbox`, expected, found: `none: this version has no sandbox` }]);
+    if (node.sandbox !== undefined && node.sandbox !== "none" && !enclosable.has(node.kind)) {
+      const expected = `a node of the kind ${[...enclosable].join(", ")}: only processes can be shut in`;
+      throw new PolicyError([{ where: `${path}.sandbox`, expected, found: node.kind }]);
     }
-    const { runId, epoch, spec } = this.#run;
     switch (node.kind) {
       case "exec":
       case "agent":
-        return { path, index: planned.index, spec: execSpec(work) };
+        return { path, index: rowIndex(planned.index, path), spec: execSpec(work) };
       case "files":
       case "infer":
-        await this.#startRun(
+        return this.#startRun(
           path,
           childSpec(work, (input) => this.#deps.inputKind(input)),
         );
+      case "gate":
+        await this.#openGate(path, node.timeout_seconds === undefined ? GATE_MS : node.timeout_seconds * 1_000);
         return undefined;
-      case "gate": {
-        const waitMs = node.timeout_seconds === undefined ? GATE_MS : node.timeout_seconds * 1_000;
-        await this.#deps.queues.addFork(
-          { runId, epoch, traceId: spec.traceId ?? runId },
-          spec,
-          { path, step: "gate" },
-          Math.ceil(waitMs),
-        );
-        return undefined;
-      }
       case "flow":
-        await this.#startFlow(planned, work);
-        return undefined;
+        return this.#startFlow(planned, work);
     }
   }
 
-  async #startFlow(planned: PlannedNode, work: NodeWork): Promise<void> {
+  /** Asks a person. Whoever answered, or cancelled it, before it was there found nothing to bring forward. */
+  async #openGate(path: string, waitMs: number): Promise<void> {
+    const { runId, epoch, spec } = this.#run;
+    const ref = { runId, epoch, traceId: spec.traceId ?? runId };
+    await this.#deps.queues.addFork(ref, spec, { path, step: "gate" }, Math.ceil(waitMs));
+    const [answer, ends] = await Promise.all([this.#state.answerAt(path), this.#state.ends([path])]);
+    if (answer !== undefined || ends.size > 0) await this.#deps.queues.promoteFork(ref, path);
+  }
+
+  async #startFlow(planned: PlannedNode, work: NodeWork): Promise<EndedNode | undefined> {
     const { nested, node } = planned;
     if (nested === undefined || node.kind !== "flow") throw new TypeError(`expected the flow of node ${work.path}`);
     const { name, env, failFast, planSha256, nodes } = nested;
+    const limitMs = Math.min(nested.timeoutMs ?? Infinity, Math.ceil((node.timeout_seconds ?? Infinity) * 1_000));
     const folder = join(work.about.folder, "flows", work.path);
     const inputs = { ...nested.inputs, ...inputsOf(work) };
     const { fresh: above, isNoop, base, binaries, agents } = work.about;
     // What is run anew is run anew to its last part.
     const fresh = above.includes(node.id) ? nodes.map((one) => one.node.id) : [];
     const shared = { base, binaries, agents, folder, inputs, fresh };
-    const about: FlowAbout = { name, env, failFast, planSha256, ...shared, ...(isNoop && { isNoop }) };
-    await this.#startRun(work.path, flowSpec(about, { ...this.#parentOf(work.path), nodes: nodes.length }), {
-      about,
-      nodes,
-    });
+    const more = { ...(limitMs < Infinity && { timeoutMs: limitMs }), ...(isNoop && { isNoop }) };
+    const about: FlowAbout = { name, env, failFast, planSha256, ...shared, ...more };
+    const spec = flowSpec(about, { ...this.#parentOf(work.path), nodes: nodes.length });
+    return this.#startRun(work.path, spec, { about, nodes });
   }
 
   #parentOf(path: string): Pick<RunSpec, "parent" | "traceId"> {
@@ -123,20 +117,17 @@ export class NodeStarter {
   }
 
   /** Makes the run of a node, or begins it anew in a later epoch, and adds its jobs below this flow's root. */
-  async #startRun(path: string, spec: RunSpec, flow?: NestedState): Promise<void> {
+  async #startRun(path: string, spec: RunSpec, flow?: NestedState): Promise<EndedNode | undefined> {
     const { store, queues, redis, kp, hash } = this.#deps;
     const id = childRunId(this.#run.runId, path);
     const nowMs = this.#deps.nowMs();
     const { run: found, created } = await store.runs.create({ id, spec, createdAtMs: nowMs });
     const isOlder = !created && found.spec.parent?.epoch !== this.#run.epoch;
     const run = isOlder ? ((await store.runs.reopen(id, spec, nowMs)) ?? found) : found;
-    await this.#parts.state.setRun(path, id);
+    await this.#state.setRun(path, id);
     const ref = { runId: id, epoch: run.epoch, traceId: spec.traceId ?? id };
-    if (isTerminal(run.state)) {
-      // It has ended, and its worker was lost before it could say so.
-      await this.#parts.onEnded({ path, end: endOfRun(run) });
-      return;
-    }
+    // It has ended, and its worker was lost before it could say so.
+    if (isTerminal(run.state)) return { path, end: endOfRun(run) };
     if (flow !== undefined) {
       const state = new FlowState(redis, kp, ref);
       if (!(await state.isThere())) await state.create(flow.about, flow.nodes);
@@ -149,6 +140,7 @@ export class NodeStarter {
     // A cancel in the meantime did not find it.
     if ((await hash.state(this.#run.runId)) === "cancelling")
       await requestCancel(this.#deps, id, "its flow was cancelled");
+    return undefined;
   }
 }
 

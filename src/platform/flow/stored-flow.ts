@@ -54,9 +54,10 @@ export function beginningOf(
   { inputs, folder, base, binaries, agents, isNoop }: FlowSetting,
   fresh: readonly string[] = [],
 ): { readonly about: FlowAbout; readonly nodes: readonly PlannedNode[] } {
-  const { name, env, failFast, planSha256, nodes } = nestedOf(flow);
+  const { name, env, failFast, timeoutMs, planSha256, nodes } = nestedOf(flow);
   const shared = { name, env, failFast, planSha256, folder, base, binaries, agents, inputs, fresh };
-  return { about: { ...shared, ...(isNoop === true && { isNoop }) }, nodes };
+  const more = { ...(timeoutMs !== undefined && { timeoutMs }), ...(isNoop === true && { isNoop }) };
+  return { about: { ...shared, ...more }, nodes };
 }
 
 /** What a flow is begun with wherever it stands: alone, or in another one. */
@@ -68,6 +69,7 @@ export function nestedOf(flow: CheckedFlow): NestedFlow {
   const places = new Map(document.nodes.map(({ id }, index) => [id, index]));
   return {
     ...{ name: document.name, env: document.env, failFast: document.fail_fast, planSha256: planHash(flow) },
+    ...(document.timeout_seconds !== undefined && { timeoutMs: Math.ceil(document.timeout_seconds * 1_000) }),
     inputs: Object.fromEntries(defaults),
     nodes: order.map((node): PlannedNode => {
       const below = nested.get(node.id);

@@ -13,7 +13,8 @@ export interface LearnedClass {
  * The class of a run's processes. The environment is not part of it: a variable that differs from run to run would make
  * every run a stranger, and what a variable changes is found out as a drift.
  */
-export function classOf(spec: Pick<RunSpec, "profile" | "command">): LearnedClass {
-  const digest = createHash("sha256").update(JSON.stringify(spec.command)).digest("hex");
-  return { key: `${spec.profile}:${digest}`, profile: spec.profile, command: spec.command };
+export function classOf(spec: Pick<RunSpec, "profile" | "command" | "learnAs">): LearnedClass {
+  const command = spec.learnAs ?? spec.command;
+  const digest = createHash("sha256").update(JSON.stringify(command)).digest("hex");
+  return { key: `${spec.profile}:${digest}`, profile: spec.profile, command };
 }

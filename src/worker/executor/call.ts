@@ -3,6 +3,7 @@ import type { FileEntry } from "../../contract/files.ts";
 import type { StopReason } from "../result/outcome.ts";
 import type { Target } from "../result/target.ts";
 import type { LaunchEnd } from "./launch-frames.ts";
+import type { Places } from "./sandbox.ts";
 import type { OpenedInput } from "./open-input.ts";
 import type { MemoryTrace } from "./trace.ts";
 
@@ -20,6 +21,8 @@ export interface SlotProcess {
   readonly argv: readonly string[];
   /** Size of all its inputs; null for a check, which is no process of the class. */
   readonly inputBytes: number | null;
+  /** What it sees when it is shut in. */
+  readonly places: Places;
   /** Why the worker ended it, or is about to. */
   stop: StopReason | null;
   evictReason: string | null;
@@ -39,9 +42,10 @@ export interface Call extends SlotProcess {
   readonly target: Target | null;
 }
 
-export function slotProcess(argv: readonly string[], inputBytes: number | null): SlotProcess {
+export function slotProcess(argv: readonly string[], inputBytes: number | null, places: Places): SlotProcess {
   return {
     argv,
+    places,
     inputBytes,
     stop: null,
     evictReason: null,

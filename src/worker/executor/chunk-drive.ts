@@ -17,7 +17,7 @@ import { argsSha256, type BinaryDigests } from "../result/digests.ts";
 import type { Failure } from "../result/outcome.ts";
 import { removeTemp, type Flusher } from "../result/publish.ts";
 import { isFull } from "../result/room.ts";
-import { lossesOf } from "../result/suspicion.ts";
+import { isSuspect, lossesOf } from "../result/suspicion.ts";
 import type { Call, ReadyInput } from "./call.ts";
 import type { ChunkEnd, ChunkRequest } from "./chunk-request.ts";
 import { Condition } from "./condition.ts";
@@ -26,6 +26,7 @@ import { measureOf } from "./measure.ts";
 import { Pace } from "./pace.ts";
 import { Preparer, type Preparation } from "./prepare.ts";
 import { Publisher, startingOf, type ChunkHost } from "./publisher.ts";
+import { sandboxFailure } from "./sandbox.ts";
 import type { Slot } from "./slot.ts";
 
 /** A callback of the worker did not answer as it should; the chunk ends. */
@@ -45,6 +46,8 @@ export interface DriveParts {
   readonly binaries: BinaryDigests;
   readonly flusher: Flusher;
   readonly gate: PolicyGate;
+  /** Its processes are to be shut in. */
+  readonly isEnclosed: boolean;
   verdictOf(call: Call): Failure | null;
 }
 
@@ -190,6 +193,8 @@ export class ChunkDrive {
   /** Why no file of the chunk is run: not allowed here, or another binary than the pinned one. */
   async #refusal(): Promise<Failure | null> {
     if (this.#policy.kind === "refused") return { class: "policy", message: faultsLine(this.#policy.faults) };
+    const failure = this.#parts.isEnclosed ? sandboxFailure() : null;
+    if (failure !== null) return failure;
     return this.#preparer.checkBinaries(this.#policy.pins);
   }
 
@@ -348,8 +353,3 @@ export class ChunkDrive {
 
 /** Failures of a call of many files that one of them alone may have caused. */
 const takenApart: ReadonlySet<FailureClass> = new Set(["exit", "signal", "timeout", "bad-output", "out-of-memory"]);
-
-function isSuspect(file: FileEntry | undefined): boolean {
-  const tries = file?.tries;
-  return file !== undefined && (lossesOf(file) > 0 || (tries?.signal ?? 0) > 0 || (tries?.infrastructure ?? 0) > 0);
-}

@@ -1,6 +1,7 @@
 /** The seam between lanes and what jobs do: one handler per job name. */
 import type { Job } from "bullmq";
 import type { JobName, Payload } from "../../contract/jobs.ts";
+import type { NodeCancels } from "./node-cancels.ts";
 
 /** What a handler gets beside its payload. */
 export interface JobContext {
@@ -8,6 +9,8 @@ export interface JobContext {
   readonly token: string;
   /** Aborted with a reason: `HandBack`, `LeaseLostError` or `RunCancelled`. */
   readonly signal: AbortSignal;
+  /** Of a job of a flow: its nodes that are cancelled while it goes on. */
+  readonly cancels: NodeCancels;
 }
 
 export type Handler<N extends JobName> = (payload: Payload<N>, context: JobContext) => Promise<void>;

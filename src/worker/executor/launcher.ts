@@ -130,7 +130,7 @@ export class Launcher {
 
   #send(id: number, request: LaunchRequest): void {
     try {
-      const folder = this.#folderOf(request.slot);
+      const folder = this.folderOf(request.slot);
       const key = request.env.join("\0");
       let envId = this.#envs.get(key);
       if (envId === undefined) {
@@ -148,7 +148,7 @@ export class Launcher {
   }
 
   /** Each slot has a folder of its own to work in, so that what a binary drops beside it meets no other. */
-  #folderOf(slot: number): string {
+  folderOf(slot: number): string {
     const folder = join(this.#scratch, String(slot));
     if (!this.#slots.has(slot)) {
       mkdirSync(folder, { recursive: true, mode: 0o700 });

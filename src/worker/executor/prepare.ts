@@ -11,6 +11,7 @@ import { errnoOf } from "../result/errno.ts";
 import { classify, type Failure } from "../result/outcome.ts";
 import { withLosses } from "../result/suspicion.ts";
 import { TargetPlan, type Target } from "../result/target.ts";
+import { placesOf } from "./sandbox.ts";
 import { slotProcess, type Call, type ReadyInput } from "./call.ts";
 import type { ChunkRequest, KnownOutput } from "./chunk-request.ts";
 import type { FileResults } from "./file-results.ts";
@@ -168,7 +169,7 @@ export class Preparer {
       ...(target === null ? {} : { output: target.temp, output_file: target.temp }),
     };
     const argv = [this.binary, ...spec.command.slice(1).map((argument) => expand(argument, values))];
-    return { ...slotProcess(argv, ready.input.bytes), inputs: [ready], target };
+    return { ...slotProcess(argv, ready.input.bytes, placesOf([path], target?.temp)), inputs: [ready], target };
   }
 
   /** One call for several files; its output has the name of the first one's. */
@@ -183,7 +184,11 @@ export class Preparer {
         argument === INPUTS ? inputs.map(({ input }) => input.path) : [expand(argument, values)],
       );
     const inputBytes = inputs.reduce((sum, { input }) => sum + input.bytes, 0);
-    return { ...slotProcess([this.binary, ...argv], inputBytes), inputs, target };
+    const places = placesOf(
+      inputs.map(({ input }) => input.path),
+      target?.temp,
+    );
+    return { ...slotProcess([this.binary, ...argv], inputBytes, places), inputs, target };
   }
 
   /** A check command with its placeholder filled in. */

@@ -35,6 +35,16 @@ export function retryChunks(
   }));
 }
 
+/** The same for nodes of a flow, each on its own: one that takes long then keeps no other waiting. */
+export function retryAlone(
+  chunk: string,
+  retries: readonly RetryFile[],
+  needOf: (files: readonly FileEntry[]) => number,
+): ChunkToAdd[] {
+  if (retries.length === 1) return retryChunks(chunk, retries, needOf);
+  return retries.flatMap((one, at) => retryChunks(`${chunk}-${at}`, [one], needOf));
+}
+
 /** The retry chunks of an earlier holder of this job, to be added again: their ids make that safe. */
 export function restoreChunks(plan: Pick<ChunkPlan, "retry">): ChunkToAdd[] {
   return (plan.retry ?? []).map((retry) => ({

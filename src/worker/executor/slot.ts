@@ -11,6 +11,7 @@ import type { Launcher } from "./launcher.ts";
 import type { MemoryKills } from "./memory-kills.ts";
 import type { Niceness } from "./niceness.ts";
 import { signalOutsiders } from "./process-tree.ts";
+import { enclosed, endBehind, type Enclosure } from "./sandbox.ts";
 import { verdictOf } from "./verdict.ts";
 import type { Watch } from "./watch.ts";
 
@@ -21,6 +22,8 @@ export interface SlotParts {
   readonly chunkId: string;
   readonly spec: RunSpec;
   readonly niceness: Niceness;
+  /** Undefined: its processes are not shut in. */
+  readonly enclosure: Enclosure | undefined;
   /** `NAME=value`. */
   readonly env: readonly string[];
 }
@@ -75,7 +78,7 @@ export class Slot {
         env,
         logBytes: spec.logBytes,
         stdoutPath: output.isStdout ? output.path : null,
-        argv: process.argv,
+        argv: this.#commandOf(process),
       },
       pid: 0,
       startedUs: 0,
@@ -94,7 +97,8 @@ export class Slot {
 
   /** Runs a check command to its end; null when it says yes. */
   async check(argv: readonly string[], what: "input" | "output"): Promise<Failure | null> {
-    const process = slotProcess(argv, null);
+    const paths = argv.filter((word) => word.startsWith("/"));
+    const process = slotProcess(argv, null, { read: paths, write: [] });
     await new Promise<void>((resolve) => {
       this.start(process, noOutput, resolve);
     });
@@ -152,6 +156,11 @@ export class Slot {
     this.#parts.launcher.clearFolder(this.#number);
   }
 
+  #commandOf({ argv, places }: SlotProcess): readonly string[] {
+    const { enclosure, launcher } = this.#parts;
+    return enclosure === undefined ? argv : enclosed(argv, enclosure, places, launcher.folderOf(this.#number));
+  }
+
   #began(process: SlotProcess, launch: Launch, output: SlotOutput): void {
     const { watch, spec, chunkId } = this.#parts;
     const started = this.#started.get(process);
@@ -176,7 +185,7 @@ export class Slot {
   #ended(process: SlotProcess, end: LaunchEnd): void {
     const started = this.#started.get(process);
     this.#started.delete(process);
-    process.end = end;
+    process.end = this.#parts.enclosure === undefined ? end : { ...end, end: endBehind(end.end) };
     if (started === undefined) return;
     clearTimeout(started.killTimer);
     Object.assign(process, this.#parts.watch.delete(started.launchId));

@@ -3,6 +3,7 @@ import type { FileCost } from "../../contract/chunking.ts";
 import type { Expectation, ExpectationBasis } from "../../contract/expectation.ts";
 import type { FileEntry } from "../../contract/files.ts";
 import { bucketBytes, bucketOf, bucketWithin } from "../../contract/profiles.ts";
+import type { RunSpec } from "../../contract/run-spec.ts";
 import type { RunAnomaly } from "../../contract/run-record.ts";
 import { coverageOf, decideRunningAnomaly, type RunningFacts } from "../../platform/learned/anomaly.ts";
 import { CALIBRATION_WEIGHT, isUnknown } from "../../platform/learned/calibration.ts";
@@ -79,6 +80,7 @@ export class LearnedRuns {
   readonly #classes: Classes;
   readonly #listener: LearnedListener;
   readonly #runs = new Map<string, RunFigures>();
+  readonly #known = new WeakMap<RunSpec, LearnedClass>();
   readonly #observed = new Map<string, Observed>();
   #learned = 0;
 
@@ -284,17 +286,29 @@ export class LearnedRuns {
   }
 
   #of(run: LiveRun): RunFigures {
-    const known = this.#runs.get(run.runId);
+    // The nodes of a flow are of classes of their own.
+    const about = this.#classOf(run.spec);
+    const key = `${run.runId} ${about.key}`;
+    const known = this.#runs.get(key);
     if (known !== undefined) return known;
     if (this.#runs.size >= MAX_RUNS) this.#runs.clear();
     const figures: RunFigures = {
-      about: classOf(run.spec),
+      about,
       chunkMsPerFile: undefined,
       overheadMs: 0,
       ...{ unnoted: 0, usualBytes: 0, inputs: 0 },
     };
-    this.#runs.set(run.runId, figures);
+    this.#runs.set(key, figures);
     return figures;
+  }
+
+  /** Told once of each specification: it takes a digest. */
+  #classOf(spec: RunSpec): LearnedClass {
+    const known = this.#known.get(spec);
+    if (known !== undefined) return known;
+    const about = classOf(spec);
+    this.#known.set(spec, about);
+    return about;
   }
 }
 

@@ -50,3 +50,9 @@ export function lossesOf(file: FileEntry): number {
 export function withLosses(file: FileEntry, losses: number): FileEntry {
   return { ...file, tries: { ...file.tries, "node-lost": losses } };
 }
+
+/** Whether the file was there when something crashed: it goes alone. */
+export function isSuspect(file: FileEntry | undefined): boolean {
+  const tries = file?.tries;
+  return file !== undefined && (lossesOf(file) > 0 || (tries?.signal ?? 0) > 0 || (tries?.infrastructure ?? 0) > 0);
+}

@@ -224,6 +224,57 @@ describe("a flow", { timeout: 120_000 }, () => {
     expect(ended.status.message).toBe("fail-fast: node bad failed");
   });
 
+  test("fails when its time is over: what runs and what waits ends with that reason, the runs below it included", async () => {
+    await using cluster = await FlowCluster.open();
+    writeFileSync(join(cluster.scratch.folder("base"), "one"), "1");
+    const ended = await cluster.run({
+      timeout_seconds: 2,
+      nodes: [
+        sh("quick", "echo quick"),
+        sh("slow", "sleep 60"),
+        sh("behind", "echo never", { needs: ["slow"] }),
+        { id: "ask", kind: "gate", message: "anybody?" },
+        { id: "below", kind: "files", command: ["/bin/sh", "-c", "sleep 60", "{input}"], input: "one" },
+      ],
+    });
+    expect(ended.status.state).toBe("failed");
+    const reason = "the flow was to take 2 s at most (timeout_seconds)";
+    expect(ended.status.message).toBe(reason);
+    expect(ended.row("quick")).toMatchObject({ outcome: "succeeded" });
+    for (const path of ["slow", "behind", "ask", "below"]) {
+      expect(ended.row(path)).toMatchObject({ outcome: "cancelled", failureClass: "timeout", message: reason });
+    }
+    expect(ended.status.report?.flow?.timedOut).toBe(true);
+    expect(ended.status.report?.durationSeconds).toBeGreaterThanOrEqual(2);
+    expect(ended.status.report?.durationSeconds).toBeLessThan(20);
+  });
+
+  test("keeps its time over the loss of Redis: it counts from when the flow began", async () => {
+    await using cluster = await FlowCluster.open();
+    const id = await cluster.start({ timeout_seconds: 4, nodes: [sh("slow", "sleep 60"), sh("first", "echo first")] });
+    await expect.poll(async () => (await cluster.client.status(id)).counts.succeeded, { timeout: 20_000 }).toBe(1);
+    await cluster.redis.flushall();
+    const ended = await cluster.ended(id);
+    expect(ended.status.state).toBe("failed");
+    expect(ended.row("first").outcome).toBe("succeeded");
+    expect(ended.row("slow")).toMatchObject({ outcome: "cancelled", failureClass: "timeout" });
+  });
+
+  test("leaves no step behind when it ends before its time, and a gate may be called as its steps are", async () => {
+    await using cluster = await FlowCluster.open();
+    const id = await cluster.start({
+      timeout_seconds: 600,
+      nodes: [{ id: "begin", kind: "gate", message: "go on?" }, sh("then", "echo then", { needs: ["begin"] })],
+    });
+    const run = await cluster.client.status(id);
+    await expect.poll(() => cluster.client.flows.gates(run)).toEqual([{ path: "begin", message: "go on?" }]);
+    await cluster.client.flows.answer(run, "begin", { isApproved: true, by: "anna", note: null, atMs: 1 });
+    const ended = await cluster.ended(id);
+    expect(ended.outcomes).toEqual({ begin: "succeeded", then: "succeeded" });
+    const left = async () => (await cluster.redis.keys(`${cluster.kp}:fork*${id}*deadline*`)).length;
+    await expect.poll(left).toBe(0);
+  });
+
   test("runs agents with their prompt, their limits and a task message, and keeps what they print", async () => {
     await using cluster = await FlowCluster.open();
     const script = 'printf "%s|%s|%s|" "$@"; echo $HEADROOM_TASK';

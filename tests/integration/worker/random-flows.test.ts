@@ -9,11 +9,14 @@ import { keys } from "../../../src/contract/queues.ts";
 import type { EndedFlow } from "../../support/flow-cluster.ts";
 import { FlowCluster } from "../../support/flow-cluster.ts";
 import { seeded } from "../../support/seeded.ts";
+import { TcpProxy } from "../../support/tcp-proxy.ts";
 
 const GRAPHS = Number(process.env["FLOW_GRAPHS"] ?? 60);
 const SEED = Number(process.env["FLOW_SEED"] ?? 20_261_127);
 const AT_ONCE = 20;
 const MAX_NODES = 40;
+/** So that what a lost worker held is soon found. */
+const LOST_LOCK_MS = 2_000;
 
 type Rule = "success" | "failure" | "always";
 interface RandomNode {
@@ -119,33 +122,69 @@ async function cancelWhen({ client }: FlowCluster, id: string, doneNodes: number
   await client.cancel(id, "chance");
 }
 
+interface Drawn {
+  readonly graph: RandomNode[];
+  /** Cancelled when so large a part of its nodes has ended; undefined: not. */
+  readonly cancelAfter: number | undefined;
+}
+
+function draw(random: () => number, count: number): Drawn[] {
+  return Array.from({ length: count }, () => ({
+    graph: randomGraph(random),
+    cancelAfter: random() < 0.15 ? random() : undefined,
+  }));
+}
+
+/** Runs a graph to its end, which must be the one that its rules give it. */
+async function runToEnd(cluster: FlowCluster, { graph, cancelAfter }: Drawn): Promise<string> {
+  const id = await cluster.start({ nodes: toNodes(graph) });
+  if (cancelAfter !== undefined) await cancelWhen(cluster, id, Math.floor(cancelAfter * graph.length));
+  const ended = await cluster.ended(id);
+  const expected = expectedOf(graph);
+  if (ended.status.state === "cancelled") {
+    for (const [path, outcome] of Object.entries(ended.outcomes)) {
+      if (outcome !== "cancelled") expect(outcome).toBe(expected[path]);
+    }
+    const ids = new Set(ended.rows.map(({ path }) => path.split("/")[0]));
+    expect([...ids].toSorted()).toEqual(graph.map((node) => node.id).toSorted());
+  } else expect(ended.outcomes).toEqual(expected);
+  expectOrder(graph, ended);
+  return id;
+}
+
 describe("random graphs", { timeout: 900_000 }, () => {
   test("end as their rules say, in order, and leave nothing behind", async () => {
     await using cluster = await FlowCluster.open(2);
     const random = seeded(SEED);
     for (let from = 0; from < GRAPHS; from += AT_ONCE) {
-      const graphs = Array.from({ length: Math.min(AT_ONCE, GRAPHS - from) }, () => ({
-        graph: randomGraph(random),
-        cancelAfter: random() < 0.15 ? random() : undefined,
-      }));
-      await Promise.all(
-        graphs.map(async ({ graph, cancelAfter }) => {
-          const id = await cluster.start({ nodes: toNodes(graph) });
-          if (cancelAfter !== undefined) await cancelWhen(cluster, id, Math.floor(cancelAfter * graph.length));
-          const ended = await cluster.ended(id);
-          const expected = expectedOf(graph);
-          if (ended.status.state === "cancelled") {
-            for (const [path, outcome] of Object.entries(ended.outcomes)) {
-              if (outcome !== "cancelled") expect(outcome).toBe(expected[path]);
-            }
-            const ids = new Set(ended.rows.map(({ path }) => path.split("/")[0]));
-            expect([...ids].toSorted()).toEqual(graph.map((node) => node.id).toSorted());
-          } else expect(ended.outcomes).toEqual(expected);
-          expectOrder(graph, ended);
-          // Followers are told of the end by the job that is about to end itself.
-          await expect.poll(() => leftOf(cluster, id), { timeout: 60_000 }).toEqual([]);
-        }),
+      const ids = await Promise.all(
+        draw(random, Math.min(AT_ONCE, GRAPHS - from)).map((drawn) => runToEnd(cluster, drawn)),
       );
+      // Followers are told of the end by the job that is about to end itself.
+      for (const id of ids) await expect.poll(() => leftOf(cluster, id), { timeout: 60_000 }).toEqual([]);
     }
+  });
+
+  test("end so too when a worker loses its connection in the middle, and comes back late", async () => {
+    await using cluster = await FlowCluster.open(0);
+    await using proxy = await TcpProxy.before(cluster.socket);
+    await cluster.addWorker("stays", { lockMs: LOST_LOCK_MS });
+    const goes = await cluster.addWorker("goes", { lockMs: LOST_LOCK_MS, redisUrl: proxy.url });
+    const random = seeded(SEED + 1);
+    let ended = 0;
+    for (let from = 0; from < GRAPHS; from += AT_ONCE) {
+      const drawn = draw(random, Math.min(AT_ONCE, GRAPHS - from));
+      const cutAt = ended + 1 + Math.floor(random() * (drawn.length - 1));
+      const runs = drawn.map(async (one) => {
+        const id = await runToEnd(cluster, one);
+        ended += 1;
+        if (ended === cutAt) expect(proxy.freeze("")).toBeGreaterThan(0);
+        return id;
+      });
+      const ids = await Promise.all(runs);
+      proxy.drop();
+      for (const id of ids) await expect.poll(() => leftOf(cluster, id), { timeout: 60_000 }).toEqual([]);
+    }
+    await goes.stop();
   });
 });

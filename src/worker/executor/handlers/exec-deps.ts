@@ -7,9 +7,10 @@ import type { FlowRuns } from "../../flow-runs.ts";
 import type { LearnedRuns } from "../../governor/learned-runs.ts";
 import type { LargestJob } from "../../largest-job.ts";
 import type { OutputClaims } from "../../output-claims.ts";
-import type { RecorderDeps } from "../../result/recorder.ts";
+import type { ChunkPlan } from "../../result/chunk-plan.ts";
+import type { Recorder, RecorderDeps } from "../../result/recorder.ts";
 import type { RunCache } from "../../run-cache.ts";
-import type { ProcessMeasure, UsageSample } from "../chunk-request.ts";
+import type { ChunkEnd, ChunkEvents, ProcessMeasure, UsageSample } from "../chunk-request.ts";
 import type { ChunkRunner } from "../chunk-runner.ts";
 import type { RoomWaitDeps } from "../room-wait.ts";
 
@@ -21,7 +22,7 @@ export interface ExecDeps extends RecorderDeps, RoomWaitDeps {
   readonly gate: PolicyGate;
   readonly claims: OutputClaims;
   /** Moves flows on when the calls of their nodes have ended. */
-  readonly flows: Pick<FlowRuns, "endCalls" | "hasEnded">;
+  readonly flows: Pick<FlowRuns, "endCalls" | "openSpecs" | "giveTo">;
   /** Tells what processes take, and learns it. */
   readonly learned: LearnedRuns;
   readonly largestJob: LargestJob;
@@ -33,3 +34,20 @@ export interface ExecDeps extends RecorderDeps, RoomWaitDeps {
   onMeasured(run: LiveRun, jobId: string, measure: ProcessMeasure): void;
   onChunk(run: LiveRun, files: readonly FileEntry[], seconds: number): void;
 }
+
+/** What an attempt is told, of files that run as this run says. */
+export interface AttemptEvents {
+  readonly of: (measured: LiveRun) => ChunkEvents;
+  readonly settled: () => Promise<void>;
+}
+
+/** A chunk that is to be run: what is left of it, and who takes what becomes of it. */
+export interface Opened {
+  readonly run: LiveRun;
+  readonly plan: ChunkPlan;
+  readonly recorder: Recorder;
+  readonly isWanted: boolean;
+}
+
+/** The end of a chunk of which nothing was to run. */
+export const nothingRan: ChunkEnd = { kind: "done", notRun: [], interrupted: [], fenced: [], postponed: [] };

@@ -1,21 +1,25 @@
 /** Runs the binary over the files of one chunk: plan, run, record, ask again for what is worth another try. */
-import { ConflictError, faultsLine, LeaseLostError, type Fault } from "../../../contract/errors.ts";
-import { cancelledResult, unrunResult, type FileEntry, type FileResult } from "../../../contract/files.ts";
+import { ConflictError, LeaseLostError } from "../../../contract/errors.ts";
+import { cancelledResult, type FileEntry, type FileResult } from "../../../contract/files.ts";
 import type { ChunkJobName, Payload } from "../../../contract/jobs.ts";
-import { breakRun, requestCancel } from "../../../platform/cancel-run.ts";
+import { breakRun } from "../../../platform/cancel-run.ts";
 import type { ChunkToAdd } from "../../../platform/job-queues.ts";
+import type { RunSpec } from "../../../contract/run-spec.ts";
 import type { LiveRun } from "../../../platform/run-hash.ts";
 import { withTrace } from "../../../platform/trace.ts";
 import { HandBack } from "../../lane.ts";
 import { loadBlame, planChunk, type ChunkPlan } from "../../result/chunk-plan.ts";
-import type { ExecDeps } from "./exec-deps.ts";
+import { nothingRan, type AttemptEvents, type ExecDeps, type Opened } from "./exec-deps.ts";
 import { Fence } from "../../result/fence.ts";
 import { Recorder, type RetryFile } from "../../result/recorder.ts";
 import { decideStart, lossesOf } from "../../result/suspicion.ts";
-import type { ChunkEnd, ChunkEvents } from "../chunk-request.ts";
+import type { WrittenCalls } from "../../flow-runs.ts";
+import type { ChunkEnd, ChunkEvents, ChunkRequest } from "../chunk-request.ts";
+import { runCalls } from "../run-calls.ts";
+import { checkMaxFailures, kindsOf, refuseFiles } from "./chunk-rules.ts";
 import { RunCancelled, type Handler, type JobContext } from "../executor.ts";
 import { memoryNeed, outgrownNeed } from "../../memory-need.ts";
-import { restoreChunks, retryChunks } from "../retry-chunks.ts";
+import { restoreChunks, retryAlone, retryChunks } from "../retry-chunks.ts";
 import { waitForRoom } from "../room-wait.ts";
 import { Solitude } from "../solitude.ts";
 
@@ -31,7 +35,7 @@ export function createChunkHandler(deps: ExecDeps): Handler<ChunkJobName> {
   return async (payload, context) => {
     const attempt = new ChunkAttempt({ ...deps, ...worker }, payload, context);
     await attempt.run();
-    await deps.flows.endCalls(payload, attempt.calls);
+    await deps.flows.endCalls(payload, attempt.written);
   };
 }
 
@@ -43,7 +47,9 @@ interface AttemptDeps extends ExecDeps {
 
 class ChunkAttempt {
   /** Rows of nodes that were written now: who moves their flow on need not read them again. */
-  readonly calls: FileResult[] = [];
+  readonly #calls: FileResult[] = [];
+  /** Of a job of a flow: what its nodes run. */
+  #specs: ReadonlyMap<string, RunSpec> | undefined;
   readonly #deps: AttemptDeps;
   readonly #payload: Payload<ChunkJobName>;
   readonly #context: JobContext;
@@ -64,7 +70,45 @@ class ChunkAttempt {
     });
   }
 
+  get written(): WrittenCalls {
+    return { rows: this.#calls, specs: this.#specs ?? new Map() };
+  }
+
   async run(): Promise<void> {
+    const opened = await this.#open();
+    if (opened === undefined) return;
+    const { run, plan, recorder, isWanted } = opened;
+    if (!isWanted) {
+      await this.#cancelAll(recorder, plan.files);
+      return;
+    }
+    const allowed = {
+      ...plan,
+      files: await refuseFiles(this.#deps.gate, recorder, kindsOf(run, plan.files, this.#specs)),
+    };
+    if (allowed.files.length > 0 && !(await this.#holdFolder(run, allowed, recorder))) return;
+    await this.#deps.learned.ready(run);
+    if (await this.#moved(run, allowed)) return;
+    const about = { runId: run.runId, jobId: this.#jobId, files: plan.files.length };
+    this.#deps.logger.info(about, "chunk started");
+    try {
+      const work = () => this.#runFiles(run, allowed, recorder);
+      const end =
+        allowed.files.length === 0
+          ? nothingRan
+          : await this.#deps.solitude.run(this.#mayStart(allowed), this.#context.signal, work);
+      await this.#settle(run, allowed, recorder, end);
+      const [failed, retries] = [recorder.failedCount, recorder.retries.length];
+      this.#deps.logger.info({ ...about, failed, retries }, "chunk ended");
+    } catch (error) {
+      // This worker lives, so no file ran when a worker was lost, whatever the journal says.
+      if (run.spec.executor === "process") await this.#absolve();
+      throw error;
+    }
+  }
+
+  /** What is left to do of the chunk; undefined when that is nothing, for its nodes have ended. */
+  async #open(): Promise<Opened | undefined> {
     const { runId, epoch } = this.#payload;
     // A retry chunk may be added a second time by the next holder of the chunk that asked for it.
     const isRepeat = this.#context.job.attemptsStarted > 1 || this.#payload.chunk.includes("-");
@@ -73,48 +117,21 @@ class ChunkAttempt {
       this.#deps.runs.open(runId, epoch),
       isRepeat ? undefined : loadBlame(this.#deps.redis, this.#deps.kp),
     ]);
-    if (await this.#deps.flows.hasEnded(whole, this.#payload.files)) return;
-    const run = await this.#deps.runs.loadFor(runId, epoch, this.#payload.files);
+    this.#specs = await this.#deps.flows.openSpecs(whole, this.#payload.files);
+    const files = this.#payload.files.filter(({ path }) => this.#specs?.has(path) ?? true);
+    const [first] = files;
+    if (first === undefined) return undefined;
+    const spec = this.#specs?.get(first.path);
+    const run = spec === undefined ? whole : this.#deps.runs.withSpec(whole, spec);
     const mayClean = this.#deps.gate.writeFault(run.spec.output.root) === undefined;
-    const chunk = { files: this.#payload.files, fence: this.#fence, isRepeat, mayClean, blame };
-    const plan = await planChunk(this.#deps, run, chunk);
+    const plan = await planChunk(this.#deps, run, { files, fence: this.#fence, isRepeat, mayClean, blame });
     const onOutcome = (result: FileResult) => {
       this.#deps.onOutcome(result, run);
-      if (whole.spec.executor === "flow") this.calls.push(result);
+      if (this.#specs !== undefined) this.#calls.push(result);
     };
-    const recorder = new Recorder({ ...this.#deps, onOutcome }, run, {
-      fence: this.#fence,
-      signal: this.#abort.signal,
-      files: plan.files,
-      crashes: plan.crashes,
-    });
-    if (!isWanted) {
-      await this.#cancelAll(recorder, plan.files);
-      return;
-    }
-    const policy = this.#deps.gate.decide(run.spec);
-    if (policy.kind !== "refused" && !(await this.#holdFolder(run, plan, recorder))) return;
-    await this.#deps.learned.ready(run);
-    if (policy.kind !== "refused" && (await this.#moved(run, plan))) return;
-    const about = { runId, jobId: this.#jobId, files: plan.files.length };
-    this.#deps.logger.info(about, "chunk started");
-    try {
-      const end =
-        policy.kind === "refused"
-          ? await refuseAll(plan, recorder, policy.faults)
-          : await this.#deps.solitude.run(this.#mayStart(plan), this.#context.signal, () =>
-              this.#runFiles(run, plan, recorder),
-            );
-      await this.#settle(run, plan, recorder, end);
-      this.#deps.logger.info(
-        { ...about, failed: recorder.failedCount, retries: recorder.retries.length },
-        "chunk ended",
-      );
-    } catch (error) {
-      // This worker lives, so no file ran when a worker was lost, whatever the journal says.
-      if (run.spec.executor === "process") await this.#absolve();
-      throw error;
-    }
+    const { fence, signal } = { fence: this.#fence, signal: this.#abort.signal };
+    const chunk = { fence, signal, files: plan.files, crashes: plan.crashes };
+    return { run, plan, isWanted, recorder: new Recorder({ ...this.#deps, onOutcome }, run, chunk) };
   }
 
   /** Waits for room on the disk and takes the output folder; false when another run has it, which ends this one. */
@@ -169,7 +186,8 @@ class ChunkAttempt {
     this.#deps.onStart(run, this.#jobId, plan.files);
     const events = this.#events(run, recorder);
     try {
-      const end = await this.#deps.runner.run(
+      const end = await this.#runAll(
+        run,
         {
           chunkId: this.#jobId,
           runId: run.runId,
@@ -184,8 +202,7 @@ class ChunkAttempt {
           isOneByOne: plan.calmMs < Infinity,
           gpu: this.#deps.gpuOf(this.#jobId) ?? null,
         },
-        events.events,
-        this.#abort.signal,
+        events,
       );
       await events.settled();
       const ms = this.#deps.clock.monotonicMs() - startedMs - (end.suspendedMs ?? 0);
@@ -197,7 +214,15 @@ class ChunkAttempt {
     }
   }
 
-  #events(run: LiveRun, recorder: Recorder): { events: ChunkEvents; settled: () => Promise<void> } {
+  #runAll(run: LiveRun, request: ChunkRequest, { of }: AttemptEvents): Promise<ChunkEnd> {
+    const { runner, runs } = this.#deps;
+    if (this.#specs === undefined) return runner.run(request, of(run), this.#abort.signal);
+    const eventsOf = (spec: RunSpec) => of(runs.withSpec(run, spec));
+    const calls = { request, specs: this.#specs, cancels: this.#context.cancels, eventsOf };
+    return runCalls(runner, calls, this.#abort.signal);
+  }
+
+  #events(run: LiveRun, recorder: Recorder): AttemptEvents {
     let work: Promise<void> = Promise.resolve();
     // Events are handled in order; the first failure ends the chunk and is thrown when it settles.
     const queue = (step: () => Promise<void>) => {
@@ -209,7 +234,7 @@ class ChunkAttempt {
     };
     // The first file does not wait for the store; its result does, since it needs the row of its run.
     queue(() => this.#deps.runs.begin(run));
-    const events: ChunkEvents = {
+    const of = (measured: LiveRun): ChunkEvents => ({
       starting: async (files) => {
         const entries = new Map<number, unknown>(
           files.map((file) => [file.index, { p: file.path, t: file.temp, c: file.crashDigest }]),
@@ -238,13 +263,13 @@ class ChunkAttempt {
       },
       usage: (sample) => {
         this.#deps.onUsage(this.#jobId, sample);
-        this.#deps.learned.observe(run, this.#jobId, sample);
+        this.#deps.learned.observe(measured, this.#jobId, sample);
       },
       measured: (measure) => {
-        this.#deps.onMeasured(run, this.#jobId, measure);
+        this.#deps.onMeasured(measured, this.#jobId, measure);
       },
-    };
-    return { events, settled: () => work };
+    });
+    return { of, settled: () => work };
   }
 
   /** Ends the run when another one has taken its output folder: nothing more of it may appear there. */
@@ -272,16 +297,15 @@ class ChunkAttempt {
     }
     const isCancelled = this.#abort.signal.aborted;
     const cancelled = isCancelled ? [...end.notRun, ...end.postponed] : end.notRun;
-    if (cancelled.length > 0) await recorder.add(cancelled.map((file) => cancelledResult(file)));
-    await recorder.flush();
+    await this.#cancelAll(recorder, cancelled);
     const retries = isCancelled
       ? recorder.retries
       : [...recorder.retries, ...this.#suspects(end.postponed, plan.calmMs)];
-    const again =
-      retries.length === 0 ? [] : retryChunks(this.#payload.chunk, retries, await memoryNeed(this.#deps, run));
+    const split = this.#specs === undefined ? retryChunks : retryAlone;
+    const again = retries.length === 0 ? [] : split(this.#payload.chunk, retries, await memoryNeed(this.#deps, run));
     const chunks = [...again, ...restoreChunks(plan)];
     if (chunks.length > 0) await this.#retry(run, chunks);
-    if (recorder.failedCount > 0) await this.#checkMaxFailures(run);
+    if (recorder.failedCount > 0) await checkMaxFailures(this.#deps, run);
   }
 
   /** Suspects go to chunks of their own, to be started when this worker, or another, may. */
@@ -306,29 +330,13 @@ class ChunkAttempt {
     if (!(await this.#write(new Map<number | "retry", unknown>([["retry", chunks]]))))
       throw new LeaseLostError("lease lost before the retry");
     await this.#deps.queues.addChunks(ref, run.spec, chunks);
+    if (this.#specs !== undefined) await this.#deps.flows.giveTo(run, chunks, run.spec);
     await this.#deps.hash.count(run, { chunks: chunks.length });
   }
 
   async #cancelAll(recorder: Recorder, files: readonly FileEntry[]): Promise<void> {
-    await recorder.add(files.map((file) => cancelledResult(file)));
+    const timedOut = files.length === 0 ? undefined : (await this.#deps.hash.stage(this.#payload.runId))?.timedOut;
+    await recorder.add(files.map((file) => cancelledResult(file, timedOut)));
     await recorder.flush();
   }
-
-  async #checkMaxFailures(run: LiveRun): Promise<void> {
-    const limit = run.spec.maxFailures;
-    if (limit === undefined) return;
-    const counters = await this.#deps.hash.counters(run.runId);
-    const failed = counters.failed + counters.quarantined;
-    const most = limit.unit === "files" ? limit.value : (limit.value / 100) * Math.max(1, counters.total);
-    if (failed <= most) return;
-    const what = limit.unit === "files" ? `${limit.value} files` : `${limit.value} % of ${counters.total} files`;
-    await requestCancel(this.#deps, run.runId, `${failed} files failed, at most ${what} may`);
-  }
-}
-
-/** Ends the files of a run that is not allowed here, whoever has enqueued it. */
-async function refuseAll(plan: ChunkPlan, recorder: Recorder, faults: readonly Fault[]): Promise<ChunkEnd> {
-  const why = { outcome: "failed", failureClass: "policy", message: faultsLine(faults) } as const;
-  await recorder.add(plan.files.map((file) => unrunResult(file, why)));
-  return { kind: "done", notRun: [], interrupted: [], fenced: [], postponed: [] };
 }

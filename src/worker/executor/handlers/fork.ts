@@ -1,6 +1,6 @@
-/** The steps of a flow that are no work: its begin, the instances of a large fan-out, the answer at a gate. */
+/** The steps of a flow that are no work: its begin, the instances of a large fan-out, the answer at a gate, the end of its time. */
 import { unrunEnd, type NodeEnd } from "../../../contract/flow-run.ts";
-import { breakRun } from "../../../platform/cancel-run.ts";
+import { breakRun, endByTime } from "../../../platform/cancel-run.ts";
 import type { GateAnswer } from "../../../platform/flow/flow-state.ts";
 import type { Clock } from "../../../platform/clock.ts";
 import type { FlowAdvance } from "../../../platform/flow/advance.ts";
@@ -26,8 +26,8 @@ export interface ForkDeps {
 }
 
 /** Instances of a fan-out that may wait or run at a time. */
-const WINDOW = 400;
-const ADD_AT_ONCE = 100;
+const WINDOW = 2_000;
+const ADD_AT_ONCE = 500;
 const POLL_MS = 10;
 const MAX_POLL_MS = 250;
 
@@ -39,6 +39,9 @@ export function createForkHandler(deps: ForkDeps): Handler<"fork"> {
       case "begin":
         await deps.flows.restore(run);
         if (isWanted) await begin(deps, run, flow);
+        return;
+      case "deadline":
+        if (isWanted) await endByTime(deps, run, await reasonOf(flow));
         return;
       case "expand":
         if (isWanted) await expand(deps, { flow, ref: payload, signal }, payload.path);
@@ -63,7 +66,18 @@ async function begin(deps: ForkDeps, run: LiveRun, flow: FlowAdvance): Promise<v
     }
   }
   await deps.runs.markRunning(run);
+  const { timeoutMs } = await flow.about();
+  if (timeoutMs !== undefined) {
+    const { runId, epoch, spec } = run;
+    const nowMs = deps.clock.nowMs();
+    const dueAtMs = ((await deps.runs.startedAtMs(run)) ?? nowMs) + timeoutMs;
+    await deps.queues.addDeadline({ runId, epoch, traceId: spec.traceId ?? runId }, spec, dueAtMs - nowMs);
+  }
   await flow.begin();
+}
+
+async function reasonOf(flow: FlowAdvance): Promise<string> {
+  return `the flow was to take ${((await flow.about()).timeoutMs ?? 0) / 1_000} s at most (timeout_seconds)`;
 }
 
 interface Expansion {
@@ -78,8 +92,7 @@ async function expand(deps: ForkDeps, { flow, ref, signal }: Expansion, id: stri
   let from = 0;
   for (let pollMs = POLL_MS; from < items.length;) {
     signal.throwIfAborted();
-    // This step is itself below the root.
-    const open = (await deps.queues.openCount(ref)) - 1;
+    const open = from - (items.length - (await flow.state.leftOf(id)));
     if (open > WINDOW - ADD_AT_ONCE) {
       await deps.clock.sleep(pollMs, signal);
       pollMs = Math.min(2 * pollMs, MAX_POLL_MS);

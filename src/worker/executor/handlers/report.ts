@@ -86,7 +86,8 @@ async function endFlow(deps: ReportDeps, run: LiveRun, live: Live): Promise<void
   const isOver = live.isCancelled || live.broken !== undefined;
   const flow = deps.flows.of(run);
   if (isOver && (await flow.state.isThere())) {
-    await flow.cancelOpen(live.broken ?? live.message ?? "the run was cancelled before this node started");
+    const why = live.broken ?? live.timedOut ?? live.message ?? "the run was cancelled before this node started";
+    await flow.cancelOpen(why, live.timedOut === undefined ? "cancelled" : "timeout");
   }
 }
 
@@ -100,6 +101,8 @@ interface Live {
   readonly isFailFast: boolean;
   /** Whether it goes on, as far as Redis says. */
   readonly isOpen: boolean;
+  /** The reason, of a flow whose time is over. */
+  readonly timedOut: string | undefined;
   /** Files that the scan found; undefined when it did not come to its end. */
   readonly scannedFiles: number | undefined;
   /** Files whose earlier result still held. */
@@ -107,16 +110,19 @@ interface Live {
 }
 
 async function loadLive(deps: ReportDeps, run: LiveRun): Promise<Live> {
-  const names = ["state", "startedAtMs", "broken", "message", "scanned", "total", "reused", "failFast"] as const;
-  const live = await deps.redis.hmget(keys.run(deps.kp, run.runId), ...names);
-  const [state, startedAtMs, broken, message, scanned, total, reused, failFast] = live;
+  const key = keys.run(deps.kp, run.runId);
+  const [state, startedAtMs, broken, message, scanned, total, reused, failFast, timedOut] = await deps.redis.hmget(
+    key,
+    ...["state", "startedAtMs", "broken", "message", "scanned", "total", "reused", "failFast", "timedOut"],
+  );
   return {
     startedAtMs: Number(startedAtMs ?? run.createdAtMs),
     broken: broken ?? undefined,
     message: message ?? undefined,
     isCancelled: state === "cancelling",
-    isFailFast: failFast !== null,
+    isFailFast: failFast != null,
     isOpen: state === "queued" || state === "running",
+    timedOut: timedOut ?? undefined,
     scannedFiles: scanned === "1" ? Number(total ?? 0) : undefined,
     reusedFiles: Number(reused ?? 0),
   };
@@ -192,7 +198,7 @@ async function endInStore(deps: ReportDeps, run: LiveRun, end: End): Promise<voi
   if (flow !== undefined) {
     const { queue, jobId, token } = end.lease;
     await writeFlowFolder(deps, run, {
-      ...{ report: { ...report, flow: flow.flow }, rows: flow.rows, message: why ?? null, token },
+      ...{ report: { ...report, flow: report.flow ?? flow.flow }, rows: flow.rows, message: why ?? null, token },
       mayPublish: () => deps.queues.holdsLock(queue, jobId, token),
     });
   }
@@ -271,7 +277,7 @@ function summarize(deps: ReportDeps, run: LiveRun, end: End): RunReport {
     id: runId,
     name: spec.name ?? null,
     state: decideEndState(flow === undefined ? files : { ...files, failed: files.failed - flow.handledRows }, {
-      isCancelled: live.isCancelled && !live.isFailFast,
+      isCancelled: live.isCancelled && !live.isFailFast && live.timedOut === undefined,
       isBroken: live.broken !== undefined,
     }),
     epoch,
@@ -288,7 +294,7 @@ function summarize(deps: ReportDeps, run: LiveRun, end: End): RunReport {
     anomalies,
     artifacts: { ...figures.artifacts, examples },
     ...inferenceOf(run, end),
-    ...(flow !== undefined && { flow: flow.flow }),
+    ...(flow !== undefined && { flow: { ...flow.flow, ...(live.timedOut !== undefined && { timedOut: true }) } }),
     ...(outputsSha256 !== undefined && { outputsSha256 }),
   };
 }

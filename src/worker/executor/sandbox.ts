@@ -1,0 +1,139 @@
+/**
+ * Shuts a process in with bubblewrap: it sees the folders of the system, read only, its own inputs, the folder of its output
+ * and its scratch folder, and nothing else; it has no rights to win, and no other processes to reach.
+ *
+ * The process is the first of its own process namespace, and bubblewrap's only child: so what `wait4` says of it is what
+ * the launcher is told, and all that it has started ends with it. It is in the process group of its launch, as any other.
+ */
+import { execFile, execFileSync } from "node:child_process";
+import { lstatSync, readlinkSync } from "node:fs";
+import { constants } from "node:os";
+import { dirname } from "node:path";
+import { sandboxLevels, type SandboxLevel } from "../../contract/allow.ts";
+import { messageOf } from "../../contract/errors.ts";
+import type { Failure, ProcessEnd } from "../result/outcome.ts";
+
+const BWRAP = "/usr/bin/bwrap";
+const DETECT_MS = 10_000;
+
+/** What one process sees beside the system. */
+export interface Places {
+  readonly read: readonly string[];
+  readonly write: readonly string[];
+}
+
+/** How the processes of a chunk are shut in. */
+export interface Enclosure {
+  readonly network: boolean;
+  /** What all of them may read. */
+  readonly read: readonly string[];
+}
+
+/** Of two levels the one that shuts in further. */
+export function strictest(one: SandboxLevel = "none", other: SandboxLevel = "none"): SandboxLevel {
+  return sandboxLevels.indexOf(one) >= sandboxLevels.indexOf(other) ? one : other;
+}
+
+/** The command that runs another one shut in, in `folder`. */
+export function enclosed(argv: readonly string[], { network, read }: Enclosure, own: Places, folder: string): string[] {
+  const [binary = ""] = argv;
+  const visible = [binary, ...read, ...own.read].filter((path) => path !== "" && !isOfSystem(path));
+  return [
+    ...base(network),
+    ...visible.flatMap((path) => ["--ro-bind-try", path, path]),
+    ...own.write.flatMap((path) => ["--bind", path, path]),
+    ...["--bind", folder, folder, "--chdir", folder, "--setenv", "TMPDIR", folder],
+    // Last, so that nothing can be put between the folders that are seen.
+    ...["--remount-ro", "/", "--", ...argv],
+  ];
+}
+
+/** bubblewrap tells the end by a signal as shells do. */
+export function endBehind(end: ProcessEnd): ProcessEnd {
+  if (end.kind !== "exited" || end.code <= SIGNALLED) return end;
+  const signal = Object.entries(constants.signals).find(([, number]) => number === end.code - SIGNALLED)?.[0];
+  return signal === undefined ? end : { kind: "signalled", signal };
+}
+
+/** Whether this machine can shut processes in; the reason why not. */
+export async function sandboxFault(): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    execFile(BWRAP, trial(), { timeout: DETECT_MS }, (error, _out, said) => {
+      resolve(error === null ? undefined : faultOf(error, said));
+    });
+  });
+}
+
+let known: { readonly fault: string | undefined } | undefined;
+
+/** The same, found out once in this thread. */
+export function knownSandboxFault(): string | undefined {
+  if (known === undefined) {
+    try {
+      execFileSync(BWRAP, trial(), { timeout: DETECT_MS, stdio: "pipe" });
+      known = { fault: undefined };
+    } catch (error) {
+      const { stderr, ...failed } = error as Error & { readonly code?: string; readonly stderr?: Buffer };
+      known = { fault: faultOf({ ...failed, message: messageOf(error) }, stderr?.toString("utf8") ?? "") };
+    }
+  }
+  return known.fault;
+}
+
+/** Why nothing that is to be shut in is started here; null: it is. */
+export function sandboxFailure(): Failure | null {
+  const fault = knownSandboxFault();
+  if (fault === undefined) return null;
+  return { class: "policy", message: `expected a worker that can shut processes in, found one that cannot: ${fault}` };
+}
+
+const SIGNALLED = 128;
+/** Whose processes, beside the launcher's, nobody is. */
+const NOBODY = "65534";
+const TMP_BYTES = String(256 * 1024 * 1024);
+
+const systemFolders = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt"] as const;
+/** What programs commonly read there; no passwords, keys or settings of this machine. */
+const systemFiles = [
+  ...["ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime", "nsswitch.conf", "passwd", "group"],
+  ...["ssl/certs", "ca-certificates", "pki/tls/certs", "fonts", "mime.types", "magic", "java-17-openjdk"],
+].map((name) => `/etc/${name}`);
+/** How names are found in the network. */
+const networkFiles = ["/etc/resolv.conf", "/etc/hosts", "/etc/services"] as const;
+
+function base(network: boolean): string[] {
+  return [
+    BWRAP,
+    ...["--die-with-parent", "--as-pid-1", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"],
+    ...["--unshare-cgroup-try", "--disable-userns", "--cap-drop", "ALL", "--uid", NOBODY, "--gid", NOBODY],
+    ...(network ? [] : ["--unshare-net"]),
+    ...systemFolders.flatMap(systemBind),
+    ...[...systemFiles, ...(network ? networkFiles : [])].flatMap((path) => ["--ro-bind-try", path, path]),
+    ...["--proc", "/proc", "--dev", "/dev", "--size", TMP_BYTES, "--tmpfs", "/tmp"],
+  ];
+}
+
+function systemBind(path: string): string[] {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) return [];
+  return stat.isSymbolicLink() ? ["--symlink", readlinkSync(path), path] : ["--ro-bind", path, path];
+}
+
+function isOfSystem(path: string): boolean {
+  return systemFolders.some((folder) => path.startsWith(`${folder}/`));
+}
+
+function trial(): string[] {
+  return [...base(false).slice(1), "--", "/usr/bin/true"];
+}
+
+function faultOf(error: { readonly code?: unknown; readonly message: string }, said: string): string {
+  if (error.code === "ENOENT") return `there is no ${BWRAP}`;
+  const [line = ""] = said.trim().split("\n");
+  return line === "" ? error.message : line;
+}
+
+/** The folder that an output of this temporary path is written to. */
+export function placesOf(inputs: readonly string[], temp: string | undefined): Places {
+  return { read: inputs, write: temp === undefined ? [] : [dirname(temp)] };
+}
