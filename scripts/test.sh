@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 # command that must be there : package that has it
 needs=(
   redis-server:redis-server redis-sentinel:redis-sentinel chromium:chromium parallel:parallel
-  xz:xz-utils ps:procps pg_ctlcluster:postgresql bwrap:bubblewrap
+  xz:xz-utils ps:procps curl:curl pg_ctlcluster:postgresql bwrap:bubblewrap
   prometheus:prometheus promtool:prometheus amtool:prometheus-alertmanager
 )
 

@@ -35,7 +35,7 @@ import { isProcessThere, loadHeartbeats } from "../platform/worker-heartbeats.ts
 import { openStore } from "../store/open-store.ts";
 import type { Store } from "../store/store.ts";
 import type { Backlog, ClientPort, RunListQuery, RunOptions } from "./client-port.ts";
-import { queuedRecord } from "./queued-record.ts";
+import { liveRecord, queuedRecord } from "./queued-record.ts";
 import { FlowClient } from "./flow/flow-client.ts";
 import { followRun, type RunEvent } from "./run-events.ts";
 import { ScheduleClient } from "./schedules.ts";
@@ -333,12 +333,7 @@ export class Client implements ClientPort, AsyncDisposable {
     const record = await this.#deps.store?.runs.get(runId);
     if (record !== undefined) return record;
     const live = await this.#submit.hash.load(runId);
-    return live === undefined
-      ? undefined
-      : {
-          ...queuedRecord({ id: runId, spec: live.spec, createdAtMs: live.createdAtMs, epoch: live.epoch }),
-          state: live.state,
-        };
+    return live === undefined ? undefined : liveRecord(runId, live);
   }
 
   async #storePages(runId: string, spec: RunSpec, pages: AsyncIterable<readonly string[]> | undefined): Promise<void> {

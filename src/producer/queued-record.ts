@@ -1,5 +1,6 @@
 /** The record of a run that no worker has begun. */
 import type { RunRecord } from "../contract/run-record.ts";
+import type { LiveRun } from "../platform/run-hash.ts";
 
 /** Nothing is known of it but what was asked for. */
 export function queuedRecord(run: Pick<RunRecord, "id" | "spec" | "createdAtMs" | "epoch">): RunRecord {
@@ -13,4 +14,9 @@ export function queuedRecord(run: Pick<RunRecord, "id" | "spec" | "createdAtMs" 
     idempotencyKey: null,
     report: null,
   };
+}
+
+/** The record of a run that only Redis knows. */
+export function liveRecord(id: string, { spec, createdAtMs, epoch, state }: LiveRun): RunRecord {
+  return { ...queuedRecord({ id, spec, createdAtMs, epoch }), state };
 }

@@ -14,7 +14,7 @@ import type { PullLoop } from "./pull-loop.ts";
 
 export interface DrainDeps {
   readonly loop: Pick<PullLoop, "drain" | "resume" | "settled">;
-  readonly governor: Pick<Governor, "setDraining">;
+  readonly governor: Pick<Governor, "hold">;
   readonly executors: Pick<Executors, "setWindingDown">;
   readonly held: Pick<HeldJobs, "all" | "handBack">;
   readonly clock: Clock;
@@ -77,7 +77,7 @@ export class Drain {
     const { governor, executors, loop } = this.#deps;
     this.#round = undefined;
     round.over.abort();
-    governor.setDraining(false);
+    governor.hold({ isDraining: false });
     executors.setWindingDown(false);
     this.#deps.onMove("working");
     loop.resume();
@@ -86,7 +86,7 @@ export class Drain {
   #open(): Round {
     const { governor, executors } = this.#deps;
     this.#deps.onMove("draining");
-    governor.setDraining(true);
+    governor.hold({ isDraining: true });
     executors.setWindingDown(true);
     const over = new AbortController();
     return { over, ended: this.#empty(over), isDrained: false, handBackAtMs: Infinity };

@@ -11,7 +11,7 @@ import type { TunableRule } from "./governor/plugins.ts";
 type Settings = Omit<GovernorConfig, "labels">;
 
 export interface LiveLimitsDeps extends LimitsDeps {
-  readonly governor: Pick<Governor, "configure" | "setPaused">;
+  readonly governor: Pick<Governor, "configure" | "hold">;
   /** What the worker was started with. */
   readonly settings: Settings;
   readonly worker: { readonly workerId: string; readonly host: string };
@@ -60,7 +60,7 @@ export class LiveLimits implements Service {
     const text = JSON.stringify(limits);
     if (text === this.#applied) return;
     governor.configure(settingsWith(settings, limits));
-    governor.setPaused(limits.paused === true);
+    governor.hold({ isPaused: limits.paused === true });
     this.#applied = text;
     logger.info({ limits }, "limits of this worker changed");
   }

@@ -133,20 +133,7 @@ export class WorkerService implements Service {
     this.#heartbeat = new Heartbeat({ redis: this.#redis, kp: config.kp, logger }, () => this.#status.heartbeat());
     this.#limits = this.#createLimits();
     this.#leaving = this.#createLeaving();
-    this.#group = new ServiceGroup([
-      this.#governor,
-      this.#limits,
-      this.#classes,
-      this.#executors,
-      this.#control,
-      this.#claims,
-      this.#lanes,
-      this.#heartbeat,
-      this.#load,
-      ...tuning.services,
-      ...this.#leaving.services,
-      this.#loop,
-    ]);
+    this.#group = this.#createGroup(tuning.services);
     this.#expose();
   }
 
@@ -175,9 +162,7 @@ export class WorkerService implements Service {
         void this.#held.cancelMissed();
       },
     });
-    this.#governor.onRoom(() => {
-      this.#loop.kick();
-    });
+    this.#governor.onRoom(this.#kick);
     await this.#group.start();
     // It may have been asked to drain before it was there.
     if (this.#state.is("starting")) this.#state.moveTo("working");
@@ -204,6 +189,10 @@ export class WorkerService implements Service {
     }
   }
 
+  readonly #kick = (): void => {
+    this.#loop.kick();
+  };
+
   /** Jobs that wait are admitted with what counts for them now. */
   async #declareAnew(): Promise<void> {
     await this.#lanes.refresh();
@@ -218,6 +207,23 @@ export class WorkerService implements Service {
       metrics.gauge("headroom_last_claim_age_seconds").set(claimMs / 1_000);
       metrics.gauge("headroom_pull_age_seconds").set(pullMs / 1_000);
     });
+  }
+
+  #createGroup(tuning: readonly Service[]): ServiceGroup {
+    return new ServiceGroup([
+      this.#governor,
+      this.#limits,
+      this.#classes,
+      this.#executors,
+      this.#control,
+      this.#claims,
+      this.#lanes,
+      this.#heartbeat,
+      this.#load,
+      ...tuning,
+      ...this.#leaving.services,
+      this.#loop,
+    ]);
   }
 
   #createLeaving(): Leaving {
@@ -240,10 +246,7 @@ export class WorkerService implements Service {
     const { logger, plugins } = this.#deps;
     const { kp, workerId, governor: settings } = this.#config;
     const known = { settings, worker: { workerId, host: hostname() }, rules: plugins?.tunable ?? new Map() };
-    const onChange = () => {
-      this.#loop.kick();
-    };
-    return new LiveLimits({ redis: this.#redis, kp, logger, governor: this.#governor, ...known, onChange });
+    return new LiveLimits({ redis: this.#redis, kp, logger, governor: this.#governor, ...known, onChange: this.#kick });
   }
 
   #createClaims(hash: RunHash): OutputClaims {
@@ -284,9 +287,7 @@ export class WorkerService implements Service {
         onEnded: (job) => {
           void this.#held.forget(job);
         },
-        onNewLane: () => {
-          this.#loop.kick();
-        },
+        onNewLane: this.#kick,
       },
       { prefix: kp, lockMs, stalledCheckMs: Math.max(1_000, Math.floor(lockMs / 2)) },
       { labels, ...(jobNames && { jobNames }) },
@@ -299,9 +300,7 @@ export class WorkerService implements Service {
     const deps = {
       ...{ redis: this.#redis, kp, clock, logger },
       readOwn: () => this.#status.load(),
-      onTurn: () => {
-        this.#loop.kick();
-      },
+      onTurn: this.#kick,
       onYield: () => {
         metrics.counter("headroom_admissions_total").inc({ decision: "defer", reason: "TURN" });
       },

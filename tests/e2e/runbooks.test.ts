@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { expect, test } from "vitest";
+import { freePort } from "../support/free-port.ts";
 import { copyNext, NEXT_VERSION } from "../support/product-copies.ts";
 import { playRunbook, RunbookCluster } from "../support/runbook.ts";
 import { canMount, smallDisk } from "../support/small-disk.ts";
@@ -119,4 +120,61 @@ test("clock-skew", async () => {
     cluster.env["SET_CLOCK"] = cluster.stopCommand(wrong.running);
     cluster.env["START"] = cluster.startCommand(["worker", "--worker-id", "node"]);
   });
+});
+
+test("worker-silent", async () => {
+  const { cluster, worker } = await openWell();
+  await using _end = cluster;
+  const pid = worker.running.child.pid ?? 0;
+  Object.assign(cluster.env, { NODE: "node", OPS: worker.url, PID: `${pid}` });
+  cluster.env["START"] = cluster.startCommand(["worker", "--worker-id", "node"]);
+  await playRunbook("worker-silent", cluster, async () => {
+    process.kill(pid, "SIGSTOP");
+    cluster.env["RUN"] = await cluster.enqueue(["cat", "{input}"], { out: "silent" });
+  });
+});
+
+test("governor-refusing", async () => {
+  const { cluster } = await openWell();
+  await using _end = cluster;
+  await playRunbook("governor-refusing", cluster, async () => {
+    expect((await cluster.sh("headroom limits set paused=true")).code).toBe(0);
+    cluster.env["RUN"] = await cluster.enqueue(["cat", "{input}"], { out: "paused" });
+  });
+});
+
+test("audit-log", async () => {
+  const cluster = await RunbookCluster.open();
+  await using _end = cluster;
+  const { scratch } = cluster.cli;
+  const config = scratch.file("producer.yaml", "allow:\n  binaries: [/usr/bin/false]\n");
+  const [port, operations] = [await freePort(), await freePort()];
+  const args = ["producer", "-c", config, "--port", `${port}`, "--ops-port", `${operations}`];
+  const producer = await cluster.start(args);
+  const submit = () =>
+    fetch(`http://127.0.0.1:${port}/v1/runs`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({
+        command: ["/bin/cat", "{input}"],
+        input: scratch.path,
+        output: join(scratch.path, "out"),
+      }),
+    });
+  const log = join(scratch.path, "producer.log");
+  Object.assign(cluster.env, {
+    LOGS: `cat ${log}`,
+    COMMAND: "/bin/cat",
+    PRODUCER: producer.url,
+    ALLOW: `echo 'allow: { binaries: [/usr/bin/false, /bin/cat] }' > ${config}`,
+    STOP: cluster.stopCommand(producer.running),
+    START: cluster.startCommand(args),
+  });
+  writeFileSync(log, producer.running.stderr());
+  await playRunbook("audit-log", cluster, async () => {
+    expect((await submit()).status).toBe(403);
+    await expect.poll(() => producer.running.stderr(), PATIENT).toContain("refused by policy");
+    writeFileSync(log, producer.running.stderr());
+  });
+  expect((await submit()).status).toBe(201);
 });

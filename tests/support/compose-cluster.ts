@@ -6,12 +6,12 @@
 import { execFile, execFileSync, spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, chownSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { vi } from "vitest";
 import { readCompose, type ComposeFile, type ComposeService } from "./compose-file.ts";
 import { fetchDebianPackages, type DebianRoot } from "./debian-package.ts";
+import { freePort } from "./free-port.ts";
 import { IMAGE_UID, runInImage, type ImageProcess, type ImageProcessOptions } from "./image-process.ts";
 import { makeImageRoot, type ImageRoot } from "./image-root.ts";
 import { startPostgres, type PostgresServer } from "./postgres.ts";
@@ -190,14 +190,4 @@ function untilHealthy(fault: () => Promise<string | undefined>): Promise<void> {
     const found = await fault();
     if (found !== undefined) throw new Error(found);
   }, HEALTHY);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }

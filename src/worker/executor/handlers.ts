@@ -49,7 +49,7 @@ export interface HandlerDeps {
   readonly learned: LearnedRuns;
   readonly largestJob: LargestJob;
   onUsage(jobId: string, sample: UsageSample): void;
-  readonly governor: Pick<Governor, "useVolume" | "setSolitary" | "describe" | "gpuOf" | "worked">;
+  readonly governor: Pick<Governor, "useVolume" | "hold" | "describe" | "gpuOf" | "worked">;
 }
 
 export function createHandlers(deps: HandlerDeps): Handlers {
@@ -79,7 +79,7 @@ export function createHandlers(deps: HandlerDeps): Handlers {
     },
     onNoRoom,
     onSolitude: (isWanted) => {
-      governor.setSolitary(isWanted);
+      governor.hold({ isSolitary: isWanted });
     },
     onFenced: (count) => {
       metrics.counter("headroom_fenced_total").inc(count);

@@ -33,6 +33,13 @@ const STALE_AFTER_RELEASE_MS = 2;
 /** Longer than the sensor waits between two readings of the CPUs. */
 const WARM_UP_MS = 300;
 
+/** What keeps jobs out whatever room there is. */
+interface Holds {
+  isPaused: boolean;
+  isDraining: boolean;
+  isSolitary: boolean;
+}
+
 export class Governor implements Service {
   readonly #deps: GovernorDeps;
   #config: GovernorConfig;
@@ -48,8 +55,7 @@ export class Governor implements Service {
   readonly #faults: SensorFaults;
   readonly #gpus = new GpuTokens();
   readonly #listeners = new Set<() => void>();
-  readonly #holds = { isPaused: false, isDraining: false };
-  #isSolitary = false;
+  readonly #holds: Holds = { isPaused: false, isDraining: false, isSolitary: false };
   #reading: CapacityReading | undefined;
   #staleAfterMs = FRESH_MS;
   #isStarted = false;
@@ -189,15 +195,10 @@ export class Governor implements Service {
     this.#longWaits.note(queues, this.#waiting.queuesWithoutRoom, this.#deps.clock.monotonicMs());
   }
 
-  /** Nothing is admitted while it drains. */
-  setDraining(isDraining: boolean): void {
-    this.#holds.isDraining = isDraining;
-    if (this.#state === "open") this.#announceRoom();
-  }
-
-  setPaused(isPaused: boolean): void {
-    this.#holds.isPaused = isPaused;
-    if (this.#state === "open") this.#announceRoom();
+  /** Paused or draining it admits nothing; solitary, no job with processes. What is not named stays as it was. */
+  hold(change: Partial<Holds>): void {
+    Object.assign(this.#holds, change);
+    if (this.#state === "open" && !this.#holds.isSolitary) this.#announceRoom();
   }
 
   get #state(): AdmissionView["state"] {
@@ -210,12 +211,6 @@ export class Governor implements Service {
     this.#gates.setCpuThreshold(this.#config.cpuThreshold);
     if (this.#isStarted) this.#read();
     this.#announceRoom();
-  }
-
-  /** While it is solitary no job with processes is admitted. */
-  setSolitary(isSolitary: boolean): void {
-    this.#isSolitary = isSolitary;
-    if (!isSolitary) this.#announceRoom();
   }
 
   /** Why this queue waited for room the last time; undefined when it never did. */
@@ -315,7 +310,7 @@ export class Governor implements Service {
     const nowMs = this.#deps.clock.monotonicMs();
     const facts = {
       state: this.#state,
-      isSolitary: this.#isSolitary,
+      isSolitary: this.#holds.isSolitary,
       labels: this.#labels,
       config: this.#config,
       reading,

@@ -26,7 +26,7 @@ test("limits of one worker count over those of its host, those over all, and go 
     configure: (config: Omit<GovernorConfig, "labels">) => {
       configured.push(checkGovernorConfig({ ...config, labels: [] }));
     },
-    setPaused: (paused: boolean) => (isPaused = paused),
+    hold: (change: { isPaused?: boolean }) => (isPaused = change.isPaused === true),
   };
   const worker = { workerId: "node-1-worker", host: "node-1" };
   const limits = new LiveLimits({ ...deps, governor, settings, worker, rules: new Map(), onChange: () => undefined });
@@ -80,7 +80,7 @@ test("settings of a rule count over the configured ones, and those that it refus
   const entry = { module, settings: { profile: "solver", tokens: 1 } };
   const { rules, tunable } = await loadPlugins({ probes: [], rules: [entry] });
   let changes = 0;
-  const governor = { configure: () => undefined, setPaused: () => undefined };
+  const governor = { configure: () => undefined, hold: () => undefined };
   const known = { settings, worker: { workerId: "w", host: "h" }, rules: tunable, onChange: () => (changes += 1) };
   const limits = new LiveLimits({ ...deps, governor, ...known });
   onTestFinished(() => limits.stop());

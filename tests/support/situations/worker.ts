@@ -62,10 +62,10 @@ export const worker: readonly Situation[] = [
     code: "PAUSED",
     words: /^the worker is paused by its limits; headroom limits set paused=false lets it go on$/,
     cause: (stage) => {
-      stage.governor.setPaused(true);
+      stage.governor.hold({ isPaused: true });
     },
     undo: (stage) => {
-      stage.governor.setPaused(false);
+      stage.governor.hold({ isPaused: false });
     },
     isLasting: true,
   },
@@ -74,7 +74,7 @@ export const worker: readonly Situation[] = [
     code: "DRAINING",
     words: /^the worker drains: it ends what runs and claims nothing$/,
     cause: (stage) => {
-      stage.governor.setDraining(true);
+      stage.governor.hold({ isDraining: true });
     },
     undo: (stage) => stage.restart(),
     isLasting: true,
@@ -84,10 +84,10 @@ export const worker: readonly Situation[] = [
     code: "ALONE",
     words: /is to run alone here/,
     cause: (stage) => {
-      stage.governor.setSolitary(true);
+      stage.governor.hold({ isSolitary: true });
     },
     undo: (stage) => {
-      stage.governor.setSolitary(false);
+      stage.governor.hold({ isSolitary: false });
     },
     isLasting: true,
   },

@@ -84,7 +84,7 @@ describe("a job that nobody repeats, in danger", () => {
     stage.uses(955);
     while (stage.steps.length === 0) await stage.pass(250);
     stage.uses(920);
-    stage.governor.setDraining(true);
+    stage.governor.hold({ isDraining: true });
     await stage.pass(250);
     expect(taken(stage)).toEqual(["suspend other memory-limit", "resume other drain"]);
   });

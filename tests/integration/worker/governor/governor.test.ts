@@ -165,12 +165,12 @@ describe("governor", () => {
 
   test("drains and pauses with a reason, and never comes back from draining", async () => {
     const { governor } = await startGovernor(fakeMachine({ limit: LIMIT, current: 0 }).roots);
-    governor.setPaused(true);
+    governor.hold({ isPaused: true });
     expect(governor.check(ask(1))).toMatchObject({ code: "PAUSED" });
-    governor.setPaused(false);
+    governor.hold({ isPaused: false });
     expect(governor.check(ask(1)).kind).toBe("admit");
-    governor.setDraining(true);
-    governor.setPaused(false);
+    governor.hold({ isDraining: true });
+    governor.hold({ isPaused: false });
     expect(governor.tryReserve(ask(1))).toMatchObject({ code: "DRAINING" });
   });
 
