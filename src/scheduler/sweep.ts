@@ -6,7 +6,7 @@ import type { Job } from "bullmq";
 import type { Redis } from "ioredis";
 import { keys } from "../contract/queues.ts";
 import { cancelledResult, type FileEntry } from "../contract/files.ts";
-import { isChunkJob, jobs } from "../contract/jobs.ts";
+import { isChunkJob, jobs, type JobName } from "../contract/jobs.ts";
 import type { Outcome } from "../contract/outcomes.ts";
 import type { JobQueues } from "../platform/job-queues.ts";
 import type { RunHash } from "../platform/run-hash.ts";
@@ -30,7 +30,9 @@ export async function sweepCancelled(deps: SweepDeps, runId: string): Promise<nu
   let swept = 0;
   for await (const open of deps.queues.openJobs({ runId, epoch: live.epoch })) {
     const job = (await deps.queues.queue(open.queue).getJob(open.id)) as Job | undefined;
-    if (job === undefined || !(await isSweepable(deps, job, open))) continue;
+    // The root of a run below writes that run's end down: nobody else does.
+    if (job === undefined || job.name === ("report" satisfies JobName) || !(await isSweepable(deps, job, open)))
+      continue;
     if (isChunkJob(job.name)) await recordCancelled(deps, live, jobs.exec.payload.parse(job.data).files);
     if (!(await isRemoved(job))) continue;
     // What a lost worker noted of it; the report clears the output folder.

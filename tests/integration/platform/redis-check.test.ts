@@ -56,7 +56,7 @@ describe("checkRedis", () => {
     const facts = await checkRedis(connect(server));
     expect(facts).toMatchObject({
       pid: server.pid,
-      role: "primary",
+      replication: { replicas: [] },
       maxMemoryPolicy: "noeviction",
       maxMemoryBytes: 64 * 1024 * 1024,
       hasAppendOnlyFile: true,
