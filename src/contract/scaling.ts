@@ -2,6 +2,9 @@
 import { z } from "zod";
 import { seconds } from "./config-units.ts";
 
+/** Where the scale signal is asked for. */
+export const SCALING_PATH = "/v1/scaling";
+
 /** Section `scaling` of the configuration. */
 export const scalingSchema = z
   .strictObject({

@@ -2,7 +2,13 @@
 import type { Redis } from "ioredis";
 import { InfrastructureError, InvalidInputError, NotFoundError } from "../contract/errors.ts";
 import { keys } from "../contract/queues.ts";
-import { scalingSignal, workersWanted, type ScalingAnswer, type ScalingSignal } from "../contract/scaling.ts";
+import {
+  SCALING_PATH,
+  scalingSignal,
+  workersWanted,
+  type ScalingAnswer,
+  type ScalingSignal,
+} from "../contract/scaling.ts";
 import type { OpsRoute } from "./ops-server.ts";
 
 /** Older than that no leader decides, and what the last one said says nothing of now. */
@@ -53,7 +59,7 @@ export function answerScaling(signal: ScalingSignal | undefined, { profile, labe
 export function scalingRoute({ redis, kp }: { readonly redis: Redis; readonly kp: string }): OpsRoute {
   return {
     method: "GET",
-    path: "/v1/scaling",
+    path: SCALING_PATH,
     answer: async (query) => ({
       status: 200,
       body: answerScaling(await loadScaling(redis, kp), parseScalingQuery(query)),

@@ -1,6 +1,6 @@
 /** The OpenAPI 3.1 document of the HTTP intake, made from the schemas that it checks with. */
 import { runRequest } from "../contract/run-request.ts";
-import { scalingAnswer } from "../contract/scaling.ts";
+import { SCALING_PATH, scalingAnswer } from "../contract/scaling.ts";
 import { fileListQuery, runListQuery } from "../platform/http/run-queries.ts";
 import {
   backfillAnswer,
@@ -155,7 +155,7 @@ function paths(): Json {
     },
     ...flowPaths(),
     ...schedulePaths(),
-    "/v1/scaling": {
+    [SCALING_PATH]: {
       get: {
         tags: ["scaling"],
         operationId: "getScaling",

@@ -9,6 +9,7 @@ import type { Route } from "../platform/http/route-table.ts";
 import type { PolicyGate } from "../platform/policy-gate.ts";
 import { flowRoutes } from "./flow-routes.ts";
 import { goalRoutes, type GoalDeps } from "./goal-routes.ts";
+import { SCALING_PATH } from "../contract/scaling.ts";
 import { answerScaling, parseScalingQuery } from "../platform/scaling.ts";
 import { openApiDocument } from "./openapi.ts";
 import { answer, answerRun, expectJson, idOf, type RouteDeps } from "./route-parts.ts";
@@ -57,7 +58,7 @@ export function intakeRoutes(deps: GoalDeps, maxWaiting: number): Route[] {
     },
     {
       method: "get",
-      path: "/v1/scaling",
+      path: SCALING_PATH,
       permission: "view",
       handler: async (req, res) => {
         const query = parseScalingQuery(new URL(req.originalUrl, "http://intake").searchParams);

@@ -6,6 +6,7 @@ import type { IRole } from "kubernetes-models/rbac.authorization.k8s.io/v1/Role"
 import type { IRoleBinding } from "kubernetes-models/rbac.authorization.k8s.io/v1/RoleBinding";
 import type { IService } from "kubernetes-models/v1/Service";
 import type { IPodMonitor } from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/PodMonitor";
+import { SCALING_PATH } from "../../../src/contract/scaling.ts";
 import type { KubernetesObject } from "../kustomize.ts";
 import { workloadsOf, type Rule, type Workload } from "./workloads.ts";
 
@@ -173,7 +174,7 @@ export const scalersLead: Rule = (objects) =>
       ...(target?.replicas === undefined ? [] : [`${metadata.name}: its target has ${target.replicas} replicas`]),
       ...urls.filter(({ host }) => !services.includes(host)).map(({ host }) => `${metadata.name}: asks ${host}`),
       ...urls
-        .filter(({ pathname }) => pathname !== "/v1/scaling")
+        .filter(({ pathname }) => pathname !== SCALING_PATH)
         .map((url) => `${metadata.name}: asks ${url.pathname}`),
     ];
   });
