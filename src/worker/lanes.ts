@@ -8,6 +8,7 @@ import type { Logger } from "../platform/logger.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import { Lane, type ClaimedJob, type LaneConfig } from "./lane.ts";
 import type { WorkerProcess } from "./lane-token.ts";
+import { QueueSeries } from "./queue-series.ts";
 import { PAYLOAD_VERSION, type JobName, type Payload } from "../contract/jobs.ts";
 import type { WaitingQueue } from "../contract/status.ts";
 import type { Job } from "bullmq";
@@ -37,6 +38,7 @@ export class Lanes implements Service {
   readonly #deps: LanesDeps;
   readonly #config: LaneConfig;
   readonly #serves: (place: QueuePlace) => boolean;
+  readonly #series: QueueSeries;
   readonly #lanes = new Map<string, Lane>();
   #list: readonly Lane[] = [];
   #timer: NodeJS.Timeout | undefined;
@@ -46,6 +48,7 @@ export class Lanes implements Service {
   constructor(deps: LanesDeps, config: LaneConfig, serves: Serves) {
     this.#deps = deps;
     this.#config = config;
+    this.#series = new QueueSeries(deps.metrics);
     const { labels, jobNames } = { labels: new Set(serves.labels), jobNames: new Set<string>(serves.jobNames) };
     this.#serves = ({ name, spec }) =>
       spec.labels.every((label) => labels.has(label)) &&
@@ -124,8 +127,9 @@ export class Lanes implements Service {
   /** Lanes whose jobs ask for labels by now that this worker does not carry stay open for what runs there. */
   #show(): void {
     const served = [...this.#lanes.values()].filter(({ place }) => this.#serves(place));
-    const isNew = served.some((lane) => !this.#list.includes(lane));
+    const added = served.filter((lane) => !this.#list.includes(lane));
     this.#list = served;
-    if (isNew) this.#deps.onNewLane();
+    for (const { place } of added) this.#series.begin(place);
+    if (added.length > 0) this.#deps.onNewLane();
   }
 }

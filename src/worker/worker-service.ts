@@ -31,12 +31,15 @@ import { LearnedRuns } from "./governor/learned-runs.ts";
 import { FlowRuns } from "./flow-runs.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { HeldJobs } from "./held-jobs.ts";
+import { tellClaim } from "./job-spans.ts";
 import { LargestJob } from "./largest-job.ts";
 import { createLeaving, type Leaving } from "./leaving.ts";
 import { LiveLimits } from "./live-limits.ts";
 import type { WorkerProcess } from "./lane-token.ts";
 import { Lanes } from "./lanes.ts";
+import { exposeLoop } from "./loop-metrics.ts";
 import { PullLoop } from "./pull-loop.ts";
+import { tellWait } from "./queue-series.ts";
 import { nextJobs, QueueHeads } from "./queue-heads.ts";
 import { OutputClaims } from "./output-claims.ts";
 import { Pace } from "./pace.ts";
@@ -134,7 +137,8 @@ export class WorkerService implements Service {
     this.#limits = this.#createLimits();
     this.#leaving = this.#createLeaving();
     this.#group = this.#createGroup(tuning.services);
-    this.#expose();
+    exposeGovernor(deps.metrics, () => this.#governor.snapshot());
+    exposeLoop(deps.metrics, this.#loop);
   }
 
   /** For the operations server. */
@@ -197,16 +201,6 @@ export class WorkerService implements Service {
   async #declareAnew(): Promise<void> {
     await this.#lanes.refresh();
     this.#loop.lookAgain();
-  }
-
-  #expose(): void {
-    const { metrics } = this.#deps;
-    exposeGovernor(metrics, () => this.#governor.snapshot());
-    metrics.onCollect(() => {
-      const { claimMs, pullMs } = this.#loop.ages;
-      metrics.gauge("headroom_last_claim_age_seconds").set(claimMs / 1_000);
-      metrics.gauge("headroom_pull_age_seconds").set(pullMs / 1_000);
-    });
   }
 
   #createGroup(tuning: readonly Service[]): ServiceGroup {
@@ -277,13 +271,18 @@ export class WorkerService implements Service {
   }
 
   #createLanes(): Lanes {
-    const { logger, metrics } = this.#deps;
+    const { logger, metrics, clock } = this.#deps;
     const { kp, lockMs, labels, jobNames } = this.#config;
     return new Lanes(
       {
-        ...{ redis: this.#redis, queues: this.#queues, logger, metrics },
-        worker: this.#who,
-        run: (claimed) => this.#held.run(claimed),
+        ...{ redis: this.#redis, queues: this.#queues, logger, metrics, worker: this.#who },
+        run: (claimed) => {
+          const nowMs = clock.nowMs();
+          tellWait(metrics, claimed, nowMs);
+          const refusal = this.#governor.lastRefusal(claimed.job.queueName);
+          tellClaim(metrics.spans, claimed, { nowMs, refusal });
+          return this.#held.run(claimed);
+        },
         onEnded: (job) => {
           void this.#held.forget(job);
         },

@@ -126,7 +126,9 @@ class ChunkAttempt {
     const mayClean = this.#deps.gate.writeFault(run.spec.output.root) === undefined;
     const plan = await planChunk(this.#deps, run, { files, fence: this.#fence, isRepeat, mayClean, blame });
     const onOutcome = (result: FileResult) => {
-      this.#deps.onOutcome(result, run);
+      // Nodes of one job need not be of one kind.
+      const own = this.#specs?.get(result.path);
+      this.#deps.onOutcome(result, own === undefined ? run : this.#deps.runs.withSpec(run, own));
       if (this.#specs !== undefined) this.#calls.push(result);
     };
     const { fence, signal } = { fence: this.#fence, signal: this.#abort.signal };
