@@ -13,7 +13,7 @@ import { withoutPassword } from "../../platform/redis-target.ts";
 import { closeRedis, openRedis } from "../../platform/redis.ts";
 import { systemClock } from "../../platform/clock.ts";
 import { openStore } from "../../store/open-store.ts";
-import { sandboxFault } from "../../worker/executor/sandbox.ts";
+import { hasSystemCallFilter, sandboxFault } from "../../worker/executor/sandbox.ts";
 import { surveySensors } from "../../worker/governor/survey.ts";
 import { formatBytes, formatCount, plural } from "../format.ts";
 import type { Place } from "../settings.ts";
@@ -51,7 +51,7 @@ export async function examine(deps: DoctorDeps): Promise<Finding[]> {
 /** Needed where the policy asks for it; else jobs that ask for it wait for another worker. */
 async function checkSandbox({ sandbox = "none" }: Allow): Promise<Finding> {
   const fault = await sandboxFault();
-  if (fault === undefined) return ok("sandbox", "bubblewrap");
+  if (fault === undefined) return ok("sandbox", `bubblewrap, ${hasSystemCallFilter ? "with a" : "no"} filter of system calls`);
   const fix = "install bubblewrap, and allow user namespaces (docs/sandbox.md)";
   return { check: "sandbox", status: sandbox === "none" ? "warn" : "fail", found: `none: ${fault}`, fix };
 }

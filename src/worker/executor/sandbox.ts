@@ -6,14 +6,21 @@
  * the launcher is told, and all that it has started ends with it. It is in the process group of its launch, as any other.
  */
 import { execFile, execFileSync } from "node:child_process";
-import { lstatSync, readlinkSync } from "node:fs";
+import { existsSync, lstatSync, readlinkSync } from "node:fs";
 import { constants } from "node:os";
 import { dirname } from "node:path";
+import { fileURLToPath } from "node:url";
 import { sandboxLevels, type SandboxLevel } from "../../contract/allow.ts";
 import { messageOf } from "../../contract/errors.ts";
 import type { Failure, ProcessEnd } from "../result/outcome.ts";
 
 const BWRAP = "/usr/bin/bwrap";
+/** Made by system-call-filter.ts for the processors that it knows. */
+const filter = fileURLToPath(new URL(`system-calls.${process.arch}.bpf`, import.meta.url));
+/** Whether system calls of shut-in processes are filtered on this machine. */
+export const hasSystemCallFilter = existsSync(filter);
+/** bubblewrap reads its filter from a descriptor that it is handed: the shell opens it, and becomes bubblewrap. */
+const opener = hasSystemCallFilter ? ["/bin/sh", "-c", `exec ${BWRAP} --seccomp 9 "$@" 9<"$0"`, filter] : [BWRAP];
 const DETECT_MS = 10_000;
 
 /** What one process sees beside the system. */
@@ -58,7 +65,8 @@ export function endBehind(end: ProcessEnd): ProcessEnd {
 /** Whether this machine can shut processes in; the reason why not. */
 export async function sandboxFault(): Promise<string | undefined> {
   return new Promise((resolve) => {
-    execFile(BWRAP, trial(), { timeout: DETECT_MS }, (error, _out, said) => {
+    const [program = BWRAP, ...args] = trial();
+    execFile(program, args, { timeout: DETECT_MS }, (error, _out, said) => {
       resolve(error === null ? undefined : faultOf(error, said));
     });
   });
@@ -70,11 +78,12 @@ let known: { readonly fault: string | undefined } | undefined;
 export function knownSandboxFault(): string | undefined {
   if (known === undefined) {
     try {
-      execFileSync(BWRAP, trial(), { timeout: DETECT_MS, stdio: "pipe" });
+      const [program = BWRAP, ...args] = trial();
+      execFileSync(program, args, { timeout: DETECT_MS, stdio: "pipe" });
       known = { fault: undefined };
     } catch (error) {
-      const { stderr, ...failed } = error as Error & { readonly code?: string; readonly stderr?: Buffer };
-      known = { fault: faultOf({ ...failed, message: messageOf(error) }, stderr?.toString("utf8") ?? "") };
+      const { stderr } = error as Error & { readonly stderr?: Buffer };
+      known = { fault: faultOf({ message: messageOf(error) }, stderr?.toString("utf8") ?? "") };
     }
   }
   return known.fault;
@@ -103,7 +112,7 @@ const networkFiles = ["/etc/resolv.conf", "/etc/hosts", "/etc/services"] as cons
 
 function base(network: boolean): string[] {
   return [
-    BWRAP,
+    ...opener,
     ...["--die-with-parent", "--as-pid-1", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"],
     ...["--unshare-cgroup-try", "--disable-userns", "--cap-drop", "ALL", "--uid", NOBODY, "--gid", NOBODY],
     ...(network ? [] : ["--unshare-net"]),
@@ -124,11 +133,11 @@ function isOfSystem(path: string): boolean {
 }
 
 function trial(): string[] {
-  return [...base(false).slice(1), "--", "/usr/bin/true"];
+  return [...base(false), "--", "/usr/bin/true"];
 }
 
-function faultOf(error: { readonly code?: unknown; readonly message: string }, said: string): string {
-  if (error.code === "ENOENT") return `there is no ${BWRAP}`;
+function faultOf(error: { readonly message: string }, said: string): string {
+  if (!existsSync(BWRAP)) return `there is no ${BWRAP}`;
   const [line = ""] = said.trim().split("\n");
   return line === "" ? error.message : line;
 }

@@ -8,7 +8,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { SandboxLevel } from "../../../src/contract/allow.ts";
-import { sandboxFault } from "../../../src/worker/executor/sandbox.ts";
+import { hasSystemCallFilter, sandboxFault } from "../../../src/worker/executor/sandbox.ts";
 import { processesWith } from "../../support/exec-fixture.ts";
 import { FlowCluster } from "../../support/flow-cluster.ts";
 
@@ -73,6 +73,22 @@ describe.skipIf(fault !== undefined)("a process that is shut in", { timeout: 120
     } finally {
       server.close();
     }
+  });
+
+  test.skipIf(!hasSystemCallFilter)("asks for no system call that programs over files do without", async () => {
+    await using cluster = await FlowCluster.open();
+    const [keyctl, mount] = process.arch === "x64" ? [250, 165] : [219, 40];
+    const tries = `use Errno; for (@ARGV) { my $r = syscall($_, 0, 0, 0, 0, 0); print $r < 0 ? $!{EPERM} ? "EPERM " : "$! " : "$r " }`;
+    const ended = await cluster.run({
+      nodes: [
+        sh("mode", "grep Seccomp: /proc/self/status", "files"),
+        sh("calls", `/usr/bin/perl -e '${tries}' ${keyctl} ${mount} 425 435`, "files"),
+        sh("threads", "cat /etc/passwd | sort | head -n 1 | wc -l", "strict"),
+      ],
+    });
+    expect(ended.text("mode")).toBe("Seccomp:\t2\n");
+    expect(ended.text("calls")).toBe("EPERM EPERM Function not implemented Function not implemented ");
+    expect(ended.text("threads")).toBe("1\n");
   });
 
   test("sees its inputs and what it reads of other nodes, writes its output, and is measured", async () => {
