@@ -15,7 +15,7 @@ import { messageOf } from "../../contract/errors.ts";
 import type { Failure, ProcessEnd } from "../result/outcome.ts";
 
 const BWRAP = "/usr/bin/bwrap";
-/** Made by system-call-filter.ts for the processors that it knows. */
+/** Made by `npm run filters` for the processors that it knows. */
 const filter = fileURLToPath(new URL(`system-calls.${process.arch}.bpf`, import.meta.url));
 /** Whether system calls of shut-in processes are filtered on this machine. */
 export const hasSystemCallFilter = existsSync(filter);

@@ -1,7 +1,7 @@
 /** The filter is run as the kernel runs it, by an interpreter of the few instructions that it may have. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { systemCallFilter, type FilteredArch } from "../../../../src/worker/executor/system-call-filter.ts";
+import { systemCallFilter, type FilteredArch } from "../../scripts/system-calls/filter.ts";
 
 interface SystemCall {
   readonly audit: number;
@@ -81,7 +81,7 @@ describe.each(["x64", "arm64"] as const)("the filter of %s", (arch) => {
   });
 
   test("is what is shipped", () => {
-    const file = new URL(`../../../../src/worker/executor/system-calls.${arch}.bpf`, import.meta.url);
+    const file = new URL(`../../src/worker/executor/system-calls.${arch}.bpf`, import.meta.url);
     expect(readFileSync(file).equals(program)).toBe(true);
   });
 });

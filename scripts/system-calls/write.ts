@@ -1,7 +1,7 @@
 /** Writes the filters of system calls that bubblewrap loads: `npm run filters`. A test holds them to the code. */
 import { writeFileSync } from "node:fs";
-import { systemCallFilter } from "../src/worker/executor/system-call-filter.ts";
+import { systemCallFilter } from "./filter.ts";
 
 for (const arch of ["x64", "arm64"] as const) {
-  writeFileSync(new URL(`../src/worker/executor/system-calls.${arch}.bpf`, import.meta.url), systemCallFilter(arch));
+  writeFileSync(new URL(`../../src/worker/executor/system-calls.${arch}.bpf`, import.meta.url), systemCallFilter(arch));
 }
