@@ -18,7 +18,7 @@ test("headroom profiles sets, shows and takes back, and refuses what no live wor
   await expect.poll(workers, { timeout: 60_000 }).toHaveLength(1);
   const refused = await call("set", "heavy", "memory=900TiB");
   expect(refused).toMatchObject({ code: 2, stdout: "" });
-  expect(refused.stderr).toMatch(/labels: expected .*which comes nearest, carries gpu, found ssd/);
+  expect(refused.stderr).toMatch(/labels: expected .*which comes nearest, carries gpu(?:, sandbox)?, found ssd/);
   expect(refused.stderr).toMatch(/memory: expected .*which comes nearest, takes \d.* MiB at most, found 943718400 MiB/);
   expect((await call("set", "heavy", "memory=1GiB", "memory=2GiB")).stderr).toContain("expected memory once");
   expect((await call("set", "heavy", "memroy=1GiB")).stderr).toContain('did you mean "memory"?');
