@@ -19,13 +19,14 @@ export interface KubernetesObject {
   };
 }
 
-/** The kustomizations that are looked at: every overlay, and one with the components that no overlay uses together. */
+/** The kustomizations that are looked at: every overlay, and two with the components that no overlay uses together. */
 export const kustomizations = [
   "deploy/k8s/overlays/dev",
   "deploy/k8s/overlays/prod",
   "deploy/k8s/overlays/gpu",
   "deploy/k8s/overlays/ci",
   "tests/fixtures/k8s/everything",
+  "tests/fixtures/k8s/by-redis",
 ] as const;
 
 /** The objects of a kustomization, by its path in the repository. @throws with what kubectl says */

@@ -63,6 +63,8 @@ describe("scale signal", () => {
     expect(ofProfile(signal, "default")).toMatchObject({ value: 9, runnable: { prioritized: 20_000 } });
     const { kp, metrics } = fixture.deps();
     expect(await loadScaling(redis, kp)).toEqual(signal);
+    expect(await redis.llen(keys.workersWanted(kp))).toBe(signal.value);
+    expect(await redis.pttl(keys.workersWanted(kp))).toBeGreaterThan(0);
     const route = scalingRoute({ redis, kp });
     expect(await route.answer(new URLSearchParams("profile=default"))).toMatchObject({
       status: 200,

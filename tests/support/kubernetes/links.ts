@@ -1,11 +1,13 @@
 /** Rules between rendered objects: what one names, another one is. Each gives its faults in words. */
 import type { IScaledObject } from "@kubernetes-models/keda/keda.sh/v1alpha1/ScaledObject";
+import type { ITriggerAuthentication } from "@kubernetes-models/keda/keda.sh/v1alpha1/TriggerAuthentication";
 import type { IPodDisruptionBudget } from "kubernetes-models/policy/v1/PodDisruptionBudget";
 import type { INetworkPolicy } from "kubernetes-models/networking.k8s.io/v1/NetworkPolicy";
 import type { IRole } from "kubernetes-models/rbac.authorization.k8s.io/v1/Role";
 import type { IRoleBinding } from "kubernetes-models/rbac.authorization.k8s.io/v1/RoleBinding";
 import type { IService } from "kubernetes-models/v1/Service";
 import type { IPodMonitor } from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/PodMonitor";
+import { DEFAULT_PREFIX, keyPrefix, keys } from "../../../src/contract/queues.ts";
 import { SCALING_PATH } from "../../../src/contract/scaling.ts";
 import type { KubernetesObject } from "../kustomize.ts";
 import { workloadsOf, type Rule, type Workload } from "./workloads.ts";
@@ -88,6 +90,13 @@ export function referencesOf(objects: readonly KubernetesObject[]): Set<string> 
       ...claims.map((name) => `PersistentVolumeClaim/${name}`),
     ];
   });
+  const authentications = objectsOf<ITriggerAuthentication>(objects, "TriggerAuthentication").flatMap(({ spec }) =>
+    (spec.secretTargetRef ?? []).map(({ name, key }) => `Secret/${name}/${key}`),
+  );
+  const triggers = objectsOf<IScaledObject>(objects, "ScaledObject").flatMap(({ spec }) =>
+    spec.triggers.flatMap(({ authenticationRef }) => authenticationRef?.name ?? []),
+  );
+  names.push(...authentications, ...triggers.map((name) => `TriggerAuthentication/${name}`));
   // Kubernetes puts it into every namespace.
   return new Set(names.filter((name) => name !== "ConfigMap/kube-root-ca.crt"));
 }
@@ -168,7 +177,10 @@ export const scalersLead: Rule = (objects) =>
     const services = objectsOf<IService>(objects, "Service").flatMap((service) =>
       (service.spec?.ports ?? []).map(({ port }) => `${service.metadata.name}.headroom.svc:${port}`),
     );
-    const urls = spec.triggers.map((trigger) => new URL(String(trigger.metadata["url"])));
+    const byRedis = spec.triggers.filter(({ type }) => type === "redis");
+    const urls = spec.triggers
+      .filter((trigger) => !byRedis.includes(trigger))
+      .map((trigger) => new URL(String(trigger.metadata["url"])));
     return [
       ...(target === undefined ? [`${metadata.name}: scales nothing`] : []),
       ...(target?.replicas === undefined ? [] : [`${metadata.name}: its target has ${target.replicas} replicas`]),
@@ -176,6 +188,12 @@ export const scalersLead: Rule = (objects) =>
       ...urls
         .filter(({ pathname }) => pathname !== SCALING_PATH)
         .map((url) => `${metadata.name}: asks ${url.pathname}`),
+      ...byRedis
+        .filter(({ metadata: { address } }) => !services.includes(String(address)))
+        .map((trigger) => `${metadata.name}: asks ${String(trigger.metadata["address"])}`),
+      ...byRedis
+        .filter(({ metadata: { listName } }) => listName !== keys.workersWanted(keyPrefix(DEFAULT_PREFIX)))
+        .map((trigger) => `${metadata.name}: counts ${String(trigger.metadata["listName"])}`),
     ];
   });
 
