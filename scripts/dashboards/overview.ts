@@ -73,6 +73,15 @@ export const overview: Page = {
           ],
         },
         {
+          title: "Workers wanted, and there",
+          unit: "count",
+          note: "By the scale signal: of all jobs that could begin now; paused queues and what no worker could run do not count.",
+          queries: [
+            ["max by (profile) (headroom_scaling_workers_wanted{$f})", "wanted for {{profile}}"],
+            ['max(headroom_workers{$f,state="working"})', "there"],
+          ],
+        },
+        {
           title: "Failure budget burnt",
           unit: "ratio",
           note: "The share of files that fail, over a short and a long window, against 14.4 and 6 times the objective.",
