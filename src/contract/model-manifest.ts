@@ -79,7 +79,16 @@ const textInput = z.strictObject({
   special_tokens: z.boolean().default(true),
   /** Bytes of a file that are read at most. */
   max_bytes: bytes({ min: 1, max: 64 * MiB }).default(MiB),
-  too_long: z.enum(["truncate", "fail"]).default("truncate"),
+  /** `split`: in parts of `max_tokens`, whose answers become one. */
+  too_long: z.enum(["truncate", "fail", "split"]).default("truncate"),
+  split: z
+    .strictObject({
+      /** A file of more parts fails. */
+      max_parts: z.int().min(1).max(65_536).default(256),
+      /** Tokens at the end of a part that the next one begins with. */
+      overlap_tokens: z.int().min(0).max(131_071).default(0),
+    })
+    .prefault({}),
 });
 
 const side = z.int().min(1).max(8_192);
@@ -314,6 +323,9 @@ function ruleFaults(manifest: ModelManifest): PathFault[] {
   if (input.kind === "bytes" && input.block_bytes !== undefined) {
     const longest = Math.max(...input.windows.map(({ length }) => length));
     if (input.block_bytes < longest) told(["input", "block_bytes"], `${longest} at least, the longest window`);
+  }
+  if (input.kind === "text" && input.split.overlap_tokens >= input.max_tokens) {
+    told(["input", "split", "overlap_tokens"], `less than max_tokens (${input.max_tokens})`);
   }
   if (input.kind === "image") checkImage(input, told);
   if ("labels" in manifest) checkLabels(manifest, told);

@@ -12,37 +12,38 @@ export interface BatchDone {
   /** Time of the model alone. */
   readonly runMs: number;
   readonly rows: number;
+  /** Some file was more than one row: what the batch took says little of others of its size. */
+  readonly hasParts?: boolean;
 }
 
-/** `row`: it is one of the batch, in their order. */
+/** A number: it is so many rows of the batch, in their order. */
 export interface ReadFile {
-  readonly said: "row" | "same" | Failure;
+  readonly said: number | "same" | Failure;
   readonly sha256: string | null;
   readonly bytes: number | null;
 }
 
-/** Reads each file; `add` makes a row of its content, or says why it cannot be one. */
+/** Reads each file; `add` makes rows of its content, from `row` on, and says how many, or why it cannot be one. */
 export function readBatch(
   inputs: InputFiles,
   files: readonly FileToRead[],
-  add: (row: number, content: FileContent) => Failure | null,
+  add: (row: number, content: FileContent) => number | Failure,
 ): ReadFile[] {
   let row = 0;
   return files.map(({ placeId, path, known }) => {
     const read = inputs.read(placeId, path, (content: FileContent): ReadFile => {
       const { sha256, bytes } = content;
       if (sha256 === known) return { said: "same", sha256, bytes };
-      const failure = added(() => add(row, content));
-      if (failure !== null) return { said: failure, sha256, bytes };
-      row += 1;
-      return { said: "row", sha256, bytes };
+      const said = added(() => add(row, content));
+      if (typeof said === "number") row += said;
+      return { said, sha256, bytes };
     });
     return "class" in read ? { said: read, sha256: null, bytes: null } : read;
   });
 }
 
 /** What goes wrong here is this file's, or ours: the others of its batch have nothing to do with it. */
-function added(add: () => Failure | null): Failure | null {
+function added(add: () => number | Failure): number | Failure {
   try {
     return add();
   } catch (error) {
@@ -52,15 +53,19 @@ function added(add: () => Failure | null): Failure | null {
 }
 
 export function rowsOf(read: readonly ReadFile[]): number {
-  return read.filter(({ said }) => said === "row").length;
+  return read.reduce((rows, { said }) => rows + (typeof said === "number" ? said : 0), 0);
 }
 
-/** What became of each file; `saidOf` tells what the model said of a row. */
-export function answersOf(read: readonly ReadFile[], saidOf: (row: number) => FileInference | Failure): FileAnswer[] {
+/** What became of each file; `saidOf` tells what the model said of so many rows, from one of them on. */
+export function answersOf(
+  read: readonly ReadFile[],
+  saidOf: (row: number, count: number) => FileInference | Failure,
+): FileAnswer[] {
   let row = 0;
   return read.map(({ said, sha256, bytes }): FileAnswer => {
     if (said === "same") return { kind: "same" };
-    const told = said === "row" ? saidOf(row++) : said;
+    const told = typeof said === "number" ? saidOf(row, said) : said;
+    if (typeof said === "number") row += said;
     if ("class" in told) return { kind: "failure", sha256, bytes, class: told.class, message: told.message };
     return { kind: "answer", sha256: sha256 ?? "", bytes: bytes ?? 0, inference: told };
   });

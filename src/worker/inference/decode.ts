@@ -4,21 +4,28 @@ import type { TensorManifest } from "../../contract/model-manifest.ts";
 import type { Failure } from "../result/outcome.ts";
 import type { OnnxOutput } from "./onnx.ts";
 
-/** Of one row; `filled`: how many of its places are no padding, where that differs. */
-export type Decoder = (output: OnnxOutput, row: number, filled: number | undefined) => FileInference | Failure;
+/** One row of an output; `filled`: how many of its places are no padding, where that differs. */
+export interface RowOutput {
+  readonly output: OnnxOutput;
+  readonly row: number;
+  readonly filled: number | undefined;
+}
+
+/** Of the rows of one file: more than one are its parts, and count by what is filled of them. */
+export type Decoder = (parts: readonly RowOutput[]) => FileInference | Failure;
 
 type Of<T extends TensorManifest["task"]> = Extract<TensorManifest, { task: T }>;
 
 export function createDecoder(manifest: TensorManifest, labels: readonly string[]): Decoder {
   switch (manifest.task) {
     case "classify":
-      return (output, row) => classify(manifest, labels, rowOf(output, row));
+      return (parts) => classify(manifest, labels, parts);
     case "multi-label":
-      return (output, row) => multiLabel(manifest, labels, rowOf(output, row));
+      return (parts) => multiLabel(manifest, labels, parts);
     case "regress":
-      return (output, row) => regress(manifest, rowOf(output, row));
+      return (parts) => regress(manifest, mean(parts, parts.map(rowOf)));
     case "embed":
-      return (output, row, filled) => embed(manifest, output, { row, filled });
+      return (parts) => embed(manifest, parts);
   }
 }
 
@@ -27,17 +34,33 @@ export function widthOf({ dims }: Pick<OnnxOutput, "dims">): number {
   return dims.slice(1).reduce((product, size) => product * size, 1);
 }
 
-function rowOf(output: OnnxOutput, row: number): number[] {
+function rowOf({ output, row }: RowOutput): number[] {
   const width = widthOf(output);
   return Array.from({ length: width }, (_, at) => output.data[row * width + at] ?? Number.NaN);
+}
+
+/** The mean of the parts' values, each by what is filled of the part. */
+function mean(parts: readonly RowOutput[], values: readonly ArrayLike<number>[]): number[] {
+  const [first = []] = values;
+  if (values.length === 1) return Array.from(first);
+  const weights = parts.map(({ filled = 1 }) => filled);
+  const sum = weights.reduce((total, weight) => total + weight, 0);
+  return Array.from(first, (_, at) =>
+    values.reduce((total, own, part) => total + ((own[at] ?? Number.NaN) * (weights[part] ?? 0)) / sum, 0),
+  );
 }
 
 function notNumbers(): Failure {
   return { class: "bad-output", message: "expected numbers from the model, found a value that is none (NaN)" };
 }
 
-function classify({ output }: Of<"classify">, labels: readonly string[], values: number[]): FileInference | Failure {
-  const shares = output.activation === "softmax" ? softmax(values) : values;
+function classify(
+  { output }: Of<"classify">,
+  labels: readonly string[],
+  parts: readonly RowOutput[],
+): FileInference | Failure {
+  const values = parts.map(rowOf);
+  const shares = mean(parts, output.activation === "softmax" ? values.map(softmax) : values);
   if (shares.some((share) => Number.isNaN(share))) return notNumbers();
   const ranked = best(shares, output.top).map((at) => scored(labels, at, shares[at]));
   const [first] = ranked;
@@ -50,8 +73,11 @@ function classify({ output }: Of<"classify">, labels: readonly string[], values:
 function multiLabel(
   { output }: Of<"multi-label">,
   labels: readonly string[],
-  values: number[],
+  parts: readonly RowOutput[],
 ): FileInference | Failure {
+  const [first = [], ...others] = parts.map(rowOf);
+  // What is in a part of a file is in the file.
+  const values = first.map((value, at) => Math.max(value, ...others.map((other) => other[at] ?? Number.NaN)));
   const shares = output.activation === "sigmoid" ? values.map((value) => 1 / (1 + Math.exp(-value))) : values;
   if (shares.some((share) => Number.isNaN(share))) return notNumbers();
   const told = shares
@@ -70,11 +96,21 @@ function regress({ output }: Of<"regress">, values: number[]): FileInference | F
   return { label: null, confidence: null, value: { task: "regress", values: told } };
 }
 
-function embed(
-  { output: { pool, normalize } }: Of<"embed">,
-  output: OnnxOutput,
-  { row, filled }: { row: number; filled: number | undefined },
-): FileInference | Failure {
+function embed({ output: { pool, normalize } }: Of<"embed">, parts: readonly RowOutput[]): FileInference | Failure {
+  const vectors = parts.map((part) => vectorOf(pool, part));
+  const lengths = new Set(vectors.map(({ length }) => length));
+  if (lengths.size > 1) {
+    const message = `expected one length of the vectors of all parts of a file, found ${[...lengths].join(" and ")}`;
+    return { class: "bad-output", message };
+  }
+  const vector = Float32Array.from(mean(parts, vectors));
+  if (normalize) toUnit(vector);
+  if (vector.some((value) => Number.isNaN(value))) return notNumbers();
+  const text = Buffer.from(vector.buffer).toString("base64");
+  return { label: null, confidence: null, value: { task: "embed", vector: text } };
+}
+
+function vectorOf(pool: Of<"embed">["output"]["pool"], { output, row, filled }: RowOutput): Float32Array {
   const size = output.dims.at(-1) ?? 0;
   const places = widthOf(output) / Math.max(1, size);
   const from = row * places * size;
@@ -86,10 +122,7 @@ function embed(
       vector[at] = (vector[at] ?? 0) + (output.data[from + place * size + at] ?? Number.NaN) / count;
     }
   }
-  if (normalize) toUnit(vector);
-  if (vector.some((value) => Number.isNaN(value))) return notNumbers();
-  const text = Buffer.from(vector.buffer).toString("base64");
-  return { label: null, confidence: null, value: { task: "embed", vector: text } };
+  return vector;
 }
 
 function toUnit(vector: Float32Array): void {

@@ -24,7 +24,7 @@ export class BytesEncoder implements Encoder {
     if (this.#values.length < rows * this.#length) this.#values = arrayFor(this.#type, rows * this.#length);
   }
 
-  add(row: number, content: FileContent): Failure | null {
+  add(row: number, content: FileContent): 1 | Failure {
     const { windows, empty, too_long: tooLong } = this.#input;
     if (content.bytes === 0 && empty === "fail") {
       return { class: "bad-input", message: "expected a file that is not empty, found 0 bytes" };
@@ -38,7 +38,7 @@ export class BytesEncoder implements Encoder {
       this.#lay(at, window, content);
       at += window.length;
     }
-    return null;
+    return 1;
   }
 
   #lay(at: number, window: ByteWindow, content: FileContent): void {

@@ -42,11 +42,11 @@ export class ImageEncoder implements Encoder {
     if (this.#values.length < rows * this.#length) this.#values = arrayFor(this.#type, rows * this.#length);
   }
 
-  add(row: number, content: FileContent): Failure | null {
+  add(row: number, content: FileContent): 1 | Failure {
     const pixels = this.#pixelsOf(content);
     if ("class" in pixels) return pixels;
     this.#lay(row * this.#length, pixels);
-    return null;
+    return 1;
   }
 
   feeds(rows: number): Record<string, Feed> {

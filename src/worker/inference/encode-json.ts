@@ -38,7 +38,7 @@ export class JsonEncoder implements Encoder {
     }
   }
 
-  add(row: number, content: FileContent): Failure | null {
+  add(row: number, content: FileContent): 1 | Failure {
     if (content.bytes > this.#maxBytes) {
       return {
         class: "bad-input",
@@ -53,7 +53,7 @@ export class JsonEncoder implements Encoder {
           for (const number of numbersOf(record, wanted)) target.values.set(at++, number);
         }
       }
-      return null;
+      return 1;
     } catch (error) {
       if (error instanceof FieldFault) return { class: "bad-input", message: error.message };
       throw error;

@@ -38,9 +38,9 @@ export class TextEncoder implements Encoder {
     this.#rows = [];
   }
 
-  add(row: number, content: FileContent): Failure | null {
+  add(row: number, content: FileContent): number | Failure {
     const { max_bytes: maxBytes, max_tokens: maxTokens, too_long: tooLong } = this.#input;
-    if (content.bytes > maxBytes && tooLong === "fail") {
+    if (content.bytes > maxBytes && tooLong !== "truncate") {
       return { class: "bad-input", message: `expected a file of at most ${maxBytes} bytes, found ${content.bytes}` };
     }
     const part = content.slice(0, Math.min(content.bytes, maxBytes));
@@ -53,11 +53,35 @@ export class TextEncoder implements Encoder {
       return_token_type_ids: true,
     });
     if (ids.length === 0) return { class: "bad-input", message: "expected a text with a token at least, found none" };
+    if (ids.length > maxTokens && tooLong === "split") return this.#split(row, text, ids);
     if (ids.length > maxTokens && tooLong === "fail") {
       return { class: "bad-input", message: `expected at most ${maxTokens} tokens, found ${ids.length}` };
     }
     this.#rows[row] = { ids: ids.slice(0, maxTokens), types: types.slice(0, maxTokens) };
-    return null;
+    return 1;
+  }
+
+  /** Parts of a long text, each between the special tokens that stand around the whole of it. */
+  #split(row: number, text: string, whole: readonly number[]): number | Failure {
+    const { max_tokens: maxTokens, split } = this.#input;
+    const bare = this.#tokenizer.encode(text, { add_special_tokens: false, return_token_type_ids: true }).ids;
+    const around = aroundOf(whole, bare);
+    const length = maxTokens - around.before.length - around.after.length;
+    const step = length - split.overlap_tokens;
+    if (step < 1) {
+      const message = `expected parts of more than ${split.overlap_tokens} tokens, found ${Math.max(0, length)} in max_tokens beside the special ones`;
+      return { class: "bad-input", message };
+    }
+    const parts = Math.ceil((bare.length - split.overlap_tokens) / step);
+    if (parts > split.max_parts) {
+      const message = `expected a text of at most ${split.max_parts} parts of ${length} tokens, found ${parts}`;
+      return { class: "bad-input", message };
+    }
+    for (let part = 0; part < parts; part += 1) {
+      const ids = [...around.before, ...bare.slice(part * step, part * step + length), ...around.after];
+      this.#rows[row + part] = { ids, types: ids.map(() => 0) };
+    }
+    return parts;
   }
 
   /** The last word of the tokenizer's vocabulary: another model's has words of which this one knows nothing. */
@@ -74,9 +98,9 @@ export class TextEncoder implements Encoder {
     return this.#rows[row]?.ids.length ?? 0;
   }
 
-  feeds(rows: number): Record<string, Feed> {
+  feeds(rows: number, from = 0): Record<string, Feed> {
     const { ids, mask, types } = this.#input.tensors;
-    const all = Array.from({ length: rows }, (_, row) => this.#rows[row] ?? noRow);
+    const all = Array.from({ length: rows }, (_, row) => this.#rows[from + row] ?? noRow);
     const width = Math.max(1, ...all.map((row) => row.ids.length));
     const feeds: Record<string, Feed> = {};
     const lay = (tensor: string, pad: number, valuesOf: (row: Row) => readonly number[]) => {
@@ -93,4 +117,18 @@ export class TextEncoder implements Encoder {
     if (types !== undefined) lay(types, 0, (row) => row.types);
     return feeds;
   }
+}
+
+/** The special tokens that a tokenizer puts before and behind a text. */
+function aroundOf(
+  whole: readonly number[],
+  bare: readonly number[],
+): { before: readonly number[]; after: readonly number[] } {
+  const added = Math.max(0, whole.length - bare.length);
+  for (let before = 0; before <= added; before += 1) {
+    if (bare.every((id, at) => whole[before + at] === id)) {
+      return { before: whole.slice(0, before), after: whole.slice(before + bare.length) };
+    }
+  }
+  return { before: [], after: [] };
 }

@@ -22,10 +22,10 @@ export interface Encoder {
   readonly rowBytes: number;
   /** Makes room for a batch of so many rows. */
   begin(rows: number): void;
-  /** Writes a file into a row, or says why it cannot be one. */
-  add(row: number, content: FileContent): Failure | null;
-  /** The tensors of the first rows. */
-  feeds(rows: number): Record<string, Feed>;
+  /** Writes a file into a row, or into more from that one on; how many, or why it cannot be one. */
+  add(row: number, content: FileContent): number | Failure;
+  /** The tensors of so many rows, from one of them on. */
+  feeds(rows: number, from?: number): Record<string, Feed>;
   /** Writes a row that is as strange to the model as one of a file may be, where that can be told; undefined where not. */
   addStrangest?(row: number): StrangeRow | undefined;
   /** How many places of a row are filled, where rows differ in that. */

@@ -101,8 +101,10 @@ export type FromEngine =
       readonly wholeMs: number;
       /** What sizes of batches are compared by: CPU time where one thread did all of it, which other programs do not add to. */
       readonly costMs: number;
-      /** Rows that went through the model. */
+      /** Rows that went through the model at once. */
       readonly rows: number;
+      /** Some file was more than one row. */
+      readonly hasParts: boolean;
       readonly rssBytes: number;
     }
   /** None of the files has an answer; nothing was lost. */

@@ -71,10 +71,20 @@ class Engine {
     const before = process.cpuUsage();
     try {
       if (this.#task === undefined) throw new Error("expected a model that is loaded, found none");
-      const { answers, runMs, rows } = await this.#task.runBatch(files);
+      const { answers, runMs, rows, hasParts = false } = await this.#task.runBatch(files);
       const wholeMs = performance.now() - startedMs;
       const costMs = this.#isOneThread ? cpuMs(process.cpuUsage(before)) : wholeMs;
-      post({ kind: "done", batchId, answers, runMs, wholeMs, costMs, rows, rssBytes: process.memoryUsage.rss() });
+      post({
+        kind: "done",
+        batchId,
+        answers,
+        runMs,
+        wholeMs,
+        costMs,
+        rows,
+        hasParts,
+        rssBytes: process.memoryUsage.rss(),
+      });
     } catch (error) {
       post({ kind: "failed", batchId, fault: faultOf(error), message: oneLine(messageOf(error)) });
     }

@@ -87,7 +87,7 @@ export class GenerateTask implements ModelTask {
       const prompt = this.#promptOf(content);
       if ("class" in prompt) return prompt;
       prompts.push(prompt.tokens);
-      return null;
+      return 1;
     });
     const startedMs = performance.now();
     const answers = await this.#generator.answer(prompts);

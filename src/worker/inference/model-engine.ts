@@ -217,14 +217,14 @@ export class ModelEngine {
     this.#pump();
   }
 
-  #onDone({ items }: Flight, { answers, rows, runMs, wholeMs, costMs, rssBytes }: Done): void {
+  #onDone({ items }: Flight, { answers, rows, hasParts, runMs, wholeMs, costMs, rssBytes }: Done): void {
     const { loaded } = this.#supervisor.facts;
     this.#shortages = 0;
     this.#isProven = true;
     this.#batches += 1;
     this.#supervisor.went(rssBytes);
     if (rows > 0) {
-      if (rows === items.length) this.#tuner.observe(rows, costMs);
+      if (rows === items.length && !hasParts) this.#tuner.observe(rows, costMs);
       this.#ceiling?.succeeded(rows);
       this.#deps.metrics.batch({ provider: this.#provider, rows, runMs });
       this.#deps.metrics.ceiling(this.#ceiling?.rows ?? rows);

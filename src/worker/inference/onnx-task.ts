@@ -5,7 +5,7 @@ import { InvalidInputError, messageOf } from "../../contract/errors.ts";
 import { batchLimitsFor, type ModelInput, type Provider, type TensorManifest } from "../../contract/model-manifest.ts";
 import type { ModelFolder } from "../../platform/models/model-folder.ts";
 import { answersOf, readBatch, rowsOf, type BatchDone } from "./batch-files.ts";
-import { createDecoder, type Decoder } from "./decode.ts";
+import { createDecoder, type Decoder, type RowOutput } from "./decode.ts";
 import { BytesEncoder } from "./encode-bytes.ts";
 import { JsonEncoder } from "./encode-json.ts";
 import { TextEncoder } from "./encode-text.ts";
@@ -86,24 +86,23 @@ export class OnnxTask implements ModelTask {
     this.#encoder.begin(this.#fixedRows ?? files.length);
     const read = readBatch(this.#files, files, (row, content) => this.#encoder.add(row, content));
     const rows = rowsOf(read);
+    // Parts of long files go in turns of as many rows as the batch has files: memory is known to do for so many.
+    const most = this.#fixedRows ?? files.length;
     const startedMs = performance.now();
-    const output = rows === 0 ? undefined : await this.#run(rows);
+    const said: RowOutput[] = [];
+    for (let from = 0; from < rows; from += most) {
+      const count = Math.min(most, rows - from);
+      const output = await this.#run(count, from);
+      for (let row = 0; row < count; row += 1) said.push({ output, row, filled: this.#encoder.filled?.(from + row) });
+    }
     const runMs = performance.now() - startedMs;
-    const answers = answersOf(read, (row) => (output === undefined ? noOutput() : this.#said(output, row)));
-    return { answers, runMs, rows };
+    const answers = answersOf(read, (row, count) => this.#decode(said.slice(row, row + count)));
+    return { answers, runMs, rows: Math.min(rows, most), hasParts: rows > files.length };
   }
 
-  #said(output: OnnxOutput, row: number): ReturnType<Decoder> {
-    return this.#decode(output, row, this.#encoder.filled?.(row));
+  #run(rows: number, from = 0): Promise<OnnxOutput> {
+    return this.session.run(this.#encoder.feeds(this.#fixedRows ?? rows, from), this.#model.manifest.output.tensor);
   }
-
-  #run(rows: number): Promise<OnnxOutput> {
-    return this.session.run(this.#encoder.feeds(this.#fixedRows ?? rows), this.#model.manifest.output.tensor);
-  }
-}
-
-function noOutput(): never {
-  throw new TypeError("expected an output for the rows of a batch");
 }
 
 async function createEncoder(

@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { InvalidInputError } from "../../../../src/contract/errors.ts";
+import type { FileAnswer } from "../../../../src/worker/inference/engine-protocol.ts";
 import { EngineFixture, labelOf, sha256 } from "../../../support/engine-fixture.ts";
 import type { Scratch } from "../../../support/scratch.ts";
 import { modelFolder, pickyManifest, pickyModel, tinyOnnx } from "../../../support/tiny-onnx.ts";
@@ -12,6 +13,40 @@ const picky =
   (change: object = {}) =>
   (scratch: Scratch) =>
     modelFolder(scratch, "model", pickyModel(), { ...pickyManifest, ...change });
+
+/** A model that embeds each token as the number of its word, and ten times that. */
+function tokenModel(scratch: Scratch, input: object): string {
+  const tokenizer = JSON.stringify({
+    version: "1.0",
+    added_tokens: [],
+    normalizer: null,
+    pre_tokenizer: { type: "Whitespace" },
+    post_processor: null,
+    decoder: null,
+    model: { type: "WordLevel", vocab: { "[UNK]": 0, one: 1, two: 2 }, unk_token: "[UNK]" },
+  });
+  const model = tinyOnnx({
+    inputs: [["ids", "int64", ["batch", "tokens"]]],
+    outputs: [["y", "float32", ["batch", "tokens", 2]]],
+    constants: [{ name: "table", dims: [3, 2], data: Float32Array.from([100, 100, 1, 10, 2, 20]) }],
+    nodes: [{ op: "Gather", in: ["table", "ids"], out: "y" }],
+  });
+  const pinned = { file: "tokenizer.json", sha256: sha256(tokenizer) };
+  const folder = modelFolder(scratch, "model", model, {
+    task: "embed",
+    input: { kind: "text", tokenizer: pinned, tensors: { ids: "ids" }, max_tokens: 3, ...input },
+    output: { tensor: "y", pool: "mean", normalize: false },
+  });
+  writeFileSync(join(folder, "tokenizer.json"), tokenizer);
+  return folder;
+}
+
+/** To three digits; the failure of a file that has none. */
+function vectorOf(answer: FileAnswer | undefined): number[] | string | null | undefined {
+  if (answer?.kind !== "answer" || answer.inference.value.task !== "embed") return labelOf(answer);
+  const bytes = Buffer.from(answer.inference.value.vector, "base64");
+  return [bytes.readFloatLE(0), bytes.readFloatLE(4)].map((value) => Math.round(value * 1_000) / 1_000);
+}
 
 describe("engine", () => {
   test("runs a classifier that was made elsewhere, by its manifest alone", async () => {
@@ -96,54 +131,29 @@ describe("engine", () => {
   });
 
   test("takes texts through a tokenizer, padded to the longest of the batch", async () => {
-    const tokenizer = JSON.stringify({
-      version: "1.0",
-      added_tokens: [],
-      normalizer: null,
-      pre_tokenizer: { type: "Whitespace" },
-      post_processor: null,
-      decoder: null,
-      model: { type: "WordLevel", vocab: { "[UNK]": 0, one: 1, two: 2 }, unk_token: "[UNK]" },
-    });
-    const model = tinyOnnx({
-      inputs: [["ids", "int64", ["batch", "tokens"]]],
-      outputs: [["y", "float32", ["batch", "tokens", 2]]],
-      constants: [{ name: "table", dims: [3, 2], data: Float32Array.from([100, 100, 1, 10, 2, 20]) }],
-      nodes: [{ op: "Gather", in: ["table", "ids"], out: "y" }],
-    });
-    await using fixture = new EngineFixture(
-      (scratch) => {
-        const folder = modelFolder(scratch, "model", model, {
-          task: "embed",
-          input: {
-            kind: "text",
-            tokenizer: { file: "tokenizer.json", sha256: sha256(tokenizer) },
-            tensors: { ids: "ids" },
-            max_tokens: 3,
-          },
-          output: { tensor: "y", pool: "mean", normalize: false },
-        });
-        writeFileSync(join(folder, "tokenizer.json"), tokenizer);
-        return folder;
-      },
-      { fixedRows: 4 },
-    );
+    await using fixture = new EngineFixture((scratch) => tokenModel(scratch, {}), { fixedRows: 4 });
     fixture
       .file("a", "one")
       .file("b", "one two two two two")
       .file("c", "")
       .file("d", Buffer.from([0xff]));
     const answers = await fixture.ask();
-    const vectorOf = (path: string) => {
-      const answer = answers.get(path);
-      if (answer?.kind !== "answer" || answer.inference.value.task !== "embed") return labelOf(answer);
-      const bytes = Buffer.from(answer.inference.value.vector, "base64");
-      return [bytes.readFloatLE(0), bytes.readFloatLE(4)].map((value) => Math.round(value * 1_000) / 1_000);
-    };
-    expect(vectorOf("a")).toEqual([1, 10]);
-    expect(vectorOf("b")).toEqual([1.667, 16.667]);
-    expect(vectorOf("c")).toBe("bad-input: expected a text with a token at least, found none");
-    expect(vectorOf("d")).toBe("bad-input: expected a text in UTF-8, found bytes that are not UTF-8");
+    expect(vectorOf(answers.get("a"))).toEqual([1, 10]);
+    expect(vectorOf(answers.get("b"))).toEqual([1.667, 16.667]);
+    expect(vectorOf(answers.get("c"))).toBe("bad-input: expected a text with a token at least, found none");
+    expect(vectorOf(answers.get("d"))).toBe("bad-input: expected a text in UTF-8, found bytes that are not UTF-8");
+  });
+
+  test("splits long texts into parts of one answer, more at a time than it takes rows", async () => {
+    await using fixture = new EngineFixture((scratch) => tokenModel(scratch, { too_long: "split" }));
+    const long = `one ${"two ".repeat(99)}`;
+    fixture.file("a", "one").file("b", "one two two two two").file("c", long).file("d", "two ".repeat(1_000));
+    const answers = await fixture.ask();
+    expect(vectorOf(answers.get("a"))).toEqual([1, 10]);
+    expect(vectorOf(answers.get("b"))).toEqual([1.8, 18]);
+    expect(vectorOf(answers.get("c"))).toEqual([1.99, 19.9]);
+    expect(vectorOf(answers.get("d"))).toBe("bad-input: expected a text of at most 256 parts of 3 tokens, found 334");
+    expect(Math.max(...fixture.batches)).toBeLessThanOrEqual(4);
   });
 
   test("makes a new process when one is killed in the middle, and loses no file", async () => {

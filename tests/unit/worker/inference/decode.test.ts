@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { checkManifest, type TensorManifest } from "../../../../src/contract/model-manifest.ts";
-import { createDecoder } from "../../../../src/worker/inference/decode.ts";
+import { createDecoder, type RowOutput } from "../../../../src/worker/inference/decode.ts";
 
 const labels = ["a", "b", "c"];
 
@@ -19,7 +19,10 @@ function manifestOf(task: TensorManifest["task"], output: object): TensorManifes
 }
 
 function said(task: TensorManifest["task"], output: object, values: number[], dims: number[] = [1, values.length]) {
-  return createDecoder(manifestOf(task, output), labels)({ data: Float32Array.from(values), dims }, 0, undefined);
+  return createDecoder(
+    manifestOf(task, output),
+    labels,
+  )([{ output: { data: Float32Array.from(values), dims }, row: 0, filled: undefined }]);
 }
 
 describe("what a classifier says", () => {
@@ -39,8 +42,8 @@ describe("what a classifier says", () => {
   test("is of the row that is asked for", () => {
     const decode = createDecoder(manifestOf("classify", { activation: "none" }), labels);
     const output = { data: [1, 0, 0, 0, 0, 1], dims: [2, 3] };
-    expect(decode(output, 0, undefined)).toMatchObject({ label: "a" });
-    expect(decode(output, 1, undefined)).toMatchObject({ label: "c" });
+    expect(decode([{ output, row: 0, filled: undefined }])).toMatchObject({ label: "a" });
+    expect(decode([{ output, row: 1, filled: undefined }])).toMatchObject({ label: "c" });
   });
 
   test("is a bad output where it is no number", () => {
@@ -82,7 +85,7 @@ describe("what the other tasks say", () => {
         } as TensorManifest,
         [],
       );
-      const answer = decode({ data: [1, 2, 3, 4, 50, 60], dims: [1, 3, 2] }, 0, filled);
+      const answer = decode([{ output: { data: [1, 2, 3, 4, 50, 60], dims: [1, 3, 2] }, row: 0, filled }]);
       if ("class" in answer || answer.value.task !== "embed") throw new TypeError("expected a vector");
       const bytes = Buffer.from(answer.value.vector, "base64");
       return [...new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length))];
@@ -91,5 +94,60 @@ describe("what the other tasks say", () => {
     expect(vectorOf({ pool: "mean" }, 2)).toEqual([2, 3]);
     expect(vectorOf({ pool: "none" })).toEqual([1, 2, 3, 4, 50, 60]);
     expect(Math.hypot(...vectorOf({ pool: "none", normalize: true }))).toBeCloseTo(1);
+  });
+});
+
+describe("the parts of a long file are one answer", () => {
+  const parts = (rows: readonly number[][], filled: readonly number[]): RowOutput[] => {
+    const output = { data: rows.flat(), dims: [rows.length, rows[0]?.length ?? 0] };
+    return rows.map((_, row) => ({ output, row, filled: filled[row] }));
+  };
+  const decode = (task: TensorManifest["task"], output: object) => createDecoder(manifestOf(task, output), labels);
+
+  test("classify and regress: the mean, by what is filled of each part", () => {
+    const shares = parts(
+      [
+        [0.8, 0.2, 0],
+        [0, 0.4, 0.6],
+      ],
+      [1, 3],
+    );
+    const answer = decode("classify", { activation: "none", top: 3 })(shares);
+    expect(answer).toMatchObject({ label: "c", confidence: 0.45 });
+    expect(answer).toMatchObject({
+      value: { labels: [{ label: "c" }, { label: "b", confidence: 0.35 }, { label: "a" }] },
+    });
+    expect(decode("regress", {})(parts([[10], [20]], [3, 1]))).toMatchObject({ value: { values: [12.5] } });
+  });
+
+  test("multi-label: what applies to a part applies to the file", () => {
+    const rows = [
+      [0.9, 0.1, 0.2],
+      [0.1, 0.6, 0.2],
+    ];
+    expect(decode("multi-label", { activation: "none" })(parts(rows, [5, 1]))).toMatchObject({
+      value: { labels: [{ label: "a", confidence: 0.9 }, { label: "b" }] },
+    });
+  });
+
+  test("embed: the mean of the vectors, which must be of one length", () => {
+    const vectors = decode("embed", { normalize: false });
+    const answer = vectors(
+      parts(
+        [
+          [0, 4],
+          [4, 0],
+        ],
+        [1, 3],
+      ),
+    );
+    if ("class" in answer || answer.value.task !== "embed") throw new TypeError("expected a vector");
+    const bytes = Buffer.from(answer.value.vector, "base64");
+    expect([bytes.readFloatLE(0), bytes.readFloatLE(4)]).toEqual([3, 1]);
+    const uneven = [...parts([[1, 2]], [1]), ...parts([[1, 2, 3]], [1])];
+    expect(vectors(uneven)).toEqual({
+      class: "bad-output",
+      message: "expected one length of the vectors of all parts of a file, found 2 and 3",
+    });
   });
 });

@@ -1,9 +1,10 @@
 import { hash } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import { checkManifest, type BytesInput, type JsonInput } from "../../../../src/contract/model-manifest.ts";
+import { checkManifest, type ModelInput } from "../../../../src/contract/model-manifest.ts";
 import { decodeText, wholeCharacters } from "../../../../src/worker/inference/decode-text.ts";
 import { BytesEncoder } from "../../../../src/worker/inference/encode-bytes.ts";
 import { JsonEncoder } from "../../../../src/worker/inference/encode-json.ts";
+import { TextEncoder } from "../../../../src/worker/inference/encode-text.ts";
 import type { FileContent } from "../../../../src/worker/inference/input-file.ts";
 
 function contentOf(text: string | Uint8Array): FileContent {
@@ -16,10 +17,10 @@ function contentOf(text: string | Uint8Array): FileContent {
 }
 
 /** An input with its defaults, as a manifest has it. */
-function inputOf<K extends "bytes" | "json">(input: {
+function inputOf<K extends ModelInput["kind"]>(input: {
   kind: K;
   [key: string]: unknown;
-}): K extends "bytes" ? BytesInput : JsonInput {
+}): Extract<ModelInput, { kind: K }> {
   const checked = checkManifest({
     name: "m",
     task: "regress",
@@ -28,13 +29,13 @@ function inputOf<K extends "bytes" | "json">(input: {
     input,
   });
   if (checked.kind === "faulty") throw new TypeError(JSON.stringify(checked.faults));
-  return checked.manifest.input as K extends "bytes" ? BytesInput : JsonInput;
+  return checked.manifest.input as Extract<ModelInput, { kind: K }>;
 }
 
 function row(input: object, text: string | Uint8Array, type = "int32"): number[] {
   const encoder = new BytesEncoder(inputOf({ kind: "bytes", tensor: "x", ...input }), type);
   encoder.begin(1);
-  expect(encoder.add(0, contentOf(text))).toBeNull();
+  expect(encoder.add(0, contentOf(text))).toBe(1);
   return Array.from(encoder.feeds(1)["x"]?.data ?? [], Number);
 }
 
@@ -107,8 +108,8 @@ describe("fields of JSON", () => {
   function values(text: string | Uint8Array) {
     const encoder = new JsonEncoder(input, () => "float32");
     encoder.begin(1);
-    const failure = encoder.add(0, contentOf(text));
-    return failure === null ? [...(encoder.feeds(1)["x"]?.data ?? [])] : failure.message;
+    const added = encoder.add(0, contentOf(text));
+    return added === 1 ? [...(encoder.feeds(1)["x"]?.data ?? [])] : added.message;
   }
 
   test("become numbers in their order", () => {
@@ -125,6 +126,70 @@ describe("fields of JSON", () => {
     [Uint8Array.from([0xff, 0xfe]), "expected a file of JSON in UTF-8, found bytes that are not UTF-8"],
   ])("that %s has not fail with the place", (text, message) => {
     expect(values(text)).toMatch(message);
+  });
+});
+
+describe("a long text that is split", () => {
+  const words = ["[PAD]", "[CLS]", "[SEP]", "a", "b", "c", "d", "e", "f", "g"];
+  const special = (name: string) => ({ id: name, ids: [words.indexOf(name)], tokens: [name] });
+  const tokenizer = {
+    version: "1.0",
+    ...{ truncation: null, padding: null, normalizer: null, decoder: null },
+    added_tokens: words.slice(0, 3).map((content, id) => ({
+      ...{ id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true },
+    })),
+    pre_tokenizer: { type: "WhitespaceSplit" },
+    post_processor: {
+      type: "TemplateProcessing",
+      single: [
+        { SpecialToken: { id: "[CLS]", type_id: 0 } },
+        { Sequence: { id: "A", type_id: 0 } },
+        { SpecialToken: { id: "[SEP]", type_id: 0 } },
+      ],
+      pair: [],
+      special_tokens: { "[CLS]": special("[CLS]"), "[SEP]": special("[SEP]") },
+    },
+    model: { type: "WordLevel", vocab: Object.fromEntries(words.map((word, id) => [word, id])), unk_token: "[PAD]" },
+  };
+  const encoderOf = (more: object) => {
+    const pinned = { file: "t.json", sha256: "0".repeat(64) };
+    const input = inputOf({ kind: "text", tokenizer: pinned, tensors: { ids: "ids", mask: "mask" }, ...more });
+    const encoder = new TextEncoder(input, { tokenizer, config: {} }, () => "int32");
+    encoder.begin();
+    return encoder;
+  };
+  const namesOf = (encoder: TextEncoder, rows: number, from = 0) => {
+    const { data = [], dims = [] } = encoder.feeds(rows, from)["ids"] ?? {};
+    const width = dims[1] ?? 0;
+    const all = [...data].map((id) => words[Number(id)] ?? "?");
+    return Array.from({ length: rows }, (_, row) => all.slice(row * width, (row + 1) * width).join(" "));
+  };
+
+  test("has the special tokens around each part, and parts that overlap", () => {
+    const encoder = encoderOf({ too_long: "split", max_tokens: 5, split: { overlap_tokens: 1 } });
+    expect(encoder.add(0, contentOf("a b"))).toBe(1);
+    expect(encoder.add(1, contentOf("a b c d e f g"))).toBe(3);
+    expect(namesOf(encoder, 3)).toEqual(["[CLS] a b [SEP] [PAD]", "[CLS] a b c [SEP]", "[CLS] c d e [SEP]"]);
+    expect(namesOf(encoder, 1, 3)).toEqual(["[CLS] e f g [SEP]"]);
+    expect([0, 1, 2, 3].map((row) => encoder.filled(row))).toEqual([4, 5, 5, 5]);
+  });
+
+  test("ends with what is left over", () => {
+    const encoder = encoderOf({ too_long: "split", max_tokens: 5 });
+    expect(encoder.add(0, contentOf("a b c d"))).toBe(2);
+    expect(namesOf(encoder, 2)).toEqual(["[CLS] a b c [SEP]", "[CLS] d [SEP] [PAD] [PAD]"]);
+  });
+
+  test.each([
+    [{ max_tokens: 5, split: { max_parts: 2 } }, "expected a text of at most 2 parts of 3 tokens, found 3"],
+    [
+      { max_tokens: 3, split: { overlap_tokens: 1 } },
+      "expected parts of more than 1 tokens, found 1 in max_tokens beside the special ones",
+    ],
+    [{ max_bytes: 5 }, "expected a file of at most 5 bytes, found 13"],
+  ])("fails under %j with what was expected", (more, message) => {
+    const encoder = encoderOf({ too_long: "split", ...more });
+    expect(encoder.add(0, contentOf("a b c d e f g"))).toEqual({ class: "bad-input", message });
   });
 });
 
