@@ -6,6 +6,8 @@ const project = (name: string, testTimeout: number, extra: object = {}) => ({
 
 export default defineConfig({
   test: {
+    // Tests that load the runtime of models themselves tell nobody of it either.
+    env: { ORT_DISABLE_TELEMETRY: "1" },
     projects: [
       project("unit", 10_000),
       project("parity", 20_000),

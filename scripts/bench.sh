@@ -2,6 +2,7 @@
 # Builds the product and the benches, and runs those that are named (all of them without a name). Each prints one JSON line.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+export ORT_DISABLE_TELEMETRY=1
 built=node_modules/.cache/headroom-bench
 npm run --silent build
 npx tsc -p tsconfig.bench.json

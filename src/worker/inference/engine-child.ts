@@ -23,6 +23,8 @@ const ENGINE_ENV = [
  * thousandths from those of a CPU. The runtime has no switch for it in Node; NVIDIA's libraries have. Who sets it has it.
  */
 const EXACT_FLOATS = { NVIDIA_TF32_OVERRIDE: "0" };
+/** From 1.30 on the runtime tells its makers what it runs, on Linux too, and leaves a file in the temporary folder. */
+const NO_TELEMETRY = { ORT_DISABLE_TELEMETRY: "1" };
 const TAIL_CHARS = 2_000;
 
 export interface ChildEnd {
@@ -93,7 +95,7 @@ export class EngineChild {
 function engineEnvironment(own: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const names = [...DEFAULT_ENV_ALLOW, ...ENGINE_ENV];
   const passed = Object.fromEntries(names.flatMap((name) => (own[name] === undefined ? [] : [[name, own[name]]])));
-  return { ...EXACT_FLOATS, ...passed };
+  return { ...EXACT_FLOATS, ...NO_TELEMETRY, ...passed };
 }
 
 /** The built engine: child processes cannot load TypeScript on every Node that we support. */

@@ -1,10 +1,11 @@
 /** The engine of a model: a real process with the real runtime. */
-import { writeFileSync } from "node:fs";
+import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { InvalidInputError } from "../../../../src/contract/errors.ts";
 import type { FileAnswer } from "../../../../src/worker/inference/engine-protocol.ts";
 import { EngineFixture, labelOf, sha256 } from "../../../support/engine-fixture.ts";
+import { makeTempFolder } from "../../../support/temp-folder.ts";
 import type { Scratch } from "../../../support/scratch.ts";
 import { modelFolder, pickyManifest, pickyModel, tinyOnnx } from "../../../support/tiny-onnx.ts";
 
@@ -64,6 +65,19 @@ describe("engine", () => {
     const text = '{"name": "x", "list": [1, 2, 3], "deep": {"a": null, "b": true}}\n'.repeat(8);
     expect(answers.get("a.json")).toMatchObject({ sha256: sha256(text), bytes: text.length });
     expect(fixture.engine.facts.loaded).toMatchObject({ provider: "cpu", refusals: [], mostRows: 128, warmRows: 128 });
+  });
+
+  test("tells nobody what it runs: the runtime is kept from that, and leaves no file of it", async () => {
+    using temp = makeTempFolder();
+    const filesLeft = async (...options: string[]) => {
+      const prefix = ["/usr/bin/env", ...options, `TMPDIR=${temp.path}`];
+      await using fixture = new EngineFixture(picky(), { prefix });
+      await fixture.engine.ready();
+      return readdirSync(temp.path);
+    };
+    expect(await filesLeft()).toEqual([]);
+    // What it would do otherwise.
+    expect(await filesLeft("-u", "ORT_DISABLE_TELEMETRY")).toContainEqual(expect.stringMatching(/^mat-debug-/));
   });
 
   test("puts files of several chunks into one batch, and answers each once", async () => {
