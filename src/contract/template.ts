@@ -69,6 +69,11 @@ export function defaultOutputFrom(executor: unknown, command: readonly string[])
   return executor === "infer" ? "results" : outputFromOf(command);
 }
 
+/** Whether a command has one placeholder at least. */
+export function usesPlaceholders(command: readonly string[]): boolean {
+  return command.some((argument) => [...placeholdersOf(argument)].some((name) => known.has(name) || name === "inputs"));
+}
+
 /** Words in braces that are no placeholders and look like a slip for one. */
 export function slipsOf(command: readonly string[]): readonly { readonly written: string; readonly meant: string }[] {
   const names = [...filePlaceholders, "inputs"];
@@ -77,6 +82,16 @@ export function slipsOf(command: readonly string[]): readonly { readonly written
     const meant = names.includes(written) ? undefined : suggest(written, names);
     return meant === undefined ? [] : [{ written, meant }];
   });
+}
+
+/** A slip in the one placeholder of a command: every file would be run with the same words. */
+function missedInput(command: readonly string[]): Fault[] {
+  if (usesPlaceholders(command)) return [];
+  return slipsOf(command).map(({ written, meant }) => ({
+    where: "command",
+    expected: `{${meant}}, or {{${written}} for these words as they stand`,
+    found: `{${written}}, and no placeholder`,
+  }));
 }
 
 /** Checks the placeholders of a command and an output name. @throws {InvalidInputError} with all faults. */
@@ -102,5 +117,6 @@ export function checkTemplates(command: readonly string[], outputName: string): 
     const expected = `${INPUTS} or the placeholders of one file (beside it: ${[...ofCall].map((name) => `{${name}}`).join(" ")})`;
     faults.push({ where: "command", expected, found: "both" });
   }
+  faults.push(...missedInput(command));
   if (faults.length > 0) throw new InvalidInputError("command", faults);
 }

@@ -11,7 +11,7 @@ test("goes from the call to every line of the worker about the run, and to the b
   cluster.file("broken", "fails\n");
   const worker = await cluster.worker({ logLevel: "info" });
   const traceId = newTraceId();
-  const script = 'grep -q fails "$1" && exit 3; echo "$TRACEPARENT" > "$2"';
+  const script = 'grep -q fails "$1" && { echo "no such codec" >&2; exit 3; }; echo "$TRACEPARENT" > "$2"';
   const command = ["/bin/sh", "-c", script, "sh", "{input}", "{output}"];
   const { run } = await cluster.client.run(cluster.spec("", { command }), { traceId });
   await cluster.ended(run.id);
@@ -20,9 +20,11 @@ test("goes from the call to every line of the worker about the run, and to the b
     .output()
     .split("\n")
     .filter((line) => line.startsWith("{") && line.includes(run.id))
-    .map((line) => JSON.parse(line) as { msg: string; traceId?: string });
+    .map((line) => JSON.parse(line) as { msg: string; traceId?: string; said?: string; exitCode?: number });
   const messages = new Set(lines.map(({ msg }) => msg));
   expect([...messages]).toEqual(expect.arrayContaining(["chunk started", "file ended", "chunk ended", "run ended"]));
+  const failed = lines.find(({ exitCode }) => exitCode === 3);
+  expect(failed).toMatchObject({ msg: "file ended", said: "no such codec\n" });
   expect(lines.filter((line) => line.traceId !== traceId)).toEqual([]);
   expect(cluster.outputs()).toHaveLength(3);
   const parent = readFileSync(join(cluster.output, "file-0.output"), "utf8").trim();

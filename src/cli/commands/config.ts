@@ -1,7 +1,7 @@
 /** `headroom config`: makes, checks and shows configuration files. */
 import type { Command } from "commander";
 import { closeSync, openSync, writeSync } from "node:fs";
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { configJsonSchema } from "../../contract/config-json-schema.ts";
 import { exitCodes, InvalidInputError, messageOf } from "../../contract/errors.ts";
 import { loadConfig } from "../../platform/config-file.ts";
@@ -49,12 +49,16 @@ function writeNew(path: string): void {
     writeSync(handle, exampleConfig);
     closeSync(handle);
   } catch (error) {
-    const isThere = (error as NodeJS.ErrnoException).code === "EEXIST";
-    const found = isThere ? `a file at ${path}` : messageOf(error);
-    throw new InvalidInputError("config init", [{ where: "file", expected: "a name that is free", found }], {
-      cause: error,
-    });
+    throw new InvalidInputError("config init", [{ where: "file", ...faultOf(path, error) }], { cause: error });
   }
+}
+
+function faultOf(path: string, error: unknown): { expected: string; found: string } {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === "EEXIST") return { expected: "a name that is free", found: `a file at ${path}` };
+  const expected = "a name in a folder that is there and may be written";
+  if (code === "ENOENT") return { expected, found: `no folder ${dirname(path)}` };
+  return { expected, found: messageOf(error) };
 }
 
 function validateCommand(invocation: Invocation): Command {

@@ -14,7 +14,10 @@ import { formatBytes, oneLine, plural } from "../format.ts";
 import type { Style } from "../style.ts";
 import type { RunPlan } from "./run-plan.ts";
 
+/** Commands that people are shown. */
 const SHOWN_COMMANDS = 5;
+/** Those that a program is told: as many as make an object that can be kept in memory. */
+export const TOLD_COMMANDS = 10_000;
 const SHOWN_PROBLEMS = 10;
 /** What `{run}` stands for while there is no run. */
 const DRY_RUN_ID = "RUN";
@@ -30,19 +33,22 @@ export interface DryRun {
   readonly files: number;
   readonly bytes: number;
   readonly output: string;
+  /** Of the first files. */
   readonly commands: readonly PlannedCommand[];
+  /** Files that would run, and whose commands are not among them. */
+  readonly commandsLeftOut: number;
   /** Inputs that would fail before they start: unreadable, no output name, or the name of another. */
   readonly problems: { readonly count: number; readonly examples: readonly { path: string; message: string }[] };
 }
 
-export async function planDryRun(plan: RunPlan, signal?: AbortSignal): Promise<DryRun> {
+/** `mostCommands`: no more of them are in the answer; what is left out is told by their number. */
+export async function planDryRun(plan: RunPlan, mostCommands = SHOWN_COMMANDS): Promise<DryRun> {
   const spec = parseRunSpec(plan.spec);
-  const tally = new Tally(spec);
+  const tally = new Tally(spec, mostCommands);
   const { input } = spec;
   const pages = input.kind !== "list" ? undefined : input.paths === undefined ? plan.list?.pages() : [input.paths];
   const source = openSource(input, {
     ...(pages === undefined ? {} : { pages }),
-    ...(signal === undefined ? {} : { signal }),
     outputRoot: spec.output.root,
   });
   for await (const { files, problems } of source) {
@@ -54,6 +60,7 @@ export async function planDryRun(plan: RunPlan, signal?: AbortSignal): Promise<D
 
 class Tally {
   readonly #spec: RunSpec;
+  readonly #mostCommands: number;
   readonly #names: OutputNames | undefined;
   readonly #commands: PlannedCommand[] = [];
   readonly #examples: { path: string; message: string }[] = [];
@@ -62,8 +69,9 @@ class Tally {
   #problems = 0;
   #index = 0;
 
-  constructor(spec: RunSpec) {
+  constructor(spec: RunSpec, mostCommands: number) {
     this.#spec = spec;
+    this.#mostCommands = mostCommands;
     this.#names = needsNameCheck(spec) ? new OutputNames() : undefined;
   }
 
@@ -88,7 +96,7 @@ class Tally {
     }
     this.#files += 1;
     this.#bytes += bytes;
-    if (this.#commands.length < SHOWN_COMMANDS) this.#commands.push(this.#planned(path, index, name));
+    if (this.#commands.length < this.#mostCommands) this.#commands.push(this.#planned(path, index, name));
   }
 
   problem({ path, message }: ScanProblem): void {
@@ -102,6 +110,7 @@ class Tally {
       bytes: this.#bytes,
       output: this.#spec.output.root,
       commands: this.#commands,
+      commandsLeftOut: this.#spec.output.from === "results" ? 0 : this.#files - this.#commands.length,
       problems: { count: this.#problems, examples: this.#examples },
     };
   }
@@ -139,7 +148,7 @@ export function dryRunText(result: DryRun, spec: Pick<RunPlan["spec"], "command"
     lines.push("", `  ${formatCommand(command)}`);
     lines.push(`    ${style.dim(isCaptured ? "stdout →" : "output →")} ${oneLine(output)}`);
   }
-  const more = result.commands.length === 0 ? 0 : result.files - result.commands.length;
+  const more = result.commandsLeftOut;
   if (more > 0) lines.push("", style.dim(`  and ${plural(more, "more file")}`));
   return [...lines, ...problemLines(result, style), ""].join("\n");
 }

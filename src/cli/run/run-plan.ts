@@ -10,7 +10,7 @@ import { gather } from "../../contract/gather.ts";
 import { parseRunSpec, type RunSpecInput } from "../../contract/run-request.ts";
 import type { InputSpec, RunSpec } from "../../contract/run-spec.ts";
 import { showPath } from "../../contract/schema-faults.ts";
-import { checkTemplates, slipsOf } from "../../contract/template.ts";
+import { checkTemplates, slipsOf, usesPlaceholders } from "../../contract/template.ts";
 import { loadConfig } from "../../platform/config-file.ts";
 import { realPathOf } from "../../platform/confined-path.ts";
 import { PolicyGate } from "../../platform/policy-gate.ts";
@@ -99,8 +99,9 @@ export async function openRunPlan(request: PlanRequest, config: Config): Promise
   return { spec, resources: compiled.resources, config, outputWhere, list };
 }
 
-/** A word in braces may be meant as it stands, for another program: said, not refused. */
+/** Beside a placeholder, a word in braces may be meant as it stands, for another program: said, not refused. */
 function tellSlips(io: Io, command: readonly string[]): void {
+  if (!usesPlaceholders(command)) return;
   for (const { written, meant } of slipsOf(command)) {
     say(io, `{${written}} in the command is no placeholder and stays as it is; did you mean {${meant}}?`);
   }
@@ -176,8 +177,13 @@ function checkedCommand(request: RunRequest, config: Config): readonly string[] 
   const command = childCommand ?? commandOf(config) ?? earlier?.command;
   const where = commandPlace(childCommand, flags);
   if (command?.[0] === undefined) throw missing(where, "a command to run, such as -- sha256sum {input}");
-  checkTemplates(command, config.output.name);
-  return withBinary(command, where, request);
+  const faults: Fault[] = [];
+  gather(faults, () => {
+    checkTemplates(command, config.output.name);
+  });
+  const found = gather(faults, () => withBinary(command, where, request));
+  if (found === undefined || faults.length > 0) throw new InvalidInputError("command", faults);
+  return found;
 }
 
 /** Two ways to name a folder are one model. */

@@ -47,6 +47,8 @@ export const ROOM_PAUSE_MS = 5_000;
 const FLUSH_FILES = 500;
 const FLUSH_MS = 200;
 const STORE_PAUSE_MS = 500;
+/** Of what a process that failed said, so much of its end is in the log. */
+const SAID_CHARS = 2_000;
 
 export class Recorder {
   readonly retries: RetryFile[] = [];
@@ -194,10 +196,11 @@ export class Recorder {
   }
 
   #final(result: FileResult): void {
-    const { path, outcome, failureClass, message, exitCode, signal, durationMs, attempts } = result;
+    const { path, outcome, failureClass, message, exitCode, signal, durationMs, attempts, log } = result;
     const fields = { runId: this.#run.runId, path, outcome, exitCode, durationMs, attempts };
     if (outcome === "succeeded") this.#deps.logger.debug(fields, "file ended");
-    else this.#deps.logger.info({ ...fields, failureClass, message, signal }, "file ended");
+    else
+      this.#deps.logger.info({ ...fields, failureClass, message, signal, said: log?.slice(-SAID_CHARS) }, "file ended");
     if (result.outcome === "failed" || result.outcome === "quarantined") this.#failed += 1;
     this.#rows.push(result);
     if (this.#crashes.size > 0 && result.outcome === "succeeded") void this.#forgiveCrash(result);

@@ -79,8 +79,8 @@ describe("headroom run", () => {
     const ended = await call("run", "--redis", "here", "--store", "there", ...paths);
     expect(ended.code).toBe(2);
     expect(ended.stderr.split("\n")).toEqual([
-      "headroom: {inpt} in the command is no placeholder and stays as it is; did you mean {input}?",
-      "headroom: command line has 4 faults",
+      "headroom: command line has 5 faults",
+      "  command: expected {input}, or {{inpt} for these words as they stand, found {inpt}, and no placeholder",
       expect.stringMatching(/^ {2}redis: expected redis:.*found "here"$/),
       expect.stringMatching(/^ {2}store: expected sqlite:.*found no scheme$/),
       expect.stringMatching(/^ {2}command: expected "no-such-binary" to be an executable file/),
@@ -88,8 +88,17 @@ describe("headroom run", () => {
       "",
     ]);
     const faulty = await call("run", "-j", "many", "--redis", "here", ...paths);
-    expect(faulty.stderr).toContain("headroom: command line has 4 faults\n  --max-processes: expected a number");
+    expect(faulty.stderr).toContain("headroom: command line has 5 faults\n  --max-processes: expected a number");
     expect(faulty.stderr).toContain('--input: expected an existing folder, glob or file, found nothing at "nope"');
+  });
+
+  test("says that the folder of a new configuration file is not there", async () => {
+    const { call, scratch } = openCommandLine();
+    const ended = await call("config", "init", "nope/x.yaml");
+    expect(ended).toMatchObject({ code: 2, stdout: "" });
+    expect(ended.stderr).toContain(
+      `file: expected a name in a folder that is there and may be written, found no folder ${scratch.path}/nope`,
+    );
   });
 
   test("tells the faults of all options together", async () => {

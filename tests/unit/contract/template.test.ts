@@ -42,6 +42,20 @@ describe("templates", () => {
     ]);
   });
 
+  test("a slip in the only placeholder is refused: every file would be run with the same words", () => {
+    const check = (...command: string[]) => {
+      checkTemplates(command, "{name}");
+    };
+    expect(() => {
+      check("cat", "--in={inptu}");
+    }).toThrow("expected {input}, or {{inptu} for these words as they stand, found {inptu}, and no placeholder");
+    for (const command of [["cat", "{{inptu}"], ["cat", "{inptu}", "{input}"], ["awk", "{print}"], ["date"]]) {
+      expect(() => {
+        check(...command);
+      }).not.toThrow();
+    }
+  });
+
   test("all faults are reported together", () => {
     const check = () => {
       checkTemplates(["x", "{inputs}", "--all={inputs}", "{input}"], "{input}{what}");
