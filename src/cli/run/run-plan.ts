@@ -10,16 +10,17 @@ import { gather } from "../../contract/gather.ts";
 import { parseRunSpec, type RunSpecInput } from "../../contract/run-request.ts";
 import type { InputSpec, RunSpec } from "../../contract/run-spec.ts";
 import { showPath } from "../../contract/schema-faults.ts";
-import { checkTemplates, slipsOf, usesPlaceholders } from "../../contract/template.ts";
+import { checkTemplates } from "../../contract/template.ts";
 import { loadConfig } from "../../platform/config-file.ts";
 import { realPathOf } from "../../platform/confined-path.ts";
 import { PolicyGate } from "../../platform/policy-gate.ts";
 import { parseInput, type ParsedInput } from "../../platform/scan/input-argument.ts";
-import { say, type Io } from "../io.ts";
+import type { Io } from "../io.ts";
 import { settingsOf, type RunFlags } from "../run-flags.ts";
 import { openPlace } from "../settings.ts";
 import { resolveBinary } from "./binary.ts";
 import { openListedInput, type ListedInput } from "./listed-input.ts";
+import { tellSlips } from "./slips.ts";
 
 export interface RunPlan {
   readonly spec: RunSpecInput;
@@ -97,14 +98,6 @@ export async function openRunPlan(request: PlanRequest, config: Config): Promise
     throw error;
   }
   return { spec, resources: compiled.resources, config, outputWhere, list };
-}
-
-/** Beside a placeholder, a word in braces may be meant as it stands, for another program: said, not refused. */
-function tellSlips(io: Io, command: readonly string[]): void {
-  if (!usesPlaceholders(command)) return;
-  for (const { written, meant } of slipsOf(command)) {
-    say(io, `{${written}} in the command is no placeholder and stays as it is; did you mean {${meant}}?`);
-  }
 }
 
 /** @throws {PolicyError} when the configuration of this machine does not allow the run */
