@@ -19,6 +19,8 @@ import { scalingRoute } from "../platform/scaling.ts";
 import { Telemetry } from "../platform/telemetry.ts";
 import type { ProducerConfig } from "../producer/config.ts";
 import type { Config } from "../contract/config.ts";
+import { InvalidInputError } from "../contract/errors.ts";
+import type { Retention } from "../contract/retention.ts";
 import type { GovernorConfig } from "../worker/governor/governor-config.ts";
 import type { ScaleSettings } from "../scheduler/scale-signal.ts";
 import type { Starter } from "../scheduler/schedules.ts";
@@ -120,7 +122,7 @@ export async function createWorkerPart(parts: Parts, settings: WorkerSettings = 
 export interface SchedulerSettings {
   readonly keepDays?: number;
   /** What starts the runs of schedules, and which schedules the configuration declares. */
-  readonly config?: Pick<Config, "schedules" | "allow" | "scaling" | "profiles" | "worker">;
+  readonly config?: Pick<Config, "schedules" | "allow" | "scaling" | "profiles" | "worker" | "retention">;
 }
 
 export async function createSchedulerPart(
@@ -128,6 +130,7 @@ export async function createSchedulerPart(
   { keepDays = 30, config }: SchedulerSettings = {},
 ): Promise<Part> {
   const { SchedulerService } = await import("../scheduler/scheduler-service.ts");
+  if (config !== undefined) refuseForgotten(config.retention, keepDays);
   const { cluster, logger, metrics } = parts;
   const subscriber = openRedis(cluster.redisUrl, "subscriber", logger);
   const control = new ControlBus({ redis: cluster.redis, subscriber, logger }, cluster.place.kp);
@@ -139,7 +142,9 @@ export async function createSchedulerPart(
     },
     {
       ...{ kp: cluster.place.kp, schedulerId: uniqueId("scheduler"), keepRunsMs: keepDays * DAY_MS },
-      ...(config !== undefined && { schedules: config.schedules, scaling: scaleSettingsOf(config) }),
+      ...(config !== undefined && {
+        ...{ schedules: config.schedules, scaling: scaleSettingsOf(config), retention: config.retention },
+      }),
     },
   );
   const service: Service = {
@@ -160,6 +165,13 @@ export async function createSchedulerPart(
       : Promise.reject(new Error(`last round was ${Math.round(scheduler.tickAgeMs)} ms ago`));
   const routes = config === undefined ? [] : [scalingRoute({ redis: cluster.redis, kp: cluster.place.kp })];
   return { service, liveness: {}, readiness: { ...clusterChecks(cluster), rounds: ticks }, routes };
+}
+
+/** Of a run that the store has forgotten nobody knows where its folder lies. @throws {InvalidInputError} */
+function refuseForgotten({ folder_days: days }: Retention, keepDays: number): void {
+  if (days === undefined || days <= keepDays) return;
+  const expected = `no more than --keep-days (${keepDays}), after which it is not known where folders lie`;
+  throw new InvalidInputError("scheduler", [{ where: "retention.folder_days", expected, found: String(days) }]);
 }
 
 function scaleSettingsOf({ scaling, profiles, worker }: NonNullable<SchedulerSettings["config"]>): ScaleSettings {

@@ -8,6 +8,7 @@ import { plannersSchema } from "./planners.ts";
 import { profileName } from "./profiles.ts";
 import { GiB, MiB } from "./resources.ts";
 import { runSpec } from "./run-spec.ts";
+import { retentionSchema } from "./retention.ts";
 import { scalingSchema } from "./scaling.ts";
 import { scheduleName, scheduleSpec } from "./schedules.ts";
 
@@ -158,6 +159,8 @@ export const configSchema = z.strictObject({
     .prefault({}),
   /** How many workers the scheduler asks for. */
   scaling: scalingSchema.prefault({}),
+  /** How long folders of flows' runs are kept; for ever where nothing is said. */
+  retention: retentionSchema.prefault({}),
   /** Runs that start again and again; the scheduler takes over what is declared here. */
   schedules: z.record(scheduleName, scheduleSpec).default({}),
   /** What runs may use here: what is absent is any. */

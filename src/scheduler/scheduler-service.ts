@@ -3,6 +3,7 @@
  * asks for the lead. Every step is safe to repeat, so a change of leader in the middle harms nothing; what a leader writes
  * goes over the connection of its term, which ends with it (see term.ts).
  */
+import type { Retention } from "../contract/retention.ts";
 import type { Redis } from "ioredis";
 import { LeadershipLostError } from "../contract/errors.ts";
 import { keys } from "../contract/queues.ts";
@@ -21,6 +22,7 @@ import { collectQueueMetrics, collectWorkers } from "./queue-metrics.ts";
 import { collectRedis } from "./redis-metrics.ts";
 import { RunRepair } from "./repair.ts";
 import { keepLearned } from "./learned-snapshot.ts";
+import { sweepRunFolders } from "./run-folders.ts";
 import { sweepOldRuns } from "./retention.ts";
 import { collectScalingMetrics, signalScaling, type ScaleSettings } from "./scale-signal.ts";
 import { ScheduleAlarm } from "./schedule-alarm.ts";
@@ -52,6 +54,8 @@ export interface SchedulerConfig {
   readonly schedules?: Readonly<Record<string, ScheduleSpec>>;
   /** How many workers are asked for; without it nobody is told. */
   readonly scaling?: ScaleSettings;
+  /** How long folders of flows' runs are kept; for ever without it. */
+  readonly retention?: Retention;
 }
 
 const TICK_MS = 2_000;
@@ -192,7 +196,12 @@ export class SchedulerService implements Service {
         state.learnedMs = await keepLearned(deps, state.learnedMs);
       });
     }
-    if (round % RETENTION_EVERY_TICKS === 0) steps.push(() => this.#forgetOldRuns(term));
+    const { retention } = this.#config;
+    if (round % RETENTION_EVERY_TICKS === 0) {
+      // Folders first: of a run that the store has forgotten nobody knows where it lies.
+      if (retention !== undefined) steps.push(() => sweepRunFolders(deps, retention));
+      steps.push(() => this.#forgetOldRuns(term));
+    }
     state.round += 1;
     for (const step of steps) {
       term.require();
