@@ -349,6 +349,11 @@ export class JobQueues {
     await this.#redis.hdel(`${root}:processed`, `${this.#kp}:${queue}:${jobId}`);
   }
 
+  /** The same of all children of a root that is about to end: of those whose worker was lost nobody else does it. */
+  async forgetEndedChildren(ref: Pick<RunRef, "runId" | "epoch">): Promise<void> {
+    await this.#redis.del(`${this.#kp}:${reportPlace.name}:${jobIds.report(ref.runId, ref.epoch)}:processed`);
+  }
+
   async close(): Promise<void> {
     this.#redis.off("close", this.#forget);
     await Promise.all([...this.#queues.values()].map((queue) => queue.close()));

@@ -170,6 +170,8 @@ describe("random graphs", { timeout: 900_000 }, () => {
     await using proxy = await TcpProxy.before(cluster.socket);
     await cluster.addWorker("stays", { lockMs: LOST_LOCK_MS });
     const goes = await cluster.addWorker("goes", { lockMs: LOST_LOCK_MS, redisUrl: proxy.url });
+    // Before the proxy goes: it waits for a Redis that answers.
+    await using _end = { [Symbol.asyncDispose]: () => goes.stop() };
     const random = seeded(SEED + 1);
     let ended = 0;
     for (let from = 0; from < GRAPHS; from += AT_ONCE) {
@@ -181,10 +183,10 @@ describe("random graphs", { timeout: 900_000 }, () => {
         if (ended === cutAt) expect(proxy.freeze("")).toBeGreaterThan(0);
         return id;
       });
-      const ids = await Promise.all(runs);
-      proxy.drop();
+      const ids = await Promise.all(runs).finally(() => {
+        proxy.drop();
+      });
       for (const id of ids) await expect.poll(() => leftOf(cluster, id), { timeout: 60_000 }).toEqual([]);
     }
-    await goes.stop();
   });
 });

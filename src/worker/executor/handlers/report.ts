@@ -70,6 +70,7 @@ export function createReportHandler(deps: ReportDeps): Handler<"report"> {
     // Repeated when a worker was lost after the store was told.
     await endLive(deps, run);
     await tellFlows(deps, run);
+    await deps.queues.forgetEndedChildren(run);
   };
 }
 
