@@ -36,7 +36,21 @@ nodes:
 
 /** Commands that have no key and touch none. */
 const keyless = new Set([
-  ...["auth", "client", "cluster", "discard", "exec", "hello", "info", "multi", "ping", "quit", "script", "select"],
+  ...[
+    "auth",
+    "client",
+    "cluster",
+    "discard",
+    "exec",
+    "hello",
+    "info",
+    "multi",
+    "ping",
+    "quit",
+    "script",
+    "select",
+    "time",
+  ],
 ]);
 
 /** What a command reaches: keys, channels and patterns of keys. Undefined for one that might reach anything. */
@@ -81,6 +95,7 @@ describe("the users that are shipped", () => {
       const url = await urlOf(user, "operations server");
       const status = () => fetch(`${url}/readyz`).then((answer) => answer.status);
       await expect.poll(status, { ...PATIENT, message: user }).toBe(200);
+      expect(await (await fetch(`${url}/metrics`)).text(), user).toMatch(/^headroom_redis_up(\{[^}]*\})? 1$/m);
     }
   }
 
