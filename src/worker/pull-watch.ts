@@ -6,12 +6,13 @@
  *
  *   read, `stuckMs`                        its connection is opened anew: it hangs, whatever the system says of it;
  *                                          and the loop makes a pass, which needs only the other connection
- *   pass, `stuckMs`                        a PING is sent after it, on the same connection
+ *   pass, `stuckMs`                        a write that changes nothing is sent after it, on the same connection
  *   … and no answer to that, `stuckMs`     the connection is opened anew; its commands are sent again
  *   … and an answer, but no pass, `hangMs` nothing in this process will end the pass: `onStuck`, which ends the process
  *                                          in an orderly way, so that who supervises it starts it again
  *
- * While Redis is down nothing is cut: its connections try again by themselves, and a pass goes on when it is back.
+ * While Redis is down nothing is cut: its connections try again by themselves, and a pass goes on when it is back. A Redis
+ * that answers and takes no write (READONLY, until a failover has ended) is as good as down, which is why a PING would not do.
  */
 import type { Redis } from "ioredis";
 import { InfrastructureError } from "../contract/errors.ts";
@@ -31,6 +32,8 @@ export interface PullWatchDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly limits: PullLimits;
+  /** The key prefix with its hash tag. */
+  readonly kp: string;
   /** A read hangs: until it comes back, the loop has to look without being woken. */
   readonly onReadHangs: () => void;
   /** The loop hangs for a reason that no new connection mends. */
@@ -41,7 +44,7 @@ const LOOK_MS = 1_000;
 
 interface Pass {
   readonly sinceMs: number;
-  /** The PING that was sent after it: when, and when it was answered. */
+  /** The write that was sent after it: when, and when it was answered. */
   probe: { sentMs: number; answeredMs: number | undefined } | undefined;
 }
 
@@ -132,7 +135,7 @@ export class PullWatch {
     if (answeredMs !== undefined) {
       if (nowMs - answeredMs >= limits.hangMs) this.#giveUp(nowMs - pass.sinceMs);
     } else if (redis.status === "ready" && nowMs - sentMs >= limits.stuckMs) {
-      logger.warn({ stuckMs: Math.round(nowMs - pass.sinceMs) }, "redis does not answer, opening its connection anew");
+      logger.warn({ stuckMs: Math.round(nowMs - pass.sinceMs) }, "redis takes nothing, opening its connection anew");
       pass.probe.sentMs = nowMs;
       redis.disconnect(true);
     }
@@ -141,7 +144,7 @@ export class PullWatch {
   #probe(pass: Pass, nowMs: number): void {
     const probe: Pass["probe"] = { sentMs: nowMs, answeredMs: undefined };
     pass.probe = probe;
-    this.#deps.redis.ping().then(
+    this.#deps.redis.unlink(`${this.#deps.kp}:probe`).then(
       () => {
         probe.answeredMs = this.#now();
       },
@@ -157,7 +160,7 @@ export class PullWatch {
     this.#isStuck = true;
     const seconds = Math.round(hungMs / 1_000);
     const error = new InfrastructureError(
-      `expected the pull loop to come back, found it hanging for ${seconds} s while redis answers`,
+      `expected the pull loop to come back, found it hanging for ${seconds} s while redis takes writes`,
     );
     this.#deps.logger.error({ err: error }, "pull loop hangs, only a new process helps");
     this.#deps.onStuck(error);

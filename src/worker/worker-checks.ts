@@ -23,7 +23,7 @@ export function workerChecks(worker: {
     liveness: {
       pulling: () =>
         loop.isStuck
-          ? Promise.reject(new Error("the pull loop hangs, though redis answers: only a new process helps"))
+          ? Promise.reject(new Error("the pull loop hangs, though redis takes writes: only a new process helps"))
           : Promise.resolve(),
     },
     readiness: {

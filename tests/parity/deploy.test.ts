@@ -1,4 +1,6 @@
 /** What the manifests and the compose file say about variables, ports, paths, commands and keys is what the code has. */
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
@@ -10,7 +12,7 @@ import { fileVariableOf, secretVariables } from "../../src/cli/secret-files.ts";
 import { CLOSE_MS } from "../../src/cli/services.ts";
 import { parseConfig } from "../../src/contract/config-faults.ts";
 import { configLeaves } from "../../src/contract/config-json-schema.ts";
-import { DEFAULT_PREFIX, keyPrefix } from "../../src/contract/queues.ts";
+import { DEFAULT_PREFIX, keyPrefix, keys } from "../../src/contract/queues.ts";
 import { Metrics } from "../../src/platform/metrics.ts";
 import { OpsServer } from "../../src/platform/ops-server.ts";
 import { parseRedisTarget } from "../../src/platform/redis-target.ts";
@@ -18,6 +20,7 @@ import { producerDefaults } from "../../src/producer/config.ts";
 import { parseStoreUrl } from "../../src/store/store-url.ts";
 import { quietIo } from "../support/quiet-io.ts";
 import { quietLogger } from "../support/quiet-logger.ts";
+import { Scratch } from "../support/scratch.ts";
 
 const root = join(import.meta.dirname, "../..");
 const read = (path: string) => readFileSync(join(root, path), "utf8");
@@ -131,21 +134,67 @@ describe("manifests, compose file and Dockerfile", () => {
     expect(seconds).toBeGreaterThan(compose.config.worker.drain_seconds + CLOSE_MS / 1_000);
   });
 
-  test("let Redis' user reach the keys of the prefix, and no others", () => {
+  test("have the users of Redis that are shipped, which reach the keys of the prefix and no others", () => {
+    const source = read("deploy/redis/users.acl");
     const secrets = "deploy/k8s/overlays/dev/secrets";
-    const key = `${keyPrefix(DEFAULT_PREFIX)}*`;
-    for (const acl of [read(`${secrets}/users.acl`), read("deploy/compose/secrets.sh")]) {
-      expect(acl.match(/ ~\S+/g)).toEqual([` ~${key}`]);
-      expect(acl.match(/ &\S+/g)).toEqual([` &${key}`]);
-      expect(acl).toContain("user default off");
+    const password = read(`${secrets}/redis-password`);
+    const prefix = `${keyPrefix(DEFAULT_PREFIX)}:*`;
+    const withKeys = source.split("\n").filter((line) => line.includes(` ~${prefix}`));
+    expect(withKeys).toHaveLength(5);
+    const others = source.split("\n").filter((line) => !withKeys.includes(line));
+    // The number that autoscalers ask for.
+    expect(others.join("\n").match(/ [~&]\S+/g)).toEqual([` ~${keys.workersWanted(keyPrefix(DEFAULT_PREFIX))}`]);
+    for (const line of withKeys) expect(line.match(/ [~&]\S+/g)).toEqual([` ~${prefix}`, ` &${prefix}`]);
+    expect(source).toMatch(/^user default off$/m);
+    expect(read(`${secrets}/users.acl`)).toBe(source.replaceAll(">PASSWORD", `>${password}`));
+    const { secretGenerator } = parse(read("deploy/k8s/overlays/dev/kustomization.yaml")) as {
+      secretGenerator: { name: string; literals?: string[] }[];
+    };
+    const literals = secretGenerator.find(({ name }) => name === "headroom-redis")?.literals ?? [];
+    const processes = ["producer", "worker", "scheduler", "board"];
+    expect(literals.map((literal) => literal.split("=")[0])).toEqual(processes);
+    for (const literal of literals) {
+      const [username = "", url = ""] = literal.split("=");
+      expect(parseRedisTarget(url).options).toMatchObject({ host: "headroom-redis", username, password });
     }
-    const { options } = parseRedisTarget(read(`${secrets}/redis-url`));
-    expect(options).toMatchObject({
-      host: "headroom-redis",
-      username: "headroom",
-      password: read(`${secrets}/redis-password`),
-    });
     expect(parseStoreUrl(read(`${secrets}/store-url`))).toMatchObject({ kind: "postgres" });
+  });
+
+  test("give Compose's Redis those users too, each with the password of its process", () => {
+    using scratch = new Scratch();
+    const folder = scratch.folder("secrets");
+    execFileSync("sh", [join(root, "deploy/compose/secrets.sh"), folder]);
+    const secret = (name: string) => readFileSync(join(folder, name), "utf8");
+    const passwords = new Map([["monitor", secret("redis_password")]]);
+    for (const user of ["producer", "worker", "scheduler", "board"]) {
+      const { options } = parseRedisTarget(secret(`redis_url_${user}`));
+      expect(options).toMatchObject({ host: "redis", username: user });
+      passwords.set(user, options.password ?? "");
+    }
+    expect(new Set(passwords.values()).size).toBe(5);
+    const expected = read("deploy/redis/users.acl")
+      .split("\n")
+      .flatMap((line) => {
+        const password = passwords.get(line.split(" ")[1] ?? "");
+        if (password === undefined) return line.includes(">PASSWORD") ? [] : [line];
+        return [line.replace(">PASSWORD", `#${createHash("sha256").update(password).digest("hex")}`)];
+      });
+    expect(secret("redis_acl")).toBe(expected.join("\n"));
+  });
+
+  test("start Redis with the settings that are shipped, and override none that is checked", () => {
+    const commands = documents.flatMap((document) =>
+      [...having(document, "image")]
+        .flatMap(({ args, command }) => [args, command])
+        .filter((words) => Array.isArray(words)),
+    );
+    const servers = commands.filter(([name]) => name === "valkey-server");
+    expect(servers).toHaveLength(2);
+    for (const [, file, ...options] of servers as string[][]) {
+      expect(file).toMatch(/redis\.conf$/);
+      const named = options.filter((word) => word.startsWith("--"));
+      expect(named).toEqual(["--bind", "--dir", "--maxmemory", "--aclfile"]);
+    }
   });
 
   test("keep the memory of Redis at 60 % of the limit of its container", () => {

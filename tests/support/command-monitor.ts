@@ -1,4 +1,4 @@
-/** What clients send to a Redis, as MONITOR shows it; what scripts call inside it is not counted. */
+/** What clients send to a Redis, as MONITOR shows it, and apart from that what scripts call inside it. */
 import type { Redis } from "ioredis";
 
 export interface SentCommand {
@@ -10,6 +10,7 @@ export interface SentCommand {
 
 export class CommandMonitor implements AsyncDisposable {
   readonly sent: SentCommand[] = [];
+  readonly calledByScripts: SentCommand[] = [];
   readonly #monitor: Redis;
   readonly #listeners = new Set<(command: SentCommand) => void>();
 
@@ -21,8 +22,11 @@ export class CommandMonitor implements AsyncDisposable {
     this.#monitor = monitor;
     // The driver's own types say `any` of what it tells.
     monitor.on("monitor", (_time: string, [name = "", ...args]: string[], source: string) => {
-      if (source === "lua") return;
       const command = { name: name.toLowerCase(), args, source };
+      if (source === "lua") {
+        this.calledByScripts.push(command);
+        return;
+      }
       this.sent.push(command);
       for (const listener of this.#listeners) listener(command);
     });

@@ -6,7 +6,7 @@
 import { execFile, execFileSync, spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, chownSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { promisify } from "node:util";
 import { vi } from "vitest";
 import { readCompose, type ComposeFile, type ComposeService } from "./compose-file.ts";
@@ -67,7 +67,9 @@ export class ComposeCluster implements AsyncDisposable {
     // Root's folder here: a container gets the one file mounted.
     chmodSync(this.#secrets, 0o755);
     await this.#startRedis();
-    this.#rewrite("redis_url", (url) => url.replace("@redis:6379", `@127.0.0.1:${this.#redisPort}`));
+    for (const user of ["producer", "worker", "scheduler", "board"]) {
+      this.#rewrite(`redis_url_${user}`, (url) => url.replace("@redis:6379", `@127.0.0.1:${this.#redisPort}`));
+    }
     const store = await this.#parts.postgres.createDatabase();
     this.#rewrite("store_url", () => store);
     for (const name of inOrder(this.#parts.compose)) await this.#startService(name);
@@ -100,7 +102,10 @@ export class ComposeCluster implements AsyncDisposable {
     if (own === undefined) throw new Error(`expected a service ${name} in the compose file, found none`);
     const env = { ...own.environment };
     for (const variable of PORTS.filter((port) => env[port] !== undefined)) env[variable] = String(await freePort());
-    const secrets = own.secrets.map(({ source }) => [`/run/secrets/${source}`, join(this.#secrets, source)]);
+    const secrets = own.secrets.map(({ source, target = source }) => [
+      `/run/secrets/${basename(target)}`,
+      join(this.#secrets, source),
+    ]);
     const configs = own.configs.map(({ source, target }) => [target, compose.configs[source]?.file ?? ""]);
     const volumes = own.volumes.map(({ target, read_only: isReadOnly = false }) => ({ target, isReadOnly }));
     const of = (isReadOnly: boolean) =>
@@ -120,7 +125,12 @@ export class ComposeCluster implements AsyncDisposable {
   async #startRedis(): Promise<void> {
     const { compose, valkey } = this.#parts;
     const own = compose.services["redis"];
-    const here: Readonly<Record<string, string>> = { "*": "127.0.0.1", "/data": this.#scratch.folder("redis") };
+    const files = own?.configs.map(({ source, target }) => [target, compose.configs[source]?.file ?? ""]) ?? [];
+    const here: Readonly<Record<string, string>> = {
+      "*": "127.0.0.1",
+      "/data": this.#scratch.folder("redis"),
+      ...(Object.fromEntries(files) as Record<string, string>),
+    };
     const args = (own?.command ?? []).slice(1).map((word) => here[word] ?? this.#secretsHere(word));
     this.#redisPort = await freePort();
     const [loader, ...file] = valkey.program("valkey-server").command;

@@ -42,13 +42,14 @@ export async function startSuiteRedis(name = process.env["HEADROOM_TEST_REDIS"])
   }
 }
 
-/** Starts a server with the shipped users, whose prefix is any and whose password is `secret`; as this user. */
+/** Starts a server with the shipped users, whose prefix is any unless one is given and whose password is `secret`; as this user. */
 export async function startWithUsers(
   user: string,
+  prefix = "{*}",
 ): Promise<RedisServer & { readonly asUser: (name: string) => string }> {
   const folder = mkdtempSync(join(tmpdir(), "hr-acl-"));
   const file = join(folder, "users.acl");
-  const text = readFileSync(users, "utf8").replaceAll("{headroom}", "{*}").replaceAll(">PASSWORD", ">secret");
+  const text = readFileSync(users, "utf8").replaceAll("{headroom}", prefix).replaceAll(">PASSWORD", ">secret");
   // A test looks at keys as no process of ours may.
   const [rules = ""] = /(?<=^user scheduler ).*$/m.exec(text) ?? [];
   const suite = `user suite ${rules} +keys +monitor +client|list +client|pause +client|unpause`;
