@@ -13,6 +13,9 @@ const program = z.strictObject({
   command: z.array(z.string()).min(1),
 });
 
+/** The same call so many times in a row is a loop, where neither the node nor the program says otherwise. */
+export const DEFAULT_REPEATS = 5;
+
 export const agentsSchema = z.record(
   z.string().regex(/^[a-z0-9](?:[a-z0-9_-]{0,38}[a-z0-9])?$/, "lower-case letters, digits, - and _, 40 at most"),
   program,
