@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { join, resolve } from "node:path";
 import type { NodeEnd } from "../../contract/flow-run.ts";
-import { DEFAULT_REPEATS, expandAgent, TASK_VARIABLE, type TaskMessage } from "../../contract/agents.ts";
+import { agentProgram, DEFAULT_REPEATS, expandAgent, TASK_VARIABLE, type TaskMessage } from "../../contract/agents.ts";
 import { parseNodePath } from "../../contract/flow-run.ts";
 import { parseTemplate } from "../../contract/flow-templates.ts";
 import type { FlowNode } from "../../contract/flows.ts";
@@ -61,7 +61,7 @@ export function execSpec(work: NodeWork): RunSpec {
     command,
     ...learnedAs(command, work),
     perChunk: false,
-    ...(isAgent && { agent: limitsOf(node) }),
+    ...(isAgent && { agent: limitsOf(node, programOf(node, work)) }),
     input: { kind: "none", sha256: inputDigest(work) },
     output: { root: join(work.about.folder, "artifacts"), ...keptOf(node, command, work.path) },
   });
@@ -82,14 +82,17 @@ function keptOf(node: CallNode, command: readonly string[], path: string): Parti
 type CallNode = Extract<FlowNode, { kind: "exec" | "agent" }>;
 type AgentNode = Extract<FlowNode, { kind: "agent" }>;
 
-function agentCommand(node: AgentNode, { about, scope }: NodeWork): string[] {
+function programOf(node: AgentNode, { about }: NodeWork): ReturnType<typeof agentProgram> {
   const program = Object.hasOwn(about.agents, node.program) ? about.agents[node.program] : undefined;
-  if (program === undefined) {
-    const found = JSON.stringify(node.program);
-    throw new InvalidInputError("node", [{ where: "program", expected: "an agent of the configuration", found }]);
-  }
+  if (program !== undefined) return agentProgram(program);
+  const found = JSON.stringify(node.program);
+  throw new InvalidInputError("node", [{ where: "program", expected: "an agent of the configuration", found }]);
+}
+
+function agentCommand(node: AgentNode, work: NodeWork): string[] {
+  const { scope } = work;
   const figure = (value: number | undefined) => (value === undefined ? null : String(value));
-  return expandAgent(program, {
+  return expandAgent(programOf(node, work).command, {
     prompt: literal(valueOf(expandTemplate(node.prompt, scope), "prompt")),
     tools: node.tools.join(","),
     max_turns: String(node.max_turns),
@@ -98,8 +101,10 @@ function agentCommand(node: AgentNode, { about, scope }: NodeWork): string[] {
   });
 }
 
-function limitsOf(node: AgentNode): AgentLimits {
-  const { max_turns, max_tokens, max_cost_usd, max_repeats = DEFAULT_REPEATS, stuck_seconds } = node;
+function limitsOf(node: AgentNode, program: ReturnType<typeof agentProgram>): AgentLimits {
+  const { max_turns, max_tokens, max_cost_usd } = node;
+  const max_repeats = node.max_repeats ?? program.max_repeats ?? DEFAULT_REPEATS;
+  const stuck_seconds = node.stuck_seconds ?? program.stuck_seconds;
   return {
     ...{ maxTurns: max_turns, repeats: max_repeats },
     ...(max_tokens !== undefined && { maxTokens: max_tokens }),
@@ -144,8 +149,9 @@ export function childSpec(work: NodeWork, inputKind: (path: string) => "file" | 
 }
 
 /** What tells the class of a command in which something was evaluated: all entries of a fan-out are of one. */
-function learnedAs([binary = "", ...words]: readonly string[], { node, about }: NodeWork): { learnAs?: string[] } {
-  const written = node.kind === "agent" ? (about.agents[node.program] ?? []) : "command" in node ? node.command : [];
+function learnedAs([binary = "", ...words]: readonly string[], work: NodeWork): { learnAs?: string[] } {
+  const { node } = work;
+  const written = node.kind === "agent" ? programOf(node, work).command : "command" in node ? node.command : [];
   const [, ...asWritten] = written;
   const isSame = asWritten.length === words.length && asWritten.every((word, at) => word === words[at]);
   return isSame || node.kind === "infer" ? {} : { learnAs: [binary, ...asWritten] };

@@ -25,12 +25,12 @@ const isThere = (pid: string): boolean => {
 };
 
 /** Runs one agent to its end. */
-async function runAgent(cluster: FlowCluster, script: string, node: object = {}) {
+async function runAgent(cluster: FlowCluster, script: string, node: object = {}, limits: object = {}) {
   const pids = join(cluster.scratch.path, "pids");
   writeFileSync(pids, "");
   const ended = await cluster.run(
     { nodes: [{ id: "ask", kind: "agent", prompt: "work", env: { PIDS: pids }, ...node }] },
-    { agents: { default: ["/bin/sh", "-c", script, "sh", "{prompt}"] } },
+    { agents: { default: { command: ["/bin/sh", "-c", script, "sh", "{prompt}"], ...limits } } },
   );
   const row = ended.row("ask");
   const left = readFileSync(pids, "utf8").split(/\s+/).filter(Boolean).filter(isThere);
@@ -67,6 +67,16 @@ describe("an agent", { timeout: 120_000 }, () => {
     const message = "expected an agent that gets on, found no output for 400 ms";
     expect(row).toMatchObject({ failureClass: "stuck", message });
     expect(transcript()).toBe("hello\n");
+  });
+
+  test("is held to what its program says of loops where its node says nothing", async () => {
+    await using cluster = await FlowCluster.open();
+    const calls = `for turn in 1 2; do ${spoken("ls%.0s")}; done; exec sleep 1000`;
+    const { row } = await runAgent(cluster, calls, {}, { max_repeats: 2, stuck_seconds: 60 });
+    const message = "expected an agent that gets on, found the same call of Bash 2 times in a row";
+    expect(row).toMatchObject({ failureClass: "stuck", message });
+    const { row: other } = await runAgent(cluster, "exec sleep 1000", { stuck_seconds: 0.3 }, { stuck_seconds: 60 });
+    expect(other).toMatchObject({ failureClass: "stuck", message: expect.stringContaining("300 ms") as string });
   });
 
   test("that tells only with its last word that it spent too much has failed", async () => {
