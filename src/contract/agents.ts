@@ -3,6 +3,7 @@
  * other: it is admitted, measured and ended as these are, and what it prints is its transcript.
  */
 import { z } from "zod";
+import { seconds } from "./config-units.ts";
 
 /** What stands in the arguments of an agent program for what its node says. */
 export const agentPlaceholders = ["prompt", "tools", "max_turns", "max_tokens", "max_cost_usd"] as const;
@@ -11,7 +12,24 @@ type AgentPlaceholder = (typeof agentPlaceholders)[number];
 const program = z.strictObject({
   /** The binary and its arguments; `{prompt}` and the other placeholders stand for what the node says. */
   command: z.array(z.string()).min(1),
+  /** The same call of a tool, with the same input, so many times in a row ends it; a node may say otherwise. */
+  max_repeats: z.int().min(2).max(1_000).optional(),
+  /** It is ended when it has printed nothing for so long; a node may say otherwise. */
+  stuck_seconds: seconds({ min: 0.001, max: 2_147_483 }).optional(),
 });
+
+/** A program as a flow keeps it: its command, the binary by an absolute path, with its limits where it has any. */
+export const keptAgent = z.union([z.array(z.string()), program]);
+export type KeptAgent =
+  readonly string[] | Readonly<Omit<z.output<typeof program>, "command"> & { command: readonly string[] }>;
+
+/** The program in its long form. */
+export function agentProgram(kept: KeptAgent): Exclude<KeptAgent, readonly string[]> {
+  return "command" in kept ? kept : { command: kept };
+}
+
+/** The same call so many times in a row is a loop, where neither the node nor the program says otherwise. */
+export const DEFAULT_REPEATS = 5;
 
 export const agentsSchema = z.record(
   z.string().regex(/^[a-z0-9](?:[a-z0-9_-]{0,38}[a-z0-9])?$/, "lower-case letters, digits, - and _, 40 at most"),

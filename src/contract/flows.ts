@@ -135,6 +135,10 @@ const agent = z.strictObject({
   max_tokens: z.int().min(1).optional(),
   /** Money that one run of it may use. */
   max_cost_usd: z.number().min(0).optional(),
+  /** The same call of a tool, with the same input, so many times in a row ends it. */
+  max_repeats: z.int().min(2).max(1_000).optional(),
+  /** It is ended when it has printed nothing for so long. */
+  stuck_seconds: seconds({ min: 0.001, max: 2_147_483 }).optional(),
   /** The name of the file that it leaves as its result. */
   output: z
     .strictObject({

@@ -13,6 +13,8 @@ export const failureClasses = [
   "node-lost",
   "infrastructure",
   "policy",
+  "budget",
+  "stuck",
   "cancelled",
 ] as const;
 export type FailureClass = (typeof failureClasses)[number];
@@ -42,6 +44,9 @@ export const defaultRetryRules: Readonly<Record<FailureClass, RetryRule>> = {
   "node-lost": { attempts: 20, backoffMs: 0, backoffFactor: 1, maxBackoffMs: 0 },
   infrastructure: { attempts: 20, backoffMs: 500, backoffFactor: 2, maxBackoffMs: 30_000 },
   policy: once,
+  // What it used is gone, and another attempt would use as much.
+  budget: once,
+  stuck: once,
   cancelled: once,
 };
 

@@ -56,6 +56,18 @@ export const outputSpec = z.strictObject({
     .default(1024 * 1024 * MiB),
 });
 
+/** What an agent may use and do, as its lines of stream-json tell; see `agents.ts`. */
+const agentLimits = z.strictObject({
+  maxTurns: z.int().positive().optional(),
+  maxTokens: z.int().positive().optional(),
+  maxCostUsd: z.number().nonnegative().optional(),
+  /** The same call of a tool so many times in a row is a loop. */
+  repeats: z.int().min(2).optional(),
+  /** How long it may print nothing. */
+  stuckMs: z.int().positive().optional(),
+});
+export type AgentLimits = Readonly<z.output<typeof agentLimits>>;
+
 export const runSpec = z.strictObject({
   version: z.literal(1).default(1),
   name: z.string().max(200).optional(),
@@ -100,6 +112,8 @@ export const runSpec = z.strictObject({
   network: z.boolean().optional(),
   /** What processes that are shut in see beside their inputs: absolute paths. */
   reads: z.array(z.string().startsWith("/", "an absolute path")).max(10_000).optional(),
+  /** The command is an agent whose standard output is its transcript: it is counted along, and kept when it fails too. */
+  agent: agentLimits.optional(),
   profile: profileName.default("default"),
   resources: profileSchema.prefault({}),
   priority: z.int().min(0).max(2_000_000).default(0),

@@ -33,7 +33,7 @@ limits:
   # max_failures: 100
 
 # Attempts and pauses by failure class: exit, signal, timeout, out-of-memory, bad-input, bad-output, node-lost,
-# infrastructure, policy, cancelled.
+# infrastructure, policy, budget, stuck, cancelled.
 retry:
   exit:
     attempts: 2

@@ -170,7 +170,7 @@ export class FlowRuns {
 function endOfRow(row: FileResult, spec: RunSpec | undefined): NodeEnd {
   const { outcome, failureClass, message, exitCode, outputPath, outputSha256 } = row;
   const output = outputPath === null || spec === undefined ? null : join(spec.output.root, outputPath);
-  const isJson = spec?.output.json === true && output !== null;
+  const isJson = outcome === "succeeded" && spec?.output.json === true && output !== null;
   return {
     ...{ outcome, failureClass, message, exitCode, output, sha256: outputSha256 },
     ...(isJson && { result: readJson(output) }),

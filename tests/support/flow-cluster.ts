@@ -1,6 +1,7 @@
 /** A cluster in one process for tests of flows: private Redis, SQLite store, workers, client. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { KeptAgent } from "../../src/contract/agents.ts";
 import { SANDBOX_LABEL, type AllowInput } from "../../src/contract/allow.ts";
 import { checkFlow } from "../../src/contract/flow-check.ts";
 import type { FlowDocumentInput } from "../../src/contract/flows.ts";
@@ -25,7 +26,7 @@ const PREFIX = "flows";
 
 export interface FlowStart {
   readonly inputs?: Readonly<Record<string, string | number | boolean>>;
-  readonly agents?: Readonly<Record<string, readonly string[]>>;
+  readonly agents?: Readonly<Record<string, KeptAgent>>;
   readonly isNoop?: boolean;
 }
 

@@ -10,6 +10,7 @@
  * (what is ready runs, but for what others run too), `b:DIGEST` (that), `c:PATH` (the job that it was given to), `r:PATH` (the
  * run that does its work), `g:PATH` (the answer at a gate); `left` (how many nodes have not ended).
  */
+import type { KeptAgent } from "../../contract/agents.ts";
 import type { Redis } from "ioredis";
 import { z } from "zod";
 import { nodePath, parseNodePath, type NodeEnd, type PlannedNode } from "../../contract/flow-run.ts";
@@ -31,7 +32,7 @@ export interface FlowAbout {
   /** Absolute paths of binaries that are named without one. */
   readonly binaries: Readonly<Record<string, string>>;
   /** Agent programs, by name: the binary by an absolute path, and its arguments. */
-  readonly agents: Readonly<Record<string, readonly string[]>>;
+  readonly agents: Readonly<Record<string, KeptAgent>>;
   readonly failFast: boolean;
   /** Time for all of it. */
   readonly timeoutMs?: number;

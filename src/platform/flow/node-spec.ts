@@ -2,14 +2,15 @@
 import { createHash } from "node:crypto";
 import { join, resolve } from "node:path";
 import type { NodeEnd } from "../../contract/flow-run.ts";
-import { expandAgent, TASK_VARIABLE, type TaskMessage } from "../../contract/agents.ts";
+import { agentProgram, DEFAULT_REPEATS, expandAgent, TASK_VARIABLE, type TaskMessage } from "../../contract/agents.ts";
 import { parseNodePath } from "../../contract/flow-run.ts";
 import { parseTemplate } from "../../contract/flow-templates.ts";
 import type { FlowNode } from "../../contract/flows.ts";
 import { InvalidInputError } from "../../contract/errors.ts";
 import { failureClasses, defaultRetryRules, type FailureClass, type RetryRule } from "../../contract/outcomes.ts";
+import { MiB } from "../../contract/resources.ts";
 import { parseRunSpec } from "../../contract/run-request.ts";
-import { DEFAULT_ENV_ALLOW, type RunSpec } from "../../contract/run-spec.ts";
+import { DEFAULT_ENV_ALLOW, type AgentLimits, type RunSpec } from "../../contract/run-spec.ts";
 import { outputFromOf } from "../../contract/template.ts";
 import { expandArguments, expandTemplate, expandValue, type Evaluated, type FlowScope } from "./expressions.ts";
 import type { FlowAbout, FlowRef } from "./flow-state.ts";
@@ -37,6 +38,8 @@ export function valueOf<T>(evaluated: Evaluated<T>, where: string): T {
 }
 
 const TRANSCRIPT = "transcript.txt";
+/** An agent that prints more is ended; so much of it is kept. */
+const TRANSCRIPT_MAX_BYTES = 256 * MiB;
 
 /** A value that stands for itself among the placeholders of a command. */
 function literal(value: string): string {
@@ -45,14 +48,12 @@ function literal(value: string): string {
 
 /** One call of a command, for `exec`. @throws {InvalidInputError} when what was evaluated is none */
 export function execSpec(work: NodeWork): RunSpec {
-  const { node, about, path } = work;
+  const { node } = work;
   if (node.kind !== "exec" && node.kind !== "agent") throw new TypeError(`expected an exec node, found ${node.kind}`);
-  const command = node.kind === "exec" ? commandOf(node.command, work) : agentCommand(node, work);
-  // What an agent prints is its transcript, and that is always kept.
-  const name = node.output.name ?? (node.kind === "agent" ? TRANSCRIPT : undefined);
-  const from = name === undefined ? "none" : node.kind === "agent" ? "stdout" : outputFromOf(command);
+  const isAgent = node.kind === "agent";
+  const command = isAgent ? agentCommand(node, work) : commandOf(node.command, work);
   const common = commonOf(work);
-  const task = node.kind === "agent" ? { [TASK_VARIABLE]: JSON.stringify(taskOf(node, work)) } : {};
+  const task = isAgent ? { [TASK_VARIABLE]: JSON.stringify(taskOf(node, work)) } : {};
   return parseRunSpec({
     ...common,
     env: { ...common.env, ...task },
@@ -60,32 +61,56 @@ export function execSpec(work: NodeWork): RunSpec {
     command,
     ...learnedAs(command, work),
     perChunk: false,
+    ...(isAgent && { agent: limitsOf(node, programOf(node, work)) }),
     input: { kind: "none", sha256: inputDigest(work) },
-    output: {
-      root: join(about.folder, "artifacts"),
-      from,
-      ...(name !== undefined && { name: `${path}/${literal(name)}` }),
-      ...(node.output.json && { json: true }),
-    },
+    output: { root: join(work.about.folder, "artifacts"), ...keptOf(node, command, work.path) },
   });
 }
 
+/** What is kept of a call, and under which name. What an agent prints is its transcript, and that is always kept. */
+function keptOf(node: CallNode, command: readonly string[], path: string): Partial<RunSpec["output"]> {
+  const isAgent = node.kind === "agent";
+  const name = node.output.name ?? (isAgent ? TRANSCRIPT : undefined);
+  return {
+    from: name === undefined ? "none" : isAgent ? "stdout" : outputFromOf(command),
+    ...(name !== undefined && { name: `${path}/${literal(name)}` }),
+    ...(node.output.json && { json: true }),
+    ...(isAgent && { maxBytes: TRANSCRIPT_MAX_BYTES }),
+  };
+}
+
+type CallNode = Extract<FlowNode, { kind: "exec" | "agent" }>;
 type AgentNode = Extract<FlowNode, { kind: "agent" }>;
 
-function agentCommand(node: AgentNode, { about, scope }: NodeWork): string[] {
+function programOf(node: AgentNode, { about }: NodeWork): ReturnType<typeof agentProgram> {
   const program = Object.hasOwn(about.agents, node.program) ? about.agents[node.program] : undefined;
-  if (program === undefined) {
-    const found = JSON.stringify(node.program);
-    throw new InvalidInputError("node", [{ where: "program", expected: "an agent of the configuration", found }]);
-  }
+  if (program !== undefined) return agentProgram(program);
+  const found = JSON.stringify(node.program);
+  throw new InvalidInputError("node", [{ where: "program", expected: "an agent of the configuration", found }]);
+}
+
+function agentCommand(node: AgentNode, work: NodeWork): string[] {
+  const { scope } = work;
   const figure = (value: number | undefined) => (value === undefined ? null : String(value));
-  return expandAgent(program, {
+  return expandAgent(programOf(node, work).command, {
     prompt: literal(valueOf(expandTemplate(node.prompt, scope), "prompt")),
     tools: node.tools.join(","),
     max_turns: String(node.max_turns),
     max_tokens: figure(node.max_tokens),
     max_cost_usd: figure(node.max_cost_usd),
   });
+}
+
+function limitsOf(node: AgentNode, program: ReturnType<typeof agentProgram>): AgentLimits {
+  const { max_turns, max_tokens, max_cost_usd } = node;
+  const max_repeats = node.max_repeats ?? program.max_repeats ?? DEFAULT_REPEATS;
+  const stuck_seconds = node.stuck_seconds ?? program.stuck_seconds;
+  return {
+    ...{ maxTurns: max_turns, repeats: max_repeats },
+    ...(max_tokens !== undefined && { maxTokens: max_tokens }),
+    ...(max_cost_usd !== undefined && { maxCostUsd: max_cost_usd }),
+    ...(stuck_seconds !== undefined && { stuckMs: Math.ceil(stuck_seconds * 1_000) }),
+  };
 }
 
 function taskOf(node: AgentNode, { ref, path, traceId }: NodeWork): TaskMessage {
@@ -124,8 +149,9 @@ export function childSpec(work: NodeWork, inputKind: (path: string) => "file" | 
 }
 
 /** What tells the class of a command in which something was evaluated: all entries of a fan-out are of one. */
-function learnedAs([binary = "", ...words]: readonly string[], { node, about }: NodeWork): { learnAs?: string[] } {
-  const written = node.kind === "agent" ? (about.agents[node.program] ?? []) : "command" in node ? node.command : [];
+function learnedAs([binary = "", ...words]: readonly string[], work: NodeWork): { learnAs?: string[] } {
+  const { node } = work;
+  const written = node.kind === "agent" ? programOf(node, work).command : "command" in node ? node.command : [];
   const [, ...asWritten] = written;
   const isSame = asWritten.length === words.length && asWritten.every((word, at) => word === words[at]);
   return isSame || node.kind === "infer" ? {} : { learnAs: [binary, ...asWritten] };

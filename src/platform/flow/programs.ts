@@ -1,4 +1,5 @@
 /** The programs that a flow names, as this machine has them. */
+import type { KeptAgent } from "../../contract/agents.ts";
 import type { Config } from "../../contract/config.ts";
 import { InvalidInputError } from "../../contract/errors.ts";
 import type { CheckedFlow } from "../../contract/flow-check.ts";
@@ -20,17 +21,23 @@ export function agentsOf(
   flow: CheckedFlow,
   config: Pick<Config, "agents">,
   binaryOf: (name: string) => string,
-): Record<string, readonly string[]> {
-  const found: Record<string, readonly string[]> = {};
+): Record<string, KeptAgent> {
+  const found: Record<string, KeptAgent> = {};
   const known = Object.keys(config.agents);
   const faults = [...programsIn(flow)].flatMap((name) => {
-    const [binary = "", ...words] = config.agents[name]?.command ?? [];
-    if (binary !== "") found[name] = [binaryOf(binary), ...words];
+    const { command = [], ...limits } = config.agents[name] ?? {};
+    const [binary = "", ...words] = command;
+    if (binary !== "") found[name] = keptOf([binaryOf(binary), ...words], limits);
     const expected = known.length === 0 ? "a program in the section agents of the configuration" : oneOf(known, name);
     return binary === "" ? [{ where: "program", expected, found: JSON.stringify(name) }] : [];
   });
   if (faults.length > 0) throw new InvalidInputError("flow", faults);
   return found;
+}
+
+/** Without limits the short form, which older workers know too. */
+function keptOf(command: readonly string[], limits: Omit<Config["agents"][string], "command">): KeptAgent {
+  return Object.values(limits).every((limit) => limit === undefined) ? command : { command, ...limits };
 }
 
 function programsIn(flow: CheckedFlow): Set<string> {

@@ -1,4 +1,5 @@
 /** A flow as the store keeps it with its run, and as its state is made of it. */
+import { keptAgent, type KeptAgent } from "../../contract/agents.ts";
 import { z } from "zod";
 import { InfrastructureError, InvalidInputError } from "../../contract/errors.ts";
 import { checkFlow, type CheckedFlow } from "../../contract/flow-check.ts";
@@ -20,8 +21,8 @@ export interface FlowSetting {
   readonly base: string;
   /** Absolute paths of binaries that the flow names without one. */
   readonly binaries: Readonly<Record<string, string>>;
-  /** Agent programs, by name: the binary by an absolute path, and its arguments. */
-  readonly agents: Readonly<Record<string, readonly string[]>>;
+  /** Agent programs, by name. */
+  readonly agents: Readonly<Record<string, KeptAgent>>;
   /** For measuring what edges cost: no command is started. */
   readonly isNoop?: boolean | undefined;
 }
@@ -35,7 +36,7 @@ const setting = z.object({
   folder: z.string(),
   base: z.string(),
   binaries: z.record(z.string(), z.string()),
-  agents: z.record(z.string(), z.array(z.string())),
+  agents: z.record(z.string(), keptAgent),
   isNoop: z.boolean().optional(),
   plan: z.object({ flow: z.unknown(), files: z.record(z.string(), z.unknown()) }),
 });

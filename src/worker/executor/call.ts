@@ -25,7 +25,7 @@ export interface SlotProcess {
   readonly places: Places;
   /** Why the worker ended it, or is about to. */
   stop: StopReason | null;
-  evictReason: string | null;
+  stopMessage: string | null;
   /** The kernel's count of memory kills before it began. */
   memoryKillsBefore: number;
   end: LaunchEnd | null;
@@ -48,7 +48,7 @@ export function slotProcess(argv: readonly string[], inputBytes: number | null, 
     places,
     inputBytes,
     stop: null,
-    evictReason: null,
+    stopMessage: null,
     memoryKillsBefore: 0,
     end: null,
     trace: null,

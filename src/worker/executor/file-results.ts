@@ -65,6 +65,11 @@ export class FileResults {
     };
   }
 
+  /** A call of one input that failed and whose output is kept all the same. */
+  failedWith(call: Call, failure: Failure, output: KeptOutput): AttemptResult {
+    return { ...this.failed(call, call.inputs[0], failure), ...outputFields(output) };
+  }
+
   /** One row per input of the call; the first one carries the output. */
   succeeded(call: Call, output: KeptOutput | null): FileResult[] {
     const argsSha256 = this.#request.spec.perChunk ? this.joinedArgsOf(call.inputs) : this.#argsSha256;

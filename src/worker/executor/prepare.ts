@@ -215,7 +215,7 @@ export class Preparer {
     if (errno === "EACCES" && !isPinned) return null;
     const end = { kind: "not-started", stage: "exec", errno } as const;
     const { successExitCodes, timeoutMs } = this.#request.spec;
-    const calm = { stop: null, evictReason: null, sawMemoryKill: false, isDiskFull: false, maxOutputBytes: 0 };
+    const calm = { stop: null, stopMessage: null, sawMemoryKill: false, isDiskFull: false, maxOutputBytes: 0 };
     return classify(end, { binary, successExitCodes, timeoutMs, ...calm });
   }
 

@@ -5,7 +5,14 @@
 import { faultsLine } from "../../contract/errors.ts";
 import type { FileEntry, FileResult } from "../../contract/files.ts";
 import type { PolicyGate } from "../../platform/policy-gate.ts";
-import { examineOutput, removeTemp, renameOutput, type Flusher, type WholeOutput } from "../result/publish.ts";
+import {
+  cutOutput,
+  examineOutput,
+  removeTemp,
+  renameOutput,
+  type Flusher,
+  type WholeOutput,
+} from "../result/publish.ts";
 import type { Failure } from "../result/outcome.ts";
 import { takenBytes } from "../result/room.ts";
 import type { Call } from "./call.ts";
@@ -45,6 +52,8 @@ export interface PublisherParts {
 interface Written {
   readonly call: Call;
   readonly output: WholeOutput;
+  /** Why its call failed all the same: what an agent printed is kept in any case. */
+  readonly failure?: Failure;
 }
 
 const MAX_BATCH = 64;
@@ -123,8 +132,12 @@ export class Publisher {
     for (const call of batch) {
       const verdict = await this.#examine(call);
       if (verdict === null) results.push(...this.#parts.results.succeeded(call, null));
-      else if ("class" in verdict) this.#fail(call, verdict, results);
-      else written.push({ call, output: verdict });
+      else if (!("class" in verdict)) written.push({ call, output: verdict });
+      else {
+        const output = await this.#transcriptOf(call, verdict);
+        if (output === null) this.#fail(call, verdict, results);
+        else written.push({ call, output, failure: verdict });
+      }
     }
     try {
       if (written.length > 0) await this.#publish(written, results);
@@ -141,6 +154,16 @@ export class Publisher {
     if (changed !== null && call.stop === null) return changed;
     if (failure !== null) return failure;
     return call.target === null ? null : examineOutput(call.target.temp, this.#parts.request.spec.output);
+  }
+
+  /** What an agent printed before it failed, up to what may be kept. */
+  async #transcriptOf({ target, end }: Call, failure: Failure): Promise<WholeOutput | null> {
+    const { agent, output } = this.#parts.request.spec;
+    const wasStarted = end !== null && end.startedUs > 0;
+    if (agent === undefined || target === null || !wasStarted || failure.isDiskFull === true) return null;
+    cutOutput(target.temp, output.maxBytes);
+    const whole = await examineOutput(target.temp, { ...output, allowEmpty: false, json: false });
+    return "class" in whole ? null : whole;
   }
 
   #changeOf(call: Call): Failure | null {
@@ -166,9 +189,9 @@ export class Publisher {
     const refused = this.#refusedFolders(whole);
     const renamed: Written[] = [];
     whole.forEach((one, at) => {
-      const failure = allowed[at] === true ? (refused.get(one.call.target?.folder ?? "") ?? renameOf(one.call)) : null;
+      const fault = allowed[at] === true ? (refused.get(one.call.target?.folder ?? "") ?? renameOf(one.call)) : null;
       if (allowed[at] !== true) this.#drop(one.call, this.fenced);
-      else if (failure !== null) this.#fail(one.call, failure, results);
+      else if (fault !== null) this.#fail(one.call, one.failure ?? fault, results);
       else renamed.push(one);
     });
     const folders = new Set(renamed.map(({ call }) => call.target?.folder ?? ""));
@@ -177,11 +200,13 @@ export class Publisher {
         [...folders].map(async (folder) => [folder, await this.#parts.flusher.flushFolder(folder)] as const),
       ),
     );
-    for (const { call, output } of renamed) {
-      const failure = flushed.get(call.target?.folder ?? "") ?? null;
-      if (failure !== null) this.#fail(call, failure, results);
+    for (const { call, output, failure } of renamed) {
+      const fault = flushed.get(call.target?.folder ?? "") ?? null;
+      const kept = { path: call.target?.relative ?? "", ...sizes(output) };
+      if (fault !== null) this.#fail(call, failure ?? fault, results);
+      else if (failure !== undefined) results.push(this.#parts.results.failedWith(call, failure, kept));
       else {
-        results.push(...this.#parts.results.succeeded(call, { path: call.target?.relative ?? "", ...sizes(output) }));
+        results.push(...this.#parts.results.succeeded(call, kept));
         await this.#parts.onPublished(call);
       }
     }
@@ -201,16 +226,16 @@ export class Publisher {
   async #flush(written: readonly Written[], results: FileResult[]): Promise<Written[]> {
     const command = this.#parts.request.spec.output.check;
     const failures = await Promise.all(
-      written.map(async ({ call, output }) => {
+      written.map(async ({ call, output, failure }) => {
         const flushFailure = await this.#parts.flusher.flushOutput(output);
-        if (flushFailure !== null || command === undefined) return flushFailure;
+        if (flushFailure !== null || command === undefined || failure !== undefined) return flushFailure;
         return this.#parts.check(Preparer.checkArgv(command, { output: call.target?.temp ?? "" }), "output");
       }),
     );
-    return written.filter(({ call }, at) => {
-      const failure = failures[at] ?? null;
-      if (failure !== null) this.#fail(call, failure, results);
-      return failure === null;
+    return written.filter(({ call, failure }, at) => {
+      const fault = failures[at] ?? null;
+      if (fault !== null) this.#fail(call, failure ?? fault, results);
+      return fault === null;
     });
   }
 
@@ -247,7 +272,8 @@ export function startingOf(call: Call): Starting[] {
   }));
 }
 
-function publicationOf({ call, output }: Written): Publication {
+/** A digest of nothing for what is no result: whoever finds it there after this worker was lost must not take it for one. */
+function publicationOf({ call, output, failure }: Written): Publication {
   const [{ file, crashDigest }] = call.inputs;
   return {
     index: file.index,
@@ -256,5 +282,6 @@ function publicationOf({ call, output }: Written): Publication {
     crashDigest,
     target: call.target?.relative ?? "",
     ...sizes(output),
+    ...(failure !== undefined && { sha256: "" }),
   };
 }

@@ -5,6 +5,7 @@
 import type { RunSpec } from "../../contract/run-spec.ts";
 import type { Step } from "../governor/step.ts";
 import type { Failure, StopReason } from "../result/outcome.ts";
+import { AgentTail } from "./agent-tail.ts";
 import { slotProcess, type SlotProcess } from "./call.ts";
 import type { Launch, LaunchEnd } from "./launch-frames.ts";
 import type { Launcher } from "./launcher.ts";
@@ -39,6 +40,8 @@ interface Started {
   readonly launch: Launch;
   isSuspended: boolean;
   killTimer: NodeJS.Timeout | undefined;
+  /** Of an agent, what it prints. */
+  readonly agent: AgentTail | undefined;
 }
 
 /** An abort must have ended everything within 2 s. */
@@ -91,7 +94,13 @@ export class Slot {
       },
     };
     const launchId = launcher.launch(launch);
-    this.#started.set(process, { launchId, launch, isSuspended: false, killTimer: undefined });
+    this.#started.set(process, {
+      launchId,
+      launch,
+      isSuspended: false,
+      killTimer: undefined,
+      agent: this.#tailOf(process, output),
+    });
     if (this.#isAborted) this.#stop(process, "aborted", ABORT_KILL_MS);
   }
 
@@ -126,7 +135,7 @@ export class Slot {
       // The first one is the one that runs: the launcher keeps their order.
       if (pid !== undefined && launch.pid !== pid) return;
       process.stop ??= "evicted";
-      process.evictReason = message;
+      process.stopMessage = message;
       this.#parts.launcher.kill(launchId, "SIGKILL");
       return;
     }
@@ -156,6 +165,14 @@ export class Slot {
     this.#parts.launcher.clearFolder(this.#number);
   }
 
+  /** Checks are no agents. */
+  #tailOf({ inputBytes }: SlotProcess, { path, isStdout }: SlotOutput): AgentTail | undefined {
+    const { agent } = this.#parts.spec;
+    return agent === undefined || inputBytes === null || path === null || !isStdout
+      ? undefined
+      : new AgentTail(path, agent);
+  }
+
   #commandOf({ argv, places }: SlotProcess): readonly string[] {
     const { enclosure, launcher } = this.#parts;
     return enclosure === undefined ? argv : enclosed(argv, enclosure, places, launcher.folderOf(this.#number));
@@ -179,6 +196,11 @@ export class Slot {
       onTooLarge: () => {
         this.#stop(process, "too-large", 0);
       },
+      agent: started.agent,
+      onAgent: ({ stop, message }) => {
+        process.stopMessage ??= message;
+        this.#stop(process, stop, spec.killAfterMs);
+      },
     });
   }
 
@@ -188,6 +210,9 @@ export class Slot {
     process.end = this.#parts.enclosure === undefined ? end : { ...end, end: endBehind(end.end) };
     if (started === undefined) return;
     clearTimeout(started.killTimer);
+    // What it said last was not read yet when it ended by itself.
+    const verdict = process.stop === null ? started.agent?.last() : null;
+    if (verdict?.stop === "budget") Object.assign(process, { stop: verdict.stop, stopMessage: verdict.message });
     Object.assign(process, this.#parts.watch.delete(started.launchId));
     this.#suspendedMs += process.suspendedMs;
   }

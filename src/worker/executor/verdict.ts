@@ -14,7 +14,7 @@ export function verdictOf(process: SlotProcess, spec: RunSpec, kills: MemoryKill
     timeoutMs: spec.timeoutMs,
     maxOutputBytes: spec.output.maxBytes,
     stop: process.stop,
-    evictReason: process.evictReason,
+    stopMessage: process.stopMessage,
     sawMemoryKill: isUnexplainedKill(end, process.stop) && kills.now(performance.now()) > process.memoryKillsBefore,
     isDiskFull: isUnwell(end, spec) && isFull(spec.output.root),
   });

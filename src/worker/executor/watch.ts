@@ -4,6 +4,8 @@
  */
 import { statSync } from "node:fs";
 import { fsPath } from "../../contract/path-bytes.ts";
+import type { AgentTail } from "./agent-tail.ts";
+import type { AgentVerdict } from "./agent-watch.ts";
 import type { UsageSample } from "./chunk-request.ts";
 import type { MemoryKills } from "./memory-kills.ts";
 import { usageOfTree } from "./process-tree.ts";
@@ -23,6 +25,9 @@ export interface Watched {
   /** Called once. */
   onTimeout(): void;
   onTooLarge(): void;
+  /** What an agent prints; undefined for what is none. */
+  readonly agent?: AgentTail | undefined;
+  onAgent?(verdict: AgentVerdict): void;
 }
 
 /** What was seen of a process. */
@@ -131,6 +136,11 @@ export class Watch {
     } else if (watched.outputPath !== null && sizeOf(watched.outputPath) > watched.maxOutputBytes) {
       this.#stopped.add(id);
       watched.onTooLarge();
+    } else {
+      const verdict = watched.agent?.look(ageMs) ?? null;
+      if (verdict === null) return;
+      this.#stopped.add(id);
+      watched.onAgent?.(verdict);
     }
   }
 

@@ -17,7 +17,7 @@ export type ProcessEnd =
   | { readonly kind: "lost"; readonly others: number };
 
 /** Why the worker itself ended a process. */
-export type StopReason = "timeout" | "evicted" | "too-large" | "aborted";
+export type StopReason = "timeout" | "evicted" | "too-large" | "aborted" | "budget" | "stuck";
 
 export interface EndContext {
   readonly binary: string;
@@ -26,8 +26,8 @@ export interface EndContext {
   readonly maxOutputBytes: number;
   /** Set when the worker ended the process. */
   readonly stop: StopReason | null;
-  /** What the governor said when it evicted. */
-  readonly evictReason: string | null;
+  /** What whoever ended it said of why. */
+  readonly stopMessage: string | null;
   /** The kernel killed something for memory while the process ran. */
   readonly sawMemoryKill: boolean;
   /** The output's file system has no room left. */
@@ -50,7 +50,7 @@ export function isFullErrno(errno: string): boolean {
 export function classify(end: ProcessEnd, context: EndContext): Failure | null {
   // A process that ended well in the moment it was to be ended did its work.
   if (end.kind === "exited" && context.successExitCodes.includes(end.code)) {
-    return context.stop === "too-large" ? stopped("too-large", context) : null;
+    return context.stop === "too-large" || context.stop === "budget" ? stopped(context.stop, context) : null;
   }
   if (end.kind === "not-started") return notStarted(end.stage, end.errno, context.binary);
   if (end.kind === "lost") return lost(end.others);
@@ -87,17 +87,21 @@ function signalled(signal: string, { sawMemoryKill, isDiskFull }: EndContext): F
   return { class: "signal", message: `expected an exit, found the process ended by ${signal}` };
 }
 
-function stopped(stop: StopReason, { timeoutMs, maxOutputBytes, evictReason }: EndContext): Failure {
+function stopped(stop: StopReason, { timeoutMs, maxOutputBytes, stopMessage }: EndContext): Failure {
   switch (stop) {
     case "timeout":
       return { class: "timeout", message: `expected an end within ${timeoutMs} ms, found the process still running` };
     case "evicted":
       return {
         class: "out-of-memory",
-        message: `ended by the governor: ${evictReason ?? "it outgrew its reservation"}`,
+        message: `ended by the governor: ${stopMessage ?? "it outgrew its reservation"}`,
       };
     case "too-large":
       return { class: "bad-output", message: `expected an output of at most ${maxOutputBytes} bytes, found more` };
+    case "budget":
+      return { class: "budget", message: stopMessage ?? "it used more than it may" };
+    case "stuck":
+      return { class: "stuck", message: stopMessage ?? "it did not get on" };
     case "aborted":
       return { class: "cancelled", message: "ended while it ran" };
   }

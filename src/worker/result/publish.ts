@@ -5,7 +5,18 @@
  * Rename replaces an older output of the same name: a run that is repeated over its output folder renews it. That two
  * runs share a folder, or two inputs a name, is refused before (lock of the output folder, `TargetPlan`).
  */
-import { closeSync, constants, fstatSync, fsync, fsyncSync, openSync, readSync, renameSync, unlinkSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  fsync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  renameSync,
+  unlinkSync,
+} from "node:fs";
 import { opendir, unlink } from "node:fs/promises";
 import { promisify } from "node:util";
 import { fsPath, pathFromBytes } from "../../contract/path-bytes.ts";
@@ -52,6 +63,22 @@ export async function examineOutput(temp: string, rules: RunSpec["output"]): Pro
   } catch (error) {
     closeSync(fd);
     return { class: "infrastructure", message: `could not read the output: ${errnoOf(error)}` };
+  }
+}
+
+/** Cuts what a process wrote down to what may be kept; what is no file is left as it is, for whoever examines it. */
+export function cutOutput(temp: string, maxBytes: number): void {
+  let fd: number;
+  try {
+    fd = openSync(fsPath(temp), constants.O_WRONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch {
+    return;
+  }
+  try {
+    const stat = fstatSync(fd);
+    if (stat.isFile() && stat.size > maxBytes) ftruncateSync(fd, maxBytes);
+  } finally {
+    closeSync(fd);
   }
 }
 
