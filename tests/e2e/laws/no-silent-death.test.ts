@@ -76,7 +76,7 @@ test("a worker whose commands hang opens their connection anew and goes on", asy
   expect(proxy.freeze("evalsha")).toBeGreaterThan(0);
   proxy.thaw();
   expect(await run("after")).toMatchObject({ code: 0 });
-  expect(worker.stderr()).toContain("redis does not answer, opening its connection anew");
+  expect(worker.stderr()).toContain("redis takes nothing, opening its connection anew");
 });
 
 test("a worker whose loop hangs though Redis is well ends with an error, and its jobs go to the one after it", async () => {
