@@ -163,8 +163,12 @@ export async function createSchedulerPart(
     scheduler.tickAgeMs < STUCK_TICK_MS
       ? Promise.resolve()
       : Promise.reject(new Error(`last round was ${Math.round(scheduler.tickAgeMs)} ms ago`));
+  const lead = (): Promise<void> =>
+    scheduler.leadFault === undefined
+      ? Promise.resolve()
+      : Promise.reject(new Error(`it cannot lead: ${scheduler.leadFault}`));
   const routes = config === undefined ? [] : [scalingRoute({ redis: cluster.redis, kp: cluster.place.kp })];
-  return { service, liveness: {}, readiness: { ...clusterChecks(cluster), rounds: ticks }, routes };
+  return { service, liveness: {}, readiness: { ...clusterChecks(cluster), rounds: ticks, lead }, routes };
 }
 
 /** Of a run that the store has forgotten nobody knows where its folder lies. @throws {InvalidInputError} */

@@ -37,6 +37,8 @@ export class Leadership implements Service {
   readonly #stop = new AbortController();
   readonly #onLead: (term: Term) => void;
   #term: Term | undefined;
+  /** Since when no call for the lease was answered, and what was said to the last one. */
+  #refused: { readonly sinceMs: number; readonly message: string } | undefined;
   #loop: Promise<void> | undefined;
 
   constructor(deps: LeadershipDeps, config: LeadershipConfig, onLead: (term: Term) => void) {
@@ -54,6 +56,14 @@ export class Leadership implements Service {
   /** The term of this scheduler, while it leads. */
   get term(): Term | undefined {
     return this.#term?.holds === true ? this.#term : undefined;
+  }
+
+  /** Why this scheduler could not lead though nobody else does: no call for the lease went through for as long as one lasts. */
+  get fault(): string | undefined {
+    const refused = this.#refused;
+    return refused !== undefined && this.#deps.clock.monotonicMs() - refused.sinceMs >= LEASE_MS
+      ? refused.message
+      : undefined;
   }
 
   /** Does not wait for the lead: what needs it is told by `onLead`. */
@@ -93,7 +103,9 @@ export class Leadership implements Service {
       const taken = await this.#lease.take(this.#term?.token);
       if (taken.kind === "held") this.#term?.renew(untilMs);
       else await this.#change(taken.kind === "taken" ? taken.token : undefined, untilMs);
+      this.#refused = undefined;
     } catch (error) {
+      this.#refused = { sinceMs: this.#refused?.sinceMs ?? clock.monotonicMs(), message: messageOf(error) };
       logger.warn({ err: messageOf(error) }, "lease neither renewed nor taken, trying again");
       if (this.#term?.holds === false) this.#end("it could not be renewed");
     }

@@ -113,6 +113,11 @@ export class SchedulerService implements Service {
     return this.#deps.clock.monotonicMs() - this.#lastTickMs;
   }
 
+  /** Why this scheduler could not lead; undefined while it could. */
+  get leadFault(): string | undefined {
+    return this.#leadership.fault;
+  }
+
   async start(): Promise<void> {
     if (this.#loop !== undefined) return;
     this.#unlisten = this.#deps.control.listen({

@@ -4,8 +4,13 @@ import { LeadershipLostError } from "../../../src/contract/errors.ts";
 import { keyPrefix, keys } from "../../../src/contract/queues.ts";
 import { systemClock } from "../../../src/platform/clock.ts";
 import { loadLeader } from "../../../src/platform/leader.ts";
+import { Metrics } from "../../../src/platform/metrics.ts";
+import { closeRedis, openRedis } from "../../../src/platform/redis.ts";
+import { Leadership } from "../../../src/scheduler/leadership.ts";
 import { LeaderLease } from "../../../src/scheduler/leader-lease.ts";
 import { openTerm } from "../../../src/scheduler/term.ts";
+import { quietLogger } from "../../support/quiet-logger.ts";
+import { SettableClock } from "../../support/scheduler-fixture.ts";
 import { deletePrefix, test } from "../../support/redis.ts";
 
 const ttlMs = 60_000;
@@ -44,6 +49,40 @@ describe("the lease", () => {
     expect((await stays.take(undefined)).kind).toBe("taken");
     expect(await ofRun.take(first.kind === "taken" ? first.token : 0)).toEqual({ kind: "other" });
     await deletePrefix(redis, prefix);
+  });
+});
+
+describe("a scheduler that Redis does not let lead", () => {
+  test("says why, once that has lasted as long as a lease, and no more when it may", async ({
+    redisUrl,
+    redis,
+    prefix,
+  }) => {
+    const user = `nolead-${prefix}`;
+    const rights = ["on", "nopass", "~*", "&*", "+@all"];
+    await redis.acl("SETUSER", user, ...rights, "-time");
+    const refused = openRedis(redisUrl, "command", quietLogger);
+    await refused.auth(user, "any");
+    const clock = new SettableClock(new Date().toISOString());
+    const metrics = new Metrics({ version: "0", process: "scheduler" }, quietLogger);
+    const config = { kp: keyPrefix(prefix), schedulerId: "s", yields: false };
+    const leadership = new Leadership({ redis: refused, clock, logger: quietLogger, metrics }, config, () => undefined);
+    try {
+      await leadership.start();
+      const later = () => {
+        clock.set(new Date(clock.nowMs() + 3_000).toISOString());
+        return leadership.fault;
+      };
+      expect(leadership.fault).toBeUndefined();
+      await expect.poll(later, { timeout: 20_000 }).toMatch(/can.t run this command|NOPERM/);
+      await redis.acl("SETUSER", user, "+time");
+      await expect.poll(() => leadership.fault, { timeout: 20_000 }).toBeUndefined();
+    } finally {
+      await leadership.stop();
+      await closeRedis(refused);
+      await redis.acl("DELUSER", user);
+      await deletePrefix(redis, prefix);
+    }
   });
 });
 
