@@ -213,6 +213,12 @@ export class PullLoop implements Service {
     if (hint === undefined) return 0;
     const ticket = await this.#deps.admissions.admit(hint.lane);
     if (ticket.kind === "admit") return (await this.#claim(hint.lane, ticket)) ? 1 : 0;
+    if (ticket.kind === "empty") {
+      // Back in its place it would be popped again at once, over and over. Who adds a job sets a marker of its own.
+      this.#foundEmpty(hint.lane);
+      this.#watchAt(hint.score);
+      return 0;
+    }
     await this.#putBack(hint.lane.markerKey, hint.score);
     return 0;
   }
@@ -261,12 +267,11 @@ export class PullLoop implements Service {
 
   #foundEmpty(lane: Lane): void {
     this.#empty.add(lane, this.#deps.clock.monotonicMs());
-    this.#watchDue(lane);
+    this.#watchAt(lane.nextDueMs);
   }
 
   /** A delayed job is due at a time that nobody will tell us of: set one timer for the earliest. */
-  #watchDue(lane: Lane): void {
-    const due = lane.nextDueMs;
+  #watchAt(due: number): void {
     const now = this.#deps.clock.nowMs();
     if (due <= now || (this.#dueAtMs > now && this.#dueAtMs <= due)) return;
     clearTimeout(this.#dueTimer);
