@@ -207,9 +207,15 @@ export class JobQueues {
   }
 
   /** Adds chunks below the root of a run that has not ended; ids make it safe to repeat. */
-  async addChunks(ref: RunRef, spec: RunSpec, chunks: readonly ChunkToAdd[]): Promise<void> {
+  async addChunks(
+    ref: RunRef,
+    spec: RunSpec,
+    chunks: readonly ChunkToAdd[],
+    mayGoOn?: () => Promise<void>,
+  ): Promise<void> {
     const parent = this.#rootOf(ref);
     for (const chunk of chunks) {
+      await mayGoOn?.();
       const place = execPlace(spec, chunk.memoryBytes);
       await this.announce(place);
       const data: Payload<ChunkJobName> = { ...ref, chunk: chunk.chunk, files: [...chunk.files] };

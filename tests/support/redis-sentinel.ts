@@ -16,6 +16,11 @@ import { startRedis, type RedisServer } from "./redis-server.ts";
 const NAME = "jobs";
 const SENTINELS = 3;
 const PATIENT = { timeout: 30_000, interval: 50 };
+/**
+ * How long a primary may be silent. Long, but while a test waits for a failover: on a machine that is busy, Sentinel would
+ * find a healthy one silent for a second, and put a replica in its place that has not its data yet.
+ */
+const SILENT_MS = { calm: 60_000, failingOver: 1_000 };
 
 export interface SentinelOptions {
   readonly replicas?: number;
@@ -91,14 +96,27 @@ export class SentinelGroup implements AsyncDisposable {
     await this.untilLed(before.server);
   }
 
-  /** Resolves when another server than this one leads, and takes writes. */
+  /** Resolves when another server than this one, which is gone, leads and takes writes. */
   async untilLed(before: RedisServer): Promise<void> {
+    await this.#setSilence(SILENT_MS.failingOver);
     await expect.poll(async () => (await this.primary()).server !== before, PATIENT).toBe(true);
     const redis = openRedis((await this.primary()).server.url, "command", quietLogger);
     try {
       await expect.poll(() => redis.info("replication"), PATIENT).toContain("role:master");
     } finally {
       await closeRedis(redis);
+    }
+    await this.#setSilence(SILENT_MS.calm);
+  }
+
+  async #setSilence(ms: number): Promise<void> {
+    for (const { port } of this.#sentinels) {
+      const redis = new Redis({ port, host: "127.0.0.1" });
+      try {
+        await redis.call("SENTINEL", "SET", NAME, "down-after-milliseconds", String(ms));
+      } finally {
+        redis.disconnect();
+      }
     }
   }
 
@@ -140,7 +158,10 @@ async function startSentinel(folder: string, at: number, primaryPort: number): P
   const port = await freePort();
   const config = join(folder, `sentinel-${at}.conf`);
   const watched = `sentinel monitor ${NAME} 127.0.0.1 ${primaryPort} 2`;
-  const times = [`sentinel down-after-milliseconds ${NAME} 1000`, `sentinel failover-timeout ${NAME} 5000`];
+  const times = [
+    `sentinel down-after-milliseconds ${NAME} ${SILENT_MS.calm}`,
+    `sentinel failover-timeout ${NAME} 5000`,
+  ];
   writeFileSync(config, [`port ${port}`, "bind 127.0.0.1", `dir ${folder}`, watched, ...times, ""].join("\n"));
   const child = spawn(binary.path, [config, "--sentinel"], { stdio: "ignore", env: { ...process.env, ...binary.env } });
   await once(child, "spawn");

@@ -18,7 +18,7 @@ test("ends processes that ignore TERM and their grandchildren, and says so", asy
   expect(await acknowledged).toMatchObject({ state: "cancelled", acknowledged: true, stillRunning: 0 });
   const status = await cluster.ended(runId);
   expect(status.counts).toMatchObject({ total: 30, cancelled: 30 });
-  expect(readdirSync(cluster.output)).toEqual([]);
+  await expectEmpty(cluster);
   await cluster.expectNothingLeft(runId);
 });
 
@@ -36,6 +36,11 @@ test("clears away what a killed worker left of a run that is cancelled then", as
   await cluster.worker();
   const status = await cluster.ended(runId);
   expect(status.counts).toMatchObject({ total: 5, cancelled: 5 });
-  expect(readdirSync(cluster.output)).toEqual([]);
+  await expectEmpty(cluster);
   await cluster.expectNothingLeft(runId);
 });
+
+/** Nothing at all is left in the output folder. The store is told of the end before the folder is given back. */
+async function expectEmpty({ output }: FaultCluster): Promise<void> {
+  await expect.poll(() => readdirSync(output), PATIENT).toEqual([]);
+}

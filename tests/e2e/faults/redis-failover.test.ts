@@ -29,9 +29,15 @@ test("a failover to replicas in sync loses nothing that they had", async () => {
     await using cluster = await open(group);
     const load = await RedisLoad.start(cluster);
     const { server } = await group.primary();
-    const backMs = await load.rideOut({ begin: () => server.kill(), end: () => group.untilLed(server) });
+    const backMs = await load.rideOut({
+      begin: async () => {
+        await untilCopied(server, 2);
+        await server.kill();
+      },
+      end: () => group.untilLed(server),
+    });
     expect(backMs).toBeLessThan(15_000);
-    // Replication is asynchronous: what a worker was told in the last moment may be forgotten, and is done again.
+    // Replication is asynchronous: what workers were told between the two may be forgotten, and is done again.
     await load.expectWhole({ mayRepeat: 50 });
   }
 });
@@ -53,6 +59,14 @@ test("a failover to a replica without any data loses no run: the store has them 
     await load.expectWhole({ mayRepeat: 300 });
   }
 });
+
+/** Resolves when so many replicas have everything that was written before. */
+async function untilCopied(primary: RedisServer, replicas: number): Promise<void> {
+  await on(primary, async (redis) => {
+    await redis.set("headroom-tests:copied", "1");
+    expect(await redis.wait(replicas, 30_000)).toBe(replicas);
+  });
+}
 
 /** Replicas lose what they have, and wait for a copy that the primary does not send yet. */
 async function emptyReplicas(group: SentinelGroup, primary: RedisServer, port: number): Promise<void> {

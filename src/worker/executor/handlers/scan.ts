@@ -65,6 +65,8 @@ const WINDOW_MAX_POLL_MS = 250;
 const RETRY_MS = 1_000;
 /** How often a scan asks whether its run was cancelled. */
 const CANCEL_CHECK_MS = 500;
+/** For so long after a look at its lease a scan goes on without another one. */
+const LEASE_KEPT_MS = 250;
 
 export function createScanHandler(deps: ScanDeps): Handler<"scan"> {
   return async (payload, context) => {
@@ -120,6 +122,8 @@ class Scan {
   /** Ids of a repeated scan's chunks must differ from those of the scan before. */
   #round = "";
   #checkedMs = 0;
+  /** When it was last asked for its lease. */
+  #leaseMs = 0;
   /** When the first chunk was added. */
   #firstAddMs: number | undefined;
   #waiting = 0;
@@ -242,12 +246,13 @@ class Scan {
     while (this.#ready.length > 0) {
       await this.#waitForWindow(() => this.#window - (this.#deps.learned.isUnknown(this.#run) ? 1 : ADD_CHUNKS));
       await this.#checkLease();
+      const keepLease = () => this.#keepLease();
       // Sized now, not when they were made: the model may have learned while they waited for the window.
       const needOf = await memoryNeed(this.#deps, this.#run);
       const some = this.#ready
         .splice(0, Math.min(ADD_CHUNKS, Math.max(1, this.#window - this.#waiting)))
         .map((chunk) => ({ ...chunk, memoryBytes: needOf(chunk.files) }));
-      await this.#deps.queues.addChunks(this.#ref, this.#run.spec, some);
+      await this.#deps.queues.addChunks(this.#ref, this.#run.spec, some, keepLease);
       this.#waiting += some.length;
       this.#firstAddMs ??= this.#deps.clock.monotonicMs();
       await this.#deps.hash.count(this.#run, { chunks: some.length });
@@ -265,8 +270,14 @@ class Scan {
     return learned.isTimed(this.#run) ? WINDOW_CHUNKS : BLIND_WINDOW_CHUNKS;
   }
 
+  /** A call that waited for Redis to come back may have waited for longer than the lock lives. */
+  async #keepLease(): Promise<void> {
+    if (this.#deps.clock.monotonicMs() - this.#leaseMs > LEASE_KEPT_MS) await this.#checkLease();
+  }
+
   /** A scan that was stopped past its lock must not add what the next one adds too. */
   async #checkLease(): Promise<void> {
+    this.#leaseMs = this.#deps.clock.monotonicMs();
     if (await this.#deps.queues.holdsLock(this.#job.queueName, this.#job.id ?? "", this.#token)) return;
     throw new LeaseLostError(`lease of the scan of run ${this.#run.runId} is held by another worker`);
   }
