@@ -38,6 +38,19 @@ export const flows: Page = {
           ],
         },
         {
+          title: "What agents cost",
+          unit: "count",
+          queries: [["sum(increase(headroom_agent_cost_usd_total{$f}[1h]))", "US dollars in 1 hour"]],
+        },
+        {
+          title: "Tokens and turns of agents",
+          unit: "count",
+          queries: [
+            ["sum(increase(headroom_agent_tokens_total{$f}[1h]))", "tokens in 1 hour"],
+            ["sum(increase(headroom_agent_turns_total{$f}[1h]))", "turns in 1 hour"],
+          ],
+        },
+        {
           kind: "areas",
           title: "Steps of flows that wait or run",
           unit: "count",

@@ -73,7 +73,7 @@ function inputRow({ flow, input, inputBytes }: RunReport, style: Style): (readon
 }
 
 /** The nodes that its end had to wait for, and the failures that were no failures of the run. */
-function flowRows({ handled, criticalPath }: FlowReport): (readonly [string, string])[] {
+function flowRows({ handled, criticalPath, agents }: FlowReport): (readonly [string, string])[] {
   const steps = criticalPath.slice(-SHOWN_STEPS).map(({ id, ranMs }) => `${id} ${formatDuration(ranMs)}`);
   const more = criticalPath.length > SHOWN_STEPS ? "… → " : "";
   return [
@@ -81,6 +81,14 @@ function flowRows({ handled, criticalPath }: FlowReport): (readonly [string, str
     ...(handled.length === 0
       ? []
       : [["handled", `${handled.join(", ")} failed, and another node was there for it`] as const]),
+    ...(agents === undefined
+      ? []
+      : [
+          [
+            "agents",
+            `${plural(agents.turns, "turn")} · ${plural(agents.tokens, "token")} · $${agents.costUsd.toFixed(4)}`,
+          ] as const,
+        ]),
   ];
 }
 

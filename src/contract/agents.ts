@@ -36,6 +36,20 @@ export const agentsSchema = z.record(
   program,
 );
 
+/** What an agent says that it used. Tokens of all kinds, also of agents that it started; money as it is told. */
+export const agentUsage = z.object({
+  turns: z.int().nonnegative(),
+  tokens: z.int().nonnegative(),
+  costUsd: z.number().nonnegative(),
+});
+export type AgentUsage = Readonly<z.output<typeof agentUsage>>;
+
+/** Both together; undefined is nothing that anybody told of. */
+export function sumOfUsage(a: AgentUsage | undefined, b: AgentUsage | undefined): AgentUsage | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return { turns: a.turns + b.turns, tokens: a.tokens + b.tokens, costUsd: a.costUsd + b.costUsd };
+}
+
 /** The variable in which an agent is told what it works on, and within which limits: JSON. */
 export const TASK_VARIABLE = "HEADROOM_TASK";
 

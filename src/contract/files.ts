@@ -1,5 +1,6 @@
 /** Files as jobs carry them, and file results as the store keeps them. */
 import { z } from "zod";
+import { agentUsage } from "./agents.ts";
 import { fileInference } from "./inference.ts";
 import { failureClasses, outcomes } from "./outcomes.ts";
 
@@ -18,6 +19,8 @@ export const fileEntry = z.object({
   roomBytes: z.int().nonnegative().optional(),
   /** The most memory that was seen of its process before it was ended for memory. */
   endedAtBytes: z.number().nonnegative().optional(),
+  /** What an agent used in its attempts before. */
+  used: agentUsage.optional(),
 });
 export type FileEntry = Readonly<z.output<typeof fileEntry>>;
 
@@ -56,6 +59,8 @@ export const fileResult = z.object({
   workerId: z.string().nullable(),
   /** What a model said of it; only in runs of models. */
   inference: fileInference.optional(),
+  /** What an agent used, in all its attempts of this epoch; only of agents that tell. */
+  agent: agentUsage.optional(),
 });
 export type FileResult = Readonly<z.output<typeof fileResult>>;
 

@@ -1,4 +1,5 @@
 /** What the report of a flow says beside that of its files, from the rows of its nodes. Pure. */
+import { sumOfUsage, type AgentUsage } from "./agents.ts";
 import type { FileResult } from "./files.ts";
 import { parseNodePath, type PlannedNode } from "./flow-run.ts";
 import type { NodeKind } from "./flows.ts";
@@ -20,16 +21,18 @@ export class FlowFigures {
   #started = 0;
   #succeeded = 0;
   #retries = 0;
+  #agents: AgentUsage | undefined;
 
   constructor(nodes: readonly PlannedNode[]) {
     this.#nodes = new Map(nodes.map((planned) => [planned.node.id, planned]));
   }
 
-  add({ path, outcome, startedAtMs, durationMs, attempts }: FileResult): void {
+  add({ path, outcome, startedAtMs, durationMs, attempts, agent }: FileResult): void {
     const { id } = parseNodePath(path);
     this.#outcomes.set(id, worseOutcome(this.#outcomes.get(id), outcome));
     if (isFailure(outcome)) this.#failedRows.set(id, (this.#failedRows.get(id) ?? 0) + 1);
     this.#retries += Math.max(0, attempts - 1);
+    this.#agents = sumOfUsage(this.#agents, agent);
     if (startedAtMs === null) return;
     this.#started += 1;
     if (outcome === "succeeded") this.#succeeded += 1;
@@ -52,6 +55,7 @@ export class FlowFigures {
       criticalPath: this.#criticalPath(),
       retries: this.#retries,
       handled: this.#handled(),
+      ...(this.#agents && { agents: this.#agents }),
     };
   }
 

@@ -50,6 +50,21 @@ export const metricTable = {
     help: "Calls of nodes of flows that reached their outcome, by what was called: exec, infer or agent.",
     labels: ["kind", "outcome"],
   },
+  headroom_agent_turns_total: {
+    type: "counter",
+    help: "Turns of agents, as they told them, counted when their node reaches its outcome.",
+    labels: [],
+  },
+  headroom_agent_tokens_total: {
+    type: "counter",
+    help: "Tokens that agents used, of all kinds, as they told them, counted when their node reaches its outcome.",
+    labels: [],
+  },
+  headroom_agent_cost_usd_total: {
+    type: "counter",
+    help: "US dollars that agents cost, as they told them, counted when their node reaches its outcome.",
+    labels: [],
+  },
   headroom_queue_jobs: {
     type: "gauge",
     help: "Jobs in a queue, by state.",

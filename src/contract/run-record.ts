@@ -1,4 +1,5 @@
 /** Runs, artifacts and reports as the store keeps them and as the API prints them. */
+import type { AgentUsage } from "./agents.ts";
 import type { NodeKind } from "./flows.ts";
 import type { FailureClass, RunState } from "./outcomes.ts";
 import type { FileResult } from "./files.ts";
@@ -120,6 +121,8 @@ export interface FlowReport {
   readonly retries: number;
   /** Nodes whose failure another node was there for, and that one succeeded: they do not fail the run. */
   readonly handled: readonly string[];
+  /** What its agents said that they used, in all; absent where none did. */
+  readonly agents?: AgentUsage;
   /** Its time was over before all nodes had ended. */
   readonly timedOut?: boolean;
 }

@@ -1,5 +1,6 @@
 /** A file result as a row, and back. */
 import { sql } from "kysely";
+import type { AgentUsage } from "../contract/agents.ts";
 import type { FileResult } from "../contract/files.ts";
 import type { FileInference } from "../contract/inference.ts";
 import { pathFromPrintable, printablePath } from "../contract/path-bytes.ts";
@@ -38,6 +39,7 @@ export const fileColumns = [
   "label",
   "confidence",
   "inference",
+  "agent",
 ] as const satisfies readonly (keyof FileRow)[];
 
 /** In a form that keeps both planners from taking its index where the key `(run_id, path)` is better. */
@@ -97,6 +99,7 @@ export function toFileRow(runId: string, epoch: number, result: FileResult): Fil
     label: cleanOrNull(result.inference?.label ?? null),
     confidence: result.inference?.confidence ?? null,
     inference: result.inference === undefined ? null : JSON.stringify(result.inference.value),
+    agent: result.agent === undefined ? null : JSON.stringify(result.agent),
   };
 }
 
@@ -124,6 +127,7 @@ export function fromFileRow(row: Omit<FileRow, "run_id" | "ran_epoch" | "epoch">
     log: row.log,
     workerId: row.worker_id,
     ...inferenceOf(row),
+    ...(row.agent !== null && { agent: JSON.parse(row.agent) as AgentUsage }),
   };
 }
 

@@ -10,6 +10,7 @@ import { createLearned } from "./migrations/0002-learned.ts";
 import { addInferences } from "./migrations/0003-inferences.ts";
 import { createSchedules } from "./migrations/0004-schedules.ts";
 import { createPlans } from "./migrations/0005-plans.ts";
+import { addAgents } from "./migrations/0006-agents.ts";
 import { storeDown } from "./store-errors.ts";
 
 const MIGRATIONS = "headroom_migrations";
@@ -22,6 +23,7 @@ function migrationsFor(kind: StoreDatabase["kind"]): Record<string, Migration> {
     "0003-inferences": { up: (db) => addInferences(db) },
     "0004-schedules": { up: (db) => createSchedules(db, kind) },
     "0005-plans": { up: (db) => createPlans(db) },
+    "0006-agents": { up: (db) => addAgents(db) },
   };
 }
 

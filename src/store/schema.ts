@@ -56,6 +56,8 @@ export interface FileResultsTable {
   label: string | null;
   confidence: number | null;
   inference: string | null;
+  /** What an agent used. */
+  agent: string | null;
 }
 
 export interface AttemptsTable {

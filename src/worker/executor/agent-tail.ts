@@ -1,5 +1,6 @@
 /** Reads what an agent prints while it grows, line by line. */
 import { closeSync, constants, openSync, readSync } from "node:fs";
+import type { AgentUsage } from "../../contract/agents.ts";
 import { fsPath } from "../../contract/path-bytes.ts";
 import type { AgentLimits } from "../../contract/run-spec.ts";
 import { countLine, noCount, verdictOn, type AgentCount, type AgentVerdict } from "./agent-watch.ts";
@@ -39,6 +40,12 @@ export class AgentTail {
     this.#read(LAST_BYTES);
     this.#endLine();
     return verdictOn(this.#count, this.#limits, 0);
+  }
+
+  /** What it told so far that it used; undefined for a program that tells nothing of it. */
+  get used(): AgentUsage | undefined {
+    const { turns, tokens, costUsd } = this.#count;
+    return this.#count === noCount ? undefined : { turns, tokens, costUsd };
   }
 
   #read(mostBytes: number): number {

@@ -1,4 +1,5 @@
 /** One start of the binary, for one file or (with `{inputs}`) for several, and what is known of it so far. */
+import type { AgentUsage } from "../../contract/agents.ts";
 import type { FileEntry } from "../../contract/files.ts";
 import type { StopReason } from "../result/outcome.ts";
 import type { Target } from "../result/target.ts";
@@ -33,6 +34,8 @@ export interface SlotProcess {
   trace: MemoryTrace | null;
   /** How long it stood still. */
   suspendedMs: number;
+  /** What it told that it used; only of agents that tell. */
+  used: AgentUsage | undefined;
 }
 
 export interface Call extends SlotProcess {
@@ -53,5 +56,6 @@ export function slotProcess(argv: readonly string[], inputBytes: number | null, 
     end: null,
     trace: null,
     suspendedMs: 0,
+    used: undefined,
   };
 }

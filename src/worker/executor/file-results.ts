@@ -1,4 +1,5 @@
 /** Makes the rows of the manifest for the files of one chunk. */
+import { sumOfUsage } from "../../contract/agents.ts";
 import type { FileEntry, FileResult } from "../../contract/files.ts";
 import { joinedArgsSha256 } from "../result/digests.ts";
 import type { Failure } from "../result/outcome.ts";
@@ -56,7 +57,7 @@ export class FileResults {
     const wasStarted = call.end !== null && call.end.startedUs > 0;
     return {
       ...this.#base(file, input),
-      ...this.#processFields(call),
+      ...this.#processFields(call, file),
       outcome: "failed",
       failureClass: failure.class,
       message: failure.message,
@@ -76,7 +77,7 @@ export class FileResults {
     return call.inputs.map(({ file, input }, at) => ({
       ...this.#base(file, input),
       argsSha256,
-      ...this.#processFields(call),
+      ...this.#processFields(call, file),
       ...(output === null || at > 0 ? {} : outputFields(output)),
       attempts: triesOf(file) + 1,
     }));
@@ -114,11 +115,13 @@ export class FileResults {
     };
   }
 
-  #processFields(call: Call): Partial<FileResult> {
+  #processFields(call: Call, file: FileEntry): Partial<FileResult> {
     const { end: launch } = call;
     if (launch === null) return {};
     const { end } = launch;
+    const agent = sumOfUsage(file.used, call.used);
     return {
+      ...(agent && { agent }),
       exitCode: end.kind === "exited" ? end.code : null,
       signal: end.kind === "signalled" ? end.signal : null,
       startedAtMs: launch.startedUs === 0 ? null : Math.round(launch.startedUs / 1_000 + this.#offsetMs),

@@ -111,7 +111,7 @@ export function createHandlers(deps: HandlerDeps): Handlers {
 
 function tellResult(
   metrics: Metrics,
-  { outcome, failureClass, durationMs }: FileResult,
+  { outcome, failureClass, durationMs, agent }: FileResult,
   { spec, on }: { readonly spec: RunSpec; readonly on: ReturnType<InferRunner["facesOf"]> },
 ): void {
   const { profile } = spec;
@@ -123,6 +123,10 @@ function tellResult(
   if (spec.input.kind !== "none") return;
   const kind = TASK_VARIABLE in spec.env ? "agent" : chunkJobOf(spec);
   metrics.counter("headroom_flow_calls_total").inc({ kind, outcome });
+  if (agent === undefined) return;
+  metrics.counter("headroom_agent_turns_total").inc(agent.turns);
+  metrics.counter("headroom_agent_tokens_total").inc(agent.tokens);
+  metrics.counter("headroom_agent_cost_usd_total").inc(agent.costUsd);
 }
 
 function deferForRoom(metrics: Metrics): void {

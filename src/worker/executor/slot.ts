@@ -210,9 +210,11 @@ export class Slot {
     process.end = this.#parts.enclosure === undefined ? end : { ...end, end: endBehind(end.end) };
     if (started === undefined) return;
     clearTimeout(started.killTimer);
-    // What it said last was not read yet when it ended by itself.
-    const verdict = process.stop === null ? started.agent?.last() : null;
-    if (verdict?.stop === "budget") Object.assign(process, { stop: verdict.stop, stopMessage: verdict.message });
+    // What it said last was not read yet.
+    const verdict = started.agent?.last();
+    process.used = started.agent?.used;
+    if (process.stop === null && verdict?.stop === "budget")
+      Object.assign(process, { stop: verdict.stop, stopMessage: verdict.message });
     Object.assign(process, this.#parts.watch.delete(started.launchId));
     this.#suspendedMs += process.suspendedMs;
   }

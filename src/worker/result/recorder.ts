@@ -165,6 +165,7 @@ export class Recorder {
       entry: {
         ...entry,
         tries: { ...entry.tries, [failureClass]: tries },
+        ...usedOf(result),
         ...(failureClass === "out-of-memory" && { endedAtBytes: this.#endedAtBytes(result, entry) }),
       },
       delayMs: decision.delayMs,
@@ -179,7 +180,10 @@ export class Recorder {
     this.#attempts.push(attemptOf(result, "infrastructure", this.#deps.clock.nowMs()));
     this.#ended.push(result.index);
     const most = Math.max(roomBytes, entry.roomBytes ?? 0);
-    this.retries.push({ entry: { ...entry, roomBytes: most }, delayMs: ROOM_PAUSE_MS });
+    this.retries.push({
+      entry: { ...entry, roomBytes: most, ...usedOf(result) },
+      delayMs: ROOM_PAUSE_MS,
+    });
   }
 
   /** What it was seen to use; where nobody saw it, all that it was expected to use was too little. */
@@ -293,4 +297,9 @@ function attemptOf(result: FileResult, failureClass: FailureClass | null, atMs: 
     workerId: result.workerId,
     outputSha256: result.outputSha256,
   };
+}
+
+/** What the next attempt of an agent goes on counting from. */
+function usedOf({ agent }: FileResult): Pick<FileEntry, "used"> {
+  return agent === undefined ? {} : { used: agent };
 }

@@ -91,6 +91,7 @@ function markdownOf({ report, rows, message }: RunFolderRequest): string {
   return template.render({
     ...{ id: report.id, name: cell(report.name ?? "flow"), state: report.state, files: report.files, message },
     ...{ epoch: report.epoch, reused: report.reused, retries: flow.retries, planSha256: flow.planSha256 },
+    agents: flow.agents === undefined ? null : { ...flow.agents, costUsd: flow.agents.costUsd.toFixed(4) },
     seconds: seconds(report.durationSeconds * 1_000),
     startedAt: new Date(report.startedAtMs).toISOString(),
     endedAt: new Date(report.endedAtMs).toISOString(),

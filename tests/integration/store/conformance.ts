@@ -148,11 +148,12 @@ export function describeStore(engine: Store["kind"], freshUrl: () => Promise<str
 
       test("come back as they were recorded", async () => {
         const whole = resultOf("a/b", { index: 2 ** 40, inputBytes: 2 ** 53 - 1, peakBytes: 2 ** 53 - 1, log: "l" });
+        const agent = { turns: 3, tokens: 2 ** 40, costUsd: 0.1 + 0.2 };
         const empty = Object.fromEntries(Object.keys(whole).map((key) => [key, null])) as unknown as typeof whole;
         const bare = { ...empty, index: 1, path: "c", outcome: "skipped" as const, attempts: 0 };
-        expect(await store.files.record("r", 0, [whole, bare])).toEqual([]);
+        expect(await store.files.record("r", 0, [{ ...whole, agent }, bare])).toEqual([]);
         expect(await store.files.get("r", ["a/b", "c", "d"])).toEqual([
-          { ...whole, epoch: 0 },
+          { ...whole, agent, epoch: 0 },
           { ...bare, epoch: 0 },
         ]);
         expect(await store.files.record("r", 0, [])).toEqual([]);

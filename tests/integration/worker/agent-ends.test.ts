@@ -109,6 +109,28 @@ describe("an agent", { timeout: 120_000 }, () => {
     expect(transcript()).toBe("second\n");
   });
 
+  test("that tells what it used has it in its row and in the report of its flow, with what it used before it failed", async () => {
+    await using cluster = await FlowCluster.open();
+    const flag = join(cluster.scratch.path, "flag");
+    const told = (turns: number, cost: number) =>
+      `echo '{"type":"result","num_turns":${turns},"usage":{"input_tokens":40,"output_tokens":2},"total_cost_usd":${cost}}'`;
+    const script = `[ -e ${flag} ] && { ${told(2, 0.25)}; exit 0; }; touch ${flag}; ${told(1, 0.5)}; exit 3`;
+    const retry = { retry: { exit: { attempts: 2, backoff_ms: 1 } } };
+    const { ended, row } = await runAgent(cluster, script, retry);
+    const used = { turns: 3, tokens: 84, costUsd: 0.75 };
+    expect(row).toMatchObject({ outcome: "succeeded", attempts: 2, agent: used });
+    expect(ended.status.report?.flow?.agents).toEqual(used);
+    const report = readFileSync(join(ended.status.report?.output ?? "", "../report.md"), "utf8");
+    expect(report).toContain("- agents used 3 turns, 84 tokens and 0.7500 US dollars\n");
+  });
+
+  test("that tells nothing of it has nothing of it in its row", async () => {
+    await using cluster = await FlowCluster.open();
+    const { ended, row } = await runAgent(cluster, "echo done");
+    expect(row.agent).toBeUndefined();
+    expect(ended.status.report?.flow?.agents).toBeUndefined();
+  });
+
   test("that holds to its limits, or tells nothing of them, is left alone", async () => {
     await using cluster = await FlowCluster.open();
     const calm = `for turn in 1 2 3; do ${spoken("ls%.0s")}; done; echo done`;
