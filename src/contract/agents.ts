@@ -3,6 +3,7 @@
  * other: it is admitted, measured and ended as these are, and what it prints is its transcript.
  */
 import { z } from "zod";
+import { sandboxLevels } from "./allow.ts";
 import { seconds } from "./config-units.ts";
 
 /** What stands in the arguments of an agent program for what its node says. */
@@ -53,19 +54,22 @@ export function sumOfUsage(a: AgentUsage | undefined, b: AgentUsage | undefined)
 /** The variable in which an agent is told what it works on, and within which limits: JSON. */
 export const TASK_VARIABLE = "HEADROOM_TASK";
 
-/** What an agent is told of its task; what it starts in turn may only be held tighter. */
-export interface TaskMessage {
-  readonly task_id: string;
-  readonly parent_id: string;
-  readonly trace_id: string;
-  readonly constraints: {
-    readonly tools: readonly string[];
-    readonly max_turns: number;
-    readonly max_tokens: number | null;
-    readonly max_cost_usd: number | null;
-    readonly timeout_seconds: number | null;
-  };
-}
+/** What an agent is told of its task. What it starts in turn may only be held tighter (`task-limits.ts`). */
+export const taskMessage = z.object({
+  task_id: z.string(),
+  parent_id: z.string(),
+  trace_id: z.string().regex(/^[0-9a-f]{32}$/, "32 hexadecimal digits"),
+  constraints: z.object({
+    tools: z.array(z.string()),
+    max_turns: z.int().min(1),
+    max_tokens: z.int().min(1).nullable(),
+    max_cost_usd: z.number().min(0).nullable(),
+    timeout_seconds: z.number().positive().nullable(),
+    network: z.boolean().nullable(),
+    sandbox: z.enum(sandboxLevels).nullable(),
+  }),
+});
+export type TaskMessage = Readonly<z.output<typeof taskMessage>>;
 
 /** The arguments of a program with values in the place of its placeholders. An argument whose only part has no value is left out. */
 export function expandAgent(

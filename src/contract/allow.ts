@@ -65,6 +65,10 @@ const flowLimits = z.strictObject({
   memory: bytes({ min: 1 }).optional(),
   /** Money that its agents may use, together. */
   cost_usd: z.number().min(0).optional(),
+  /** Turns of its agents, together. */
+  turns: z.int().min(1).optional(),
+  /** Tokens that its agents may use, together. */
+  tokens: z.int().min(1).optional(),
   /** Starts of one node, of any failure class. */
   attempts: z.int().min(1).optional(),
 });

@@ -11,6 +11,9 @@ export interface FlowMeasure {
   /** Along the longest way, by the time limits of the nodes on it. */
   readonly seconds: number;
   readonly costUsd: number;
+  /** Of agents, with their retries. */
+  readonly turns: number;
+  readonly tokens: number;
 }
 
 /** Measures a flow; each flow in it once. */
@@ -18,15 +21,16 @@ export function measureOf(flow: CheckedFlow, known = new Map<CheckedFlow, FlowMe
   const earlier = known.get(flow);
   if (earlier !== undefined) return earlier;
   const inner = new Map([...flow.nested].map(([id, nested]) => [id, measureOf(nested, known)]));
-  let [nodes, costUsd] = [0, 0];
+  let [nodes, costUsd, turns, tokens] = [0, 0, 0, 0];
   for (const node of flow.order) {
     const [count, below] = [countOf(node), inner.get(node.id)];
     nodes += count * (1 + (below?.nodes ?? 0));
     costUsd += times(count, costOf(node) + (below?.costUsd ?? 0));
+    turns += times(count, turnsOf(node) + (below?.turns ?? 0));
+    tokens += times(count, tokensOf(node) + (below?.tokens ?? 0));
   }
   const measure = {
-    nodes,
-    costUsd,
+    ...{ nodes, costUsd, turns, tokens },
     width: widthOf(flow, inner),
     depth: longestWay(flow, (node) => 1 + (inner.get(node.id)?.depth ?? 0)),
     seconds: Math.min(
@@ -59,6 +63,14 @@ function times(count: number, each: number): number {
 
 function costOf(node: FlowNode): number {
   return node.kind === "agent" ? (node.max_cost_usd ?? Infinity) * attemptsOf(node) : 0;
+}
+
+function turnsOf(node: FlowNode): number {
+  return node.kind === "agent" ? node.max_turns * attemptsOf(node) : 0;
+}
+
+function tokensOf(node: FlowNode): number {
+  return node.kind === "agent" ? (node.max_tokens ?? Infinity) * attemptsOf(node) : 0;
 }
 
 /** The most starts that a node asks for by itself; 1 when it says nothing. */

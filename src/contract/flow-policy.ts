@@ -51,6 +51,8 @@ const measures = [
   ["width", "width", "nodes beside one another", "a max_items for each foreach over an expression"],
   ["total_seconds", "seconds", "seconds in all", "a timeout_seconds for the flow, or for each node on the longest way"],
   ["cost_usd", "costUsd", "dollars in all", "a max_cost_usd for each agent, and a max_items for each foreach of one"],
+  ["turns", "turns", "turns of agents in all", "a max_items for each foreach of an agent"],
+  ["tokens", "tokens", "tokens in all", "a max_tokens for each agent, and a max_items for each foreach of one"],
 ] as const satisfies readonly (readonly [keyof FlowLimits, keyof FlowMeasure, string, string])[];
 
 function limitFaults(measure: FlowMeasure, limits: FlowLimits): RuleFault[] {

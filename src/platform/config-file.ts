@@ -7,6 +7,7 @@ import { dirname, resolve } from "node:path";
 import { parseConfig } from "../contract/config-faults.ts";
 import type { Config } from "../contract/config.ts";
 import { InvalidInputError, type Fault } from "../contract/errors.ts";
+import { narrowAllow, taskOf } from "../contract/task-limits.ts";
 import { showPath, type PathFault } from "../contract/schema-faults.ts";
 import { readConfigDocument, type ConfigDocument, type Environment } from "./config-document.ts";
 import { readEnvironment, type Setting } from "./config-environment.ts";
@@ -23,8 +24,17 @@ export interface ConfigSources {
 /** A larger file is no configuration. */
 const MAX_BYTES = 1_048_576;
 
-/** Loads the effective configuration. @throws {InvalidInputError} with every fault. */
+/**
+ * Loads the effective configuration. Within an agent, its task narrows what is allowed. @throws {InvalidInputError} with
+ * every fault.
+ */
 export function loadConfig(sources: ConfigSources): Config {
+  const task = taskOf(sources.env);
+  const config = readConfig(sources);
+  return task === undefined ? config : { ...config, allow: narrowAllow(config.allow, task) };
+}
+
+function readConfig(sources: ConfigSources): Config {
   const title = sources.file === undefined ? "configuration" : `configuration ${sources.file}`;
   const document =
     sources.file === undefined ? emptyDocument : readFile(resolve(sources.cwd, sources.file), sources.env);

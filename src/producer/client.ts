@@ -9,6 +9,7 @@
  */
 import type { Redis } from "ioredis";
 import { checkTemplates } from "../contract/template.ts";
+import { narrowAllow, taskOf } from "../contract/task-limits.ts";
 import { parseAllow, type AllowInput } from "../contract/allow.ts";
 import { ConflictError, InvalidInputError, lineOf, NotFoundError } from "../contract/errors.ts";
 import { isTerminal } from "../contract/outcomes.ts";
@@ -68,12 +69,14 @@ const ACK_POLL_MS = 50;
 const ACK_WAIT_MS = 5_000;
 
 /**
- * Connects to a cluster.
+ * Connects to a cluster. Within an agent (`HEADROOM_TASK`), its task narrows what runs may use, and they carry on its trace.
  * @throws {UnsafeRedisError} when jobs would be lost on this Redis: too old, or set to evict
  * @throws {InfrastructureError} when Redis or the store does not answer
  */
 export async function createClient(options: ClientOptions): Promise<Client> {
-  const gate = new PolicyGate(parseAllow(options.allow));
+  const task = taskOf(process.env);
+  const allow = parseAllow(options.allow);
+  const gate = new PolicyGate(task === undefined ? allow : narrowAllow(allow, task));
   const logger = options.logger ?? createLogger("silent", {});
   const [target, prefix] = [options.redis, options.prefix ?? DEFAULT_PREFIX];
   const ownsRedis = typeof target === "string";
@@ -85,7 +88,9 @@ export async function createClient(options: ClientOptions): Promise<Client> {
     if (ownsStore) await store?.migrate();
     const { clock = systemClock, isEmbedded = false } = options;
     const owns = { ownsRedis, ownsStore };
-    return new Client({ redis, store, kp: keyPrefix(prefix), gate, logger, clock, isEmbedded }, owns);
+    const ownTraceId = () => task?.trace_id ?? newTraceId();
+    const place = { redis, store, kp: keyPrefix(prefix), isEmbedded };
+    return new Client({ ...place, gate, logger, clock, newTraceId: ownTraceId }, owns);
   } catch (error) {
     if (ownsRedis) await closeRedis(redis);
     throw error;
@@ -100,6 +105,7 @@ interface ClientDeps {
   readonly logger: Logger;
   readonly clock: Clock;
   readonly isEmbedded: boolean;
+  newTraceId(): string;
 }
 
 export class Client implements ClientPort, AsyncDisposable {
@@ -115,7 +121,7 @@ export class Client implements ClientPort, AsyncDisposable {
   }
 
   async run(input: RunRequest, options: StreamedRunOptions = {}): Promise<{ run: RunRecord; created: boolean }> {
-    const spec = parseRunSpec({ ...input, traceId: options.traceId ?? input.traceId ?? newTraceId() });
+    const spec = parseRunSpec({ ...input, traceId: options.traceId ?? input.traceId ?? this.#deps.newTraceId() });
     checkTemplates(spec.command, spec.output.name);
     this.#deps.gate.require(spec, (path) => showPath(placeIn(input, path)));
     const id = newRunId(this.#deps.clock.nowMs());
@@ -146,7 +152,7 @@ export class Client implements ClientPort, AsyncDisposable {
     const before = await store.runs.get(runId);
     if (before === undefined) throw new NotFoundError("run", runId);
     if (before.spec.executor === "flow") return this.flows.resume(before);
-    const spec = parseRunSpec(changedRequest(before.spec, { ...change, traceId: newTraceId() }));
+    const spec = parseRunSpec(changedRequest(before.spec, { ...change, traceId: this.#deps.newTraceId() }));
     this.#deps.gate.require(spec);
     await claimOutput(this.#submit, runId, spec);
     const run = await store.runs.reopen(runId, spec, this.#deps.clock.nowMs());

@@ -119,6 +119,7 @@ function taskOf(node: AgentNode, { ref, path, traceId }: NodeWork): TaskMessage 
     constraints: {
       ...{ tools: node.tools, max_turns: node.max_turns, max_tokens: node.max_tokens ?? null },
       ...{ max_cost_usd: node.max_cost_usd ?? null, timeout_seconds: node.timeout_seconds ?? null },
+      ...{ network: node.network ?? null, sandbox: node.sandbox ?? null },
     },
   };
 }

@@ -24,7 +24,6 @@ import { answerGate, waitingGates, type WaitingGate } from "../../platform/flow/
 import { FlowState, type FlowAbout, type GateAnswer } from "../../platform/flow/flow-state.ts";
 import { beginningOf, loadStoredFlow, type FlowSetting, type StoredFlow } from "../../platform/flow/stored-flow.ts";
 import type { PolicyGate } from "../../platform/policy-gate.ts";
-import { newTraceId } from "../../platform/trace.ts";
 import type { Store } from "../../store/store.ts";
 import { claimOutput, enqueueRun, newRunId, type SubmitDeps } from "../submit.ts";
 
@@ -69,6 +68,7 @@ export interface FlowClientDeps extends SubmitDeps {
   readonly gate: PolicyGate;
   readonly clock: Clock;
   readonly logger: Logger;
+  newTraceId(): string;
 }
 
 export class FlowClient {
@@ -118,7 +118,7 @@ export class FlowClient {
     const setting: FlowSetting = { ...rest, folder: folder(id) };
     this.#requireAllowed(flow, setting);
     const { about, nodes } = beginningOf(flow, setting);
-    const spec = flowSpec(about, { nodes: nodes.length, traceId: traceId ?? newTraceId() });
+    const spec = flowSpec(about, { nodes: nodes.length, traceId: traceId ?? this.#deps.newTraceId() });
     gate.require(spec);
     await claimOutput(this.#deps, id, spec);
     const key = idempotencyKey === undefined ? {} : { idempotencyKey };
@@ -139,7 +139,7 @@ export class FlowClient {
     const { parent } = before.spec;
     const spec = flowSpec(about, {
       nodes: nodes.length,
-      traceId: newTraceId(),
+      traceId: this.#deps.newTraceId(),
       ...(parent !== undefined && { parent }),
     });
     gate.require(spec);

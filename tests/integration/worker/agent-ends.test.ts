@@ -131,6 +131,28 @@ describe("an agent", { timeout: 120_000 }, () => {
     expect(ended.status.report?.flow?.agents).toBeUndefined();
   });
 
+  test("starts nothing that it may not do itself", async () => {
+    await using cluster = await FlowCluster.open();
+    const asking = (tools: string, turns: number) =>
+      `{"version":1,"name":"inner","nodes":[{"id":"a","kind":"agent","prompt":"p","tools":[${tools}],"max_turns":${turns}}]}`;
+    const [wide, narrow] = [join(cluster.scratch.path, "wide.json"), join(cluster.scratch.path, "narrow.json")];
+    writeFileSync(wide, asking('"Bash"', 9));
+    writeFileSync(narrow, asking('"Read"', 2));
+    const headroom = join(import.meta.dirname, "../../../bin/headroom.js");
+    const config = join(cluster.scratch.path, "headroom.yaml");
+    writeFileSync(config, "agents: { default: { command: [/bin/true] } }\n");
+    const validate = (file: string) =>
+      `${process.execPath} ${headroom} flow validate ${file} --config ${config} 2>&1; echo "exit $?"`;
+    const { transcript } = await runAgent(cluster, `${validate(wide)}; ${validate(narrow)}`, {
+      tools: ["Read"],
+      max_turns: 5,
+    });
+    const said = transcript();
+    expect(said).toContain("a tool that allow.tools names (Read)");
+    expect(said).toContain("5 turns of agents in all at most (allow.limits.turns)");
+    expect(said.match(/^exit \d$/gm)).toEqual(["exit 2", "exit 0"]);
+  });
+
   test("that holds to its limits, or tells nothing of them, is left alone", async () => {
     await using cluster = await FlowCluster.open();
     const calm = `for turn in 1 2 3; do ${spoken("ls%.0s")}; done; echo done`;

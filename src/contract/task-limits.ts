@@ -1,0 +1,58 @@
+/** What an agent starts in turn: the operator's rules, narrowed by the task that the agent works on. Pure. */
+import { TASK_VARIABLE, taskMessage, type TaskMessage } from "./agents.ts";
+import { ANY, sandboxLevels, type Allow, type FlowLimits, type SandboxLevel } from "./allow.ts";
+import { InvalidInputError } from "./errors.ts";
+import { schemaFaults } from "./schema-faults.ts";
+
+/**
+ * The task that a process of an agent is told of by its variables; undefined outside agents.
+ * @throws {InvalidInputError} when the variable holds none
+ */
+export function taskOf(env: Readonly<Record<string, string | undefined>>): TaskMessage | undefined {
+  const text = env[TASK_VARIABLE];
+  if (text === undefined || text === "") return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    const found = text.length > 80 ? `${text.slice(0, 80)}…` : text;
+    throw new InvalidInputError("task", [{ where: TASK_VARIABLE, expected: "JSON", found }], { cause: error });
+  }
+  const parsed = taskMessage.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const faults = schemaFaults(parsed.error.issues, value, () => []);
+  throw new InvalidInputError(
+    "task",
+    faults.map(({ where, expected, found }) => ({ where: `${TASK_VARIABLE}.${where}`, expected, found })),
+  );
+}
+
+/** The rules that hold for what an agent starts: no tool, no money, no time that it has not itself. */
+export function narrowAllow(allow: Allow, { constraints }: TaskMessage): Allow {
+  const { tools, network, sandbox } = constraints;
+  const known = allow.tools ?? ANY;
+  const level = stricter(allow.sandbox, sandbox);
+  return {
+    ...allow,
+    tools: known === ANY ? tools : known.filter((tool) => tools.includes(tool)),
+    ...(network === false && { network }),
+    ...(level !== undefined && { sandbox: level }),
+    limits: narrowLimits(allow.limits ?? {}, constraints),
+  };
+}
+
+function narrowLimits(limits: FlowLimits, task: TaskMessage["constraints"]): FlowLimits {
+  const least = (mine: number | undefined, its: number | null) => Math.min(mine ?? Infinity, its ?? Infinity);
+  const narrowed = {
+    turns: least(limits.turns, task.max_turns),
+    tokens: least(limits.tokens, task.max_tokens),
+    cost_usd: least(limits.cost_usd, task.max_cost_usd),
+    total_seconds: least(limits.total_seconds, task.timeout_seconds),
+  };
+  return { ...limits, ...Object.fromEntries(Object.entries(narrowed).filter(([, limit]) => limit !== Infinity)) };
+}
+
+function stricter(a: SandboxLevel | undefined, b: SandboxLevel | null): SandboxLevel | undefined {
+  const most = Math.max(a === undefined ? -1 : sandboxLevels.indexOf(a), b === null ? -1 : sandboxLevels.indexOf(b));
+  return sandboxLevels[most];
+}
