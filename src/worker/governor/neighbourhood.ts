@@ -11,10 +11,20 @@ export interface OwnState {
   readonly nowMs: number;
 }
 
+/**
+ * So long a starved worker asks its neighbours to step back though none of them runs more than the one job that it keeps:
+ * then it is something else that takes the room, and they go on. It asks again after a rest.
+ */
+const IN_VAIN_MS = 15_000;
+const REST_MS = 60_000;
+
 export class Neighbourhood {
   readonly #ledger: SharedLedger;
   #backlog: ReadonlySet<string> = new Set();
   #starvedSinceMs: number | undefined;
+  /** Since when its neighbours have stepped back as far as they do, and it is starved all the same. */
+  #inVainSinceMs: number | undefined;
+  #restsUntilMs = -Infinity;
 
   constructor(ledger: SharedLedger) {
     this.#ledger = ledger;
@@ -38,7 +48,7 @@ export class Neighbourhood {
     const outside = jobs.filter((job) => !job.isInside);
     const processes = outside.reduce((sum, { need }) => sum + need.processes, 0);
     const isStarved = processes === 0 && own.queuesWithoutRoom.some((queue) => this.#backlog.has(queue));
-    this.#starvedSinceMs = isStarved ? (this.#starvedSinceMs ?? own.nowMs) : undefined;
+    this.#noteStarved(isStarved, own.nowMs);
     const promise: MachinePromise = {
       growthBytes: jobs.reduce((sum, job) => sum + growthBytes(job), 0),
       cpuCores: outside.reduce((sum, { need }) => sum + need.cpuCores, 0),
@@ -47,6 +57,17 @@ export class Neighbourhood {
       starvedMs: own.nowMs - (this.#starvedSinceMs ?? own.nowMs),
     };
     this.#ledger.publish(promise, own.levels);
+  }
+
+  #noteStarved(isStarved: boolean, nowMs: number): void {
+    const asks = isStarved && nowMs >= this.#restsUntilMs;
+    this.#starvedSinceMs = asks ? (this.#starvedSinceMs ?? nowMs) : undefined;
+    const isInVain = asks && this.others.every(({ processes }) => processes <= 1);
+    this.#inVainSinceMs = isInVain ? (this.#inVainSinceMs ?? nowMs) : undefined;
+    if (this.#inVainSinceMs === undefined || nowMs - this.#inVainSinceMs < IN_VAIN_MS) return;
+    this.#restsUntilMs = nowMs + REST_MS;
+    this.#starvedSinceMs = undefined;
+    this.#inVainSinceMs = undefined;
   }
 
   close(): void {
