@@ -19,7 +19,7 @@ export interface TsProcess extends AsyncDisposable {
 
 export interface TsProcessOptions {
   readonly args?: readonly string[];
-  readonly env?: Readonly<Record<string, string>>;
+  readonly env?: Readonly<Record<string, string | undefined>>;
   /** The folder of a control group that it is started in, with all that it starts. */
   readonly cgroup?: string | undefined;
 }

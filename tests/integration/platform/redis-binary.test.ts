@@ -66,7 +66,9 @@ describe("findRedisBinary", () => {
 
   test("fetches the distribution's server without being root, once, and runs it", { timeout: 240_000 }, async () => {
     const home = tempFolder();
-    const env = { PATH: pathWithoutRedis(), HOME: home, XDG_CACHE_HOME: join(home, "cache"), HEADROOM_HOME: home };
+    // The suite may itself run on a server that it was told of.
+    const own = { HEADROOM_REDIS_SERVER: undefined, HEADROOM_HOME: home };
+    const env = { PATH: pathWithoutRedis(), HOME: home, XDG_CACHE_HOME: join(home, "cache"), ...own };
     await using first = runTs("integration/platform/processes/embedded-user.ts", { args: [home], env });
     const ready = JSON.parse((await first.line("ready ")).slice("ready ".length)) as { pid: number };
     expect(first.output()).toContain("fetching a redis server from the distribution's packages");
