@@ -72,7 +72,7 @@ export const metricTable = {
   },
   headroom_queue_oldest_age_seconds: {
     type: "gauge",
-    help: "Age of the oldest job in a queue, by state; 0 when there is none.",
+    help: "Age of the oldest job in a queue, by state (of delayed ones: of the first that is due); 0 when there is none.",
     labels: ["queue", "job_name", "profile", "state"],
   },
   headroom_admissions_total: {

@@ -8,9 +8,10 @@ import { parseConfig } from "../contract/config-faults.ts";
 import type { Config } from "../contract/config.ts";
 import { InvalidInputError, type Fault } from "../contract/errors.ts";
 import { narrowAllow, taskOf } from "../contract/task-limits.ts";
-import { showPath, type PathFault } from "../contract/schema-faults.ts";
+import { field, showPath, type PathFault } from "../contract/schema-faults.ts";
 import { readConfigDocument, type ConfigDocument, type Environment } from "./config-document.ts";
 import { readEnvironment, type Setting } from "./config-environment.ts";
+import { globFaults } from "./scan/path-filter.ts";
 
 export interface ConfigSources {
   readonly file?: string;
@@ -42,11 +43,13 @@ function readConfig(sources: ConfigSources): Config {
   if (document.value === undefined) throw new InvalidInputError(title, document.faults);
   const environment = readEnvironment(sources.env);
   const settings = [...environment.settings, ...(sources.settings ?? [])];
-  const parsed = parseConfig(mergeSettings(document.value, settings, sources));
+  const merged = mergeSettings(document.value, settings, sources);
+  const parsed = parseConfig(merged);
+  const globs = globFaults(field(merged, "input"));
   const early: Fault[] = [...withLines(document.faults, document, settings), ...environment.faults];
-  if (parsed.kind === "valid" && early.length === 0) return parsed.config;
+  if (parsed.kind === "valid" && early.length + globs.length === 0) return parsed.config;
   const seen = new Set(early.map((fault) => fault.where));
-  const late = parsed.kind === "valid" ? [] : withLines(parsed.faults, document, settings);
+  const late = withLines([...(parsed.kind === "valid" ? [] : parsed.faults), ...globs], document, settings);
   throw new InvalidInputError(title, [...early, ...late.filter((fault) => !seen.has(fault.where))]);
 }
 

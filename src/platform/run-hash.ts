@@ -117,6 +117,11 @@ export class RunHash {
     return text === null ? undefined : Number(text);
   }
 
+  /** Whether all files of the run are known. */
+  async isScanned(runId: string): Promise<boolean> {
+    return (await this.#redis.hget(keys.run(this.#kp, runId), "scanned")) === "1";
+  }
+
   async counters(runId: string): Promise<Counters> {
     const values = await this.#redis.hmget(keys.run(this.#kp, runId), ...counterNames);
     return Object.fromEntries(counterNames.map((name, at) => [name, Number(values[at] ?? 0)])) as Record<

@@ -31,6 +31,7 @@ import { targetOfPrefix } from "../platform/redis-target.ts";
 import { RunHash } from "../platform/run-hash.ts";
 import { loadLiveFigures, runStatusOf } from "../platform/run-status.ts";
 import { PolicyGate } from "../platform/policy-gate.ts";
+import { requireGlobs } from "../platform/scan/path-filter.ts";
 import { newTraceId } from "../platform/trace.ts";
 import { isProcessThere, loadHeartbeats } from "../platform/worker-heartbeats.ts";
 import { openStore } from "../store/open-store.ts";
@@ -123,6 +124,7 @@ export class Client implements ClientPort, AsyncDisposable {
   async run(input: RunRequest, options: StreamedRunOptions = {}): Promise<{ run: RunRecord; created: boolean }> {
     const spec = parseRunSpec({ ...input, traceId: options.traceId ?? input.traceId ?? this.#deps.newTraceId() });
     checkTemplates(spec.command, spec.output.name);
+    requireGlobs(spec.input);
     this.#deps.gate.require(spec, (path) => showPath(placeIn(input, path)));
     const id = newRunId(this.#deps.clock.nowMs());
     const earlier = await this.#earlier(id, options.idempotencyKey);
@@ -153,6 +155,7 @@ export class Client implements ClientPort, AsyncDisposable {
     if (before === undefined) throw new NotFoundError("run", runId);
     if (before.spec.executor === "flow") return this.flows.resume(before);
     const spec = parseRunSpec(changedRequest(before.spec, { ...change, traceId: this.#deps.newTraceId() }));
+    requireGlobs(spec.input);
     this.#deps.gate.require(spec);
     await claimOutput(this.#submit, runId, spec);
     const run = await store.runs.reopen(runId, spec, this.#deps.clock.nowMs());

@@ -1,7 +1,8 @@
 /** Which entries of a tree a run takes: include and exclude globs on the relative path, hidden names, own temporary names. */
 import picomatch from "picomatch";
-import { InvalidInputError, messageOf, type Fault } from "../../contract/errors.ts";
+import { InvalidInputError, messageOf } from "../../contract/errors.ts";
 import { isTemporaryName } from "../../contract/output-names.ts";
+import { field, showPath, type PathFault } from "../../contract/schema-faults.ts";
 import type { TreeInput } from "./scan-batch.ts";
 
 export interface PathFilter {
@@ -19,8 +20,9 @@ type GlobRules = Pick<TreeInput, "include" | "exclude" | "hidden">;
  * is excluded with all that is below it. @throws {InvalidInputError} for patterns that are none.
  */
 export function createPathFilter(rules: GlobRules): PathFilter {
-  const include = compile("include", rules.include, { dot: rules.hidden });
-  const exclude = compile("exclude", rules.exclude, { dot: true });
+  requireGlobs(rules);
+  const include = compile(rules.include, { dot: rules.hidden });
+  const exclude = compile(rules.exclude, { dot: true });
   const reaches = rules.include.map((pattern) => folderReach(pattern, rules.hidden));
   const allowsHidden = rules.hidden || rules.include.some((pattern) => /(?:^|\/)\./.test(pattern));
   return {
@@ -33,19 +35,37 @@ export function createPathFilter(rules: GlobRules): PathFilter {
 
 type Matcher = (path: string) => boolean;
 
-function compile(where: string, patterns: readonly string[], options: picomatch.PicomatchOptions): Matcher | undefined {
-  const faults: Fault[] = [];
-  const matchers: Matcher[] = [];
-  for (const [at, pattern] of patterns.entries()) {
-    try {
-      // An exclamation mark is a character of a name here: leaving out is what `exclude` is for.
-      matchers.push(picomatch(pattern, { ...options, nonegate: true, strictBrackets: true }));
-    } catch (error) {
-      const expected = `a glob pattern (${messageOf(error).toLowerCase()})`;
-      faults.push({ where: `input.${where}[${at}]`, expected, found: JSON.stringify(pattern) });
-    }
-  }
+/** The patterns that are none, each with its path in the rules of an input; what is no list of texts is left to others. */
+export function globFaults(input: unknown): PathFault[] {
+  return (["include", "exclude"] as const).flatMap((name) => {
+    const patterns: unknown = field(input, name);
+    return Array.isArray(patterns) ? patterns.flatMap((pattern: unknown, at) => faultOf(name, at, pattern)) : [];
+  });
+}
+
+/** @throws {InvalidInputError} naming every pattern of an input that is none */
+export function requireGlobs(input: unknown): void {
+  const faults = globFaults(input).map(({ where, expected, found }) => ({ where, expected, found }));
   if (faults.length > 0) throw new InvalidInputError("input", faults);
+}
+
+function faultOf(name: string, at: number, pattern: unknown): PathFault[] {
+  if (typeof pattern !== "string" || pattern === "") return [];
+  try {
+    picomatch(pattern, strict);
+    return [];
+  } catch (error) {
+    const path = ["input", name, at];
+    const expected = `a glob pattern (${messageOf(error).toLowerCase()})`;
+    return [{ path, where: showPath(path), expected, found: JSON.stringify(pattern) }];
+  }
+}
+
+/** An exclamation mark is a character of a name here: leaving out is what `exclude` is for. */
+const strict = { nonegate: true, strictBrackets: true } as const;
+
+function compile(patterns: readonly string[], options: picomatch.PicomatchOptions): Matcher | undefined {
+  const matchers = patterns.map((pattern) => picomatch(pattern, { ...options, ...strict }));
   if (matchers.length < 2) return matchers[0];
   return (path) => matchers.some((matches) => matches(path));
 }

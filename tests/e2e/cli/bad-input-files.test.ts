@@ -69,15 +69,26 @@ describe("headroom run, over files that are not as they should be", () => {
     expect(await cli.call(args, { stdin: "" })).toMatchObject({ code: 2 });
   });
 
-  test.skipIf(process.getuid?.() === 0)("names folders and files that it may not read", async () => {
+  test("names folders and files that it may not read or write", async () => {
     await using cli = new Cli();
     cli.scratch.file("in/good", "1");
-    const secret = cli.scratch.file("in/secret/f", "2");
-    chmodSync(join(secret, ".."), 0);
-    const run = await cli.json<RunJson>([...runArgs, "--", "cat", "{input}"]);
-    chmodSync(join(secret, ".."), 0o700);
-    expect(run.files).toMatchObject({ succeeded: 1, failed: 1 });
-    expect(run.failures).toMatchObject([{ message: "expected a readable folder, found permission denied" }]);
+    const locked = [cli.scratch.folder("in/locked"), cli.scratch.file("in/secret", "2"), cli.scratch.folder("shut")];
+    for (const path of locked) chmodSync(path, 0);
+    const call = (args: readonly string[]) => cli.call(args, { isHeldToPermissions: true });
+    const run = JSON.parse((await call([...runArgs, "--", "cat", "{input}"])).stdout) as RunJson;
+    expect(run.files).toMatchObject({ total: 3, succeeded: 1, failed: 2 });
+    const said = new Map(run.failures.map(({ message, examples }) => [examples[0], message]));
+    expect(said.get("locked")).toBe("expected a readable folder, found permission denied");
+    expect(said.get("secret")).toBe("expected a file that can be read, found no permission to read it");
+    const unreadable = await call(["run", "-i", "shut", "-o", "out", "--", "cat", "{input}"]);
+    expect(unreadable).toMatchObject({ code: 2, stdout: "" });
+    expect(unreadable.stderr).toMatch(/^headroom: --input: expected a folder at \S+ that can be read, found EACCES/);
+    const unwritable = await call(["run", "-i", "in", "-o", "shut/out", "--", "cat", "{input}"]);
+    expect(unwritable).toMatchObject({ code: 2, stdout: "" });
+    expect(unwritable.stderr).toMatch(
+      /^headroom: --output: expected a folder at \S+ that can be written, found EACCES/,
+    );
+    for (const path of locked) chmodSync(path, 0o700);
   });
 });
 

@@ -65,6 +65,25 @@ describe("headroom run, over bad files and bad commands", () => {
     expect(run.files["failed"]).toBeLessThan(60);
   });
 
+  test("takes a share of failures from all files, not from those that came first", async () => {
+    await using cli = new Cli();
+    for (let at = 0; at < 20; at += 1) cli.scratch.file(`in/${at}`, "x");
+    const args = ["run", "-i", "in", "-o", "out", "--attempts", "1", "--chunk-files", "1", "--json"];
+    const failing = (names: string) => [
+      "--",
+      "sh",
+      "-c",
+      `case "$1" in ${names}) exit 1;; esac; echo ok`,
+      "sh",
+      "{input}",
+    ];
+    const few = await cli.json<RunJson>([...args, "--max-failures", "10%", ...failing("*/3|*/7")]);
+    expect(few).toMatchObject({ state: "failed", files: { total: 20, succeeded: 18, failed: 2 } });
+    const many = await cli.call([...args.slice(0, -1), "--max-failures", "10%", ...failing("*")]);
+    expect(many).toMatchObject({ code: 1 });
+    expect(many.stdout).toContain("expected failed files to be at most 10 % of 20 files, found ");
+  });
+
   test("has nothing to do over an empty folder, and says so", async () => {
     await using cli = new Cli();
     cli.scratch.folder("in");

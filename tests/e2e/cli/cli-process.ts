@@ -26,6 +26,16 @@ export interface CallOptions {
   readonly stdin?: string | Buffer;
   /** Another build than that of this checkout. */
   readonly bin?: string;
+  /** Permissions of files count, also for root. */
+  readonly isHeldToPermissions?: boolean;
+}
+
+/** What takes from root its right to read and write everything. */
+const held = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"];
+
+function program({ bin = here, isHeldToPermissions = false }: CallOptions): readonly string[] {
+  const limit = isHeldToPermissions && process.getuid?.() === 0 ? held : [];
+  return [...limit, process.execPath, bin];
 }
 
 /** A data folder, and the command line working in it. */
@@ -39,8 +49,10 @@ export class Cli implements AsyncDisposable {
     return this.start(args, options).ended;
   }
 
-  start(args: readonly string[], { cwd = this.scratch.path, env = {}, stdin, bin = here }: CallOptions = {}): Running {
-    const child = spawn(process.execPath, [bin, ...args], {
+  start(args: readonly string[], options: CallOptions = {}): Running {
+    const { cwd = this.scratch.path, env = {}, stdin } = options;
+    const [file = "", ...rest] = [...program(options), ...args];
+    const child = spawn(file, rest, {
       cwd,
       env: { ...process.env, HEADROOM_HOME: this.home, NO_COLOR: "1", ...env },
       stdio: [stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"],

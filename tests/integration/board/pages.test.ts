@@ -62,6 +62,26 @@ describe("pages of the board", () => {
     await deletePrefix(redis, prefix);
   });
 
+  test("count outcomes, tell the rate and group failures by class and message", async ({ redis, prefix }) => {
+    await using fixture = await startBoard({ redis, prefix });
+    const good = Array.from({ length: 12 }, (_, index) => ranFile(index, `good/${index}`));
+    const coded = Array.from({ length: 5 }, (_, at) => failedFile(20 + at, `coded/${at}`, "found 3", ""));
+    const other = ranFile(30, "late", { outcome: "failed", failureClass: "timeout", message: "took too long" });
+    await seedRunning(fixture, redis, prefix, { id: "r1", files: [...good, ...coded, other] });
+    const text = (await (await fixture.ask("/runs/r1")).text()).replace(/\s+/g, " ");
+    const figure = (name: string) => new RegExp(`<dt>${name}</dt> <dd>(.*?)</dd>`).exec(text)?.[1];
+    expect(figure("Files")).toBe("58");
+    expect(figure("Succeeded")).toContain(">12<");
+    expect(figure("Failed")).toContain(">6<");
+    // Eighteen files in the minute that the run goes on for.
+    expect(figure("Rate")).toBe("0.3 files/s");
+    const rows = [...text.matchAll(/<tr> <th scope="row"><code>(.*?)<\/code><\/th>(.*?)<\/tr>/g)];
+    expect(rows.map(([, failureClass]) => failureClass)).toEqual(["exit", "timeout"]);
+    expect(rows[0]?.[2]).toMatch(/found 3.*data-label="Files">5<.*href="\/runs\/r1\/files\/coded\/0"/);
+    expect(rows[1]?.[2]).toMatch(/took too long.*data-label="Files">1<.*href="\/runs\/r1\/files\/late"/);
+    await deletePrefix(redis, prefix);
+  });
+
   test("say what a run does and waits for, and link it to its flow", async ({ redis, prefix }) => {
     await using fixture = await startBoard({ redis, prefix });
     await seedRunning(fixture, redis, prefix, { id: "r1", files: [ranFile(0, "a")] });

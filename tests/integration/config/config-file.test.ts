@@ -82,6 +82,19 @@ describe("configuration file", () => {
     ]);
   });
 
+  test("a pattern that is none is a fault at its line, or of its option", () => {
+    const text = "input:\n  include:\n    - '*.txt'\n    - '[a'\n  exclude: ['x(']\n  hidden: perhaps\n";
+    expect(faultsOf(() => load(text))).toEqual([
+      'input.hidden (line 6): true or false | "perhaps"',
+      'input.include[1] (line 4): a glob pattern (missing closing: "]" - use "\\\\]" to match literal characters) | "[a"',
+      expect.stringMatching(/^input\.exclude\[0\] \(line 5\): a glob pattern \(missing closing: "\)".* \| "x\("$/),
+    ]);
+    const settings = [{ where: "--include", path: ["input", "include"], value: ["["] }];
+    expect(faultsOf(() => load("", { settings }))).toEqual([
+      expect.stringMatching(/^--include: a glob pattern .* \| "\["$/),
+    ]);
+  });
+
   test.each([
     ["a: [1", /headroom\.yaml:1:\d+: valid YAML/],
     ["a: 1\na: 2", /headroom\.yaml:2:1: valid YAML \| Map keys must be unique/],

@@ -176,6 +176,17 @@ describe("HTTP intake", () => {
     await deletePrefix(redis, prefix);
   });
 
+  test("refuses patterns that are none before anything is stored", async ({ redis, prefix }) => {
+    await using fixture = await startIntake({ redis, prefix });
+    const input = { kind: "tree", root: fixture.folder, include: ["*.txt", "[a"], exclude: ["{b"] };
+    const { status, errors = [] } = await readProblem(await fixture.post({ ...body(fixture), input }));
+    expect(status).toBe(400);
+    expect(errors.map(({ pointer }) => pointer)).toEqual(["/input/include/1", "/input/exclude/0"]);
+    expect(errors[0]?.detail).toMatch(/^expected a glob pattern \(missing closing: "\]".*, found "\[a"$/);
+    expect(await fixture.store.runs.list({ limit: 10 })).toEqual([]);
+    await deletePrefix(redis, prefix);
+  });
+
   test("takes short forms, and says what is wrong with them where they stand", async ({ redis, prefix }) => {
     await using fixture = await startIntake({ redis, prefix });
     const { folder } = fixture;

@@ -89,6 +89,7 @@ describe("input argument", () => {
     ["no/*.png", /found nothing at "no"/],
     ["f/*.png", /ENOTDIR/],
     ["d/*/../x*", /no \.\. behind/],
+    ["d/*[x", /--input: expected a glob pattern \(missing closing: "\]".*found "d\/\*\[x"/],
     ["caf\ufffd", /names that are not UTF-8/],
   ])("%j is refused with what was expected and found", (argument, message) => {
     using scratch = new Scratch();

@@ -1,11 +1,9 @@
-/** The rules that a chunk is held to beside those of its files: what the operator allows, and how many failures its run may have. */
-import type { Redis } from "ioredis";
+/** The rules of the operator that a chunk is held to beside those of its files. */
 import { faultsLine } from "../../../contract/errors.ts";
 import { unrunResult, type FileEntry } from "../../../contract/files.ts";
 import type { RunSpec } from "../../../contract/run-spec.ts";
-import { requestCancel } from "../../../platform/cancel-run.ts";
 import type { PolicyGate } from "../../../platform/policy-gate.ts";
-import type { LiveRun, RunHash } from "../../../platform/run-hash.ts";
+import type { LiveRun } from "../../../platform/run-hash.ts";
 import type { Recorder } from "../../result/recorder.ts";
 
 /** The files of a chunk by what they run; `specs`, of a job of a flow, says what each does. */
@@ -36,19 +34,4 @@ export async function refuseFiles(
     await recorder.flush();
   }
   return allowed;
-}
-
-/** Cancels a run of which more files have failed than may. */
-export async function checkMaxFailures(
-  deps: { readonly redis: Redis; readonly hash: RunHash; readonly kp: string },
-  { runId, spec }: LiveRun,
-): Promise<void> {
-  const { maxFailures: limit } = spec;
-  if (limit === undefined) return;
-  const counters = await deps.hash.counters(runId);
-  const failed = counters.failed + counters.quarantined;
-  const most = limit.unit === "files" ? limit.value : (limit.value / 100) * Math.max(1, counters.total);
-  if (failed <= most) return;
-  const what = limit.unit === "files" ? `${limit.value} files` : `${limit.value} % of ${counters.total} files`;
-  await requestCancel(deps, runId, `${failed} files failed, at most ${what} may`);
 }

@@ -37,6 +37,7 @@ import type { OutputClaims } from "../../output-claims.ts";
 import type { RunCache } from "../../run-cache.ts";
 import { InputNumbers } from "../input-numbers.ts";
 import { RunCancelled, type Handler, type JobContext } from "../executor.ts";
+import { checkMaxFailures } from "../failure-limit.ts";
 import { waitForRoom, type RoomWaitDeps } from "../room-wait.ts";
 
 export interface ScanDeps extends RoomWaitDeps {
@@ -156,6 +157,8 @@ class Scan {
     this.#push(this.#chunker.flush());
     await this.#add();
     await this.#deps.hash.set(this.#run, { total: this.#total, scanned: "1" });
+    // What had failed before may be too much now that the number of files is known.
+    await checkMaxFailures(this.#deps, this.#run);
   }
 
   /** Whether a scan of this epoch has been at work: this job was claimed before, or was added again. */
@@ -317,5 +320,6 @@ class Scan {
     await this.#deps.store.files.record(this.#run.runId, this.#run.epoch, results);
     const failed = problems.filter((problem) => problem.outcome === "failed").length;
     await this.#deps.hash.count(this.#run, { failed, skipped: problems.length - failed });
+    if (failed > 0) await checkMaxFailures(this.#deps, this.#run);
   }
 }

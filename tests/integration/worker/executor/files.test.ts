@@ -67,19 +67,22 @@ describe("files through a binary", () => {
     expect(exec.outputs()).toEqual(["a.copy"]);
   });
 
-  test("fails inputs that are missing, a folder, too small, or a link that is not followed", async () => {
-    exec.files({ "folder/x": "1", small: "", real: "content" });
+  test("fails inputs that are missing, a folder, too small or large, or a link that is not followed", async () => {
+    exec.files({ "folder/x": "1", small: "", real: "content", large: "x".repeat(100) });
     symlinkSync("real", join(exec.input, "link"));
     symlinkSync("/etc/hostname", join(exec.input, "escape"));
     symlinkSync("loop", join(exec.input, "loop"));
-    const files = ["gone", "folder", "small", "link", "../out"].map((path, index) => ({ index, path, bytes: 1 }));
-    const { results } = await exec.run(["/bin/cat", "{input}"], files, { spec: { inputRules: { minBytes: 1 } } });
+    const names = ["gone", "folder", "small", "large", "link", "../out"];
+    const files = names.map((path, index) => ({ index, path, bytes: 1 }));
+    const inputRules = { minBytes: 1, maxBytes: 99 };
+    const { results } = await exec.run(["/bin/cat", "{input}"], files, { spec: { inputRules } });
     expect(results.get("gone")).toMatchObject({
       failureClass: "bad-input",
       message: expect.stringContaining("found none") as string,
     });
     expect(results.get("folder")).toMatchObject({ failureClass: "bad-input" });
     expect(results.get("small")?.message).toBe("expected an input of at least 1 bytes, found 0");
+    expect(results.get("large")?.message).toBe("expected an input of at most 99 bytes, found 100");
     expect(results.get("link")).toMatchObject({ failureClass: "policy" });
     expect(results.get("../out")).toMatchObject({ failureClass: "policy" });
     const followed = await exec.run(

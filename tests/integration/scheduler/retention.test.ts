@@ -1,0 +1,36 @@
+import { expect } from "vitest";
+import { sweepOldRuns } from "../../../src/scheduler/retention.ts";
+import { test } from "../../support/redis.ts";
+import { ranFile } from "../../support/board-fixture.ts";
+import { openScheduler } from "../../support/scheduler-fixture.ts";
+
+test("forgets all runs that ended before, a few at a time, with their files, and no other", async ({
+  redis,
+  prefix,
+}) => {
+  await using fixture = await openScheduler(redis, prefix, "2026-01-01T00:00:00Z");
+  const { store } = fixture;
+  const { spec } = await fixture.client.run(fixture.request()).then(({ run }) => run);
+  const add = async (id: string, endedAtMs: number | undefined) => {
+    await store.runs.create({ id, spec, createdAtMs: 1 });
+    await store.files.record(id, 0, [ranFile(0, "a")]);
+    if (endedAtMs !== undefined) await store.runs.move(id, ["queued"], "succeeded", { endedAtMs });
+  };
+  const old = Array.from({ length: 45 }, (_one, at) => `old-${at}`);
+  for (const id of old) await add(id, 999);
+  await add("young", 1_000);
+  await add("open", undefined);
+  let steps = 0;
+  const term = { require: () => void (steps += 1) };
+  expect(await sweepOldRuns(store, 1_000, term)).toBe(45);
+  expect(steps).toBe(3);
+  for (const id of old) expect(await store.runs.get(id)).toBeUndefined();
+  expect((await store.files.counts("old-0", 0)).total).toBe(0);
+  for (const id of ["young", "open"]) expect(await store.files.counts(id, 0)).toMatchObject({ total: 1 });
+  expect(await sweepOldRuns(store, 1_000, term)).toBe(0);
+  const over = () => {
+    throw new Error("the term is over");
+  };
+  await expect(sweepOldRuns(store, 2_000, { require: over })).rejects.toThrow("the term is over");
+  expect(await store.runs.get("young")).toBeDefined();
+});

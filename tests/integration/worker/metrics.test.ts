@@ -1,0 +1,41 @@
+/** What a worker tells of its room and its work, while it works. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { MiB } from "../../../src/contract/resources.ts";
+import { FaultCluster, PATIENT } from "../../support/fault-cluster.ts";
+
+test("what is promised while jobs run, why others wait, and what became of the files", async () => {
+  await using cluster = await FaultCluster.open();
+  cluster.files(3);
+  const worker = await cluster.worker({ ops: true, maxProcesses: 2 });
+  const [, url = ""] = (await worker.line("operations ")).split(" ");
+  const told = async (name: string, ...labels: string[]) => {
+    const lines = (await (await fetch(`${url}/metrics`)).text()).split("\n");
+    const line = lines.find(
+      (one) => new RegExp(`^${name}[ {]`).test(one) && labels.every((label) => one.includes(label)),
+    );
+    return Number(line?.split(" ").at(-1) ?? Number.NaN);
+  };
+  const reserved = (resource: string) => told("headroom_reserved", `resource="${resource}"`);
+  expect(await told("headroom_capacity", 'resource="processes"')).toBe(2);
+  expect(await told("headroom_capacity", 'resource="memoryBytes"')).toBeGreaterThan(100 * MiB);
+  const go = join(cluster.scratch.path, "go");
+  const once = { attempts: 1, backoffMs: 0, backoffFactor: 1, maxBackoffMs: 0 };
+  const first = `while [ ! -e ${go} ]; do sleep 0.02; done; case "$1" in *file-2) exit 3;; esac`;
+  const retry = { exit: { ...once, attempts: 2 } };
+  const runId = await cluster.run(cluster.spec(first, { chunk: { maxFiles: 1 }, retry }));
+  await expect.poll(() => reserved("processes"), PATIENT).toBe(2);
+  expect(await reserved("memoryBytes")).toBeGreaterThanOrEqual(2 * 128 * MiB);
+  await expect.poll(() => told("headroom_admissions_total", 'reason="PROCESSES"'), PATIENT).toBeGreaterThan(0);
+  expect(await told("headroom_admissions_total", 'decision="admit"')).toBeGreaterThanOrEqual(2);
+  writeFileSync(go, "");
+  await cluster.ended(runId);
+  await expect.poll(() => reserved("processes"), PATIENT).toBe(0);
+  expect(await reserved("memoryBytes")).toBe(0);
+  expect(await told("headroom_files_processed_total", 'outcome="succeeded"')).toBe(2);
+  expect(await told("headroom_files_processed_total", 'outcome="failed"')).toBe(1);
+  expect(await told("headroom_retries_total", 'failure_class="exit"')).toBe(1);
+  expect(await told("headroom_file_duration_seconds_count")).toBe(3);
+  expect(await told("headroom_chunk_duration_seconds_count")).toBeGreaterThanOrEqual(3);
+});
