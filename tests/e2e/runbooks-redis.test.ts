@@ -53,7 +53,7 @@ test("key-rotation", async () => {
   const server = await startWithUsers("worker");
   await using cluster = await RunbookCluster.open();
   try {
-    const redisCli = `redis-cli -s ${server.socket}`;
+    const redisCli = `redis-cli -s ${server.socket} --user admin --pass secret --no-auth-warning`;
     Object.assign(cluster.env, { REDIS_CLI: redisCli, OLD_PASSWORD: "leaked", NEW_PASSWORD: "fresh" });
     await playRunbook("key-rotation", cluster, async () => {
       expect((await cluster.sh(`${redisCli} ACL SETUSER worker '>leaked'`)).code).toBe(0);
