@@ -219,9 +219,11 @@ function controlReasons(asked: RunQuestion): WaitReason[] {
 /** Chunks of other runs may wait in the same queues: they say nothing of a run that has none yet. */
 function chunkReasons({ status, scan, openJobs, queues, workers, nowMs }: RunQuestion): WaitReason[] {
   if (openJobs <= (isPending(scan) ? 1 : 0)) return [];
+  // A paused queue in which nothing is holds nobody back.
+  const inUse = queues.filter(({ waiting, active, delayed }) => waiting + active + delayed > 0);
   return [
     ...labelReasons(workers, status.spec.resources.labels),
-    ...queues.flatMap((queue) => [
+    ...inUse.flatMap((queue) => [
       ...(queue.waiting > 0 ? tooLargeReasons(queue, workers) : []),
       ...queueReasons(queue, workers, nowMs),
     ]),

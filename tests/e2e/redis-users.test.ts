@@ -159,6 +159,35 @@ describe("the users that are shipped", () => {
     expect(outside).toEqual([]);
   });
 
+  test("have doctor tell whom to be in place of a user who may not, and let the operator look", async () => {
+    const as = (user: string) => ({ env: { ...envOf("worker"), HEADROOM_REDIS_URL: server.asUser(user) } });
+    const { stdout } = await cli.call(["doctor"], as("monitor"));
+    expect(stdout).toMatch(/fail +redis +NOPERM[^\n]+\n +fix: name a user who may, such as operator/);
+    const fine = await cli.call(["doctor"], as("operator"));
+    expect(fine.stdout).toMatch(/ok +redis +redis [^\n]+\nwarn +redis settings +expected persistence/);
+  });
+
+  test("let the one who looks after the server change settings and users, and reach no key", async () => {
+    const redis = new Redis({ path: server.socket, username: "admin", password: "secret" });
+    try {
+      const allowed = [
+        ["CONFIG", "SET", "maxmemory", "0"],
+        ["ACL", "SETUSER", "worker", ">another"],
+        ["ACL", "SETUSER", "worker", "<another"],
+        ["ACL", "SAVE"],
+        ["CLIENT", "LIST"],
+        ["INFO", "persistence"],
+        ["BGREWRITEAOF"],
+      ] as const;
+      for (const [name, ...args] of allowed) await redis.call(name, ...args);
+      for (const [name, ...args] of [["GET", `${kp}:mine`], ["FLUSHALL"], ["SCAN", "0"]] as const) {
+        await expect(redis.call(name, ...args), name).rejects.toThrow(REFUSED);
+      }
+    } finally {
+      redis.disconnect();
+    }
+  });
+
   test.each(users)("refuse %s what it has no business with", async (user) => {
     const redis = new Redis({ path: server.socket, username: user, password: "secret" });
     try {

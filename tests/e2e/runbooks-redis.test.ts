@@ -17,6 +17,23 @@ test("redis-out-of-memory", async () => {
   });
 });
 
+test("redis-down", async () => {
+  await using cluster = await RunbookCluster.open({ args: ["--appendonly", "yes"] });
+  const { socket, folder } = cluster.redis;
+  const settings = `--port 0 --unixsocket ${socket} --dir ${folder} --save "" --appendonly yes --daemonize yes`;
+  cluster.env["REDIS_CLI"] = `redis-cli -s ${socket}`;
+  cluster.env["START_REDIS"] = `redis-server ${settings}`;
+  await cluster.start(["worker"]);
+  try {
+    await playRunbook("redis-down", cluster, async () => {
+      cluster.env["RUN"] = await cluster.enqueue(["sh", "-c", 'sleep 2; cat "$0"', "{input}"], { files: 5 });
+      await cluster.redis.kill();
+    });
+  } finally {
+    await cluster.sh(`redis-cli -s ${socket} SHUTDOWN NOSAVE`);
+  }
+});
+
 test("redis-failover", async () => {
   await using group = await SentinelGroup.start({ args: ["--min-replicas-to-write", "1"] });
   await using cluster = await RunbookCluster.open();
@@ -53,7 +70,7 @@ test("key-rotation", async () => {
   const server = await startWithUsers("worker");
   await using cluster = await RunbookCluster.open();
   try {
-    const redisCli = `redis-cli -s ${server.socket}`;
+    const redisCli = `redis-cli -s ${server.socket} --user admin --pass secret --no-auth-warning`;
     Object.assign(cluster.env, { REDIS_CLI: redisCli, OLD_PASSWORD: "leaked", NEW_PASSWORD: "fresh" });
     await playRunbook("key-rotation", cluster, async () => {
       expect((await cluster.sh(`${redisCli} ACL SETUSER worker '>leaked'`)).code).toBe(0);

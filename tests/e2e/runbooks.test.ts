@@ -56,6 +56,8 @@ test("mass-retry", async () => {
       cluster.env["RUN"] = await cluster.enqueue(needsShare, { out, options: ["--attempts", "1"] });
       await ended(cluster, "failed");
     }
+    const { output } = await cluster.sh("headroom retry --since 2h --class exit --dry-run");
+    expect(output).toMatch(new RegExp(`^3 runs would be started again\n.*\n.*\n${cluster.env["RUN"] ?? ""}$`, "m"));
   });
 });
 

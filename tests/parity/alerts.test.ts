@@ -42,6 +42,7 @@ const checks = testFiles.flatMap((name) =>
 /** What an alert may send people to. */
 const runbooks = [
   "redis-out-of-memory",
+  "redis-down",
   "redis-failover",
   "restore",
   "stuck-queue",

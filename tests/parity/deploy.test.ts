@@ -145,7 +145,8 @@ describe("manifests, compose file and Dockerfile", () => {
     // The number that autoscalers ask for.
     expect(others.join("\n").match(/ [~&]\S+/g)).toEqual([` ~${keys.workersWanted(keyPrefix(DEFAULT_PREFIX))}`]);
     for (const line of withKeys) expect(line.match(/ [~&]\S+/g)).toEqual([` ~${prefix}`, ` &${prefix}`]);
-    expect(source).toMatch(/^user default off$/m);
+    // Nobody can be it, and yet it may everything: the server replays its append-only file in its name.
+    expect(source).toMatch(/^user default off resetpass allkeys allchannels \+@all$/m);
     expect(read(`${secrets}/users.acl`)).toBe(source.replaceAll(">PASSWORD", `>${password}`));
     const { secretGenerator } = parse(read("deploy/k8s/overlays/dev/kustomization.yaml")) as {
       secretGenerator: { name: string; literals?: string[] }[];

@@ -54,7 +54,7 @@ export async function startWithUsers(
   const [rules = ""] = /(?<=^user scheduler ).*$/m.exec(text) ?? [];
   const suite = `user suite ${rules} +keys +monitor +client|list +client|pause +client|unpause`;
   // For the helper that waits for the server.
-  const all = text.replace("user default off", "user default on nopass allkeys allchannels +@all");
+  const all = text.replace("user default off resetpass", "user default on nopass");
   writeFileSync(file, `${all}${suite}\n`);
   const server = await startRedis({ args: [...SAFE, "--aclfile", file] });
   const asUser = (name: string): string => server.url.replace("unix://", `unix://${name}:secret@`);

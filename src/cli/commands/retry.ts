@@ -42,8 +42,9 @@ export function retryCommand(invocation: Invocation): Command {
       }
       const { started, refused } = await withCluster(flags, io, (cluster) => retry(cluster, ids, flags));
       if (flags.json === true) printJson(io, { started, refused });
-      else
-        print(io, `${plural(started.length, "run")} ${flags.dryRun === true ? "would be started" : "started"} again`);
+      else if (flags.dryRun === true)
+        print(io, [`${plural(started.length, "run")} would be started again`, ...started].join("\n"));
+      else print(io, `${plural(started.length, "run")} started again`);
       for (const { id, reason } of refused) say(io, `run ${id}: ${reason}`);
       return refused.length > 0 ? exitCodes.someFailed : exitCodes.ok;
     }),

@@ -87,13 +87,15 @@ async function checkServer({ place, logger, env }: DoctorDeps): Promise<Finding[
       ? await examineEmbedded(place, logger, env)
       : await examineServer(place.redisUrl, `given as ${withoutPassword(place.redisUrl)}`, { place, logger });
   } catch (error) {
-    const fix = error instanceof UnsafeRedisError ? error.fix : fixOfRedis(place);
-    return [{ check: "redis", status: "fail", found: messageOf(error), fix }];
+    const found = messageOf(error);
+    const fix = error instanceof UnsafeRedisError ? error.fix : fixOfRedis(place, found);
+    return [{ check: "redis", status: "fail", found, fix }];
   }
 }
 
-function fixOfRedis({ redisUrl }: Place): string {
+function fixOfRedis({ redisUrl }: Place, found: string): string {
   if (redisUrl === undefined) return INSTALL_COMMAND;
+  if (found.startsWith("NOPERM")) return "name a user who may, such as operator of deploy/redis/users.acl";
   return "start the server, or correct --redis or HEADROOM_REDIS_URL";
 }
 

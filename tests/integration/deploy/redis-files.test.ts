@@ -136,6 +136,29 @@ describe("deploy/redis", () => {
     await expect.poll(() => redis.set("{headroom}:after", "1").catch(String), PATIENT).toBe("OK");
   });
 
+  test("with users.acl what scripts have written is there after a restart, and nobody is the user default", async () => {
+    const scratch = scratchFolder();
+    const users = copyOf(scratch.path, "users.acl", { ">PASSWORD": ">secret" });
+    const config = copyOf(scratch.path, "redis.conf", { "# aclfile /etc/redis/users.acl": `aclfile ${users}` });
+    const { child, port } = await start(config, []);
+    const ended = once(child, "exit");
+    const worker = connect(`redis://worker:secret@127.0.0.1:${port}`);
+    const both = `redis.call("set", KEYS[1], "1") redis.call("set", KEYS[2], "1")`;
+    await worker.eval(both, 2, "{headroom}:one", "{headroom}:two");
+    child.kill("SIGTERM");
+    await ended;
+    await start(config, [], port);
+    const count = () => worker.exists("{headroom}:one", "{headroom}:two").catch(String);
+    await expect.poll(count, PATIENT).toBe(2);
+    for (const [login, refusal] of [
+      ["", "NOAUTH"],
+      ["default:secret@", "WRONGPASS"],
+    ] as const) {
+      const nobody = connect(`redis://${login}127.0.0.1:${port}`);
+      await expect(nobody.get("{headroom}:one"), login).rejects.toThrow(refusal);
+    }
+  });
+
   test("the user of an autoscaler may take the length of the list of wanted workers, and nothing else", async () => {
     const scratch = scratchFolder();
     const users = copyOf(scratch.path, "users.acl", { ">PASSWORD": ">secret" });

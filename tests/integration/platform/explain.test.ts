@@ -141,6 +141,20 @@ describe("explain", () => {
     expect(await cluster.codes()).toEqual(["queue-paused", "queued-behind", "backoff"]);
   });
 
+  test("a paused queue of the profile in which nothing is holds no run back", async ({ redis, prefix }) => {
+    await using cluster = new ExplainedCluster(redis, prefix);
+    await beat(redis, prefix, testWorker());
+    const larger = testSpec({ resources: { labels: [], memoryBytes: 1_024 ** 3 } });
+    const other = execPlace(larger).name;
+    expect(other).not.toBe(execPlace(cluster.spec).name);
+    await cluster.queues.addRun({ ...ref, runId: "r2" }, larger, [{ chunk: "1", files }]);
+    await cluster.queues.queue(other).pause();
+    await cluster.queues.addRun(ref, cluster.spec, [{ chunk: "1", files }]);
+    expect(await cluster.codes()).toContain("queue-paused");
+    await cluster.queues.queue(other).remove("r2.0.c1");
+    expect(await cluster.codes()).toEqual(["queued-behind"]);
+  });
+
   test("a delayed job whose time has come waits for what the worker says, not for another try", async ({
     redis,
     prefix,
