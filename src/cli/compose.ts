@@ -10,7 +10,6 @@ import { systemClock } from "../platform/clock.ts";
 import { ControlBus } from "../platform/control.ts";
 import type { Service } from "../platform/lifecycle.ts";
 import type { Logger } from "../platform/logger.ts";
-import { newTraceId } from "../platform/trace.ts";
 import { Metrics, type BuildFacts } from "../platform/metrics.ts";
 import { OpsServer, type Checks, type OpsRoute } from "../platform/ops-server.ts";
 import { PolicyGate } from "../platform/policy-gate.ts";
@@ -198,7 +197,7 @@ async function createStarter(
   const { Client } = await import("../producer/client.ts");
   const { startScheduledFlow } = await import("../producer/flow/scheduled-flow.ts");
   const client = new Client(
-    { redis, store, kp: place.kp, gate: new PolicyGate(allow), logger, clock: systemClock, isEmbedded, newTraceId },
+    { redis, store, kp: place.kp, gate: new PolicyGate(allow), logger, clock: systemClock, isEmbedded },
     { ownsRedis: false, ownsStore: false },
   );
   return {

@@ -21,16 +21,13 @@ export function measureOf(flow: CheckedFlow, known = new Map<CheckedFlow, FlowMe
   const earlier = known.get(flow);
   if (earlier !== undefined) return earlier;
   const inner = new Map([...flow.nested].map(([id, nested]) => [id, measureOf(nested, known)]));
-  let [nodes, costUsd, turns, tokens] = [0, 0, 0, 0];
-  for (const node of flow.order) {
-    const [count, below] = [countOf(node), inner.get(node.id)];
-    nodes += count * (1 + (below?.nodes ?? 0));
-    costUsd += times(count, costOf(node) + (below?.costUsd ?? 0));
-    turns += times(count, turnsOf(node) + (below?.turns ?? 0));
-    tokens += times(count, tokensOf(node) + (below?.tokens ?? 0));
-  }
+  const sumOf = (own: (node: FlowNode) => number, key: "nodes" | "costUsd" | "turns" | "tokens") =>
+    flow.order.reduce((sum, node) => sum + times(countOf(node), own(node) + (inner.get(node.id)?.[key] ?? 0)), 0);
   const measure = {
-    ...{ nodes, costUsd, turns, tokens },
+    nodes: sumOf(() => 1, "nodes"),
+    costUsd: sumOf(costOf, "costUsd"),
+    turns: sumOf(turnsOf, "turns"),
+    tokens: sumOf(tokensOf, "tokens"),
     width: widthOf(flow, inner),
     depth: longestWay(flow, (node) => 1 + (inner.get(node.id)?.depth ?? 0)),
     seconds: Math.min(

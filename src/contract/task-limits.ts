@@ -28,8 +28,9 @@ export function taskOf(env: Readonly<Record<string, string | undefined>>): TaskM
 }
 
 /** The rules that hold for what an agent starts: no tool, no money, no time that it has not itself. */
-export function narrowAllow(allow: Allow, { constraints }: TaskMessage): Allow {
-  const { tools, network, sandbox } = constraints;
+export function narrowAllow(allow: Allow, task: TaskMessage | undefined): Allow {
+  if (task === undefined) return allow;
+  const { tools, network, sandbox } = task.constraints;
   const known = allow.tools ?? ANY;
   const level = stricter(allow.sandbox, sandbox);
   return {
@@ -37,7 +38,7 @@ export function narrowAllow(allow: Allow, { constraints }: TaskMessage): Allow {
     tools: known === ANY ? tools : known.filter((tool) => tools.includes(tool)),
     ...(network === false && { network }),
     ...(level !== undefined && { sandbox: level }),
-    limits: narrowLimits(allow.limits ?? {}, constraints),
+    limits: narrowLimits(allow.limits ?? {}, task.constraints),
   };
 }
 

@@ -32,7 +32,7 @@ const MAX_BYTES = 1_048_576;
 export function loadConfig(sources: ConfigSources): Config {
   const task = taskOf(sources.env);
   const config = readConfig(sources);
-  return task === undefined ? config : { ...config, allow: narrowAllow(config.allow, task) };
+  return { ...config, allow: narrowAllow(config.allow, task) };
 }
 
 function readConfig(sources: ConfigSources): Config {

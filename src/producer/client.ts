@@ -9,8 +9,9 @@
  */
 import type { Redis } from "ioredis";
 import { checkTemplates } from "../contract/template.ts";
+import type { TaskMessage } from "../contract/agents.ts";
 import { narrowAllow, taskOf } from "../contract/task-limits.ts";
-import { parseAllow, type AllowInput } from "../contract/allow.ts";
+import { parseAllow } from "../contract/allow.ts";
 import { ConflictError, InvalidInputError, lineOf, NotFoundError } from "../contract/errors.ts";
 import { isTerminal } from "../contract/outcomes.ts";
 import { DEFAULT_PREFIX, keyPrefix, keys } from "../contract/queues.ts";
@@ -39,28 +40,10 @@ import type { Store } from "../store/store.ts";
 import type { Backlog, ClientPort, RunListQuery, RunOptions } from "./client-port.ts";
 import { liveRecord, queuedRecord } from "./queued-record.ts";
 import { FlowClient } from "./flow/flow-client.ts";
+import type { ClientOptions, StreamedRunOptions } from "./client-options.ts";
 import { followRun, type RunEvent } from "./run-events.ts";
 import { ScheduleClient } from "./schedules.ts";
 import { claimOutput, enqueueRun, newRunId, planChunks, type PlannedChunks, type SubmitDeps } from "./submit.ts";
-
-export interface ClientOptions {
-  /** URL, or a connection that stays the caller's. */
-  readonly redis: string | Redis;
-  /** URL or store. Without one, runs live in Redis until a worker writes them down; old runs cannot be listed. */
-  readonly store?: string | Store;
-  readonly prefix?: string;
-  /** What runs may use: others are refused here, before anything is stored. The workers have the last word. */
-  readonly allow?: AllowInput;
-  readonly logger?: Logger;
-  readonly clock?: Clock;
-  /** The Redis is that of a data folder, so all its workers are processes of this machine. Default: false. */
-  readonly isEmbedded?: boolean;
-}
-
-export interface StreamedRunOptions extends RunOptions {
-  /** Input paths in pages, for an input of kind `list` that is too long to be part of the specification. */
-  readonly pages?: AsyncIterable<readonly string[]>;
-}
 
 /** More starts of one file than any retry rule gives. */
 const ATTEMPTS_SHOWN = 1_000;
@@ -76,8 +59,7 @@ const ACK_WAIT_MS = 5_000;
  */
 export async function createClient(options: ClientOptions): Promise<Client> {
   const task = taskOf(process.env);
-  const allow = parseAllow(options.allow);
-  const gate = new PolicyGate(task === undefined ? allow : narrowAllow(allow, task));
+  const gate = new PolicyGate(narrowAllow(parseAllow(options.allow), task));
   const logger = options.logger ?? createLogger("silent", {});
   const [target, prefix] = [options.redis, options.prefix ?? DEFAULT_PREFIX];
   const ownsRedis = typeof target === "string";
@@ -88,15 +70,15 @@ export async function createClient(options: ClientOptions): Promise<Client> {
     const store = typeof options.store === "string" ? await openStore(options.store, logger) : options.store;
     if (ownsStore) await store?.migrate();
     const { clock = systemClock, isEmbedded = false } = options;
-    const owns = { ownsRedis, ownsStore };
-    const ownTraceId = () => task?.trace_id ?? newTraceId();
-    const place = { redis, store, kp: keyPrefix(prefix), isEmbedded };
-    return new Client({ ...place, gate, logger, clock, newTraceId: ownTraceId }, owns);
+    const deps = { redis, store, kp: keyPrefix(prefix), gate, logger, clock, isEmbedded, ...traceOf(task) };
+    return new Client(deps, { ownsRedis, ownsStore });
   } catch (error) {
     if (ownsRedis) await closeRedis(redis);
     throw error;
   }
 }
+
+const traceOf = (task: TaskMessage | undefined) => (task === undefined ? {} : { traceId: task.trace_id });
 
 interface ClientDeps {
   readonly redis: Redis;
@@ -106,7 +88,8 @@ interface ClientDeps {
   readonly logger: Logger;
   readonly clock: Clock;
   readonly isEmbedded: boolean;
-  newTraceId(): string;
+  /** What its runs carry on; undefined: each has a trace of its own. */
+  readonly traceId?: string;
 }
 
 export class Client implements ClientPort, AsyncDisposable {
@@ -121,8 +104,15 @@ export class Client implements ClientPort, AsyncDisposable {
     this.#submit = { ...deps, queues: new JobQueues(deps.redis, deps.kp), hash: new RunHash(deps.redis, deps.kp) };
   }
 
+  #newTraceId(): string {
+    return this.#deps.traceId ?? newTraceId();
+  }
+
   async run(input: RunRequest, options: StreamedRunOptions = {}): Promise<{ run: RunRecord; created: boolean }> {
-    const spec = parseRunSpec({ ...input, traceId: options.traceId ?? input.traceId ?? this.#deps.newTraceId() });
+    const spec = parseRunSpec({
+      ...input,
+      traceId: options.traceId ?? input.traceId ?? this.#newTraceId(),
+    });
     checkTemplates(spec.command, spec.output.name);
     requireGlobs(spec.input);
     this.#deps.gate.require(spec, (path) => showPath(placeIn(input, path)));
@@ -154,7 +144,7 @@ export class Client implements ClientPort, AsyncDisposable {
     const before = await store.runs.get(runId);
     if (before === undefined) throw new NotFoundError("run", runId);
     if (before.spec.executor === "flow") return this.flows.resume(before);
-    const spec = parseRunSpec(changedRequest(before.spec, { ...change, traceId: this.#deps.newTraceId() }));
+    const spec = parseRunSpec(changedRequest(before.spec, { ...change, traceId: this.#newTraceId() }));
     requireGlobs(spec.input);
     this.#deps.gate.require(spec);
     await claimOutput(this.#submit, runId, spec);

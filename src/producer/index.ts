@@ -1,5 +1,6 @@
 /** The package's public entry: what other services import. */
-export { Client, createClient, type ClientOptions, type StreamedRunOptions } from "./client.ts";
+export { Client, createClient } from "./client.ts";
+export type { ClientOptions, StreamedRunOptions } from "./client-options.ts";
 export { flow, FlowBuilder, type FlowOptions, type Needs, type NodeOptions } from "./flow-builder.ts";
 export type { FlowDocumentInput } from "../contract/flows.ts";
 export type { RunEvent } from "./run-events.ts";

@@ -12,6 +12,7 @@ import { parseNodePath, unrunEnd, type PlannedNode } from "../../contract/flow-r
 import type { PlanOrigin } from "../../contract/stored-plan.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
 import { oneOf } from "../../contract/schema-faults.ts";
+import { newTraceId } from "../../platform/trace.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { flowSpec } from "../../platform/flow/flow-spec.ts";
@@ -68,7 +69,7 @@ export interface FlowClientDeps extends SubmitDeps {
   readonly gate: PolicyGate;
   readonly clock: Clock;
   readonly logger: Logger;
-  newTraceId(): string;
+  readonly traceId?: string | undefined;
 }
 
 export class FlowClient {
@@ -118,7 +119,7 @@ export class FlowClient {
     const setting: FlowSetting = { ...rest, folder: folder(id) };
     this.#requireAllowed(flow, setting);
     const { about, nodes } = beginningOf(flow, setting);
-    const spec = flowSpec(about, { nodes: nodes.length, traceId: traceId ?? this.#deps.newTraceId() });
+    const spec = flowSpec(about, { nodes: nodes.length, traceId: traceId ?? this.#deps.traceId ?? newTraceId() });
     gate.require(spec);
     await claimOutput(this.#deps, id, spec);
     const key = idempotencyKey === undefined ? {} : { idempotencyKey };
@@ -139,7 +140,7 @@ export class FlowClient {
     const { parent } = before.spec;
     const spec = flowSpec(about, {
       nodes: nodes.length,
-      traceId: this.#deps.newTraceId(),
+      traceId: this.#deps.traceId ?? newTraceId(),
       ...(parent !== undefined && { parent }),
     });
     gate.require(spec);
