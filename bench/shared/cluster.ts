@@ -5,6 +5,7 @@ import { keyPrefix } from "../../src/contract/queues.ts";
 import { systemClock } from "../../src/platform/clock.ts";
 import { ControlBus } from "../../src/platform/control.ts";
 import type { Logger } from "../../src/platform/logger.ts";
+import { keepHeapTight } from "../../src/platform/heap.ts";
 import { Metrics } from "../../src/platform/metrics.ts";
 import { closeRedis, openRedis } from "../../src/platform/redis.ts";
 import { createClient, type Client } from "../../src/producer/client.ts";
@@ -41,6 +42,8 @@ export const benchLogger: Logger = pino({ level: process.env["BENCH_LOG"] ?? "si
 
 /** Starts everything and waits until it is ready. */
 export async function startBenchCluster(options: BenchClusterOptions): Promise<BenchCluster> {
+  // As every process of the product does.
+  keepHeapTight();
   const kp = keyPrefix(PREFIX);
   const redis = await startRedis({ args: ["--appendonly", "yes", ...(options.redisArgs ?? [])] });
   const store = await openStore(`sqlite:${join(options.folder, "store.db")}`, benchLogger);

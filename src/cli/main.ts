@@ -1,4 +1,5 @@
 /** The command line: parses, runs one command, turns what it threw into a message and an exit code. */
+import { keepHeapTight } from "../platform/heap.ts";
 import { Command } from "commander";
 import { exitCodes } from "../contract/errors.ts";
 import { backupCommand, restoreCommand } from "./commands/backup.ts";
@@ -133,6 +134,7 @@ function share(command: Command, io: Io): void {
 
 /** The whole process: streams, environment and exit code of this machine. */
 export async function runProcess(): Promise<never> {
+  keepHeapTight();
   const { stdin, stdout, stderr, env } = process;
   for (const stream of [stdout, stderr]) {
     stream.on("error", (error: NodeJS.ErrnoException) => {
