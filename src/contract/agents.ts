@@ -58,15 +58,17 @@ export const TASK_VARIABLE = "HEADROOM_TASK";
 export const taskMessage = z.object({
   task_id: z.string(),
   parent_id: z.string(),
-  trace_id: z.string().regex(/^[0-9a-f]{32}$/, "32 hexadecimal digits"),
+  /** As its caller gave it, who may have had one of any form. */
+  trace_id: z.string().min(1),
   constraints: z.object({
     tools: z.array(z.string()),
     max_turns: z.int().min(1),
     max_tokens: z.int().min(1).nullable(),
     max_cost_usd: z.number().min(0).nullable(),
     timeout_seconds: z.number().positive().nullable(),
-    network: z.boolean().nullable(),
-    sandbox: z.enum(sandboxLevels).nullable(),
+    // A flow that a version before has started says nothing of these.
+    network: z.boolean().nullable().default(null),
+    sandbox: z.enum(sandboxLevels).nullable().default(null),
   }),
 });
 export type TaskMessage = Readonly<z.output<typeof taskMessage>>;

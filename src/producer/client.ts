@@ -104,10 +104,6 @@ export class Client implements ClientPort, AsyncDisposable {
     this.#submit = { ...deps, queues: new JobQueues(deps.redis, deps.kp), hash: new RunHash(deps.redis, deps.kp) };
   }
 
-  #newTraceId(): string {
-    return this.#deps.traceId ?? newTraceId();
-  }
-
   async run(input: RunRequest, options: StreamedRunOptions = {}): Promise<{ run: RunRecord; created: boolean }> {
     const spec = parseRunSpec({
       ...input,
@@ -333,6 +329,10 @@ export class Client implements ClientPort, AsyncDisposable {
     if (record !== undefined) return record;
     const live = await this.#submit.hash.load(runId);
     return live === undefined ? undefined : liveRecord(runId, live);
+  }
+
+  #newTraceId(): string {
+    return this.#deps.traceId ?? newTraceId();
   }
 
   async #storePages(runId: string, spec: RunSpec, pages: AsyncIterable<readonly string[]> | undefined): Promise<void> {

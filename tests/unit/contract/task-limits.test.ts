@@ -24,6 +24,16 @@ describe("the task of an agent", () => {
     expect(taskOf({ HEADROOM_TASK: "" })).toBeUndefined();
   });
 
+  test("may come from a version before, which said nothing of network and sandbox", () => {
+    const { network: _network, sandbox: _sandbox, ...constraints } = open;
+    expect(taskOf({ HEADROOM_TASK: JSON.stringify({ ...task(), constraints }) })).toEqual(task());
+  });
+
+  test("carries on a trace of any form", () => {
+    const own = { ...task(), trace_id: "order-4711" };
+    expect(taskOf({ HEADROOM_TASK: JSON.stringify(own) })).toEqual(own);
+  });
+
   test.each([
     ["no JSON", "tools: all", "HEADROOM_TASK"],
     ["another tool list", JSON.stringify(task({ tools: "any" as never })), "HEADROOM_TASK.constraints.tools"],
