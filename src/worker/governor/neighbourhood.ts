@@ -59,18 +59,20 @@ export class Neighbourhood {
     this.#ledger.publish(promise, own.levels);
   }
 
+  close(): void {
+    this.#ledger.close();
+  }
+
   #noteStarved(isStarved: boolean, nowMs: number): void {
     const asks = isStarved && nowMs >= this.#restsUntilMs;
     this.#starvedSinceMs = asks ? (this.#starvedSinceMs ?? nowMs) : undefined;
-    const isInVain = asks && this.others.every(({ processes }) => processes <= 1);
+    const { others } = this;
+    // Where nobody is, nobody was asked: who comes later is.
+    const isInVain = asks && others.length > 0 && others.every(({ processes }) => processes <= 1);
     this.#inVainSinceMs = isInVain ? (this.#inVainSinceMs ?? nowMs) : undefined;
     if (this.#inVainSinceMs === undefined || nowMs - this.#inVainSinceMs < IN_VAIN_MS) return;
     this.#restsUntilMs = nowMs + REST_MS;
     this.#starvedSinceMs = undefined;
     this.#inVainSinceMs = undefined;
-  }
-
-  close(): void {
-    this.#ledger.close();
   }
 }

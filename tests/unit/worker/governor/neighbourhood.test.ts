@@ -8,20 +8,21 @@ const nothing: MachinePromise = { growthBytes: 0, cpuCores: 0, processes: 0, isE
 /** A worker with a job that does not fit, and a neighbour that runs so many. */
 class Pair {
   readonly #neighbour: { processes: number } = { processes: 4 };
+  #isAlone = false;
   readonly #told: MachinePromise[] = [];
   readonly #neighbourhood: Neighbourhood;
 
   constructor() {
-    const others = (): readonly Neighbour[] => [
-      { ...nothing, ...this.#neighbour, workerId: "other", levels: ["host"] },
-    ];
+    const others = (): readonly Neighbour[] =>
+      this.#isAlone ? [] : [{ ...nothing, ...this.#neighbour, workerId: "other", levels: ["host"] }];
     const ledger: SharedLedger = { others, publish: (promise) => this.#told.push(promise), close: () => undefined };
     this.#neighbourhood = new Neighbourhood(ledger);
     this.#neighbourhood.noteBacklog(new Set(["exec"]));
   }
 
   /** Ticks once a second from `fromS` to `toS`; for how long it says to be starved then. */
-  starvedAt(fromS: number, toS: number, { processes = 1, waits = true } = {}): number | undefined {
+  starvedAt(fromS: number, toS: number, { processes = 1, waits = true, alone = false } = {}): number | undefined {
+    this.#isAlone = alone;
     this.#neighbour.processes = processes;
     for (let second = fromS; second <= toS; second += 1) {
       const queuesWithoutRoom = waits ? ["exec"] : [];
@@ -44,6 +45,12 @@ describe("a worker that can start nothing", () => {
     expect(pair.starvedAt(26, 26)).toBe(0);
     expect(pair.starvedAt(27, 85)).toBe(0);
     expect(pair.starvedAt(86, 90)).toBe(4_000);
+  });
+
+  test("still asks whoever comes after it was alone for long", () => {
+    const pair = new Pair();
+    expect(pair.starvedAt(0, 60, { alone: true })).toBe(60_000);
+    expect(pair.starvedAt(61, 62, { processes: 4 })).toBe(62_000);
   });
 
   test("begins anew once it had room", () => {
