@@ -1,7 +1,7 @@
 /** The command line: parses, runs one command, turns what it threw into a message and an exit code. */
-import { keepHeapTight } from "../platform/heap.ts";
 import { Command } from "commander";
 import { exitCodes } from "../contract/errors.ts";
+import { keepHeapTight } from "../platform/heap.ts";
 import { backupCommand, restoreCommand } from "./commands/backup.ts";
 import { calibrateCommand } from "./commands/calibrate.ts";
 import { cancelCommand } from "./commands/cancel.ts";

@@ -87,7 +87,7 @@ export class FlowAdvance {
   ended(nodes: readonly EndedNode[]): Promise<void> {
     this.#waiting.push(...nodes);
     this.#next ??= this.#going
-      .catch(() => undefined)
+      .catch(() => undefined) // told to those whose nodes these were
       .then(() => {
         const some = this.#waiting.splice(0);
         this.#going = this.#next ?? this.#going;

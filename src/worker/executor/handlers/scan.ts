@@ -249,13 +249,12 @@ class Scan {
     while (this.#ready.length > 0) {
       await this.#waitForWindow(() => this.#window - (this.#deps.learned.isUnknown(this.#run) ? 1 : ADD_CHUNKS));
       await this.#checkLease();
-      const keepLease = () => this.#keepLease();
       // Sized now, not when they were made: the model may have learned while they waited for the window.
       const needOf = await memoryNeed(this.#deps, this.#run);
       const some = this.#ready
         .splice(0, Math.min(ADD_CHUNKS, Math.max(1, this.#window - this.#waiting)))
         .map((chunk) => ({ ...chunk, memoryBytes: needOf(chunk.files) }));
-      await this.#deps.queues.addChunks(this.#ref, this.#run.spec, some, keepLease);
+      await this.#deps.queues.addChunks(this.#ref, this.#run.spec, some, () => this.#keepLease());
       this.#waiting += some.length;
       this.#firstAddMs ??= this.#deps.clock.monotonicMs();
       await this.#deps.hash.count(this.#run, { chunks: some.length });
