@@ -12,5 +12,11 @@ if (!existsSync(entry)) {
   process.stderr.write(`headroom: expected ${fileURLToPath(entry)}, found nothing; build it with: npm run build\n`);
   process.exit(2);
 }
-const { runProcess } = await import(entry.href);
+const { runProcess } = await import(entry.href).catch((error) => {
+  // Its own files are there, so it is a package that is not.
+  if (error.code !== "ERR_MODULE_NOT_FOUND") throw error;
+  const [found] = String(error.message).split("\n");
+  process.stderr.write(`headroom: expected the packages that it needs, found: ${found}; install them with: npm ci\n`);
+  process.exit(2);
+});
 await runProcess();

@@ -44,6 +44,12 @@ if [ ${#missing[@]} -gt 0 ]; then
   fi
 fi
 
+if [ ! -x node_modules/.bin/vitest ]; then
+  echo "expected the packages of package-lock.json, found none in node_modules; install them with: npm ci" >&2
+  echo "0 passed, 1 failed"
+  exit 1
+fi
+
 failed_steps=0
 for step in build check; do
   echo "== npm run $step"
