@@ -3,7 +3,6 @@ import { boardDefaults, type BoardConfig } from "../board/config.ts";
 import { InvalidInputError } from "../contract/errors.ts";
 import type { Io } from "./io.ts";
 import { parsePort, type ListenFlags } from "./services.ts";
-import type { Place } from "./settings.ts";
 
 export interface BoardFlags extends ListenFlags {
   readonly login?: BoardConfig["login"];
@@ -12,15 +11,13 @@ export interface BoardFlags extends ListenFlags {
   readonly allowDestructive?: boolean;
 }
 
-/** @throws {InvalidInputError} naming the option */
-export function boardConfigOf(flags: BoardFlags, place: Place, io: Io): BoardConfig {
+/** All but the cluster that it is of. @throws {InvalidInputError} naming the option */
+export function boardSettingsOf(flags: BoardFlags, io: Io): Omit<BoardConfig, "prefix" | "home"> {
   const token = io.env["HEADROOM_BOARD_TOKEN"];
   return {
     host: flags.host ?? boardDefaults.host,
     port: parsePort(flags.port, "--port", boardDefaults.port),
-    prefix: place.kp,
     login: flags.login ?? boardDefaults.login,
-    home: place.home,
     ...(token === undefined ? {} : { token }),
     ...(flags.publicOrigin === undefined ? {} : { publicOrigin: flags.publicOrigin }),
     ...(flags.trustedProxies === undefined ? {} : { trustedProxies: parseProxies(flags.trustedProxies) }),

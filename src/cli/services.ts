@@ -76,6 +76,8 @@ function collect(value: string, earlier: readonly string[] | undefined): readonl
 export function loadServiceConfig(flags: ServiceFlags & WorkerFlags, io: Io): Config {
   const file = flags.config === undefined ? {} : { file: flags.config };
   const { maxProcesses, memoryThreshold, cpuThreshold } = flags;
+  // Before anything is started.
+  parsePort(flags.opsPort, "--ops-port", 0);
   const limits = {
     ...(maxProcesses === undefined ? {} : { maxProcesses }),
     ...(memoryThreshold === undefined ? {} : { memoryThreshold }),

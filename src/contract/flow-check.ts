@@ -7,6 +7,7 @@ import type { z } from "zod";
 import type { Fault } from "./errors.ts";
 import { graphOf, writtenCount, type FlowGraph } from "./flow-graph.ts";
 import { defaultFaults, handedInputFaults } from "./flow-inputs.ts";
+import { globFaults } from "./globs.ts";
 import { knownFlowKeys } from "./flow-json-schema.ts";
 import { referenceFaults } from "./flow-references.ts";
 import { shapeFaults } from "./flow-shape.ts";
@@ -88,7 +89,8 @@ class Check {
     if (isWhole && graph.kind === "cyclic") this.#cycles(document, graph.cycles, file);
     const order = graph.kind === "acyclic" ? graph.graph.order : graph.order;
     const places = placeholderFaults(document);
-    this.#add(file, [...defaultFaults(document.inputs), ...places, ...referenceFaults(document, order)]);
+    const globs = document.nodes.flatMap((node, at) => globFaults(node, ["nodes", at]));
+    this.#add(file, [...defaultFaults(document.inputs), ...places, ...globs, ...referenceFaults(document, order)]);
     const nested = this.#nested(document, file, [...around, file]);
     if (graph.kind === "cyclic" || this.faults.length > before) return undefined;
     const nodeCount = document.nodes.reduce(

@@ -7,11 +7,11 @@ import { dirname, resolve } from "node:path";
 import { parseConfig } from "../contract/config-faults.ts";
 import type { Config } from "../contract/config.ts";
 import { InvalidInputError, type Fault } from "../contract/errors.ts";
+import { globFaults } from "../contract/globs.ts";
 import { narrowAllow, taskOf } from "../contract/task-limits.ts";
 import { field, showPath, type PathFault } from "../contract/schema-faults.ts";
 import { readConfigDocument, type ConfigDocument, type Environment } from "./config-document.ts";
 import { readEnvironment, type Setting } from "./config-environment.ts";
-import { globFaults } from "./scan/path-filter.ts";
 
 export interface ConfigSources {
   readonly file?: string;
@@ -45,7 +45,7 @@ function readConfig(sources: ConfigSources): Config {
   const settings = [...environment.settings, ...(sources.settings ?? [])];
   const merged = mergeSettings(document.value, settings, sources);
   const parsed = parseConfig(merged);
-  const globs = globFaults(field(merged, "input"));
+  const globs = globFaults(field(merged, "input"), ["input"]);
   const early: Fault[] = [...withLines(document.faults, document, settings), ...environment.faults];
   if (parsed.kind === "valid" && early.length + globs.length === 0) return parsed.config;
   const seen = new Set(early.map((fault) => fault.where));

@@ -26,20 +26,26 @@ export function configCommand(invocation: Invocation): Command {
 }
 
 function initCommand(invocation: Invocation): Command {
-  return describeCommand("init", "write a commented example", ["headroom config init", "headroom config init - | less"])
-    .argument("[file]", "where to write it; - is standard output", "headroom.yaml")
-    .action(
-      act(invocation, (file: string) => {
-        const { io } = invocation;
-        if (file === "-") print(io, exampleConfig);
-        else {
-          const path = resolve(io.cwd, file);
-          writeNew(path);
-          print(io, `wrote ${path}`);
-        }
-        return Promise.resolve(undefined);
-      }),
-    );
+  const command = describeCommand("init", "write a commented example", [
+    "headroom config init",
+    "headroom config init - | less",
+  ]);
+  return addJsonOption(command.argument("[file]", "where to write it; - is standard output", "headroom.yaml")).action(
+    act(invocation, (file: string, flags: JsonFlag) => {
+      const { io } = invocation;
+      const isJson = flags.json === true;
+      if (file === "-") {
+        if (isJson) printJson(io, { text: exampleConfig });
+        else print(io, exampleConfig);
+      } else {
+        const path = resolve(io.cwd, file);
+        writeNew(path);
+        if (isJson) printJson(io, { file: path });
+        else print(io, `wrote ${path}`);
+      }
+      return Promise.resolve(undefined);
+    }),
+  );
 }
 
 /** Somebody's own file is never overwritten. */

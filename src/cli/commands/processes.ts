@@ -19,7 +19,7 @@ import {
   type ServiceFlags,
   type WorkerFlags,
 } from "../services.ts";
-import { boardConfigOf, type BoardFlags } from "../board-flags.ts";
+import { boardSettingsOf, type BoardFlags } from "../board-flags.ts";
 import { podPlace } from "../pod.ts";
 
 const CLUSTER = "--redis redis://queue:6379 --store postgres://db/headroom";
@@ -86,13 +86,14 @@ export function producerCommand(invocation: Invocation): Command {
       const { io } = invocation;
       const config = loadServiceConfig(flags, io);
       const token = io.env["HEADROOM_PRODUCER_TOKEN"];
+      const port = parsePort(flags.port, "--port", producerDefaults.port);
       return serve("producer", { flags, io, config }, (parts) =>
         createProducerPart(
           parts,
           {
             ...producerDefaults,
             host: flags.host ?? producerDefaults.host,
-            port: parsePort(flags.port, "--port", producerDefaults.port),
+            port,
             prefix: keyPrefix(parts.cluster.place.prefix),
             allow: config.allow,
             agents: config.agents,
@@ -128,9 +129,11 @@ export function boardCommand(invocation: Invocation): Command {
     act(invocation, (flags: ServiceFlags & BoardFlags) => {
       const { io } = invocation;
       const config = loadServiceConfig(flags, io);
-      return serve("board", { flags, io, config }, (parts) =>
-        createBoardPart(parts, boardConfigOf(flags, parts.cluster.place, io), (text) => io.stderr.write(text)),
-      );
+      const settings = boardSettingsOf(flags, io);
+      return serve("board", { flags, io, config }, (parts) => {
+        const { kp, home } = parts.cluster.place;
+        return createBoardPart(parts, { ...settings, prefix: kp, home }, (text) => io.stderr.write(text));
+      });
     }),
   );
 }

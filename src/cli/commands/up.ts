@@ -4,7 +4,7 @@ import { boardDefaults } from "../../board/config.ts";
 import type { Config } from "../../contract/config.ts";
 import { systemClock } from "../../platform/clock.ts";
 import { producerDefaults } from "../../producer/config.ts";
-import { boardConfigOf } from "../board-flags.ts";
+import { boardSettingsOf } from "../board-flags.ts";
 import { act, addJsonOption, describeCommand, type Invocation } from "../command-line.ts";
 import {
   createBoardPart,
@@ -60,6 +60,8 @@ export function upCommand(invocation: Invocation): Command {
 async function up(flags: Flags, io: Io): Promise<never> {
   const startedAtMs = systemClock.monotonicMs();
   const config = loadServiceConfig(flags, io);
+  parsePort(flags.boardPort, "--board-port", 0);
+  parsePort(flags.intakePort, "--intake-port", 0);
   const { home } = openPlace(flags, io);
   const log = openLogFile(home, logLevelOf(io.env, config.logging.level), { process: "up" });
   const cluster = await openServiceCluster(flags, { io, config, logger: log.logger });
@@ -93,8 +95,8 @@ async function up(flags: Flags, io: Io): Promise<never> {
 async function makeBoard(parts: Parts, flags: Flags, io: Io): Promise<ListeningPart> {
   const host = flags.host ?? boardDefaults.host;
   const port = flags.boardPort ?? String(await choosePort(host, boardDefaults.port));
-  parsePort(port, "--board-port", 0);
-  const config = boardConfigOf({ host, port }, parts.cluster.place, io);
+  const { kp, home } = parts.cluster.place;
+  const config = { ...boardSettingsOf({ host, port }, io), prefix: kp, home };
   return createBoardPart(parts, config, (text) => io.stderr.write(text));
 }
 

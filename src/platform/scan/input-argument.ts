@@ -3,9 +3,9 @@ import { statSync, type Stats } from "node:fs";
 import { basename, dirname, resolve } from "node:path";
 import picomatch from "picomatch";
 import { InvalidInputError } from "../../contract/errors.ts";
+import { globFaults } from "../../contract/globs.ts";
 import { fsPath, printablePath } from "../../contract/path-bytes.ts";
 import type { InputSpec } from "../../contract/run-spec.ts";
-import { globFaults } from "./path-filter.ts";
 import { codeOf, type TreeInput } from "./scan-batch.ts";
 
 type ListInput = Extract<InputSpec, { readonly kind: "list" }>;
@@ -62,7 +62,7 @@ function ofGlob(glob: { base: string; glob: string }, argument: string, options:
   if (found instanceof Error) throw missing(where, glob.base, found);
   if (!found.isDirectory()) throw fault(where, `a folder before the glob of ${argument}`, `a file at ${root}`);
   if (glob.glob.split("/").includes("..")) throw fault(where, "no .. behind the first wildcard", argument);
-  const [none] = globFaults({ include: [glob.glob] });
+  const [none] = globFaults({ include: [glob.glob] }, []);
   if (none !== undefined) throw fault(where, none.expected, JSON.stringify(argument));
   const include = options.rules?.include ?? [];
   if (include.length > 0) {

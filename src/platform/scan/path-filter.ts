@@ -1,8 +1,8 @@
 /** Which entries of a tree a run takes: include and exclude globs on the relative path, hidden names, own temporary names. */
 import picomatch from "picomatch";
-import { InvalidInputError, messageOf } from "../../contract/errors.ts";
+import { InvalidInputError } from "../../contract/errors.ts";
+import { globFaults, strictGlobs } from "../../contract/globs.ts";
 import { isTemporaryName } from "../../contract/output-names.ts";
-import { field, showPath, type PathFault } from "../../contract/schema-faults.ts";
 import type { TreeInput } from "./scan-batch.ts";
 
 export interface PathFilter {
@@ -35,37 +35,14 @@ export function createPathFilter(rules: GlobRules): PathFilter {
 
 type Matcher = (path: string) => boolean;
 
-/** The patterns that are none, each with its path in the rules of an input; what is no list of texts is left to others. */
-export function globFaults(input: unknown): PathFault[] {
-  return (["include", "exclude"] as const).flatMap((name) => {
-    const patterns: unknown = field(input, name);
-    return Array.isArray(patterns) ? patterns.flatMap((pattern: unknown, at) => faultOf(name, at, pattern)) : [];
-  });
-}
-
 /** @throws {InvalidInputError} naming every pattern of an input that is none */
 export function requireGlobs(input: unknown): void {
-  const faults = globFaults(input).map(({ where, expected, found }) => ({ where, expected, found }));
+  const faults = globFaults(input, ["input"]).map(({ where, expected, found }) => ({ where, expected, found }));
   if (faults.length > 0) throw new InvalidInputError("input", faults);
 }
 
-function faultOf(name: string, at: number, pattern: unknown): PathFault[] {
-  if (typeof pattern !== "string" || pattern === "") return [];
-  try {
-    picomatch(pattern, strict);
-    return [];
-  } catch (error) {
-    const path = ["input", name, at];
-    const expected = `a glob pattern (${messageOf(error).toLowerCase()})`;
-    return [{ path, where: showPath(path), expected, found: JSON.stringify(pattern) }];
-  }
-}
-
-/** An exclamation mark is a character of a name here: leaving out is what `exclude` is for. */
-const strict = { nonegate: true, strictBrackets: true } as const;
-
 function compile(patterns: readonly string[], options: picomatch.PicomatchOptions): Matcher | undefined {
-  const matchers = patterns.map((pattern) => picomatch(pattern, { ...options, ...strict }));
+  const matchers = patterns.map((pattern) => picomatch(pattern, { ...options, ...strictGlobs }));
   if (matchers.length < 2) return matchers[0];
   return (path) => matchers.some((matches) => matches(path));
 }

@@ -22,6 +22,9 @@ type Waiting = { resolve(allowed: readonly boolean[]): void; reject(error: Error
 
 /** Looking at all processes of the machine must not hold up the first file. */
 const SWEEP_AFTER_MS = 1_000;
+/** Each message that goes over costs both threads as much as the work for half a file. */
+const patient: ReadonlySet<FromThread["kind"]> = new Set(["measured", "results"]);
+const PATIENCE_MS = 20;
 
 class ExecThread {
   readonly #port: MessagePort;
@@ -39,6 +42,8 @@ class ExecThread {
   #slots = 0;
   #calls = 0;
   #outbox: FromThread[] = [];
+  #isPosting = false;
+  #later: NodeJS.Timeout | undefined;
 
   constructor(port: MessagePort, config: ExecConfig) {
     this.#port = port;
@@ -155,14 +160,28 @@ class ExecThread {
     return waiting;
   }
 
-  /** Messages of one turn go out together. */
+  /** Messages of one turn go out together, in order; those that nobody waits for wait for one that is waited for. */
   #post(message: FromThread): void {
-    if (this.#outbox.push(message) > 1) return;
-    setImmediate(() => {
-      const messages = this.#outbox;
-      this.#outbox = [];
-      this.#port.postMessage(messages);
-    });
+    this.#outbox.push(message);
+    if (patient.has(message.kind)) {
+      this.#later ??= setTimeout(() => {
+        this.#flush();
+      }, PATIENCE_MS);
+    } else if (!this.#isPosting) {
+      this.#isPosting = true;
+      setImmediate(() => {
+        this.#flush();
+      });
+    }
+  }
+
+  #flush(): void {
+    clearTimeout(this.#later);
+    this.#later = undefined;
+    this.#isPosting = false;
+    const messages = this.#outbox;
+    this.#outbox = [];
+    if (messages.length > 0) this.#port.postMessage(messages);
   }
 
   async #stop(): Promise<void> {

@@ -52,6 +52,33 @@ describe("headroom config validate --json", () => {
   });
 });
 
+describe("headroom config init --json", () => {
+  test("prints where it wrote, and the text where it wrote nothing", async () => {
+    const { scratch, call } = openCommandLine();
+    const made = await call("config", "init", "own.yaml", "--json");
+    expect([made.code, JSON.parse(made.stdout)]).toEqual([0, { file: `${scratch.path}/own.yaml` }]);
+    const shown = await call("config", "init", "-", "--json");
+    expect(JSON.parse(shown.stdout)).toEqual({ text: exampleConfig });
+  });
+});
+
+describe("the processes of a cluster", () => {
+  test.each([
+    ["board", "--port"],
+    ["producer", "--port"],
+    ["worker", "--ops-port"],
+    ["scheduler", "--ops-port"],
+    ["up", "--board-port"],
+    ["up", "--intake-port"],
+  ])("%s %s 99999 is refused before anything is started", async (name, option) => {
+    const { scratch, call } = openCommandLine();
+    const ended = await call(name, option, "99999");
+    expect(ended.code).toBe(2);
+    expect(ended.stderr).toContain(`${option}: expected a port from 0 to 65535, found "99999"`);
+    expect(existsSync(`${scratch.path}/home`)).toBe(false);
+  });
+});
+
 describe("headroom run", () => {
   const dry = ["run", "-i", "in", "-o", "out", "--dry-run"];
 

@@ -109,6 +109,16 @@ describe("a flow with faults", () => {
     expect(faultsOf(written)[0]).toContain("64 deep");
   });
 
+  test("names globs that are no pattern, of runs and of models", () => {
+    const files = { kind: "files", command: ["cat", "{input}"], input: "/in", include: ["*.txt", "[a"] };
+    const infer = { kind: "infer", model: "/m", input: "/in", exclude: ["x("] };
+    const faults = faultsOf(flowOf({ id: "a", ...files }, { id: "b", ...infer }));
+    expect(faults).toEqual([
+      expect.stringMatching(/^nodes\[0\]\.include\[1\]: a glob pattern \(missing closing: "\]".*, "\[a"$/),
+      expect.stringMatching(/^nodes\[1\]\.exclude\[0\]: a glob pattern \(missing closing: "\)".*, "x\("$/),
+    ]);
+  });
+
   test("tells a hundred faults of ten thousand", () => {
     const faults = faultsOf(flowOf(...Array.from({ length: 10_000 }, (_, at) => exec(`n${at}`, ["none"]))));
     expect(faults).toHaveLength(101);
