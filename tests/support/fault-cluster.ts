@@ -18,9 +18,10 @@ import { createClient, type Client } from "../../src/producer/client.ts";
 import { openStore } from "../../src/store/open-store.ts";
 import type { Store } from "../../src/store/store.ts";
 import { runBuilt } from "./built-process.ts";
+import { startFaultRedis, type FaultRedis } from "./fault-redis.ts";
 import { SETTINGS, type ProcessSettings } from "./processes/settings.ts";
 import { quietLogger } from "./quiet-logger.ts";
-import { startRedis, type RedisServer } from "./redis-server.ts";
+import type { RedisServer } from "./redis-server.ts";
 import { Scratch } from "./scratch.ts";
 import type { TsProcess } from "./ts-process.ts";
 
@@ -34,15 +35,12 @@ export interface FaultClusterOptions {
   /** The store of all processes; a SQLite file of the scratch folder by default. */
   readonly store?: string;
   readonly redisArgs?: readonly string[];
-  /** A server that is there already; it is stopped with the cluster. */
-  readonly server?: RedisServer;
-  /** How all reach Redis, when not straight: Sentinels, a proxy. */
-  readonly redisUrl?: string;
+  /** A Redis that is there already; it is stopped with the cluster. */
+  readonly redis?: FaultRedis;
 }
 
 interface Parts {
-  readonly redis: RedisServer;
-  readonly redisUrl: string;
+  readonly redis: FaultRedis;
   readonly scratch: Scratch;
   readonly storeUrl: string;
   readonly store: Store;
@@ -58,6 +56,7 @@ export class FaultCluster implements AsyncDisposable {
   readonly log: string;
   /** In the environment of every job process. */
   readonly marker = randomBytes(8).toString("hex");
+  /** The server that fails. */
   readonly redis: RedisServer;
   readonly redisUrl: string;
   readonly storeUrl: string;
@@ -67,18 +66,18 @@ export class FaultCluster implements AsyncDisposable {
   readonly golden = new Map<string, string>();
   readonly #connection: Redis;
   readonly #queues: JobQueues;
+  readonly #redis: FaultRedis;
   #started = 0;
 
   static async open(options: FaultClusterOptions = {}): Promise<FaultCluster> {
-    const redis = options.server ?? (await startRedis({ args: ["--appendonly", "yes", ...(options.redisArgs ?? [])] }));
-    const redisUrl = options.redisUrl ?? redis.url;
+    const redis = options.redis ?? (await startFaultRedis({ prefix: PREFIX, args: options.redisArgs ?? [] }));
     const scratch = new Scratch();
     const storeUrl = options.store ?? `sqlite:${join(scratch.path, "store.db")}`;
     const store = await openStore(storeUrl, quietLogger);
     await store.migrate();
-    const connection = openRedis(redisUrl, "command", quietLogger);
-    const client = await createClient({ redis: connection, store, prefix: PREFIX, logger: quietLogger });
-    return new FaultCluster({ redis, redisUrl, scratch, storeUrl, store, connection, client });
+    const connection = openRedis(redis.url, "command", quietLogger);
+    const client = await createClient({ redis: redis.urlOf("producer"), store, prefix: PREFIX, logger: quietLogger });
+    return new FaultCluster({ redis, scratch, storeUrl, store, connection, client });
   }
 
   private constructor(parts: Parts) {
@@ -86,8 +85,9 @@ export class FaultCluster implements AsyncDisposable {
     this.input = parts.scratch.folder("in");
     this.output = parts.scratch.folder("out");
     this.log = join(parts.scratch.path, "ended.log");
-    this.redis = parts.redis;
-    this.redisUrl = parts.redisUrl;
+    this.#redis = parts.redis;
+    this.redis = parts.redis.server;
+    this.redisUrl = parts.redis.url;
     this.storeUrl = parts.storeUrl;
     this.store = parts.store;
     this.client = parts.client;
@@ -98,6 +98,16 @@ export class FaultCluster implements AsyncDisposable {
   /** A connection of the test's own. */
   get keys(): Redis {
     return this.#connection;
+  }
+
+  /** Does something on the server that fails, with all rights. */
+  async onServer<T>(work: (redis: Redis) => Promise<T>): Promise<T> {
+    const redis = openRedis(this.redis.url, "command", quietLogger);
+    try {
+      return await work(redis);
+    } finally {
+      await closeRedis(redis);
+    }
   }
 
   get queues(): JobQueues {
@@ -116,7 +126,13 @@ export class FaultCluster implements AsyncDisposable {
   async #start(kind: "worker" | "scheduler", settings: Partial<ProcessSettings>, cgroup?: string): Promise<TsProcess> {
     this.#started += 1;
     const id = settings.id ?? `${kind}-${this.#started}`;
-    const all: ProcessSettings = { redis: this.redisUrl, store: this.storeUrl, prefix: PREFIX, ...settings, id };
+    const all: ProcessSettings = {
+      redis: this.#redis.urlOf(kind),
+      store: this.storeUrl,
+      prefix: PREFIX,
+      ...settings,
+      id,
+    };
     const started = runBuilt(kind, { env: { [SETTINGS]: JSON.stringify(all) }, cgroup });
     this.processes.set(id, started);
     await started.line("ready");
@@ -289,7 +305,7 @@ export class FaultCluster implements AsyncDisposable {
     await this.#queues.close();
     await closeRedis(this.#connection);
     await this.store.close();
-    await this.redis.stop();
+    await this.#redis[Symbol.asyncDispose]();
     this.scratch[Symbol.dispose]();
   }
 }

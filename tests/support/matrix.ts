@@ -27,7 +27,7 @@ export async function startSuiteRedis(name = process.env["HEADROOM_TEST_REDIS"])
     case undefined:
       return startRedis({ args: SAFE });
     case "valkey":
-      process.env["HEADROOM_REDIS_SERVER"] = await valkeyServer();
+      await useValkey();
       return startRedis({ args: SAFE });
     case "cluster": {
       const cluster = await RedisCluster.start(SAFE);
@@ -46,6 +46,7 @@ export async function startSuiteRedis(name = process.env["HEADROOM_TEST_REDIS"])
 export async function startWithUsers(
   user: string,
   prefix = "{*}",
+  args: readonly string[] = SAFE,
 ): Promise<RedisServer & { readonly asUser: (name: string) => string }> {
   const folder = mkdtempSync(join(tmpdir(), "hr-acl-"));
   const file = join(folder, "users.acl");
@@ -56,11 +57,13 @@ export async function startWithUsers(
   // For the helper that waits for the server.
   const all = text.replace("user default off resetpass", "user default on nopass");
   writeFileSync(file, `${all}${suite}\n`);
-  const server = await startRedis({ args: [...SAFE, "--aclfile", file] });
+  const server = await startRedis({ args: [...args, "--aclfile", file] });
   const asUser = (name: string): string => server.url.replace("unix://", `unix://${name}:secret@`);
   return {
     ...server,
-    pid: server.pid,
+    get pid() {
+      return server.pid;
+    },
     asUser,
     url: asUser(user),
     stop: async () => {
@@ -106,6 +109,11 @@ async function startWithTls(): Promise<SuiteRedis> {
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** Whatever starts a Redis from now on, here or in a process of ours, starts Valkey 8. */
+export async function useValkey(): Promise<void> {
+  process.env["HEADROOM_REDIS_SERVER"] ??= await valkeyServer();
 }
 
 /** A file that starts Valkey with the loader and the libraries of its own release. */

@@ -78,9 +78,9 @@ test("a Redis without memory only delays the run", async () => {
   for (const mark of [10, 60, 110]) {
     await expect.poll(() => cluster.outputs().length, PATIENT).toBeGreaterThan(mark);
     const seen = worker.output().split("OOM command not allowed").length;
-    await cluster.keys.config("SET", "maxmemory", "1mb");
+    await cluster.onServer((server) => server.config("SET", "maxmemory", "1mb"));
     await expect.poll(() => worker.output().split("OOM command not allowed").length, PATIENT).toBeGreaterThan(seen);
-    await cluster.keys.config("SET", "maxmemory", "0");
+    await cluster.onServer((server) => server.config("SET", "maxmemory", "0"));
   }
   const status = await cluster.ended(runId);
   expect(status.report?.failures).toEqual([]);
