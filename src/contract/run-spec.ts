@@ -86,6 +86,10 @@ export const runSpec = z.strictObject({
     .string()
     .regex(/^[0-9a-f]{64}$/, "64 hexadecimal digits in lower case")
     .optional(),
+  /** Of a node of a flow: the digest of what its command depends on beside its arguments and its files. */
+  dependsSha256: z.string().optional(),
+  /** Of a node of a flow that is to be run again: nothing that an earlier epoch made is kept. */
+  fresh: z.boolean().optional(),
   /** One call per chunk, because the command holds `{inputs}`. */
   perChunk: z.boolean().default(false),
   input: inputSpec,

@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 import type { NodeEnd } from "../../contract/flow-run.ts";
 import { agentProgram, DEFAULT_REPEATS, expandAgent, TASK_VARIABLE, type TaskMessage } from "../../contract/agents.ts";
 import { parseNodePath } from "../../contract/flow-run.ts";
+import { textsOf } from "../../contract/flow-references.ts";
 import { parseTemplate } from "../../contract/flow-templates.ts";
 import type { FlowNode } from "../../contract/flows.ts";
 import { InvalidInputError } from "../../contract/errors.ts";
@@ -14,6 +15,7 @@ import { DEFAULT_ENV_ALLOW, type AgentLimits, type RunSpec } from "../../contrac
 import { outputFromOf } from "../../contract/template.ts";
 import { expandArguments, expandTemplate, expandValue, type Evaluated, type FlowScope } from "./expressions.ts";
 import type { FlowAbout, FlowRef } from "./flow-state.ts";
+import { nodesNamedIn } from "./named-nodes.ts";
 
 /** Everything that the specification of one node or instance is made of. */
 export interface NodeWork {
@@ -134,8 +136,10 @@ export function childSpec(work: NodeWork, inputKind: (path: string) => "file" | 
   const command = isInfer
     ? [resolve(about.base, valueOf(expandTemplate(node.model, scope), "model"))]
     : commandOf(node.command, work);
+  const depends = dependsDigest(work);
   return parseRunSpec({
     ...commonOf(work),
+    ...(depends !== undefined && { dependsSha256: depends }),
     ...(isInfer && { executor: "infer" }),
     name: `${about.name}/${path}`.slice(0, 200),
     command,
@@ -212,7 +216,7 @@ function enclosureOf(work: NodeWork): Record<string, unknown> {
 function commonOf(work: NodeWork): Record<string, unknown> & {
   readonly env: Readonly<Record<string, string>>;
 } {
-  const { node, about, scope, traceId } = work;
+  const { node, about, path, scope, traceId } = work;
   const env: Record<string, string> = {};
   for (const [name, template] of Object.entries({ ...about.env, ...node.env })) {
     env[name] = valueOf(expandTemplate(template, scope), `env.${name}`);
@@ -220,6 +224,7 @@ function commonOf(work: NodeWork): Record<string, unknown> & {
   const { memory, cpu, labels } = node.resources ?? {};
   return {
     ...enclosureOf(work),
+    ...(about.fresh.includes(parseNodePath(path).id) && { fresh: true }),
     env,
     envAllow: [...DEFAULT_ENV_ALLOW],
     traceId,
@@ -255,14 +260,32 @@ function retryOf(rules: NonNullable<FlowNode["retry"]>): Partial<Record<FailureC
 
 /**
  * What a call depends on beside its arguments, which may name a path whose content has changed: the digests of what it
- * reads. A node that is to be run anew depends on the epoch too.
+ * reads.
  */
-function inputDigest({ about, ends, path, ref }: NodeWork): string {
-  const read = [...ends]
-    .map(([id, end]) => [id, end.sha256, end.result ?? null] as const)
-    .sort(([a], [b]) => (a < b ? -1 : 1));
-  const isFresh = about.fresh.includes(parseNodePath(path).id);
+function inputDigest(work: NodeWork): string {
+  return digestOf(readBy(work));
+}
+
+/**
+ * The same of a run over files; undefined when there is nothing. The nodes that only its input names are left out: what it
+ * finds there is compared file by file.
+ */
+function dependsDigest(work: NodeWork): string | undefined {
+  const texts = textsOf(work.node);
+  const others = nodesNamedIn(texts.filter(({ path }) => path[0] !== "input"));
+  const inputs = nodesNamedIn(texts.filter(({ path }) => path[0] === "input"));
+  const read = readBy(work).filter(([id]) => others.has(id) || !inputs.has(id));
+  return read.length === 0 ? undefined : digestOf(read);
+}
+
+type Read = readonly [id: string, sha256: string | null, result: unknown];
+
+function readBy({ ends }: NodeWork): Read[] {
+  return [...ends].map(([id, end]): Read => [id, end.sha256, end.result ?? null]).sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+function digestOf(read: readonly Read[]): string {
   return createHash("sha256")
-    .update(JSON.stringify([read, isFresh ? ref.epoch : null]))
+    .update(JSON.stringify([read, null]))
     .digest("hex");
 }

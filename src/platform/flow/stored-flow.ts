@@ -3,13 +3,12 @@ import { keptAgent, type KeptAgent } from "../../contract/agents.ts";
 import { z } from "zod";
 import { InfrastructureError, InvalidInputError } from "../../contract/errors.ts";
 import { checkFlow, type CheckedFlow } from "../../contract/flow-check.ts";
-import { parseExpression } from "../../contract/flow-expressions.ts";
 import type { FlowPlan } from "../../contract/flow-plan.ts";
 import type { NestedFlow, PlannedNode } from "../../contract/flow-run.ts";
 import { textsOf } from "../../contract/flow-references.ts";
-import { parseTemplate } from "../../contract/flow-templates.ts";
 import type { FlowNode } from "../../contract/flows.ts";
 import type { FlowAbout } from "./flow-state.ts";
+import { nodesNamedIn } from "./named-nodes.ts";
 import { planHash } from "./plan-hash.ts";
 
 /** What a flow is run with beside its plan. */
@@ -82,21 +81,7 @@ export function nestedOf(flow: CheckedFlow): NestedFlow {
 
 /** The nodes that a node needs, and those that its expressions name. */
 function readsOf(node: FlowNode): string[] {
-  const reads = new Set(node.needs.map((edge) => edge.node));
-  for (const { text, kind } of textsOf(node)) {
-    for (const expression of kind === "template" ? expressionsIn(text) : [text]) {
-      const parsed = parseExpression(expression);
-      if (parsed.kind === "faulty") continue;
-      for (const { root, name } of parsed.references) if (root === "nodes" && name !== undefined) reads.add(name);
-    }
-  }
-  return [...reads];
-}
-
-function expressionsIn(template: string): string[] {
-  const parsed = parseTemplate(template);
-  if (parsed.kind === "faulty") return [];
-  return parsed.parts.flatMap((part) => (part.kind === "expression" ? [part.expression] : []));
+  return [...new Set([...node.needs.map((edge) => edge.node), ...nodesNamedIn(textsOf(node))])];
 }
 
 /** The only page of the input of a flow's run. @throws {InfrastructureError} when the store has none */

@@ -114,6 +114,7 @@ export class Preparer {
    */
   async reusableOf(ready: readonly ReadyInput[]): Promise<ReadonlySet<ReadyInput>> {
     const calls = new Map<string, ReadyInput[]>();
+    if (this.#request.spec.fresh === true) return new Set();
     for (const one of ready) {
       const args = this.#request.known.get(one.file.path)?.argsSha256;
       if (args == null) continue;
@@ -234,6 +235,7 @@ export class Preparer {
   async #isReusable(file: FileEntry, input: OpenedInput, relative: string | null): Promise<boolean> {
     const known = this.#request.known.get(file.path);
     const isSame =
+      this.#request.spec.fresh !== true &&
       known?.inputSha256 === input.sha256 &&
       known.binarySha256 !== null &&
       known.binarySha256 === this.#results.binarySha256 &&

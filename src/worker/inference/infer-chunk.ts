@@ -118,6 +118,7 @@ export class InferChunk {
 
   /** The digest of an input of which the model has said something in an earlier epoch that still holds. */
   #knownOf(path: string): string | undefined {
+    if (this.#request.spec.fresh === true) return undefined;
     const known = this.#request.known.get(path);
     const isSame = known?.binarySha256 === this.#use().loaded.model.sha256 && known.argsSha256 === this.#argsSha256;
     return isSame ? (known.inputSha256 ?? undefined) : undefined;

@@ -209,6 +209,42 @@ describe("a flow", { timeout: 120_000 }, () => {
     ]);
   });
 
+  test("looks anew at files whose command reads what another node left, when that is another, and when it is told to", async () => {
+    await using cluster = await FlowCluster.open();
+    const folder = cluster.scratch.folder("base/in");
+    const [letter, log] = [join(cluster.scratch.path, "letter"), join(cluster.scratch.path, "log")];
+    writeFileSync(join(folder, "one"), "a\na\nb\n");
+    writeFileSync(letter, "a");
+    const counting = `grep -c "$(cat "$1")" "$2"; echo count >> ${log}`;
+    const id = await cluster.start({
+      nodes: [
+        sh("letter", `cat ${letter}`),
+        {
+          ...{ id: "count", kind: "files", needs: ["letter"], input: "in" },
+          command: ["/bin/sh", "-c", counting, "count", "${nodes.letter.output}", "{input}"],
+        },
+        sh("show", "cat ${nodes.count.output}/one.output", { needs: ["count"] }),
+        {
+          ...{ id: "copy", kind: "files", needs: ["count"], input: "${nodes.count.output}" },
+          command: ["/bin/sh", "-c", `cat "$1"; echo copy >> ${log}`, "copy", "{input}"],
+        },
+      ],
+    });
+    expect((await cluster.ended(id)).text("show")).toBe("2\n");
+    writeFileSync(letter, "b");
+    await cluster.client.flows.resume(await cluster.client.status(id), { from: ["letter"] });
+    const other = await cluster.ended(id);
+    expect(other.text("show")).toBe("1\n");
+    await cluster.client.flows.resume(other.status, { from: ["count"] });
+    expect((await cluster.ended(id)).text("show")).toBe("1\n");
+    const ran = () => readFileSync(log, "utf8").trim().split("\n").join(" ");
+    expect(ran()).toBe("count copy count copy count copy");
+    // Nothing is to be run anew, and nothing has changed.
+    await cluster.client.flows.resume(await cluster.client.status(id));
+    expect((await cluster.ended(id)).status.state).toBe("succeeded");
+    expect(ran()).toBe("count copy count copy count copy");
+  });
+
   test("stops at the first failure when it is told to", async () => {
     await using cluster = await FlowCluster.open();
     const ended = await cluster.run({
