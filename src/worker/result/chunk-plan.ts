@@ -121,5 +121,6 @@ async function recover(
 async function removeTempOf(outputRoot: string, relative: string): Promise<void> {
   const temp = resolve(outputRoot, relative);
   const isOurs = temp.startsWith(outputRoot + sep) && isTemporaryName(basename(temp));
-  if (isOurs) await rm(fsPath(temp), { force: true });
+  // The command may have made a folder in its place.
+  if (isOurs) await rm(fsPath(temp), { recursive: true, force: true });
 }

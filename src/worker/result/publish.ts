@@ -15,9 +15,10 @@ import {
   openSync,
   readSync,
   renameSync,
+  rmSync,
   unlinkSync,
 } from "node:fs";
-import { opendir, unlink } from "node:fs/promises";
+import { opendir, rm } from "node:fs/promises";
 import { promisify } from "node:util";
 import { fsPath, pathFromBytes } from "../../contract/path-bytes.ts";
 import type { RunSpec } from "../../contract/run-spec.ts";
@@ -181,14 +182,15 @@ function notKept(step: string, error: unknown): Failure {
   return { class: "infrastructure", message, ...(isFullErrno(errno) && { isDiskFull: true }) };
 }
 
-/** Removes a temporary file; that there is none is as good. */
+/** Removes a temporary file, or what the command made in its place; that there is none is as good. */
 export function removeTemp(target: Target | null): void {
   if (target === null) return;
+  const path = fsPath(target.temp);
   try {
-    unlinkSync(fsPath(target.temp));
+    unlinkSync(path);
   } catch (error) {
-    // A folder that the command made in its place is not ours to empty; anything else is gone already.
-    if (errnoOf(error) !== "ENOENT" && errnoOf(error) !== "EISDIR") throw error;
+    if (errnoOf(error) === "EISDIR") rmSync(path, { recursive: true, force: true });
+    else if (errnoOf(error) !== "ENOENT") throw error;
   }
 }
 
@@ -205,11 +207,10 @@ export async function removeStaleTemps(outputRoot: string, runId: string): Promi
     for await (const entry of await opendir(pathFromBytes(folder), { encoding: "latin1" as BufferEncoding })) {
       const name = Buffer.from(entry.name, "latin1");
       const path = Buffer.concat([folder, Buffer.from("/"), name]);
-      if (entry.isDirectory()) folders.push(path);
-      else if (name.subarray(0, prefix.length).equals(prefix)) {
-        await unlink(path);
+      if (name.subarray(0, prefix.length).equals(prefix)) {
+        await rm(path, { recursive: true, force: true });
         removed += 1;
-      }
+      } else if (entry.isDirectory()) folders.push(path);
     }
   }
   return removed;

@@ -117,7 +117,11 @@ function markdownOf({ report, rows, message }: RunFolderRequest): string {
       .filter(({ outputPath }) => outputPath !== null)
       .slice(0, SHOWN_ARTIFACTS)
       .map(({ outputPath, outputBytes, outputSha256 }) => ({
-        ...{ path: `artifacts/${outputPath ?? ""}`, bytes: outputBytes ?? 0, sha256: outputSha256 ?? "" },
+        ...{
+          path: cell(`artifacts/${outputPath ?? ""}`).replaceAll("`", "'"),
+          bytes: outputBytes ?? 0,
+          sha256: outputSha256 ?? "",
+        },
       })),
   });
 }

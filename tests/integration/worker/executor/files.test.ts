@@ -298,6 +298,14 @@ describe("files through a binary", () => {
     });
   });
 
+  test("fails a command that makes a folder of its output, and leaves nothing of it", async () => {
+    const script = exec.script('mkdir "$2"; cp "$1" "$2/inside"');
+    const made = { spec: { output: { from: "file" } } } as const;
+    const { only } = await exec.run([script, "{input}", "{output}"], exec.files({ a: "1" }), made);
+    expect(only).toMatchObject({ outcome: "failed", failureClass: "bad-output" });
+    expect(exec.outputs()).toEqual([]);
+  });
+
   test("makes one call for all files, and halves it until only the culprit fails", async () => {
     const files = exec.files({ a: "1", b: "2", bad: "3", d: "4", e: "5" });
     const script = exec.script('for f; do case "$f" in */bad) exit 4;; esac; cat "$f"; done');
@@ -317,7 +325,8 @@ describe("files through a binary", () => {
   test("removes stale temporary files of one run only", async () => {
     exec.scratch.file("out/sub/.headroom-run-1-0-tok.tmp", "x");
     exec.scratch.file("out/.headroom-run-2-0-tok.tmp", "x");
-    expect(await removeStaleTemps(exec.output, "run-1")).toBe(1);
+    exec.scratch.file("out/.headroom-run-1-1-tok.tmp/made/by/the/command", "x");
+    expect(await removeStaleTemps(exec.output, "run-1")).toBe(2);
     expect(exec.outputs()).toEqual([".headroom-run-2-0-tok.tmp", "sub"]);
     expect(statSync(join(exec.output, "sub")).isDirectory()).toBe(true);
   });
