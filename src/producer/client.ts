@@ -41,6 +41,7 @@ import type { Backlog, ClientPort, RunListQuery, RunOptions } from "./client-por
 import { liveRecord, queuedRecord } from "./queued-record.ts";
 import { FlowClient } from "./flow/flow-client.ts";
 import type { ClientOptions, StreamedRunOptions } from "./client-options.ts";
+import { ownRun } from "./own-run.ts";
 import { followRun, type RunEvent } from "./run-events.ts";
 import { ScheduleClient } from "./schedules.ts";
 import { claimOutput, enqueueRun, newRunId, planChunks, type PlannedChunks, type SubmitDeps } from "./submit.ts";
@@ -137,8 +138,7 @@ export class Client implements ClientPort, AsyncDisposable {
     pages?: AsyncIterable<readonly string[]>,
   ): Promise<RunRecord> {
     const store = this.#needStore("resume a run");
-    const before = await store.runs.get(runId);
-    if (before === undefined) throw new NotFoundError("run", runId);
+    const before = ownRun(await store.runs.get(runId), runId);
     if (before.spec.executor === "flow") return this.flows.resume(before);
     const spec = parseRunSpec(changedRequest(before.spec, { ...change, traceId: this.#newTraceId() }));
     requireGlobs(spec.input);

@@ -6,6 +6,7 @@ import { resolveInputs, type InputValue } from "../../contract/flow-inputs.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
 import { policyFaults } from "../../platform/flow/flow-policy-gate.ts";
 import type { FlowSetting } from "../../platform/flow/stored-flow.ts";
+import { ownRun } from "../../producer/own-run.ts";
 import type { Cluster } from "../cluster.ts";
 import type { Io } from "../io.ts";
 import type { RunFlags } from "../run-flags.ts";
@@ -18,6 +19,7 @@ export async function resumeFlow(
   before: RunRecord,
   { flags, io, config }: { readonly flags: RunFlags; readonly io: Io; readonly config: Config },
 ): Promise<RunRecord> {
+  ownRun(before, before.id);
   const kept = await client.flows.load(before.id);
   const { set = [], flow: file, from = [], config: settings } = flags;
   const options = settings === undefined ? {} : { config: settings };

@@ -26,6 +26,7 @@ import { FlowState, type FlowAbout, type GateAnswer } from "../../platform/flow/
 import { beginningOf, loadStoredFlow, type FlowSetting, type StoredFlow } from "../../platform/flow/stored-flow.ts";
 import type { PolicyGate } from "../../platform/policy-gate.ts";
 import type { Store } from "../../store/store.ts";
+import { ownRun } from "../own-run.ts";
 import { claimOutput, enqueueRun, newRunId, type SubmitDeps } from "../submit.ts";
 
 export interface FlowOptions extends Omit<FlowSetting, "folder"> {
@@ -133,16 +134,12 @@ export class FlowClient {
    */
   async resume(before: RunRecord, { from = [], ...change }: FlowChange = {}): Promise<RunRecord> {
     const { store, clock, gate } = this.#deps;
+    ownRun(before, before.id);
     const { flow, ...setting } = { ...(await this.load(before.id)), ...change };
     requireNodes(flow, from);
     this.#requireAllowed(flow, setting);
     const { about, nodes } = beginningOf(flow, setting, descendantsOf(flow, from));
-    const { parent } = before.spec;
-    const spec = flowSpec(about, {
-      nodes: nodes.length,
-      traceId: this.#deps.traceId ?? newTraceId(),
-      ...(parent !== undefined && { parent }),
-    });
+    const spec = flowSpec(about, { nodes: nodes.length, traceId: this.#deps.traceId ?? newTraceId() });
     gate.require(spec);
     await claimOutput(this.#deps, before.id, spec);
     const run = await store.runs.reopen(before.id, spec, clock.nowMs());

@@ -239,6 +239,9 @@ describe("a flow", { timeout: 120_000 }, () => {
     expect((await cluster.ended(id)).text("show")).toBe("1\n");
     const ran = () => readFileSync(log, "utf8").trim().split("\n").join(" ");
     expect(ran()).toBe("count copy count copy count copy");
+    await expect(cluster.client.resume(`${id}~count`)).rejects.toThrow(
+      `run ${id}~count: expected a run of its own, found node count of flow ${id}: resume that one, from count`,
+    );
     // Nothing is to be run anew, and nothing has changed.
     await cluster.client.flows.resume(await cluster.client.status(id));
     expect((await cluster.ended(id)).status.state).toBe("succeeded");
