@@ -105,6 +105,19 @@ describe("manifests, compose file and Dockerfile", () => {
     }
   });
 
+  test("let pods out to a Redis outside at every port that its addresses have in the docs", () => {
+    const addresses = [...read("docs/redis.md").matchAll(/^\| [^|]+ \| `(redis\S*:\/\/\S*)`/gm)].map(
+      ([, url = ""]) => url,
+    );
+    const told = addresses.flatMap((url) => [...url.matchAll(/host:(\d+)/g)].map(([, port]) => Number(port)));
+    const policy = parse(read("deploy/k8s/components/redis-external/network-policy.yaml")) as {
+      spec: { egress: { ports: { port: number }[] }[] };
+    };
+    const open = policy.spec.egress.flatMap(({ ports: own }) => own.map(({ port }) => port));
+    expect(new Set(told)).toEqual(new Set([6379, 26379]));
+    expect(new Set(open)).toEqual(new Set(told));
+  });
+
   test("ask paths that an operations port answers", async () => {
     const metrics = new Metrics({ version: "0", process: "worker" }, quietLogger);
     const server = new OpsServer({ metrics, logger: quietLogger }, { host: "127.0.0.1", port: 0 });
