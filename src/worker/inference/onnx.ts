@@ -134,8 +134,13 @@ function factsOf(metadata: readonly InferenceSession.ValueMetadata[]): TensorFac
   );
 }
 
+/**
+ * Where Node has arrays of 16-bit floats (24 and later), the runtime's JavaScript makes one of the bits that it is given, and
+ * its native part, which does not know them, finds it empty: it is shown the bits.
+ */
 function tensorOf(type: string, data: TensorValues, dims: readonly number[]): Tensor {
-  return new Tensor(type as "float32", data, [...dims]);
+  const tensor = new Tensor(type as "float32", data, [...dims]);
+  return type === "float16" ? Object.defineProperty(tensor, "data", { value: data }) : tensor;
 }
 
 function numbersOf({ data, type }: Tensor, output: string): ArrayLike<number> {
