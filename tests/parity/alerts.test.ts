@@ -44,6 +44,7 @@ const runbooks = [
   "redis-out-of-memory",
   "redis-down",
   "redis-failover",
+  "store-down",
   "restore",
   "stuck-queue",
   "poison-file",
