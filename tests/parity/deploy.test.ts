@@ -147,6 +147,15 @@ describe("manifests, compose file and Dockerfile", () => {
     expect(seconds).toBeGreaterThan(compose.config.worker.drain_seconds + CLOSE_MS / 1_000);
   });
 
+  test("refuse a Redis that forgets, and bring one that does not", () => {
+    for (const path of ["deploy/k8s/base/headroom.yaml", "deploy/compose/headroom.yaml"]) {
+      const config = parseConfig(parse(read(path)));
+      if (config.kind !== "valid") throw new TypeError(`expected a valid configuration in ${path}`);
+      expect(config.config.redis.durability, path).toBe("appendonly");
+    }
+    expect(read("deploy/redis/redis.conf")).toMatch(/^appendonly yes$/m);
+  });
+
   test("have the users of Redis that are shipped, which reach the keys of the prefix and no others", () => {
     const source = read("deploy/redis/users.acl");
     const secrets = "deploy/k8s/overlays/dev/secrets";
