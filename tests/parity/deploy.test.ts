@@ -73,11 +73,11 @@ describe("manifests, compose file and Dockerfile", () => {
     const args = documents.flatMap((document) => [...having(document, "args")].map(({ args: words }) => words));
     const services = documents.flatMap((document) => [...having(document, "image")]);
     const ours = services.filter(({ image }) => String(image).includes("HEADROOM_IMAGE")).map(({ command }) => command);
-    const hooks = documents.flatMap((document) =>
-      [...having(document, "preStop")].map(({ preStop }) => preStop as { exec: { command: string[] } }),
-    );
-    const words = [...args, ...ours, ...hooks.map(({ exec }) => exec.command.slice(1))].filter(
-      (list): list is string[] => Array.isArray(list),
+    const hooks = documents
+      .flatMap((document) => [...having(document, "exec")].map(({ exec }) => exec as { command: string[] }))
+      .filter(({ command: [name] }) => name === "headroom");
+    const words = [...args, ...ours, ...hooks.map(({ command }) => command.slice(1))].filter((list): list is string[] =>
+      Array.isArray(list),
     );
     const calls = words.filter(([name = ""]) => !name.endsWith("valkey-server"));
     expect(calls.length).toBeGreaterThan(10);
@@ -140,7 +140,12 @@ describe("manifests, compose file and Dockerfile", () => {
     const stopSeconds = config.config.worker.drain_seconds + CLOSE_MS / 1_000;
     const ours = graces.filter((spec) => JSON.stringify(spec).includes('"image":"headroom"'));
     expect(ours).toHaveLength(4);
-    for (const { terminationGracePeriodSeconds: grace } of ours) expect(Number(grace)).toBeGreaterThan(stopSeconds);
+    for (const spec of ours) {
+      const [sleep] = [...having(spec, "sleep")].map((hook) => (hook["sleep"] as { seconds: number }).seconds);
+      expect(Number(spec["terminationGracePeriodSeconds"])).toBeGreaterThan(stopSeconds + (sleep ?? 0));
+    }
+    // Those that a Service leads to listen on until nobody is sent there any more.
+    expect(ours.filter((spec) => [...having(spec, "sleep")].length > 0)).toHaveLength(2);
     const compose = parseConfig(parse(read("deploy/compose/headroom.yaml")));
     if (compose.kind !== "valid") throw new TypeError("expected a valid configuration");
     const seconds = Number(/stop_grace_period: (\d+)s\n  depends_on: &stores/.exec(read("docker-compose.yml"))?.[1]);
