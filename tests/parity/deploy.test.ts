@@ -210,6 +210,24 @@ describe("manifests, compose file and Dockerfile", () => {
     expect(secret("redis_acl")).toBe(expected.join("\n"));
   });
 
+  test("give Compose's Redis the users of people, by the commands that its page has", () => {
+    using scratch = new Scratch();
+    const folder = scratch.folder("deploy/compose/secrets");
+    const page = /```sh\n(for user in operator[^]*?)\n```/.exec(read("docs/deploy-compose.md"))?.[1] ?? "";
+    const commands = page.replace("sh deploy/compose/secrets.sh", `sh ${root}/deploy/compose/secrets.sh ${folder}`);
+    expect(commands).toContain(folder);
+    execFileSync("sh", ["-eu", "-c", commands.replace(/^docker.*$/m, "")], { cwd: scratch.path });
+    const acl = readFileSync(join(folder, "redis_acl"), "utf8");
+    for (const user of ["operator", "admin"]) {
+      const { options } = parseRedisTarget(readFileSync(join(folder, `redis_url_${user}`), "utf8"));
+      expect(options).toMatchObject({ host: "redis", username: user });
+      const hash = createHash("sha256")
+        .update(options.password ?? "")
+        .digest("hex");
+      expect(acl).toMatch(new RegExp(`^user ${user} on #${hash} `, "m"));
+    }
+  });
+
   test("start Redis with the settings that are shipped, and override none that is checked", () => {
     const commands = documents.flatMap((document) =>
       [...having(document, "image")]
