@@ -39,7 +39,9 @@ password_of() { sed 's|^redis://[^:]*:\([^@]*\)@.*|\1|' "$folder/redis_url_$1"; 
 # The users of ../redis/users.acl that have a part here, always as that file has them now. redis_password is that of
 # `monitor`, which asks whether Redis is well.
 set -- -e "s/^\(user monitor on \)>PASSWORD/\1#$(hash_of "$(cat "$folder/redis_password")")/"
-for user in producer worker scheduler board; do
+# `operator` and `admin` are there only where somebody has made redis_url_operator or redis_url_admin: docs/deploy-compose.md.
+for user in producer worker scheduler board operator admin; do
+  [ -s "$folder/redis_url_$user" ] || continue
   set -- "$@" -e "s/^\(user $user on \)>PASSWORD/\1#$(hash_of "$(password_of "$user")")/"
 done
 write redis_acl "$(sed "$@" -e '/>PASSWORD/d' "$here/../redis/users.acl")

@@ -38,9 +38,12 @@ export const redis: Page = {
           queries: [["max(headroom_redis_commands_per_second{$f})", "commands"]],
         },
         {
-          title: "Processes that reach Redis",
+          title: "Processes that reach Redis and the store",
           unit: "count",
-          queries: [["min by (instance) (headroom_redis_up{$w})", "{{instance}}"]],
+          queries: [
+            ["min by (instance) (headroom_redis_up{$w})", "{{instance}} Redis"],
+            ["min by (instance) (headroom_store_up{$w})", "{{instance}} store"],
+          ],
         },
       ],
     },

@@ -15,6 +15,7 @@ import { OpsServer, type Checks, type OpsRoute } from "../platform/ops-server.ts
 import { PolicyGate } from "../platform/policy-gate.ts";
 import { closeRedis, openRedis } from "../platform/redis.ts";
 import { exposeRedisLink } from "../platform/redis-link.ts";
+import { exposeStoreLink } from "../platform/store-link.ts";
 import { scalingRoute } from "../platform/scaling.ts";
 import { Telemetry } from "../platform/telemetry.ts";
 import type { ProducerConfig } from "../producer/config.ts";
@@ -83,6 +84,7 @@ export function createParts(cluster: Cluster, process: BuildFacts["process"], en
   const telemetry = new Telemetry(env, about, logger);
   const metrics = new Metrics(about, logger, { spans: telemetry });
   exposeRedisLink({ metrics, redis: cluster.redis, clock: systemClock });
+  exposeStoreLink({ metrics, store: cluster.store });
   return { cluster, logger, metrics, telemetry };
 }
 

@@ -197,6 +197,11 @@ export const metricTable = {
     help: "Always 1; its labels say what is running.",
     labels: ["version", "node", "process"],
   },
+  headroom_store_up: {
+    type: "gauge",
+    help: "Whether the store answered this process when it was asked for its metrics: 1 or 0.",
+    labels: [],
+  },
   headroom_last_claim_age_seconds: {
     type: "gauge",
     help: "Time since this worker last claimed a job; 0 before the first.",

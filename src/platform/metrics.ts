@@ -34,6 +34,12 @@ export interface MetricsOptions {
   readonly spans?: SpanSink;
 }
 
+/**
+ * A scrape waits for its collectors, and ends after ten seconds. What is read from a Redis that hangs takes as long: then the
+ * process would count as gone, just when it tells of that Redis.
+ */
+const COLLECT_MS = 5_000;
+
 /** One registry with every metric of the table, the default process metrics, and the event loop's lag. */
 export class Metrics implements Service {
   readonly registry = new Registry<PrometheusContentType | OpenMetricsContentType>();
@@ -83,9 +89,12 @@ export class Metrics implements Service {
     return this.registry.contentType;
   }
 
-  /** The exposition text. A collector that fails leaves its gauges as they were: the other metrics matter most just then. */
+  /**
+   * The exposition text. A collector that fails, or is late, leaves its gauges as they were: the other metrics matter most
+   * just then.
+   */
   async expose(): Promise<string> {
-    const results = await Promise.allSettled(this.#collectors.map(async (collect) => collect()));
+    const results = await Promise.allSettled(this.#collectors.map((collect) => inTime(collect)));
     for (const result of results) {
       if (result.status === "rejected") this.#logger.warn({ err: result.reason as unknown }, "metrics not collected");
     }
@@ -137,4 +146,19 @@ function namingTraces(histogram: Histogram): Histogram {
     withExemplar({ labels, value, ...(traceId !== undefined && { exemplarLabels: { trace_id: traceId } }) });
   };
   return Object.assign(histogram, { observe });
+}
+
+/** @throws when it takes too long; it goes on then, for the next exposition. */
+async function inTime(collect: () => void | Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      reject(new Error(`expected a collector to end within ${COLLECT_MS / 1_000} s, found it at work`));
+    }, COLLECT_MS);
+  });
+  try {
+    await Promise.race([collect(), late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

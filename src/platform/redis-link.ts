@@ -1,5 +1,6 @@
 /** Whether this process reaches Redis, and how far apart their clocks are: in its metrics, whatever process it is. */
 import type { Redis } from "ioredis";
+import { answerWithin } from "./answer-within.ts";
 import type { Clock } from "./clock.ts";
 import type { Metrics } from "./metrics.ts";
 
@@ -18,7 +19,8 @@ export function exposeRedisLink({ metrics, redis, clock }: RedisLinkDeps): void 
   metrics.onCollect(async () => {
     const up = metrics.gauge("headroom_redis_up");
     const askedMs = clock.nowMs();
-    const theirs = await timeWithin(redis, ANSWER_MS);
+    // That it does not answer is what is told: the metric says so, and the connection logs it.
+    const theirs = await answerWithin(timeOf(redis), ANSWER_MS);
     up.set(theirs === undefined ? 0 : 1);
     if (theirs === undefined) {
       // Nobody knows it now.
@@ -30,20 +32,8 @@ export function exposeRedisLink({ metrics, redis, clock }: RedisLinkDeps): void 
   });
 }
 
-/** The time of Redis in ms since 1970, or undefined when it does not answer in time. */
-async function timeWithin(redis: Redis, limitMs: number): Promise<number | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(resolve, limitMs, undefined);
-  });
-  // That it does not answer is what is told: the metric says so, and the connection logs it.
-  const asked = redis.time().then(
-    ([seconds, micros]) => Number(seconds) * 1_000 + Number(micros) / 1_000,
-    () => undefined,
-  );
-  try {
-    return await Promise.race([asked, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+/** The time of Redis in ms since 1970. */
+async function timeOf(redis: Redis): Promise<number> {
+  const [seconds, micros] = await redis.time();
+  return Number(seconds) * 1_000 + Number(micros) / 1_000;
 }

@@ -17,6 +17,15 @@ test("redis-out-of-memory", async () => {
   });
 });
 
+test("redis-disk", async () => {
+  await using cluster = await RunbookCluster.open({ args: ["--appendonly", "yes"] });
+  const redisCli = `redis-cli -s ${cluster.redis.socket}`;
+  Object.assign(cluster.env, { REDIS_CLI: redisCli, REDIS_DIR: cluster.redis.folder, MAKE_ROOM: "true" });
+  await playRunbook("redis-disk", cluster, async () => {
+    expect((await cluster.sh(`${redisCli} CONFIG SET appendonly no`)).code).toBe(0);
+  });
+});
+
 test("redis-down", async () => {
   await using cluster = await RunbookCluster.open({ args: ["--appendonly", "yes"] });
   const { socket, folder } = cluster.redis;

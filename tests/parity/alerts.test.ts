@@ -43,7 +43,9 @@ const checks = testFiles.flatMap((name) =>
 const runbooks = [
   "redis-out-of-memory",
   "redis-down",
+  "redis-disk",
   "redis-failover",
+  "store-down",
   "restore",
   "stuck-queue",
   "poison-file",
@@ -96,6 +98,21 @@ describe("rules", () => {
     }
     const names = alerts.map(({ alert }) => alert);
     expect(new Set(names).size).toBe(names.length);
+  });
+
+  test("lead to pages that name them at their head, and no others", () => {
+    const leading = (name: string) =>
+      alerts.filter(({ annotations }) => annotations?.runbook_url.endsWith(`/runbooks/${name}.md`));
+    for (const name of runbooks) {
+      const [head = ""] = readFileSync(join(folder, `../../docs/runbooks/${name}.md`), "utf8").split("\n## ");
+      const [told = ""] = /^For `Headroom[^]*?\n\n/m.exec(head) ?? [];
+      const named = [...told.matchAll(/`(Headroom\w+)`/g)].map((match) => match[1]);
+      expect(named.toSorted(), name).toEqual(
+        leading(name)
+          .map(({ alert }) => alert)
+          .toSorted(),
+      );
+    }
   });
 
   test("know no metric that the code does not", () => {

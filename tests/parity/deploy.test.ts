@@ -73,11 +73,11 @@ describe("manifests, compose file and Dockerfile", () => {
     const args = documents.flatMap((document) => [...having(document, "args")].map(({ args: words }) => words));
     const services = documents.flatMap((document) => [...having(document, "image")]);
     const ours = services.filter(({ image }) => String(image).includes("HEADROOM_IMAGE")).map(({ command }) => command);
-    const hooks = documents.flatMap((document) =>
-      [...having(document, "preStop")].map(({ preStop }) => preStop as { exec: { command: string[] } }),
-    );
-    const words = [...args, ...ours, ...hooks.map(({ exec }) => exec.command.slice(1))].filter(
-      (list): list is string[] => Array.isArray(list),
+    const hooks = documents
+      .flatMap((document) => [...having(document, "exec")].map(({ exec }) => exec as { command: string[] }))
+      .filter(({ command: [name] }) => name === "headroom");
+    const words = [...args, ...ours, ...hooks.map(({ command }) => command.slice(1))].filter((list): list is string[] =>
+      Array.isArray(list),
     );
     const calls = words.filter(([name = ""]) => !name.endsWith("valkey-server"));
     expect(calls.length).toBeGreaterThan(10);
@@ -105,6 +105,19 @@ describe("manifests, compose file and Dockerfile", () => {
     }
   });
 
+  test("let pods out to a Redis outside at every port that its addresses have in the docs", () => {
+    const addresses = [...read("docs/redis.md").matchAll(/^\| [^|]+ \| `(redis\S*:\/\/\S*)`/gm)].map(
+      ([, url = ""]) => url,
+    );
+    const told = addresses.flatMap((url) => [...url.matchAll(/host:(\d+)/g)].map(([, port]) => Number(port)));
+    const policy = parse(read("deploy/k8s/components/redis-external/network-policy.yaml")) as {
+      spec: { egress: { ports: { port: number }[] }[] };
+    };
+    const open = policy.spec.egress.flatMap(({ ports: own }) => own.map(({ port }) => port));
+    expect(new Set(told)).toEqual(new Set([6379, 26379]));
+    expect(new Set(open)).toEqual(new Set(told));
+  });
+
   test("ask paths that an operations port answers", async () => {
     const metrics = new Metrics({ version: "0", process: "worker" }, quietLogger);
     const server = new OpsServer({ metrics, logger: quietLogger }, { host: "127.0.0.1", port: 0 });
@@ -127,11 +140,25 @@ describe("manifests, compose file and Dockerfile", () => {
     const stopSeconds = config.config.worker.drain_seconds + CLOSE_MS / 1_000;
     const ours = graces.filter((spec) => JSON.stringify(spec).includes('"image":"headroom"'));
     expect(ours).toHaveLength(4);
-    for (const { terminationGracePeriodSeconds: grace } of ours) expect(Number(grace)).toBeGreaterThan(stopSeconds);
+    for (const spec of ours) {
+      const [sleep] = [...having(spec, "sleep")].map((hook) => (hook["sleep"] as { seconds: number }).seconds);
+      expect(Number(spec["terminationGracePeriodSeconds"])).toBeGreaterThan(stopSeconds + (sleep ?? 0));
+    }
+    // Those that a Service leads to listen on until nobody is sent there any more.
+    expect(ours.filter((spec) => [...having(spec, "sleep")].length > 0)).toHaveLength(2);
     const compose = parseConfig(parse(read("deploy/compose/headroom.yaml")));
     if (compose.kind !== "valid") throw new TypeError("expected a valid configuration");
     const seconds = Number(/stop_grace_period: (\d+)s\n  depends_on: &stores/.exec(read("docker-compose.yml"))?.[1]);
     expect(seconds).toBeGreaterThan(compose.config.worker.drain_seconds + CLOSE_MS / 1_000);
+  });
+
+  test("refuse a Redis that forgets, and bring one that does not", () => {
+    for (const path of ["deploy/k8s/base/headroom.yaml", "deploy/compose/headroom.yaml"]) {
+      const config = parseConfig(parse(read(path)));
+      if (config.kind !== "valid") throw new TypeError(`expected a valid configuration in ${path}`);
+      expect(config.config.redis.durability, path).toBe("appendonly");
+    }
+    expect(read("deploy/redis/redis.conf")).toMatch(/^appendonly yes$/m);
   });
 
   test("have the users of Redis that are shipped, which reach the keys of the prefix and no others", () => {
@@ -181,6 +208,24 @@ describe("manifests, compose file and Dockerfile", () => {
         return [line.replace(">PASSWORD", `#${createHash("sha256").update(password).digest("hex")}`)];
       });
     expect(secret("redis_acl")).toBe(expected.join("\n"));
+  });
+
+  test("give Compose's Redis the users of people, by the commands that its page has", () => {
+    using scratch = new Scratch();
+    const folder = scratch.folder("deploy/compose/secrets");
+    const page = /```sh\n(for user in operator[^]*?)\n```/.exec(read("docs/deploy-compose.md"))?.[1] ?? "";
+    const commands = page.replace("sh deploy/compose/secrets.sh", `sh ${root}/deploy/compose/secrets.sh ${folder}`);
+    expect(commands).toContain(folder);
+    execFileSync("sh", ["-eu", "-c", commands.replace(/^docker.*$/m, "")], { cwd: scratch.path });
+    const acl = readFileSync(join(folder, "redis_acl"), "utf8");
+    for (const user of ["operator", "admin"]) {
+      const { options } = parseRedisTarget(readFileSync(join(folder, `redis_url_${user}`), "utf8"));
+      expect(options).toMatchObject({ host: "redis", username: user });
+      const hash = createHash("sha256")
+        .update(options.password ?? "")
+        .digest("hex");
+      expect(acl).toMatch(new RegExp(`^user ${user} on #${hash} `, "m"));
+    }
   });
 
   test("start Redis with the settings that are shipped, and override none that is checked", () => {

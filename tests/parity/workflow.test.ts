@@ -27,6 +27,7 @@ const workflow = z
     jobs: z.record(
       z.string(),
       z.strictObject({
+        if: z.literal("github.event_name == 'schedule'").optional(),
         "runs-on": z.string(),
         "timeout-minutes": z.number(),
         strategy: z
@@ -75,6 +76,19 @@ describe(".github/workflows/ci.yml", () => {
     });
     const { engines } = JSON.parse(read("package.json")) as { engines: { node: string } };
     expect(engines.node).toBe(">=20.19.0");
+  });
+
+  test("runs the bars at their full size each night, by names that the tests know", () => {
+    const { nightly } = workflow.jobs;
+    const names = nightly?.strategy?.matrix["test"] ?? [];
+    expect(names.length).toBeGreaterThan(3);
+    const paths = names.map((name) => `tests/e2e/${name}.test.ts`);
+    expect(paths.filter((path) => !existsSync(join(root, path)))).toEqual([]);
+    const set = Object.assign({}, ...(nightly?.steps ?? []).map(({ env }) => env)) as Record<string, string>;
+    const full = { HEADROOM_FAULT_ROUNDS: "5", HEADROOM_FAULT_SECONDS: "60", LONGMS: "900000", DRAINS: "100" };
+    expect(set).toEqual(full);
+    const readers = [read("tests/support/redis-load.ts"), ...paths.map(read)].join("\n");
+    for (const name of Object.keys(set)) expect(readers).toContain(`process.env["${name}"]`);
   });
 
   test("calls scripts, targets and overlays that are there", () => {

@@ -64,6 +64,7 @@ describe("metrics", () => {
     await expect.poll(() => seen('sum(headroom_job_wait_seconds_count{job_name="infer"})'), PATIENT).toBeGreaterThan(0);
     await expect.poll(() => seen('max(headroom_workers{state="working"})'), PATIENT).toBe(1);
     await expect.poll(() => seen("sum(headroom_redis_up)"), PATIENT).toBe(4);
+    await expect.poll(() => seen("sum(headroom_store_up)"), PATIENT).toBe(4);
   });
 });
 

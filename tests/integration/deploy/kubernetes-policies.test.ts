@@ -6,6 +6,7 @@ import {
   hasBudgets,
   monitorFinds,
   policiesHold,
+  poolsAskApart,
   referencesOf,
   resourcesOf,
   rightsAreLeast,
@@ -19,7 +20,16 @@ import { kustomizations, renderKustomization, type KubernetesObject } from "../.
 const { workloadsOf, ...workloadRules } = workloads;
 const rules: Readonly<Record<string, workloads.Rule>> = {
   ...workloadRules,
-  ...{ hasBudgets, monitorFinds, policiesHold, rightsAreLeast, scalersLead, servicesLead, staysInNamespace },
+  ...{
+    hasBudgets,
+    monitorFinds,
+    policiesHold,
+    poolsAskApart,
+    rightsAreLeast,
+    scalersLead,
+    servicesLead,
+    staysInNamespace,
+  },
 };
 
 const rendered = new Map<string, KubernetesObject[]>();
@@ -120,6 +130,11 @@ const mistakes: readonly [string, string, (text: string) => string][] = [
     "monitorFinds",
     "a process is not scraped",
     (text) => text.replaceAll('"worker","worker-gpu","scheduler","producer","board"', '"worker"'),
+  ],
+  [
+    "poolsAskApart",
+    "a pool grows for the jobs of another",
+    (text) => text.replaceAll('/v1/scaling?labels="', '/v1/scaling"'),
   ],
   ["scalersLead", "another port is asked", (text) => text.replaceAll("svc:9100/v1", "svc:9101/v1")],
   [

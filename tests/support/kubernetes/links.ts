@@ -197,6 +197,21 @@ export const scalersLead: Rule = (objects) =>
     ];
   });
 
+/** Where there are several pools, each asks for the jobs of its own labels: the signal without any counts those of all. */
+export const poolsAskApart: Rule = (objects) => {
+  const scalers = objectsOf<IScaledObject>(objects, "ScaledObject");
+  if (scalers.length < 2) return [];
+  return scalers.flatMap(({ metadata, spec }) => {
+    const target = workloadsOf(objects).find(({ name }) => name === spec.scaleTargetRef.name);
+    const args = target?.pod.containers[0]?.args ?? [];
+    const own = args.filter((_, at) => args[at - 1] === "--label").join();
+    return spec.triggers
+      .map((trigger) => new URL(String(trigger.metadata["url"])).searchParams.get("labels"))
+      .filter((asked) => asked !== own)
+      .map((asked) => `${metadata.name}: asks for ${asked ?? "all jobs"}, its workers have the labels "${own}"`);
+  });
+};
+
 /** All of ours is in one namespace. */
 export const staysInNamespace: Rule = (objects) =>
   objects

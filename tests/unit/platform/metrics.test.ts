@@ -1,4 +1,4 @@
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import type { MetricDefinition } from "../../../src/contract/metric-definition.ts";
 import { metricTable } from "../../../src/contract/metric-names.ts";
 import { metricZeros } from "../../../src/contract/metric-zeros.ts";
@@ -90,6 +90,21 @@ describe("metrics", () => {
     });
     expect(await metrics.expose()).toContain("headroom_last_claim_age_seconds 7");
     expect(lines()).toMatchObject([{ level: "warn", msg: "metrics not collected", err: { message: "redis is down" } }]);
+  });
+
+  test("are exposed within the time of a scrape when a collector hangs, and say so", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    onTestFinished(() => {
+      vi.useRealTimers();
+    });
+    const { logger, lines } = keepingLogger();
+    const metrics = new Metrics(build, logger);
+    metrics.onCollect(() => new Promise(() => undefined));
+    metrics.gauge("headroom_last_claim_age_seconds").set(7);
+    const text = metrics.expose();
+    await vi.advanceTimersByTimeAsync(9_000);
+    expect(await text).toContain("headroom_last_claim_age_seconds 7");
+    expect(lines()).toMatchObject([{ level: "warn", msg: "metrics not collected" }]);
   });
 
   test("see a blocked event loop", async () => {

@@ -1,0 +1,35 @@
+/** The page of docs/runbooks about the store, played; and what a process tells of a store that is down. */
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { startPostgres } from "../support/postgres.ts";
+import { playRunbook, RunbookCluster } from "../support/runbook.ts";
+
+const PATIENT = { timeout: 60_000, interval: 100 };
+
+test("store-down", async () => {
+  await using postgres = await startPostgres();
+  await using cluster = await RunbookCluster.open();
+  cluster.env["HEADROOM_STORE_URL"] = await postgres.createDatabase();
+  const worker = await cluster.start(["worker"]);
+  const told = async () => /^headroom_store_up (\d)$/m.exec(await (await fetch(`${worker.url}/metrics`)).text())?.[1];
+  expect(await told()).toBe("1");
+  const [asked, started] = ["asked", "started"].map((name) => join(cluster.cli.scratch.path, name)) as [string, string];
+  cluster.env["RUN"] = "none-yet";
+  // The server is not this shell's to start: it asks for it and waits.
+  cluster.env["START_STORE"] = `touch ${asked}; until test -e ${started}; do sleep 0.1; done`;
+  const starting = expect
+    .poll(() => existsSync(asked), { ...PATIENT, timeout: 200_000 })
+    .toBe(true)
+    .then(async () => {
+      await postgres.start();
+      writeFileSync(started, "");
+    });
+  await playRunbook("store-down", cluster, async () => {
+    cluster.env["RUN"] = await cluster.enqueue(["sh", "-c", 'sleep 2; cat "$0"', "{input}"], { files: 3 });
+    await postgres.stop();
+    await expect.poll(told, PATIENT).toBe("0");
+  });
+  await starting;
+  expect(await told()).toBe("1");
+});
