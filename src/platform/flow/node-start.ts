@@ -16,7 +16,8 @@ import type { CallCost } from "./call-groups.ts";
 import { childRunId } from "./child-run-id.ts";
 import { FlowState, type EndedNode, type FlowAbout } from "./flow-state.ts";
 import { endOfRun, flowSpec } from "./flow-spec.ts";
-import { childSpec, execSpec, inputsOf, type NodeWork } from "./node-spec.ts";
+import { expandTemplate } from "./expressions.ts";
+import { childSpec, execSpec, inputsOf, valueOf, type NodeWork } from "./node-spec.ts";
 
 /** What a flow needs of the store. */
 export interface FlowStore {
@@ -78,6 +79,7 @@ export class NodeStarter {
           childSpec(work, (input) => this.#deps.inputKind(input)),
         );
       case "gate":
+        await this.#state.setMessage(path, valueOf(expandTemplate(node.message, work.scope), "message"));
         await this.#openGate(path, node.timeout_seconds === undefined ? GATE_MS : node.timeout_seconds * 1_000);
         return undefined;
       case "flow":

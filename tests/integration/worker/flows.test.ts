@@ -150,6 +150,35 @@ describe("a flow", { timeout: 120_000 }, () => {
     expect(ended.row("late")).toMatchObject({ failureClass: "timeout", message: "nobody answered in time" });
   });
 
+  test("asks at a gate with what is known by then, and a gate that cannot say it has failed", async () => {
+    await using cluster = await FlowCluster.open();
+    const flow = {
+      inputs: { name: {} },
+      nodes: [
+        sh("brew", "echo '{\"cups\": 3}'", { output: { name: "cups.json", json: true } }),
+        {
+          id: "ask",
+          kind: "gate" as const,
+          needs: ["brew"],
+          message: "${nodes.brew.result.cups} cups of ${inputs.name}?",
+        },
+        { id: "each", kind: "gate" as const, foreach: ["a", "b"], message: "${item} $${item}" },
+        { id: "mute", kind: "gate" as const, needs: ["brew"], message: "${nodes.brew.result.pots}" },
+      ],
+    };
+    const id = await cluster.start(flow, { inputs: { name: "tea" } });
+    const run = await cluster.client.status(id);
+    const messages = async () =>
+      Object.fromEntries((await cluster.client.flows.gates(run)).map(({ path, message }) => [path, message]));
+    await expect
+      .poll(messages, { timeout: 20_000 })
+      .toEqual({ ask: "3 cups of tea?", "each/0": "a ${item}", "each/1": "b ${item}" });
+    for (const path of ["ask", "each/0", "each/1"])
+      await cluster.client.flows.answer(run, path, { by: "anna", note: null, atMs: 1, isApproved: true });
+    const ended = await cluster.ended(id);
+    expect(ended.row("mute")).toMatchObject({ outcome: "failed", failureClass: "bad-input" });
+  });
+
   test("ends all nodes when it is cancelled, the runs below it included", async () => {
     await using cluster = await FlowCluster.open();
     const input = cluster.scratch.folder("base/in");
