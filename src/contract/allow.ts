@@ -92,7 +92,7 @@ export const allowSchema = z.strictObject({
   tools: z.union([z.literal(ANY), z.array(z.string())], { error: '"any", or a list of names of tools' }).optional(),
   /** Folders that models must lie in, in place of `read`; one with a digest is that model alone. */
   models: pinnedPaths.optional(),
-  /** Whether nodes of flows may ask for the network. */
+  /** Whether processes may have the network; absent leaves it to what asks for them. */
   network: z.boolean().optional(),
   /** The least that nodes of flows are shut in. */
   sandbox: z.enum(sandboxLevels).optional(),

@@ -41,6 +41,8 @@ export interface FlowAbout {
   readonly fresh: readonly string[];
   /** For measuring what edges cost: no command is started. */
   readonly isNoop?: boolean;
+  /** Nodes that say nothing of the network have none. */
+  readonly isOffline?: boolean;
   /** Made again after its Redis had lost it: nodes may have rows in the store already. */
   readonly isRestored?: boolean;
 }

@@ -113,13 +113,14 @@ function limitsOf(node: AgentNode, program: ReturnType<typeof agentProgram>): Ag
   };
 }
 
-function taskOf(node: AgentNode, { ref, path, traceId }: NodeWork): TaskMessage {
+function taskOf(node: AgentNode, work: NodeWork): TaskMessage {
+  const { ref, path, traceId } = work;
   return {
     ...{ task_id: `${ref.runId}/${path}`, parent_id: ref.runId, trace_id: traceId },
     constraints: {
       ...{ tools: node.tools, max_turns: node.max_turns, max_tokens: node.max_tokens ?? null },
       ...{ max_cost_usd: node.max_cost_usd ?? null, timeout_seconds: node.timeout_seconds ?? null },
-      ...{ network: node.network ?? null, sandbox: node.sandbox ?? null },
+      ...{ network: networkOf(work) ?? null, sandbox: node.sandbox ?? null },
     },
   };
 }
@@ -198,8 +199,14 @@ function readsOf({ ends, about }: NodeWork): string[] {
   );
 }
 
+/** What a node says of the network, or its flow for it. */
+function networkOf({ node, about }: NodeWork): boolean | undefined {
+  return node.network ?? (about.isOffline === true ? false : undefined);
+}
+
 function enclosureOf(work: NodeWork): Record<string, unknown> {
-  const { sandbox, network } = work.node;
+  const { sandbox } = work.node;
+  const network = networkOf(work);
   const reads = readsOf(work);
   return {
     ...(sandbox !== undefined && { sandbox }),

@@ -103,11 +103,16 @@ export class NodeStarter {
     const limitMs = Math.min(nested.timeoutMs ?? Infinity, Math.ceil((node.timeout_seconds ?? Infinity) * 1_000));
     const folder = join(work.about.folder, "flows", work.path);
     const inputs = { ...nested.inputs, ...inputsOf(work) };
-    const { fresh: above, isNoop, base, binaries, agents } = work.about;
+    const { fresh: above, isNoop, isOffline, base, binaries, agents } = work.about;
     // What is run anew is run anew to its last part.
     const fresh = above.includes(node.id) ? nodes.map((one) => one.node.id) : [];
     const shared = { base, binaries, agents, folder, inputs, fresh };
-    const more = { ...(limitMs < Infinity && { timeoutMs: limitMs }), ...(isNoop && { isNoop }) };
+    const more = {
+      ...(limitMs < Infinity && { timeoutMs: limitMs }),
+      ...(isNoop && { isNoop }),
+      // What has no network cannot hand it on.
+      ...((isOffline === true || node.network === false) && { isOffline: true }),
+    };
     const about: FlowAbout = { name, env, failFast, planSha256, ...shared, ...more };
     const spec = flowSpec(about, { ...this.#parentOf(work.path), nodes: nodes.length });
     return this.#startRun(work.path, spec, { about, nodes });

@@ -25,6 +25,8 @@ export interface FlowSetting {
   readonly agents: Readonly<Record<string, KeptAgent>>;
   /** For measuring what edges cost: no command is started. */
   readonly isNoop?: boolean | undefined;
+  /** Nodes that say nothing of the network have none: who started it may not have it. */
+  readonly isOffline?: boolean | undefined;
 }
 
 export interface StoredFlow extends FlowSetting {
@@ -38,6 +40,7 @@ const setting = z.object({
   binaries: z.record(z.string(), z.string()),
   agents: z.record(z.string(), keptAgent),
   isNoop: z.boolean().optional(),
+  isOffline: z.boolean().optional(),
   plan: z.object({ flow: z.unknown(), files: z.record(z.string(), z.unknown()) }),
 });
 
@@ -52,13 +55,13 @@ export function parseStoredFlow(json: string): FlowSetting & { readonly flow: Ch
 /** The state that a flow begins with. `fresh`: nodes to be run anew although what they made may still hold. */
 export function beginningOf(
   flow: CheckedFlow,
-  { inputs, folder, base, binaries, agents, isNoop }: FlowSetting,
+  { inputs, folder, base, binaries, agents, isNoop, isOffline }: FlowSetting,
   fresh: readonly string[] = [],
 ): { readonly about: FlowAbout; readonly nodes: readonly PlannedNode[] } {
   const { name, env, failFast, timeoutMs, planSha256, nodes } = nestedOf(flow);
   const shared = { name, env, failFast, planSha256, folder, base, binaries, agents, inputs, fresh };
   const more = { ...(timeoutMs !== undefined && { timeoutMs }), ...(isNoop === true && { isNoop }) };
-  return { about: { ...shared, ...more }, nodes };
+  return { about: { ...shared, ...more, ...(isOffline === true && { isOffline }) }, nodes };
 }
 
 /** What a flow is begun with wherever it stands: alone, or in another one. */

@@ -20,12 +20,14 @@ import { requestCancel } from "../../platform/cancel-run.ts";
 import { publishControl } from "../../platform/control.ts";
 import { loadFlowOf, loadFlowView, loadNodeView, type FlowRun } from "../../platform/flow/flow-view.ts";
 import { isAlive, loadHeartbeats } from "../../platform/worker-heartbeats.ts";
+import { planHash } from "../../platform/flow/plan-hash.ts";
 import { FlowAdvance } from "../../platform/flow/advance.ts";
 import { answerGate, waitingGates, type WaitingGate } from "../../platform/flow/gates.ts";
 import { FlowState, type FlowAbout, type GateAnswer } from "../../platform/flow/flow-state.ts";
 import { beginningOf, loadStoredFlow, type FlowSetting, type StoredFlow } from "../../platform/flow/stored-flow.ts";
 import type { PolicyGate } from "../../platform/policy-gate.ts";
 import type { Store } from "../../store/store.ts";
+import { rulesForPlans } from "../planner/check-plan.ts";
 import { claimOutput, enqueueRun, newRunId, type SubmitDeps } from "../submit.ts";
 
 export interface FlowOptions extends Omit<FlowSetting, "folder"> {
@@ -116,7 +118,8 @@ export class FlowClient {
     if (earlier !== undefined && (await this.#hasPlan(earlier.id))) return earlier;
     // One whose caller died before its plan was kept is set up now.
     const id = earlier?.id ?? newRunId(clock.nowMs());
-    const setting: FlowSetting = { ...rest, folder: folder(id) };
+    const isOffline = await this.#isOffline(flow, origin);
+    const setting: FlowSetting = { ...rest, folder: folder(id), ...(isOffline && { isOffline }) };
     this.#requireAllowed(flow, setting);
     const { about, nodes } = beginningOf(flow, setting);
     const spec = flowSpec(about, { nodes: nodes.length, traceId: traceId ?? this.#deps.traceId ?? newTraceId() });
@@ -133,7 +136,9 @@ export class FlowClient {
    */
   async resume(before: RunRecord, { from = [], ...change }: FlowChange = {}): Promise<RunRecord> {
     const { store, clock, gate } = this.#deps;
-    const { flow, ...setting } = { ...(await this.load(before.id)), ...change };
+    const { flow, ...kept } = { ...(await this.load(before.id)), ...change };
+    // By the rules of today.
+    const setting: FlowSetting = { ...kept, isOffline: await this.#isOffline(flow) };
     requireNodes(flow, from);
     this.#requireAllowed(flow, setting);
     const { about, nodes } = beginningOf(flow, setting, descendantsOf(flow, from));
@@ -150,6 +155,13 @@ export class FlowClient {
       throw new ConflictError(`run ${before.id}: expected it to have ended, found it ${before.state}`);
     }
     return this.#begin(run, { flow, setting, about, nodes });
+  }
+
+  /** Whether nodes that say nothing of the network have none: of plans, and of what an agent without network starts. */
+  async #isOffline(flow: CheckedFlow, origin?: PlanOrigin): Promise<boolean> {
+    const { gate, store } = this.#deps;
+    const isPlanned = origin !== undefined || (await store.plans.get(planHash(flow)))?.origin != null;
+    return (isPlanned ? rulesForPlans(gate.allow) : gate.allow).network === false;
   }
 
   #requireAllowed(flow: CheckedFlow, { inputs, binaries }: FlowSetting): void {
