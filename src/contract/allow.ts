@@ -69,7 +69,7 @@ const flowLimits = z.strictObject({
   turns: z.int().min(1).optional(),
   /** Tokens that its agents may use, together. */
   tokens: z.int().min(1).optional(),
-  /** Starts of one node, of any failure class. */
+  /** Starts of one node, over all failure classes. */
   attempts: z.int().min(1).optional(),
 });
 

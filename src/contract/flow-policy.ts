@@ -4,8 +4,9 @@
  * it leads, and decided again where it is run.
  */
 import { ANY, sandboxLevels, type Allow, type FlowLimits } from "./allow.ts";
+import { writtenStarts } from "./flow-attempts.ts";
 import type { CheckedFlow } from "./flow-check.ts";
-import { attemptsOf, measureOf, type FlowMeasure } from "./flow-measure.ts";
+import { measureOf, type FlowMeasure } from "./flow-measure.ts";
 import { isLiteral, literalPrefix, parseTemplate, type TemplatePart } from "./flow-templates.ts";
 import type { FlowNode } from "./flows.ts";
 import { allowedVariables, isRestricted, listed, modelRule, type PathRule } from "./policy.ts";
@@ -116,9 +117,10 @@ class Policy {
       const expected = `${memory} bytes at most (allow.limits.memory)`;
       this.#refuse("limits.memory", [...place, "resources", "memory"], { expected, found: String(asked) });
     }
-    if (attempts !== undefined && attemptsOf(node) > attempts) {
-      const expected = `${attempts} attempts at most (allow.limits.attempts)`;
-      this.#refuse("limits.attempts", [...place, "retry"], { expected, found: String(attemptsOf(node)) });
+    const starts = writtenStarts(node.retry);
+    if (attempts !== undefined && starts > attempts) {
+      const expected = `${attempts} attempts at most, over all failure classes (allow.limits.attempts)`;
+      this.#refuse("limits.attempts", [...place, "retry"], { expected, found: String(starts) });
     }
   }
 

@@ -43,6 +43,8 @@ export interface FlowAbout {
   readonly isNoop?: boolean;
   /** Nodes that say nothing of the network have none. */
   readonly isOffline?: boolean;
+  /** How often a node may start that writes nothing of it; absent: by the usual rules. */
+  readonly mostStarts?: number;
   /** Made again after its Redis had lost it: nodes may have rows in the store already. */
   readonly isRestored?: boolean;
 }

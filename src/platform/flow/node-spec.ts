@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { join, resolve } from "node:path";
 import type { NodeEnd } from "../../contract/flow-run.ts";
 import { agentProgram, DEFAULT_REPEATS, expandAgent, TASK_VARIABLE, type TaskMessage } from "../../contract/agents.ts";
+import { cutAttempts } from "../../contract/flow-attempts.ts";
 import { parseNodePath } from "../../contract/flow-run.ts";
 import { parseTemplate } from "../../contract/flow-templates.ts";
 import type { FlowNode } from "../../contract/flows.ts";
@@ -233,7 +234,7 @@ function commonOf(work: NodeWork): Record<string, unknown> & {
     ...(node.profile !== undefined && { profile: node.profile }),
     ...(node.priority !== undefined && { priority: node.priority }),
     ...(node.timeout_seconds !== undefined && { timeoutMs: Math.ceil(node.timeout_seconds * 1_000) }),
-    ...(node.retry !== undefined && { retry: retryOf(node.retry) }),
+    retry: retryOf(node.retry, about.mostStarts),
     ...(node.resources !== undefined && {
       resources: {
         ...(memory !== undefined && { memoryBytes: memory }),
@@ -244,20 +245,28 @@ function commonOf(work: NodeWork): Record<string, unknown> & {
   };
 }
 
-function retryOf(rules: NonNullable<FlowNode["retry"]>): Partial<Record<FailureClass, RetryRule>> {
+/** The rules that a node writes, and those that its flow has for what it leaves open. */
+function retryOf(written: FlowNode["retry"], mostStarts?: number): Partial<Record<FailureClass, RetryRule>> {
+  const cut = mostStarts === undefined ? undefined : cutAttempts(written, mostStarts);
   const retry: Partial<Record<FailureClass, RetryRule>> = {};
   for (const name of failureClasses) {
-    const rule = rules[name];
-    if (rule === undefined) continue;
-    const usual = defaultRetryRules[name];
-    retry[name] = {
-      attempts: rule.attempts ?? usual.attempts,
-      backoffMs: rule.backoff_ms ?? usual.backoffMs,
-      backoffFactor: rule.backoff_factor ?? usual.backoffFactor,
-      maxBackoffMs: rule.max_backoff_ms ?? usual.maxBackoffMs,
-    };
+    const [rule, attempts] = [written?.[name], cut?.get(name)];
+    if (rule !== undefined || attempts !== undefined) retry[name] = ruleOf(rule, usualRule(name, attempts));
   }
   return retry;
+}
+
+function usualRule(name: FailureClass, attempts = defaultRetryRules[name].attempts): RetryRule {
+  return { ...defaultRetryRules[name], attempts };
+}
+
+function ruleOf(rule: NonNullable<FlowNode["retry"]>[FailureClass], usual: RetryRule): RetryRule {
+  return {
+    attempts: rule?.attempts ?? usual.attempts,
+    backoffMs: rule?.backoff_ms ?? usual.backoffMs,
+    backoffFactor: rule?.backoff_factor ?? usual.backoffFactor,
+    maxBackoffMs: rule?.max_backoff_ms ?? usual.maxBackoffMs,
+  };
 }
 
 /**

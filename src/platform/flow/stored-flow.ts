@@ -27,6 +27,8 @@ export interface FlowSetting {
   readonly isNoop?: boolean | undefined;
   /** Nodes that say nothing of the network have none: who started it may not have it. */
   readonly isOffline?: boolean | undefined;
+  /** How often a node may start that writes nothing of it, so that limits hold. */
+  readonly mostStarts?: number | undefined;
 }
 
 export interface StoredFlow extends FlowSetting {
@@ -41,6 +43,7 @@ const setting = z.object({
   agents: z.record(z.string(), keptAgent),
   isNoop: z.boolean().optional(),
   isOffline: z.boolean().optional(),
+  mostStarts: z.int().positive().optional(),
   plan: z.object({ flow: z.unknown(), files: z.record(z.string(), z.unknown()) }),
 });
 
@@ -55,13 +58,18 @@ export function parseStoredFlow(json: string): FlowSetting & { readonly flow: Ch
 /** The state that a flow begins with. `fresh`: nodes to be run anew although what they made may still hold. */
 export function beginningOf(
   flow: CheckedFlow,
-  { inputs, folder, base, binaries, agents, isNoop, isOffline }: FlowSetting,
+  { inputs, folder, base, binaries, agents, isNoop, isOffline, mostStarts }: FlowSetting,
   fresh: readonly string[] = [],
 ): { readonly about: FlowAbout; readonly nodes: readonly PlannedNode[] } {
   const { name, env, failFast, timeoutMs, planSha256, nodes } = nestedOf(flow);
   const shared = { name, env, failFast, planSha256, folder, base, binaries, agents, inputs, fresh };
-  const more = { ...(timeoutMs !== undefined && { timeoutMs }), ...(isNoop === true && { isNoop }) };
-  return { about: { ...shared, ...more, ...(isOffline === true && { isOffline }) }, nodes };
+  const more = {
+    ...(timeoutMs !== undefined && { timeoutMs }),
+    ...(isNoop === true && { isNoop }),
+    ...(isOffline === true && { isOffline }),
+    ...(mostStarts !== undefined && { mostStarts }),
+  };
+  return { about: { ...shared, ...more }, nodes };
 }
 
 /** What a flow is begun with wherever it stands: alone, or in another one. */

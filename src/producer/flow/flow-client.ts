@@ -8,6 +8,7 @@ import { planOf, type FlowPlan } from "../../contract/flow-plan.ts";
 import type { FlowView, NodeDetail } from "../../contract/flow-view.ts";
 import type { WorkerHeartbeat } from "../../contract/status.ts";
 import { ConflictError, InvalidInputError, NotFoundError, PolicyError } from "../../contract/errors.ts";
+import { startsWithin } from "../../contract/flow-measure.ts";
 import { parseNodePath, unrunEnd, type PlannedNode } from "../../contract/flow-run.ts";
 import type { PlanOrigin } from "../../contract/stored-plan.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
@@ -118,8 +119,7 @@ export class FlowClient {
     if (earlier !== undefined && (await this.#hasPlan(earlier.id))) return earlier;
     // One whose caller died before its plan was kept is set up now.
     const id = earlier?.id ?? newRunId(clock.nowMs());
-    const isOffline = await this.#isOffline(flow, origin);
-    const setting: FlowSetting = { ...rest, folder: folder(id), ...(isOffline && { isOffline }) };
+    const setting: FlowSetting = { ...rest, folder: folder(id), ...(await this.#boundsOf(flow, origin)) };
     this.#requireAllowed(flow, setting);
     const { about, nodes } = beginningOf(flow, setting);
     const spec = flowSpec(about, { nodes: nodes.length, traceId: traceId ?? this.#deps.traceId ?? newTraceId() });
@@ -138,7 +138,7 @@ export class FlowClient {
     const { store, clock, gate } = this.#deps;
     const { flow, ...kept } = { ...(await this.load(before.id)), ...change };
     // By the rules of today.
-    const setting: FlowSetting = { ...kept, isOffline: await this.#isOffline(flow) };
+    const setting: FlowSetting = { ...kept, ...(await this.#boundsOf(flow)) };
     requireNodes(flow, from);
     this.#requireAllowed(flow, setting);
     const { about, nodes } = beginningOf(flow, setting, descendantsOf(flow, from));
@@ -157,11 +157,12 @@ export class FlowClient {
     return this.#begin(run, { flow, setting, about, nodes });
   }
 
-  /** Whether nodes that say nothing of the network have none: of plans, and of what an agent without network starts. */
-  async #isOffline(flow: CheckedFlow, origin?: PlanOrigin): Promise<boolean> {
+  /** What holds for nodes that say nothing: no network in plans and where an agent has none, starts within the limits. */
+  async #boundsOf(flow: CheckedFlow, origin?: PlanOrigin): Promise<Pick<FlowSetting, "isOffline" | "mostStarts">> {
     const { gate, store } = this.#deps;
     const isPlanned = origin !== undefined || (await store.plans.get(planHash(flow)))?.origin != null;
-    return (isPlanned ? rulesForPlans(gate.allow) : gate.allow).network === false;
+    const { network, limits = {} } = isPlanned ? rulesForPlans(gate.allow) : gate.allow;
+    return { isOffline: network === false, mostStarts: startsWithin(flow, limits) };
   }
 
   #requireAllowed(flow: CheckedFlow, { inputs, binaries }: FlowSetting): void {

@@ -149,7 +149,7 @@ test("the network that a job asks for is refused where it is not allowed", () =>
 });
 
 test("a job without network asks for a worker that can take it away, a model does not", () => {
-  const labelsOf = (change: Partial<RunRequest>) => spec(change).resources.labels ?? [];
+  const labelsOf = (change: Partial<RunRequest>) => spec(change).resources.labels;
   expect(labelsOf({ network: false })).toEqual(["sandbox"]);
   expect(labelsOf({ network: false, sandbox: "none" })).toEqual(["sandbox"]);
   expect(labelsOf({})).toEqual([]);
