@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { join, resolve } from "node:path";
 import type { NodeEnd } from "../../contract/flow-run.ts";
-import { agentProgram, DEFAULT_REPEATS, expandAgent, TASK_VARIABLE, type TaskMessage } from "../../contract/agents.ts";
+import { agentProgram, agentWords, DEFAULT_REPEATS, TASK_VARIABLE, type TaskMessage } from "../../contract/agents.ts";
 import { cutAttempts } from "../../contract/flow-attempts.ts";
 import { parseNodePath } from "../../contract/flow-run.ts";
 import { parseTemplate } from "../../contract/flow-templates.ts";
@@ -91,15 +91,8 @@ function programOf(node: AgentNode, { about }: NodeWork): ReturnType<typeof agen
 }
 
 function agentCommand(node: AgentNode, work: NodeWork): string[] {
-  const { scope } = work;
-  const figure = (value: number | undefined) => (value === undefined ? null : String(value));
-  return expandAgent(programOf(node, work).command, {
-    prompt: literal(valueOf(expandTemplate(node.prompt, scope), "prompt")),
-    tools: node.tools.join(","),
-    max_turns: String(node.max_turns),
-    max_tokens: figure(node.max_tokens),
-    max_cost_usd: figure(node.max_cost_usd),
-  });
+  const prompt = literal(valueOf(expandTemplate(node.prompt, work.scope), "prompt"));
+  return agentWords(programOf(node, work), node, prompt);
 }
 
 function limitsOf(node: AgentNode, program: ReturnType<typeof agentProgram>): AgentLimits {

@@ -165,9 +165,9 @@ export class FlowClient {
     return { isOffline: network === false, mostStarts: startsWithin(flow, limits) };
   }
 
-  #requireAllowed(flow: CheckedFlow, { inputs, binaries }: FlowSetting): void {
+  #requireAllowed(flow: CheckedFlow, { inputs, binaries, agents, folder }: FlowSetting): void {
     const { allow } = this.#deps.gate;
-    const refusals = policyFaults(flow, allow, { inputs, binaryPath: (name) => binaries[name] });
+    const refusals = policyFaults(flow, allow, { inputs, agents, runs: folder, binaryPath: (name) => binaries[name] });
     if (refusals.length > 0) throw new PolicyError(refusals);
   }
 

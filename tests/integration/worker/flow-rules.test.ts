@@ -41,4 +41,21 @@ describe("while it runs", { timeout: 120_000 }, () => {
     expect(await starts({ limits: { attempts: 1 } })).toBe("deep n");
     expect(await starts({ limits: { attempts: 3 } })).toBe("deep deep n n");
   });
+
+  test("what earlier nodes left is read where the folder of the run may be, and refused at the start where not", async () => {
+    await using cluster = await FlowCluster.open(0);
+    const [input, runs] = [cluster.scratch.folder("base/in"), cluster.scratch.folder("runs")];
+    writeFileSync(join(input, "a"), "a\n");
+    await cluster.addWorker("strict", { allow: { read: [input] } });
+    const cat = { kind: "files" as const, command: ["/bin/cat", "{input}"] };
+    const nodes = [
+      { id: "first", ...cat, input },
+      { id: "second", ...cat, input: "${nodes.first.output}", needs: ["first"] },
+    ];
+    await expect(runWith(cluster, { read: [input] }, { nodes })).rejects.toThrow(/nodes\[1\]\.input.*allow\.read/s);
+    // What a client has let through does not count for the worker, and is told as what it is.
+    const ended = await runWith(cluster, { read: [input, runs] }, { nodes });
+    expect(ended.row("second")).toMatchObject({ outcome: "failed", failureClass: "policy" });
+    expect(ended.row("second").message).toContain("input.root: expected a folder inside one of allow.read");
+  });
 });
