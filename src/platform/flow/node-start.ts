@@ -1,9 +1,10 @@
 /** Starts the work of nodes that are ready: calls that are to be added, gates, and runs of their own. */
 import type { Redis } from "ioredis";
 import { join } from "node:path";
-import { PolicyError } from "../../contract/errors.ts";
+import { InvalidInputError, PolicyError } from "../../contract/errors.ts";
 import type { FileResult } from "../../contract/files.ts";
-import { rowIndex, type PlannedNode } from "../../contract/flow-run.ts";
+import { typeInputs } from "../../contract/flow-inputs.ts";
+import { rowIndex, type NestedFlow, type PlannedNode } from "../../contract/flow-run.ts";
 import type { NodeKind } from "../../contract/flows.ts";
 import { isTerminal } from "../../contract/outcomes.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
@@ -102,7 +103,7 @@ export class NodeStarter {
     const { name, env, failFast, planSha256, nodes } = nested;
     const limitMs = Math.min(nested.timeoutMs ?? Infinity, Math.ceil((node.timeout_seconds ?? Infinity) * 1_000));
     const folder = join(work.about.folder, "flows", work.path);
-    const inputs = { ...nested.inputs, ...inputsOf(work) };
+    const inputs = typedInputs(nested, inputsOf(work));
     const { fresh: above, isNoop, isOffline, mostStarts, base, binaries, agents } = work.about;
     // What is run anew is run anew to its last part.
     const fresh = above.includes(node.id) ? nodes.map((one) => one.node.id) : [];
@@ -150,6 +151,21 @@ export class NodeStarter {
       await requestCancel(this.#deps, id, "its flow was cancelled");
     return undefined;
   }
+}
+
+/** @throws {InvalidInputError} naming the inputs that are given a value of another type */
+function typedInputs(
+  { inputs, inputTypes }: NestedFlow,
+  given: Readonly<Record<string, unknown>>,
+): FlowAbout["inputs"] {
+  const all = { ...inputs, ...given };
+  if (inputTypes === undefined) return all;
+  const typed = typeInputs(inputTypes, all);
+  if (typed.kind === "valid") return typed.values;
+  throw new InvalidInputError(
+    "node",
+    typed.faults.map((fault) => ({ ...fault, where: `inputs.${fault.where}` })),
+  );
 }
 
 interface NestedState {

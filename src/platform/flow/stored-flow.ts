@@ -83,6 +83,7 @@ export function nestedOf(flow: CheckedFlow): NestedFlow {
     ...{ name: document.name, env: document.env, failFast: document.fail_fast, planSha256: planHash(flow) },
     ...(document.timeout_seconds !== undefined && { timeoutMs: Math.ceil(document.timeout_seconds * 1_000) }),
     inputs: Object.fromEntries(defaults),
+    inputTypes: Object.fromEntries(Object.entries(document.inputs).map(([name, { type }]) => [name, type])),
     nodes: order.map((node): PlannedNode => {
       const below = nested.get(node.id);
       const index = places.get(node.id) ?? 0;

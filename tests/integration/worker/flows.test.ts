@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { checkFlow } from "../../../src/contract/flow-check.ts";
 import { FlowCluster } from "../../support/flow-cluster.ts";
 
 const sh = (id: string, script: string, more: object = {}) => ({
@@ -415,5 +416,32 @@ describe("a flow", { timeout: 120_000 }, () => {
     });
     expect(ended.outcomes).toEqual({ kinds: "succeeded", count: "succeeded" });
     expect(ended.text("count")).toBe("12\n12\n");
+  });
+
+  test("gives a flow in it inputs of their types, and fails where a value is of another", async () => {
+    await using cluster = await FlowCluster.open();
+    const inner = {
+      ...{ version: 1, name: "inner", inputs: { n: { type: "number", default: 1 }, s: { default: "x" } } },
+      nodes: [sh("out", "echo ${inputs.n + 1} ${inputs.s}")],
+    };
+    const below = (id: string, inputs: object) => ({ id, kind: "flow", file: "i.json", inputs, needs: ["five"] });
+    const five = { ...sh("five", "echo '[5]'"), output: { name: "o", json: true } };
+    const nodes = [
+      five,
+      below("lit", { n: "5" }),
+      below("texty", { n: "${string(nodes.five.result[0])}" }),
+      below("wrong", { n: "${nodes.five.result}", s: "${nodes.five.result}" }),
+    ];
+    const check = checkFlow({ version: 1, name: "outer", nodes }, { "i.json": inner });
+    if (check.kind === "faulty") throw new TypeError(JSON.stringify(check.faults));
+    const folder = (id: string) => join(cluster.scratch.folder("runs"), id);
+    const setting = { inputs: {}, base: "/", binaries: {}, agents: {}, folder };
+    const run = await cluster.client.flows.start(check.flow, setting);
+    const ended = await cluster.ended(run.id);
+    for (const id of ["lit", "texty"]) expect((await cluster.ended(`${run.id}~${id}`)).text("out")).toBe("6 x\n");
+    expect(ended.row("wrong")).toMatchObject({ outcome: "failed", failureClass: "bad-input" });
+    expect(ended.row("wrong").message).toMatch(
+      /inputs\.n: expected a number, found \[5\].*inputs\.s: expected a text, found \[5\]/,
+    );
   });
 });
