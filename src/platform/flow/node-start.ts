@@ -5,7 +5,7 @@ import { InvalidInputError, PolicyError } from "../../contract/errors.ts";
 import type { FileResult } from "../../contract/files.ts";
 import { typeInputs } from "../../contract/flow-inputs.ts";
 import { rowIndex, type NestedFlow, type PlannedNode } from "../../contract/flow-run.ts";
-import type { NodeKind } from "../../contract/flows.ts";
+import { enclosableKinds } from "../../contract/flows.ts";
 import { isTerminal } from "../../contract/outcomes.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
 import type { RunSpec } from "../../contract/run-spec.ts";
@@ -45,9 +45,6 @@ export interface AdvanceDeps {
   inputKind(path: string): "file" | "folder";
 }
 
-/** Kinds of nodes whose work is processes of their own. */
-const enclosable: ReadonlySet<NodeKind> = new Set<NodeKind>(["exec", "files", "agent"]);
-
 /** A person has so long to answer when the node says nothing. */
 const GATE_MS = 86_400_000;
 
@@ -65,8 +62,8 @@ export class NodeStarter {
   /** Starts a node or an instance: the call that is to be added for it, if it is one; its end, if its run had ended already. */
   async start(planned: PlannedNode, work: NodeWork): Promise<CallToAdd | EndedNode | undefined> {
     const { node, path } = work;
-    if (node.sandbox !== undefined && node.sandbox !== "none" && !enclosable.has(node.kind)) {
-      const expected = `a node of the kind ${[...enclosable].join(", ")}: only processes can be shut in`;
+    if (node.sandbox !== undefined && node.sandbox !== "none" && !enclosableKinds.has(node.kind)) {
+      const expected = `a node of the kind ${[...enclosableKinds].join(", ")}: only processes can be shut in`;
       throw new PolicyError([{ where: `${path}.sandbox`, expected, found: node.kind }]);
     }
     switch (node.kind) {
