@@ -16,7 +16,7 @@ function startMs([binary = "", ...words]: readonly string[]): number {
 const fault = knownSandboxFault();
 if (fault !== undefined) throw new Error(`expected a machine that can shut processes in: ${fault}`);
 using folder = scratch("sandbox");
-const within = enclosed(command, { network: false, read: [] }, { read: [], write: [] }, folder.path);
+const within = enclosed(command, { level: "strict", network: false, read: [] }, { read: [], write: [] }, folder.path);
 const [plain, shutIn]: [number[], number[]] = [[], []];
 for (let at = 0; at < STARTS; at += 1) {
   plain.push(startMs(command));

@@ -73,6 +73,23 @@ export const taskMessage = z.object({
 });
 export type TaskMessage = Readonly<z.output<typeof taskMessage>>;
 
+/** What a node says to its program. */
+export interface Told {
+  readonly tools: readonly string[];
+  readonly max_turns: number;
+  readonly max_tokens?: number | undefined;
+  readonly max_cost_usd?: number | undefined;
+}
+
+/** The command of an agent for one node; `prompt` as it is put in. */
+export function agentWords(kept: KeptAgent, node: Told, prompt: string): string[] {
+  const figure = (value: number | undefined) => (value === undefined ? null : String(value));
+  return expandAgent(agentProgram(kept).command, {
+    ...{ prompt, tools: node.tools.join(","), max_turns: String(node.max_turns) },
+    ...{ max_tokens: figure(node.max_tokens), max_cost_usd: figure(node.max_cost_usd) },
+  });
+}
+
 /** The arguments of a program with values in the place of its placeholders. An argument whose only part has no value is left out. */
 export function expandAgent(
   command: readonly string[],

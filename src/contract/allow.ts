@@ -69,7 +69,7 @@ const flowLimits = z.strictObject({
   turns: z.int().min(1).optional(),
   /** Tokens that its agents may use, together. */
   tokens: z.int().min(1).optional(),
-  /** Starts of one node, of any failure class. */
+  /** Starts of one node, over all failure classes. */
   attempts: z.int().min(1).optional(),
 });
 
@@ -92,7 +92,7 @@ export const allowSchema = z.strictObject({
   tools: z.union([z.literal(ANY), z.array(z.string())], { error: '"any", or a list of names of tools' }).optional(),
   /** Folders that models must lie in, in place of `read`; one with a digest is that model alone. */
   models: pinnedPaths.optional(),
-  /** Whether nodes of flows may ask for the network. */
+  /** Whether processes may have the network; absent leaves it to what asks for them. */
   network: z.boolean().optional(),
   /** The least that nodes of flows are shut in. */
   sandbox: z.enum(sandboxLevels).optional(),

@@ -13,7 +13,7 @@ import { referenceFaults } from "./flow-references.ts";
 import { shapeFaults } from "./flow-shape.ts";
 import { gather } from "./gather.ts";
 import { checkTemplates } from "./template.ts";
-import { flowDocument, type FlowDocument, type FlowNode } from "./flows.ts";
+import { enclosableKinds, flowDocument, type FlowDocument, type FlowNode } from "./flows.ts";
 import { field, oneOf, schemaFaults, showPath, type PathFault } from "./schema-faults.ts";
 
 /** A flow that can be run as it is: every name is known, and nothing waits for itself. */
@@ -88,7 +88,7 @@ class Check {
     const graph = graphOf(document.nodes);
     if (isWhole && graph.kind === "cyclic") this.#cycles(document, graph.cycles, file);
     const order = graph.kind === "acyclic" ? graph.graph.order : graph.order;
-    const places = placeholderFaults(document);
+    const places = [...placeholderFaults(document), ...sandboxFaults(document)];
     const globs = document.nodes.flatMap((node, at) => globFaults(node, ["nodes", at]));
     this.#add(file, [...defaultFaults(document.inputs), ...places, ...globs, ...referenceFaults(document, order)]);
     const nested = this.#nested(document, file, [...around, file]);
@@ -220,6 +220,15 @@ function placeholderFaults({ nodes }: FlowDocument): PathFault[] {
     return faults.map(({ where, expected, found }) =>
       faultAt(["nodes", at, where === "output name" ? "name" : "command"], expected, found),
     );
+  });
+}
+
+/** Only processes can be shut in. */
+function sandboxFaults({ nodes }: FlowDocument): PathFault[] {
+  return nodes.flatMap(({ kind, sandbox = "none" }, at) => {
+    if (sandbox === "none" || enclosableKinds.has(kind)) return [];
+    const expected = `none, or a node of the kind ${[...enclosableKinds].join(", ")}: only processes can be shut in`;
+    return [faultAt(["nodes", at, "sandbox"], expected, `${sandbox} of a node of the kind ${kind}`)];
   });
 }
 

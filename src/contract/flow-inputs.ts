@@ -9,7 +9,7 @@ export type InputsResult =
   | { readonly kind: "valid"; readonly values: Readonly<Record<string, InputValue>> }
   | { readonly kind: "faulty"; readonly faults: readonly PathFault[] };
 
-type FlowInput = FlowDocument["inputs"][string];
+export type FlowInput = FlowDocument["inputs"][string];
 
 const typeNames = { string: "a text", number: "a number", boolean: "true or false" } as const;
 
@@ -30,6 +30,15 @@ export function resolveInputs(
     else faults.push(placed({ name, expected: typeNames[input.type], found: showFound(value, [name]) }, []));
   }
   return faults.length > 0 ? { kind: "faulty", faults } : { kind: "valid", values };
+}
+
+/** What a flow node hands over when it runs, as the types say. */
+export function typeInputs(
+  types: Readonly<Record<string, FlowInput["type"]>>,
+  given: Readonly<Record<string, unknown>>,
+): InputsResult {
+  const inputs = Object.entries(types).map(([name, type]) => [name, { type }] as const);
+  return resolveInputs({ inputs: Object.fromEntries(inputs) }, given);
 }
 
 /** What is wrong with the inputs that a flow node hands on; paths begin at the node. */

@@ -1,6 +1,8 @@
 /** What a flow may come to at most, with the flows in it: what limits are held against before any of it runs. */
+import { startsOf, USUAL_STARTS } from "./flow-attempts.ts";
 import type { CheckedFlow } from "./flow-check.ts";
 import { writtenCount } from "./flow-graph.ts";
+import type { FlowLimits } from "./allow.ts";
 import type { FlowNode } from "./flows.ts";
 
 /** Infinity where nothing bounds it. */
@@ -16,23 +18,23 @@ export interface FlowMeasure {
   readonly tokens: number;
 }
 
-/** Measures a flow; each flow in it once. */
-export function measureOf(flow: CheckedFlow, known = new Map<CheckedFlow, FlowMeasure>()): FlowMeasure {
+/** Measures a flow whose nodes start `most` times, unless they write more; each flow in it once. */
+export function measureOf(flow: CheckedFlow, most = 1, known = new Map<CheckedFlow, FlowMeasure>()): FlowMeasure {
   const earlier = known.get(flow);
   if (earlier !== undefined) return earlier;
-  const inner = new Map([...flow.nested].map(([id, nested]) => [id, measureOf(nested, known)]));
+  const inner = new Map([...flow.nested].map(([id, nested]) => [id, measureOf(nested, most, known)]));
   const sumOf = (own: (node: FlowNode) => number, key: "nodes" | "costUsd" | "turns" | "tokens") =>
     flow.order.reduce((sum, node) => sum + times(countOf(node), own(node) + (inner.get(node.id)?.[key] ?? 0)), 0);
   const measure = {
     nodes: sumOf(() => 1, "nodes"),
-    costUsd: sumOf(costOf, "costUsd"),
-    turns: sumOf(turnsOf, "turns"),
-    tokens: sumOf(tokensOf, "tokens"),
+    costUsd: sumOf((node) => costOf(node) * startsOf(node, most), "costUsd"),
+    turns: sumOf((node) => turnsOf(node) * startsOf(node, most), "turns"),
+    tokens: sumOf((node) => tokensOf(node) * startsOf(node, most), "tokens"),
     width: widthOf(flow, inner),
     depth: longestWay(flow, (node) => 1 + (inner.get(node.id)?.depth ?? 0)),
     seconds: Math.min(
       flow.document.timeout_seconds ?? Infinity,
-      longestWay(flow, (node) => secondsOf(node, inner.get(node.id))),
+      longestWay(flow, (node) => secondsOf(node, inner.get(node.id)) * startsOf(node, most)),
     ),
   };
   known.set(flow, measure);
@@ -59,25 +61,43 @@ function times(count: number, each: number): number {
 }
 
 function costOf(node: FlowNode): number {
-  return node.kind === "agent" ? (node.max_cost_usd ?? Infinity) * attemptsOf(node) : 0;
+  return node.kind === "agent" ? (node.max_cost_usd ?? Infinity) : 0;
 }
 
 function turnsOf(node: FlowNode): number {
-  return node.kind === "agent" ? node.max_turns * attemptsOf(node) : 0;
+  return node.kind === "agent" ? node.max_turns : 0;
 }
 
 function tokensOf(node: FlowNode): number {
-  return node.kind === "agent" ? (node.max_tokens ?? Infinity) * attemptsOf(node) : 0;
+  return node.kind === "agent" ? (node.max_tokens ?? Infinity) : 0;
 }
 
-/** The most starts that a node asks for by itself; 1 when it says nothing. */
-export function attemptsOf({ retry }: FlowNode): number {
-  return Object.values(retry ?? {}).reduce((most, rule) => Math.max(most, rule?.attempts ?? 1), 1);
+/** As `allow.limits` writes them. */
+const limited = [
+  ["total_seconds", "seconds"],
+  ["cost_usd", "costUsd"],
+  ["turns", "turns"],
+  ["tokens", "tokens"],
+] as const satisfies readonly (readonly [keyof FlowLimits, keyof FlowMeasure])[];
+
+/**
+ * How often nodes may start that write nothing of it, so that the flow stays within the limits whatever fails; undefined:
+ * as often as ever. Once at least: a flow that is more than that is refused.
+ */
+export function startsWithin(flow: CheckedFlow, limits: FlowLimits): number | undefined {
+  const most = Math.min(limits.attempts ?? USUAL_STARTS, USUAL_STARTS);
+  const isWithin = (starts: number) => {
+    const measure = measureOf(flow, starts);
+    return limited.every(([name, key]) => measure[key] <= (limits[name] ?? Infinity));
+  };
+  const isLimited = limited.some(([name]) => limits[name] !== undefined);
+  let starts = most;
+  while (isLimited && starts > 1 && !isWithin(starts)) starts -= 1;
+  return starts < USUAL_STARTS ? starts : undefined;
 }
 
 function secondsOf(node: FlowNode, below: FlowMeasure | undefined): number {
-  const once = Math.min(node.timeout_seconds ?? Infinity, below?.seconds ?? Infinity);
-  return once * attemptsOf(node);
+  return Math.min(node.timeout_seconds ?? Infinity, below?.seconds ?? Infinity);
 }
 
 function longestWay({ order }: CheckedFlow, weightOf: (node: FlowNode) => number): number {

@@ -4,8 +4,9 @@
  * it leads, and decided again where it is run.
  */
 import { ANY, sandboxLevels, type Allow, type FlowLimits } from "./allow.ts";
+import { writtenStarts } from "./flow-attempts.ts";
 import type { CheckedFlow } from "./flow-check.ts";
-import { attemptsOf, measureOf, type FlowMeasure } from "./flow-measure.ts";
+import { measureOf, type FlowMeasure } from "./flow-measure.ts";
 import { isLiteral, literalPrefix, parseTemplate, type TemplatePart } from "./flow-templates.ts";
 import type { FlowNode } from "./flows.ts";
 import { allowedVariables, isRestricted, listed, modelRule, type PathRule } from "./policy.ts";
@@ -25,6 +26,10 @@ export interface FlowSight {
   readonly refusal: (rule: PathRule, path: string) => { readonly expected: string; readonly found: string } | undefined;
   /** What an expression of the outermost flow is known to yield by now; undefined: not known. */
   readonly known?: (expression: string) => string | undefined;
+  /** Where the folder of the run is made; undefined: not known. */
+  readonly runs?: string | undefined;
+  /** The program of an agent, as it is started; undefined: not known. */
+  readonly programOf?: (agent: string) => string | undefined;
 }
 
 type Place = readonly (string | number)[];
@@ -96,7 +101,10 @@ class Policy {
     if (node.kind === "exec" || node.kind === "files") this.#binary(node.command[0] ?? "", [...place, "command", 0]);
     if (node.kind === "files" || node.kind === "infer") this.#path("read", node.input, [...place, "input"]);
     if (node.kind === "infer") this.#path(modelRule(this.#allow), node.model, [...place, "model"]);
-    if (node.kind === "agent") this.#tools(node.tools, [...place, "tools"]);
+    if (node.kind === "agent") {
+      this.#tools(node.tools, [...place, "tools"]);
+      this.#program(node.program, [...place, "program"]);
+    }
   }
 
   #env(env: Readonly<Record<string, string>>, place: Place): void {
@@ -116,9 +124,10 @@ class Policy {
       const expected = `${memory} bytes at most (allow.limits.memory)`;
       this.#refuse("limits.memory", [...place, "resources", "memory"], { expected, found: String(asked) });
     }
-    if (attempts !== undefined && attemptsOf(node) > attempts) {
-      const expected = `${attempts} attempts at most (allow.limits.attempts)`;
-      this.#refuse("limits.attempts", [...place, "retry"], { expected, found: String(attemptsOf(node)) });
+    const starts = writtenStarts(node.retry);
+    if (attempts !== undefined && starts > attempts) {
+      const expected = `${attempts} attempts at most, over all failure classes (allow.limits.attempts)`;
+      this.#refuse("limits.attempts", [...place, "retry"], { expected, found: String(starts) });
     }
   }
 
@@ -141,6 +150,13 @@ class Policy {
       const expected = `a tool that allow.tools names (${listed(allowed)})`;
       this.#refuse("tools", [...place, at], { expected, found: JSON.stringify(tool) });
     }
+  }
+
+  /** An agent is a binary that the configuration names. */
+  #program(agent: string, place: Place): void {
+    const binary = this.#sight.programOf?.(agent);
+    const refusal = binary === undefined ? undefined : this.#sight.refusal("binaries", binary);
+    if (refusal !== undefined) this.#refuse("binaries", place, refusal);
   }
 
   /** What is started must be there to be read, and to be pinned. */
@@ -166,7 +182,12 @@ class Policy {
       if (refusal !== undefined) this.#refuse(rule, place, refusal);
       return;
     }
-    if (isOwnPath(parts)) return;
+    if (isOwnPath(parts)) {
+      const { runs } = this.#sight;
+      const refusal = runs === undefined ? undefined : this.#sight.refusal(rule, runs);
+      if (refusal !== undefined) this.#refuse(rule, place, refusal);
+      return;
+    }
     // Up to its last slash the text says where it leads; behind that an expression may still make it another name.
     const folder = text.slice(0, text.lastIndexOf("/") + 1);
     const climbs = parts.some((part) => part.kind === "text" && part.text.split("/").includes(".."));

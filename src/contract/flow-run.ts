@@ -1,4 +1,5 @@
 /** A flow as it runs: how nodes end, and what a node makes of the ends of those that it needs. Pure. */
+import type { FlowInput } from "./flow-inputs.ts";
 import type { EdgeRule, FlowNode } from "./flows.ts";
 import type { FailureClass, Outcome, RunState } from "./outcomes.ts";
 import type { FileCounts } from "./run-record.ts";
@@ -41,6 +42,8 @@ export interface NestedFlow {
   readonly name: string;
   /** Values of the inputs that need not be given. */
   readonly inputs: Readonly<Record<string, unknown>>;
+  /** The types of all; absent in flows that were started by an earlier version. */
+  readonly inputTypes?: Readonly<Record<string, FlowInput["type"]>>;
   readonly env: Readonly<Record<string, string>>;
   readonly failFast: boolean;
   readonly timeoutMs?: number;

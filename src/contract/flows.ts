@@ -15,6 +15,8 @@ export type EdgeRule = (typeof edgeRules)[number];
 
 export const nodeKinds = ["exec", "files", "infer", "agent", "gate", "flow"] as const;
 export type NodeKind = (typeof nodeKinds)[number];
+/** Kinds of nodes whose work is processes of their own, which can be shut in. */
+export const enclosableKinds: ReadonlySet<NodeKind> = new Set<NodeKind>(["exec", "files", "agent"]);
 
 const text = z.string().min(1);
 /** Part of job ids and of paths, so it holds no dots, colons or slashes. */

@@ -4,9 +4,10 @@ import { showPath, type PathFault } from "./schema-faults.ts";
 /**
  * Characters that a person does not see, or that turn the order of what is seen.
  * Line breaks and tabs are visible in scripts; other controls, marks of direction, joiners of no width and tags are not.
+ * What Unicode says is shown as nothing where it is not known is one class; a pattern of Braille without dots is a blank.
  */
 const HIDDEN =
-  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\u{e0000}-\u{e0fff}]/u;
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2800\ufff9-\ufffb\p{Default_Ignorable_Code_Point}]/u;
 
 /** Every text of a JSON value, keys too, in which something is hidden. */
 export function hiddenCharacterFaults(value: unknown, path: readonly (string | number)[] = []): PathFault[] {

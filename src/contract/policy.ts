@@ -118,6 +118,12 @@ export function envFaults(allow: Allow, spec: Pick<RunSpec, "env" | "envAllow">)
     .map(({ name, path }) => faultOf(path, `a variable that allow.env names (${listed(names)})`, JSON.stringify(name)));
 }
 
+/** The network, which a job may name no more than the operator allows it. */
+export function networkFaults(allow: Allow, { network }: Pick<RunSpec, "network">): PathFault[] {
+  const isRefused = allow.network === false && network === true;
+  return isRefused ? [faultOf(["network"], "no network (allow.network)", "true")] : [];
+}
+
 /** Names of the variables that may be set. */
 export function allowedVariables(allow: Allow): typeof ANY | readonly string[] {
   return allow.env ?? (isRestricted(allow, "binaries") ? [] : ANY);

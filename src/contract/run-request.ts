@@ -126,10 +126,11 @@ function complete(written: unknown, hasShortFaults: boolean): unknown {
   };
 }
 
-/** Only a worker that can shut processes in is to have such jobs. */
+/** Only a worker that can shut processes in is to have such jobs. A model is no process whose network could be taken. */
 function completeSandbox(written: object): object {
-  const [sandbox, resources] = [field(written, "sandbox"), field(written, "resources") ?? {}];
-  if (sandbox === undefined || sandbox === "none" || typeof resources !== "object") return {};
+  const [sandbox, resources] = [field(written, "sandbox") ?? "none", field(written, "resources") ?? {}];
+  const isCut = field(written, "network") === false && field(written, "executor") !== "infer";
+  if ((sandbox === "none" && !isCut) || typeof resources !== "object") return {};
   const labels = field(resources, "labels") ?? [];
   if (!Array.isArray(labels) || labels.includes(SANDBOX_LABEL)) return {};
   return { resources: { ...resources, labels: [...(labels as unknown[]), SANDBOX_LABEL] } };

@@ -112,7 +112,7 @@ export const runSpec = z.strictObject({
   retry: z.partialRecord(z.enum(failureClasses), retryRule).default({}),
   /** How far its processes are shut in at least: they see their own files (`files`), and no network either (`strict`). */
   sandbox: z.enum(sandboxLevels).optional(),
-  /** Whether processes that are shut in strictly have the network all the same. */
+  /** `true`: processes that are shut in strictly have the network all the same. `false`: none have it, shut in or not. */
   network: z.boolean().optional(),
   /** What processes that are shut in see beside their inputs: absolute paths. */
   reads: z.array(z.string().startsWith("/", "an absolute path")).max(10_000).optional(),

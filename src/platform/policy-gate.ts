@@ -5,7 +5,7 @@
 import { basename, dirname, join } from "node:path";
 import { ANY, type Allow } from "../contract/allow.ts";
 import { messageOf, PolicyError } from "../contract/errors.ts";
-import { decidePath, envFaults, isRestricted, pathAsksOf } from "../contract/policy.ts";
+import { decidePath, envFaults, isRestricted, networkFaults, pathAsksOf } from "../contract/policy.ts";
 import type { AllowedPlace, PathAsk, PathRule, Seen } from "../contract/policy.ts";
 import type { RunSpec } from "../contract/run-spec.ts";
 import { showPath, type PathFault } from "../contract/schema-faults.ts";
@@ -56,7 +56,7 @@ export class PolicyGate {
         if (decision.sha256 !== undefined) pins.push({ binary: decision.real, sha256: decision.sha256 });
       }
     }
-    faults.push(...envFaults(this.#allow, spec));
+    faults.push(...envFaults(this.#allow, spec), ...networkFaults(this.#allow, spec));
     return faults.length > 0 ? { kind: "refused", faults } : { kind: "allowed", spec: bound, pins, inputRoot };
   }
 

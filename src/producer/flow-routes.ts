@@ -103,7 +103,7 @@ async function createFlow(deps: RouteDeps, maxWaiting: number, req: Request, res
   requireAllowed(deps, { flow, inputs }, { output: body.output, traceId, isPlanned });
   const agents = agentsOf(flow, deps, deps.programPath);
   if (body.dryRun) {
-    const dry = planFlowDryRun({ flow, inputs, refusals: [], binaryOf: (name) => name });
+    const dry = planFlowDryRun({ flow, inputs, refusals: [], binaryOf: (name) => name, agents });
     answer(res, 200, { dryRun: true, ...dry, inputs, plan: planOf(flow) });
     return;
   }
@@ -174,7 +174,7 @@ function requireAllowed(
 ): void {
   const writes = gate.writeFault(output);
   const errors = [
-    ...policyFaults(flow, isPlanned ? rulesForPlans(gate.allow) : gate.allow, { inputs }).map(refusalOf),
+    ...policyFaults(flow, isPlanned ? rulesForPlans(gate.allow) : gate.allow, { inputs, runs: output }).map(refusalOf),
     ...(writes === undefined
       ? []
       : [{ pointer: "/output", detail: `expected ${writes.expected}, found ${writes.found}` }]),

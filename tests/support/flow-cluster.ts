@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { KeptAgent } from "../../src/contract/agents.ts";
-import { SANDBOX_LABEL, type AllowInput } from "../../src/contract/allow.ts";
+import { parseAllow, SANDBOX_LABEL, type AllowInput } from "../../src/contract/allow.ts";
 import { checkFlow } from "../../src/contract/flow-check.ts";
 import type { FlowDocumentInput } from "../../src/contract/flows.ts";
 import type { FileResult } from "../../src/contract/files.ts";
@@ -83,13 +83,18 @@ export class FlowCluster implements AsyncDisposable {
   /** `redisUrl`: where it finds Redis, such as behind a proxy. */
   async addWorker(
     workerId: string,
-    { redisUrl = this.#server.url, lockMs = 30_000, labels = [SANDBOX_LABEL] as readonly string[] } = {},
+    {
+      redisUrl = this.#server.url,
+      lockMs = 30_000,
+      labels = [SANDBOX_LABEL] as readonly string[],
+      allow = {} as AllowInput,
+    } = {},
   ): Promise<WorkerService> {
     const deps = { store: this.store, logger: quietLogger, metrics: this.#metrics, clock: systemClock };
     const limits = { lockMs, drainMs: 1_000, nice: 0 };
     const worker = new WorkerService(
       { ...deps, redisUrl },
-      { kp: this.kp, workerId, labels, governor: { maxProcesses: 8 }, allow: {}, ...limits },
+      { kp: this.kp, workerId, labels, governor: { maxProcesses: 8 }, allow: parseAllow(allow), ...limits },
     );
     await worker.start();
     this.#workers.push(worker);

@@ -1,5 +1,6 @@
 /** A flow file of the command line: read, checked, with its inputs, and held against the policy of the configuration. */
 import { dirname, resolve } from "node:path";
+import type { KeptAgent } from "../../contract/agents.ts";
 import type { Config } from "../../contract/config.ts";
 import { InvalidInputError, PolicyError, type Fault } from "../../contract/errors.ts";
 import type { CheckedFlow } from "../../contract/flow-check.ts";
@@ -15,7 +16,12 @@ export interface FlowFlags {
   readonly flow?: string;
   readonly set?: readonly string[];
   readonly config?: string;
+  /** Where the folder of the run is made. */
+  readonly output?: string;
 }
+
+/** Where folders of runs are made when nobody says where. */
+export const RUNS_FOLDER = "runs";
 
 export interface OpenedFlow {
   readonly flow: CheckedFlow;
@@ -27,6 +33,7 @@ export interface OpenedFlow {
   readonly base: string;
   /** The absolute path of a binary. @throws {InvalidInputError} */
   readonly binaryOf: (name: string) => string;
+  readonly agents: Readonly<Record<string, KeptAgent>>;
 }
 
 /** @throws {InvalidInputError} with every fault of the file, of the configuration and of what is set */
@@ -44,13 +51,22 @@ export async function openFlow(path: string, flags: FlowFlags, io: Io): Promise<
   const binaryOf = (name: string) =>
     resolveBinary(name, { where: "command", cwd: dirname(absolute), path: io.env["PATH"] });
   const binaryPath = (name: string) => (name.includes("/") ? undefined : quietly(() => binaryOf(name)));
+  const runs = resolve(io.cwd, flags.output ?? RUNS_FOLDER);
+  const { agents } = config;
+  const inPlace = Object.fromEntries(
+    Object.entries(agents).map(([name, { command }]) => {
+      const [binary = "", ...words] = command;
+      return [name, [quietly(() => binaryOf(binary)) ?? binary, ...words]] as const;
+    }),
+  );
   return {
     flow,
     inputs,
+    agents,
     config,
     base: dirname(absolute),
     binaryOf,
-    refusals: policyFaults(flow, config.allow, { inputs, binaryPath }),
+    refusals: policyFaults(flow, config.allow, { inputs, binaryPath, agents: inPlace, runs }),
   };
 }
 

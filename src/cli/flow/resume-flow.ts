@@ -28,7 +28,9 @@ export async function resumeFlow(
   const inputs = inputsOf(flow, kept.inputs, set);
   const programs = opened === undefined ? kept : programsOf(flow, config, opened.binaryOf);
   const { binaries, agents } = programs;
-  const refusals = policyFaults(flow, config.allow, { inputs, binaryPath: (name) => binaries[name] });
+  const refusals = policyFaults(flow, config.allow, {
+    ...{ inputs, agents, runs: kept.folder, binaryPath: (name: string) => binaries[name] },
+  });
   if (refusals.length > 0) throw new PolicyError(refusals);
   return client.flows.resume(before, { from, flow, inputs, binaries, agents, base: opened?.base ?? kept.base });
 }

@@ -10,13 +10,13 @@ import type { PlanOrigin } from "../../contract/stored-plan.ts";
 import type { Store } from "../../store/store.ts";
 import type { Io } from "../io.ts";
 import { programsOf } from "../../platform/flow/programs.ts";
+import { RUNS_FOLDER } from "./open-flow.ts";
 import { resolveBinary } from "../run/binary.ts";
 import { runStarted } from "../run/session.ts";
 import type { RunFlags } from "../run-flags.ts";
 import type { Place } from "../settings.ts";
 
 /** Where the folders of runs are made when nobody says it. */
-const RUNS_FOLDER = "runs";
 
 /** A flow that is allowed and has all its inputs. */
 export interface FlowStart {

@@ -1,4 +1,5 @@
 /** What a flow would run, as far as it is known before it runs: nothing is started. */
+import { agentWords, type KeptAgent } from "../../contract/agents.ts";
 import { messageOf } from "../../contract/errors.ts";
 import type { CheckedFlow } from "../../contract/flow-check.ts";
 import type { InputValue } from "../../contract/flow-inputs.ts";
@@ -16,6 +17,8 @@ export interface FlowInHand {
   readonly refusals: readonly RuleFault[];
   /** The absolute path of a binary. @throws when there is none */
   readonly binaryOf: (name: string) => string;
+  /** The agent programs of the configuration. */
+  readonly agents?: Readonly<Record<string, KeptAgent>>;
 }
 
 /** What one node would do. */
@@ -80,7 +83,11 @@ interface Around {
 
 function plannedNode(node: FlowNode, flow: CheckedFlow, { around, opened, inputs }: Around): DryNode {
   const isCommand = node.kind === "exec" || node.kind === "files";
-  const { command, problem } = isCommand ? commandOf(node.command, inputs, opened) : { command: null, problem: null };
+  const { command, problem } = isCommand
+    ? commandOf(node.command, inputs, opened)
+    : node.kind === "agent"
+      ? agentCommandOf(node, inputs, opened)
+      : { command: null, problem: null };
   return {
     id: `${around}${node.id}`,
     kind: node.kind,
@@ -95,8 +102,25 @@ function plannedNode(node: FlowNode, flow: CheckedFlow, { around, opened, inputs
   };
 }
 
+function agentCommandOf(node: Extract<FlowNode, { kind: "agent" }>, inputs: Around["inputs"], opened: FlowInHand) {
+  const { agents = {}, binaryOf } = opened;
+  const program = Object.hasOwn(agents, node.program) ? agents[node.program] : undefined;
+  if (program === undefined) {
+    const expected = "a program in the section agents of the configuration";
+    return { command: null, problem: `program: expected ${expected}, found ${JSON.stringify(node.program)}` };
+  }
+  return found(agentWords(program, node, filled(node.prompt, inputs)), binaryOf);
+}
+
 function commandOf(command: readonly string[], inputs: Around["inputs"], { binaryOf }: FlowInHand) {
-  const [binary = "", ...rest] = command.map((template) => filled(template, inputs));
+  return found(
+    command.map((template) => filled(template, inputs)),
+    binaryOf,
+  );
+}
+
+/** A command with its binary as it is here. */
+function found([binary = "", ...rest]: readonly string[], binaryOf: FlowInHand["binaryOf"]) {
   if (binary.includes("${")) return { command: [binary, ...rest], problem: null };
   try {
     return { command: [binaryOf(binary), ...rest], problem: null };

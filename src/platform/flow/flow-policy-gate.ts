@@ -1,4 +1,5 @@
 /** The operator's policy over a flow on this machine, with what is known when it is started. */
+import { agentProgram, type KeptAgent } from "../../contract/agents.ts";
 import type { Allow } from "../../contract/allow.ts";
 import type { CheckedFlow } from "../../contract/flow-check.ts";
 import { parseExpression } from "../../contract/flow-expressions.ts";
@@ -12,13 +13,20 @@ export interface KnownOfFlow {
   readonly inputs?: Readonly<Record<string, InputValue>> | undefined;
   /** The absolute path of a binary that is named without one, as a shell would find it. */
   readonly binaryPath?: (name: string) => string | undefined;
+  /** The agent programs of the configuration, or those of a flow that has been started. */
+  readonly agents?: Readonly<Record<string, KeptAgent>> | undefined;
+  /** Where the folder of the run is made, absolute. */
+  readonly runs?: string | undefined;
 }
 
 /** Everything that a flow asks for and may not have here. */
-export function policyFaults(flow: CheckedFlow, allow: Allow, { inputs, binaryPath }: KnownOfFlow = {}): RuleFault[] {
+export function policyFaults(flow: CheckedFlow, allow: Allow, known: KnownOfFlow = {}): RuleFault[] {
+  const { inputs, binaryPath, agents = {}, runs } = known;
   const gate = new PolicyGate(allow);
   const sight: FlowSight = {
     refusal: (rule, path) => gate.pathFault(rule, rule === "binaries" ? (binaryPath?.(path) ?? path) : path),
+    ...(runs !== undefined && { runs }),
+    programOf: (name) => (Object.hasOwn(agents, name) ? agentProgram(agents[name] ?? []).command[0] : undefined),
     ...(inputs === undefined ? {} : { known: (expression: string) => knownText(expression, inputs) }),
   };
   return flowFaults(flow, allow, sight);

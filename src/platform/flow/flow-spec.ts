@@ -14,13 +14,15 @@ export function endOfRun({ state, message, counts, spec, report }: RunRecord): N
   const why = message ?? (outcome === "failed" ? `${failed + quarantined} of ${total} files failed` : null);
   return {
     ...{ outcome, message: why, exitCode: null, files: counts ?? noFiles },
-    failureClass: classOfRun(outcome, report?.flow?.timedOut === true),
+    failureClass: classOfRun(outcome, report?.flow?.timedOut === true, message),
     output: spec.executor === "flow" ? null : spec.output.root,
     sha256: report?.outputsSha256 ?? null,
   };
 }
 
-function classOfRun(outcome: Outcome, isTimedOut: boolean): FailureClass | null {
+function classOfRun(outcome: Outcome, isTimedOut: boolean, message: string | null): FailureClass | null {
+  // What the operator does not allow of a run ends it with this word in front.
+  if (outcome === "failed" && message?.startsWith("policy: ") === true) return "policy";
   if (outcome === "failed") return isTimedOut ? "timeout" : "exit";
   return outcome === "cancelled" ? "cancelled" : null;
 }

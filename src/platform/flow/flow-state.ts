@@ -8,7 +8,7 @@
  * Fields: `about` (the flow without its nodes); of each node `n:ID` (the node), `d:ID` (who needs it), `w:ID` (how many it
  * waits for), `o:ID` (how it ended); of a fan-out `k:ID` (the items), `l:ID` (how many have not ended), `o:ID/AT`; `s:PATH`
  * (what is ready runs, but for what others run too), `b:DIGEST` (that), `c:PATH` (the job that it was given to), `r:PATH` (the
- * run that does its work), `g:PATH` (the answer at a gate); `left` (how many nodes have not ended).
+ * run that does its work), `m:PATH` (what a gate asks), `g:PATH` (the answer there); `left` (how many nodes have not ended).
  */
 import type { KeptAgent } from "../../contract/agents.ts";
 import type { Redis } from "ioredis";
@@ -41,6 +41,10 @@ export interface FlowAbout {
   readonly fresh: readonly string[];
   /** For measuring what edges cost: no command is started. */
   readonly isNoop?: boolean;
+  /** Nodes that say nothing of the network have none. */
+  readonly isOffline?: boolean;
+  /** How often a node may start that writes nothing of it; absent: by the usual rules. */
+  readonly mostStarts?: number;
   /** Made again after its Redis had lost it: nodes may have rows in the store already. */
   readonly isRestored?: boolean;
 }
@@ -245,6 +249,16 @@ export class FlowState {
   /** The runs that do the work of these nodes or instances; those that have none are left out. */
   async runsOf(paths: readonly string[]): Promise<Map<string, string>> {
     return this.#texts("r:", paths);
+  }
+
+  /** Notes what is asked at a gate. */
+  async setMessage(path: string, message: string): Promise<void> {
+    await this.#redis.hset(this.#key, `m:${path}`, message);
+  }
+
+  /** What is asked at these gates; those that are not reached yet are left out. */
+  async messagesOf(paths: readonly string[]): Promise<Map<string, string>> {
+    return this.#texts("m:", paths);
   }
 
   /** Writes the answer at a gate, once; whether it was the first. */

@@ -8,7 +8,7 @@ import type { Redis } from "ioredis";
 /** A gate that waits for an answer. */
 export interface WaitingGate {
   readonly path: string;
-  /** What is asked there, as the flow says it. */
+  /** What is asked there, with what is known by then. */
   readonly message: string;
 }
 
@@ -29,7 +29,9 @@ export async function waitingGates(state: FlowState): Promise<WaitingGate[]> {
     const paths = items === undefined ? [node.id] : items.map((_, at) => nodePath(node.id, at));
     const [ends, needs] = await Promise.all([state.ends(paths), state.ends(node.needs.map((edge) => edge.node))]);
     if (needs.size < new Set(node.needs.map((edge) => edge.node)).size) continue;
-    for (const path of paths) if (!ends.has(path)) gates.push({ path, message: node.message });
+    const messages = await state.messagesOf(paths);
+    // One that is about to be opened has none yet, and so has one that an older worker has opened.
+    for (const path of paths) if (!ends.has(path)) gates.push({ path, message: messages.get(path) ?? node.message });
   }
   return gates;
 }

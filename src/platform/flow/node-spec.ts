@@ -2,7 +2,8 @@
 import { createHash } from "node:crypto";
 import { join, resolve } from "node:path";
 import type { NodeEnd } from "../../contract/flow-run.ts";
-import { agentProgram, DEFAULT_REPEATS, expandAgent, TASK_VARIABLE, type TaskMessage } from "../../contract/agents.ts";
+import { agentProgram, agentWords, DEFAULT_REPEATS, TASK_VARIABLE, type TaskMessage } from "../../contract/agents.ts";
+import { cutAttempts } from "../../contract/flow-attempts.ts";
 import { parseNodePath } from "../../contract/flow-run.ts";
 import { textsOf } from "../../contract/flow-references.ts";
 import { parseTemplate } from "../../contract/flow-templates.ts";
@@ -92,15 +93,8 @@ function programOf(node: AgentNode, { about }: NodeWork): ReturnType<typeof agen
 }
 
 function agentCommand(node: AgentNode, work: NodeWork): string[] {
-  const { scope } = work;
-  const figure = (value: number | undefined) => (value === undefined ? null : String(value));
-  return expandAgent(programOf(node, work).command, {
-    prompt: literal(valueOf(expandTemplate(node.prompt, scope), "prompt")),
-    tools: node.tools.join(","),
-    max_turns: String(node.max_turns),
-    max_tokens: figure(node.max_tokens),
-    max_cost_usd: figure(node.max_cost_usd),
-  });
+  const prompt = literal(valueOf(expandTemplate(node.prompt, work.scope), "prompt"));
+  return agentWords(programOf(node, work), node, prompt);
 }
 
 function limitsOf(node: AgentNode, program: ReturnType<typeof agentProgram>): AgentLimits {
@@ -115,13 +109,14 @@ function limitsOf(node: AgentNode, program: ReturnType<typeof agentProgram>): Ag
   };
 }
 
-function taskOf(node: AgentNode, { ref, path, traceId }: NodeWork): TaskMessage {
+function taskOf(node: AgentNode, work: NodeWork): TaskMessage {
+  const { ref, path, traceId } = work;
   return {
     ...{ task_id: `${ref.runId}/${path}`, parent_id: ref.runId, trace_id: traceId },
     constraints: {
       ...{ tools: node.tools, max_turns: node.max_turns, max_tokens: node.max_tokens ?? null },
       ...{ max_cost_usd: node.max_cost_usd ?? null, timeout_seconds: node.timeout_seconds ?? null },
-      ...{ network: node.network ?? null, sandbox: node.sandbox ?? null },
+      ...{ network: networkOf(work) ?? null, sandbox: node.sandbox ?? null },
     },
   };
 }
@@ -202,8 +197,14 @@ function readsOf({ ends, about }: NodeWork): string[] {
   );
 }
 
+/** What a node says of the network, or its flow for it. */
+function networkOf({ node, about }: NodeWork): boolean | undefined {
+  return node.network ?? (about.isOffline === true ? false : undefined);
+}
+
 function enclosureOf(work: NodeWork): Record<string, unknown> {
-  const { sandbox, network } = work.node;
+  const { sandbox } = work.node;
+  const network = networkOf(work);
   const reads = readsOf(work);
   return {
     ...(sandbox !== undefined && { sandbox }),
@@ -231,7 +232,7 @@ function commonOf(work: NodeWork): Record<string, unknown> & {
     ...(node.profile !== undefined && { profile: node.profile }),
     ...(node.priority !== undefined && { priority: node.priority }),
     ...(node.timeout_seconds !== undefined && { timeoutMs: Math.ceil(node.timeout_seconds * 1_000) }),
-    ...(node.retry !== undefined && { retry: retryOf(node.retry) }),
+    retry: retryOf(node.retry, about.mostStarts),
     ...(node.resources !== undefined && {
       resources: {
         ...(memory !== undefined && { memoryBytes: memory }),
@@ -242,20 +243,28 @@ function commonOf(work: NodeWork): Record<string, unknown> & {
   };
 }
 
-function retryOf(rules: NonNullable<FlowNode["retry"]>): Partial<Record<FailureClass, RetryRule>> {
+/** The rules that a node writes, and those that its flow has for what it leaves open. */
+function retryOf(written: FlowNode["retry"], mostStarts?: number): Partial<Record<FailureClass, RetryRule>> {
+  const cut = mostStarts === undefined ? undefined : cutAttempts(written, mostStarts);
   const retry: Partial<Record<FailureClass, RetryRule>> = {};
   for (const name of failureClasses) {
-    const rule = rules[name];
-    if (rule === undefined) continue;
-    const usual = defaultRetryRules[name];
-    retry[name] = {
-      attempts: rule.attempts ?? usual.attempts,
-      backoffMs: rule.backoff_ms ?? usual.backoffMs,
-      backoffFactor: rule.backoff_factor ?? usual.backoffFactor,
-      maxBackoffMs: rule.max_backoff_ms ?? usual.maxBackoffMs,
-    };
+    const [rule, attempts] = [written?.[name], cut?.get(name)];
+    if (rule !== undefined || attempts !== undefined) retry[name] = ruleOf(rule, usualRule(name, attempts));
   }
   return retry;
+}
+
+function usualRule(name: FailureClass, attempts = defaultRetryRules[name].attempts): RetryRule {
+  return { ...defaultRetryRules[name], attempts };
+}
+
+function ruleOf(rule: NonNullable<FlowNode["retry"]>[FailureClass], usual: RetryRule): RetryRule {
+  return {
+    attempts: rule?.attempts ?? usual.attempts,
+    backoffMs: rule?.backoff_ms ?? usual.backoffMs,
+    backoffFactor: rule?.backoff_factor ?? usual.backoffFactor,
+    maxBackoffMs: rule?.max_backoff_ms ?? usual.maxBackoffMs,
+  };
 }
 
 /**

@@ -1,10 +1,11 @@
 /** Starts the work of nodes that are ready: calls that are to be added, gates, and runs of their own. */
 import type { Redis } from "ioredis";
 import { join } from "node:path";
-import { PolicyError } from "../../contract/errors.ts";
+import { InvalidInputError, PolicyError } from "../../contract/errors.ts";
 import type { FileResult } from "../../contract/files.ts";
-import { rowIndex, type PlannedNode } from "../../contract/flow-run.ts";
-import type { NodeKind } from "../../contract/flows.ts";
+import { typeInputs } from "../../contract/flow-inputs.ts";
+import { rowIndex, type NestedFlow, type PlannedNode } from "../../contract/flow-run.ts";
+import { enclosableKinds } from "../../contract/flows.ts";
 import { isTerminal } from "../../contract/outcomes.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
 import type { RunSpec } from "../../contract/run-spec.ts";
@@ -16,7 +17,8 @@ import type { CallCost } from "./call-groups.ts";
 import { childRunId } from "./child-run-id.ts";
 import { FlowState, type EndedNode, type FlowAbout } from "./flow-state.ts";
 import { endOfRun, flowSpec } from "./flow-spec.ts";
-import { childSpec, execSpec, inputsOf, type NodeWork } from "./node-spec.ts";
+import { expandTemplate } from "./expressions.ts";
+import { childSpec, execSpec, inputsOf, valueOf, type NodeWork } from "./node-spec.ts";
 
 /** What a flow needs of the store. */
 export interface FlowStore {
@@ -43,9 +45,6 @@ export interface AdvanceDeps {
   inputKind(path: string): "file" | "folder";
 }
 
-/** Kinds of nodes whose work is processes of their own. */
-const enclosable: ReadonlySet<NodeKind> = new Set<NodeKind>(["exec", "files", "agent"]);
-
 /** A person has so long to answer when the node says nothing. */
 const GATE_MS = 86_400_000;
 
@@ -63,8 +62,8 @@ export class NodeStarter {
   /** Starts a node or an instance: the call that is to be added for it, if it is one; its end, if its run had ended already. */
   async start(planned: PlannedNode, work: NodeWork): Promise<CallToAdd | EndedNode | undefined> {
     const { node, path } = work;
-    if (node.sandbox !== undefined && node.sandbox !== "none" && !enclosable.has(node.kind)) {
-      const expected = `a node of the kind ${[...enclosable].join(", ")}: only processes can be shut in`;
+    if (node.sandbox !== undefined && node.sandbox !== "none" && !enclosableKinds.has(node.kind)) {
+      const expected = `a node of the kind ${[...enclosableKinds].join(", ")}: only processes can be shut in`;
       throw new PolicyError([{ where: `${path}.sandbox`, expected, found: node.kind }]);
     }
     switch (node.kind) {
@@ -78,6 +77,7 @@ export class NodeStarter {
           childSpec(work, (input) => this.#deps.inputKind(input)),
         );
       case "gate":
+        await this.#state.setMessage(path, valueOf(expandTemplate(node.message, work.scope), "message"));
         await this.#openGate(path, node.timeout_seconds === undefined ? GATE_MS : node.timeout_seconds * 1_000);
         return undefined;
       case "flow":
@@ -100,12 +100,18 @@ export class NodeStarter {
     const { name, env, failFast, planSha256, nodes } = nested;
     const limitMs = Math.min(nested.timeoutMs ?? Infinity, Math.ceil((node.timeout_seconds ?? Infinity) * 1_000));
     const folder = join(work.about.folder, "flows", work.path);
-    const inputs = { ...nested.inputs, ...inputsOf(work) };
-    const { fresh: above, isNoop, base, binaries, agents } = work.about;
+    const inputs = typedInputs(nested, inputsOf(work));
+    const { fresh: above, isNoop, isOffline, mostStarts, base, binaries, agents } = work.about;
     // What is run anew is run anew to its last part.
     const fresh = above.includes(node.id) ? nodes.map((one) => one.node.id) : [];
     const shared = { base, binaries, agents, folder, inputs, fresh };
-    const more = { ...(limitMs < Infinity && { timeoutMs: limitMs }), ...(isNoop && { isNoop }) };
+    const more = {
+      ...(limitMs < Infinity && { timeoutMs: limitMs }),
+      ...(isNoop && { isNoop }),
+      ...(mostStarts !== undefined && { mostStarts }),
+      // What has no network cannot hand it on.
+      ...((isOffline === true || node.network === false) && { isOffline: true }),
+    };
     const about: FlowAbout = { name, env, failFast, planSha256, ...shared, ...more };
     const spec = flowSpec(about, { ...this.#parentOf(work.path), nodes: nodes.length });
     return this.#startRun(work.path, spec, { about, nodes });
@@ -142,6 +148,21 @@ export class NodeStarter {
       await requestCancel(this.#deps, id, "its flow was cancelled");
     return undefined;
   }
+}
+
+/** @throws {InvalidInputError} naming the inputs that are given a value of another type */
+function typedInputs(
+  { inputs, inputTypes }: NestedFlow,
+  given: Readonly<Record<string, unknown>>,
+): FlowAbout["inputs"] {
+  const all = { ...inputs, ...given };
+  if (inputTypes === undefined) return all;
+  const typed = typeInputs(inputTypes, all);
+  if (typed.kind === "valid") return typed.values;
+  throw new InvalidInputError(
+    "node",
+    typed.faults.map((fault) => ({ ...fault, where: `inputs.${fault.where}` })),
+  );
 }
 
 interface NestedState {

@@ -9,7 +9,8 @@ export async function loadScope(
   { reads, node }: PlannedNode,
   known: { readonly ref: FlowRef; readonly about: FlowAbout; readonly ends: ReadonlyMap<string, NodeEnd> },
 ): Promise<FlowScope> {
-  const wantsItems = JSON.stringify(node).includes(".items");
+  // However it names them: `nodes.a.items`, `nodes.a["items"]`, `nodes.a. items`.
+  const wantsItems = JSON.stringify(node).includes("items");
   const nodes: Record<string, Readonly<Record<string, unknown>>> = {};
   for (const id of reads) {
     const end = known.ends.get(id);

@@ -24,6 +24,10 @@ export interface FlowSetting {
   readonly agents: Readonly<Record<string, KeptAgent>>;
   /** For measuring what edges cost: no command is started. */
   readonly isNoop?: boolean | undefined;
+  /** Nodes that say nothing of the network have none: who started it may not have it. */
+  readonly isOffline?: boolean | undefined;
+  /** How often a node may start that writes nothing of it, so that limits hold. */
+  readonly mostStarts?: number | undefined;
 }
 
 export interface StoredFlow extends FlowSetting {
@@ -37,6 +41,8 @@ const setting = z.object({
   binaries: z.record(z.string(), z.string()),
   agents: z.record(z.string(), keptAgent),
   isNoop: z.boolean().optional(),
+  isOffline: z.boolean().optional(),
+  mostStarts: z.int().positive().optional(),
   plan: z.object({ flow: z.unknown(), files: z.record(z.string(), z.unknown()) }),
 });
 
@@ -51,12 +57,17 @@ export function parseStoredFlow(json: string): FlowSetting & { readonly flow: Ch
 /** The state that a flow begins with. `fresh`: nodes to be run anew although what they made may still hold. */
 export function beginningOf(
   flow: CheckedFlow,
-  { inputs, folder, base, binaries, agents, isNoop }: FlowSetting,
+  { inputs, folder, base, binaries, agents, isNoop, isOffline, mostStarts }: FlowSetting,
   fresh: readonly string[] = [],
 ): { readonly about: FlowAbout; readonly nodes: readonly PlannedNode[] } {
   const { name, env, failFast, timeoutMs, planSha256, nodes } = nestedOf(flow);
   const shared = { name, env, failFast, planSha256, folder, base, binaries, agents, inputs, fresh };
-  const more = { ...(timeoutMs !== undefined && { timeoutMs }), ...(isNoop === true && { isNoop }) };
+  const more = {
+    ...(timeoutMs !== undefined && { timeoutMs }),
+    ...(isNoop === true && { isNoop }),
+    ...(isOffline === true && { isOffline }),
+    ...(mostStarts !== undefined && { mostStarts }),
+  };
   return { about: { ...shared, ...more }, nodes };
 }
 
@@ -71,6 +82,7 @@ export function nestedOf(flow: CheckedFlow): NestedFlow {
     ...{ name: document.name, env: document.env, failFast: document.fail_fast, planSha256: planHash(flow) },
     ...(document.timeout_seconds !== undefined && { timeoutMs: Math.ceil(document.timeout_seconds * 1_000) }),
     inputs: Object.fromEntries(defaults),
+    inputTypes: Object.fromEntries(Object.entries(document.inputs).map(([name, { type }]) => [name, type])),
     nodes: order.map((node): PlannedNode => {
       const below = nested.get(node.id);
       const index = places.get(node.id) ?? 0;

@@ -8,6 +8,7 @@ import { planOf, type FlowPlan } from "../../contract/flow-plan.ts";
 import type { FlowView, NodeDetail } from "../../contract/flow-view.ts";
 import type { WorkerHeartbeat } from "../../contract/status.ts";
 import { ConflictError, InvalidInputError, NotFoundError, PolicyError } from "../../contract/errors.ts";
+import { startsWithin } from "../../contract/flow-measure.ts";
 import { parseNodePath, unrunEnd, type PlannedNode } from "../../contract/flow-run.ts";
 import type { PlanOrigin } from "../../contract/stored-plan.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
@@ -20,6 +21,7 @@ import { requestCancel } from "../../platform/cancel-run.ts";
 import { publishControl } from "../../platform/control.ts";
 import { loadFlowOf, loadFlowView, loadNodeView, type FlowRun } from "../../platform/flow/flow-view.ts";
 import { isAlive, loadHeartbeats } from "../../platform/worker-heartbeats.ts";
+import { planHash } from "../../platform/flow/plan-hash.ts";
 import { FlowAdvance } from "../../platform/flow/advance.ts";
 import { answerGate, waitingGates, type WaitingGate } from "../../platform/flow/gates.ts";
 import { FlowState, type FlowAbout, type GateAnswer } from "../../platform/flow/flow-state.ts";
@@ -27,6 +29,7 @@ import { beginningOf, loadStoredFlow, type FlowSetting, type StoredFlow } from "
 import type { PolicyGate } from "../../platform/policy-gate.ts";
 import type { Store } from "../../store/store.ts";
 import { ownRun } from "../own-run.ts";
+import { rulesForPlans } from "../planner/check-plan.ts";
 import { claimOutput, enqueueRun, newRunId, type SubmitDeps } from "../submit.ts";
 
 export interface FlowOptions extends Omit<FlowSetting, "folder"> {
@@ -117,7 +120,7 @@ export class FlowClient {
     if (earlier !== undefined && (await this.#hasPlan(earlier.id))) return earlier;
     // One whose caller died before its plan was kept is set up now.
     const id = earlier?.id ?? newRunId(clock.nowMs());
-    const setting: FlowSetting = { ...rest, folder: folder(id) };
+    const setting: FlowSetting = { ...rest, folder: folder(id), ...(await this.#boundsOf(flow, origin)) };
     this.#requireAllowed(flow, setting);
     const { about, nodes } = beginningOf(flow, setting);
     const spec = flowSpec(about, { nodes: nodes.length, traceId: traceId ?? this.#deps.traceId ?? newTraceId() });
@@ -135,7 +138,9 @@ export class FlowClient {
   async resume(before: RunRecord, { from = [], ...change }: FlowChange = {}): Promise<RunRecord> {
     const { store, clock, gate } = this.#deps;
     ownRun(before, before.id);
-    const { flow, ...setting } = { ...(await this.load(before.id)), ...change };
+    const { flow, ...kept } = { ...(await this.load(before.id)), ...change };
+    // By the rules of today.
+    const setting: FlowSetting = { ...kept, ...(await this.#boundsOf(flow)) };
     requireNodes(flow, from);
     this.#requireAllowed(flow, setting);
     const { about, nodes } = beginningOf(flow, setting, descendantsOf(flow, from));
@@ -149,9 +154,17 @@ export class FlowClient {
     return this.#begin(run, { flow, setting, about, nodes });
   }
 
-  #requireAllowed(flow: CheckedFlow, { inputs, binaries }: FlowSetting): void {
+  /** What holds for nodes that say nothing: no network in plans and where an agent has none, starts within the limits. */
+  async #boundsOf(flow: CheckedFlow, origin?: PlanOrigin): Promise<Pick<FlowSetting, "isOffline" | "mostStarts">> {
+    const { gate, store } = this.#deps;
+    const isPlanned = origin !== undefined || (await store.plans.get(planHash(flow)))?.origin != null;
+    const { network, limits = {} } = isPlanned ? rulesForPlans(gate.allow) : gate.allow;
+    return { isOffline: network === false, mostStarts: startsWithin(flow, limits) };
+  }
+
+  #requireAllowed(flow: CheckedFlow, { inputs, binaries, agents, folder }: FlowSetting): void {
     const { allow } = this.#deps.gate;
-    const refusals = policyFaults(flow, allow, { inputs, binaryPath: (name) => binaries[name] });
+    const refusals = policyFaults(flow, allow, { inputs, agents, runs: folder, binaryPath: (name) => binaries[name] });
     if (refusals.length > 0) throw new PolicyError(refusals);
   }
 

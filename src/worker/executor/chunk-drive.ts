@@ -26,7 +26,7 @@ import { measureOf } from "./measure.ts";
 import { Pace } from "./pace.ts";
 import { Preparer, type Preparation } from "./prepare.ts";
 import { Publisher, startingOf, type ChunkHost } from "./publisher.ts";
-import { sandboxFailure } from "./sandbox.ts";
+import { sandboxFailure, type Enclosure } from "./sandbox.ts";
 import type { Slot } from "./slot.ts";
 
 /** A callback of the worker did not answer as it should; the chunk ends. */
@@ -46,8 +46,8 @@ export interface DriveParts {
   readonly binaries: BinaryDigests;
   readonly flusher: Flusher;
   readonly gate: PolicyGate;
-  /** Its processes are to be shut in. */
-  readonly isEnclosed: boolean;
+  /** Undefined: its processes are not shut in. */
+  readonly enclosure: Enclosure | undefined;
   verdictOf(call: Call): Failure | null;
 }
 
@@ -193,7 +193,8 @@ export class ChunkDrive {
   /** Why no file of the chunk is run: not allowed here, or another binary than the pinned one. */
   async #refusal(): Promise<Failure | null> {
     if (this.#policy.kind === "refused") return { class: "policy", message: faultsLine(this.#policy.faults) };
-    const failure = this.#parts.isEnclosed ? sandboxFailure() : null;
+    const { enclosure } = this.#parts;
+    const failure = enclosure === undefined ? null : sandboxFailure(enclosure);
     if (failure !== null) return failure;
     return this.#preparer.checkBinaries(this.#policy.pins);
   }

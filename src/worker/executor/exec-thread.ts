@@ -13,7 +13,7 @@ import { MemoryKills } from "./memory-kills.ts";
 import { Niceness } from "./niceness.ts";
 import { killOrphans } from "./orphans.ts";
 import type { ChunkHost } from "./publisher.ts";
-import { strictest } from "./sandbox.ts";
+import { enclosureOf } from "./sandbox.ts";
 import { Slot } from "./slot.ts";
 import { verdictOf } from "./verdict.ts";
 import { Watch } from "./watch.ts";
@@ -106,9 +106,7 @@ class ExecThread {
     const { chunkId, spec } = request;
     const number = this.#freeSlots.pop() ?? this.#slots++;
     const env = jobEnvironment(spec, process.env, request.gpu);
-    const level = strictest(spec.sandbox, this.#gate.allow.sandbox);
-    const enclosure =
-      level === "none" ? undefined : { network: level === "files" || spec.network === true, read: spec.reads ?? [] };
+    const enclosure = enclosureOf(spec, this.#gate.allow);
     const about = { chunkId, spec, env, niceness: this.#niceness, enclosure };
     const parts = { launcher: this.#launcher, watch: this.#watch, kills: this.#kills, ...about };
     const drive = new ChunkDrive(request, {
@@ -117,7 +115,7 @@ class ExecThread {
       binaries: this.#binaries,
       flusher: this.#flusher,
       gate: this.#gate,
-      isEnclosed: enclosure !== undefined,
+      enclosure,
       verdictOf: (call) => verdictOf(call, spec, this.#kills),
     });
     this.#drives.set(chunkId, drive);

@@ -10,8 +10,9 @@ import { existsSync, lstatSync, readlinkSync } from "node:fs";
 import { constants } from "node:os";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { sandboxLevels, type SandboxLevel } from "../../contract/allow.ts";
+import { sandboxLevels, type Allow, type SandboxLevel } from "../../contract/allow.ts";
 import { messageOf } from "../../contract/errors.ts";
+import type { RunSpec } from "../../contract/run-spec.ts";
 import type { Failure, ProcessEnd } from "../result/outcome.ts";
 
 const BWRAP = "/usr/bin/bwrap";
@@ -31,6 +32,8 @@ export interface Places {
 
 /** How the processes of a chunk are shut in. */
 export interface Enclosure {
+  /** `none`: they see what the worker sees, and only the network is taken away. */
+  readonly level: SandboxLevel;
   readonly network: boolean;
   /** What all of them may read. */
   readonly read: readonly string[];
@@ -41,8 +44,21 @@ export function strictest(one: SandboxLevel = "none", other: SandboxLevel = "non
   return sandboxLevels.indexOf(one) >= sandboxLevels.indexOf(other) ? one : other;
 }
 
+/**
+ * How the processes of a run are shut in here; undefined: not at all. Who may not have the network by the job or by the
+ * operator has none at any level; where neither says anything, `strict` alone takes it.
+ */
+export function enclosureOf({ sandbox, network, reads }: RunSpec, allow: Allow): Enclosure | undefined {
+  const level = strictest(sandbox, allow.sandbox);
+  const isRefused = network === false || allow.network === false;
+  const hasNetwork = !isRefused && (level !== "strict" || network === true);
+  return level === "none" && hasNetwork ? undefined : { level, network: hasNetwork, read: reads ?? [] };
+}
+
 /** The command that runs another one shut in, in `folder`. */
-export function enclosed(argv: readonly string[], { network, read }: Enclosure, own: Places, folder: string): string[] {
+export function enclosed(argv: readonly string[], enclosure: Enclosure, own: Places, folder: string): string[] {
+  const { level, network, read } = enclosure;
+  if (level === "none") return [...withoutNetwork, "--chdir", folder, "--", ...argv];
   const [binary = ""] = argv;
   const visible = [binary, ...read, ...own.read].filter((path) => path !== "" && !isOfSystem(path));
   return [
@@ -90,10 +106,13 @@ export function knownSandboxFault(): string | undefined {
 }
 
 /** Why nothing that is to be shut in is started here; null: it is. */
-export function sandboxFailure(): Failure | null {
-  const fault = knownSandboxFault();
+export function sandboxFailure({ level }: Pick<Enclosure, "level">, fault = knownSandboxFault()): Failure | null {
   if (fault === undefined) return null;
-  return { class: "policy", message: `expected a worker that can shut processes in, found one that cannot: ${fault}` };
+  const message =
+    level === "none"
+      ? `expected a worker that can take the network away (bubblewrap), found none: ${fault}`
+      : `expected a worker that can shut processes in, found one that cannot: ${fault}`;
+  return { class: "policy", message };
 }
 
 const SIGNALLED = 128;
@@ -110,11 +129,18 @@ const systemFiles = [
 /** How names are found in the network. */
 const networkFiles = ["/etc/resolv.conf", "/etc/hosts", "/etc/services"] as const;
 
+/** Its end is told and cleaned up after as that of all that are shut in; and no rights are left with which to undo it. */
+const apart = [
+  ...["--die-with-parent", "--as-pid-1", "--unshare-user", "--unshare-pid", "--disable-userns", "--cap-drop", "ALL"],
+] as const;
+/** The files and the user of the worker, and no network. Other processes are out of sight: theirs could be entered. */
+const withoutNetwork = [...opener, ...apart, "--unshare-net", "--dev-bind", "/", "/", "--proc", "/proc"] as const;
+
 function base(network: boolean): string[] {
   return [
     ...opener,
-    ...["--die-with-parent", "--as-pid-1", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"],
-    ...["--unshare-cgroup-try", "--disable-userns", "--cap-drop", "ALL", "--uid", NOBODY, "--gid", NOBODY],
+    ...apart,
+    ...["--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--uid", NOBODY, "--gid", NOBODY],
     ...(network ? [] : ["--unshare-net"]),
     ...systemFolders.flatMap(systemBind),
     ...[...systemFiles, ...(network ? networkFiles : [])].flatMap((path) => ["--ro-bind-try", path, path]),

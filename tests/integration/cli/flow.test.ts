@@ -87,6 +87,21 @@ list  exec   ls '\${inputs.folder}' '\${run.id}'
     expect((await run(again, "flow", "plan", "p.json", "--format", "json")).out).toBe(out);
   });
 
+  test("--dry-run and validate look at the programs of agents as at other binaries", async () => {
+    const flow = 'version: 1\nname: f\nnodes:\n  - { id: a, kind: agent, prompt: "say ${run.id}", max_turns: 3 }\n';
+    const agents = 'agents: { default: { command: [/bin/false, -p, "{prompt}", "{max_turns}"] } }\n';
+    const config = (binary: string) => `${agents}allow: { binaries: [${binary}] }\n`;
+    const folder = folderWith({ "f.yaml": flow, "no.yaml": config("/bin/echo"), "yes.yaml": config("/bin/false") });
+    const refused = await run(folder, "run", "--flow", "f.yaml", "--dry-run", "--config", "no.yaml");
+    expect(refused.code).not.toBe(0);
+    expect(refused.out).toContain("refused by allow.binaries at nodes[0].program");
+    expect((await run(folder, "validate", "f.yaml", "--config", "no.yaml")).code).not.toBe(0);
+    const allowed = await run(folder, "run", "--flow", "f.yaml", "--dry-run", "--config", "yes.yaml");
+    expect([allowed.code, allowed.err]).toEqual([0, ""]);
+    expect(allowed.out).toContain("/bin/false -p 'say ${run.id}' 3");
+    expect((await run(folder, "validate", "f.yaml", "--config", "yes.yaml")).code).toBe(0);
+  });
+
   test("--dry-run fills in what is known, finds binaries, and starts nothing", async () => {
     const folder = folderWith(files);
     const { code, out } = await run(

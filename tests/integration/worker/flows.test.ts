@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { checkFlow } from "../../../src/contract/flow-check.ts";
 import { FlowCluster } from "../../support/flow-cluster.ts";
 
 const sh = (id: string, script: string, more: object = {}) => ({
@@ -148,6 +149,35 @@ describe("a flow", { timeout: 120_000 }, () => {
     });
     expect(ended.row("no").message).toBe("refused by anna: not today");
     expect(ended.row("late")).toMatchObject({ failureClass: "timeout", message: "nobody answered in time" });
+  });
+
+  test("asks at a gate with what is known by then, and a gate that cannot say it has failed", async () => {
+    await using cluster = await FlowCluster.open();
+    const flow = {
+      inputs: { name: {} },
+      nodes: [
+        sh("brew", "echo '{\"cups\": 3}'", { output: { name: "cups.json", json: true } }),
+        {
+          id: "ask",
+          kind: "gate" as const,
+          needs: ["brew"],
+          message: "${nodes.brew.result.cups} cups of ${inputs.name}?",
+        },
+        { id: "each", kind: "gate" as const, foreach: ["a", "b"], message: "${item} $${item}" },
+        { id: "mute", kind: "gate" as const, needs: ["brew"], message: "${nodes.brew.result.pots}" },
+      ],
+    };
+    const id = await cluster.start(flow, { inputs: { name: "tea" } });
+    const run = await cluster.client.status(id);
+    const messages = async () =>
+      Object.fromEntries((await cluster.client.flows.gates(run)).map(({ path, message }) => [path, message]));
+    await expect
+      .poll(messages, { timeout: 20_000 })
+      .toEqual({ ask: "3 cups of tea?", "each/0": "a ${item}", "each/1": "b ${item}" });
+    for (const path of ["ask", "each/0", "each/1"])
+      await cluster.client.flows.answer(run, path, { by: "anna", note: null, atMs: 1, isApproved: true });
+    const ended = await cluster.ended(id);
+    expect(ended.row("mute")).toMatchObject({ outcome: "failed", failureClass: "bad-input" });
   });
 
   test("ends all nodes when it is cancelled, the runs below it included", async () => {
@@ -425,5 +455,32 @@ describe("a flow", { timeout: 120_000 }, () => {
     });
     expect(ended.outcomes).toEqual({ kinds: "succeeded", count: "succeeded" });
     expect(ended.text("count")).toBe("12\n12\n");
+  });
+
+  test("gives a flow in it inputs of their types, and fails where a value is of another", async () => {
+    await using cluster = await FlowCluster.open();
+    const inner = {
+      ...{ version: 1, name: "inner", inputs: { n: { type: "number", default: 1 }, s: { default: "x" } } },
+      nodes: [sh("out", "echo ${inputs.n + 1} ${inputs.s}")],
+    };
+    const below = (id: string, inputs: object) => ({ id, kind: "flow", file: "i.json", inputs, needs: ["five"] });
+    const five = { ...sh("five", "echo '[5]'"), output: { name: "o", json: true } };
+    const nodes = [
+      five,
+      below("lit", { n: "5" }),
+      below("texty", { n: "${string(nodes.five.result[0])}" }),
+      below("wrong", { n: "${nodes.five.result}", s: "${nodes.five.result}" }),
+    ];
+    const check = checkFlow({ version: 1, name: "outer", nodes }, { "i.json": inner });
+    if (check.kind === "faulty") throw new TypeError(JSON.stringify(check.faults));
+    const folder = (id: string) => join(cluster.scratch.folder("runs"), id);
+    const setting = { inputs: {}, base: "/", binaries: {}, agents: {}, folder };
+    const run = await cluster.client.flows.start(check.flow, setting);
+    const ended = await cluster.ended(run.id);
+    for (const id of ["lit", "texty"]) expect((await cluster.ended(`${run.id}~${id}`)).text("out")).toBe("6 x\n");
+    expect(ended.row("wrong")).toMatchObject({ outcome: "failed", failureClass: "bad-input" });
+    expect(ended.row("wrong").message).toMatch(
+      /inputs\.n: expected a number, found \[5\].*inputs\.s: expected a text, found \[5\]/,
+    );
   });
 });

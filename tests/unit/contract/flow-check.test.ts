@@ -192,3 +192,13 @@ test("a flow of twenty thousand nodes is checked in seconds", () => {
   nodes[0] = exec("n0");
   expect(checked(flowOf(...nodes)).depth).toBe(20_000);
 }, 30_000);
+
+test("a sandbox is for nodes that are processes", () => {
+  const gate = { id: "g", kind: "gate", message: "?" };
+  const model = { id: "m", kind: "infer", model: "/m", input: "/in", sandbox: "files" };
+  expect(faultsOf(flowOf({ ...gate, sandbox: "strict" }, model))).toEqual([
+    "nodes[0].sandbox: none, or a node of the kind exec, files, agent: only processes can be shut in, strict of a node of the kind gate",
+    "nodes[1].sandbox: none, or a node of the kind exec, files, agent: only processes can be shut in, files of a node of the kind infer",
+  ]);
+  expect(faultsOf(flowOf({ ...gate, sandbox: "none" }, exec("e", [], { sandbox: "strict" })))).toEqual([]);
+});

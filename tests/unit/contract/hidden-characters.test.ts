@@ -11,6 +11,12 @@ test.each([
   ["NUL", "\0"],
   ["a carriage return", "\r"],
   ["a soft hyphen", "\u00ad"],
+  ["a joiner of graphemes", "\u034f"],
+  ["a selector of variants", "\u180b"],
+  ["a mark of shorthand", "\u{1bca0}"],
+  ["a mark of music", "\u{1d173}"],
+  ["a code that is kept for what is not seen", "\ufff0"],
+  ["an empty pattern of Braille", "\u2800"],
 ])("finds %s in a text and in a key, with its place", (_name, character) => {
   const code = `U+${character.codePointAt(0)?.toString(16).toUpperCase().padStart(4, "0") ?? ""}`;
   expect(hiddenCharacterFaults({ nodes: [{ command: ["/bin/x", `a${character}b`] }] })).toMatchObject([

@@ -1,6 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { parseAllow, type AllowInput } from "../../../src/contract/allow.ts";
-import { decidePath, envFaults, pathAsksOf, type PathRule, type Seen } from "../../../src/contract/policy.ts";
+import {
+  decidePath,
+  envFaults,
+  networkFaults,
+  pathAsksOf,
+  type PathRule,
+  type Seen,
+} from "../../../src/contract/policy.ts";
 import { parseRunSpec, type RunRequest } from "../../../src/contract/run-request.ts";
 
 const real = (path: string): Seen => ({ kind: "real", real: path });
@@ -125,4 +132,27 @@ describe("what a run is asked about", () => {
     expect(placesOf({ read: ["/data/in"] })).toEqual([]);
     expect(envFaults(parseAllow({ binaries: [] }), spec())).toEqual([]);
   });
+});
+
+test("the network that a job asks for is refused where it is not allowed", () => {
+  const told = (allow: AllowInput, network?: boolean) =>
+    networkFaults(parseAllow(allow), { network }).map(
+      ({ where, expected, found }) => `${where}: ${expected} | ${found}`,
+    );
+  expect(told({ network: false }, true)).toEqual(["network: no network (allow.network) | true"]);
+  expect([
+    told({ network: false }, false),
+    told({ network: false }),
+    told({}, true),
+    told({ network: true }, true),
+  ]).toEqual([[], [], [], []]);
+});
+
+test("a job without network asks for a worker that can take it away, a model does not", () => {
+  const labelsOf = (change: Partial<RunRequest>) => spec(change).resources.labels;
+  expect(labelsOf({ network: false })).toEqual(["sandbox"]);
+  expect(labelsOf({ network: false, sandbox: "none" })).toEqual(["sandbox"]);
+  expect(labelsOf({})).toEqual([]);
+  expect(labelsOf({ network: true })).toEqual([]);
+  expect(labelsOf({ network: false, executor: "infer" })).toEqual([]);
 });
