@@ -83,12 +83,7 @@ export class FlowCluster implements AsyncDisposable {
   /** `redisUrl`: where it finds Redis, such as behind a proxy. */
   async addWorker(
     workerId: string,
-    {
-      redisUrl = this.#server.url,
-      lockMs = 30_000,
-      labels = [SANDBOX_LABEL] as readonly string[],
-      allow = {} as AllowInput,
-    } = {},
+    { redisUrl = this.#server.url, lockMs = 30_000, labels = [SANDBOX_LABEL] as readonly string[], allow = {} } = {},
   ): Promise<WorkerService> {
     const deps = { store: this.store, logger: quietLogger, metrics: this.#metrics, clock: systemClock };
     const limits = { lockMs, drainMs: 1_000, nice: 0 };
