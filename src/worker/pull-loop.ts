@@ -96,6 +96,7 @@ export class PullLoop implements Service {
   resume(): void {
     if (this.#state !== "draining") return;
     this.#state = "pulling";
+    this.#watch.begins();
     // One that has not come to its end goes on as it was.
     if (!this.#isLooping) this.#begin();
     this.lookAgain();
@@ -113,10 +114,13 @@ export class PullLoop implements Service {
     this.kick();
   }
 
-  /** Milliseconds since the loop last got an answer from Redis, and since it last claimed a job; 0 before the first claim. */
+  /**
+   * Milliseconds since the loop last got an answer from Redis, 0 while it is to ask for none; and since it last claimed a job,
+   * 0 before the first claim.
+   */
   get ages(): { pullMs: number; claimMs: number } {
     const now = this.#deps.clock.monotonicMs();
-    return { pullMs: this.#watch.ageMs, claimMs: now - (this.#lastClaimMs ?? now) };
+    return { pullMs: this.#state === "pulling" ? this.#watch.ageMs : 0, claimMs: now - (this.#lastClaimMs ?? now) };
   }
 
   /** Whether the loop hangs for good. */

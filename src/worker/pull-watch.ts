@@ -85,6 +85,12 @@ export class PullWatch {
     return Math.max(nowMs - this.#answeredMs, this.#unansweredMs === undefined ? 0 : nowMs - this.#unansweredMs);
   }
 
+  /** Nothing was waited for before now. */
+  begins(): void {
+    this.#answeredMs = this.#now();
+    this.#unansweredMs = undefined;
+  }
+
   passBegins(): void {
     this.#pass = { sinceMs: this.#now(), probe: undefined };
   }

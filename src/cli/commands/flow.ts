@@ -47,7 +47,7 @@ async function check(file: string, flags: ValidateFlags, { io }: Invocation): Pr
   const { openFlow, requireAllowed } = await import("../flow/open-flow.ts");
   const { planHash } = await import("../../platform/flow/plan-hash.ts");
   try {
-    const opened = await openFlow(file, flags, io);
+    const opened = await openFlow(file, flags, { io, toRun: false });
     requireAllowed(opened);
     const { nodeCount, depth, width } = opened.flow;
     if (flags.json !== true) print(io, `${file} is valid`);

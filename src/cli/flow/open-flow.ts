@@ -36,8 +36,15 @@ export interface OpenedFlow {
   readonly agents: Readonly<Record<string, KeptAgent>>;
 }
 
-/** @throws {InvalidInputError} with every fault of the file, of the configuration and of what is set */
-export async function openFlow(path: string, flags: FlowFlags, io: Io): Promise<OpenedFlow> {
+/**
+ * `toRun`: in the folder of runs that is named, or the usual one; else what a flow leaves itself is taken to be allowed, for
+ * nobody knows yet where that will lie. @throws {InvalidInputError} with every fault of the file, the configuration and what is set
+ */
+export async function openFlow(
+  path: string,
+  flags: FlowFlags,
+  { io, toRun }: { readonly io: Io; readonly toRun: boolean },
+): Promise<OpenedFlow> {
   const absolute = resolve(io.cwd, path);
   const loaded = await loadFlowFile(absolute, path);
   if (loaded.kind === "faulty") throw new InvalidInputError(`flow ${path}`, loaded.faults);
@@ -51,7 +58,7 @@ export async function openFlow(path: string, flags: FlowFlags, io: Io): Promise<
   const binaryOf = (name: string) =>
     resolveBinary(name, { where: "command", cwd: dirname(absolute), path: io.env["PATH"] });
   const binaryPath = (name: string) => (name.includes("/") ? undefined : quietly(() => binaryOf(name)));
-  const runs = resolve(io.cwd, flags.output ?? RUNS_FOLDER);
+  const runs = toRun || flags.output !== undefined ? resolve(io.cwd, flags.output ?? RUNS_FOLDER) : undefined;
   const { agents } = config;
   const inPlace = Object.fromEntries(
     Object.entries(agents).map(([name, { command }]) => {

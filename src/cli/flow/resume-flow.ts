@@ -23,7 +23,7 @@ export async function resumeFlow(
   const kept = await client.flows.load(before.id);
   const { set = [], flow: file, from = [], config: settings } = flags;
   const options = settings === undefined ? {} : { config: settings };
-  const opened = file === undefined ? undefined : await openFlow(file, options, io);
+  const opened = file === undefined ? undefined : await openFlow(file, options, { io, toRun: true });
   const flow = opened?.flow ?? kept.flow;
   const inputs = inputsOf(flow, kept.inputs, set);
   const programs = opened === undefined ? kept : programsOf(flow, config, opened.binaryOf);

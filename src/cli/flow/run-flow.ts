@@ -17,7 +17,7 @@ export async function runFlow(flags: RunFlowFlags, invocation: Invocation): Prom
   const { io, childCommand } = invocation;
   refuseOthers(flags, childCommand);
   const format = parsePlanFormat(flags.format ?? "tree");
-  const opened = await openFlow(flags.flow ?? "", flags, io);
+  const opened = await openFlow(flags.flow ?? "", flags, { io, toRun: flags.planOnly !== true });
   if (flags.planOnly === true) {
     print(io, await drawFlow(opened.flow, format, io));
     requireAllowed(opened);

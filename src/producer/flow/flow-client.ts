@@ -154,12 +154,13 @@ export class FlowClient {
     return this.#begin(run, { flow, setting, about, nodes });
   }
 
-  /** What holds for nodes that say nothing: no network in plans and where an agent has none, starts within the limits. */
+  /** What holds for nodes that say nothing: no network where there may be none, starts within the limits. */
   async #boundsOf(flow: CheckedFlow, origin?: PlanOrigin): Promise<Pick<FlowSetting, "isOffline" | "mostStarts">> {
     const { gate, store } = this.#deps;
     const isPlanned = origin !== undefined || (await store.plans.get(planHash(flow)))?.origin != null;
-    const { network, limits = {} } = isPlanned ? rulesForPlans(gate.allow) : gate.allow;
-    return { isOffline: network === false, mostStarts: startsWithin(flow, limits) };
+    const { limits = {} } = isPlanned ? rulesForPlans(gate.allow) : gate.allow;
+    // Plans may not ask for it unless that is allowed; what says nothing has it unless the operator takes it from all.
+    return { isOffline: gate.allow.network === false, mostStarts: startsWithin(flow, limits) };
   }
 
   #requireAllowed(flow: CheckedFlow, { inputs, binaries, agents, folder }: FlowSetting): void {

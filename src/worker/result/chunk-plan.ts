@@ -121,6 +121,6 @@ async function recover(
 async function removeTempOf(outputRoot: string, relative: string): Promise<void> {
   const temp = resolve(outputRoot, relative);
   const isOurs = temp.startsWith(outputRoot + sep) && isTemporaryName(basename(temp));
-  // The command may have made a folder in its place.
-  if (isOurs) await rm(fsPath(temp), { recursive: true, force: true });
+  // The command may have made a folder in its place, of which not all can be removed: that must not keep the chunk.
+  if (isOurs) await rm(fsPath(temp), { recursive: true, force: true }).catch(() => undefined);
 }

@@ -182,15 +182,26 @@ function notKept(step: string, error: unknown): Failure {
   return { class: "infrastructure", message, ...(isFullErrno(errno) && { isDiskFull: true }) };
 }
 
-/** Removes a temporary file, or what the command made in its place; that there is none is as good. */
+/**
+ * Removes a temporary file, or a folder that the command made in its place; that there is none is as good. What it keeps from
+ * being removed stays, until the end of the run tries again.
+ */
 export function removeTemp(target: Target | null): void {
   if (target === null) return;
   const path = fsPath(target.temp);
   try {
     unlinkSync(path);
   } catch (error) {
-    if (errnoOf(error) === "EISDIR") rmSync(path, { recursive: true, force: true });
+    if (errnoOf(error) === "EISDIR") removeFolder(path);
     else if (errnoOf(error) !== "ENOENT") throw error;
+  }
+}
+
+function removeFolder(path: string | Buffer): void {
+  try {
+    rmSync(path, { recursive: true, force: true });
+  } catch {
+    // A folder in it that may not be written, or somebody who still writes there: its file has failed in any case.
   }
 }
 
@@ -208,8 +219,12 @@ export async function removeStaleTemps(outputRoot: string, runId: string): Promi
       const name = Buffer.from(entry.name, "latin1");
       const path = Buffer.concat([folder, Buffer.from("/"), name]);
       if (name.subarray(0, prefix.length).equals(prefix)) {
-        await rm(path, { recursive: true, force: true });
-        removed += 1;
+        // What cannot be removed must not keep the run from its end.
+        const isGone = await rm(path, { recursive: true, force: true }).then(
+          () => true,
+          () => false,
+        );
+        if (isGone) removed += 1;
       } else if (entry.isDirectory()) folders.push(path);
     }
   }

@@ -87,7 +87,7 @@ describe.skipIf(fault !== undefined)("a process without network", { timeout: 120
     });
   });
 
-  test("is that of a plan which says nothing, unless the operator opens it; flows in flows too", async () => {
+  test("is that of a plan which says nothing, where the operator takes it away; flows in flows too", async () => {
     await using cluster = await FlowCluster.open();
     using speaks = await speaker();
     const origin: PlanOrigin = {
@@ -106,10 +106,10 @@ describe.skipIf(fault !== undefined)("a process without network", { timeout: 120
       const deep = await cluster.ended(`${run.id}~below`);
       return [ended.text("silent"), deep.text("deep")];
     };
-    expect(await heardBy(cluster.client, {})).toEqual(["HELLO-", "HELLO-"]);
-    expect(await heardBy(cluster.client, { origin })).toEqual(["-", "-"]);
-    const open = await cluster.clientWith({ network: true });
-    expect(await heardBy(open, { origin })).toEqual(["HELLO-", "HELLO-"]);
-    await open.close();
+    expect(await heardBy(cluster.client, { origin })).toEqual(["HELLO-", "HELLO-"]);
+    const closed = await cluster.clientWith({ network: false });
+    expect(await heardBy(closed, {})).toEqual(["-", "-"]);
+    expect(await heardBy(closed, { origin })).toEqual(["-", "-"]);
+    await closed.close();
   });
 });
