@@ -276,16 +276,17 @@ function inputDigest(work: NodeWork): string {
 }
 
 /**
- * The same of a run over files; undefined when there is nothing. The nodes that only its input names are left out: what it
- * finds there is compared file by file.
+ * The same of a run over files, of what its command and its environment name; undefined when there is nothing. What it only
+ * needs changes no file of it, and what it finds in its input is compared file by file.
  */
 function dependsDigest(work: NodeWork): string | undefined {
-  const texts = textsOf(work.node);
-  const others = nodesNamedIn(texts.filter(({ path }) => path[0] !== "input"));
-  const inputs = nodesNamedIn(texts.filter(({ path }) => path[0] === "input"));
-  const read = readBy(work).filter(([id]) => others.has(id) || !inputs.has(id));
+  const named = nodesNamedIn(textsOf(work.node).filter(({ path: [key] }) => key !== undefined && !besides.has(key)));
+  const read = readBy(work).filter(([id]) => named.has(id));
   return read.length === 0 ? undefined : digestOf(read);
 }
+
+/** Keys of a node that say whether it runs and over what, and not what it makes of a file. */
+const besides: ReadonlySet<string | number> = new Set(["input", "when", "foreach"]);
 
 type Read = readonly [id: string, sha256: string | null, result: unknown];
 
