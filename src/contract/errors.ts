@@ -105,6 +105,18 @@ export class UnsafeRedisError extends HeadroomError {
   }
 }
 
+/** A newer version has written a specification with fields that this one does not know, and may not pass over. */
+export class NewerSpecError extends HeadroomError {
+  readonly code = "ERR_NEWER_SPEC";
+  /** Paths of the fields. */
+  readonly fields: readonly string[];
+
+  constructor(fields: readonly string[]) {
+    super(`expected a run that this version understands, found fields of a newer one: ${fields.join(", ")}`);
+    this.fields = fields;
+  }
+}
+
 /** No run, job or file of this name is known. */
 export class NotFoundError extends HeadroomError {
   readonly code = "ERR_NOT_FOUND";

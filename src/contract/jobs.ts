@@ -11,7 +11,8 @@ const chunkPayload = {
 };
 /**
  * The shape of what jobs carry. It goes up when a worker of the version before could not do a job of this one rightly; a
- * field that such a worker may pass over is no reason.
+ * field that such a worker may pass over is no reason. Nor is a new field of a run's specification: who does not know it
+ * leaves the jobs of that run to others too (`NewerSpecError`).
  */
 export const PAYLOAD_VERSION = 1;
 

@@ -1,6 +1,7 @@
 /** What a run is: the compiled, checked form that producers write and workers read. Durations in ms, sizes in bytes. */
 import { z } from "zod";
 import { sandboxLevels } from "./allow.ts";
+import { NewerSpecError } from "./errors.ts";
 import { failureClasses } from "./outcomes.ts";
 import { profileName, profileSchema } from "./profiles.ts";
 import { MiB } from "./resources.ts";
@@ -143,3 +144,17 @@ export const runSpec = z.strictObject({
   traceId: z.string().optional(),
 });
 export type RunSpec = Readonly<z.output<typeof runSpec>>;
+
+/**
+ * Reads a specification as a program of this or another version wrote it.
+ * @throws {NewerSpecError} when it has fields that this version does not know
+ * @throws {z.ZodError} when it is none
+ */
+export function readRunSpec(json: string): RunSpec {
+  const { data, error } = runSpec.safeParse(JSON.parse(json));
+  if (error === undefined) return data;
+  const unknown = error.issues.flatMap((issue) =>
+    issue.code === "unrecognized_keys" ? issue.keys.map((key) => [...issue.path, key].join(".")) : [],
+  );
+  throw unknown.length > 0 ? new NewerSpecError(unknown) : error;
+}

@@ -4,7 +4,7 @@ import type { Outcome, RunState } from "../contract/outcomes.ts";
 import { isTerminal, terminalStates } from "../contract/outcomes.ts";
 import { keys } from "../contract/queues.ts";
 import type { RunAnomalies, RunAnomaly } from "../contract/run-record.ts";
-import { runSpec, type RunSpec } from "../contract/run-spec.ts";
+import { readRunSpec, type RunSpec } from "../contract/run-spec.ts";
 import { Script } from "./script.ts";
 
 /** How long the live side of an ended run is kept. The store keeps the rest. */
@@ -93,7 +93,7 @@ export class RunHash {
     if (spec == null || epoch == null || state == null) return undefined;
     return {
       runId,
-      spec: runSpec.parse(JSON.parse(spec)),
+      spec: readRunSpec(spec),
       epoch: Number(epoch),
       state: state as RunState,
       createdAtMs: Number(createdAtMs),

@@ -1,7 +1,7 @@
 /** The jobs that this worker holds: how each is run, aborted, handed back, and given up in the end. */
 import { WaitingChildrenError, type Job } from "bullmq";
 import type { Redis } from "ioredis";
-import { isPassing, LeaseLostError, lineOf, messageOf } from "../contract/errors.ts";
+import { isPassing, LeaseLostError, lineOf, messageOf, NewerSpecError } from "../contract/errors.ts";
 import { unrunResult } from "../contract/files.ts";
 import {
   isJobName,
@@ -178,7 +178,7 @@ export class HeldJobs {
     if (handlers === undefined) throw new TypeError("expected handlers before the first job");
     const { data } = context.job as { data: unknown };
     const version = payloadVersionOf(data);
-    if (version > PAYLOAD_VERSION) throw new NewerPayload(version);
+    if (version > PAYLOAD_VERSION) throw new NewerPayload(`payload version ${version}, not ${PAYLOAD_VERSION} at most`);
     switch (name) {
       case "scan":
         return handlers.scan(jobs.scan.payload.parse(data), context);
@@ -195,6 +195,7 @@ export class HeldJobs {
 
   async #failed(job: Job, error: unknown): Promise<void> {
     if (isOrderly(error)) throw error;
+    if (error instanceof NewerSpecError) throw new NewerPayload(`fields of a newer run: ${error.fields.join(", ")}`);
     const starts = job.attemptsStarted;
     this.#deps.logger.error({ err: error, jobId: job.id, starts }, "job failed unexpectedly");
     // An outage may last: what is not the job's own doing never gives it up.

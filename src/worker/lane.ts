@@ -16,7 +16,6 @@ import {
 } from "bullmq";
 import type { Redis } from "ioredis";
 import { LeaseLostError, messageOf } from "../contract/errors.ts";
-import { PAYLOAD_VERSION } from "../contract/jobs.ts";
 import { parseQueueName, queueName } from "../contract/queues.ts";
 import { systemClock } from "../platform/clock.ts";
 import { profileOfPlace, type QueuePlace } from "../platform/job-queues.ts";
@@ -56,15 +55,13 @@ export class HandBack extends Error {
 
 /** The job was added by a newer version and carries what this one does not understand: it is left for workers that do. */
 export class NewerPayload extends HandBack {
-  readonly version: number;
+  /** What this version does not understand of it. */
+  readonly what: string;
 
-  constructor(version: number) {
-    super(
-      `expected a job of payload version ${PAYLOAD_VERSION} at most, found ${version}: upgrade this worker`,
-      NEWER_MS,
-    );
+  constructor(what: string) {
+    super(`expected a job that this version understands, found ${what}: upgrade this worker`, NEWER_MS);
     this.name = "NewerPayload";
-    this.version = version;
+    this.what = what;
   }
 }
 
@@ -163,7 +160,7 @@ export class Lane {
   readonly #redis: Redis;
   readonly #running = new Map<string, AbortController>();
   #claims = 0;
-  #left: { readonly version: number; readonly sinceMs: number; readonly untilMs: number } | undefined;
+  #left: { readonly what: string; readonly sinceMs: number; readonly untilMs: number } | undefined;
 
   constructor(deps: LaneDeps, config: LaneConfig, place: QueuePlace) {
     this.#place = place;
@@ -226,7 +223,7 @@ export class Lane {
   }
 
   /** Why the lane is left to workers of a newer version; undefined when it is not. Times in ms since 1970. */
-  get leftToNewer(): { readonly version: number; readonly sinceMs: number; readonly untilMs: number } | undefined {
+  get leftToNewer(): { readonly what: string; readonly sinceMs: number; readonly untilMs: number } | undefined {
     return this.#left !== undefined && this.#left.untilMs > Date.now() ? this.#left : undefined;
   }
 
@@ -313,7 +310,7 @@ export class Lane {
     if (reason instanceof NewerPayload) {
       const nowMs = Date.now();
       const sinceMs = this.leftToNewer?.sinceMs ?? nowMs;
-      this.#left = { version: reason.version, sinceMs, untilMs: nowMs + LANE_LEFT_MS };
+      this.#left = { what: reason.what, sinceMs, untilMs: nowMs + LANE_LEFT_MS };
     }
     this.#logger.info({ jobId: job.id, reason: messageOf(reason), delayMs: reason.delayMs }, "job handed back");
     await this.#giveBack(job, token, reason.delayMs);

@@ -9,7 +9,7 @@ import type { Metrics } from "../platform/metrics.ts";
 import { Lane, type ClaimedJob, type LaneConfig } from "./lane.ts";
 import type { WorkerProcess } from "./lane-token.ts";
 import { QueueSeries } from "./queue-series.ts";
-import { PAYLOAD_VERSION, type JobName, type Payload } from "../contract/jobs.ts";
+import type { JobName, Payload } from "../contract/jobs.ts";
 import type { WaitingQueue } from "../contract/status.ts";
 import type { Job } from "bullmq";
 
@@ -66,10 +66,10 @@ export class Lanes implements Service {
   get leftToNewer(): readonly WaitingQueue[] {
     return this.#list.flatMap(({ place, leftToNewer: left }) => {
       if (left === undefined) return [];
-      const message = `its next job has payload version ${left.version}, this worker understands ${PAYLOAD_VERSION}: upgrade it`;
-      const { version: need, sinceMs, untilMs } = left;
+      const { what, sinceMs, untilMs } = left;
+      const message = `its next job has ${what}: upgrade this worker`;
       const etaMs = Math.max(0, untilMs - Date.now());
-      return [{ queue: place.name, code: "NEWER_PAYLOAD", message, sinceMs, etaMs, need, have: PAYLOAD_VERSION }];
+      return [{ queue: place.name, code: "NEWER_PAYLOAD", message, sinceMs, etaMs, need: null, have: null }];
     });
   }
 

@@ -11,7 +11,7 @@ import type { Redis } from "ioredis";
 import type { Expectation } from "../contract/expectation.ts";
 import { KiB } from "../contract/resources.ts";
 import { jobs, PAYLOAD_VERSION, payloadVersionOf, type ChunkJobName, type Payload } from "../contract/jobs.ts";
-import { isPassing, messageOf } from "../contract/errors.ts";
+import { isPassing, messageOf, NewerSpecError } from "../contract/errors.ts";
 import { isUnknown } from "../platform/learned/calibration.ts";
 import { classOf } from "../platform/learned/class-key.ts";
 import type { Clock } from "../platform/clock.ts";
@@ -170,6 +170,7 @@ export class QueueHeads {
       return await this.#headOf(jobId, jobs.exec.payload.parse(read));
     } catch (error) {
       if (isPassing(error)) throw error;
+      if (error instanceof NewerSpecError) return undefined;
       this.#deps.logger.warn({ jobId, reason: messageOf(error) }, "job that waits could not be looked at");
       return undefined;
     }

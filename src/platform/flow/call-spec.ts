@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import { runSpec, type RunSpec } from "../../contract/run-spec.ts";
+import { readRunSpec, type RunSpec } from "../../contract/run-spec.ts";
 
 const ownPart = z.object({
   /** The digest of the common part. */
@@ -60,5 +60,5 @@ export function parseOwn(json: string): OwnPart {
 
 /** Reads the common part as it was written. @throws {ZodError} when it is none */
 export function parseBase(json: string): RunSpec {
-  return runSpec.parse(JSON.parse(json));
+  return readRunSpec(json);
 }

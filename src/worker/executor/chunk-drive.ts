@@ -15,7 +15,7 @@ import type { PolicyDecision, PolicyGate } from "../../platform/policy-gate.ts";
 import type { Step } from "../governor/step.ts";
 import { argsSha256, type BinaryDigests } from "../result/digests.ts";
 import type { Failure } from "../result/outcome.ts";
-import { removeTemp, type Flusher } from "../result/publish.ts";
+import type { Flusher } from "../result/publish.ts";
 import { isFull } from "../result/room.ts";
 import { isSuspect, lossesOf } from "../result/suspicion.ts";
 import type { Call, ReadyInput } from "./call.ts";
@@ -108,10 +108,8 @@ export class ChunkDrive {
       request,
       results: this.#results,
       host: {
+        ...parts.host,
         mayPublish: (items) => Promise.race([parts.host.mayPublish(items), this.#stopped]),
-        results: (results) => {
-          parts.host.results(results);
-        },
       },
       changed: this.#changed,
       flusher: parts.flusher,
@@ -341,7 +339,7 @@ export class ChunkDrive {
     if (launch?.end.kind === "dropped") {
       this.#notRun.push(...files);
     } else if (call.stop === "aborted" && this.#parts.verdictOf(call) !== null) {
-      removeTemp(call.target);
+      this.#publisher.removeTemp(call);
       this.#interrupted.push(...files);
     } else {
       const measure = measureOf(call, this.#parts.verdictOf(call));

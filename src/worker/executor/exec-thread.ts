@@ -141,6 +141,9 @@ class ExecThread {
       measured: (measure) => {
         this.#post({ kind: "measured", chunkId, measure });
       },
+      warn: (fields, text) => {
+        this.#post({ kind: "warn", fields, text });
+      },
     };
   }
 

@@ -8,7 +8,8 @@ import type { PolicyGate } from "../../platform/policy-gate.ts";
 import {
   cutOutput,
   examineOutput,
-  removeTemp,
+  LEFT,
+  removeTempSync,
   renameOutput,
   type Flusher,
   type WholeOutput,
@@ -29,12 +30,13 @@ export interface ChunkHost {
   results(results: readonly FileResult[]): void;
   reused(paths: readonly string[]): void;
   measured(measure: ProcessMeasure): void;
+  warn(fields: Readonly<Record<string, string>>, text: string): void;
 }
 
 export interface PublisherParts {
   readonly request: ChunkRequest;
   readonly results: FileResults;
-  readonly host: Pick<ChunkHost, "mayPublish" | "results">;
+  readonly host: Pick<ChunkHost, "mayPublish" | "results" | "warn">;
   readonly changed: Condition;
   readonly check: RunCheck;
   readonly flusher: Flusher;
@@ -174,10 +176,16 @@ export class Publisher {
     return null;
   }
 
+  /** Removes what a call wrote. @throws when a file cannot be removed */
+  removeTemp({ target }: Call): void {
+    const reason = target === null ? null : removeTempSync(target);
+    if (target !== null && reason !== null) this.#parts.host.warn({ temp: target.temp, reason }, LEFT);
+  }
+
   #fail(call: Call, failure: Failure, results: FileResult[]): void {
     const taken = failure.isDiskFull && call.target !== null ? takenBytes(call.target.temp) : 0;
     this.sawFullDisk ||= failure.isDiskFull === true;
-    removeTemp(call.target);
+    this.removeTemp(call);
     if (call.inputs.length > 1 && this.#parts.takeApart(call, failure)) return;
     for (const input of call.inputs) results.push(this.#parts.results.failed(call, input, failure, taken));
   }
@@ -249,7 +257,7 @@ export class Publisher {
   }
 
   #drop(call: Call, into: FileEntry[]): void {
-    removeTemp(call.target);
+    this.removeTemp(call);
     into.push(...call.inputs.map(({ file }) => file));
   }
 }

@@ -1,6 +1,5 @@
 /** What is left to do of a chunk, when it may have been begun before: by a worker that was lost, or in an earlier epoch. */
 import type { Redis } from "ioredis";
-import { rm } from "node:fs/promises";
 import { basename, resolve, sep } from "node:path";
 import type { FileEntry } from "../../contract/files.ts";
 import { QUARANTINE_AFTER_CRASHES } from "../../contract/outcomes.ts";
@@ -8,9 +7,11 @@ import { isTemporaryName } from "../../contract/output-names.ts";
 import { fsPath } from "../../contract/path-bytes.ts";
 import { keys } from "../../contract/queues.ts";
 import type { LiveRun } from "../../platform/run-hash.ts";
+import type { Logger } from "../../platform/logger.ts";
 import type { Store } from "../../store/store.ts";
 import type { KnownOutput } from "../executor/chunk-request.ts";
 import type { Fence, Intent, Journal } from "./fence.ts";
+import { LEFT, removeTemp } from "./publish.ts";
 import { UNREST_MS } from "./suspicion.ts";
 
 export interface ChunkPlan {
@@ -33,6 +34,7 @@ export interface PlanDeps {
   readonly redis: Redis;
   readonly kp: string;
   readonly store: Store;
+  readonly logger: Logger;
 }
 
 /** What is held against files, by crash digest, and how calm it has been. */
@@ -65,7 +67,7 @@ export async function planChunk(deps: PlanDeps, run: LiveRun, chunk: ChunkFacts)
   const rows = chunk.isRepeat || run.epoch > 0 ? await deps.store.files.get(run.runId, paths) : [];
   const settled = new Set(rows.filter((row) => row.epoch === run.epoch).map((row) => row.path));
   const journal = chunk.isRepeat
-    ? await recover(run, chunk, settled)
+    ? await recover(deps, run, chunk, settled)
     : { intents: new Map<number, Intent>(), retry: undefined };
   const { crashes, losses, calmMs } = chunk.blame ?? (await loadBlame(deps.redis, deps.kp));
   for (const retry of journal.retry ?? []) {
@@ -99,6 +101,7 @@ async function loadCounts(redis: Redis, key: string): Promise<Map<string, number
 
 /** Counts a crash for what ran when the worker was lost, and removes the temporary files it left. */
 async function recover(
+  deps: PlanDeps,
   run: LiveRun,
   { fence, mayClean }: { fence: Fence; mayClean: boolean },
   settled: ReadonlySet<string>,
@@ -107,7 +110,7 @@ async function recover(
   const intents = new Map<number, Intent>();
   const accounted: number[] = [];
   for (const [index, intent] of journal.intents) {
-    if (mayClean && intent.t !== "") await removeTempOf(run.spec.output.root, intent.t);
+    if (mayClean && intent.t !== "") await removeTempOf(deps, run, intent.t);
     // A row may have been written without its entry being deleted: that file had ended.
     if (settled.has(intent.p)) accounted.push(index);
     else if (intent.o === undefined && intent.c !== undefined) await fence.blame(index, intent);
@@ -118,9 +121,12 @@ async function recover(
 }
 
 /** The journal is in Redis, and what is there must not make a worker remove anything but a temporary file. */
-async function removeTempOf(outputRoot: string, relative: string): Promise<void> {
+async function removeTempOf({ logger }: PlanDeps, run: LiveRun, relative: string): Promise<void> {
+  const outputRoot = run.spec.output.root;
   const temp = resolve(outputRoot, relative);
   const isOurs = temp.startsWith(outputRoot + sep) && isTemporaryName(basename(temp));
-  // The command may have made a folder in its place, of which not all can be removed: that must not keep the chunk.
-  if (isOurs) await rm(fsPath(temp), { recursive: true, force: true }).catch(() => undefined);
+  if (!isOurs) return;
+  const reason = await removeTemp(fsPath(temp));
+  // That must not keep the chunk: the end of the run tries again.
+  if (reason !== null) logger.warn({ runId: run.runId, temp, reason }, LEFT);
 }

@@ -183,35 +183,49 @@ function notKept(step: string, error: unknown): Failure {
 }
 
 /**
- * Removes a temporary file, or a folder that the command made in its place; that there is none is as good. What it keeps from
- * being removed stays, until the end of the run tries again.
+ * Removes a temporary file, or a folder that the command made in its place; that there is none is as good. Returns why not
+ * all of a folder could be removed, or null: its file has failed in any case, and the end of the run tries again.
+ * @throws when a file cannot be removed
  */
-export function removeTemp(target: Target | null): void {
-  if (target === null) return;
-  const path = fsPath(target.temp);
+export function removeTempSync({ temp }: Target): string | null {
+  const path = fsPath(temp);
   try {
     unlinkSync(path);
+    return null;
   } catch (error) {
-    if (errnoOf(error) === "EISDIR") removeFolder(path);
-    else if (errnoOf(error) !== "ENOENT") throw error;
+    if (errnoOf(error) === "ENOENT") return null;
+    if (errnoOf(error) !== "EISDIR") throw error;
+  }
+  try {
+    rmSync(path, { recursive: true, force: true });
+    return null;
+  } catch (error) {
+    return errnoOf(error);
   }
 }
 
-function removeFolder(path: string | Buffer): void {
-  try {
-    rmSync(path, { recursive: true, force: true });
-  } catch {
-    // A folder in it that may not be written, or somebody who still writes there: its file has failed in any case.
-  }
+/** What is logged where something under a temporary name could not be removed. */
+export const LEFT = "what is under a temporary name could not be removed";
+
+/** The same where many may be in such a folder and others wait for the thread; why not all could be removed, of a file too. */
+export function removeTemp(path: string | Buffer): Promise<string | null> {
+  return rm(path, { recursive: true, force: true }).then(() => null, errnoOf);
+}
+
+export interface Removal {
+  readonly removed: number;
+  /** What could not be removed, with the reason. */
+  readonly left: readonly { readonly path: string; readonly reason: string }[];
 }
 
 /**
  * Removes what attempts of a run left under temporary names anywhere below its output root: for the end of a run, when
- * nothing of it runs any more. Returns how many there were.
+ * nothing of it runs any more.
  */
-export async function removeStaleTemps(outputRoot: string, runId: string): Promise<number> {
+export async function removeStaleTemps(outputRoot: string, runId: string): Promise<Removal> {
   const prefix = Buffer.from(tempPrefix(runId));
   const folders = [Buffer.from(fsPath(outputRoot))];
+  const left: { path: string; reason: string }[] = [];
   let removed = 0;
   for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
     // Names are read as bytes: those that are not UTF-8 would not be found again.
@@ -219,14 +233,11 @@ export async function removeStaleTemps(outputRoot: string, runId: string): Promi
       const name = Buffer.from(entry.name, "latin1");
       const path = Buffer.concat([folder, Buffer.from("/"), name]);
       if (name.subarray(0, prefix.length).equals(prefix)) {
-        // What cannot be removed must not keep the run from its end.
-        const isGone = await rm(path, { recursive: true, force: true }).then(
-          () => true,
-          () => false,
-        );
-        if (isGone) removed += 1;
+        const reason = await removeTemp(path);
+        if (reason === null) removed += 1;
+        else left.push({ path: pathFromBytes(path), reason });
       } else if (entry.isDirectory()) folders.push(path);
     }
   }
-  return removed;
+  return { removed, left };
 }

@@ -326,7 +326,7 @@ describe("files through a binary", () => {
     exec.scratch.file("out/sub/.headroom-run-1-0-tok.tmp", "x");
     exec.scratch.file("out/.headroom-run-2-0-tok.tmp", "x");
     exec.scratch.file("out/.headroom-run-1-1-tok.tmp/made/by/the/command", "x");
-    expect(await removeStaleTemps(exec.output, "run-1")).toBe(2);
+    expect(await removeStaleTemps(exec.output, "run-1")).toEqual({ removed: 2, left: [] });
     expect(exec.outputs()).toEqual([".headroom-run-2-0-tok.tmp", "sub"]);
     expect(statSync(join(exec.output, "sub")).isDirectory()).toBe(true);
   });
