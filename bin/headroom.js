@@ -9,7 +9,7 @@ if (major < 20 || (major === 20 && minor < 19)) {
 }
 const entry = new URL("../dist/cli/main.js", import.meta.url);
 if (!existsSync(entry)) {
-  process.stderr.write(`headroom: expected ${fileURLToPath(entry)}, found nothing; build it with: npm run build\n`);
+  process.stderr.write(`headroom: expected ${fileURLToPath(entry)}, found nothing; install and build with: npm ci\n`);
   process.exit(2);
 }
 const { runProcess } = await import(entry.href).catch((error) => {
