@@ -23,6 +23,9 @@ export const ROUNDS = Number(process.env["HEADROOM_FAULT_ROUNDS"] ?? 1);
 /** How long a fault is to last at least. */
 const FAULT_MS = Number(process.env["HEADROOM_FAULT_SECONDS"] ?? 0) * 1_000;
 
+/** What a test of all rounds may take: as long as one of the suite for each, and the faults themselves. */
+export const OF_ALL_ROUNDS = { timeout: ROUNDS * (300_000 + FAULT_MS) };
+
 /** Resolves when a fault that began by now has lasted as long as it is to. */
 export async function untilPassed(): Promise<void> {
   await systemClock.sleep(FAULT_MS);

@@ -5,7 +5,7 @@ import { closeRedis, openRedis } from "../../../src/platform/redis.ts";
 import { FaultCluster, PATIENT } from "../../support/fault-cluster.ts";
 import { faultRedisOf, suiteName, useSuiteServer } from "../../support/fault-redis.ts";
 import { quietLogger } from "../../support/quiet-logger.ts";
-import { RedisLoad, ROUNDS } from "../../support/redis-load.ts";
+import { OF_ALL_ROUNDS, RedisLoad, ROUNDS } from "../../support/redis-load.ts";
 import type { RedisServer } from "../../support/redis-server.ts";
 import { SentinelGroup } from "../../support/redis-sentinel.ts";
 
@@ -28,7 +28,7 @@ beforeAll(useSuiteServer);
 
 // Sentinel watches servers of no cluster; that it works with the shipped users is tested where those are.
 describe.skipIf(suiteName === "cluster" || suiteName === "acl")("a failover", () => {
-  test("to replicas in sync loses nothing that they had", async () => {
+  test("to replicas in sync loses nothing that they had", OF_ALL_ROUNDS, async () => {
     for (let round = 0; round < ROUNDS; round += 1) {
       await using group = await SentinelGroup.start({ replicas: 2 });
       await using cluster = await open(group);
@@ -47,23 +47,27 @@ describe.skipIf(suiteName === "cluster" || suiteName === "acl")("a failover", ()
     }
   });
 
-  test("to a replica without any data loses no run: the store has them all, and they are added again", async () => {
-    for (let round = 0; round < ROUNDS; round += 1) {
-      await using group = await SentinelGroup.start({ replicas: 1 });
-      await using cluster = await open(group);
-      const load = await RedisLoad.start(cluster);
-      const { server, port } = await group.primary();
-      const backMs = await load.rideOut({
-        begin: async () => {
-          await emptyReplicas(group, server, port);
-          await server.kill();
-        },
-        end: () => group.untilLed(server),
-      });
-      expect(backMs).toBeLessThan(15_000);
-      await load.expectWhole({ mayRepeat: 300 });
-    }
-  });
+  test(
+    "to a replica without any data loses no run: the store has them all, and they are added again",
+    OF_ALL_ROUNDS,
+    async () => {
+      for (let round = 0; round < ROUNDS; round += 1) {
+        await using group = await SentinelGroup.start({ replicas: 1 });
+        await using cluster = await open(group);
+        const load = await RedisLoad.start(cluster);
+        const { server, port } = await group.primary();
+        const backMs = await load.rideOut({
+          begin: async () => {
+            await emptyReplicas(group, server, port);
+            await server.kill();
+          },
+          end: () => group.untilLed(server),
+        });
+        expect(backMs).toBeLessThan(15_000);
+        await load.expectWhole({ mayRepeat: 300 });
+      }
+    },
+  );
 });
 
 /** Resolves when so many replicas have everything that was written before. */

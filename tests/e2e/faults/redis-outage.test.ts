@@ -2,9 +2,9 @@
 import { expect, test } from "vitest";
 import { FaultCluster, PREFIX } from "../../support/fault-cluster.ts";
 import { startFaultRedis, suiteName } from "../../support/fault-redis.ts";
-import { RedisLoad, ROUNDS, untilPassed } from "../../support/redis-load.ts";
+import { OF_ALL_ROUNDS, RedisLoad, ROUNDS, untilPassed } from "../../support/redis-load.ts";
 
-test("a network that is cut loses nothing, and nobody notices more than the wait", async () => {
+test("a network that is cut loses nothing, and nobody notices more than the wait", OF_ALL_ROUNDS, async () => {
   const redis = await startFaultRedis({ prefix: PREFIX, isBehindProxy: true });
   await using cluster = await FaultCluster.open({ redis });
   const load = await RedisLoad.start(cluster);
@@ -26,7 +26,7 @@ test("a network that is cut loses nothing, and nobody notices more than the wait
 });
 
 // A node of a cluster cannot be told to follow one that is none.
-test.skipIf(suiteName === "cluster")("a primary that becomes a replica loses nothing", async () => {
+test.skipIf(suiteName === "cluster")("a primary that becomes a replica loses nothing", OF_ALL_ROUNDS, async () => {
   await using cluster = await FaultCluster.open();
   const load = await RedisLoad.start(cluster);
   for (let round = 0; round < ROUNDS; round += 1) {
@@ -44,22 +44,26 @@ test.skipIf(suiteName === "cluster")("a primary that becomes a replica loses not
   await load.expectWhole({ mayRepeat: 50 * ROUNDS });
 });
 
-test("a Redis whose memory is full lets running jobs end, loses nothing, and is told of in few lines", async () => {
-  await using cluster = await FaultCluster.open();
-  const load = await RedisLoad.start(cluster);
-  for (let round = 0; round < ROUNDS; round += 1) {
-    const before = load.errorLines();
-    const backMs = await load.rideOut({
-      begin: async () => {
-        await cluster.onServer((server) => server.config("SET", "maxmemory", "1mb"));
-      },
-      end: async () => {
-        await untilPassed();
-        await cluster.onServer((server) => server.config("SET", "maxmemory", "0"));
-      },
-    });
-    expect(backMs).toBeLessThan(15_000);
-    expect(load.errorLines() - before).toBeLessThan(100);
-  }
-  await load.expectWhole();
-});
+test(
+  "a Redis whose memory is full lets running jobs end, loses nothing, and is told of in few lines",
+  OF_ALL_ROUNDS,
+  async () => {
+    await using cluster = await FaultCluster.open();
+    const load = await RedisLoad.start(cluster);
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const before = load.errorLines();
+      const backMs = await load.rideOut({
+        begin: async () => {
+          await cluster.onServer((server) => server.config("SET", "maxmemory", "1mb"));
+        },
+        end: async () => {
+          await untilPassed();
+          await cluster.onServer((server) => server.config("SET", "maxmemory", "0"));
+        },
+      });
+      expect(backMs).toBeLessThan(15_000);
+      expect(load.errorLines() - before).toBeLessThan(100);
+    }
+    await load.expectWhole();
+  },
+);
