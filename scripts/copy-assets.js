@@ -1,5 +1,5 @@
 // Copies what tsc leaves behind (every file of src that is no TypeScript) to the same place below dist, or another folder.
-import { chmodSync, copyFileSync, mkdirSync, readdirSync, statSync } from "node:fs";
+import { chmodSync, copyFileSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -14,3 +14,5 @@ for (const entry of readdirSync(join(root, "src"), { recursive: true, withFileTy
   copyFileSync(from, to);
   chmodSync(to, statSync(from).mode & 0o777);
 }
+// The build is whole; prepare.js compares the sources with this.
+writeFileSync(join(target, ".built"), "");
