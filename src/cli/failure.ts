@@ -16,6 +16,8 @@ const diskCodes: Readonly<Partial<Record<string, string>>> = {
 export function reportFailure(error: unknown, io: Io): number {
   // Help, version and what commander refused have been printed by commander.
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+  // Its reader has gone, or it is told of at the end (main.ts).
+  if (io.isOutputFailure?.(error) === true) return exitCodes.ok;
   io.stderr.write(`headroom: ${failureText(error)}\n`);
   if (isDebugging(io.env) && error instanceof Error) io.stderr.write(`${error.stack ?? ""}\n${causes(error)}`);
   return exitCodeOf(error);

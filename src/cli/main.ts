@@ -136,15 +136,26 @@ function share(command: Command, io: Io): void {
 export async function runProcess(): Promise<never> {
   keepHeapTight();
   const { stdin, stdout, stderr, env } = process;
-  for (const stream of [stdout, stderr]) {
-    stream.on("error", (error: NodeJS.ErrnoException) => {
-      // The reader has gone, as `head` does: there is nobody left to tell.
-      process.exit(error.code === "EPIPE" ? exitCodes.ok : exitCodes.infrastructure);
-    });
-  }
-  const code = await main(process.argv.slice(2), { stdin, stdout, stderr, env, cwd: process.cwd() });
-  await Promise.all([flushed(stdout), flushed(stderr)]);
-  process.exit(code);
+  // A stream that breaks ends no work: who read along may leave, and the run goes on. What broke is told at the end.
+  stderr.on("error", () => undefined);
+  const failures: { first?: NodeJS.ErrnoException; last?: NodeJS.ErrnoException } = {};
+  stdout.on("error", (error: NodeJS.ErrnoException) => {
+    failures.first ??= error;
+    failures.last = error;
+  });
+  const isOutputFailure = (error: unknown) => error === failures.last;
+  const code = await main(process.argv.slice(2), { stdin, stdout, stderr, env, cwd: process.cwd(), isOutputFailure });
+  await flushed(stdout);
+  const broken = brokenOutput(failures.first);
+  if (broken !== undefined) stderr.write(`headroom: ${broken}\n`);
+  await flushed(stderr);
+  process.exit(broken !== undefined && code === exitCodes.ok ? exitCodes.infrastructure : code);
+}
+
+/** Why not all could be printed; undefined when all was, and when its reader has gone as `head` does: nobody is left to tell. */
+function brokenOutput(failure: NodeJS.ErrnoException | undefined): string | undefined {
+  if (failure === undefined || failure.code === "EPIPE") return undefined;
+  return `standard output: expected room for all that is printed, found: ${failure.message}`;
 }
 
 function flushed(stream: NodeJS.WriteStream): Promise<void> {

@@ -32,7 +32,7 @@ function partsOf(status: Shown, wait: string | undefined, style: Style): Part[] 
   const plain = (text: string): Part => ({ text, paint: (painted) => painted });
   const dim = (text: string): Part => ({ text, paint: style.dim });
   const failed = counts.failed + counts.quarantined;
-  const total = `${formatCount(counts.total)}${progress.isScanned ? "" : "+"}`;
+  const total = `${formatCount(Math.max(counts.total, progress.doneFiles))}${progress.isScanned ? "" : "+"}`;
   const parts = [plain(`${formatCount(progress.doneFiles)} of ${total} ${unitOf(status)}`)];
   if (failed > 0) parts.push({ text: `${formatCount(failed)} failed`, paint: style.red });
   if (counts.skipped > 0) parts.push(dim(`${formatCount(counts.skipped)} skipped`));

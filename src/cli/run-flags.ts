@@ -47,6 +47,15 @@ export interface RunFlags extends GoalFlags {
 
 const collect = (value: string, earlier: readonly string[] = []): readonly string[] => [...earlier, value];
 
+/** The last of several would win, and the others be forgotten without a word. */
+const onlyOne =
+  (where: string) =>
+  (value: string, earlier: string | undefined): string => {
+    if (earlier === undefined) return value;
+    const found = `${JSON.stringify(earlier)} and ${JSON.stringify(value)}`;
+    throw new InvalidInputError("command line", [{ where, expected: "it once", found }]);
+  };
+
 interface Group {
   readonly heading: string;
   readonly options: readonly Option[];
@@ -57,6 +66,16 @@ const FLOW_HEADING = "A flow:";
 const GOAL_HEADING = "A goal, or a plan that was kept:";
 /** Those of the command line are no options of a model. */
 const ofRunAlone: ReadonlySet<string> = new Set([COMMAND_HEADING, FLOW_HEADING, GOAL_HEADING]);
+
+function placeOptions(): readonly Option[] {
+  return [
+    new Option("-i, --input <path>", "folder, glob or file; - reads a list of files from standard input").argParser(
+      onlyOne("--input"),
+    ),
+    new Option("-0, --null", "names in the list end with NUL, as find -print0 writes them"),
+    new Option("-o, --output <folder>", "where outputs go; made when it is not there").argParser(onlyOne("--output")),
+  ];
+}
 
 function sandboxOptions(): readonly Option[] {
   return [
@@ -73,9 +92,7 @@ function optionGroups(): readonly Group[] {
     {
       heading: "Files:",
       options: [
-        new Option("-i, --input <path>", "folder, glob or file; - reads a list of files from standard input"),
-        new Option("-0, --null", "names in the list end with NUL, as find -print0 writes them"),
-        new Option("-o, --output <folder>", "where outputs go; made when it is not there"),
+        ...placeOptions(),
         new Option("-n, --name <template>", "name of an output (default: {dir}/{name}.output)"),
         new Option("--include <glob>", "take only files like this; may be repeated").argParser(collect),
         new Option("--exclude <glob>", "leave out files like this; may be repeated").argParser(collect),

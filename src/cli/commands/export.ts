@@ -1,16 +1,17 @@
 /** `headroom export`: the manifest of a run, streamed from the store. Needs no Redis. */
 import { Option, type Command } from "commander";
 import { once } from "node:events";
-import { createWriteStream, renameSync, rmSync } from "node:fs";
-import { resolve } from "node:path";
+import { accessSync, constants, createWriteStream, renameSync, rmSync, statSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import type { Writable } from "node:stream";
 import { finished } from "node:stream/promises";
-import { NotFoundError } from "../../contract/errors.ts";
+import { InvalidInputError, messageOf, NotFoundError } from "../../contract/errors.ts";
+import { printablePath } from "../../contract/path-bytes.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { Store } from "../../store/store.ts";
 import { act, addPlaceOptions, describeCommand, type Invocation } from "../command-line.ts";
 import { plural } from "../format.ts";
-import { say } from "../io.ts";
+import { say, writePiece } from "../io.ts";
 import { exportFormats, manifestWriter, type ExportFormat } from "../joblog.ts";
 import { openLogFile } from "../log-file.ts";
 import { logLevelOf, openPlace, type PlaceOptions } from "../settings.ts";
@@ -64,21 +65,18 @@ async function writeManifest(
   if (run === undefined) throw new NotFoundError("run", runId);
   const writer = manifestWriter(format, run);
   let rows = 0;
-  if (writer.head !== "") await write(to, writer.head);
+  if (writer.head !== "") await writePiece(to, writer.head);
   for await (const result of store.files.all(runId, run.epoch)) {
-    await write(to, writer.row(result));
+    await writePiece(to, writer.row(result));
     rows += 1;
   }
   return rows;
 }
 
-async function write(to: Writable, text: string): Promise<void> {
-  if (!to.write(text)) await once(to, "drain");
-}
-
 /** The file appears whole: an export that fails leaves what was there before. */
 async function writeFile(path: string, fill: (to: Writable) => Promise<number>): Promise<number> {
   const draft = `${path}.headroom-${process.pid}`;
+  refuseTarget(path);
   const stream = createWriteStream(draft);
   try {
     await once(stream, "open");
@@ -91,5 +89,19 @@ async function writeFile(path: string, fill: (to: Writable) => Promise<number>):
     stream.destroy();
     rmSync(draft, { force: true });
     throw error;
+  }
+}
+
+/** @throws {InvalidInputError} when no file can appear there */
+function refuseTarget(path: string): void {
+  const fault = (expected: string, found: string) =>
+    new InvalidInputError("command line", [
+      { where: "--output", expected, found: `${found} at ${printablePath(path)}` },
+    ]);
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) throw fault("a file", "a folder");
+  try {
+    accessSync(dirname(path), constants.W_OK | constants.X_OK);
+  } catch (error) {
+    throw fault("a file in a folder that may be written", messageOf(error));
   }
 }

@@ -8,7 +8,7 @@ import type { Logger } from "../../platform/logger.ts";
 import type { Store } from "../../store/store.ts";
 import { act, addJsonOption, addPlaceOptions, describeCommand, type Invocation } from "../command-line.ts";
 import { formatCount, formatTable, oneLine } from "../format.ts";
-import { print, say } from "../io.ts";
+import { print, say, writePiece } from "../io.ts";
 import { openLogFile } from "../log-file.ts";
 import { logLevelOf, openPlace, type PlaceOptions } from "../settings.ts";
 
@@ -43,7 +43,7 @@ export function resultsCommand(invocation: Invocation): Command {
       if (run === undefined) throw new NotFoundError("run", runId);
       const rows = matching(store, { runId, epoch: run.epoch }, query);
       if (flags.json === true) {
-        for await (const row of rows) print(io, `${JSON.stringify(resultLine(row))}\n`);
+        for await (const row of rows) await writePiece(io.stdout, `${JSON.stringify(resultLine(row))}\n`);
         return undefined;
       }
       const cells: string[][] = [];

@@ -1,16 +1,16 @@
 /** A list of files on standard input, kept in a file of the data folder until the run has it, so that all of it is checked first. */
-import { once } from "node:events";
 import { createReadStream, createWriteStream, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { InvalidInputError, type Fault } from "../../contract/errors.ts";
 import { isInside } from "../../contract/inside.ts";
-import { parseList, type ListSeparator } from "../../platform/scan/list.ts";
+import { listNames, parseList, type ListOptions, type ListSeparator } from "../../platform/scan/list.ts";
 
 /** So many paths fit into the specification of a run itself. */
 const INLINE_PATHS = 1_000;
 const SHOWN_FAULTS = 20;
+const SLASH = 47;
 
 export interface ListedInput {
   /** What the paths are relative to. */
@@ -41,9 +41,11 @@ export async function openListedInput({ stdin, cwd, home, separator }: ListSourc
   };
   try {
     await pipeline(stdin, createWriteStream(file, { mode: 0o600 }));
-    const root = await rootOf(file, cwd);
-    const pages = () => pagesOf(file, root, separator);
-    const { count, first } = await checkAll(file, root, separator);
+    // Names keep their meaning whatever stands beside them: relative ones are relative to the current folder.
+    const options = { root: await rootOf(file, cwd, separator), base: cwd, separator };
+    const { root } = options;
+    const pages = () => pagesOf(file, options);
+    const { count, first } = await checkAll(file, options);
     if (count === 0)
       throw new InvalidInputError("input", [
         { where: "standard input", expected: "a list of files", found: "nothing" },
@@ -55,25 +57,19 @@ export async function openListedInput({ stdin, cwd, home, separator }: ListSourc
   }
 }
 
-/** The current folder; `/` when the first name is an absolute one outside of it. */
-async function rootOf(file: string, cwd: string): Promise<string> {
-  const stream = createReadStream(file, { end: 16_384 });
-  await once(stream, "readable");
-  const start = (stream.read() as Buffer | null)?.toString("latin1") ?? "";
-  stream.destroy();
-  const name = /[^\0\n]+/.exec(start)?.[0] ?? "";
-  return name.startsWith("/") && !isInside(cwd, Buffer.from(name, "latin1").toString("utf8")) ? "/" : cwd;
+/** The current folder; `/` when one of the names is an absolute one outside of it. */
+async function rootOf(file: string, cwd: string, separator: ListSeparator): Promise<string> {
+  for await (const name of listNames(createReadStream(file), separator)) {
+    if (name[0] === SLASH && !isInside(cwd, name.toString("utf8"))) return "/";
+  }
+  return cwd;
 }
 
-async function checkAll(
-  file: string,
-  root: string,
-  separator: ListSeparator,
-): Promise<{ count: number; first: string[] }> {
+async function checkAll(file: string, options: ListOptions): Promise<{ count: number; first: string[] }> {
   const faults: Fault[] = [];
   const first: string[] = [];
   let count = 0;
-  for await (const page of parseList(createReadStream(file), { root, separator })) {
+  for await (const page of parseList(createReadStream(file), options)) {
     faults.push(...page.faults.slice(0, SHOWN_FAULTS - faults.length));
     count += page.paths.length;
     if (first.length < INLINE_PATHS) first.push(...page.paths.slice(0, INLINE_PATHS - first.length));
@@ -82,6 +78,6 @@ async function checkAll(
   return { count, first };
 }
 
-async function* pagesOf(file: string, root: string, separator: ListSeparator): AsyncGenerator<readonly string[]> {
-  for await (const page of parseList(createReadStream(file), { root, separator })) yield page.paths;
+async function* pagesOf(file: string, options: ListOptions): AsyncGenerator<readonly string[]> {
+  for await (const page of parseList(createReadStream(file), options)) yield page.paths;
 }

@@ -13,7 +13,7 @@ export async function runFlowOrGoal(flags: RunFlags, invocation: Invocation): Pr
   const isBegunAnew = flags.resume !== undefined && flags.planOnly !== true && flags.dryRun !== true;
   if (isBegunAnew) return undefined;
   if (flags.flow === undefined) {
-    refuseFlowOptions(flags, "a run over files");
+    refuseFlowOptions(flags, flags.resume === undefined ? "a run over files" : "no --flow that names it");
     return undefined;
   }
   const { runFlow } = await import("../flow/run-flow.ts");

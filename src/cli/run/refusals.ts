@@ -31,9 +31,25 @@ export async function refuseLonelyDetach(cluster: Cluster): Promise<void> {
   ]);
 }
 
+/** What is said of limits that a call gives, where it starts no worker to keep them. */
+export function idleLimits({ maxProcesses, memoryThreshold, cpuThreshold }: RunFlags): string | undefined {
+  const given = {
+    "--max-processes": maxProcesses,
+    "--memory-threshold": memoryThreshold,
+    "--cpu-threshold": cpuThreshold,
+  };
+  const idle = Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [name]));
+  return idle.length === 0
+    ? undefined
+    : `${idle.join(", ")}: no effect here, the workers that run this have limits of their own`;
+}
+
 /** @throws {InvalidInputError} when options are about a flow, and what is run is none */
-export function refuseFlowOptions({ flow, set, from }: RunFlags, found: string): void {
-  const asked = Object.entries({ "--flow": flow, "--set": set, "--from": from });
+export function refuseFlowOptions({ flow, set, from, planOnly, format }: RunFlags, found: string): void {
+  const asked = Object.entries({
+    ...{ "--flow": flow, "--set": set, "--from": from },
+    ...{ "--plan-only": planOnly, "--format": format },
+  });
   const faults = asked.flatMap(([where, value]) => (value === undefined ? [] : [{ where, expected: "a flow", found }]));
   if (faults.length > 0) throw new InvalidInputError("command line", faults);
 }

@@ -23,7 +23,7 @@ import { cancelByAnyone } from "./cancel-alone.ts";
 import { LocalWorker } from "./local-worker.ts";
 import { openOutputFolder } from "./output-folder.ts";
 import { RoomWatch } from "./room-watch.ts";
-import { goesOn, refuseFlowOptions, refuseLonelyDetach, refuseTakenFolder } from "./refusals.ts";
+import { goesOn, idleLimits, refuseFlowOptions, refuseLonelyDetach, refuseTakenFolder } from "./refusals.ts";
 import { reportFolderOf } from "./report-files.ts";
 import { resumeChange } from "./resume-change.ts";
 import { loadRunConfig, openRunPlan, type EarlierRun, type RunPlan } from "./run-plan.ts";
@@ -142,7 +142,10 @@ class RunSession {
     const { flags, place, log, io } = this.#parts;
     using interrupt = new Interrupt(() => {
       this.#progress.clear();
-      say(io, "left at once; what was running is handed back");
+      say(
+        io,
+        "left at once; what was running is handed back: headroom runs names the run, run --resume goes on with it",
+      );
     });
     // What is wrong with a new run is found before anything is started.
     const isOverFiles = flags.resume === undefined && this.#parts.start === undefined;
@@ -223,6 +226,8 @@ class RunSession {
   }
 
   async #startWorker(worker: LocalWorker | undefined): Promise<void> {
+    const idle = worker === undefined ? idleLimits(this.#parts.flags) : undefined;
+    if (idle !== undefined) say(this.#parts.io, idle);
     const other = await worker?.ensure();
     if (other === undefined) return;
     say(

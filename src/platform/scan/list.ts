@@ -11,8 +11,10 @@ import { BATCH_FILES } from "./scan-batch.ts";
 export type ListSeparator = "auto" | "newline" | "nul";
 
 export interface ListOptions {
-  /** The input root, absolute. Relative names are relative to it; absolute ones must lie inside. */
+  /** The input root, absolute. All names must lie inside. */
   readonly root: string;
+  /** What relative names are relative to, absolute; the root by default. */
+  readonly base?: string;
   readonly separator?: ListSeparator;
 }
 
@@ -33,15 +35,19 @@ export async function* parseList(
   stream: AsyncIterable<Uint8Array | string>,
   options: ListOptions,
 ): AsyncGenerator<ListPage> {
-  const page = new PageBuilder(resolve(options.root));
-  for await (const name of names(stream, options.separator ?? "auto")) {
+  const page = new PageBuilder(resolve(options.root), resolve(options.base ?? options.root));
+  for await (const name of listNames(stream, options.separator ?? "auto")) {
     page.add(name);
     if (page.isFull) yield page.take();
   }
   if (!page.isEmpty) yield page.take();
 }
 
-async function* names(stream: AsyncIterable<Uint8Array | string>, separator: ListSeparator): AsyncGenerator<Buffer> {
+/** The names as they stand in the list, empty ones too. */
+export async function* listNames(
+  stream: AsyncIterable<Uint8Array | string>,
+  separator: ListSeparator,
+): AsyncGenerator<Buffer> {
   let mark = separator === "nul" ? NUL : separator === "newline" ? NEWLINE : undefined;
   let rest: Buffer = Buffer.alloc(0);
   for await (const piece of stream) {
@@ -79,12 +85,14 @@ function splitAll(bytes: Buffer, mark: number): Buffer[] {
 
 class PageBuilder {
   readonly #root: string;
+  readonly #base: string;
   #paths: string[] = [];
   #faults: Fault[] = [];
   #count = 0;
 
-  constructor(root: string) {
+  constructor(root: string, base: string) {
     this.#root = root;
+    this.#base = base;
   }
 
   get isFull(): boolean {
@@ -104,7 +112,8 @@ class PageBuilder {
     }
     const path = pathFromBytes(name);
     const inside = this.#relative(path);
-    if (inside === undefined) this.#refuse(`a path inside ${printablePath(this.#root)}`, printablePath(path));
+    if (path.split("/").includes("..")) this.#refuse("a path without ..", printablePath(path));
+    else if (inside === undefined) this.#refuse(`a path inside ${printablePath(this.#root)}`, printablePath(path));
     else if (path.includes("\0")) this.#refuse("one name per line", `${printablePath(path)} (NUL bytes: use --null)`);
     else this.#paths.push(inside);
   }
@@ -116,13 +125,12 @@ class PageBuilder {
     return page;
   }
 
-  /** Without `.` parts and doubled slashes; undefined for what is not below the root. `..` is never resolved as text. */
+  /** Relative to the root, without `.` parts and doubled slashes; undefined for what is not below it. */
   #relative(path: string): string | undefined {
     const parts = path.split("/").filter((part) => part !== "" && part !== ".");
-    if (parts.length === 0 || parts.includes("..")) return undefined;
+    if (parts.length === 0) return undefined;
     const plain = parts.join("/");
-    if (!path.startsWith("/")) return plain;
-    const absolute = `/${plain}`;
+    const absolute = path.startsWith("/") || this.#base === "/" ? `/${plain}` : `${this.#base}/${plain}`;
     if (!isInside(this.#root, absolute) || absolute === this.#root) return undefined;
     return absolute.slice(this.#root === "/" ? 1 : this.#root.length + 1);
   }

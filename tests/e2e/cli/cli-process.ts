@@ -24,6 +24,8 @@ export interface CallOptions {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly stdin?: string | Buffer;
+  /** An open file that standard output goes to; what it prints is told otherwise. */
+  readonly stdout?: number;
   /** Another build than that of this checkout. */
   readonly bin?: string;
   /** Permissions of files count, also for root. */
@@ -55,7 +57,7 @@ export class Cli implements AsyncDisposable {
     const child = spawn(file, rest, {
       cwd,
       env: { ...process.env, HEADROOM_HOME: this.home, NO_COLOR: "1", ...env },
-      stdio: [stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"],
+      stdio: [stdin === undefined ? "ignore" : "pipe", options.stdout ?? "pipe", "pipe"],
     });
     child.stdin?.end(stdin);
     let stdout = "";

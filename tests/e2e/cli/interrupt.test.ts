@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { Cli } from "./cli-process.ts";
@@ -73,5 +73,42 @@ describe("headroom run, interrupted", () => {
     expect((await running.ended).code).toBe(130);
     const third = await cli.call(["run", "-i", "in", "-o", "out", "--exclude", "*.started", "--", "cat", "{input}"]);
     expect(third.code).toBe(0);
+  });
+});
+
+describe("headroom, printing to where nobody reads or nothing fits", () => {
+  test("goes on with its run when the readers of its progress and its report have gone", async () => {
+    await using cli = new Cli();
+    for (const name of ["a", "b", "c"]) cli.scratch.file(`in/${name}`, name);
+    const go = join(cli.scratch.path, "go");
+    const script = `touch "$0.started"; while [ ! -e '${go}' ]; do sleep 0.05; done; cat "$0"`;
+    const args = ["-i", "in", "-o", "out", "--exclude", "*.started", "--", "sh", "-c", script, "{input}"];
+    const running = cli.start(["run", ...args]);
+    const started = () => readdirSync(join(cli.scratch.path, "in")).filter((name) => name.endsWith(".started"));
+    await expect.poll(() => started().length, { timeout: 30_000 }).toBeGreaterThan(0);
+    running.child.stdout?.destroy();
+    running.child.stderr?.destroy();
+    cli.scratch.file("go", "");
+    expect((await running.ended).code).toBe(0);
+    expect(readdirSync(join(cli.scratch.path, "out")).sort()).toEqual(["a.output", "b.output", "c.output"]);
+    expect(await cli.json(["runs", "--json"])).toMatchObject([{ state: "succeeded" }]);
+  });
+
+  test("says that its output did not fit, with exit code 3, and keeps what the run says of itself", async () => {
+    await using cli = new Cli();
+    cli.scratch.file("in/a", "a");
+    const full = openSync("/dev/full", "w");
+    const onFull = (args: readonly string[]) => cli.call(args, { stdout: full });
+    const fit = "headroom: standard output: expected room for all that is printed, found: ENOSPC";
+    const ran = await onFull(["run", "-i", "in", "-o", "out", "--json", "--", "cat", "{input}"]);
+    expect(ran).toMatchObject({ code: 3, stderr: expect.stringContaining(fit) as string });
+    const [run] = await cli.json<{ id: string; state: string }[]>(["runs", "--json"]);
+    expect(run).toMatchObject({ state: "succeeded" });
+    for (const args of [["runs"], ["export", run?.id ?? ""], ["--help"]]) {
+      expect(await onFull(args)).toMatchObject({ code: 3, stderr: expect.stringContaining(fit) as string });
+    }
+    const failed = await onFull(["run", "-i", "in", "-o", "out2", "--attempts", "1", "--", "false"]);
+    expect(failed).toMatchObject({ code: 1, stderr: expect.stringContaining(fit) as string });
+    closeSync(full);
   });
 });

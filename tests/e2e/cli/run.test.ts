@@ -156,6 +156,14 @@ resources:
     expect(await run(absolute, ["-o", "out"], join(cli.scratch.path, "elsewhere"))).toMatchObject({
       files: { succeeded: 1 },
     });
+    // In any order: a relative name is that of a file below the current folder, whatever stands beside it.
+    cli.scratch.file("elsewhere/own.txt", "own");
+    for (const [at, list] of [`${absolute}own.txt\n`, `own.txt\n${absolute}`].entries()) {
+      const mixed = await run(list, ["-o", `mixed${at}`], join(cli.scratch.path, "elsewhere"));
+      expect(mixed).toMatchObject({ files: { total: 2, succeeded: 2 } });
+      const own = join(cli.scratch.path, `elsewhere/mixed${at}`, cli.scratch.path, "elsewhere/own.txt.output");
+      expect(readFileSync(own, "utf8")).toBe("own");
+    }
     expect(readdirSync(join(cli.home, "tmp"))).toEqual([]);
   });
 

@@ -24,7 +24,9 @@ async function started(entry: string | undefined): Promise<{ code: unknown; stde
 test("it names the command that builds it", async () => {
   const { code, stderr } = await started(undefined);
   expect(code).toBe(2);
-  expect(stderr).toMatch(/^headroom: expected .*\/dist\/cli\/main\.js, found nothing; install and build with: npm ci\n$/);
+  expect(stderr).toMatch(
+    /^headroom: expected .*\/dist\/cli\/main\.js, found nothing; install and build with: npm ci\n$/,
+  );
 });
 
 test("it names the command that installs its packages", async () => {

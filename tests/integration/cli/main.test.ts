@@ -172,4 +172,29 @@ describe("headroom run", () => {
     chmodSync(scratch.file("conf/look.sh", "#!/bin/sh\n"), 0o755);
     expect(await call(...run, "-c", "conf/own.yaml")).toMatchObject({ code: 0 });
   });
+
+  test("refuses a second input or output, and options of flows beside files", async () => {
+    const { scratch, call } = openCommandLine();
+    scratch.folder("in");
+    const twice = await call("run", "-i", "in", "-i", "other", "-o", "out", "--", "cat", "{input}");
+    expect(twice).toMatchObject({ code: 2, stderr: 'headroom: --input: expected it once, found "in" and "other"\n' });
+    const drawn = await call("run", "-i", "in", "-o", "out", "--plan-only", "--format", "svg", "--", "cat", "{input}");
+    expect(drawn.code).toBe(2);
+    expect(drawn.stderr).toContain("--plan-only: expected a flow, found a run over files");
+    expect(drawn.stderr).toContain("--format: expected a flow, found a run over files");
+    expect(existsSync(`${scratch.path}/out`)).toBe(false);
+  });
+});
+
+describe("headroom export", () => {
+  test("says where no file can appear", async () => {
+    const { scratch, call } = openCommandLine();
+    scratch.folder("in");
+    const path = scratch.path;
+    const absent = await call("export", "0mwz", "-o", "nowhere/rows.csv");
+    expect(absent).toMatchObject({ code: 2, stderr: expect.stringContaining("ENOENT") as string });
+    expect(absent.stderr).toContain(`at ${path}/nowhere/rows.csv`);
+    const folder = await call("export", "0mwz", "-o", "in");
+    expect(folder.stderr).toBe(`headroom: --output: expected a file, found a folder at ${path}/in\n`);
+  });
 });

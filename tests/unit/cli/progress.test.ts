@@ -46,6 +46,11 @@ describe("progress", () => {
     expect(progressLine(scanning, { columns: 100 })).toBe("10 of 512+ files · 412/s");
   });
 
+  test("never says that more are done than there are, while the scan has not told how many it found", () => {
+    const begun = status({ total: 0, succeeded: 2 }, { isScanned: false, doneRatio: null, remainingSeconds: null });
+    expect(progressLine(begun, { columns: 100 })).toMatch(/^2 of 2\+ files/);
+  });
+
   test("redraws at most ten times a second on a terminal, and writes a plain line each ten seconds elsewhere", () => {
     let nowMs = 0;
     const clock = { ...systemClock, monotonicMs: () => nowMs };
