@@ -132,6 +132,19 @@ describe("dashboards", () => {
   });
 });
 
+test("a panel of the time that files take leads to the traces of their runs", async () => {
+  const { panels } = parseDashboard(readFileSync(join(root, "deploy/grafana/dashboards/runs.json"), "utf8"));
+  const targets = panels.find(({ title }) => title === "Time of a file")?.targets ?? [];
+  const [expr = ""] = targets.flatMap((target) => (target.exemplar ? [target.expr] : []));
+  const { scratch } = cluster.cli;
+  scratch.file("traced/a.txt", "a");
+  expect(await cluster.call(["run", "-i", "traced", "-o", "traced-out", "--", "cat", "{input}"])).toMatchObject({
+    code: 0,
+  });
+  await expect.poll(() => monitoring.traces(fillIn(expr)), PATIENT).not.toEqual([]);
+  for (const trace of await monitoring.traces(fillIn(expr))) expect(trace).toMatch(/^[0-9a-f]{32}$/);
+});
+
 /** Whether this machine lacks what an expression is about: then one of its metrics has no series at all. */
 async function hasUntoldMetric(expr: string): Promise<boolean> {
   const names = [...expr.matchAll(/\bheadroom_\w+/g)].map(([name]) => name);

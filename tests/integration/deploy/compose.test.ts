@@ -2,12 +2,19 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { parse } from "yaml";
 import { renderKustomization } from "../../support/kustomize.ts";
 import { readCompose, type ComposeFile, type ComposeService } from "../../support/compose-file.ts";
 import { workloadsOf } from "../../support/kubernetes/workloads.ts";
 import { Scratch } from "../../support/scratch.ts";
 
 const repository = join(import.meta.dirname, "../../..");
+
+/** The settings of the trace store, as far as others rely on them. */
+interface JaegerSettings {
+  readonly receivers: { readonly otlp: { readonly protocols: { readonly http: { readonly endpoint: string } } } };
+  readonly extensions: { readonly jaeger_query: { readonly http: { readonly endpoint: string } } };
+}
 
 let compose: ComposeFile;
 beforeAll(async () => {
@@ -30,7 +37,7 @@ describe("docker-compose.yml", () => {
   test("has every process, what they need, and what looks after them", () => {
     const processes = ["scheduler", "worker-1", "worker-2", "producer", "board"];
     expect(servicesThat(isOurs).toSorted()).toEqual([...processes, "example"].toSorted());
-    const others = ["redis", "postgres", "prometheus", "alertmanager", "grafana"];
+    const others = ["redis", "postgres", "prometheus", "alertmanager", "grafana", "jaeger"];
     expect(servicesThat((service) => !isOurs(service)).toSorted()).toEqual(others.toSorted());
   });
 
@@ -52,11 +59,11 @@ describe("docker-compose.yml", () => {
     expect(servicesThat((service) => !isOurs(service) && !/@sha256:[0-9a-f]{64}$/.test(service.image))).toEqual([]);
   });
 
-  test("uses the same Redis and PostgreSQL as the manifests for Kubernetes", async () => {
-    const workloads = workloadsOf(await renderKustomization("deploy/k8s/overlays/dev"));
+  test("uses the same Redis, PostgreSQL and Jaeger as the manifests for Kubernetes", async () => {
+    const workloads = workloadsOf(await renderKustomization("deploy/k8s/overlays/ci"));
     const images = workloads.flatMap(({ pod }) => pod.containers.map(({ image }) => image));
     expect(images).toEqual(
-      expect.arrayContaining([compose.services["redis"]?.image, compose.services["postgres"]?.image]),
+      expect.arrayContaining(["redis", "postgres", "jaeger"].map((name) => compose.services[name]?.image)),
     );
   });
 
@@ -73,7 +80,7 @@ describe("docker-compose.yml", () => {
 
   test("publishes on this machine alone, and shuts Redis and PostgreSQL in", () => {
     const published = Object.values(compose.services).flatMap(({ ports }) => ports);
-    expect(published).toHaveLength(5);
+    expect(published).toHaveLength(6);
     expect(published.filter(({ host_ip: host }) => host !== "127.0.0.1")).toEqual([]);
     for (const name of ["redis", "postgres", "worker-1", "scheduler"]) {
       expect(Object.keys(compose.services[name]?.networks ?? {})).toEqual(["cluster"]);
@@ -101,6 +108,27 @@ describe("docker-compose.yml", () => {
     expect(new Set(first).size).toBe(made.length);
     make();
     expect(made.map((name) => readFileSync(join(folder, name), "utf8"))).toEqual(first);
+  });
+
+  test("has no traces unless they are asked for, and then every process sends them to the store that is started", async () => {
+    const name = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    const told = ({ services }: ComposeFile) => Object.values(services).map(({ environment }) => environment[name]);
+    expect(servicesThat(({ profiles }) => profiles.includes("traces"))).toEqual(["jaeger"]);
+    expect(told(compose).filter((url) => url !== undefined && url !== "")).toEqual([]);
+    const page = readFileSync(join(repository, "docs/deploy-compose.md"), "utf8");
+    const [, url = ""] = new RegExp(`^${name}=(\\S+)$`, "m").exec(page) ?? [];
+    expect(page).toMatch(/^COMPOSE_PROFILES=traces$/m);
+    const asked = await readCompose(undefined, { [name]: url });
+    const sending = Object.entries(asked.services).flatMap(([of, { environment }]) =>
+      environment[name] === url ? [of] : [],
+    );
+    expect(sending.toSorted()).toEqual(servicesThat(isOurs).toSorted());
+    const { hostname, port } = new URL(url);
+    const settings = parse(readFileSync(compose.configs[hostname]?.file ?? "", "utf8")) as JaegerSettings;
+    expect(settings.receivers.otlp.protocols.http.endpoint).toBe(`0.0.0.0:${port}`);
+    // What Grafana asks for a trace is where its pages are.
+    expect(settings.extensions.jaeger_query.http.endpoint).toBe("0.0.0.0:16686");
+    expect(compose.services[hostname]?.ports.map(({ target }) => target)).toEqual([16_686]);
   });
 
   test("mounts files that are there", () => {
