@@ -4,6 +4,7 @@ import { basename, join } from "node:path";
 import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { parse } from "yaml";
 import { renderKustomization } from "../../support/kustomize.ts";
+import { fetchDebianPackages } from "../../support/debian-package.ts";
 import { readCompose, type ComposeFile, type ComposeService } from "../../support/compose-file.ts";
 import { workloadsOf } from "../../support/kubernetes/workloads.ts";
 import { Scratch } from "../../support/scratch.ts";
@@ -27,6 +28,10 @@ function scratchFolder(): Scratch {
     scratch[Symbol.dispose]();
   });
   return scratch;
+}
+
+function raise(name: string): never {
+  throw new Error(`expected a service ${name} in the compose file, found none`);
 }
 
 const servicesThat = (isOne: (service: ComposeService, name: string) => boolean): string[] =>
@@ -129,6 +134,22 @@ describe("docker-compose.yml", () => {
     // What Grafana asks for a trace is where its pages are.
     expect(settings.extensions.jaeger_query.http.endpoint).toBe("0.0.0.0:16686");
     expect(compose.services[hostname]?.ports.map(({ target }) => target)).toEqual([16_686]);
+  });
+
+  test("has a PostgreSQL that the pg_dump of its images can copy, as the release of their base has it", async () => {
+    const { path, loader } = await fetchDebianPackages({ suite: "trixie", packages: ["postgresql-client-17"] });
+    const [command, ...args] = [...loader(), join(path, "usr/lib/postgresql/17/bin/pg_dump"), "--version"];
+    const [, client] = /\(PostgreSQL\) (\d+)\./.exec(execFileSync(command, args, { encoding: "utf8" })) ?? [];
+    expect(compose.services["postgres"]?.image).toMatch(new RegExp(`^postgres:${client ?? "none"}\\.`));
+  });
+
+  test("has the files of runs where they are made and removed, under one path, and elsewhere to be read", () => {
+    const mountOf = ({ volumes }: ComposeService) => volumes.find(({ source }) => source === "data");
+    for (const name of servicesThat(isOurs)) {
+      const mount = mountOf(compose.services[name] ?? raise(name));
+      const isWriter = ["scheduler", "worker-1", "worker-2", "example"].includes(name);
+      expect({ name, at: mount?.target, isWriter: mount?.read_only !== true }).toEqual({ name, at: "/data", isWriter });
+    }
   });
 
   test("mounts files that are there", () => {

@@ -97,6 +97,11 @@ const mistakes: readonly [string, string, (text: string) => string, string?][] =
     "a mount has no volume",
     (text) => text.replaceAll('"mountPath":"/data","name":"data"', '"mountPath":"/data","name":"date"'),
   ],
+  [
+    "seesFiles",
+    "nobody could remove what is kept too long",
+    (text) => text.replaceAll('"mountPath":"/data","name":"data"', '"mountPath":"/data","name":"data","readOnly":true'),
+  ],
   ["spreads", "pods are on one node", (text) => text.replaceAll("topologySpreadConstraints", "spread")],
   [
     "probesOwnPorts",
