@@ -41,16 +41,18 @@ COPY --from=build /build/dist /app/dist
 COPY --from=modules /modules/sbom.spdx.json /app/sbom.spdx.json
 
 # Debian 13 with Node. tini ends what a process leaves behind and hands signals on; /usr/bin/perl, which starts the
-# processes of jobs, is in perl-base, which every Debian has. npm has no place in an image that installs nothing.
+# processes of jobs, is in perl-base, which every Debian has. `headroom backup` asks pg_dump for a PostgreSQL store; it must not
+# be older than the server. npm has no place in an image that installs nothing.
 FROM ${NODE_IMAGE} AS base
 RUN apt-get update \
- && apt-get install -y --no-install-recommends tini \
+ && apt-get install -y --no-install-recommends postgresql-client-17 tini \
  && rm -rf /var/lib/apt/lists/* /var/log/* /usr/local/lib/node_modules /opt/yarn* \
  && rm -f /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack /usr/local/bin/yarn /usr/local/bin/yarnpkg \
  && ln -s /app/bin/headroom.js /usr/local/bin/headroom \
  && install -d -o 10001 -g 10001 -m 0750 /var/lib/headroom /data
 
-# Ubuntu 24.04 with CUDA 12 and cuDNN 9, and the same Node: it is linked for older systems than either.
+# Ubuntu 24.04 with CUDA 12 and cuDNN 9, and the same Node: it is linked for older systems than either. Its pg_dump would be
+# older than the server: backups are made in the other image.
 FROM ${CUDA_IMAGE} AS base-cuda
 RUN apt-get update \
  && apt-get install -y --no-install-recommends tini \

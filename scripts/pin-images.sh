@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-files=(Dockerfile docker-compose.yml deploy/k8s/components/redis/redis.yaml deploy/k8s/components/postgres/postgres.yaml)
+files=(Dockerfile docker-compose.yml deploy/k8s/components/{redis/redis,postgres/postgres,traces/jaeger}.yaml)
 status=0
 while read -r pin; do
   name=${pin%@*}

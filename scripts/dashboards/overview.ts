@@ -119,6 +119,13 @@ export const overview: Page = {
           queries: [["count by (process, version) (headroom_build_info{$f})", "{{process}} {{version}}"]],
         },
         {
+          title: "Writes that the store refused",
+          unit: "count",
+          queries: [
+            ["sum by (reason) (increase(headroom_store_write_failures_total{$f}[5m]))", "{{reason}} in 5 minutes"],
+          ],
+        },
+        {
           title: "Event loop lag, p99",
           unit: "seconds",
           queries: [['max by (instance) (headroom_event_loop_lag_seconds{$w,quantile="0.99"})', "{{instance}}"]],

@@ -138,9 +138,16 @@ function panelOf(row: PanelRow): Panel {
       .refId(String.fromCharCode(65 + at))
       .expr(filtered(expr))
       .legendFormat(legend);
+    // Dots that lead to the traces of samples, where traces are on: those of one histogram are the same for each quantile.
+    const isFirst = queries.findIndex(([other]) => histogramOf(other) === histogramOf(expr)) === at;
+    if (kind !== "figure" && histogramOf(expr) !== undefined && isFirst) query.exemplar(true);
     builder.withTarget(kind === "figure" ? query.instant() : query.range());
   }
   return builder.build();
+}
+
+function histogramOf(expr: string): string | undefined {
+  return /\w+_bucket(?=\{)/.exec(expr)?.[0];
 }
 
 function linesOf(kind: "lines" | "areas"): LinesBuilder {

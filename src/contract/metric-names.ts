@@ -202,6 +202,11 @@ export const metricTable = {
     help: "Whether the store answered this process when it was asked for its metrics: 1 or 0.",
     labels: [],
   },
+  headroom_store_write_failures_total: {
+    type: "counter",
+    help: "Writes that the store refused though it answers, by reason: full, read-only, or a disk that fails (disk).",
+    labels: ["reason"],
+  },
   headroom_last_claim_age_seconds: {
     type: "gauge",
     help: "Time since this worker last claimed a job; 0 before the first.",

@@ -6,6 +6,7 @@
 import { deferCodes } from "./defer-codes.ts";
 import type { LabelOf, MetricNameOf } from "./metric-names.ts";
 import { failureClasses, outcomes, terminalStates } from "./outcomes.ts";
+import { writeFaults } from "./store-faults.ts";
 
 /** The processes that serve metrics. */
 export type ProcessKind = "producer" | "worker" | "scheduler" | "board";
@@ -76,5 +77,9 @@ export const metricZeros = {
   headroom_intake_refused_total: {
     by: ["producer"],
     series: every({ reason: ["backlog", "redis-memory", "policy"] }),
+  },
+  headroom_store_write_failures_total: {
+    by: ["worker", "scheduler", "producer", "board"],
+    series: every({ reason: writeFaults }),
   },
 } satisfies { readonly [N in CounterName]?: Zero<N> };

@@ -41,6 +41,9 @@ export interface MetricsOptions {
  */
 const COLLECT_MS = 5_000;
 
+/** The label by which an exemplar names its trace: links from dashboards go by it. */
+export const TRACE_LABEL = "trace_id";
+
 /** One registry with every metric of the table, the default process metrics, and the event loop's lag. */
 export class Metrics implements Service {
   readonly registry = new Registry<PrometheusContentType | OpenMetricsContentType>();
@@ -146,7 +149,7 @@ function namingTraces(histogram: Histogram): Histogram {
   const withExemplar = histogram.observe.bind(histogram) as unknown as (sample: object) => void;
   const observe = (labels: object, value: number): void => {
     const traceId = currentTraceId();
-    withExemplar({ labels, value, ...(traceId !== undefined && { exemplarLabels: { trace_id: traceId } }) });
+    withExemplar({ labels, value, ...(traceId !== undefined && { exemplarLabels: { [TRACE_LABEL]: traceId } }) });
   };
   return Object.assign(histogram, { observe });
 }

@@ -1,4 +1,5 @@
-/** Whether this process reaches the store: in its metrics, whatever process it is. */
+/** Whether this process reaches the store, and whether that takes what it writes: in its metrics, whatever process it is. */
+import type { WriteFault } from "../contract/store-faults.ts";
 import { answerWithin } from "./answer-within.ts";
 import type { Metrics } from "./metrics.ts";
 
@@ -7,11 +8,14 @@ const ANSWER_MS = 1_000;
 
 export interface StoreLinkDeps {
   readonly metrics: Metrics;
-  readonly store: { ping(): Promise<void> };
+  readonly store: { ping(): Promise<void>; onWriteFault(listener: (fault: WriteFault) => void): void };
 }
 
-/** Asks the store at each exposition, and never twice at a time: what hangs must not use up its connections. */
+/** Counts what the store refused to write. Asks it at each exposition, and never twice at a time: what hangs must not use up its connections. */
 export function exposeStoreLink({ metrics, store }: StoreLinkDeps): void {
+  store.onWriteFault((reason) => {
+    metrics.counter("headroom_store_write_failures_total").inc({ reason });
+  });
   let asked: Promise<true> | undefined;
   metrics.onCollect(async () => {
     asked ??= store

@@ -1,5 +1,6 @@
 /** Opens the store that a URL names. */
 import { sql } from "kysely";
+import type { WriteFault } from "../contract/store-faults.ts";
 import type { StoreDatabase } from "./database.ts";
 import { SqlFileTable } from "./file-results.ts";
 import { SqlInputPages } from "./inputs.ts";
@@ -13,6 +14,7 @@ import { openSqlite } from "./sqlite.ts";
 import type { Store, StoreLogger } from "./store.ts";
 import { storeDown } from "./store-errors.ts";
 import { parseStoreUrl } from "./store-url.ts";
+import { WriteFaults } from "./write-faults.ts";
 
 const PING_MS = 5_000;
 
@@ -21,15 +23,16 @@ const PING_MS = 5_000;
  * use. @throws {InvalidInputError} when the URL is neither, {InfrastructureError} when the database does not answer.
  */
 export async function openStore(url: string, logger: StoreLogger): Promise<Store> {
-  return new SqlStore(await openDatabase(url, logger));
+  const faults = new WriteFaults();
+  return new SqlStore(await openDatabase(url, logger, faults), faults);
 }
 
-async function openDatabase(url: string, logger: StoreLogger): Promise<StoreDatabase> {
+async function openDatabase(url: string, logger: StoreLogger, faults: WriteFaults): Promise<StoreDatabase> {
   const target = parseStoreUrl(url);
-  if (target.kind === "sqlite") return openSqlite(target.path);
+  if (target.kind === "sqlite") return openSqlite(target.path, faults);
   // Its driver is loaded where there is a server to talk to: a command over files must not wait for it.
   const { openPostgres } = await import("./postgres.ts");
-  return openPostgres(target.url, logger);
+  return openPostgres(target.url, logger, faults);
 }
 
 class SqlStore implements Store {
@@ -41,11 +44,13 @@ class SqlStore implements Store {
   readonly plans: SqlPlans;
   readonly schedules: SqlSchedules;
   readonly #database: StoreDatabase;
+  readonly #faults: WriteFaults;
   #closing: Promise<void> | undefined;
 
-  constructor(database: StoreDatabase) {
+  constructor(database: StoreDatabase, faults: WriteFaults) {
     this.kind = database.kind;
     this.#database = database;
+    this.#faults = faults;
     this.runs = new SqlRunTable(database);
     this.files = new SqlFileTable(database);
     this.inputs = new SqlInputPages(database);
@@ -70,6 +75,10 @@ class SqlStore implements Store {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  onWriteFault(listener: (fault: WriteFault) => void): void {
+    this.#faults.listen(listener);
   }
 
   deleteRunsEndedBefore(timeMs: number, limit: number): Promise<number> {

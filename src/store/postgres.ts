@@ -25,6 +25,7 @@ import type { Schema, StoreQueries, StoreTransaction } from "./schema.ts";
 import { fromPostgres, isConflict, isLostConnection, storeDown } from "./store-errors.ts";
 import type { StoreLogger } from "./store.ts";
 import { cleanText } from "./stored-text.ts";
+import type { WriteFaults } from "./write-faults.ts";
 
 /** A worker has one or two statements under way; a hundred workers must fit a server with its usual limit. */
 const MAX_CONNECTIONS = 4;
@@ -45,14 +46,16 @@ types.setTypeParser(NUMERIC, Number);
 class PostgresConnection implements DatabaseConnection {
   readonly client: pg.PoolClient;
   readonly #where: string;
+  readonly #faults: WriteFaults;
   #lost: Error | undefined;
   readonly #onError = (error: Error) => {
     this.#lost ??= error;
   };
 
-  constructor(client: pg.PoolClient, where: string) {
+  constructor(client: pg.PoolClient, where: string, faults: WriteFaults) {
     this.client = client;
     this.#where = where;
+    this.#faults = faults;
     // Between two statements of a transaction the connection may go too; it must not return to the pool.
     client.on("error", this.#onError);
   }
@@ -63,6 +66,7 @@ class PostgresConnection implements DatabaseConnection {
       return { rows: result.rows, numAffectedRows: BigInt(result.rowCount ?? 0) };
     } catch (error) {
       if (isLostConnection(error)) this.#lost ??= error instanceof Error ? error : new Error(messageOf(error));
+      this.#faults.see(error);
       throw fromPostgres(this.#where, error);
     }
   }
@@ -86,11 +90,13 @@ class PostgresConnection implements DatabaseConnection {
 class PostgresDriver implements Driver {
   readonly #pool: pg.Pool;
   readonly #where: string;
+  readonly #faults: WriteFaults;
   readonly #prepared = new WeakSet<pg.PoolClient>();
 
-  constructor(pool: pg.Pool, where: string) {
+  constructor(pool: pg.Pool, where: string, faults: WriteFaults) {
     this.#pool = pool;
     this.#where = where;
+    this.#faults = faults;
   }
 
   async init(): Promise<void> {
@@ -99,7 +105,7 @@ class PostgresDriver implements Driver {
 
   async acquireConnection(): Promise<PostgresConnection> {
     try {
-      const connection = new PostgresConnection(await this.#pool.connect(), this.#where);
+      const connection = new PostgresConnection(await this.#pool.connect(), this.#where, this.#faults);
       await this.#prepare(connection);
       return connection;
     } catch (error) {
@@ -147,7 +153,7 @@ class PostgresDriver implements Driver {
 }
 
 /** Connects, and checks that the server can keep what we have. @throws {InfrastructureError} */
-export async function openPostgres(url: string, logger: StoreLogger): Promise<StoreDatabase> {
+export async function openPostgres(url: string, logger: StoreLogger, faults: WriteFaults): Promise<StoreDatabase> {
   const where = describeUrl(url);
   const pool = new pg.Pool({
     connectionString: url,
@@ -166,7 +172,7 @@ export async function openPostgres(url: string, logger: StoreLogger): Promise<St
     // client that was lost, and the next statement of its holder fails with this very error.
     client.on("error", () => undefined);
   });
-  const database = new PostgresDatabase(where, pool);
+  const database = new PostgresDatabase(where, pool, faults);
   try {
     await checkServer(database);
   } catch (error) {
@@ -182,9 +188,9 @@ class PostgresDatabase implements StoreDatabase {
   readonly write: StoreQueries;
   readonly read: StoreQueries;
 
-  constructor(where: string, pool: pg.Pool) {
+  constructor(where: string, pool: pg.Pool, faults: WriteFaults) {
     this.where = where;
-    this.write = new Kysely<Schema>({ dialect: dialectOf(new PostgresDriver(pool, where)) });
+    this.write = new Kysely<Schema>({ dialect: dialectOf(new PostgresDriver(pool, where, faults)) });
     this.read = this.write;
   }
 

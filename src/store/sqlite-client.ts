@@ -10,6 +10,7 @@ import { Worker } from "node:worker_threads";
 import { InfrastructureError } from "../contract/errors.ts";
 import type { ThreadMessage, ThreadOptions, ThreadReplies, ThreadRequest } from "./sqlite-thread.ts";
 import { fromSqlite, SqliteError, storeDown } from "./store-errors.ts";
+import type { WriteFaults } from "./write-faults.ts";
 
 interface Waiting {
   resolve(reply: unknown): void;
@@ -20,14 +21,16 @@ const YOUNG_MB = 6;
 
 export class SqliteSession {
   readonly #where: string;
+  readonly #faults: WriteFaults;
   readonly #worker: Worker;
   readonly #waiting = new Map<number, Waiting>();
   readonly #exited: Promise<void>;
   #nextId = 1;
   #end: Error | undefined;
 
-  private constructor(where: string, options: ThreadOptions) {
+  private constructor(where: string, options: ThreadOptions, faults: WriteFaults) {
     this.#where = where;
+    this.#faults = faults;
     this.#worker = new Worker(threadEntry(), {
       workerData: options,
       name: "headroom-store",
@@ -51,8 +54,8 @@ export class SqliteSession {
   }
 
   /** Starts the thread and opens the file. @throws {InfrastructureError} when that cannot be. */
-  static async open(where: string, options: ThreadOptions): Promise<SqliteSession> {
-    const session = new SqliteSession(where, options);
+  static async open(where: string, options: ThreadOptions, faults: WriteFaults): Promise<SqliteSession> {
+    const session = new SqliteSession(where, options, faults);
     try {
       await new Promise((resolve, reject) => session.#waiting.set(0, { resolve, reject }));
     } catch (error) {
@@ -89,7 +92,9 @@ export class SqliteSession {
     this.#waiting.delete(message.id);
     if ("error" in message) {
       const { message: text, resultCode } = message.error;
-      waiting?.reject(fromSqlite(this.#where, new SqliteError(text, resultCode)));
+      const error = new SqliteError(text, resultCode);
+      this.#faults.see(error);
+      waiting?.reject(fromSqlite(this.#where, error));
     } else {
       waiting?.resolve(message.reply);
     }
@@ -105,13 +110,15 @@ export class SqliteSession {
 export class SqliteClient {
   readonly #where: string;
   readonly #options: ThreadOptions;
+  readonly #faults: WriteFaults;
   #session: Promise<SqliteSession> | undefined;
   #tail: Promise<unknown> = Promise.resolve();
   #isClosed = false;
 
-  constructor(where: string, options: ThreadOptions) {
+  constructor(where: string, options: ThreadOptions, faults: WriteFaults) {
     this.#where = where;
     this.#options = options;
+    this.#faults = faults;
   }
 
   /** The live session; opens one when there is none. */
@@ -122,7 +129,7 @@ export class SqliteClient {
     if (known?.isOpen === true) return known;
     // Only the first one to see that the session is gone opens the next.
     if (this.#session === undefined || this.#session === before) {
-      this.#session = SqliteSession.open(this.#where, this.#options);
+      this.#session = SqliteSession.open(this.#where, this.#options, this.#faults);
     }
     return this.#session;
   }

@@ -26,6 +26,7 @@ import { SqliteClient, type SqliteSession } from "./sqlite-client.ts";
 import type { SqlValue, StatementReply } from "./sqlite-thread.ts";
 import { storeDown } from "./store-errors.ts";
 import { cleanText } from "./stored-text.ts";
+import { WriteFaults } from "./write-faults.ts";
 
 class SqliteConnection implements DatabaseConnection {
   readonly session: SqliteSession;
@@ -100,16 +101,16 @@ class LockingSqliteAdapter extends SqliteAdapter {
 }
 
 /** Opens the file, which is made when there is none, and its folder too. @throws {InfrastructureError} */
-export async function openSqlite(path: string): Promise<StoreDatabase> {
+export async function openSqlite(path: string, faults: WriteFaults = new WriteFaults()): Promise<StoreDatabase> {
   const where = `sqlite:${path}`;
   try {
     makeFolder(dirname(path));
   } catch (error) {
     throw storeDown(where, "a folder that can be made", error);
   }
-  const writer = new SqliteClient(where, { path, isReader: false });
+  const writer = new SqliteClient(where, { path, isReader: false }, faults);
   await writer.session();
-  return new SqliteDatabase(where, writer, new SqliteClient(where, { path, isReader: true }));
+  return new SqliteDatabase(where, writer, new SqliteClient(where, { path, isReader: true }, faults));
 }
 
 /** Step by step: Node's recursive mkdir never returns where the kernel says ENOENT below a folder that is there (/proc). */

@@ -1,5 +1,6 @@
 /** What the engines throw, as errors of the house. */
 import { InfrastructureError, messageOf } from "../contract/errors.ts";
+import type { WriteFault } from "../contract/store-faults.ts";
 
 /** The store cannot do its work now; says where, what was expected and what was found. */
 export function storeDown(where: string, expected: string, found: unknown): InfrastructureError {
@@ -73,6 +74,16 @@ const networkCodes = new Set([
 /** What `pg` says, without a code, when the connection went away or never came to be. */
 const lostConnection =
   /connection terminated|connection error|not queryable|timeout|read timeout|connection ended|was closed/i;
+
+/** Result codes of SQLite and SQLSTATEs of a database that answers and takes no writes. */
+const faultsOfSqlite: Readonly<Record<number, WriteFault>> = { 8: "read-only", 10: "disk", 13: "full" };
+const faultsOfPostgres: Readonly<Record<string, WriteFault>> = { 25006: "read-only", 53100: "full", 58030: "disk" };
+
+/** Why the database took no write, by the error that its engine threw; undefined for errors of other kinds. */
+export function writeFaultOf(error: unknown): WriteFault | undefined {
+  if (error instanceof SqliteError) return faultsOfSqlite[(error.resultCode ?? 0) & 0xff];
+  return faultsOfPostgres[codeOf(error) ?? ""];
+}
 
 /** The SQLSTATE or the system's error code, when there is one. */
 function codeOf(error: unknown): string | undefined {

@@ -13,6 +13,7 @@ import type {
   RunRecord,
   RunReport,
 } from "../contract/run-record.ts";
+import type { WriteFault } from "../contract/store-faults.ts";
 import type { RunSpec } from "../contract/run-spec.ts";
 import type { PlanOrigin } from "../contract/stored-plan.ts";
 import type { ScheduleRecord, ScheduleSource, ScheduleSpec, ScheduleStart, StartState } from "../contract/schedules.ts";
@@ -51,6 +52,8 @@ export interface Store extends AsyncDisposable {
   migrate(): Promise<void>;
   /** Answers within a short time, or throws InfrastructureError. */
   ping(): Promise<void>;
+  /** Calls `listener` for each write that the database refused though it answers: it is full, or may not be written. */
+  onWriteFault(listener: (fault: WriteFault) => void): void;
   close(): Promise<void>;
 
   readonly runs: RunTable;

@@ -1,10 +1,12 @@
-/** The page of docs/runbooks about the store, played; and what a process tells of a store that is down. */
+/** The pages of docs/runbooks about the store, played; and what a process tells of a store that is down, or full. */
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { startPostgres } from "../support/postgres.ts";
 import { playRunbook, RunbookCluster } from "../support/runbook.ts";
+import { canMount, smallDisk } from "../support/small-disk.ts";
 
+const SMALL = 8 * 1024 * 1024;
 const PATIENT = { timeout: 60_000, interval: 100 };
 
 test("store-down", async () => {
@@ -32,4 +34,24 @@ test("store-down", async () => {
   });
   await starting;
   expect(await told()).toBe("1");
+});
+
+test.runIf(canMount)("store-full", async () => {
+  await using cluster = await RunbookCluster.open();
+  const folder = cluster.cli.scratch.folder("store");
+  using _disk = smallDisk(folder, SMALL);
+  cluster.env["HEADROOM_STORE_URL"] = `sqlite:${join(folder, "headroom.db")}`;
+  const { running, url } = await cluster.start(["worker"]);
+  Object.assign(cluster.env, { STORE: folder, METRICS: `${url}/metrics`, RUN: "none-yet" });
+  const go = join(cluster.cli.scratch.path, "go");
+  await playRunbook("store-full", cluster, async () => {
+    const command = ["sh", "-c", `until test -e ${go}; do sleep 0.1; done; cat "$0"`, "{input}"];
+    cluster.env["RUN"] = await cluster.enqueue(command, { files: 3 });
+    expect(() => {
+      writeFileSync(join(folder, "old.leftover"), Buffer.alloc(SMALL));
+    }).toThrow(/ENOSPC/);
+    writeFileSync(go, "");
+  });
+  expect(running.stderr()).toContain("store does not take results, trying again");
+  expect(await (await fetch(`${url}/metrics`)).text()).toMatch(/^headroom_store_up 1$/m);
 });

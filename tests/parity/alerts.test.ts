@@ -46,6 +46,7 @@ const runbooks = [
   "redis-disk",
   "redis-failover",
   "store-down",
+  "store-full",
   "restore",
   "stuck-queue",
   "poison-file",

@@ -3,9 +3,10 @@ import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { stringify } from "yaml";
+import { parse, parseAllDocuments, stringify } from "yaml";
 import { dashboardFiles } from "../../scripts/dashboards/all.ts";
 import { metricTable } from "../../src/contract/metric-names.ts";
+import { TRACE_LABEL } from "../../src/platform/metrics.ts";
 import { expressionsOf, fillIn, parseDashboard } from "../support/dashboards.ts";
 import { Scratch } from "../support/scratch.ts";
 
@@ -13,6 +14,15 @@ const deploy = join(import.meta.dirname, "../../deploy");
 const folder = join(deploy, "grafana/dashboards");
 const names = readdirSync(folder).toSorted();
 const dashboards = names.map((name) => parseDashboard(readFileSync(join(folder, name), "utf8")));
+
+/** Data sources as they are provisioned. */
+interface DataSources {
+  readonly datasources: readonly {
+    readonly uid: string;
+    readonly type: string;
+    readonly jsonData?: { readonly exemplarTraceIdDestinations?: readonly { name: string; datasourceUid: string }[] };
+  }[];
+}
 
 describe("dashboards", () => {
   test("are what their source makes; npm run dashboards writes them anew", () => {
@@ -65,6 +75,28 @@ describe("dashboards", () => {
       const titles = panels.map((panel) => panel.title);
       expect(new Set(titles).size, title).toBe(titles.length);
     }
+  });
+
+  test("show the traces of samples on every panel of a histogram over time, and lead from there to the trace", () => {
+    const buckets = (expr: string) => /\w+_bucket(?=\{)/.exec(expr)?.[0] ?? [];
+    const panelsOverTime = dashboards.flatMap(({ panels }) => panels.filter(({ type }) => type === "timeseries"));
+    expect(panelsOverTime.flatMap(({ targets = [] }) => targets.flatMap(({ expr }) => buckets(expr)))).not.toEqual([]);
+    for (const { title, targets = [] } of panelsOverTime) {
+      const shown = targets.flatMap(({ expr, exemplar }) => (exemplar ? buckets(expr) : []));
+      expect(shown, title).toEqual([...new Set(targets.flatMap(({ expr }) => buckets(expr)))]);
+    }
+    const { datasources } = parse(
+      readFileSync(join(deploy, "grafana/provisioning/datasources/headroom.yml"), "utf8"),
+    ) as DataSources;
+    const links = datasources.flatMap(({ jsonData }) => jsonData?.exemplarTraceIdDestinations ?? []);
+    expect(links).toEqual([
+      { name: TRACE_LABEL, datasourceUid: datasources.find(({ type }) => type === "jaeger")?.uid },
+    ]);
+    // On Kubernetes the same source, under the same name.
+    const [map] = parseAllDocuments(readFileSync(join(deploy, "k8s/components/traces/data-source.yaml"), "utf8"));
+    const { data } = map?.toJS() as { data: Readonly<Record<string, string>> };
+    const there = parse(Object.values(data).join()) as DataSources;
+    expect(there.datasources.map(({ uid }) => uid)).toEqual([links[0]?.datasourceUid]);
   });
 
   test("ask Prometheus what it understands, of metrics that there are", () => {

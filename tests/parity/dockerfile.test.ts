@@ -13,15 +13,21 @@ import { Scratch } from "../support/scratch.ts";
 const root = join(import.meta.dirname, "../..");
 const text = readFileSync(join(root, "Dockerfile"), "utf8");
 const stages = parseDockerfile(text);
-const targets = ["cpu", "cuda", "all-in-one"];
+const targets = ["cpu", "cuda", "all-in-one"] as const;
+/** What each installs. */
+const packages: Readonly<Record<(typeof targets)[number], readonly string[]>> = {
+  cpu: ["postgresql-client-17", "tini"],
+  cuda: ["tini"],
+  "all-in-one": ["postgresql-client-17", "tini", "valkey-server"],
+};
 const DIGEST = /^[a-z0-9/.-]+:[A-Za-z0-9._-]+@sha256:[0-9a-f]{64}$/;
 
 describe("Dockerfile", () => {
   test("has its three targets, and every stage is used", () => {
     const names = stages.map(({ name }) => name);
-    expect(names).toEqual(expect.arrayContaining(targets));
+    expect(names).toEqual(expect.arrayContaining([...targets]));
     const used = new Set(stages.flatMap((stage) => [stage.base, ...copiesOf(stage).map(({ from }) => from)]));
-    expect(names.filter((name) => !used.has(name) && !targets.includes(name))).toEqual([]);
+    expect(names.filter((name) => !used.has(name) && !(name in packages))).toEqual([]);
   });
 
   test("pins every base by digest", () => {
@@ -62,9 +68,18 @@ describe("Dockerfile", () => {
     const words = runs.flatMap(({ text: run }) =>
       (/install -y --no-install-recommends ([a-z0-9 .+-]*)/.exec(run)?.[1] ?? "").trim().split(" "),
     );
-    expect(words.filter((word) => word !== "")).toEqual(target === "all-in-one" ? ["tini", "valkey-server"] : ["tini"]);
+    expect(words.filter((word) => word !== "")).toEqual(packages[target]);
     const npm = runs.filter(({ text: run }) => /\bnpm (ci|install|rebuild|run)\b/.test(run));
     expect(npm).toEqual([]);
+  });
+
+  test("has the pg_dump of the version of PostgreSQL that is shipped, which a backup of its store needs", () => {
+    const client = packages.cpu.find((name) => name.startsWith("postgresql-client-"))?.replace(/.*-/, "") ?? "none";
+    for (const path of ["docker-compose.yml", "deploy/k8s/components/postgres/postgres.yaml"]) {
+      const manifest = readFileSync(join(root, path), "utf8");
+      expect(/image: postgres:(\d+)\./.exec(manifest)?.[1], path).toBe(client);
+      expect(/PGDATA(?:, value)?: \/var\/lib\/postgresql\/(\d+)\/docker/.exec(manifest)?.[1], path).toBe(client);
+    }
   });
 
   test("copies what is in the repository, and the build's context has just that", () => {

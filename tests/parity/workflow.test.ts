@@ -4,7 +4,11 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { z } from "zod";
+import { dashboardFiles } from "../../scripts/dashboards/all.ts";
+import { createProgram } from "../../src/cli/main.ts";
+import { metricTable } from "../../src/contract/metric-names.ts";
 import { parseDockerfile } from "../support/dockerfile.ts";
+import { quietIo } from "../support/quiet-io.ts";
 
 const root = join(import.meta.dirname, "../..");
 const read = (path: string) => readFileSync(join(root, path), "utf8");
@@ -106,6 +110,33 @@ describe(".github/workflows/ci.yml", () => {
     expect(targets.length).toBe(3);
     const stages = parseDockerfile(read("Dockerfile")).map(({ name }) => name);
     expect(targets.filter((target) => !stages.includes(target))).toEqual([]);
+  });
+
+  test("looks in the cluster for what is there: commands, alerts, metrics, dashboards, objects", () => {
+    const smoke = read("deploy/k8s/smoke.sh");
+    const monitoring = ["rules", "dashboards"]
+      .map((name) => read(`deploy/k8s/components/monitoring/${name}.yaml`))
+      .join("\n");
+    const alerts = [...smoke.matchAll(/\bHeadroom[A-Z]\w+/g)].map(([name]) => name);
+    expect(alerts.filter((name) => !monitoring.includes(`alert: ${name}\n`))).toEqual([]);
+    const metrics = [...smoke.matchAll(/\bheadroom_\w+/g)].map(([name]) => name.replace(/_bucket$/, ""));
+    expect(metrics.length).toBeGreaterThan(1);
+    expect(metrics.filter((name) => !(name in metricTable))).toEqual([]);
+    const pages = /for name in ([\w ]+); do\n.*dashboard/.exec(smoke)?.[1]?.split(" ") ?? [];
+    expect(pages.toSorted()).toEqual([...dashboardFiles().keys()].map((file) => file.replace(".json", "")).toSorted());
+    const program = createProgram({ io: quietIo(root), childCommand: undefined, exitCode: 0 });
+    const typed = [...smoke.matchAll(/\bheadroom (run|status|export|explain|limits)\b/g)].map(([, name = ""]) => name);
+    expect(new Set(typed).size).toBe(5);
+    const known = program.commands.map((command) => command.name());
+    expect(typed.filter((name) => !known.includes(name))).toEqual([]);
+  });
+
+  test("installs kube-prometheus-stack as the page on Kubernetes says", () => {
+    const told = [...read("docs/deploy-kubernetes.md").matchAll(/--set '?((?:prometheus|grafana)\.[^\s']+)/g)];
+    const set = [...commands.matchAll(/--set '?((?:prometheus|grafana)\.[^\s']+)/g)];
+    const sorted = (found: readonly RegExpExecArray[]) => found.map(([, option]) => option).toSorted();
+    expect(sorted(told).length).toBeGreaterThan(4);
+    expect(sorted(set)).toEqual(sorted(told));
   });
 
   test("scripts can be run", () => {

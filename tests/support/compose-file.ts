@@ -10,6 +10,7 @@ const file = join(import.meta.dirname, "../../docker-compose.yml");
 
 const service = z.object({
   image: z.string(),
+  profiles: z.array(z.string()).default([]),
   user: z.string().optional(),
   read_only: z.boolean().default(false),
   cap_drop: z.array(z.string()).default([]),
@@ -41,12 +42,19 @@ const composeFile = z.object({
 });
 export type ComposeFile = z.output<typeof composeFile>;
 
-/** Reads the file, with every profile. @throws with what the program says of a file that is not valid */
-export async function readCompose(path: string = file): Promise<ComposeFile> {
+/**
+ * Reads the file, with every profile, as an environment of nothing but these variables would have it read.
+ * @throws with what the program says of a file that is not valid
+ */
+export async function readCompose(
+  path: string = file,
+  env: Readonly<Record<string, string>> = {},
+): Promise<ComposeFile> {
   const root = await fetchDebianPackages({ suite: "trixie", packages: ["docker-compose"] });
   const [loader, ...args] = root.program("docker-compose").command;
   const { stdout } = await run(loader, [...args, "--file", path, "--profile", "*", "config", "--format", "json"], {
     maxBuffer: 16 * 1024 * 1024,
+    env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...env },
   });
   return composeFile.parse(JSON.parse(stdout));
 }

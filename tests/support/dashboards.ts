@@ -14,7 +14,9 @@ const dashboard = z.object({
       gridPos: z.object({ x: z.number(), y: z.number(), w: z.number(), h: z.number() }),
       datasource: z.unknown().optional(),
       fieldConfig: z.object({ defaults: z.object({ unit: z.string().optional() }) }).optional(),
-      targets: z.array(z.object({ expr: z.string(), legendFormat: z.string() })).optional(),
+      targets: z
+        .array(z.object({ expr: z.string(), legendFormat: z.string(), exemplar: z.boolean().default(false) }))
+        .optional(),
     }),
   ),
 });

@@ -12,6 +12,7 @@ import { join } from "node:path";
 import { vi } from "vitest";
 import { parse as parseYaml, stringify } from "yaml";
 import { z } from "zod";
+import { TRACE_LABEL } from "../../src/platform/metrics.ts";
 import { Scratch } from "./scratch.ts";
 
 const deploy = join(import.meta.dirname, "../../deploy/prometheus");
@@ -50,6 +51,10 @@ const answer = z.object({
   }),
 });
 
+const exemplars = z.object({
+  data: z.array(z.object({ exemplars: z.array(z.object({ labels: z.record(z.string(), z.string()) })) })),
+});
+
 /** A series and its value now. */
 export interface Sample {
   readonly labels: Readonly<Record<string, string>>;
@@ -83,6 +88,15 @@ export class Monitoring implements AsyncDisposable {
     return answer
       .parse(JSON.parse(text))
       .data.result.map(({ metric, value: [, value] }) => ({ labels: metric, value: Number(value) }));
+  }
+
+  /** The traces that exemplars of what an expression selects name, of the last hour. */
+  async traces(expr: string): Promise<readonly string[]> {
+    const nowSeconds = Date.now() / 1_000;
+    const query = { query: expr, start: String(nowSeconds - 3_600), end: String(nowSeconds + 60) };
+    const response = await fetch(`${this.#url}/api/v1/query_exemplars?${new URLSearchParams(query).toString()}`);
+    const series = exemplars.parse(await response.json()).data;
+    return series.flatMap((one) => one.exemplars.flatMap(({ labels }) => labels[TRACE_LABEL] ?? []));
   }
 
   /** The last notice of an alert that is about these labels. */
@@ -122,6 +136,7 @@ export class Monitoring implements AsyncDisposable {
       `--config.file=${this.#write("prometheus.yml", prometheusConfig(targets, alertmanager))}`,
       `--web.listen-address=127.0.0.1:${prometheus}`,
       `--storage.tsdb.path=${this.#scratch.folder("prometheus")}`,
+      ...featuresOfCompose(),
     ]);
     await vi.waitFor(async () => {
       const scraped = (await this.query('sum(up{job="headroom"})'))[0]?.value ?? 0;
@@ -168,6 +183,14 @@ export function shortenRules(text: string): string {
   const file = parseYaml(text) as { groups: { rules: { for?: string }[] }[] };
   for (const rule of file.groups.flatMap((group) => group.rules)) if (rule.for !== undefined) rule.for = FOR;
   return stringify(file);
+}
+
+/** What the compose file turns on in its Prometheus. */
+function featuresOfCompose(): string[] {
+  const { services } = parseYaml(readFileSync(join(deploy, "../../docker-compose.yml"), "utf8"), { merge: true }) as {
+    services: { prometheus: { command: string[] } };
+  };
+  return services.prometheus.command.filter((word) => word.startsWith("--enable-feature="));
 }
 
 function prometheusConfig(targets: readonly Target[], alertmanager: number): string {

@@ -31,9 +31,9 @@ describe("metrics", () => {
   test("are there with 0 before anything has happened", async () => {
     const texts = await Promise.all(cluster.targets.map(async ({ url }) => (await fetch(`${url}/metrics`)).text()));
     const series = texts.join("\n").split("\n");
-    for (const [name, { series: begun }] of Object.entries(metricZeros)) {
+    for (const [name, { by, series: begun }] of Object.entries(metricZeros)) {
       const told = series.filter((line) => line.startsWith(`${name}{`));
-      expect(told.length, name).toBe(begun.length);
+      expect(told.length, name).toBe(by.length * begun.length);
       for (const line of told) expect(line).toMatch(/ 0$/);
     }
     expect(series).toContain('headroom_http_requests_total{method="POST",route="/v1/runs",status="401"} 0');
@@ -130,6 +130,19 @@ describe("dashboards", () => {
       }
     }
   });
+});
+
+test("a panel of the time that files take leads to the traces of their runs", async () => {
+  const { panels } = parseDashboard(readFileSync(join(root, "deploy/grafana/dashboards/runs.json"), "utf8"));
+  const targets = panels.find(({ title }) => title === "Time of a file")?.targets ?? [];
+  const [expr = ""] = targets.flatMap((target) => (target.exemplar ? [target.expr] : []));
+  const { scratch } = cluster.cli;
+  scratch.file("traced/a.txt", "a");
+  expect(await cluster.call(["run", "-i", "traced", "-o", "traced-out", "--", "cat", "{input}"])).toMatchObject({
+    code: 0,
+  });
+  await expect.poll(() => monitoring.traces(fillIn(expr)), PATIENT).not.toEqual([]);
+  for (const trace of await monitoring.traces(fillIn(expr))) expect(trace).toMatch(/^[0-9a-f]{32}$/);
 });
 
 /** Whether this machine lacks what an expression is about: then one of its metrics has no series at all. */

@@ -2,12 +2,20 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { parse } from "yaml";
 import { renderKustomization } from "../../support/kustomize.ts";
+import { fetchDebianPackages } from "../../support/debian-package.ts";
 import { readCompose, type ComposeFile, type ComposeService } from "../../support/compose-file.ts";
 import { workloadsOf } from "../../support/kubernetes/workloads.ts";
 import { Scratch } from "../../support/scratch.ts";
 
 const repository = join(import.meta.dirname, "../../..");
+
+/** The settings of the trace store, as far as others rely on them. */
+interface JaegerSettings {
+  readonly receivers: { readonly otlp: { readonly protocols: { readonly http: { readonly endpoint: string } } } };
+  readonly extensions: { readonly jaeger_query: { readonly http: { readonly endpoint: string } } };
+}
 
 let compose: ComposeFile;
 beforeAll(async () => {
@@ -22,6 +30,10 @@ function scratchFolder(): Scratch {
   return scratch;
 }
 
+function raise(name: string): never {
+  throw new Error(`expected a service ${name} in the compose file, found none`);
+}
+
 const servicesThat = (isOne: (service: ComposeService, name: string) => boolean): string[] =>
   Object.entries(compose.services).flatMap(([name, service]) => (isOne(service, name) ? [name] : []));
 const isOurs = ({ image }: ComposeService) => image === "headroom:local";
@@ -30,7 +42,7 @@ describe("docker-compose.yml", () => {
   test("has every process, what they need, and what looks after them", () => {
     const processes = ["scheduler", "worker-1", "worker-2", "producer", "board"];
     expect(servicesThat(isOurs).toSorted()).toEqual([...processes, "example"].toSorted());
-    const others = ["redis", "postgres", "prometheus", "alertmanager", "grafana"];
+    const others = ["redis", "postgres", "prometheus", "alertmanager", "grafana", "jaeger"];
     expect(servicesThat((service) => !isOurs(service)).toSorted()).toEqual(others.toSorted());
   });
 
@@ -52,11 +64,11 @@ describe("docker-compose.yml", () => {
     expect(servicesThat((service) => !isOurs(service) && !/@sha256:[0-9a-f]{64}$/.test(service.image))).toEqual([]);
   });
 
-  test("uses the same Redis and PostgreSQL as the manifests for Kubernetes", async () => {
-    const workloads = workloadsOf(await renderKustomization("deploy/k8s/overlays/dev"));
+  test("uses the same Redis, PostgreSQL and Jaeger as the manifests for Kubernetes", async () => {
+    const workloads = workloadsOf(await renderKustomization("deploy/k8s/overlays/ci"));
     const images = workloads.flatMap(({ pod }) => pod.containers.map(({ image }) => image));
     expect(images).toEqual(
-      expect.arrayContaining([compose.services["redis"]?.image, compose.services["postgres"]?.image]),
+      expect.arrayContaining(["redis", "postgres", "jaeger"].map((name) => compose.services[name]?.image)),
     );
   });
 
@@ -73,7 +85,7 @@ describe("docker-compose.yml", () => {
 
   test("publishes on this machine alone, and shuts Redis and PostgreSQL in", () => {
     const published = Object.values(compose.services).flatMap(({ ports }) => ports);
-    expect(published).toHaveLength(5);
+    expect(published).toHaveLength(6);
     expect(published.filter(({ host_ip: host }) => host !== "127.0.0.1")).toEqual([]);
     for (const name of ["redis", "postgres", "worker-1", "scheduler"]) {
       expect(Object.keys(compose.services[name]?.networks ?? {})).toEqual(["cluster"]);
@@ -101,6 +113,43 @@ describe("docker-compose.yml", () => {
     expect(new Set(first).size).toBe(made.length);
     make();
     expect(made.map((name) => readFileSync(join(folder, name), "utf8"))).toEqual(first);
+  });
+
+  test("has no traces unless they are asked for, and then every process sends them to the store that is started", async () => {
+    const name = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    const told = ({ services }: ComposeFile) => Object.values(services).map(({ environment }) => environment[name]);
+    expect(servicesThat(({ profiles }) => profiles.includes("traces"))).toEqual(["jaeger"]);
+    expect(told(compose).filter((url) => url !== undefined && url !== "")).toEqual([]);
+    const page = readFileSync(join(repository, "docs/deploy-compose.md"), "utf8");
+    const [, url = ""] = new RegExp(`^${name}=(\\S+)$`, "m").exec(page) ?? [];
+    expect(page).toMatch(/^COMPOSE_PROFILES=traces$/m);
+    const asked = await readCompose(undefined, { [name]: url });
+    const sending = Object.entries(asked.services).flatMap(([of, { environment }]) =>
+      environment[name] === url ? [of] : [],
+    );
+    expect(sending.toSorted()).toEqual(servicesThat(isOurs).toSorted());
+    const { hostname, port } = new URL(url);
+    const settings = parse(readFileSync(compose.configs[hostname]?.file ?? "", "utf8")) as JaegerSettings;
+    expect(settings.receivers.otlp.protocols.http.endpoint).toBe(`0.0.0.0:${port}`);
+    // What Grafana asks for a trace is where its pages are.
+    expect(settings.extensions.jaeger_query.http.endpoint).toBe("0.0.0.0:16686");
+    expect(compose.services[hostname]?.ports.map(({ target }) => target)).toEqual([16_686]);
+  });
+
+  test("has a PostgreSQL that the pg_dump of its images can copy, as the release of their base has it", async () => {
+    const { path, loader } = await fetchDebianPackages({ suite: "trixie", packages: ["postgresql-client-17"] });
+    const [command, ...args] = [...loader(), join(path, "usr/lib/postgresql/17/bin/pg_dump"), "--version"];
+    const [, client] = /\(PostgreSQL\) (\d+)\./.exec(execFileSync(command, args, { encoding: "utf8" })) ?? [];
+    expect(compose.services["postgres"]?.image).toMatch(new RegExp(`^postgres:${client ?? "none"}\\.`));
+  });
+
+  test("has the files of runs where they are made and removed, under one path, and elsewhere to be read", () => {
+    const mountOf = ({ volumes }: ComposeService) => volumes.find(({ source }) => source === "data");
+    for (const name of servicesThat(isOurs)) {
+      const mount = mountOf(compose.services[name] ?? raise(name));
+      const isWriter = ["scheduler", "worker-1", "worker-2", "example"].includes(name);
+      expect({ name, at: mount?.target, isWriter: mount?.read_only !== true }).toEqual({ name, at: "/data", isWriter });
+    }
   });
 
   test("mounts files that are there", () => {

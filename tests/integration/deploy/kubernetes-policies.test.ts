@@ -13,6 +13,7 @@ import {
   scalersLead,
   servicesLead,
   staysInNamespace,
+  tellsTraces,
 } from "../../support/kubernetes/links.ts";
 import * as workloads from "../../support/kubernetes/workloads.ts";
 import { kustomizations, renderKustomization, type KubernetesObject } from "../../support/kustomize.ts";
@@ -29,6 +30,7 @@ const rules: Readonly<Record<string, workloads.Rule>> = {
     scalersLead,
     servicesLead,
     staysInNamespace,
+    tellsTraces,
   },
 };
 
@@ -64,8 +66,8 @@ test("deploy/k8s/overlays/dev makes every secret itself", () => {
   expect([...referencesOf(objectsOf("deploy/k8s/overlays/dev"))].filter((name) => !there.has(name))).toEqual([]);
 });
 
-/** A change to the manifests of prod or of all components, and the rule that must see it. */
-const mistakes: readonly [string, string, (text: string) => string][] = [
+/** A change to manifests, those of gpu unless others are named, and the rule that must see it. */
+const mistakes: readonly [string, string, (text: string) => string, string?][] = [
   ["hasLimits", "a limit is missing", (text) => text.replaceAll('"ephemeral-storage":"12Gi"', '"x":"1"')],
   [
     "keepsMemory",
@@ -94,6 +96,11 @@ const mistakes: readonly [string, string, (text: string) => string][] = [
     "mountsVolumes",
     "a mount has no volume",
     (text) => text.replaceAll('"mountPath":"/data","name":"data"', '"mountPath":"/data","name":"date"'),
+  ],
+  [
+    "seesFiles",
+    "nobody could remove what is kept too long",
+    (text) => text.replaceAll('"mountPath":"/data","name":"data"', '"mountPath":"/data","name":"data","readOnly":true'),
   ],
   ["spreads", "pods are on one node", (text) => text.replaceAll("topologySpreadConstraints", "spread")],
   [
@@ -142,11 +149,17 @@ const mistakes: readonly [string, string, (text: string) => string][] = [
     "an object is elsewhere",
     (text) => text.replaceAll('"namespace":"headroom"', '"namespace":"default"'),
   ],
+  [
+    "tellsTraces",
+    "spans go to another port",
+    (text) => text.replaceAll("svc:4318", "svc:4317"),
+    "tests/fixtures/k8s/everything",
+  ],
 ];
 
 describe("the rules", () => {
-  test.each(mistakes)("%s: sees that %s", (name, _what, change) => {
-    const before = JSON.stringify(objectsOf("deploy/k8s/overlays/gpu"));
+  test.each(mistakes)("%s: sees that %s", (name, _what, change, path = "deploy/k8s/overlays/gpu") => {
+    const before = JSON.stringify(objectsOf(path));
     const after = change(before);
     expect(after).not.toBe(before);
     expect(rules[name]?.(JSON.parse(after) as KubernetesObject[])).not.toEqual([]);

@@ -34,6 +34,23 @@ describe("store on a PostgreSQL server", () => {
     expect(outputs).toEqual(["[]\n", "[]\n", "[]\n", "[]\n"]);
   });
 
+  test("tells of writes that the server refuses, and of nothing else", async () => {
+    const url = await server.createDatabase();
+    await using writable = await openStore(url, quiet);
+    await writable.migrate();
+    await addRun(writable, "r");
+    const readOnly = new URL(url);
+    readOnly.searchParams.set("options", "-c default_transaction_read_only=on");
+    await using store = await openStore(readOnly.href, quiet);
+    const faults: string[] = [];
+    store.onWriteFault((fault) => faults.push(fault));
+    await store.ping();
+    expect(await store.runs.get("r")).toMatchObject({ id: "r" });
+    expect(faults).toEqual([]);
+    await expect(store.files.record("r", 0, [resultOf("a")])).rejects.toThrow(/expected a server that can be written/);
+    expect(faults).toEqual(["read-only"]);
+  });
+
   test("works again by itself after the server restarts, and loses nothing", async () => {
     await using store = await openStore(await server.createDatabase(), quiet);
     await store.migrate();

@@ -87,13 +87,22 @@ describe("store in an SQLite file", () => {
       await store.runs.create({ id: "r", spec: {}, createdAtMs: 1 });
       const row = ${JSON.stringify(resultOf("f"))};
       let taken = 0;
+      const faults = [];
+      store.onWriteFault((fault) => faults.push(fault));
       try {
         for (; ; taken += 1) await store.files.record("r", 0, [{ ...row, path: "f" + taken, log: "x".repeat(8_000) }]);
       } catch (error) {
-        console.log(JSON.stringify({ taken, code: error.code, message: error.message }));
+        console.log(JSON.stringify({ taken, faults, code: error.code, message: error.message }));
       }`;
-    const found = JSON.parse(await onFullDisk(512, url, program)) as { taken: number; code: string; message: string };
+    const found = JSON.parse(await onFullDisk(512, url, program)) as {
+      taken: number;
+      faults: string[];
+      code: string;
+      message: string;
+    };
     expect(found).toMatchObject({ code: "ERR_INFRASTRUCTURE" });
+    // A limit of the process is no full disk to SQLite: it may call it one that fails.
+    expect(found.faults).toEqual([expect.stringMatching(/^(full|disk)$/)]);
     expect(found.message).toMatch(
       /headroom\.db: expected (free space on the disk|a disk that reads and writes), found/,
     );

@@ -212,6 +212,26 @@ export const poolsAskApart: Rule = (objects) => {
   });
 };
 
+/** Where there is a trace store every process of ours sends to it, and to a port of its Service; where there is none, nobody sends. */
+export const tellsTraces: Rule = (objects) => {
+  const services = objectsOf<IService>(objects, "Service").filter(
+    ({ metadata }) => metadata.name === "headroom-traces",
+  );
+  const open = services.flatMap(({ spec }) =>
+    (spec?.ports ?? [])
+      .filter(({ targetPort }) => targetPort === "otlp")
+      .map(({ port }) => `http://headroom-traces.headroom.svc:${port}`),
+  );
+  return workloadsOf(objects)
+    .filter((workload) => portNames(workload).includes("ops"))
+    .map(({ name, pod }) => ({
+      name,
+      told: pod.containers[0]?.env?.find((variable) => variable.name === "OTEL_EXPORTER_OTLP_ENDPOINT")?.value,
+    }))
+    .filter(({ told }) => told !== open[0])
+    .map(({ name, told }) => `${name}: sends traces to ${told ?? "nobody"}, not to ${open[0] ?? "nobody"}`);
+};
+
 /** All of ours is in one namespace. */
 export const staysInNamespace: Rule = (objects) =>
   objects

@@ -116,6 +116,23 @@ export const mountsVolumes = eachPod(({ volumes = [], containers }, { claims }) 
   ];
 });
 
+/**
+ * Every process of ours sees the files of runs under one path. Workers make them and the scheduler that leads removes those of
+ * ended runs (`retention`); the others only read.
+ */
+export const seesFiles = eachPod(({ containers, volumes = [] }, { labels }) => {
+  const [own] = containers;
+  const component = labels["app.kubernetes.io/component"] ?? "";
+  if (own?.ports?.some(({ name }) => name === "ops") !== true) return [];
+  const mount = own.volumeMounts?.find(({ mountPath }) => mountPath === "/data");
+  const claim = volumes.find(({ name }) => name === mount?.name)?.persistentVolumeClaim?.claimName;
+  const isWriter = component.startsWith("worker") || component === "scheduler";
+  return [
+    ...unless(claim === "headroom-data", "does not see the files of runs at /data"),
+    ...unless((mount?.readOnly !== true) === isWriter, `${isWriter ? "cannot" : "could"} write files of runs`),
+  ];
+});
+
 /** Pods of a workload that has several are not all on one node. */
 export const spreads: Rule = (objects) =>
   workloadsOf(objects)
