@@ -181,6 +181,11 @@ export class FlowState {
     return { items: JSON.parse(noted) as unknown[], isFirst: isFirst === 1 };
   }
 
+  /** The items of a fan-out, which has none from now on if they are not known yet: nothing of it is started then. */
+  async closeGroup(id: string): Promise<readonly unknown[]> {
+    return (await this.openGroup(id, [])).items;
+  }
+
   /** The items of a fan-out whose instances are known. */
   async items(id: string): Promise<readonly unknown[] | undefined> {
     const json = await this.#redis.hget(this.#key, `k:${id}`);
