@@ -10,6 +10,7 @@ import type { RunRecord } from "../contract/run-record.ts";
 import { planFlowDryRun } from "../platform/flow/dry-run.ts";
 import { policyFaults } from "../platform/flow/flow-policy-gate.ts";
 import { planHash } from "../platform/flow/plan-hash.ts";
+import { profilesOf } from "../contract/flow-profiles.ts";
 import { agentsOf } from "../platform/flow/programs.ts";
 import { requestTraceId } from "../platform/http/request-context.ts";
 import { jsonPointer, RequestError } from "../platform/http/problem.ts";
@@ -107,7 +108,8 @@ async function createFlow(deps: RouteDeps, maxWaiting: number, req: Request, res
     answer(res, 200, { dryRun: true, ...dry, inputs, plan: planOf(flow) });
     return;
   }
-  const more = { traceId, ...(body.base !== undefined && { base: body.base }) };
+  const profiles = profilesOf(flow, deps.profiles);
+  const more = { traceId, profiles, ...(body.base !== undefined && { base: body.base }) };
   const { run, created } = await startOnce(deps, maxWaiting, req, (key) =>
     deps.client.flows.runChecked(flow, { inputs, agents, folder: body.output, ...more, ...key }),
   );
@@ -168,13 +170,14 @@ async function resume(deps: RouteDeps, req: Request, res: Response): Promise<voi
 
 /** Before anything is stored. @throws {RequestError} 403, naming each rule and its place in the body */
 function requireAllowed(
-  { gate, logger, metrics }: RouteDeps,
+  { gate, logger, metrics, profiles: declared }: RouteDeps,
   { flow, inputs }: FlowBody,
   { output, traceId, isPlanned }: { readonly output: string; readonly traceId: string; readonly isPlanned: boolean },
 ): void {
   const writes = gate.writeFault(output);
+  const rules = isPlanned ? rulesForPlans(gate.allow) : gate.allow;
   const errors = [
-    ...policyFaults(flow, isPlanned ? rulesForPlans(gate.allow) : gate.allow, { inputs, runs: output }).map(refusalOf),
+    ...policyFaults(flow, rules, { inputs, runs: output, profiles: profilesOf(flow, declared) }).map(refusalOf),
     ...(writes === undefined
       ? []
       : [{ pointer: "/output", detail: `expected ${writes.expected}, found ${writes.found}` }]),
@@ -194,7 +197,9 @@ function validate(deps: RouteDeps, written: unknown): object {
   const checked = checkWritten(parseBody(flowCheckRequest, written, "request"));
   if (checked.kind === "faulty") return { valid: false, errors: checked.errors };
   const { flow, inputs } = checked;
-  const errors = policyFaults(flow, deps.gate.allow, { inputs }).map(refusalOf);
+  const errors = policyFaults(flow, deps.gate.allow, { inputs, profiles: profilesOf(flow, deps.profiles) }).map(
+    refusalOf,
+  );
   const { nodeCount, depth, width } = flow;
   const facts = { hash: planHash(flow), nodes: nodeCount, depth, width };
   return { valid: errors.length === 0, errors: errors.slice(0, MAX_REFUSALS), ...facts };

@@ -64,7 +64,11 @@ async function plan(scenario: Scenario, deps: EvalDeps, signal: AbortSignal): Pr
   const events: PlanEvent[] = [];
   const { goal = "", allow } = scenario;
   const onEvent = (event: PlanEvent) => events.push(event);
-  const outcome = await askPlanner({ goal, choice, allow }, { ...deps, clock: systemClock, onEvent }, signal);
+  const outcome = await askPlanner(
+    { goal, choice, allow, profiles: deps.config.profiles },
+    { ...deps, clock: systemClock, onEvent },
+    signal,
+  );
   const refusals = events.flatMap((event): readonly Fault[] =>
     event.kind === "refused" || event.kind === "stopped" ? event.faults : [],
   );

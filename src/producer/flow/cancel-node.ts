@@ -4,12 +4,17 @@ import { nodePath, parseNodePath, unrunEnd, type NodeEnd } from "../../contract/
 import type { FlowNode } from "../../contract/flows.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
 import { requestCancel } from "../../platform/cancel-run.ts";
+import type { Clock } from "../../platform/clock.ts";
 import { publishControl } from "../../platform/control.ts";
 import { FlowAdvance } from "../../platform/flow/advance.ts";
-import type { FlowClientDeps } from "./flow-client.ts";
+import type { AdvanceDeps } from "../../platform/flow/node-start.ts";
 
 /** As many as a message of the bus may have. */
 const PATHS_AT_ONCE = 1_000;
+
+interface CancelDeps extends Omit<AdvanceDeps, "nowMs" | "inputKind"> {
+  readonly clock: Clock;
+}
 
 interface NodeCancel {
   readonly run: RunRecord;
@@ -18,7 +23,7 @@ interface NodeCancel {
 }
 
 /** @throws {ConflictError} when it has ended @throws {NotFoundError} when there is no such node, or no such instance yet */
-export async function cancelNode(deps: FlowClientDeps, { run, path, reason }: NodeCancel): Promise<void> {
+export async function cancelNode(deps: CancelDeps, { run, path, reason }: NodeCancel): Promise<void> {
   const flow = flowOf(deps, run);
   const { id, instance } = parseNodePath(path);
   const node = (await flow.state.nodes([id])).get(id)?.node;
@@ -35,7 +40,7 @@ export async function cancelNode(deps: FlowClientDeps, { run, path, reason }: No
   await endWork(deps, { flow, run, kind: node.kind, paths: ended, reason });
 }
 
-function flowOf({ clock, ...deps }: FlowClientDeps, run: RunRecord): FlowAdvance {
+function flowOf({ clock, ...deps }: CancelDeps, run: RunRecord): FlowAdvance {
   const live = { runId: run.id, epoch: run.epoch, spec: run.spec, state: run.state, createdAtMs: run.createdAtMs };
   return new FlowAdvance({ ...deps, nowMs: () => clock.nowMs(), inputKind: () => "folder" }, live);
 }
@@ -69,7 +74,7 @@ interface Work {
 }
 
 /** Ends what does the work of nodes whose ends are written. */
-async function endWork(deps: FlowClientDeps, { flow, run, kind, paths, reason }: Work): Promise<void> {
+async function endWork(deps: CancelDeps, { flow, run, kind, paths, reason }: Work): Promise<void> {
   const { redis, kp, hash, queues } = deps;
   for (let at = 0; at < paths.length; at += PATHS_AT_ONCE) {
     const some = paths.slice(at, at + PATHS_AT_ONCE);

@@ -96,12 +96,13 @@ export class FlowClient {
   async runChecked(flow: CheckedFlow, { folder, ...more }: FlowRunOptions): Promise<RunRecord> {
     const resolved = resolveInputs(flow.document, more.inputs ?? {});
     if (resolved.kind === "faulty") throw new InvalidInputError("inputs of the flow", resolved.faults);
-    const { base = folder, binaries = {}, agents = {}, idempotencyKey, traceId } = more;
+    const { base = folder, binaries = {}, agents = {}, profiles = {}, idempotencyKey, traceId } = more;
     const own = { inputs: resolved.values, folder: (runId: string) => join(folder, runId) };
     return await this.start(flow, {
       base,
       binaries,
       agents,
+      profiles,
       ...own,
       ...(idempotencyKey !== undefined && { idempotencyKey }),
       ...(traceId !== undefined && { traceId }),
@@ -161,9 +162,10 @@ export class FlowClient {
     return { isOffline: gate.allow.network === false, mostStarts: startsWithin(flow, limits) };
   }
 
-  #requireAllowed(flow: CheckedFlow, { inputs, binaries, agents, folder }: FlowSetting): void {
+  #requireAllowed(flow: CheckedFlow, { inputs, binaries, agents, profiles, folder }: FlowSetting): void {
     const { allow } = this.#deps.gate;
-    const refusals = policyFaults(flow, allow, { inputs, agents, runs: folder, binaryPath: (name) => binaries[name] });
+    const known = { inputs, agents, profiles, runs: folder, binaryPath: (name: string) => binaries[name] };
+    const refusals = policyFaults(flow, allow, known);
     if (refusals.length > 0) throw new PolicyError(refusals);
   }
 
