@@ -103,8 +103,8 @@ async function checkFlowFile({ flow: path = "", allow }: Scenario): Promise<Plan
 /** Starts the flow when something is expected of running it; the fixtures are this run's own. */
 async function run(scenario: Scenario, planned: Planned, deps: EvalDeps): Promise<FlowEnd | undefined> {
   const { flow } = planned;
-  const { outcomes, artifacts } = scenario.expect;
-  const isWanted = Object.keys(outcomes).length + Object.keys(artifacts).length > 0;
+  const { state, outcomes, artifacts } = scenario.expect;
+  const isWanted = state !== undefined || Object.keys(outcomes).length + Object.keys(artifacts).length > 0;
   if (flow === undefined || !isWanted) return undefined;
   const folder = mkdtempSync(join(tmpdir(), "headroom-eval-"));
   try {
