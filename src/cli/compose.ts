@@ -136,7 +136,7 @@ export async function createSchedulerPart(
   const { cluster, logger, metrics } = parts;
   const subscriber = openRedis(cluster.redisUrl, "subscriber", logger);
   const control = new ControlBus({ redis: cluster.redis, subscriber, logger }, cluster.place.kp);
-  const starter = config === undefined ? undefined : await createStarter(cluster, config.allow);
+  const starter = config === undefined ? undefined : await createStarter(cluster, config);
   const scheduler = new SchedulerService(
     {
       ...{ redis: cluster.redis, control, store: cluster.store, clock: systemClock, logger, metrics },
@@ -194,7 +194,7 @@ function scaleSettingsOf({ scaling, profiles, worker }: NonNullable<SchedulerSet
 /** Starts the runs of schedules as any caller would, by what is allowed here. The caller closes it. */
 async function createStarter(
   { redis, store, place, logger, isEmbedded }: Cluster,
-  allow: Allow,
+  { allow, profiles }: Pick<Config, "allow" | "profiles">,
 ): Promise<Starter & { close(): Promise<void> }> {
   const { Client } = await import("../producer/client.ts");
   const { startScheduledFlow } = await import("../producer/flow/scheduled-flow.ts");
@@ -204,7 +204,7 @@ async function createStarter(
   );
   return {
     startRun: async (request, idempotencyKey) => (await client.run(request, { idempotencyKey })).run,
-    startFlow: (flow, key) => startScheduledFlow(client, flow, key),
+    startFlow: (flow, key) => startScheduledFlow(client, profiles, flow, key),
     close: () => client.close(),
   };
 }

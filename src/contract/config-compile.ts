@@ -3,6 +3,7 @@ import { isSameFolder } from "./inside.ts";
 import type { Config } from "./config.ts";
 import { InvalidInputError, type Fault } from "./errors.ts";
 import { defaultRetryRules, failureClasses, type FailureClass, type RetryRule } from "./outcomes.ts";
+import type { Profile } from "./profiles.ts";
 import type { RunSpecInput } from "./run-request.ts";
 import type { InputSpec, RunSpec } from "./run-spec.ts";
 import { INPUTS, outputFromOf } from "./template.ts";
@@ -135,8 +136,12 @@ function retryOf(config: Config): Partial<Record<FailureClass, RetryRule>> {
 
 function profileOf(config: Config): NonNullable<RunSpecInput["resources"]> {
   const profile = config.profiles[config.profile];
-  if (profile === undefined) return {};
-  return { ...optional("memoryBytes", profile.memory), cpuCores: profile.cpu, labels: profile.labels };
+  return profile === undefined ? {} : declaredProfile(profile);
+}
+
+/** What a configuration declares of a profile, as jobs ask for it. */
+export function declaredProfile({ memory, cpu, labels }: Config["profiles"][string]): Profile {
+  return { ...optional("memoryBytes", memory), cpuCores: cpu, labels };
 }
 
 /** A count of files, or a share such as `5%`. */

@@ -50,9 +50,12 @@ const MAX_FAULTS = 100;
 /** Looking for what was meant takes a moment for each known name. */
 const MAX_SUGGESTIONS = 20;
 
-/** Checks what was written; `files` are the flow files that it names, `path` where its own lies. */
-export function checkFlow(written: unknown, files: FlowFiles = {}, path = ""): FlowCheck {
-  const check = new Check(files, path);
+/**
+ * Checks what was written; `files` are the flow files that it names, `path` where its own lies, `profiles` the names of all
+ * that are declared, where that is known.
+ */
+export function checkFlow(written: unknown, files: FlowFiles = {}, path = "", profiles?: readonly string[]): FlowCheck {
+  const check = new Check(files, path, profiles);
   const flow = check.flow(written, path, []);
   if (flow !== undefined && check.faults.length === 0) return { kind: "valid", flow };
   const more = check.faults.length - MAX_FAULTS;
@@ -71,12 +74,14 @@ class Check {
   readonly faults: FlowFault[] = [];
   readonly #files: FlowFiles;
   readonly #outermost: string;
+  readonly #profiles: readonly string[] | undefined;
   /** A file that several nodes name is checked once; undefined when it has faults. */
   readonly #checked = new Map<string, CheckedFlow | undefined>();
 
-  constructor(files: FlowFiles, outermost: string) {
+  constructor(files: FlowFiles, outermost: string, profiles: readonly string[] | undefined) {
     this.#files = files;
     this.#outermost = outermost;
+    this.#profiles = profiles;
   }
 
   flow(written: unknown, file: string, around: readonly string[]): CheckedFlow | undefined {
@@ -88,7 +93,8 @@ class Check {
     const graph = graphOf(document.nodes);
     if (isWhole && graph.kind === "cyclic") this.#cycles(document, graph.cycles, file);
     const order = graph.kind === "acyclic" ? graph.graph.order : graph.order;
-    const places = [...placeholderFaults(document), ...sandboxFaults(document)];
+    const unknown = this.#profiles === undefined ? [] : profileFaults(document, this.#profiles);
+    const places = [...placeholderFaults(document), ...sandboxFaults(document), ...unknown];
     const globs = document.nodes.flatMap((node, at) => globFaults(node, ["nodes", at]));
     this.#add(file, [...defaultFaults(document.inputs), ...places, ...globs, ...referenceFaults(document, order)]);
     const nested = this.#nested(document, file, [...around, file]);
@@ -207,6 +213,16 @@ function nestingOf({ nested }: CheckedFlow): number {
 function below(before: readonly (string | number)[], { path, expected, found }: PathFault): PathFault {
   const full = [...before, ...path];
   return { path: full, where: showPath(full), expected, found };
+}
+
+/** Nodes whose profile is none of these: they would get what the default one has, whatever was meant. */
+export function profileFaults({ nodes }: FlowDocument, names: readonly string[]): PathFault[] {
+  return nodes.flatMap(({ profile }, at): PathFault[] => {
+    if (profile === undefined || names.includes(profile)) return [];
+    const path = ["nodes", at, "profile"];
+    const expected = `a profile that is declared: ${oneOf(names, profile)}`;
+    return [{ path, where: showPath(path), expected, found: JSON.stringify(profile) }];
+  });
 }
 
 /** `{placeholders}` of commands over files, and names of outputs that lead out of the node's folder. */

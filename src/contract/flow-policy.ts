@@ -28,6 +28,8 @@ export interface FlowSight {
   readonly known?: (expression: string) => string | undefined;
   /** Where the folder of the run is made; undefined: not known. */
   readonly runs?: string | undefined;
+  /** What the profile of a node asks for; undefined: not known. */
+  readonly memoryOf?: (node: FlowNode) => number | undefined;
   /** The program of an agent, as it is started; undefined: not known. */
   readonly programOf?: (agent: string) => string | undefined;
 }
@@ -119,16 +121,23 @@ class Policy {
 
   #amounts(node: FlowNode, place: Place): void {
     const { memory, attempts } = this.#allow.limits ?? {};
-    const asked = node.resources?.memory;
-    if (memory !== undefined && asked !== undefined && asked > memory) {
-      const expected = `${memory} bytes at most (allow.limits.memory)`;
-      this.#refuse("limits.memory", [...place, "resources", "memory"], { expected, found: String(asked) });
-    }
+    if (memory !== undefined) this.#memory(node, place, memory);
     const starts = writtenStarts(node.retry);
     if (attempts !== undefined && starts > attempts) {
       const expected = `${attempts} attempts at most, over all failure classes (allow.limits.attempts)`;
       this.#refuse("limits.attempts", [...place, "retry"], { expected, found: String(starts) });
     }
+  }
+
+  /** What a node says counts in the place of what its profile has. */
+  #memory(node: FlowNode, place: Place, limit: number): void {
+    const own = node.resources?.memory;
+    const asked = own ?? this.#sight.memoryOf?.(node);
+    if (asked === undefined || asked <= limit) return;
+    const at = own !== undefined ? ["resources", "memory"] : node.profile === undefined ? [] : ["profile"];
+    const profile = own === undefined ? ` by the profile ${node.profile ?? "default"}` : "";
+    const expected = `${limit} bytes at most (allow.limits.memory)`;
+    this.#refuse("limits.memory", [...place, ...at], { expected, found: `${asked}${profile}` });
   }
 
   #enclosure(node: FlowNode, place: Place): void {

@@ -16,6 +16,8 @@ export interface ProducerConfig {
   readonly allow?: Allow;
   /** Programs that `agent` nodes of flows may name. */
   readonly agents?: Config["agents"];
+  /** What nodes of flows get of the profiles that they name. */
+  readonly profiles?: Config["profiles"];
   /** Who may be asked for a plan. */
   readonly planners?: Config["planners"];
   /** New runs are refused while this many jobs wait. */

@@ -10,6 +10,7 @@ import type { RunRecord } from "../contract/run-record.ts";
 import { planFlowDryRun } from "../platform/flow/dry-run.ts";
 import { policyFaults } from "../platform/flow/flow-policy-gate.ts";
 import { planHash } from "../platform/flow/plan-hash.ts";
+import { profilesOf, type FlowProfiles } from "../contract/flow-profiles.ts";
 import { agentsOf } from "../platform/flow/programs.ts";
 import { requestTraceId } from "../platform/http/request-context.ts";
 import { jsonPointer, RequestError } from "../platform/http/problem.ts";
@@ -100,14 +101,15 @@ async function createFlow(deps: RouteDeps, maxWaiting: number, req: Request, res
   const body = parseBody(flowRequest, req.body, "request");
   const { flow, inputs, isPlanned } = await flowOfBody(deps, body);
   const traceId = requestTraceId(res);
-  requireAllowed(deps, { flow, inputs }, { output: body.output, traceId, isPlanned });
+  const profiles = profilesOf(flow, deps.profiles);
+  requireAllowed(deps, { flow, inputs }, { output: body.output, profiles, traceId, isPlanned });
   const agents = agentsOf(flow, deps, deps.programPath);
   if (body.dryRun) {
     const dry = planFlowDryRun({ flow, inputs, refusals: [], binaryOf: (name) => name, agents });
     answer(res, 200, { dryRun: true, ...dry, inputs, plan: planOf(flow) });
     return;
   }
-  const more = { traceId, ...(body.base !== undefined && { base: body.base }) };
+  const more = { traceId, profiles, ...(body.base !== undefined && { base: body.base }) };
   const { run, created } = await startOnce(deps, maxWaiting, req, (key) =>
     deps.client.flows.runChecked(flow, { inputs, agents, folder: body.output, ...more, ...key }),
   );
@@ -162,19 +164,28 @@ async function resume(deps: RouteDeps, req: Request, res: Response): Promise<voi
   if (resolved.kind === "faulty" || unknown.length > 0) throw new InvalidInputError("request", [...unknown, ...faulty]);
   const inputs = resolved.values;
   const isPlanned = (await deps.store.plans.get(before.spec.flow?.planSha256 ?? ""))?.origin != null;
-  requireAllowed(deps, { flow: kept.flow, inputs }, { output: kept.folder, traceId: requestTraceId(res), isPlanned });
+  const { folder: output, profiles = {} } = kept;
+  requireAllowed(deps, { flow: kept.flow, inputs }, { output, profiles, traceId: requestTraceId(res), isPlanned });
   answerRun(res, 202, await flows.resume(before, { from, inputs }));
+}
+
+interface Asked {
+  readonly output: string;
+  readonly profiles: FlowProfiles;
+  readonly traceId: string;
+  readonly isPlanned: boolean;
 }
 
 /** Before anything is stored. @throws {RequestError} 403, naming each rule and its place in the body */
 function requireAllowed(
   { gate, logger, metrics }: RouteDeps,
   { flow, inputs }: FlowBody,
-  { output, traceId, isPlanned }: { readonly output: string; readonly traceId: string; readonly isPlanned: boolean },
+  { output, profiles, traceId, isPlanned }: Asked,
 ): void {
   const writes = gate.writeFault(output);
+  const rules = isPlanned ? rulesForPlans(gate.allow) : gate.allow;
   const errors = [
-    ...policyFaults(flow, isPlanned ? rulesForPlans(gate.allow) : gate.allow, { inputs, runs: output }).map(refusalOf),
+    ...policyFaults(flow, rules, { inputs, runs: output, profiles }).map(refusalOf),
     ...(writes === undefined
       ? []
       : [{ pointer: "/output", detail: `expected ${writes.expected}, found ${writes.found}` }]),
@@ -194,7 +205,9 @@ function validate(deps: RouteDeps, written: unknown): object {
   const checked = checkWritten(parseBody(flowCheckRequest, written, "request"));
   if (checked.kind === "faulty") return { valid: false, errors: checked.errors };
   const { flow, inputs } = checked;
-  const errors = policyFaults(flow, deps.gate.allow, { inputs }).map(refusalOf);
+  const errors = policyFaults(flow, deps.gate.allow, { inputs, profiles: profilesOf(flow, deps.profiles) }).map(
+    refusalOf,
+  );
   const { nodeCount, depth, width } = flow;
   const facts = { hash: planHash(flow), nodes: nodeCount, depth, width };
   return { valid: errors.length === 0, errors: errors.slice(0, MAX_REFUSALS), ...facts };

@@ -82,10 +82,10 @@ function createApp(deps: ProducerDeps, config: ProducerConfig): Express {
   const authorize = bearerAuthorize(config.token);
   const idempotency = new IdempotencyKeys(deps.redis, config.prefix);
   const gate = new PolicyGate(config.allow);
-  const { agents = {}, planners = {} } = config;
+  const { agents = {}, profiles = {}, planners = {} } = config;
   const { programPath = (name: string) => name, env = {}, clock = systemClock } = deps;
   const scaling = () => loadScaling(deps.redis, config.prefix);
-  const parts = { ...deps, idempotency, gate, agents, programPath, planners, env, clock, scaling };
+  const parts = { ...deps, idempotency, gate, agents, profiles, programPath, planners, env, clock, scaling };
   const routes = intakeRoutes(parts, config.maxWaitingJobs);
   beginRoutes(deps.metrics, routes);
   mountRoutes(app, routes, authorize);

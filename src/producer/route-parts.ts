@@ -20,6 +20,8 @@ export interface RouteDeps {
   readonly gate: PolicyGate;
   /** Programs that `agent` nodes of flows may name. */
   readonly agents: Config["agents"];
+  /** What nodes of flows get of the profiles that they name. */
+  readonly profiles: Config["profiles"];
   /** The absolute path of a program of the configuration. @throws {InvalidInputError} when it is not there */
   readonly programPath: (name: string) => string;
   /** How many workers are wanted, as the leader last decided. */

@@ -97,6 +97,7 @@ export function producerCommand(invocation: Invocation): Command {
             prefix: keyPrefix(parts.cluster.place.prefix),
             allow: config.allow,
             agents: config.agents,
+            profiles: config.profiles,
             planners: config.planners,
             ...(token === undefined ? {} : { token }),
             ...(flags.publicOrigin === undefined ? {} : { publicOrigin: flags.publicOrigin }),

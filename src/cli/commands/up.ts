@@ -112,8 +112,8 @@ async function makeIntake(
       : parsePort(flags.intakePort, "--intake-port", producerDefaults.port);
   const token = io.env["HEADROOM_PRODUCER_TOKEN"];
   const prefix = parts.cluster.place.kp;
-  const { allow, agents, planners } = config;
-  const settings = { ...producerDefaults, host, port, prefix, allow, agents, planners };
+  const { allow, agents, profiles, planners } = config;
+  const settings = { ...producerDefaults, host, port, prefix, allow, agents, profiles, planners };
   return createProducerPart(parts, { ...settings, ...(token === undefined ? {} : { token }) }, io);
 }
 

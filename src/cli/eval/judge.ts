@@ -79,8 +79,10 @@ function costFaults({ most, repairs }: Expectation, spent: PlanSpent): Fault[] {
   return [...faults, { where: "repairs", expected: String(repairs), found: String(spent.repairs) }];
 }
 
-function endFaults({ outcomes, artifacts }: Expectation, end: FlowEnd): Fault[] {
+function endFaults({ state, outcomes, artifacts }: Expectation, end: FlowEnd): Fault[] {
+  const isOther = state !== undefined && state !== end.state;
   return [
+    ...(isOther ? [{ where: "state", expected: state, found: end.state }] : []),
     ...Object.entries(outcomes).flatMap(([id, outcome]) => {
       const real = end.outcomes[id] ?? "no such node";
       return real === outcome ? [] : [{ where: `outcomes.${id}`, expected: outcome, found: real }];

@@ -64,7 +64,11 @@ async function plan(scenario: Scenario, deps: EvalDeps, signal: AbortSignal): Pr
   const events: PlanEvent[] = [];
   const { goal = "", allow } = scenario;
   const onEvent = (event: PlanEvent) => events.push(event);
-  const outcome = await askPlanner({ goal, choice, allow }, { ...deps, clock: systemClock, onEvent }, signal);
+  const outcome = await askPlanner(
+    { goal, choice, allow, profiles: deps.config.profiles },
+    { ...deps, clock: systemClock, onEvent },
+    signal,
+  );
   const refusals = events.flatMap((event): readonly Fault[] =>
     event.kind === "refused" || event.kind === "stopped" ? event.faults : [],
   );
@@ -99,8 +103,8 @@ async function checkFlowFile({ flow: path = "", allow }: Scenario): Promise<Plan
 /** Starts the flow when something is expected of running it; the fixtures are this run's own. */
 async function run(scenario: Scenario, planned: Planned, deps: EvalDeps): Promise<FlowEnd | undefined> {
   const { flow } = planned;
-  const { outcomes, artifacts } = scenario.expect;
-  const isWanted = Object.keys(outcomes).length + Object.keys(artifacts).length > 0;
+  const { state, outcomes, artifacts } = scenario.expect;
+  const isWanted = state !== undefined || Object.keys(outcomes).length + Object.keys(artifacts).length > 0;
   if (flow === undefined || !isWanted) return undefined;
   const folder = mkdtempSync(join(tmpdir(), "headroom-eval-"));
   try {

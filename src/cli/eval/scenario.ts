@@ -33,6 +33,8 @@ const expectation = z.strictObject({
   most: z
     .strictObject({ calls: count.optional(), tokens: count.optional(), usd: z.number().nonnegative().optional() })
     .prefault({}),
+  /** Of the run, once the flow has run. */
+  state: z.enum(["succeeded", "failed", "cancelled", "broken"]).optional(),
   /** By node, once the flow has run. */
   outcomes: z.record(text, z.enum(outcomes)).default({}),
   /** Names by node, once the flow has run. */

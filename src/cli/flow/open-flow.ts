@@ -5,6 +5,7 @@ import type { Config } from "../../contract/config.ts";
 import { InvalidInputError, PolicyError, type Fault } from "../../contract/errors.ts";
 import type { CheckedFlow } from "../../contract/flow-check.ts";
 import { resolveInputs, type InputValue } from "../../contract/flow-inputs.ts";
+import { profileNames, profilesOf } from "../../contract/flow-profiles.ts";
 import type { RuleFault } from "../../contract/flow-policy.ts";
 import { loadConfig } from "../../platform/config-file.ts";
 import { loadFlowFile } from "../../platform/flow/flow-file.ts";
@@ -46,13 +47,13 @@ export async function openFlow(
   { io, toRun }: { readonly io: Io; readonly toRun: boolean },
 ): Promise<OpenedFlow> {
   const absolute = resolve(io.cwd, path);
-  const loaded = await loadFlowFile(absolute, path);
-  if (loaded.kind === "faulty") throw new InvalidInputError(`flow ${path}`, loaded.faults);
   const config = loadConfig({
     ...(flags.config === undefined ? {} : { file: flags.config }),
     env: io.env,
     cwd: io.cwd,
   });
+  const loaded = await loadFlowFile(absolute, path, profileNames(config.profiles));
+  if (loaded.kind === "faulty") throw new InvalidInputError(`flow ${path}`, loaded.faults);
   const { flow } = loaded;
   const inputs = givenInputs(flow, flags.set ?? []);
   const binaryOf = (name: string) =>
@@ -73,7 +74,10 @@ export async function openFlow(
     config,
     base: dirname(absolute),
     binaryOf,
-    refusals: policyFaults(flow, config.allow, { inputs, binaryPath, agents: inPlace, runs }),
+    refusals: policyFaults(flow, config.allow, {
+      ...{ inputs, binaryPath, agents: inPlace, runs },
+      profiles: profilesOf(flow, config.profiles),
+    }),
   };
 }
 

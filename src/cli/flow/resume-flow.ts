@@ -27,12 +27,20 @@ export async function resumeFlow(
   const flow = opened?.flow ?? kept.flow;
   const inputs = inputsOf(flow, kept.inputs, set);
   const programs = opened === undefined ? kept : programsOf(flow, config, opened.binaryOf);
-  const { binaries, agents } = programs;
+  const { binaries, agents, profiles } = programs;
   const refusals = policyFaults(flow, config.allow, {
-    ...{ inputs, agents, runs: kept.folder, binaryPath: (name: string) => binaries[name] },
+    ...{ inputs, agents, profiles, runs: kept.folder, binaryPath: (name: string) => binaries[name] },
   });
   if (refusals.length > 0) throw new PolicyError(refusals);
-  return client.flows.resume(before, { from, flow, inputs, binaries, agents, base: opened?.base ?? kept.base });
+  return client.flows.resume(before, {
+    from,
+    flow,
+    inputs,
+    binaries,
+    agents,
+    profiles,
+    base: opened?.base ?? kept.base,
+  });
 }
 
 /** What is set, else what was set before. An input that the file has no more is nobody's. */

@@ -4,6 +4,7 @@ import { exitCodes, InvalidInputError, NotFoundError, PolicyError } from "../../
 import type { CheckedFlow } from "../../contract/flow-check.ts";
 import { resolveInputs, type InputValue } from "../../contract/flow-inputs.ts";
 import { planOf } from "../../contract/flow-plan.ts";
+import { profilesOf } from "../../contract/flow-profiles.ts";
 import type { PlanOrigin } from "../../contract/stored-plan.ts";
 import { policyFaults } from "../../platform/flow/flow-policy-gate.ts";
 import { planHash } from "../../platform/flow/plan-hash.ts";
@@ -78,7 +79,11 @@ function requireAllowed(
 ): void {
   if (origin !== null && flags.planOnly !== true) requirePolicy(config.allow);
   const allow = origin === null ? config.allow : rulesForPlans(config.allow);
-  const refusals = policyFaults(flow, allow, { inputs, binaryPath: (name) => binaries[name] });
+  const refusals = policyFaults(flow, allow, {
+    inputs,
+    binaryPath: (name) => binaries[name],
+    profiles: profilesOf(flow, config.profiles),
+  });
   if (refusals.length > 0) throw new PolicyError(refusals);
 }
 

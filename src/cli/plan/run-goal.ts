@@ -9,6 +9,7 @@ import {
 } from "../../contract/errors.ts";
 import type { CheckedFlow } from "../../contract/flow-check.ts";
 import { resolveInputs, type InputValue } from "../../contract/flow-inputs.ts";
+import { profilesOf } from "../../contract/flow-profiles.ts";
 import { policyFaults } from "../../platform/flow/flow-policy-gate.ts";
 import { gather } from "../../contract/gather.ts";
 import { systemClock } from "../../platform/clock.ts";
@@ -79,7 +80,7 @@ function keptPlan({ place, io, config, flags }: PlanParts, name: string): Checke
   const found = findPlan(name, place.home, io.cwd);
   if (found === undefined) return undefined;
   if (flags.planOnly !== true) requirePolicy(config.allow);
-  const checked = createCheckPlan(config.allow)(found.plan.graph);
+  const checked = createCheckPlan(config.allow, config.profiles)(found.plan.graph);
   if (checked.kind === "faulty") throw new PlanRefusedError(checked.faults);
   return { ...found, flow: checked.flow };
 }
@@ -97,7 +98,7 @@ async function makePlan({ flags, io, config, place }: PlanParts, signal: AbortSi
     say(io, eventText(event));
   };
   const outcome = await askPlanner(
-    { goal, choice: { name, settings: { ...settings, budget } }, allow: config.allow },
+    { goal, choice: { name, settings: { ...settings, budget } }, allow: config.allow, profiles: config.profiles },
     { env: io.env, askModel: createAskModel({ place, io, config }), clock: systemClock, onEvent },
     signal,
   );
@@ -163,7 +164,10 @@ async function show({ flags, io }: PlanParts, { plan, flow }: CheckedPlan): Prom
 function inputsOf({ flags, config }: PlanParts, { flow }: CheckedPlan): Readonly<Record<string, InputValue>> {
   const resolved = resolveInputs(flow.document, givenInputs(flow, flags.set ?? []));
   if (resolved.kind === "faulty") throw new InvalidInputError("inputs of the plan", asSet(resolved.faults));
-  const faults = policyFaults(flow, rulesForPlans(config.allow), { inputs: resolved.values });
+  const faults = policyFaults(flow, rulesForPlans(config.allow), {
+    inputs: resolved.values,
+    profiles: profilesOf(flow, config.profiles),
+  });
   if (faults.length > 0) throw new PlanRefusedError(faults);
   return resolved.values;
 }

@@ -112,6 +112,16 @@ export class FlowAdvance {
     await this.ended([{ path, end: known ?? end }]);
   }
 
+  /**
+   * Ends a fan-out with these of its instances, all in its way: others that failed before do not count. The fan-out goes
+   * first, or the end of the last instance would say what becomes of it.
+   */
+  async endGroup({ path: id, end }: EndedNode, instances: readonly string[], items: number): Promise<void> {
+    const ended = instances.map((path) => ({ path, end }));
+    await this.#record(ended);
+    await this.ended([{ path: id, end: { ...end, items } }, ...ended]);
+  }
+
   /** Adds the instances `from` … `to` of a fan-out that have not ended. */
   async addInstances(id: string, from: number, to: number): Promise<void> {
     const planned = (await this.state.nodes([id])).get(id);
@@ -249,8 +259,7 @@ export class FlowAdvance {
       return { over: [{ path: id, end: unrunEnd("failed", message, "policy") }] };
     }
     const { items, isFirst } = await this.state.openGroup(id, list);
-    if (items.length === 0)
-      return { over: [{ path: id, end: { ...unrunEnd("succeeded", "foreach over nothing"), items: 0 } }] };
+    if (items.length === 0) return { over: [{ path: id, end: emptyEnd(list.length > 0) }] };
     // The node itself has no row: its instances have.
     if (isFirst) await this.#deps.hash.count(this.#run, { total: items.length - 1 });
     if (items.length > DIRECT_INSTANCES) {
@@ -314,6 +323,12 @@ export class FlowAdvance {
     for (const { path, outcome } of rows) if (!refused.has(path)) counts[outcome] = (counts[outcome] ?? 0) + 1;
     await this.#deps.hash.count(this.#run, counts);
   }
+}
+
+/** A fan-out without instances: over nothing, or cancelled in the moment in which it was to begin (`closeGroup`). */
+function emptyEnd(isClosed: boolean): NodeEnd {
+  if (isClosed) return unrunEnd("cancelled", "the node was cancelled before it started", "cancelled");
+  return { ...unrunEnd("succeeded", "foreach over nothing"), items: 0 };
 }
 
 /** A node whose run was cancelled, or whose time was over. */

@@ -15,8 +15,11 @@ const MAX_FILE_BYTES = 8_388_608;
 const MAX_FILES = 1_000;
 const MAX_ALL_BYTES = 33_554_432;
 
-/** Reads and checks the flow of a file. Files that it names must lie below its folder, links included. Faults call it `shown`. */
-export async function loadFlowFile(path: string, shown = path): Promise<LoadedFlow> {
+/**
+ * Reads and checks the flow of a file. Files that it names must lie below its folder, links included. Faults call it `shown`.
+ * `profiles`: the names of all that are declared, where that is known.
+ */
+export async function loadFlowFile(path: string, shown = path, profiles?: readonly string[]): Promise<LoadedFlow> {
   const absolute = resolve(path);
   const folder = new FlowFolder(dirname(absolute));
   const outermost = basename(absolute);
@@ -24,7 +27,7 @@ export async function loadFlowFile(path: string, shown = path): Promise<LoadedFl
   const main = folder.documents.get(outermost);
   if (main?.value === undefined) return { kind: "faulty", faults: folder.faults };
   const written = Object.fromEntries([...folder.documents].map(([name, { value }]) => [name, value]));
-  const checked = checkFlow(main.value, written, outermost);
+  const checked = checkFlow(main.value, written, outermost, profiles);
   if (checked.kind === "valid" && folder.faults.length === 0) return checked;
   const found = checked.kind === "valid" ? [] : checked.faults.filter((fault) => !folder.isTold(fault));
   return {

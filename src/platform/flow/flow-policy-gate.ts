@@ -4,7 +4,9 @@ import type { Allow } from "../../contract/allow.ts";
 import type { CheckedFlow } from "../../contract/flow-check.ts";
 import { parseExpression } from "../../contract/flow-expressions.ts";
 import { flowFaults, type FlowSight, type RuleFault } from "../../contract/flow-policy.ts";
+import { profileOfNode, type FlowProfiles } from "../../contract/flow-profiles.ts";
 import type { InputValue } from "../../contract/flow-inputs.ts";
+import type { FlowNode } from "../../contract/flows.ts";
 import { PolicyGate } from "../policy-gate.ts";
 import { createScope, evaluateExpression } from "./expressions.ts";
 
@@ -17,15 +19,21 @@ export interface KnownOfFlow {
   readonly agents?: Readonly<Record<string, KeptAgent>> | undefined;
   /** Where the folder of the run is made, absolute. */
   readonly runs?: string | undefined;
+  /** What is declared of the profiles that nodes name. */
+  readonly profiles?: FlowProfiles | undefined;
 }
+
+/** What is given what its profile declares; a gate takes nothing, and the nodes of a flow in it are looked at by themselves. */
+const workKinds: ReadonlySet<FlowNode["kind"]> = new Set(["exec", "agent", "files", "infer"]);
 
 /** Everything that a flow asks for and may not have here. */
 export function policyFaults(flow: CheckedFlow, allow: Allow, known: KnownOfFlow = {}): RuleFault[] {
-  const { inputs, binaryPath, agents = {}, runs } = known;
+  const { inputs, binaryPath, agents = {}, runs, profiles } = known;
   const gate = new PolicyGate(allow);
   const sight: FlowSight = {
     refusal: (rule, path) => gate.pathFault(rule, rule === "binaries" ? (binaryPath?.(path) ?? path) : path),
     ...(runs !== undefined && { runs }),
+    memoryOf: (node) => (workKinds.has(node.kind) ? profileOfNode(node, profiles)?.memoryBytes : undefined),
     programOf: (name) => (Object.hasOwn(agents, name) ? agentProgram(agents[name] ?? []).command[0] : undefined),
     ...(inputs === undefined ? {} : { known: (expression: string) => knownText(expression, inputs) }),
   };

@@ -13,6 +13,7 @@
 import type { KeptAgent } from "../../contract/agents.ts";
 import type { Redis } from "ioredis";
 import { z } from "zod";
+import type { FlowProfiles } from "../../contract/flow-profiles.ts";
 import { nodePath, parseNodePath, type NodeEnd, type PlannedNode } from "../../contract/flow-run.ts";
 import { keys } from "../../contract/queues.ts";
 import type { RunSpec } from "../../contract/run-spec.ts";
@@ -33,6 +34,8 @@ export interface FlowAbout {
   readonly binaries: Readonly<Record<string, string>>;
   /** Agent programs, by name: the binary by an absolute path, and its arguments. */
   readonly agents: Readonly<Record<string, KeptAgent>>;
+  /** What is declared of the profiles that its nodes name. */
+  readonly profiles?: FlowProfiles;
   readonly failFast: boolean;
   /** Time for all of it. */
   readonly timeoutMs?: number;
@@ -179,6 +182,11 @@ export class FlowState {
     const args = [id, JSON.stringify(items), items.length];
     const [isFirst, noted] = (await OPEN_GROUP.run(this.#redis, [this.#key], args)) as [number, string];
     return { items: JSON.parse(noted) as unknown[], isFirst: isFirst === 1 };
+  }
+
+  /** The items of a fan-out, which has none from now on if they are not known yet: nothing of it is started then. */
+  async closeGroup(id: string): Promise<readonly unknown[]> {
+    return (await this.openGroup(id, [])).items;
   }
 
   /** The items of a fan-out whose instances are known. */

@@ -5,11 +5,13 @@ import type { NodeEnd } from "../../contract/flow-run.ts";
 import { agentProgram, agentWords, DEFAULT_REPEATS, TASK_VARIABLE, type TaskMessage } from "../../contract/agents.ts";
 import { cutAttempts } from "../../contract/flow-attempts.ts";
 import { parseNodePath } from "../../contract/flow-run.ts";
+import { profileOfNode } from "../../contract/flow-profiles.ts";
 import { textsOf } from "../../contract/flow-references.ts";
 import { parseTemplate } from "../../contract/flow-templates.ts";
 import type { FlowNode } from "../../contract/flows.ts";
 import { InvalidInputError } from "../../contract/errors.ts";
 import { failureClasses, defaultRetryRules, type FailureClass, type RetryRule } from "../../contract/outcomes.ts";
+import type { Profile } from "../../contract/profiles.ts";
 import { MiB } from "../../contract/resources.ts";
 import { parseRunSpec } from "../../contract/run-request.ts";
 import { DEFAULT_ENV_ALLOW, type AgentLimits, type RunSpec } from "../../contract/run-spec.ts";
@@ -222,7 +224,7 @@ function commonOf(work: NodeWork): Record<string, unknown> & {
   for (const [name, template] of Object.entries({ ...about.env, ...node.env })) {
     env[name] = valueOf(expandTemplate(template, scope), `env.${name}`);
   }
-  const { memory, cpu, labels } = node.resources ?? {};
+  const resources = resourcesOf(node, profileOfNode(node, about.profiles));
   return {
     ...enclosureOf(work),
     ...(about.fresh.includes(parseNodePath(path).id) && { fresh: true }),
@@ -233,13 +235,19 @@ function commonOf(work: NodeWork): Record<string, unknown> & {
     ...(node.priority !== undefined && { priority: node.priority }),
     ...(node.timeout_seconds !== undefined && { timeoutMs: Math.ceil(node.timeout_seconds * 1_000) }),
     retry: retryOf(node.retry, about.mostStarts),
-    ...(node.resources !== undefined && {
-      resources: {
-        ...(memory !== undefined && { memoryBytes: memory }),
-        ...(cpu !== undefined && { cpuCores: cpu }),
-        ...(labels !== undefined && { labels }),
-      },
-    }),
+    ...(resources !== undefined && { resources }),
+  };
+}
+
+/** What a node says, and of what it leaves open what its profile has. */
+function resourcesOf({ resources: own }: FlowNode, profile: Profile | undefined): Partial<Profile> | undefined {
+  if (own === undefined) return profile;
+  const { memory, cpu, labels } = own;
+  return {
+    ...profile,
+    ...(memory !== undefined && { memoryBytes: memory }),
+    ...(cpu !== undefined && { cpuCores: cpu }),
+    ...(labels !== undefined && { labels }),
   };
 }
 

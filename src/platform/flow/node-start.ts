@@ -101,12 +101,13 @@ export class NodeStarter {
     const limitMs = Math.min(nested.timeoutMs ?? Infinity, Math.ceil((node.timeout_seconds ?? Infinity) * 1_000));
     const folder = join(work.about.folder, "flows", work.path);
     const inputs = typedInputs(nested, inputsOf(work));
-    const { fresh: above, isNoop, isOffline, mostStarts, base, binaries, agents } = work.about;
+    const { fresh: above, isNoop, isOffline, mostStarts, profiles, base, binaries, agents } = work.about;
     // What is run anew is run anew to its last part.
     const fresh = above.includes(node.id) ? nodes.map((one) => one.node.id) : [];
     const shared = { base, binaries, agents, folder, inputs, fresh };
     const more = {
       ...(limitMs < Infinity && { timeoutMs: limitMs }),
+      ...(profiles !== undefined && { profiles }),
       ...(isNoop && { isNoop }),
       ...(mostStarts !== undefined && { mostStarts }),
       // What has no network cannot hand it on.
@@ -124,7 +125,8 @@ export class NodeStarter {
 
   /** Makes the run of a node, or begins it anew in a later epoch, and adds its jobs below this flow's root. */
   async #startRun(path: string, spec: RunSpec, flow?: NestedState): Promise<EndedNode | undefined> {
-    const { store, queues, redis, kp, hash } = this.#deps;
+    const { store, queues, redis, kp } = this.#deps;
+    if (await this.#hasEnded(path)) return undefined;
     const id = childRunId(this.#run.runId, path);
     const nowMs = this.#deps.nowMs();
     const { run: found, created } = await store.runs.create({ id, spec, createdAtMs: nowMs });
@@ -143,10 +145,20 @@ export class NodeStarter {
       const known = flow === undefined ? {} : { total: flow.nodes.length, scanned: "1" };
       await queues.addRun(ref, spec, "scan", { ...live, ...known });
     }
-    // A cancel in the meantime did not find it.
-    if ((await hash.state(this.#run.runId)) === "cancelling")
-      await requestCancel(this.#deps, id, "its flow was cancelled");
+    await this.#cancelMissed(path, id);
     return undefined;
+  }
+
+  /** A node of a fan-out may be cancelled with all others before its turn to start comes. */
+  async #hasEnded(path: string): Promise<boolean> {
+    return (await this.#state.ends([path])).size > 0;
+  }
+
+  /** A cancel while the run was made did not find it. */
+  async #cancelMissed(path: string, childId: string): Promise<void> {
+    const isCancelling = (await this.#deps.hash.state(this.#run.runId)) === "cancelling";
+    if (isCancelling || (await this.#hasEnded(path)))
+      await requestCancel(this.#deps, childId, "its flow was cancelled");
   }
 }
 

@@ -1,19 +1,29 @@
-/** The programs that a flow names, as this machine has them. */
+/** The programs and profiles that a flow names, as this machine and its configuration have them. */
 import type { KeptAgent } from "../../contract/agents.ts";
 import type { Config } from "../../contract/config.ts";
 import { InvalidInputError } from "../../contract/errors.ts";
-import type { CheckedFlow } from "../../contract/flow-check.ts";
+import { profileFaults, type CheckedFlow } from "../../contract/flow-check.ts";
+import { profileNames, profilesOf } from "../../contract/flow-profiles.ts";
 import { isLiteral, parseTemplate } from "../../contract/flow-templates.ts";
 import { oneOf } from "../../contract/schema-faults.ts";
 import type { FlowSetting } from "./stored-flow.ts";
 
-/** Absolute paths of what a flow names without one. @throws {InvalidInputError} naming what is not there */
+/** What a flow is run with that stands outside of it. @throws {InvalidInputError} naming what is not there */
 export function programsOf(
   flow: CheckedFlow,
   config: Config,
   binaryOf: (name: string) => string,
-): Pick<FlowSetting, "binaries" | "agents"> {
-  return { agents: agentsOf(flow, config, binaryOf), binaries: binariesOf(flow, binaryOf) };
+): Pick<FlowSetting, "binaries" | "agents" | "profiles"> {
+  requireProfiles(flow, config);
+  const profiles = profilesOf(flow, config.profiles);
+  return { agents: agentsOf(flow, config, binaryOf), binaries: binariesOf(flow, binaryOf), profiles };
+}
+
+function requireProfiles(flow: CheckedFlow, config: Config): void {
+  const names = profileNames(config.profiles);
+  const faults = profileFaults(flow.document, names);
+  if (faults.length > 0) throw new InvalidInputError("flow", faults);
+  for (const below of new Set(flow.nested.values())) requireProfiles(below, config);
 }
 
 /** The agent programs that a flow and those in it name. @throws {InvalidInputError} naming those that are not configured */

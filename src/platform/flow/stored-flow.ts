@@ -4,9 +4,11 @@ import { z } from "zod";
 import { InfrastructureError, InvalidInputError } from "../../contract/errors.ts";
 import { checkFlow, type CheckedFlow } from "../../contract/flow-check.ts";
 import type { FlowPlan } from "../../contract/flow-plan.ts";
+import type { FlowProfiles } from "../../contract/flow-profiles.ts";
 import type { NestedFlow, PlannedNode } from "../../contract/flow-run.ts";
 import { textsOf } from "../../contract/flow-references.ts";
 import type { FlowNode } from "../../contract/flows.ts";
+import { profileSchema } from "../../contract/profiles.ts";
 import type { FlowAbout } from "./flow-state.ts";
 import { nodesNamedIn } from "./named-nodes.ts";
 import { planHash } from "./plan-hash.ts";
@@ -22,6 +24,8 @@ export interface FlowSetting {
   readonly binaries: Readonly<Record<string, string>>;
   /** Agent programs, by name. */
   readonly agents: Readonly<Record<string, KeptAgent>>;
+  /** What is declared of the profiles that its nodes name. */
+  readonly profiles?: FlowProfiles | undefined;
   /** For measuring what edges cost: no command is started. */
   readonly isNoop?: boolean | undefined;
   /** Nodes that say nothing of the network have none: who started it may not have it. */
@@ -40,6 +44,7 @@ const setting = z.object({
   base: z.string(),
   binaries: z.record(z.string(), z.string()),
   agents: z.record(z.string(), keptAgent),
+  profiles: z.record(z.string(), profileSchema).optional(),
   isNoop: z.boolean().optional(),
   isOffline: z.boolean().optional(),
   mostStarts: z.int().positive().optional(),
@@ -57,13 +62,14 @@ export function parseStoredFlow(json: string): FlowSetting & { readonly flow: Ch
 /** The state that a flow begins with. `fresh`: nodes to be run anew although what they made may still hold. */
 export function beginningOf(
   flow: CheckedFlow,
-  { inputs, folder, base, binaries, agents, isNoop, isOffline, mostStarts }: FlowSetting,
+  { inputs, folder, base, binaries, agents, profiles = {}, isNoop, isOffline, mostStarts }: FlowSetting,
   fresh: readonly string[] = [],
 ): { readonly about: FlowAbout; readonly nodes: readonly PlannedNode[] } {
   const { name, env, failFast, timeoutMs, planSha256, nodes } = nestedOf(flow);
   const shared = { name, env, failFast, planSha256, folder, base, binaries, agents, inputs, fresh };
   const more = {
     ...(timeoutMs !== undefined && { timeoutMs }),
+    ...(Object.keys(profiles).length > 0 && { profiles }),
     ...(isNoop === true && { isNoop }),
     ...(isOffline === true && { isOffline }),
     ...(mostStarts !== undefined && { mostStarts }),

@@ -2,14 +2,14 @@
 import { join } from "node:path";
 import { checkFlow, type CheckedFlow } from "../../contract/flow-check.ts";
 import { resolveInputs } from "../../contract/flow-inputs.ts";
-import type { FlowDocumentInput, FlowNode } from "../../contract/flows.ts";
+import type { FlowDocumentInput } from "../../contract/flows.ts";
 import { policyFaults } from "../../platform/flow/flow-policy-gate.ts";
 import { planOf, type FlowPlan } from "../../contract/flow-plan.ts";
 import type { FlowView, NodeDetail } from "../../contract/flow-view.ts";
 import type { WorkerHeartbeat } from "../../contract/status.ts";
-import { ConflictError, InvalidInputError, NotFoundError, PolicyError } from "../../contract/errors.ts";
+import { ConflictError, InvalidInputError, PolicyError } from "../../contract/errors.ts";
 import { startsWithin } from "../../contract/flow-measure.ts";
-import { parseNodePath, unrunEnd, type PlannedNode } from "../../contract/flow-run.ts";
+import type { PlannedNode } from "../../contract/flow-run.ts";
 import type { PlanOrigin } from "../../contract/stored-plan.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
 import { oneOf } from "../../contract/schema-faults.ts";
@@ -17,18 +17,16 @@ import { newTraceId } from "../../platform/trace.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { flowSpec } from "../../platform/flow/flow-spec.ts";
-import { requestCancel } from "../../platform/cancel-run.ts";
-import { publishControl } from "../../platform/control.ts";
 import { loadFlowOf, loadFlowView, loadNodeView, type FlowRun } from "../../platform/flow/flow-view.ts";
 import { isAlive, loadHeartbeats } from "../../platform/worker-heartbeats.ts";
 import { planHash } from "../../platform/flow/plan-hash.ts";
-import { FlowAdvance } from "../../platform/flow/advance.ts";
 import { answerGate, waitingGates, type WaitingGate } from "../../platform/flow/gates.ts";
 import { FlowState, type FlowAbout, type GateAnswer } from "../../platform/flow/flow-state.ts";
 import { beginningOf, loadStoredFlow, type FlowSetting, type StoredFlow } from "../../platform/flow/stored-flow.ts";
 import type { PolicyGate } from "../../platform/policy-gate.ts";
 import type { Store } from "../../store/store.ts";
 import { ownRun } from "../own-run.ts";
+import { cancelNode } from "./cancel-node.ts";
 import { rulesForPlans } from "../planner/check-plan.ts";
 import { claimOutput, enqueueRun, newRunId, type SubmitDeps } from "../submit.ts";
 
@@ -98,12 +96,13 @@ export class FlowClient {
   async runChecked(flow: CheckedFlow, { folder, ...more }: FlowRunOptions): Promise<RunRecord> {
     const resolved = resolveInputs(flow.document, more.inputs ?? {});
     if (resolved.kind === "faulty") throw new InvalidInputError("inputs of the flow", resolved.faults);
-    const { base = folder, binaries = {}, agents = {}, idempotencyKey, traceId } = more;
+    const { base = folder, binaries = {}, agents = {}, profiles = {}, idempotencyKey, traceId } = more;
     const own = { inputs: resolved.values, folder: (runId: string) => join(folder, runId) };
     return await this.start(flow, {
       base,
       binaries,
       agents,
+      profiles,
       ...own,
       ...(idempotencyKey !== undefined && { idempotencyKey }),
       ...(traceId !== undefined && { traceId }),
@@ -163,9 +162,10 @@ export class FlowClient {
     return { isOffline: gate.allow.network === false, mostStarts: startsWithin(flow, limits) };
   }
 
-  #requireAllowed(flow: CheckedFlow, { inputs, binaries, agents, folder }: FlowSetting): void {
+  #requireAllowed(flow: CheckedFlow, { inputs, binaries, agents, profiles, folder }: FlowSetting): void {
     const { allow } = this.#deps.gate;
-    const refusals = policyFaults(flow, allow, { inputs, agents, runs: folder, binaryPath: (name) => binaries[name] });
+    const known = { inputs, agents, profiles, runs: folder, binaryPath: (name: string) => binaries[name] };
+    const refusals = policyFaults(flow, allow, known);
     if (refusals.length > 0) throw new PolicyError(refusals);
   }
 
@@ -194,34 +194,11 @@ export class FlowClient {
   }
 
   /**
-   * Ends a node that has not ended, whether it runs, waits, or is not reached yet, and with it all that hang on it.
-   * @throws {ConflictError} when it has ended
+   * Ends a node that has not ended, whether it runs, waits, or is not reached yet, and with it all that hang on it; of a
+   * fan-out all instances that have not ended. @throws {ConflictError} when it has ended @throws {NotFoundError}
    */
   async cancelNode(run: RunRecord, path: string, reason: string): Promise<void> {
-    const { redis, kp, hash, queues, clock, logger, store } = this.#deps;
-    const live = { runId: run.id, epoch: run.epoch, spec: run.spec, state: run.state, createdAtMs: run.createdAtMs };
-    const deps = {
-      redis,
-      kp,
-      hash,
-      queues,
-      logger,
-      store,
-      nowMs: () => clock.nowMs(),
-      inputKind: () => "folder" as const,
-    };
-    const flow = new FlowAdvance(deps, live);
-    const { id, instance } = parseNodePath(path);
-    const node = (await flow.state.nodes([id])).get(id);
-    if (node === undefined || !(await isOpened(flow.state, node.node, instance)))
-      throw new NotFoundError("node", `${run.id} ${path}`);
-    const end = (await flow.state.ends([path])).get(path);
-    if (end !== undefined) throw new ConflictError(`node ${path}: expected it to go on, it ended ${end.outcome}`);
-    await flow.endWithRow({ path, end: unrunEnd("cancelled", reason, "cancelled") });
-    await publishControl(redis, kp, { kind: "cancel-nodes", runId: run.id, paths: [path] });
-    await queues.promoteFork({ runId: run.id, epoch: run.epoch }, path);
-    const child = await flow.state.runOf(path);
-    if (child !== undefined) await requestCancel({ redis, kp, hash }, child, reason);
+    await cancelNode(this.#deps, { run, path, reason });
   }
 
   /** Its nodes, and how far each is. @throws {NotFoundError} when the run is no flow */
@@ -298,15 +275,4 @@ function descendantsOf(flow: CheckedFlow, ids: readonly string[]): string[] {
   const found = new Set(ids);
   for (const id of found) for (const { node } of flow.dependents.get(id) ?? []) found.add(node);
   return [...found];
-}
-
-/** Whether there is such a place: a node itself, or an instance of a fan-out whose entries are known. */
-async function isOpened(
-  state: FlowState,
-  { id, foreach }: Pick<FlowNode, "id" | "foreach">,
-  instance: number | undefined,
-): Promise<boolean> {
-  if (foreach === undefined || instance === undefined) return foreach === undefined && instance === undefined;
-  const items = await state.items(id);
-  return items !== undefined && Number.isInteger(instance) && instance >= 0 && instance < items.length;
 }

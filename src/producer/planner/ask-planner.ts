@@ -1,5 +1,6 @@
 /** Asks a planner of the configuration for a plan, by what the operator allows. */
 import type { Allow } from "../../contract/allow.ts";
+import type { Config } from "../../contract/config.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { createCheckPlan } from "./check-plan.ts";
 import { flowSchema } from "./flow-schema.ts";
@@ -13,6 +14,8 @@ export interface Goal {
   readonly goal: string;
   readonly choice: PlannerChoice;
   readonly allow: Allow;
+  /** Those that nodes of a plan may name. */
+  readonly profiles: Config["profiles"];
 }
 
 export interface AskDeps extends PlannerDeps {
@@ -22,7 +25,7 @@ export interface AskDeps extends PlannerDeps {
 
 /** Rejects only when `signal` is aborted, with its reason. @throws {InvalidInputError} for settings that cannot work */
 export async function askPlanner(
-  { goal, choice, allow }: Goal,
+  { goal, choice, allow, profiles }: Goal,
   { clock, onEvent, ...deps }: AskDeps,
   signal: AbortSignal,
 ): Promise<PlanOutcome> {
@@ -31,6 +34,6 @@ export async function askPlanner(
   await using planner = await openPlanner(choice, deps);
   const limits = { budget, repairs };
   const question = { goal, offer: offerOf(allow), schema: flowSchema(), limits, timeoutMs: seconds * 1_000 };
-  const check = createCheckPlan(allow);
+  const check = createCheckPlan(allow, profiles);
   return await planGoal(question, { planner, plannerName: choice.name, prompt, check, clock, onEvent }, signal);
 }

@@ -87,6 +87,41 @@ list  exec   ls '\${inputs.folder}' '\${run.id}'
     expect((await run(again, "flow", "plan", "p.json", "--format", "json")).out).toBe(out);
   });
 
+  test("knows profiles from the configuration: others are refused with their place, and their memory counts", async () => {
+    const node = (id: string, more: string) => `  - { id: ${id}, kind: exec, command: [/bin/true]${more} }\n`;
+    const head = "version: 1\nname: x\nnodes:\n";
+    const folder = folderWith({
+      "flow.yaml": `${head}${node("a", ", profile: heavy")}  - { id: b, kind: flow, file: sub/x.yaml }\n`,
+      "sub/x.yaml": `${head}${node("c", ", profile: havy")}`,
+      "light.yaml": `${head}${node("a", ", profile: heavy, resources: { memory: 1GiB }")}`,
+      "none.yaml": "allow: { limits: { memory: 1GiB } }\n",
+      "headroom.yaml": "profiles: { heavy: { memory: 8GiB } }\nallow: { limits: { memory: 1GiB } }\n",
+    });
+    const validate = (...argv: string[]) => run(folder, "validate", ...argv);
+    const unknown = await validate("flow.yaml", "--config", "none.yaml");
+    expect(unknown.code).toBe(2);
+    expect(unknown.err).toContain("flow.yaml:4: nodes[0].profile: expected a profile that is declared: default");
+    expect(unknown.err).toContain("sub/x.yaml:4: nodes[0].profile");
+    const misspelt = await validate("flow.yaml", "--config", "headroom.yaml");
+    expect(misspelt.err).toContain(
+      "sub/x.yaml:4: nodes[0].profile: expected a profile that is declared: one of default, heavy",
+    );
+    writeFileSync(join(folder, "sub/x.yaml"), `${head}${node("c", "")}`);
+    const large = await validate("flow.yaml", "--config", "headroom.yaml");
+    expect(large.err).toMatch(
+      /nodes\[0\]\.profile: expected 1073741824 bytes at most .*found 8589934592 by the profile heavy/s,
+    );
+    expect((await validate("light.yaml", "--config", "headroom.yaml")).code).toBe(0);
+    // A gate takes nothing, and a flow what its own nodes take.
+    const small = "resources: { memory: 64MiB }";
+    writeFileSync(join(folder, "sub/x.yaml"), `${head}${node("c", `, ${small}`)}`);
+    const gate = "  - { id: g, kind: gate, message: on? }\n  - { id: b, kind: flow, file: sub/x.yaml }\n";
+    writeFileSync(join(folder, "gate.yaml"), `${head}${node("a", `, ${small}`)}${gate}`);
+    const all = "profiles: { default: { memory: 2GiB } }\nallow: { limits: { memory: 1GiB } }\n";
+    writeFileSync(join(folder, "default.yaml"), all);
+    expect(await validate("gate.yaml", "--config", "default.yaml")).toMatchObject({ code: 0, err: "" });
+  });
+
   test("--dry-run and validate look at the programs of agents as at other binaries", async () => {
     const flow = 'version: 1\nname: f\nnodes:\n  - { id: a, kind: agent, prompt: "say ${run.id}", max_turns: 3 }\n';
     const agents = 'agents: { default: { command: [/bin/false, -p, "{prompt}", "{max_turns}"] } }\n';

@@ -286,7 +286,8 @@ describe("headroom eval", () => {
   test("passes on the scenarios of the package, offline", async () => {
     const { call } = openCommandLine([]);
     const { code, stdout } = await call(["eval"]);
-    expect(stdout).toMatch(/^7 of 7 runs passed \(100 %\)/m);
+    expect(stdout).toMatch(/^8 of 8 runs passed \(100 %\)/m);
+    expect(stdout).toMatch(/^pass recover {2}1\/1/m);
     expect(code).toBe(0);
   });
 

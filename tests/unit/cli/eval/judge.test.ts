@@ -33,6 +33,8 @@ const ended = {
 describe("what came of a scenario", () => {
   test.each<[string, Partial<Expectation>, Partial<Observed>, string[]]>([
     ["nothing but a plan is wanted", {}, {}, []],
+    ["the state that it has", { state: "succeeded" }, { end: ended }, []],
+    ["another state", { state: "failed" }, { end: ended }, ["state"]],
     ["another ending", { ending: "refused" }, {}, ["ending"]],
     ["other nodes", { nodes: ["a", "b"] }, {}, ["nodes"]],
     ["an edge that is not there", { edges: ["a -> only"] }, {}, ["edges"]],
