@@ -42,6 +42,35 @@ export function narrowAllow(allow: Allow, task: TaskMessage | undefined): Allow 
   };
 }
 
+/** What the processes of a run are told beside its own variables: an agent cannot have them work beyond its own task. */
+export function toldOf(
+  task: TaskMessage | undefined,
+  env: Readonly<Record<string, string>> = {},
+): { readonly env?: Readonly<Record<string, string>> } {
+  return task === undefined ? {} : { env: { ...env, [TASK_VARIABLE]: JSON.stringify(task) } };
+}
+
+/** A task of an agent that another one started: no more of anything than that one may have. */
+export function narrowTask(task: TaskMessage, outer: TaskMessage["constraints"]): TaskMessage {
+  const { constraints: own } = task;
+  const least = (mine: number | null, its: number | null) => {
+    const most = Math.min(mine ?? Infinity, its ?? Infinity);
+    return most === Infinity ? null : most;
+  };
+  return {
+    ...task,
+    constraints: {
+      tools: own.tools.filter((tool) => outer.tools.includes(tool)),
+      max_turns: Math.min(own.max_turns, outer.max_turns),
+      max_tokens: least(own.max_tokens, outer.max_tokens),
+      max_cost_usd: least(own.max_cost_usd, outer.max_cost_usd),
+      timeout_seconds: least(own.timeout_seconds, outer.timeout_seconds),
+      network: outer.network === false ? false : own.network,
+      sandbox: stricter(own.sandbox ?? undefined, outer.sandbox) ?? null,
+    },
+  };
+}
+
 function narrowLimits(limits: FlowLimits, task: TaskMessage["constraints"]): FlowLimits {
   const least = (mine: number | undefined, its: number | null) => Math.min(mine ?? Infinity, its ?? Infinity);
   const narrowed = {

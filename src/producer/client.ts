@@ -10,11 +10,11 @@
 import type { Redis } from "ioredis";
 import { checkTemplates } from "../contract/template.ts";
 import type { TaskMessage } from "../contract/agents.ts";
-import { narrowAllow, taskOf } from "../contract/task-limits.ts";
+import { narrowAllow, taskOf, toldOf } from "../contract/task-limits.ts";
 import { parseAllow } from "../contract/allow.ts";
 import { ConflictError, InvalidInputError, lineOf, NotFoundError } from "../contract/errors.ts";
 import { isTerminal } from "../contract/outcomes.ts";
-import { DEFAULT_PREFIX, keyPrefix, keys } from "../contract/queues.ts";
+import { DEFAULT_PREFIX, keyPrefix } from "../contract/queues.ts";
 import type { RunRecord } from "../contract/run-record.ts";
 import { changedRequest, parseRunSpec, placeIn, type RunRequest, type RunSpecInput } from "../contract/run-request.ts";
 import type { RunSpec } from "../contract/run-spec.ts";
@@ -27,7 +27,7 @@ import { explain } from "../platform/explain.ts";
 import { JobQueues } from "../platform/job-queues.ts";
 import { createLogger, type Logger } from "../platform/logger.ts";
 import { closeRedis, openRedis } from "../platform/redis.ts";
-import { checkRedis, memoryFill } from "../platform/redis-check.ts";
+import { checkRedis } from "../platform/redis-check.ts";
 import { targetOfPrefix } from "../platform/redis-target.ts";
 import { RunHash } from "../platform/run-hash.ts";
 import { loadLiveFigures, runStatusOf } from "../platform/run-status.ts";
@@ -37,6 +37,7 @@ import { newTraceId } from "../platform/trace.ts";
 import { isProcessThere, loadHeartbeats } from "../platform/worker-heartbeats.ts";
 import { openStore } from "../store/open-store.ts";
 import type { Store } from "../store/store.ts";
+import { loadBacklog } from "./backlog.ts";
 import type { Backlog, ClientPort, RunListQuery, RunOptions } from "./client-port.ts";
 import { liveRecord, queuedRecord } from "./queued-record.ts";
 import { FlowClient } from "./flow/flow-client.ts";
@@ -71,15 +72,13 @@ export async function createClient(options: ClientOptions): Promise<Client> {
     const store = typeof options.store === "string" ? await openStore(options.store, logger) : options.store;
     if (ownsStore) await store?.migrate();
     const { clock = systemClock, isEmbedded = false } = options;
-    const deps = { redis, store, kp: keyPrefix(prefix), gate, logger, clock, isEmbedded, ...traceOf(task) };
+    const deps = { redis, store, kp: keyPrefix(prefix), gate, logger, clock, isEmbedded, task };
     return new Client(deps, { ownsRedis, ownsStore });
   } catch (error) {
     if (ownsRedis) await closeRedis(redis);
     throw error;
   }
 }
-
-const traceOf = (task: TaskMessage | undefined) => (task === undefined ? {} : { traceId: task.trace_id });
 
 interface ClientDeps {
   readonly redis: Redis;
@@ -89,8 +88,8 @@ interface ClientDeps {
   readonly logger: Logger;
   readonly clock: Clock;
   readonly isEmbedded: boolean;
-  /** What its runs carry on; undefined: each has a trace of its own. */
-  readonly traceId?: string;
+  /** The task of the agent within which it is: its runs carry on its trace, and their processes are told of it. */
+  readonly task?: TaskMessage | undefined;
 }
 
 export class Client implements ClientPort, AsyncDisposable {
@@ -108,6 +107,7 @@ export class Client implements ClientPort, AsyncDisposable {
   async run(input: RunRequest, options: StreamedRunOptions = {}): Promise<{ run: RunRecord; created: boolean }> {
     const spec = parseRunSpec({
       ...input,
+      ...toldOf(this.#deps.task, input.env),
       traceId: options.traceId ?? input.traceId ?? this.#newTraceId(),
     });
     checkTemplates(spec.command, spec.output.name);
@@ -140,7 +140,13 @@ export class Client implements ClientPort, AsyncDisposable {
     const store = this.#needStore("resume a run");
     const before = ownRun(await store.runs.get(runId), runId);
     if (before.spec.executor === "flow") return this.flows.resume(before);
-    const spec = parseRunSpec(changedRequest(before.spec, { ...change, traceId: this.#newTraceId() }));
+    const spec = parseRunSpec(
+      changedRequest(before.spec, {
+        ...change,
+        ...toldOf(this.#deps.task, change.env ?? before.spec.env),
+        traceId: this.#newTraceId(),
+      }),
+    );
     requireGlobs(spec.input);
     this.#deps.gate.require(spec);
     await claimOutput(this.#submit, runId, spec);
@@ -247,19 +253,8 @@ export class Client implements ClientPort, AsyncDisposable {
     );
   }
 
-  async backlog(): Promise<Backlog> {
-    const { redis, kp } = this.#deps;
-    const names = await redis.smembers(keys.queues(kp));
-    const counts = await Promise.all(
-      names.map(async (name) => {
-        const [waiting, prioritized] = await Promise.all([
-          redis.llen(`${kp}:${name}:wait`),
-          redis.zcard(`${kp}:${name}:prioritized`),
-        ]);
-        return waiting + prioritized;
-      }),
-    );
-    return { waitingJobs: counts.reduce((sum, count) => sum + count, 0), memoryFill: await memoryFill(redis) };
+  backlog(): Promise<Backlog> {
+    return loadBacklog(this.#deps.redis, this.#deps.kp);
   }
 
   async close(): Promise<void> {
@@ -332,7 +327,7 @@ export class Client implements ClientPort, AsyncDisposable {
   }
 
   #newTraceId(): string {
-    return this.#deps.traceId ?? newTraceId();
+    return this.#deps.task?.trace_id ?? newTraceId();
   }
 
   async #storePages(runId: string, spec: RunSpec, pages: AsyncIterable<readonly string[]> | undefined): Promise<void> {

@@ -10,7 +10,7 @@
  * (what is ready runs, but for what others run too), `b:DIGEST` (that), `c:PATH` (the job that it was given to), `r:PATH` (the
  * run that does its work), `m:PATH` (what a gate asks), `g:PATH` (the answer there); `left` (how many nodes have not ended).
  */
-import type { KeptAgent } from "../../contract/agents.ts";
+import type { KeptAgent, TaskMessage } from "../../contract/agents.ts";
 import type { Redis } from "ioredis";
 import { z } from "zod";
 import type { FlowProfiles } from "../../contract/flow-profiles.ts";
@@ -46,6 +46,8 @@ export interface FlowAbout {
   readonly isNoop?: boolean;
   /** Nodes that say nothing of the network have none. */
   readonly isOffline?: boolean;
+  /** Of the agent that started the flow. */
+  readonly task?: TaskMessage | undefined;
   /** How often a node may start that writes nothing of it; absent: by the usual rules. */
   readonly mostStarts?: number;
   /** Made again after its Redis had lost it: nodes may have rows in the store already. */

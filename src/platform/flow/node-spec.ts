@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { join, resolve } from "node:path";
 import type { NodeEnd } from "../../contract/flow-run.ts";
 import { agentProgram, agentWords, DEFAULT_REPEATS, TASK_VARIABLE, type TaskMessage } from "../../contract/agents.ts";
+import { narrowTask } from "../../contract/task-limits.ts";
 import { cutAttempts } from "../../contract/flow-attempts.ts";
 import { parseNodePath } from "../../contract/flow-run.ts";
 import { profileOfNode } from "../../contract/flow-profiles.ts";
@@ -112,8 +113,8 @@ function limitsOf(node: AgentNode, program: ReturnType<typeof agentProgram>): Ag
 }
 
 function taskOf(node: AgentNode, work: NodeWork): TaskMessage {
-  const { ref, path, traceId } = work;
-  return {
+  const { ref, path, traceId, about } = work;
+  const task = {
     ...{ task_id: `${ref.runId}/${path}`, parent_id: ref.runId, trace_id: traceId },
     constraints: {
       ...{ tools: node.tools, max_turns: node.max_turns, max_tokens: node.max_tokens ?? null },
@@ -121,6 +122,7 @@ function taskOf(node: AgentNode, work: NodeWork): TaskMessage {
       ...{ network: networkOf(work) ?? null, sandbox: node.sandbox ?? null },
     },
   };
+  return about.task === undefined ? task : narrowTask(task, about.task.constraints);
 }
 
 /** The run that does the work of a `files` or `infer` node. @throws {InvalidInputError} when what was evaluated is none */
@@ -224,6 +226,7 @@ function commonOf(work: NodeWork): Record<string, unknown> & {
   for (const [name, template] of Object.entries({ ...about.env, ...node.env })) {
     env[name] = valueOf(expandTemplate(template, scope), `env.${name}`);
   }
+  if (about.task !== undefined) env[TASK_VARIABLE] = JSON.stringify(about.task);
   const resources = resourcesOf(node, profileOfNode(node, about.profiles));
   return {
     ...enclosureOf(work),

@@ -101,10 +101,10 @@ export class NodeStarter {
     const limitMs = Math.min(nested.timeoutMs ?? Infinity, Math.ceil((node.timeout_seconds ?? Infinity) * 1_000));
     const folder = join(work.about.folder, "flows", work.path);
     const inputs = typedInputs(nested, inputsOf(work));
-    const { fresh: above, isNoop, isOffline, mostStarts, profiles, base, binaries, agents } = work.about;
+    const { fresh: above, isNoop, isOffline, task, mostStarts, profiles, base, binaries, agents } = work.about;
     // What is run anew is run anew to its last part.
     const fresh = above.includes(node.id) ? nodes.map((one) => one.node.id) : [];
-    const shared = { base, binaries, agents, folder, inputs, fresh };
+    const shared = { base, binaries, agents, task, folder, inputs, fresh };
     const more = {
       ...(limitMs < Infinity && { timeoutMs: limitMs }),
       ...(profiles !== undefined && { profiles }),

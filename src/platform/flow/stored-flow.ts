@@ -1,5 +1,5 @@
 /** A flow as the store keeps it with its run, and as its state is made of it. */
-import { keptAgent, type KeptAgent } from "../../contract/agents.ts";
+import { keptAgent, taskMessage, type KeptAgent, type TaskMessage } from "../../contract/agents.ts";
 import { z } from "zod";
 import { InfrastructureError, InvalidInputError } from "../../contract/errors.ts";
 import { checkFlow, type CheckedFlow } from "../../contract/flow-check.ts";
@@ -30,6 +30,8 @@ export interface FlowSetting {
   readonly isNoop?: boolean | undefined;
   /** Nodes that say nothing of the network have none: who started it may not have it. */
   readonly isOffline?: boolean | undefined;
+  /** Of the agent that started it: what its processes are told, and held to where they are agents. */
+  readonly task?: TaskMessage | undefined;
   /** How often a node may start that writes nothing of it, so that limits hold. */
   readonly mostStarts?: number | undefined;
 }
@@ -47,6 +49,7 @@ const setting = z.object({
   profiles: z.record(z.string(), profileSchema).optional(),
   isNoop: z.boolean().optional(),
   isOffline: z.boolean().optional(),
+  task: taskMessage.optional(),
   mostStarts: z.int().positive().optional(),
   plan: z.object({ flow: z.unknown(), files: z.record(z.string(), z.unknown()) }),
 });
@@ -62,7 +65,7 @@ export function parseStoredFlow(json: string): FlowSetting & { readonly flow: Ch
 /** The state that a flow begins with. `fresh`: nodes to be run anew although what they made may still hold. */
 export function beginningOf(
   flow: CheckedFlow,
-  { inputs, folder, base, binaries, agents, profiles = {}, isNoop, isOffline, mostStarts }: FlowSetting,
+  { inputs, folder, base, binaries, agents, profiles = {}, isNoop, isOffline, task, mostStarts }: FlowSetting,
   fresh: readonly string[] = [],
 ): { readonly about: FlowAbout; readonly nodes: readonly PlannedNode[] } {
   const { name, env, failFast, timeoutMs, planSha256, nodes } = nestedOf(flow);
@@ -72,6 +75,7 @@ export function beginningOf(
     ...(Object.keys(profiles).length > 0 && { profiles }),
     ...(isNoop === true && { isNoop }),
     ...(isOffline === true && { isOffline }),
+    ...(task !== undefined && { task }),
     ...(mostStarts !== undefined && { mostStarts }),
   };
   return { about: { ...shared, ...more }, nodes };

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { checkFlow, type CheckedFlow } from "../../contract/flow-check.ts";
 import { resolveInputs } from "../../contract/flow-inputs.ts";
+import type { TaskMessage } from "../../contract/agents.ts";
 import type { FlowDocumentInput } from "../../contract/flows.ts";
 import { policyFaults } from "../../platform/flow/flow-policy-gate.ts";
 import { planOf, type FlowPlan } from "../../contract/flow-plan.ts";
@@ -71,7 +72,8 @@ export interface FlowClientDeps extends SubmitDeps {
   readonly gate: PolicyGate;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly traceId?: string | undefined;
+  /** Of the agent within which it is. */
+  readonly task?: TaskMessage | undefined;
 }
 
 export class FlowClient {
@@ -122,7 +124,7 @@ export class FlowClient {
     const setting: FlowSetting = { ...rest, folder: folder(id), ...(await this.#boundsOf(flow, origin)) };
     this.#requireAllowed(flow, setting);
     const { about, nodes } = beginningOf(flow, setting);
-    const spec = flowSpec(about, { nodes: nodes.length, traceId: traceId ?? this.#deps.traceId ?? newTraceId() });
+    const spec = flowSpec(about, { nodes: nodes.length, traceId: traceId ?? this.#newTraceId() });
     gate.require(spec);
     await claimOutput(this.#deps, id, spec);
     const key = idempotencyKey === undefined ? {} : { idempotencyKey };
@@ -143,7 +145,7 @@ export class FlowClient {
     requireNodes(flow, from);
     this.#requireAllowed(flow, setting);
     const { about, nodes } = beginningOf(flow, setting, descendantsOf(flow, from));
-    const spec = flowSpec(about, { nodes: nodes.length, traceId: this.#deps.traceId ?? newTraceId() });
+    const spec = flowSpec(about, { nodes: nodes.length, traceId: this.#newTraceId() });
     gate.require(spec);
     await claimOutput(this.#deps, before.id, spec);
     const run = await store.runs.reopen(before.id, spec, clock.nowMs());
@@ -154,12 +156,19 @@ export class FlowClient {
   }
 
   /** What holds for nodes that say nothing: no network where there may be none, starts within the limits. */
-  async #boundsOf(flow: CheckedFlow, origin?: PlanOrigin): Promise<Pick<FlowSetting, "isOffline" | "mostStarts">> {
-    const { gate, store } = this.#deps;
+  async #boundsOf(
+    flow: CheckedFlow,
+    origin?: PlanOrigin,
+  ): Promise<Pick<FlowSetting, "isOffline" | "task" | "mostStarts">> {
+    const { gate, store, task } = this.#deps;
     const isPlanned = origin !== undefined || (await store.plans.get(planHash(flow)))?.origin != null;
     const { limits = {} } = isPlanned ? rulesForPlans(gate.allow) : gate.allow;
     // Plans may not ask for it unless that is allowed; what says nothing has it unless the operator takes it from all.
-    return { isOffline: gate.allow.network === false, mostStarts: startsWithin(flow, limits) };
+    return { isOffline: gate.allow.network === false, task, mostStarts: startsWithin(flow, limits) };
+  }
+
+  #newTraceId(): string {
+    return this.#deps.task?.trace_id ?? newTraceId();
   }
 
   #requireAllowed(flow: CheckedFlow, { inputs, binaries, agents, profiles, folder }: FlowSetting): void {

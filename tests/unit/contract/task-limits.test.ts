@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { ANY, sandboxLevels, type Allow } from "../../../src/contract/allow.ts";
 import type { TaskMessage } from "../../../src/contract/agents.ts";
 import { InvalidInputError } from "../../../src/contract/errors.ts";
-import { narrowAllow, taskOf } from "../../../src/contract/task-limits.ts";
+import { narrowAllow, narrowTask, taskOf } from "../../../src/contract/task-limits.ts";
 import { seeded } from "../../support/seeded.ts";
 
 type Constraints = TaskMessage["constraints"];
@@ -113,3 +113,21 @@ function expectNarrower(inner: Allow, outer: Allow): void {
     expect(now, name).toBeLessThanOrEqual(limit ?? Infinity);
   }
 }
+
+describe("a task of an agent that another agent started", () => {
+  test("has no more of anything than that one", () => {
+    const own = task({ tools: ["Read", "Bash"], max_turns: 50, max_tokens: 10, timeout_seconds: 60, network: true });
+    const outer = { ...open, max_tokens: 900, max_cost_usd: 1, timeout_seconds: 30, sandbox: "strict", network: false };
+    expect(narrowTask(own, outer as Constraints)).toEqual(
+      task({
+        ...{ tools: ["Read"], max_turns: 20, max_tokens: 10, max_cost_usd: 1 },
+        ...{ timeout_seconds: 30, network: false, sandbox: "strict" },
+      }),
+    );
+  });
+
+  test("keeps what it has less of, and what neither says", () => {
+    const own = task({ tools: ["Read"], max_turns: 3, sandbox: "strict" });
+    expect(narrowTask(own, { ...open, sandbox: "files" })).toEqual(own);
+  });
+});
