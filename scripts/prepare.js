@@ -1,6 +1,6 @@
 /**
- * Builds, unless what is built is newer than all that it is made of. npm calls this after `npm ci`, and once more at the first
- * `npx headroom` of a checkout: that one says nothing meanwhile, and who ends it then is left with a broken cache of npm.
+ * Builds after `npm ci`. npm calls this once more at the first `npx headroom` of a checkout, which says nothing meanwhile and
+ * leaves a broken cache of npm to who ends it then: there it builds only what is older than what it is made of.
  */
 import { spawnSync } from "node:child_process";
 import { readdirSync, statSync } from "node:fs";
@@ -18,7 +18,7 @@ function writtenMs(path) {
 // Folders too: theirs tell that a file is gone.
 const below = readdirSync(join(root, "src"), { recursive: true }).map((name) => join("src", name));
 const newestMs = Math.max(...[...sources, ...below].map((path) => writtenMs(join(root, path))));
-if (writtenMs(join(root, "dist/.built")) <= newestMs) {
+if (process.env.npm_command !== "exec" || writtenMs(join(root, "dist/.built")) <= newestMs) {
   const { status } = spawnSync("npm", ["run", "build"], { cwd: root, stdio: "inherit" });
   process.exitCode = status ?? 1;
 }

@@ -145,16 +145,22 @@ export const runSpec = z.strictObject({
 });
 export type RunSpec = Readonly<z.output<typeof runSpec>>;
 
+/** What is wrong with a specification that was checked where it was written: a newer version knows the field, or the value. */
+const newerIssues: ReadonlySet<string> = new Set(["unrecognized_keys", "invalid_value", "invalid_union"]);
+
 /**
  * Reads a specification as a program of this or another version wrote it.
- * @throws {NewerSpecError} when it has fields that this version does not know
+ * @throws {NewerSpecError} when it has fields or values that this version does not know
  * @throws {z.ZodError} when it is none
  */
 export function readRunSpec(json: string): RunSpec {
   const { data, error } = runSpec.safeParse(JSON.parse(json));
   if (error === undefined) return data;
-  const unknown = error.issues.flatMap((issue) =>
-    issue.code === "unrecognized_keys" ? issue.keys.map((key) => [...issue.path, key].join(".")) : [],
-  );
+  const unknown = error.issues
+    .filter(({ code }) => newerIssues.has(code))
+    .flatMap((issue) =>
+      issue.code === "unrecognized_keys" ? issue.keys.map((key) => [...issue.path, key]) : [issue.path],
+    )
+    .map((path) => path.join("."));
   throw unknown.length > 0 ? new NewerSpecError(unknown) : error;
 }

@@ -50,6 +50,12 @@ export function toldOf(
   return task === undefined ? {} : { env: { ...env, [TASK_VARIABLE]: JSON.stringify(task) } };
 }
 
+/** The same for a run that is begun again: the task of who began it before is not that of who does now. */
+export function toldAnew(task: TaskMessage | undefined, before: Readonly<Record<string, string>>) {
+  const { [TASK_VARIABLE]: _earlier, ...own } = before;
+  return toldOf(task, own).env ?? own;
+}
+
 /** A task of an agent that another one started: no more of anything than that one may have. */
 export function narrowTask(task: TaskMessage, outer: TaskMessage["constraints"]): TaskMessage {
   const { constraints: own } = task;

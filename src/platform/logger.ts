@@ -40,6 +40,13 @@ export function createLogger(
         "headers.cookie",
       ],
     },
-    destination ?? pino.destination({ dest: 2, sync: true }),
+    destination ?? standardError(),
   );
+}
+
+/** Nobody stops for lines that cannot be written: the disk that they go to may be full. */
+function standardError(): DestinationStream {
+  const stream = pino.destination({ dest: 2, sync: true });
+  stream.on("error", () => undefined);
+  return stream;
 }

@@ -10,7 +10,7 @@
 import type { Redis } from "ioredis";
 import { checkTemplates } from "../contract/template.ts";
 import type { TaskMessage } from "../contract/agents.ts";
-import { narrowAllow, taskOf, toldOf } from "../contract/task-limits.ts";
+import { narrowAllow, taskOf, toldAnew, toldOf } from "../contract/task-limits.ts";
 import { parseAllow } from "../contract/allow.ts";
 import { ConflictError, InvalidInputError, lineOf, NotFoundError } from "../contract/errors.ts";
 import { isTerminal } from "../contract/outcomes.ts";
@@ -143,7 +143,7 @@ export class Client implements ClientPort, AsyncDisposable {
     const spec = parseRunSpec(
       changedRequest(before.spec, {
         ...change,
-        ...toldOf(this.#deps.task, change.env ?? before.spec.env),
+        env: toldAnew(this.#deps.task, change.env ?? before.spec.env),
         traceId: this.#newTraceId(),
       }),
     );

@@ -103,7 +103,7 @@ async function findEnd(deps: RepairDeps, runId: string): Promise<RunEnd | undefi
   const root = await deps.queues.queue(reportPlace.name).getJob(jobIds.report(runId, stage.epoch));
   if (root !== undefined) return undefined;
   if (run !== undefined) return endOf(deps, run);
-  const createdAtMs = (await deps.hash.load(runId))?.createdAtMs ?? 0;
+  const createdAtMs = Number((await deps.redis.hget(keys.run(deps.kp, runId), "createdAtMs")) ?? 0);
   return deps.clock.nowMs() - createdAtMs < GRACE_MS ? undefined : endOf(deps, run);
 }
 

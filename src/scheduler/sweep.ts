@@ -25,7 +25,8 @@ const sweepable: ReadonlySet<string> = new Set(["waiting", "delayed", "prioritiz
 
 /** Sweeps one run; the number of jobs taken out. Jobs that run are aborted by their workers. */
 export async function sweepCancelled(deps: SweepDeps, runId: string): Promise<number> {
-  const live = await deps.hash.load(runId);
+  // Without what the run is: that may be of a version that this one does not know.
+  const live = await deps.hash.stage(runId);
   if (live?.state !== "cancelling") return 0;
   let swept = 0;
   for await (const open of deps.queues.openJobs({ runId, epoch: live.epoch })) {
@@ -33,7 +34,8 @@ export async function sweepCancelled(deps: SweepDeps, runId: string): Promise<nu
     // The root of a run below writes that run's end down: nobody else does.
     if (job === undefined || job.name === ("report" satisfies JobName) || !(await isSweepable(deps, job, open)))
       continue;
-    if (isChunkJob(job.name)) await recordCancelled(deps, live, jobs.exec.payload.parse(job.data).files);
+    if (isChunkJob(job.name))
+      await recordCancelled(deps, { runId, epoch: live.epoch }, jobs.exec.payload.parse(job.data).files);
     if (!(await isRemoved(job))) continue;
     // What a lost worker noted of it; the report clears the output folder.
     await deps.redis.del(keys.inflight(deps.kp, open.id));

@@ -2,7 +2,7 @@
 import { NotFoundError } from "../contract/errors.ts";
 import { isTerminal, type RunState } from "../contract/outcomes.ts";
 import type { ProfileChanges } from "../contract/profile-changes.ts";
-import type { RunSpec } from "../contract/run-spec.ts";
+import { readRunSpec, type RunSpec } from "../contract/run-spec.ts";
 import type { LiveRun, RunHash } from "../platform/run-hash.ts";
 import type { Store } from "../store/store.ts";
 
@@ -130,7 +130,8 @@ export class RunCache {
     if (record === undefined) return undefined;
     const run = {
       runId,
-      spec: record.spec,
+      // As strictly as from Redis: the store hands out what any version wrote.
+      spec: readRunSpec(JSON.stringify(record.spec)),
       epoch: record.epoch,
       state: record.state,
       createdAtMs: record.createdAtMs,

@@ -41,7 +41,7 @@ export class FlowCluster implements AsyncDisposable {
   readonly kp = keyPrefix(PREFIX);
   readonly #server: RedisServer;
   readonly #workers: WorkerService[] = [];
-  readonly #metrics: Metrics;
+  readonly metrics: Metrics;
   readonly #stops: (() => Promise<void>)[] = [];
 
   private constructor(parts: {
@@ -57,7 +57,7 @@ export class FlowCluster implements AsyncDisposable {
     this.store = parts.store;
     this.redis = parts.redis;
     this.#server = parts.server;
-    this.#metrics = parts.metrics;
+    this.metrics = parts.metrics;
   }
 
   static async open(workers = 1): Promise<FlowCluster> {
@@ -85,7 +85,7 @@ export class FlowCluster implements AsyncDisposable {
     workerId: string,
     { redisUrl = this.#server.url, lockMs = 30_000, labels = [SANDBOX_LABEL] as readonly string[], allow = {} } = {},
   ): Promise<WorkerService> {
-    const deps = { store: this.store, logger: quietLogger, metrics: this.#metrics, clock: systemClock };
+    const deps = { store: this.store, logger: quietLogger, metrics: this.metrics, clock: systemClock };
     const limits = { lockMs, drainMs: 1_000, nice: 0 };
     const worker = new WorkerService(
       { ...deps, redisUrl },
@@ -104,7 +104,7 @@ export class FlowCluster implements AsyncDisposable {
   async #startScheduler(): Promise<void> {
     const subscriber = openRedis(this.#server.url, "subscriber", quietLogger);
     const control = new ControlBus({ redis: this.redis, subscriber, logger: quietLogger }, this.kp);
-    const deps = { store: this.store, logger: quietLogger, metrics: this.#metrics, clock: systemClock };
+    const deps = { store: this.store, logger: quietLogger, metrics: this.metrics, clock: systemClock };
     const settings = { kp: this.kp, schedulerId: "s", keepRunsMs: 86_400_000 };
     const scheduler = new SchedulerService({ ...deps, redis: this.redis, control }, settings);
     await control.start();
@@ -142,7 +142,7 @@ export class FlowCluster implements AsyncDisposable {
     await this.client.close();
     for (const stop of this.#stops) await stop();
     for (const worker of this.#workers) await worker.stop();
-    await this.#metrics.stop();
+    await this.metrics.stop();
     await this.store.close();
     await closeRedis(this.redis);
     await this.#server.stop();

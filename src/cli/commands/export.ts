@@ -78,6 +78,8 @@ async function writeFile(path: string, fill: (to: Writable) => Promise<number>):
   const draft = `${path}.headroom-${process.pid}`;
   refuseTarget(path);
   const stream = createWriteStream(draft);
+  // Told where it is written to next, or at its end.
+  stream.on("error", () => undefined);
   try {
     await once(stream, "open");
     const rows = await fill(stream);
@@ -98,10 +100,10 @@ function refuseTarget(path: string): void {
     new InvalidInputError("command line", [
       { where: "--output", expected, found: `${found} at ${printablePath(path)}` },
     ]);
-  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) throw fault("a file", "a folder");
   try {
     accessSync(dirname(path), constants.W_OK | constants.X_OK);
   } catch (error) {
     throw fault("a file in a folder that may be written", messageOf(error));
   }
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) throw fault("a file", "a folder");
 }

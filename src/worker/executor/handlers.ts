@@ -1,5 +1,4 @@
 /** Every job name and its handler: one that is missing does not compile. */
-import { TASK_VARIABLE } from "../../contract/agents.ts";
 import type { FileResult } from "../../contract/files.ts";
 import { chunkJobOf } from "../../contract/jobs.ts";
 import type { RunSpec } from "../../contract/run-spec.ts";
@@ -121,7 +120,7 @@ function tellResult(
   metrics.counter("headroom_results_total").inc({ outcome, failure_class: failureClass ?? "" });
   // Of all inputs only a call of a flow's node has none.
   if (spec.input.kind !== "none") return;
-  const kind = TASK_VARIABLE in spec.env ? "agent" : chunkJobOf(spec);
+  const kind = spec.agent !== undefined ? "agent" : chunkJobOf(spec);
   metrics.counter("headroom_flow_calls_total").inc({ kind, outcome });
   if (agent === undefined) return;
   metrics.counter("headroom_agent_turns_total").inc(agent.turns);

@@ -179,7 +179,8 @@ export class Publisher {
   /** Removes what a call wrote. @throws when a file cannot be removed */
   removeTemp({ target }: Call): void {
     const reason = target === null ? null : removeTempSync(target);
-    if (target !== null && reason !== null) this.#parts.host.warn({ temp: target.temp, reason }, LEFT);
+    if (target === null || reason === null) return;
+    this.#parts.host.warn({ runId: this.#parts.request.runId, temp: target.temp, reason }, LEFT);
   }
 
   #fail(call: Call, failure: Failure, results: FileResult[]): void {

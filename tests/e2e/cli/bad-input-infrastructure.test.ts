@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { startRedis } from "../../support/redis-server.ts";
@@ -49,5 +49,20 @@ describe("headroom run, on infrastructure that is not as it should be", () => {
     expect(ended).toMatchObject({ code: 3, stdout: "" });
     expect(ended.stderr).toMatch(/no space left|disk is full|ENOSPC/);
     expect(ended.stderr).not.toContain("    at ");
+  });
+
+  test.runIf(canMount)("leaves no half of an export on a disk that is full", async () => {
+    await using cli = new Cli();
+    cli.scratch.file("in/a", "1");
+    const run = await cli.json<{ id: string }>([...runArgs.slice(0, 1), "--json", ...runArgs.slice(1)]);
+    using disk = smallDisk(cli.scratch.folder("small"), 4_096);
+    const rows = join(cli.scratch.path, "small/rows.csv");
+    writeFileSync(join(cli.scratch.path, "small/filler"), Buffer.alloc(4_096));
+    const ended = await cli.call(["export", run.id, "-f", "csv", "-o", rows]);
+    expect(ended.code).toBe(3);
+    expect(ended.stderr).toMatch(/^headroom: the disk is full: ENOSPC[^\n]*\n$/);
+    expect(readdirSync(join(cli.scratch.path, "small"))).toEqual(["filler"]);
+    disk.grow(65_536);
+    expect((await cli.call(["export", run.id, "-f", "csv", "-o", rows])).code).toBe(0);
   });
 });

@@ -31,10 +31,10 @@ afterEach(() => {
   checkout[Symbol.dispose]();
 });
 
-/** Whether it built. */
-function prepared(): boolean {
+/** Whether it built, as npm calls it for `npx` or for `npm ci`. */
+function prepared(npm_command: "exec" | "ci" = "exec"): boolean {
   rmSync(at("built"), { force: true });
-  execFileSync(process.execPath, [at("scripts/prepare.js")], { stdio: "pipe" });
+  execFileSync(process.execPath, [at("scripts/prepare.js")], { stdio: "pipe", env: { ...process.env, npm_command } });
   return existsSync(at("built"));
 }
 
@@ -42,6 +42,7 @@ test("builds what was never built, and what has changed since, and nothing else"
   expect(prepared()).toBe(true);
   checkout.file("dist/.built", "");
   expect(prepared()).toBe(false);
+  expect(prepared("ci")).toBe(true);
   const later = new Date(Date.now() + 60_000);
   utimesSync(at("src/sub/two.ts"), later, later);
   expect(prepared()).toBe(true);

@@ -63,10 +63,28 @@ test("a flow does, with the flows in it and its runs; an agent of it has a task 
   const ended = await cluster.ended(id);
   expect(ended.outcomes).toEqual({ call: "succeeded", over: "succeeded", ask: "succeeded" });
   const read = (path: string): unknown => JSON.parse(readFileSync(join(folder, id, path), "utf8"));
+  const calls = await cluster.metrics.registry.getSingleMetricAsString("headroom_flow_calls_total");
+  for (const kind of ["exec", "agent"]) expect(calls).toContain(`kind="${kind}",outcome="succeeded"} 1\n`);
   expect(read("artifacts/call/said.json")).toEqual(outer);
   expect(read("outputs/over/a.output")).toEqual(outer);
   expect(read("artifacts/ask/transcript.txt")).toEqual({
     ...{ task_id: `${id}/ask`, parent_id: id, trace_id: outer.trace_id },
     constraints: { ...outer.constraints, max_turns: 5 },
   });
+});
+
+test("a run that a person begins again is told of no task", async () => {
+  await using cluster = await FlowCluster.open();
+  await using client = await clientInAgent(cluster);
+  const input = cluster.scratch.folder("in");
+  writeFileSync(join(input, "a"), "a\n");
+  const root = cluster.scratch.folder("out");
+  const { run } = await client.run({
+    ...{ command: ["/bin/cat", "{input}"], input: { kind: "tree", root: input }, output: { root, from: "stdout" } },
+    env: { OTHER: "1" },
+  });
+  await client.wait(run.id);
+  expect((await cluster.client.resume(run.id)).spec.env).toEqual({ OTHER: "1" });
+  const again = await cluster.client.wait(run.id);
+  expect(again.state).toBe("succeeded");
 });
