@@ -8,7 +8,7 @@ import type { PolicyGate } from "../../platform/policy-gate.ts";
 import {
   cutOutput,
   examineOutput,
-  LEFT,
+  NOT_REMOVED,
   removeTempSync,
   renameOutput,
   type Flusher,
@@ -180,7 +180,7 @@ export class Publisher {
   removeTemp({ target }: Call): void {
     const reason = target === null ? null : removeTempSync(target);
     if (target === null || reason === null) return;
-    this.#parts.host.warn({ runId: this.#parts.request.runId, temp: target.temp, reason }, LEFT);
+    this.#parts.host.warn({ runId: this.#parts.request.runId, temp: target.temp, reason }, NOT_REMOVED);
   }
 
   #fail(call: Call, failure: Failure, results: FileResult[]): void {

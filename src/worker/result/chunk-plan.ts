@@ -11,7 +11,7 @@ import type { Logger } from "../../platform/logger.ts";
 import type { Store } from "../../store/store.ts";
 import type { KnownOutput } from "../executor/chunk-request.ts";
 import type { Fence, Intent, Journal } from "./fence.ts";
-import { LEFT, removeTemp } from "./publish.ts";
+import { NOT_REMOVED, removeTemp } from "./publish.ts";
 import { UNREST_MS } from "./suspicion.ts";
 
 export interface ChunkPlan {
@@ -128,5 +128,5 @@ async function removeTempOf({ logger }: PlanDeps, run: LiveRun, relative: string
   if (!isOurs) return;
   const reason = await removeTemp(fsPath(temp));
   // That must not keep the chunk: the end of the run tries again.
-  if (reason !== null) logger.warn({ runId: run.runId, temp, reason }, LEFT);
+  if (reason !== null) logger.warn({ runId: run.runId, temp, reason }, NOT_REMOVED);
 }

@@ -205,7 +205,7 @@ export function removeTempSync({ temp }: Target): string | null {
 }
 
 /** What is logged where something under a temporary name could not be removed. */
-export const LEFT = "what is under a temporary name could not be removed";
+export const NOT_REMOVED = "what is under a temporary name could not be removed";
 
 /** The same where many may be in such a folder and others wait for the thread; why not all could be removed, of a file too. */
 export function removeTemp(path: string | Buffer): Promise<string | null> {

@@ -24,14 +24,19 @@ async function clientInAgent(cluster: FlowCluster): Promise<Client> {
   return cluster.clientWith({});
 }
 
+/** A folder with one file, and one for the outputs. */
+function oneFile({ scratch }: FlowCluster): { readonly input: string; readonly root: string } {
+  const input = scratch.folder("in");
+  writeFileSync(join(input, "a"), "a\n");
+  return { input, root: scratch.folder("out") };
+}
+
 const tell = ["/bin/sh", "-c", 'printf %s "$HEADROOM_TASK"'];
 
 test("a run over files carries the task of the agent that started it, whatever the run says itself", async () => {
   await using cluster = await FlowCluster.open();
   await using client = await clientInAgent(cluster);
-  const input = cluster.scratch.folder("in");
-  writeFileSync(join(input, "a"), "a\n");
-  const root = cluster.scratch.folder("out");
+  const { input, root } = oneFile(cluster);
   const { run } = await client.run({
     ...{ command: [...tell, "sh", "{input}"], input: { kind: "tree", root: input }, output: { root, from: "stdout" } },
     env: { HEADROOM_TASK: '{"constraints":{}}', OTHER: "1" },
@@ -76,9 +81,7 @@ test("a flow does, with the flows in it and its runs; an agent of it has a task 
 test("a run that a person begins again is told of no task", async () => {
   await using cluster = await FlowCluster.open();
   await using client = await clientInAgent(cluster);
-  const input = cluster.scratch.folder("in");
-  writeFileSync(join(input, "a"), "a\n");
-  const root = cluster.scratch.folder("out");
+  const { input, root } = oneFile(cluster);
   const { run } = await client.run({
     ...{ command: ["/bin/cat", "{input}"], input: { kind: "tree", root: input }, output: { root, from: "stdout" } },
     env: { OTHER: "1" },

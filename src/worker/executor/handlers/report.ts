@@ -13,7 +13,7 @@ import type { Logger } from "../../../platform/logger.ts";
 import type { Store } from "../../../store/store.ts";
 import type { DraftFile } from "../../result/draft.ts";
 import { writeResults } from "../../result/results-file.ts";
-import { LEFT, removeStaleTemps } from "../../result/publish.ts";
+import { NOT_REMOVED, removeStaleTemps } from "../../result/publish.ts";
 import type { FlowRuns } from "../../flow-runs.ts";
 import type { OutputClaims } from "../../output-claims.ts";
 import type { RunCache } from "../../run-cache.ts";
@@ -155,7 +155,7 @@ async function clearLeftovers(deps: ReportDeps, run: LiveRun, live: Live): Promi
   if (deps.gate.writeFault(run.spec.output.root) !== undefined) return;
   try {
     const { left } = await removeStaleTemps(run.spec.output.root, run.runId);
-    for (const { path: temp, reason } of left) deps.logger.warn({ runId: run.runId, temp, reason }, LEFT);
+    for (const { path: temp, reason } of left) deps.logger.warn({ runId: run.runId, temp, reason }, NOT_REMOVED);
   } catch (error) {
     deps.logger.warn({ runId: run.runId, err: messageOf(error) }, "temporary files may be left in the output folder");
   }
