@@ -8,75 +8,144 @@
 # States of a launch: queued (its slot is busy) -> running -> ending (the process is reaped, but what it left behind is
 # still being killed; 2 s at most) -> told. Each `S` frame gets exactly one `X` frame.
 #
-# Where processes come from: a few children of ours wait, as copies of this process, each for one request (a "spare"). They
-# are made several at a time, for a copy of this process makes each page that we write afterwards be copied once, and that
-# would be most of what a launch costs. A request carries all that its process needs, as it has to lie in memory: arrays of
-# pointers and the strings, for the address of a buffer that every copy has at the same place. What is too long for the
-# buffer, or has a log pipe that the spares do not know yet, gets a copy of its own.
+# How a process comes to be: a copy of this one would have to copy its page tables, and each page that either writes
+# afterwards. So it is a child that shares our memory until it is the program (clone with CLONE_VM, as posix_spawn does).
+# Perl cannot go on in it, for it would share Perl's stack as well: it runs a few instructions of machine code (see
+# %code) that keep all in registers, and make the system calls of a list that lies in a buffer of its slot. We go on
+# meanwhile: a program on a file system that hangs holds up its own launch alone.
 #
 # What keeps descendants in reach: this process is a "subreaper", so a descendant whose parent died becomes a child of
 # ours. A child that is no running launch is a stray. It is killed as soon as its own launch is over; it is known by its
-# session, else by HEADROOM_JOB in its environment, else it is killed when every launch that ran when it was first seen
-# has ended.
+# process group, else by HEADROOM_JOB in its environment, else it is killed when every launch that ran when it was first
+# seen has ended.
 #
 # Frames, both ways: length of the rest (u32, big endian), one letter, then:
 #   in   E  env id u32, "NAME=value" joined by NUL
 #        S  id u32, slot u16, env id u32, log bytes u32, then joined by NUL: folder, file for standard output or "", argv
 #        K  id u32, signal u8 (a queued launch is dropped, if the signal ends)
 #        P  (asks for an answer)
-#   out  B  id u32, pid u32, started at u64 (microseconds, CLOCK_MONOTONIC); again if it has to be started again
+#   out  B  id u32, pid u32, started at u64 (microseconds, CLOCK_MONOTONIC)
 #        X  id u32, pid u32, kind u8 (see below), code u32, stage u8, strays u32, started u64, ended u64, peak KiB u64,
 #           user u64, system u64, log length in all u64, length of the head u32, head and tail of the log
 #        P  (the answer)
 # Arguments: system call table (x64 | arm64), token, scratch folder, nice, oom_score_adj.
 use strict;
 use warnings;
+use DynaLoader;
 
 use constant { EXITED => 0, SIGNALLED => 1, NOT_STARTED => 2, DROPPED => 3 };
 use constant { STAGE_FORK => 1, STAGE_FOLDER => 2, STAGE_OUTPUT => 3, STAGE_EXEC => 4, STAGE_SETUP => 5 };
-use constant { SIGKILL => 9, SIGTERM => 15, SIGCHLD => 17, WNOHANG => 1, WEXITED => 4, WNOWAIT => 0x01000000 };
+use constant { SIGKILL => 9, SIGPIPE => 13, SIGTERM => 15, SIGCHLD => 17 };
+use constant { WNOHANG => 1, WEXITED => 4, WNOWAIT => 0x01000000 };
 use constant { O_NONBLOCK => 04000, O_CLOEXEC => 02000000 };
-use constant { AT_FDCWD => -100, OUTPUT_FLAGS => 01 | 0100 | 0200 | 02000000 };
+use constant { AT_FDCWD => -100, OUTPUT_FLAGS => 01 | 0100 | 0200 };
 use constant { EINTR => 4, EAGAIN => 11, F_SETFL => 4 };
+use constant { PROT_READ => 1, PROT_WRITE => 2, PROT_EXEC => 4, PRIVATE_ANONYMOUS => 0x22, MADV_DONTNEED => 4, PAGE => 4096 };
 use constant { PR_SET_PDEATHSIG => 1, PR_SET_CHILD_SUBREAPER => 36, RLIMIT_CORE => 4 };
-use constant { SPARES => 8, REQUEST_BYTES => 16384, REQUEST_HEAD => 7 };
+use constant { BLOCK_BYTES => 8192, BLOCK_HEAD => 16, STEP_BYTES => 56, STEPS => 9 };
 use constant { READ_BYTES => 65536, ENDING_MICROS => 2_000_000, LAST_KILL_MICROS => 10_000_000 };
 
 my ($arch, $token, $scratch, $nice, $oom_score_adj) = @ARGV;
 my %tables = (
   x64 => {
-    read => 0, rt_sigprocmask => 14, openat => 257, chdir => 80, dup3 => 292, execve => 59, clone => 56, wait4 => 61, setsid => 112, getppid => 110,
-    prctl => 157, clock_gettime => 228, exit_group => 231, waitid => 247, signalfd4 => 289, prlimit64 => 302,
+    read => 0, close => 3, mmap => 9, mprotect => 10, madvise => 28, rt_sigprocmask => 14, execve => 59, wait4 => 61, chdir => 80,
+    setpgid => 109, getppid => 110, prctl => 157, clock_gettime => 228, exit_group => 231, waitid => 247, openat => 257,
+    signalfd4 => 289, dup3 => 292, prlimit64 => 302,
   },
   arm64 => {
-    read => 63, rt_sigprocmask => 135, openat => 56, chdir => 49, dup3 => 24, execve => 221, clone => 220, wait4 => 260, setsid => 157, getppid => 173,
-    prctl => 167, clock_gettime => 113, exit_group => 94, waitid => 95, signalfd4 => 74, prlimit64 => 261,
+    read => 63, close => 57, mmap => 222, mprotect => 226, madvise => 233, rt_sigprocmask => 135, execve => 221, wait4 => 260,
+    chdir => 49, setpgid => 154, getppid => 173, prctl => 167, clock_gettime => 113, exit_group => 94, waitid => 95,
+    openat => 56, signalfd4 => 74, dup3 => 24, prlimit64 => 261,
   },
+);
+# What a child runs until it is the program: one line per instruction, CELL stands for the address of $cell.
+# Ours: clones with the block whose address is in the first word of the cell, puts the result into the second, returns.
+# The child: makes one system call per step of the block (number, four arguments, least and greatest result that is right),
+# until one of them is wrong: then the address of the step and the result go to the head of the block, and it exits.
+my %code = (
+  x64 => [
+    '53',                      # push rbx
+    '55',                      # push rbp
+    '48bd CELL',               # mov rbp, CELL
+    '488b5d00',                # mov rbx, [rbp]           the block
+    'bf11010000',              # mov edi, 0x111           CLONE_VM | SIGCHLD
+    '31f6', '31d2',            # xor esi, esi; xor edx, edx
+    '4531d2', '4531c0',        # xor r10d, r10d; xor r8d, r8d
+    'b838000000',              # mov eax, 56              clone
+    '0f05',                    # syscall
+    '4885c0',                  # test rax, rax
+    '7407',                    # je child
+    '48894508',                # mov [rbp + 8], rax
+    '5d', '5b', 'c3',          # pop rbp; pop rbx; ret
+    '488d6b10',                # child: lea rbp, [rbx + 16]
+    '488b4500',                # step: mov rax, [rbp]
+    '488b7d08', '488b7510',    # mov rdi, [rbp + 8]; mov rsi, [rbp + 16]
+    '488b5518', '4c8b5520',    # mov rdx, [rbp + 24]; mov r10, [rbp + 32]
+    '0f05',                    # syscall
+    '483b4528', '7c0c',        # cmp rax, [rbp + 40]; jl wrong
+    '483b4530', '7f06',        # cmp rax, [rbp + 48]; jg wrong
+    '4883c538',                # add rbp, 56
+    'ebd8',                    # jmp step
+    '48892b', '48894308',      # wrong: mov [rbx], rbp; mov [rbx + 8], rax
+    'bf7f000000',              # mov edi, 127
+    'b8e7000000',              # mov eax, 231             exit_group
+    '0f05', '0f0b',            # syscall; ud2
+  ],
+  arm64 => [
+    'f353bfa9',                # stp x19, x20, [sp, -16]!
+    'd3030058',                # ldr x19, cell
+    '740240f9',                # ldr x20, [x19]           the block
+    '202280d2',                # mov x0, 0x111            CLONE_VM | SIGCHLD
+    '010080d2', '020080d2',    # mov x1, 0; mov x2, 0
+    '030080d2', '040080d2',    # mov x3, 0; mov x4, 0
+    '881b80d2',                # mov x8, 220              clone
+    '010000d4',                # svc 0
+    '800000b4',                # cbz x0, child
+    '600600f9',                # str x0, [x19, 8]
+    'f353c1a8',                # ldp x19, x20, [sp], 16
+    'c0035fd6',                # ret
+    '93420091',                # child: add x19, x20, 16
+    '680240a9',                # step: ldp x8, x0, [x19]
+    '610a41a9', '632642a9',    # ldp x1, x2, [x19, 16]; ldp x3, x9, [x19, 32]
+    '010000d4',                # svc 0
+    '1f0009eb', 'cb000054',    # cmp x0, x9; b.lt wrong
+    '691a40f9',                # ldr x9, [x19, 48]
+    '1f0009eb', '6c000054',    # cmp x0, x9; b.gt wrong
+    '73e20091',                # add x19, x19, 56
+    'f6ffff17',                # b step
+    '930200a9',                # wrong: stp x19, x0, [x20]
+    'e00f80d2',                # mov x0, 127
+    'c80b80d2',                # mov x8, 94               exit_group
+    '010000d4', '000020d4',    # svc 0; brk 0
+    'CELL',                    # cell
+  ],
 );
 die "launcher: expected arguments ARCH TOKEN SCRATCH NICE OOM_SCORE_ADJ\n" unless @ARGV == 5;
 my $nr = $tables{$arch} or die "launcher: expected x64 or arm64, found $arch\n";
 die "launcher: expected a perl with 64-bit integers\n" unless length(pack 'J', 0) == 8;
-my ($openat, $chdir, $read) = @{$nr}{qw(openat chdir read)};
-my ($rt_sigprocmask, $dup3, $execve, $clone, $wait4, $setsid, $getppid) =
-  @{$nr}{qw(rt_sigprocmask dup3 execve clone wait4 setsid getppid)};
-my ($prctl, $clock_gettime, $exit_group, $waitid) = @{$nr}{qw(prctl clock_gettime exit_group waitid)};
+my ($openat, $chdir, $close, $dup3, $execve) = @{$nr}{qw(openat chdir close dup3 execve)};
+my ($prctl, $clock_gettime, $exit_group, $waitid, $wait4) = @{$nr}{qw(prctl clock_gettime exit_group waitid wait4)};
 
 my $self = $$;
-my $no_signals = "\0" x 8;
-# running, ending: pid => launch; seen: stray => newest launch then; failed: pid => stage and errno
-my (%envs, %launches, %running, %ending, %seen, %killed_for, %failed);
-# spares: children that wait for a request, oldest first, and the same by pid; pipes: those that no child reads from
-my (@spares, %spare, @pipes);
-my $launched = 0;
+# running, ending: pid => launch; seen: stray => newest launch then
+my (%envs, %launches, %running, %ending, %seen, %killed_for);
 my @slots;
-my $slots_made = 0;
-# Never assigned to again: every copy of this process has it at this address.
-my $request    = "\0" x REQUEST_BYTES;
-my $request_at = unpack 'J', pack 'P', $request;
+# cell: the address of a block for the machine code, and the number of the child from it
+my $cell          = pack 'J2', 0, 0;
+my $cell_at       = address_of($cell);
+my $no_signals    = "\0" x 8;
+my $no_signals_at = address_of($no_signals);
+# Every child gets a process group of its own, dies with us, and is gone if we died before it could say so. All are of our
+# session: where the kernel shares the processor out by sessions (autogroup), jobs that were one each would leave the
+# worker, which is one as well, with the share of one job.
+my $leave_home = join '',
+  step($nr->{rt_sigprocmask}, 2, $no_signals_at, 0, 8, 0, 0),
+  step($nr->{setpgid}, 0, 0, 0, 0, 0, 0),
+  step($prctl,         PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0),
+  step($nr->{getppid}, 0, 0, 0, 0, $self, $self);
+my %stages = ($chdir => STAGE_FOLDER, $openat => STAGE_OUTPUT, $execve => STAGE_EXEC);
 my ($out, $in, $last_id) = ('', '', 0);
 
-# A handler rather than IGNORE: an ignored signal would stay ignored in every process that we start.
-$SIG{PIPE} = sub { };
 binmode STDIN;
 binmode STDOUT;
 syscall($prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0 or die "launcher: no subreaper: $!\n";
@@ -87,18 +156,17 @@ setpriority 0, 0, $nice if $nice;
 # A crashing binary must not leave core files in the scratch folder.
 my $no_core = pack 'QQ', 0, 0;
 syscall $nr->{prlimit64}, 0, RLIMIT_CORE, $no_core, 0;
-# SIGCHLD is blocked and read through a descriptor, so that none comes between looking and waiting.
+# SIGCHLD is blocked and read through a descriptor, so that none comes between looking and waiting. SIGPIPE is blocked
+# too: an ignored one would stay ignored in every process that we start, and a handler could run in a child that has no
+# stack of its own.
 my $chld_mask = pack 'Q', 1 << (SIGCHLD - 1);
-syscall($rt_sigprocmask, 0, $chld_mask, 0, 8) == 0 or die "launcher: cannot block SIGCHLD: $!\n";
+my $blocked   = pack 'Q', 1 << (SIGCHLD - 1) | 1 << (SIGPIPE - 1);
+syscall($nr->{rt_sigprocmask}, 0, $blocked, 0, 8) == 0 or die "launcher: cannot block signals: $!\n";
 my $signal_fd = syscall($nr->{signalfd4}, -1, $chld_mask, 8, O_NONBLOCK | O_CLOEXEC);
 $signal_fd >= 0 or die "launcher: no signalfd: $!\n";
 open my $signals, '<&=', $signal_fd or die "launcher: cannot read signals: $!\n";
 open my $null, '<', '/dev/null' or die "launcher: cannot open /dev/null: $!\n";
-# Children that fail before or in execve say so here (pid, stage, errno: one write); it closes by itself on success.
-pipe my $failures, my $failure_end or die "launcher: no pipe: $!\n";
-fcntl $failures, F_SETFL, O_NONBLOCK;
-my $failure_fd = fileno $failure_end;
-my $null_fd    = fileno $null;
+my $null_fd = fileno $null;
 # Undefined on a kernel without CONFIG_PROC_CHILDREN; then all of /proc is read.
 my $children;
 open $children, '<', "/proc/self/task/$self/children" or undef $children;
@@ -132,125 +200,83 @@ sub slot_of {
   return $slots[$number] //= do {
     pipe my $read, my $write or die "launcher: no pipe: $!\n";
     fcntl $read, F_SETFL, O_NONBLOCK;
-    { since => ++$slots_made, read => $read, write => $write, fd => fileno $write, queue => [], busy => 0 };
+    my $slot = { read => $read, write => $write, fd => fileno $write, queue => [], busy => 0 };
+    make_block($slot, BLOCK_BYTES);
+    $slot;
   };
 }
 
-# In a copy of this process: turns it into the program. Texts are given as strings or as addresses.
-sub become {
-  my ($folder, $has_output, $output, $log_fd, $path, $args, $env) = @_;
-  syscall $rt_sigprocmask, 2, $no_signals, 0, 8;
-  fail(STAGE_FOLDER) if syscall($chdir, $folder) != 0;
-  my $output_fd = $log_fd;
-  if ($has_output) {
-    $output_fd = syscall $openat, AT_FDCWD, $output, OUTPUT_FLAGS, 0666;
-    fail(STAGE_OUTPUT) if $output_fd < 0;
-  }
-  fail(STAGE_SETUP)
-    if syscall($dup3, $null_fd, 0, 0) < 0 || syscall($dup3, $output_fd, 1, 0) < 0 || syscall($dup3, $log_fd, 2, 0) < 0;
-  syscall $execve, $path, $args, $env;
-  fail(STAGE_EXEC);
+# The buffer that the child of a slot finds its system calls in. Parts of it are replaced, never the whole: it stays where
+# it is while the child reads it, until that is the program or gone.
+sub make_block {
+  my ($slot, $bytes) = @_;
+  $slot->{block} = '';
+  vec($slot->{block}, $bytes - 1, 8) = 0;
+  $slot->{at} = address_of($slot->{block});
   return;
 }
 
-sub fail {
-  syswrite $failure_end, pack 'NCN', $$, $_[0], $! + 0;
-  syscall $exit_group, 127;
+sub address_of { return unpack 'J', pack 'P', $_[0] }
+
+# Makes the machine code callable, as `share_memory`. It is given no arguments, and leaves Perl's mark of where they begin
+# to the end of the sub that called it.
+sub load_code {
+  my $bytes = join '', map { /^(.*)CELL$/ ? pack('H* J', $1 =~ s/ //r, $cell_at) : pack 'H*', $_ } @{ $code{$arch} };
+  my $at = syscall $nr->{mmap}, 0, PAGE, PROT_READ | PROT_WRITE, PRIVATE_ANONYMOUS, -1, 0;
+  die "launcher: no memory for code: $!\n" if $at == -1;
+  pipe my $from, my $to or die "launcher: no pipe: $!\n";
+  syswrite $to, $bytes;
+  syscall($nr->{read}, fileno $from, $at, length $bytes) == length $bytes or die "launcher: cannot write code: $!\n";
+  syscall($nr->{mprotect}, $at, PAGE, PROT_READ | PROT_EXEC) == 0 or die "launcher: memory for code is refused: $!\n";
+  DynaLoader::dl_install_xsub('main::share_memory', $at);
   return;
 }
 
-# A copy begins a session of its own, and dies with us.
-sub leave_home {
-  syscall $setsid;
-  syscall $prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0;
-  syscall $exit_group, 127 if syscall($getppid) != $self;    # the launcher died before the line above
-  return;
+# A system call of a child: number, four arguments, least and greatest result that is right.
+sub step { return pack 'J5 q2', @_ }
+
+# The calls of a launch, when its texts lie at these addresses. Descriptors 0 to 2 are open here, so that what is opened
+# after the end of 1 is 1.
+sub steps_of {
+  my ($launch, $folder_at, $output_at, $path_at, $args_at, $env_at) = @_;
+  my $log_fd = $launch->{slot}{fd};
+  my $output =
+    $launch->{output} eq ''
+    ? step($dup3, $log_fd, 1, 0, 0, 1, 1)
+    : step($close, 1, 0, 0, 0, 0, 0) . step($openat, AT_FDCWD, $output_at, OUTPUT_FLAGS, 0666, 1, 1);
+  return join '', $leave_home, step($chdir, $folder_at, 0, 0, 0, 0, 0), $output, step($dup3, $null_fd, 0, 0, 0, 0, 0),
+    step($dup3, $log_fd, 2, 0, 0, 2, 2), step($execve, $path_at, $args_at, $env_at, 0, 0, -1);
 }
 
-# In a spare: waits for the request, and becomes what it says. The length is read alone: a spare that was killed while it
-# waited may still take what its read finds then, but no more, and what is left says that it started nothing.
-sub serve {
-  my ($fd) = @_;
-  leave_home();
-  my $got = syscall $read, $fd, $request_at, 8;
-  while ($got < 8 || $got < unpack 'J', $request) {
-    my $more = syscall $read, $fd, $request_at + $got, REQUEST_BYTES - $got;
-    syscall $exit_group, 127 if $more <= 0 && $! != EINTR;
-    $got += $more if $more > 0;
-  }
-  become(unpack 'x8 J7', $request);
-  return;
-}
-
-# Makes spares, once the last one is used: where nothing is launched, nothing waits. Little is written between the copies.
-# Not Perl's fork: it costs a tenth more, and nothing of the C library is used before execve. What is inherited (nice,
-# oom_score_adj) was set once for the launcher itself.
-sub make_spares {
-  $launched = 0;
-  push @pipes, new_pipe() // return while @pipes < SPARES;
-  my @chosen = splice @pipes, 0, SPARES;
-  my @made   = (0) x SPARES;
-  my $at     = 0;
-  while ($at < SPARES) {
-    serve($chosen[$at]{fd}) if ($made[$at] = syscall $clone, SIGCHLD, 0, 0, 0, 0) == 0;
-    ++$at;
-  }
-  for my $pid (@made) {
-    my $pipe = shift @chosen;
-    if ($pid < 0) { push @pipes, $pipe }
-    else          { push @spares, $spare{$pid} = { pid => $pid, pipe => $pipe, knows => $slots_made } }
-  }
-  return;
-}
-
-sub new_pipe {
-  pipe my $from, my $to or return undef;
-  return { from => $from, to => $to, fd => fileno $from };
-}
-
-# What `become` needs, as it lies in the buffer of a spare: length, seven words, both arrays of pointers, the strings.
-sub request_of {
-  my ($launch, $log_fd) = @_;
-  my ($folder, $output, $argv) = @{$launch}{qw(folder output argv)};
-  my @strings  = ($folder, $output, @$argv, @{ $launch->{env} }, $launch->{mark});
-  my $args_at  = $request_at + 8 + REQUEST_HEAD * 8;
-  my $env_at   = $args_at + 8 * (@$argv + 1);
-  my $at       = $env_at + 8 * (@strings - 2 - @$argv + 1);
-  my @pointers = map { my $here = $at; $at += 1 + length; $here } @strings;
-  my ($folder_at, $output_at, @others) = @pointers;
-  my @args  = splice @others, 0, scalar @$argv;
-  my @words = ($folder_at, $output ne '' ? 1 : 0, $output_at, $log_fd, $args[0], $args_at, $env_at);
-  return pack('J*', $at - $request_at, @words, @args, 0, @others, 0) . join "\0", @strings, '';
-}
-
-# Hands the launch to a spare. Returns its number, or undef when no spare can take it.
-sub hand_to_spare {
+# Starts the process of a launch. Returns its number, or an error's number below 0.
+sub spawn {
   my ($launch) = @_;
-  my $slot = $launch->{slot};
-  make_spares() if $launched && !@spares;
-  return undef if !@spares || $spares[0]{knows} < $slot->{since};
-  my $text = request_of($launch, $slot->{fd});
-  return undef if length $text > REQUEST_BYTES;
-  my $chosen = shift @spares;
-  delete $spare{ $chosen->{pid} };
-  $launch->{pipe} = $chosen->{pipe};
-  syswrite $chosen->{pipe}{to}, $text;
-  return $chosen->{pid};
+  my ($slot, $argv, $env) = @{$launch}{qw(slot argv env)};
+  my @texts = (@{$launch}{qw(folder output mark)}, @$argv);
+  my $texts = join "\0", @texts, '';
+  my $steps_bytes = STEP_BYTES * ($launch->{output} eq '' ? STEPS : STEPS + 1);
+  my $before = BLOCK_HEAD + $steps_bytes + 8 * (@$argv + 1) + length($env->{pointers}) + 16;
+  make_block($slot, $before + length $texts) if length $slot->{block} < $before + length $texts;
+  my $at      = $slot->{at} + $before;
+  my @at      = map { my $here = $at; $at += 1 + length; $here } @texts;
+  my ($folder_at, $output_at, $mark_at, @argv_at) = @at;
+  my $args_at = $slot->{at} + BLOCK_HEAD + $steps_bytes;
+  my $env_at  = $args_at + 8 * (@argv_at + 1);
+  my $block   = join '', pack('J2', 0, 0), steps_of($launch, $folder_at, $output_at, $argv_at[0], $args_at, $env_at),
+    pack('J*', @argv_at, 0), $env->{pointers}, pack('J2', $mark_at, 0), $texts;
+  substr $slot->{block}, 0, length $block, $block;
+  substr $cell, 0, 8, pack 'J', $slot->{at};
+  share_memory();
+  return unpack 'x8 q', $cell;
 }
 
-# A copy for this launch alone. Everything that it needs is made before: each page that it writes is copied.
-sub copy_for {
-  my ($launch) = @_;
-  my ($folder, $output, $log_fd) = ($launch->{folder}, $launch->{output}, $launch->{slot}{fd});
-  my $has_output = $output ne '';
-  my @env        = (@{ $launch->{env} }, $launch->{mark});
-  my $path       = $launch->{argv}[0];
-  my $args       = pack('p*', @{ $launch->{argv} }) . pack('J', 0);
-  my $env        = pack('p*', @env) . pack('J', 0);
-  my $pid        = syscall $clone, SIGCHLD, 0, 0, 0, 0;
-  return $pid if $pid != 0;
-  leave_home();
-  become($folder, $has_output, $output, $log_fd, $path, $args, $env);
+# The variables of launches, in place.
+sub env_of {
+  my ($list) = @_;
+  my $env = { text => "$list\0" };
+  my $at  = address_of($env->{text});
+  $env->{pointers} = pack 'J*', map { my $here = $at; $at += 1 + length; $here } split /\0/, $list;
+  return $env;
 }
 
 sub start {
@@ -261,12 +287,11 @@ sub start {
   fcntl $slot->{write}, F_SETFL, 0;
   $launch->{mark}    = "HEADROOM_JOB=$token.$launch->{id}.";
   $launch->{started} = micros();
-  my $pid = hand_to_spare($launch) // copy_for($launch);
+  my $pid = spawn($launch);
   if ($pid < 0) {
-    @{$launch}{qw(kind code stage pid)} = (NOT_STARTED, $! + 0, STAGE_FORK, 0);
+    @{$launch}{qw(kind code stage pid)} = (NOT_STARTED, -$pid, STAGE_FORK, 0);
     return tell_end($launch);
   }
-  $launched = 1;
   $launch->{pid} = $pid;
   $running{$pid} = $launch;
   tell_frame(pack 'aNNQ>', 'B', $launch->{id}, $pid, $launch->{started});
@@ -333,9 +358,8 @@ sub reap {
     my $launch = delete $running{$pid};
     kill 'KILL', -$pid if $launch;
     syscall $wait4, $pid, $status, WNOHANG, $rusage;
-    if    ($launch)                        { process_ended($launch) }
-    elsif (my $lost = delete $spare{$pid}) { @spares = grep { $_ != $lost } @spares }
-    else                                   { $strays_ended = 1; delete $seen{$pid} }
+    if ($launch) { process_ended($launch) }
+    else         { $strays_ended = 1; delete $seen{$pid} }
   }
   end_strays() if $strays_ended || %ending || %seen;
   return;
@@ -350,37 +374,25 @@ sub process_ended {
   $launch->{usage} = [$time[4], $time[0] * 1_000_000 + $time[1], $time[2] * 1_000_000 + $time[3]];
   my $signal = $code & 127;
   @{$launch}{qw(kind code)} = $signal ? (SIGNALLED, $signal) : (EXITED, $code >> 8);
-  read_failure($launch) if $launch->{kind} == EXITED && $launch->{code} == 127;
-  return start($launch) if give_back_pipe($launch) && !$launch->{is_killed};
+  read_failure($launch);
   my @others = strays();
   if (kill(0, -$pid) || @others) { $ending{$pid} = $launch }
   else                           { tell_end($launch) }
   return;
 }
 
-# Keeps the pipe of a launch that came from a spare for the next one. Returns whether the request is still in it: the spare
-# was killed, by somebody else, before it became the program.
-sub give_back_pipe {
-  my ($launch) = @_;
-  my $pipe = delete $launch->{pipe} or return 0;
-  if ($launch->{kind} == EXITED) { push @pipes, $pipe; return 0 }
-  # The next reader would find what is left: this pipe is used no more.
-  fcntl $pipe->{from}, F_SETFL, O_NONBLOCK;
-  return sysread $pipe->{from}, my $left, 1;
-}
-
+# What a child left at the head of its block when it did not become the program.
 sub read_failure {
   my ($launch) = @_;
-  while (sysread $failures, my $record, 9) {
-    my ($pid, $stage, $errno) = unpack 'NCN', $record;
-    $failed{$pid} = [$stage, $errno];
-  }
-  my $failure = delete $failed{ $launch->{pid} } or return;
-  @{$launch}{qw(kind stage code)} = (NOT_STARTED, @$failure);
+  my $slot = $launch->{slot};
+  my ($step_at, $result) = unpack 'J q', $slot->{block};
+  return if $step_at == 0;
+  my $call = unpack 'J', substr $slot->{block}, $step_at - $slot->{at}, 8;
+  @{$launch}{qw(kind stage code)} = (NOT_STARTED, $stages{$call} // STAGE_SETUP, $result < 0 ? -$result : 0);
   return;
 }
 
-# Our children that are no running launch, and no spare.
+# Our children that are no running launch.
 sub strays {
   my $list = '';
   if ($children) {
@@ -391,23 +403,23 @@ sub strays {
     opendir my $proc, '/proc' or return;
     $list = join ' ', grep { /^\d+$/ && (stat_of($_))[0] == $self } readdir $proc;
   }
-  return grep { !exists $running{$_} && !exists $spare{$_} } split ' ', $list;
+  return grep { !exists $running{$_} } split ' ', $list;
 }
 
-# Parent and session of a process; zeros when it is gone.
+# Parent and process group of a process; zeros when it is gone.
 sub stat_of {
   my ($pid) = @_;
   open my $file, '<', "/proc/$pid/stat" or return (0, 0);
   sysread $file, my $line, 4096;
   my @fields = split ' ', substr $line, rindex($line, ')') + 1;
-  return @fields[1, 3];
+  return @fields[1, 2];
 }
 
 # The launch that a stray belongs to: its id, or 0 when nothing says so.
 sub owner_of {
   my ($pid) = @_;
-  my $session = (stat_of($pid))[1];
-  my $launch  = $running{$session} // $ending{$session};
+  my $group  = (stat_of($pid))[1];
+  my $launch = $running{$group} // $ending{$group};
   return $launch->{id} if $launch;
   open my $file, '<', "/proc/$pid/environ" or return 0;
   local $/ = undef;
@@ -453,7 +465,7 @@ sub on_start {
   my $launch = {
     id   => $id,
     slot => slot_of($number),
-    env  => $envs{$env} // [],
+    env  => $envs{$env},
     folder => $folder, output => $output, argv => \@argv,
     stage  => 0, strays => 0, head => '', tail => '', log_total => 0, log_half => int $log_bytes / 2,
   };
@@ -476,14 +488,13 @@ sub on_kill {
     @{$launch}{qw(kind code)} = (DROPPED, 0);
     return tell_end($launch);
   }
-  $launch->{is_killed} = 1 if $ends;
   # What is ending is being killed already, and its number may be somebody else's.
   kill $signal, -$launch->{pid} if exists $running{ $launch->{pid} };
   return;
 }
 
 my %on = (
-  E => sub { my ($id, $list) = unpack 'N a*', $_[0]; $envs{$id} = [split /\0/, $list]; return },
+  E => sub { my ($id, $list) = unpack 'N a*', $_[0]; $envs{$id} = env_of($list); return },
   S => \&on_start,
   K => \&on_kill,
   P => sub { tell_frame('P'); return },
@@ -519,7 +530,6 @@ sub remove_tree {
 # The worker is gone or wants us to end: kill until no descendant is left, then leave nothing on disk.
 sub die_with_all {
   my $until = micros() + LAST_KILL_MICROS;
-  %spare = ();
   while (micros() < $until) {
     kill 'KILL', map { -$_ } keys %running, keys %ending;
     %running = %ending = ();
@@ -534,9 +544,25 @@ sub die_with_all {
   return;
 }
 
+# The kernel counts what was in memory here, when a child left it to become the program, into the peak of that. So what only
+# our start needed is let go of, and forgotten. Where nothing was changed (no anonymous page), it comes back from its file.
+sub shrink {
+  no warnings 'portable';    # of addresses above 32 bits
+  open my $maps, '<', '/proc/self/smaps' or return;
+  my @range;
+  while (<$maps>) {
+    if    (m{^(\w+)-(\w+) r-.p .* /})       { @range = map { hex } $1, $2 }
+    elsif (/^\w+-\w+ /)                     { @range = () }
+    elsif (@range && /^Anonymous: +0 kB/) { syscall $nr->{madvise}, $range[0], $range[1] - $range[0], MADV_DONTNEED }
+  }
+  if (open my $peak, '>', '/proc/self/clear_refs') { syswrite $peak, '5' }
+  return;
+}
+
+load_code();
+shrink();
 while (1) {
   flush_out() if length $out;
-  make_spares() if $launched && !@spares;
   my $wait = '';
   vec($wait, 0, 1) = 1;
   vec($wait, $signal_fd, 1) = 1;

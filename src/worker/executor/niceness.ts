@@ -1,9 +1,8 @@
 /**
- * Lowers the priority of a process and all below it, and gives it back. The kernel keeps it per thread; and where it groups
- * the processes of a session (autogroup), one session stands against another with the priority of its group, so that is set
- * too. Only who may raise priorities can give it back: for any other user it stays low until the process ends.
+ * Lowers the priority of a process and all below it, and gives it back. The kernel keeps it per thread. Where it groups the
+ * processes of a session (autogroup), priorities count within the group: jobs are one, so they count among jobs. Only who
+ * may raise priorities can give it back: for any other user it stays low until the process ends.
  */
-import { writeFileSync } from "node:fs";
 import { constants, setPriority } from "node:os";
 import { messageOf } from "../../contract/errors.ts";
 import { processesOfTree, threadsOf } from "./process-tree.ts";
@@ -32,7 +31,6 @@ export class Niceness {
 
   #set(pid: number, nice: number): void {
     for (const process of processesOfTree(pid)) {
-      this.#setGroup(process.pid, nice);
       for (const thread of threadsOf(process.pid)) this.#setThread(Number(thread), nice);
     }
   }
@@ -44,16 +42,6 @@ export class Niceness {
       const { info } = error as { info?: { code?: string } };
       if (info?.code === "ESRCH") return; // It ended in between.
       this.#tell(error);
-    }
-  }
-
-  #setGroup(pid: number, nice: number): void {
-    try {
-      writeFileSync(`/proc/${pid}/autogroup`, String(nice));
-    } catch (error) {
-      // No such file: the kernel groups nothing, or the process is gone. EAGAIN: it was changed a moment ago.
-      const { code } = error as NodeJS.ErrnoException;
-      if (code !== "ENOENT" && code !== "ESRCH" && code !== "EAGAIN") this.#tell(error);
     }
   }
 

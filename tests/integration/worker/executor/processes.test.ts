@@ -1,5 +1,5 @@
 /** How processes end: limits, aborts, evictions, what they leave behind, and the death of those who look after them. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { ChunkRequest } from "../../../../src/worker/executor/chunk-request.ts";
@@ -28,11 +28,11 @@ describe("processes of a chunk", () => {
     expect(await shown({})).toBe("card none");
   });
 
-  test("run without a shell, in their own session, with the allowed environment, and killed first for memory", async () => {
+  test("run without a shell, in a process group of their own, with the allowed environment, and killed first for memory", async () => {
     const files = exec.files({ a: "$(id); echo" });
     process.env["HEADROOM_TEST_SECRET"] = "secret";
     const body =
-      'cat /proc/self/oom_score_adj; env; cut -d" " -f5,6 /proc/$$/stat; echo "pid $$"; readlink /proc/self/fd/0; echo "$2"';
+      'cat /proc/self/oom_score_adj; env; cut -d" " -f5,6 /proc/$$/stat; echo "pid $$ of $PPID"; readlink /proc/self/fd/0; echo "$2"';
     await exec.run([exec.script(body), "{input}", "{name};`id`"], files, {
       spec: { env: { OWN: "value" }, output: { name: "o" } },
     });
@@ -40,8 +40,9 @@ describe("processes of a chunk", () => {
     expect(said).toMatch(/^1000\n/);
     expect(said).toContain("OWN=value\n");
     expect(said).not.toContain("secret");
-    const pid = /pid (\d+)/.exec(said)?.[1] ?? "";
-    expect(said).toContain(`\n${pid} ${pid}\n`);
+    // All jobs are of the launcher's session, so that the kernel gives the worker's own as much time as all of them.
+    const [, pid = "", launcher = ""] = /pid (\d+) of (\d+)/.exec(said) ?? [];
+    expect(said).toContain(`\n${pid} ${launcher}\n`);
     expect(said).toContain("/dev/null\n");
     expect(said).toContain("a;`id`\n");
   });
@@ -161,22 +162,29 @@ describe("processes of a chunk", () => {
     expect(exec.outputs()).toEqual(["other.output"]);
   });
 
-  test("start all the same when the launcher's spare processes are killed, and with arguments that none of them can take", async () => {
-    const files = exec.files(Object.fromEntries(["a", "b", "c", "d", "e", "f"].map((name) => [name, name])));
-    const body = `pgrep -c -P $PPID perl; case "$1" in c) pkill -KILL -P $PPID perl;; esac; echo "\${#2}"`;
-    const long = "x".repeat(40_000);
-    for (const [argument, length] of [
-      ["short", 5],
-      [long, 40_000],
-    ] as const) {
-      const { results } = await exec.run([exec.script(body), "{name}", argument], files);
-      for (const { path } of files) expect(results.get(path)).toMatchObject({ outcome: "succeeded", attempts: 1 });
-      const said = files.map(({ path }) => exec.read(`${path}.output`).trim().split("\n"));
-      expect(said.map(([, given]) => Number(given))).toEqual(files.map(() => length));
-      // The launcher makes them once it has started something, so they were there to be killed, and others are after it.
-      const spares = said.map(([count]) => Number(count));
-      expect(Math.min(spares[2] ?? 0, Math.max(...spares.slice(3)))).toBeGreaterThan(0);
+  test("get their arguments whole, however long, and the next of their slot gets its own", async () => {
+    const files = exec.files({ a: "a", b: "b" });
+    const script = exec.script('printf "%s %s" "${#2}" "$3"');
+    for (const length of [40_000, 5, 100_000, 0]) {
+      const { results } = await exec.run([script, "{name}", "x".repeat(length), "end"], files);
+      for (const { path } of files) {
+        expect(results.get(path)).toMatchObject({ outcome: "succeeded", attempts: 1 });
+        expect(exec.read(`${path}.output`)).toBe(`${length} end`);
+      }
+      rmSync(exec.output, { recursive: true });
     }
+  });
+
+  test("do not start when their arguments are more than the kernel takes; the launcher goes on", async () => {
+    const files = exec.files({ a: "a" });
+    const { only } = await exec.run(["/bin/echo", "x".repeat(200_000)], files);
+    expect(only).toMatchObject({ outcome: "failed", message: expect.stringContaining("argument list") as string });
+    expect((await exec.run(["/bin/echo", "fine"], files)).only).toMatchObject({ outcome: "succeeded" });
+  });
+
+  test("are measured from about nothing: what their launcher holds is no part of their peak", async () => {
+    const { only } = await exec.run(["/bin/true"], exec.files({ a: "a" }), { spec: { output: { allowEmpty: true } } });
+    expect(only.peakBytes).toBeLessThan(6 * MiB);
   });
 
   test("that stop the launcher cannot hold an abort up for long", async () => {
