@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # Starts processes for the worker, one at a time per slot, and tells how each one ended.
 #
-# Why a process of its own: forking a large, threaded Node process costs milliseconds, forking this small one costs a
-# tenth of that; wait4 gives exact figures per process; and the death of the worker, even by SIGKILL, is seen here as
+# Why a process of its own: a process counts what its parent held into its own peak, and this parent is small; wait4 gives
+# exact figures per process, which Node does not; and the death of the worker, even by SIGKILL, is seen here as
 # the end of standard input, upon which everything that was started is killed.
 #
 # States of a launch: queued (its slot is busy) -> running -> ending (the process is reaped, but what it left behind is
@@ -42,7 +42,7 @@ use constant { AT_FDCWD => -100, OUTPUT_FLAGS => 01 | 0100 | 0200 };
 use constant { EINTR => 4, EAGAIN => 11, F_SETFL => 4 };
 use constant { PROT_READ => 1, PROT_WRITE => 2, PROT_EXEC => 4, PRIVATE_ANONYMOUS => 0x22, MADV_DONTNEED => 4, PAGE => 4096 };
 use constant { PR_SET_PDEATHSIG => 1, PR_SET_CHILD_SUBREAPER => 36, RLIMIT_CORE => 4 };
-use constant { BLOCK_BYTES => 8192, BLOCK_HEAD => 16, STEP_BYTES => 56, STEPS => 9 };
+use constant { BLOCK_BYTES => 8192, BLOCK_HEAD => 16, STEPS_BYTES => 10 * 56 };
 use constant { READ_BYTES => 65536, ENDING_MICROS => 2_000_000, LAST_KILL_MICROS => 10_000_000 };
 
 my ($arch, $token, $scratch, $nice, $oom_score_adj) = @ARGV;
@@ -206,8 +206,9 @@ sub slot_of {
   };
 }
 
-# The buffer that the child of a slot finds its system calls in. Parts of it are replaced, never the whole: it stays where
-# it is while the child reads it, until that is the program or gone.
+# The buffer that the child of a slot finds its system calls in: the head (16 bytes, see %code), the steps, the pointers to
+# arguments and variables, the texts. Parts of it are replaced, never the whole: it stays where it is while the child reads
+# it, until that is the program or gone.
 sub make_block {
   my ($slot, $bytes) = @_;
   $slot->{block} = '';
@@ -235,7 +236,7 @@ sub load_code {
 # A system call of a child: number, four arguments, least and greatest result that is right.
 sub step { return pack 'J5 q2', @_ }
 
-# The calls of a launch, when its texts lie at these addresses. Descriptors 0 to 2 are open here, so that what is opened
+# The calls of a launch, ten at most, when its texts lie at these addresses. Descriptors 0 to 2 are open here, so that what is opened
 # after the end of 1 is 1.
 sub steps_of {
   my ($launch, $folder_at, $output_at, $path_at, $args_at, $env_at) = @_;
@@ -254,16 +255,16 @@ sub spawn {
   my ($slot, $argv, $env) = @{$launch}{qw(slot argv env)};
   my @texts = (@{$launch}{qw(folder output mark)}, @$argv);
   my $texts = join "\0", @texts, '';
-  my $steps_bytes = STEP_BYTES * ($launch->{output} eq '' ? STEPS : STEPS + 1);
-  my $before = BLOCK_HEAD + $steps_bytes + 8 * (@$argv + 1) + length($env->{pointers}) + 16;
+  my $before = BLOCK_HEAD + STEPS_BYTES + 8 * (@$argv + 1) + length($env->{pointers}) + 16;
   make_block($slot, $before + length $texts) if length $slot->{block} < $before + length $texts;
   my $at      = $slot->{at} + $before;
   my @at      = map { my $here = $at; $at += 1 + length; $here } @texts;
   my ($folder_at, $output_at, $mark_at, @argv_at) = @at;
-  my $args_at = $slot->{at} + BLOCK_HEAD + $steps_bytes;
+  my $args_at = $slot->{at} + BLOCK_HEAD + STEPS_BYTES;
   my $env_at  = $args_at + 8 * (@argv_at + 1);
-  my $block   = join '', pack('J2', 0, 0), steps_of($launch, $folder_at, $output_at, $argv_at[0], $args_at, $env_at),
-    pack('J*', @argv_at, 0), $env->{pointers}, pack('J2', $mark_at, 0), $texts;
+  my $steps   = steps_of($launch, $folder_at, $output_at, $argv_at[0], $args_at, $env_at);
+  my $block   = join '', pack('J2 a' . STEPS_BYTES, 0, 0, $steps), pack('J*', @argv_at, 0), $env->{pointers},
+    pack('J2', $mark_at, 0), $texts;
   substr $slot->{block}, 0, length $block, $block;
   substr $cell, 0, 8, pack 'J', $slot->{at};
   share_memory();
