@@ -196,6 +196,11 @@ export class FaultCluster implements AsyncDisposable {
     return (await this.client.run(spec)).run.id;
   }
 
+  /** Whether the run's input was read to its end. */
+  async isScanned(runId: string): Promise<boolean> {
+    return (await this.client.status(runId)).progress.isScanned;
+  }
+
   /** Names of published outputs. */
   outputs(): string[] {
     return readdirSync(this.output).filter((name) => !name.startsWith("."));

@@ -11,6 +11,8 @@ test("ends processes that ignore TERM and their grandchildren, and says so", asy
   await cluster.worker();
   const runId = await cluster.run(cluster.spec(`trap '' TERM; echo half > "$2"; (setsid sleep 600) & sleep 600`));
   await expect.poll(() => cluster.orphans().length, PATIENT).toBeGreaterThanOrEqual(6);
+  // A cancel that comes before the scan has ended counts what was found until then.
+  await expect.poll(() => cluster.isScanned(runId), PATIENT).toBe(true);
   const askedMs = performance.now();
   const acknowledged = cluster.client.cancel(runId, "asked by the test");
   await expect.poll(() => cluster.orphans(), { timeout: 30_000, interval: 10 }).toEqual([]);
@@ -29,6 +31,7 @@ test("clears away what a killed worker left of a run that is cancelled then", as
   const killed = await cluster.worker();
   const runId = await cluster.run(cluster.spec(`echo half > "$2"; sleep 600`));
   await expect.poll(() => cluster.found().length, PATIENT).toBeGreaterThanOrEqual(2);
+  await expect.poll(() => cluster.isScanned(runId), PATIENT).toBe(true);
   killed.child.kill("SIGKILL");
   await killed.ended();
   await expect.poll(() => cluster.orphans(), PATIENT).toEqual([]);
