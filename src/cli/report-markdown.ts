@@ -11,7 +11,7 @@ export function reportMarkdown(report: RunReport): string {
   return [
     `# Run ${escapeCell(title)}`,
     "",
-    `**${summaryOf(report.files, report.state)}** in ${formatDuration(report.durationSeconds * 1_000)}.`,
+    `**${summaryOf(report)}** in ${formatDuration(report.durationSeconds * 1_000)}.`,
     "",
     ...factsTable(report),
     ...outcomesTable(report),

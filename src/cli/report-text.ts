@@ -1,5 +1,5 @@
 /** The report of an ended run, for the terminal. Pure. */
-import type { FileCounts, FlowReport, RunAnomaly, RunReport } from "../contract/run-record.ts";
+import type { FlowReport, RunAnomaly, RunReport } from "../contract/run-record.ts";
 import { formatCommand } from "../contract/command-text.ts";
 import { formatBytes, formatCount, formatDuration, formatRate, oneLine, plural } from "./format.ts";
 import type { Style } from "./style.ts";
@@ -39,18 +39,22 @@ export function reportText(report: RunReport, { style, reportFolder, message }: 
 }
 
 function headline(report: RunReport, style: Style): string {
-  const { files, state } = report;
+  const { state } = report;
   const seconds = formatDuration(report.durationSeconds * 1_000);
   const rate =
     report.filesPerSecond > 0 && state !== "cancelled" ? `  ${style.dim(formatRate(report.filesPerSecond))}` : "";
   const mark = state === "succeeded" ? style.green("✓") : state === "cancelled" ? style.yellow("■") : style.red("✗");
-  const what = summaryOf(files, state, report.flow === undefined ? "file" : "node");
+  const what = summaryOf(report);
   return `${mark} ${style.bold(what)} in ${seconds}${rate}`;
 }
 
+type SummarizedReport = Pick<RunReport, "files" | "state" | "flow" | "isScanned">;
+
 /** `12 files succeeded`, `3 of 12 files failed`, `run cancelled, 4 of 12 files succeeded`. */
-export function summaryOf(files: FileCounts, state: RunReport["state"], unit: "file" | "node" = "file"): string {
-  const of = `${formatCount(files.succeeded)} of ${plural(files.total, unit)} succeeded`;
+export function summaryOf({ files, state, flow, isScanned }: SummarizedReport): string {
+  const unit = flow === undefined ? "file" : "node";
+  const found = isScanned === false ? " found by then" : "";
+  const of = `${formatCount(files.succeeded)} of ${plural(files.total, unit)}${found} succeeded`;
   if (state === "broken") return `run could not be carried out, ${of}`;
   if (state === "cancelled") return `run cancelled, ${of}`;
   const bad = files.failed + files.quarantined;

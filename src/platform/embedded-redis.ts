@@ -4,7 +4,7 @@
  * absent: no server process; whoever starts first makes one. running: one server, proven by the pid and run id that it
  * says on its own socket; each user holds a lease file. stopping: the last user that leaves, under the lock, tells it to
  * save and end. A user that was killed leaves a stale lease, which does not count, and a running server, which the next
- * start takes over. All moves are made under one lock file, so that concurrent starts and stops see each other's end.
+ * start takes over; one that ends at once, without leaving, still tells the server to end if it was the last. All moves are made under one lock file, so that concurrent starts and stops see each other's end.
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import { closeSync, openSync, readFileSync, rmSync } from "node:fs";
@@ -22,7 +22,7 @@ import {
   writeRecord,
   type EmbeddedFiles,
 } from "./embedded-redis-files.ts";
-import { withFileLock } from "./file-lock.ts";
+import { ifLockIsFree, withFileLock } from "./file-lock.ts";
 import { countLeases, releaseLease, takeLease } from "./leases.ts";
 import type { Logger } from "./logger.ts";
 import { identityOf, isAlive, type ProcessIdentity } from "./process-identity.ts";
@@ -65,11 +65,16 @@ export async function startEmbeddedRedis(options: EmbeddedRedisOptions): Promise
     const running = (await findRunning(files, logger)) ?? (await startServer(files, { ...options, logger }));
     return { server: running, lease: takeLease(files.leases) };
   });
+  const use = { server, lease, logger };
+  const onExit = () => {
+    leaveNow(files, use);
+  };
+  process.once("exit", onExit);
   let stopping: Promise<void> | undefined;
   return {
     url: unixTarget(server.socket),
     pid: server.pid,
-    stop: () => (stopping ??= leave(files, { server, lease, logger })),
+    stop: () => (stopping ??= leave(files, use).finally(() => process.off("exit", onExit))),
   };
 }
 
@@ -242,11 +247,30 @@ async function withConnection<T>(socket: string, work: (redis: Redis) => Promise
   }
 }
 
+interface Use {
+  readonly server: RunningServer;
+  readonly lease: string;
+  readonly logger: Logger;
+}
+
+/**
+ * The process ends without having left, as at a second Ctrl-C: a server without other users is told to end and not waited
+ * for. Its record stays, so that a start that comes before it has ended waits for it.
+ */
+function leaveNow(files: EmbeddedFiles, { server, lease, logger }: Use): void {
+  try {
+    ifLockIsFree(files.lock, () => {
+      releaseLease(lease);
+      if (countLeases(files.leases) === 0 && isAlive(server)) process.kill(server.pid, "SIGTERM");
+    });
+  } catch (error) {
+    // Thrown here it would hide why the process ends.
+    logger.warn({ err: error, pid: server.pid }, "embedded redis may be left running; the next start takes it over");
+  }
+}
+
 /** Gives up one use; ends the server when it was the last. */
-function leave(
-  files: EmbeddedFiles,
-  { server, lease, logger }: { server: RunningServer; lease: string; logger: Logger },
-): Promise<void> {
+function leave(files: EmbeddedFiles, { server, lease, logger }: Use): Promise<void> {
   return withFileLock(files.lock, async () => {
     releaseLease(lease);
     const others = countLeases(files.leases);

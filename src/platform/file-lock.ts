@@ -23,7 +23,7 @@ export async function withFileLock<T>(
   work: () => Promise<T>,
   { waitMs = 60_000, clock = systemClock }: { waitMs?: number; clock?: Clock } = {},
 ): Promise<T> {
-  const self: Owner = { ...ownIdentity(), nonce: randomBytes(8).toString("hex") };
+  const self = newOwner();
   const deadlineMs = clock.monotonicMs() + waitMs;
   while (!tryLock(path, self)) {
     const holder = readOwner(path);
@@ -38,6 +38,20 @@ export async function withFileLock<T>(
   } finally {
     rmSync(path, { force: true });
   }
+}
+
+/** For a process that ends now: runs `work` if nobody holds the lock at `path`, and does nothing otherwise. */
+export function ifLockIsFree(path: string, work: () => void): void {
+  if (!tryLock(path, newOwner())) return;
+  try {
+    work();
+  } finally {
+    rmSync(path, { force: true });
+  }
+}
+
+function newOwner(): Owner {
+  return { ...ownIdentity(), nonce: randomBytes(8).toString("hex") };
 }
 
 /** Makes the lock file with its content in one step, so that nobody ever reads an empty one. */
@@ -65,7 +79,7 @@ function readOwner(path: string): Owner | undefined {
 
 function breakStale(path: string, stale: Owner): void {
   const marker = `${path}.stale-${stale.nonce}`;
-  if (!tryLock(marker, { ...ownIdentity(), nonce: randomBytes(8).toString("hex") })) {
+  if (!tryLock(marker, newOwner())) {
     const breaker = readOwner(marker);
     // The one that was removing it has ended too.
     if (breaker !== undefined && !isAlive(breaker)) rmSync(marker, { force: true });

@@ -29,10 +29,12 @@ export interface ListSource {
   readonly cwd: string;
   readonly home: string;
   readonly separator: ListSeparator;
+  /** That of an earlier list of this run: outputs are named by paths relative to it, so names outside of it are refused. */
+  readonly root?: string | undefined;
 }
 
 /** @throws {InvalidInputError} with the entries that are no usable names, and when the list is empty */
-export async function openListedInput({ stdin, cwd, home, separator }: ListSource): Promise<ListedInput> {
+export async function openListedInput({ stdin, cwd, home, separator, root: before }: ListSource): Promise<ListedInput> {
   const folder = join(home, "tmp");
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const file = join(folder, `list-${process.pid}-${Date.now()}`);
@@ -42,7 +44,7 @@ export async function openListedInput({ stdin, cwd, home, separator }: ListSourc
   try {
     await pipeline(stdin, createWriteStream(file, { mode: 0o600 }));
     // Names keep their meaning whatever stands beside them: relative ones are relative to the current folder.
-    const options = { root: await rootOf(file, cwd, separator), base: cwd, separator };
+    const options = { root: before ?? (await rootOf(file, cwd, separator)), base: cwd, separator };
     const { root } = options;
     const pages = () => pagesOf(file, options);
     const { count, first } = await checkAll(file, options);

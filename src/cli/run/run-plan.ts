@@ -20,7 +20,7 @@ import { settingsOf, type RunFlags } from "../run-flags.ts";
 import { openPlace } from "../settings.ts";
 import { resolveBinary } from "./binary.ts";
 import { openListedInput, type ListedInput } from "./listed-input.ts";
-import { tellSlips } from "./slips.ts";
+import { tellIdleOptions, tellSlips } from "./slips.ts";
 
 export interface RunPlan {
   readonly spec: RunSpecInput;
@@ -147,6 +147,7 @@ export function checkRequest(request: RunRequest, config: Config): CheckedReques
   }
   if (faults.length > 0) throw new InvalidInputError("run", faults);
   if (!command || !own || !opened || outputRoot === undefined) throw new TypeError("expected a checked request");
+  if (earlier === undefined) tellIdleOptions(io, flags, { isListed: opened.kind === "stdin" });
   return { command, own, opened, outputRoot, outputWhere, checks };
 }
 
@@ -240,12 +241,13 @@ function parsePlanInput({ flags, io, earlier }: RunRequest, config: Config): Pla
 /** Reads the list of standard input; the other kinds are there already. */
 async function openInput(
   parsed: PlanInput,
-  { flags, io, home }: PlanRequest,
+  { flags, io, home, earlier }: PlanRequest,
 ): Promise<{ input: InputSpec; list: ListedInput | undefined }> {
   if (parsed.kind === "file") return { input: { ...parsed.input, paths: [...parsed.paths] }, list: undefined };
   if (parsed.kind !== "stdin") return { input: parsed.input, list: undefined };
   const separator = flags.null === true ? "nul" : "auto";
-  const list = await openListedInput({ stdin: io.stdin, cwd: io.cwd, home, separator });
+  const root = earlier?.input.kind === "list" ? earlier.input.root : undefined;
+  const list = await openListedInput({ stdin: io.stdin, cwd: io.cwd, home, separator, root });
   const paths = list.paths === undefined ? {} : { paths: [...list.paths] };
   return { input: { ...parsed.input, root: list.root, ...paths }, list };
 }

@@ -34,6 +34,8 @@ describe("headroom run, interrupted", () => {
     running.child.kill("SIGINT");
     expect((await running.ended).code).toBe(130);
     await expect.poll(() => existsSync(`/proc/${readFileSync(pid, "utf8").trim()}`), { timeout: 10_000 }).toBe(false);
+    // Redis removes it as the last thing that it does.
+    await expect.poll(() => existsSync(join(cli.home, "redis", "redis.pid")), { timeout: 10_000 }).toBe(false);
     const [left] = await cli.json<{ id: string }[]>(["runs", "--json"]);
     expect(await cli.json(["run", "--resume", left?.id ?? "", "--json"])).toMatchObject({ state: "cancelled" });
     const args = ["run", "-i", "in", "-o", "out", "--json", "--", "cat", "{input}"];

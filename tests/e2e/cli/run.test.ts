@@ -256,6 +256,10 @@ resources:
     expect(readdirSync(join(cli.scratch.path, "out")).toSorted()).toEqual([...first, "3-new", "4-newer"]);
     const calls = readFileSync(log, "utf8").trim().split("\n");
     expect(calls.map((path) => path.slice(path.lastIndexOf("/") + 1)).toSorted()).toEqual(["new", "newer"]);
+    // Names outside of what outputs are named by would move them all.
+    const foreign = await cli.call(resume, { stdin: `${listOf("a b")}\n/etc/hostname` });
+    expect(foreign).toMatchObject({ code: 2 });
+    expect(foreign.stderr).toContain(`list entry 3: expected a path inside ${cli.scratch.path}, found /etc/hostname`);
   });
 
   test("tells all that is wrong at once and exits 2", async () => {

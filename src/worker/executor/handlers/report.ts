@@ -289,6 +289,7 @@ function summarize(deps: ReportDeps, run: LiveRun, end: End): RunReport {
     startedAtMs: live.startedAtMs,
     endedAtMs,
     files,
+    isScanned: flow !== undefined || live.scannedFiles !== undefined,
     durationSeconds,
     filesPerSecond: durationSeconds > 0 ? Math.round((ranFiles / durationSeconds) * 100) / 100 : 0,
     ...figures,
