@@ -8,7 +8,7 @@ import type { RunSpec } from "../../contract/run-spec.ts";
 import { expand, INPUTS, outputFromOf, pathPlaceholders } from "../../contract/template.ts";
 import { messageOf } from "../../contract/errors.ts";
 import { openSource } from "../../platform/scan/source.ts";
-import type { ScannedFile, ScanProblem } from "../../platform/scan/scan-batch.ts";
+import { isScannedFile, type ScannedFile, type ScanProblem } from "../../platform/scan/scan-batch.ts";
 import { formatCommand } from "../../contract/command-text.ts";
 import { formatBytes, oneLine, plural } from "../format.ts";
 import type { Style } from "../style.ts";
@@ -42,18 +42,17 @@ export interface DryRun {
 }
 
 /** `mostCommands`: no more of them are in the answer; what is left out is told by their number. */
-export async function planDryRun(plan: RunPlan, mostCommands = SHOWN_COMMANDS): Promise<DryRun> {
+export async function planDryRun(plan: Pick<RunPlan, "spec" | "list">, mostCommands = SHOWN_COMMANDS): Promise<DryRun> {
   const spec = parseRunSpec(plan.spec);
   const tally = new Tally(spec, mostCommands);
   const { input } = spec;
-  const pages = input.kind !== "list" ? undefined : input.paths === undefined ? plan.list?.pages() : [input.paths];
-  const source = openSource(input, {
-    ...(pages === undefined ? {} : { pages }),
-    outputRoot: spec.output.root,
-  });
-  for await (const { files, problems } of source) {
-    for (const file of files) tally.file(file);
-    for (const problem of problems) tally.problem(problem);
+  const pages = plan.list === undefined ? {} : { pages: plan.list.pages() };
+  const source = openSource(input, { ...pages, outputRoot: spec.output.root });
+  for await (const batch of source) {
+    for (const entry of batch) {
+      if (isScannedFile(entry)) tally.file(entry);
+      else tally.problem(entry);
+    }
   }
   return tally.result();
 }

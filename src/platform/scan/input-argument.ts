@@ -5,10 +5,8 @@ import picomatch from "picomatch";
 import { InvalidInputError } from "../../contract/errors.ts";
 import { globFaults } from "../../contract/globs.ts";
 import { fsPath, printablePath } from "../../contract/path-bytes.ts";
-import type { InputSpec } from "../../contract/run-spec.ts";
-import { codeOf, type TreeInput } from "./scan-batch.ts";
+import { codeOf, type ListInput, type TreeInput } from "./scan-batch.ts";
 
-type ListInput = Extract<InputSpec, { readonly kind: "list" }>;
 type TreeRules = Pick<TreeInput, "include" | "exclude" | "symlinks" | "hidden">;
 
 /** A file is a list of one path: the caller stores `paths` as its page. `stdin`: the caller reads the list. */

@@ -4,14 +4,13 @@ import { describe, expect, test } from "vitest";
 import { openSource } from "../../../src/platform/scan/source.ts";
 import { parseInput } from "../../../src/platform/scan/input-argument.ts";
 import { parseList } from "../../../src/platform/scan/list.ts";
-import type { ScanBatch } from "../../../src/platform/scan/scan-batch.ts";
+import { isScannedFile, type ScanBatch } from "../../../src/platform/scan/scan-batch.ts";
 import { Scratch } from "../../support/scratch.ts";
 
 async function collect(batches: AsyncIterable<ScanBatch>) {
   const all = { files: [] as unknown[], problems: [] as unknown[] };
   for await (const batch of batches) {
-    all.files.push(...batch.files);
-    all.problems.push(...batch.problems);
+    for (const entry of batch) (isScannedFile(entry) ? all.files : all.problems).push(entry);
   }
   return all;
 }
@@ -54,8 +53,8 @@ describe("source", () => {
     let count = 0;
     let last = "";
     for await (const batch of openSource({ kind: "synthetic", root: "/", count: 1_000_001 })) {
-      count += batch.files.length;
-      last = batch.files.at(-1)?.path ?? "";
+      count += batch.length;
+      last = batch.at(-1)?.path ?? "";
     }
     const seconds = (performance.now() - startedAt) / 1_000;
     console.log(JSON.stringify({ syntheticPerSecond: Math.round(count / seconds) }));
