@@ -17,7 +17,7 @@ export interface ScanProblem {
   readonly path: string;
   readonly message: string;
   readonly class: FailureClass;
-  /** `skipped`: it vanished while the scan went on; `failed`: somebody has to look at it. */
+  /** `skipped`: it vanished while the scan went on, or is a link that was to be left out; `failed`: somebody has to look at it. */
   readonly outcome: "failed" | "skipped";
 }
 
