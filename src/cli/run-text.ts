@@ -1,6 +1,7 @@
 /** Runs, and why they wait, as a person reads them on a terminal. Pure. */
 import { isTerminal, type RunState } from "../contract/outcomes.ts";
 import { printablePath } from "../contract/path-bytes.ts";
+import type { ListInput } from "../platform/scan/scan-batch.ts";
 import { noFiles, type RunRecord } from "../contract/run-record.ts";
 import type { RunSpec } from "../contract/run-spec.ts";
 import type { Explanation, RunStatus, WorkerHeartbeat } from "../contract/status.ts";
@@ -13,17 +14,24 @@ const COMMAND_COLUMNS = 48;
 
 /** Why a run found no files, as far as its input tells: a slip in a pattern looks like an empty folder. */
 export function noFilesText({ input }: Pick<RunSpec, "input">): string {
+  if (input.kind === "list") {
+    const rules = patternsText(input);
+    return rules === ""
+      ? "the list of files is empty"
+      : `found no file among those named below ${printablePath(input.root)}${rules}`;
+  }
   if (input.kind !== "tree") return "the list of files is empty";
-  const { root, include, exclude, hidden, symlinks } = input;
-  const folder = printablePath(root);
-  const patterns = include.length > 0 ? ` that matches ${include.join(" or ")}` : "";
-  const others = exclude.length > 0 ? `, ${exclude.join(" and ")} left out` : "";
   const kinds = [
-    ...(hidden ? [] : ["hidden files (--hidden)"]),
-    ...(symlinks === "skip" ? ["links (--symlinks)"] : []),
+    ...(input.hidden ? [] : ["hidden files (--hidden)"]),
+    ...(input.symlinks === "skip" ? ["links (--symlinks)"] : []),
   ];
   const skipped = kinds.length > 0 ? `; not looked at: ${kinds.join(", ")}` : "";
-  return `found no file below ${folder}${patterns}${others}${skipped}`;
+  return `found no file below ${printablePath(input.root)}${patternsText(input)}${skipped}`;
+}
+
+function patternsText({ include = [], exclude = [] }: Pick<ListInput, "include" | "exclude">): string {
+  const patterns = include.length > 0 ? ` that matches ${include.join(" or ")}` : "";
+  return exclude.length > 0 ? `${patterns}, ${exclude.join(" and ")} left out` : patterns;
 }
 
 /** One line per run under a head. */

@@ -117,7 +117,10 @@ export const configSchema = z.strictObject({
     .strictObject({
       include: z.array(text).default([]),
       exclude: z.array(text).default([]),
-      symlinks: z.enum(["skip", "follow", "refuse"]).default("skip"),
+      symlinks: z
+        .enum(["skip", "follow", "refuse"])
+        .optional()
+        .describe("without it: skip in a folder, follow for files that are named"),
       hidden: z.boolean().default(false),
       min_bytes: bytes({ min: 0 }).default(run.inputRules.minBytes),
       max_bytes: bytes({ min: 1 }).optional(),

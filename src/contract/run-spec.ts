@@ -29,7 +29,15 @@ export const inputSpec = z.discriminatedUnion("kind", [
     hidden: z.boolean().default(false),
   }),
   /** A list: short ones in `paths`, long ones (standard input) in pages that the producer stored (`store.inputs`). */
-  z.strictObject({ kind: z.literal("list"), root: z.string(), paths: z.array(z.string()).max(1_000).optional() }),
+  z.strictObject({
+    kind: z.literal("list"),
+    root: z.string(),
+    paths: z.array(z.string()).max(1_000).optional(),
+    include: z.array(z.string()).optional(),
+    exclude: z.array(z.string()).optional(),
+    /** What becomes of a path that is itself a link; without it as with `follow`, and `skip` says that it was skipped. */
+    symlinks: z.enum(["skip", "follow", "refuse"]).optional(),
+  }),
   /** A made-up list of `count` names `f0`, `f1`…, for measuring; the files need not exist. */
   z.strictObject({ kind: z.literal("synthetic"), root: z.string(), count: z.int().nonnegative() }),
   /** No file: one call of the command. `sha256` is the digest of what it depends on beside its arguments. */

@@ -55,8 +55,8 @@ output:
 input:
   include: []
   exclude: []
-  # skip, follow (only what stays inside the input folder) or refuse.
-  symlinks: skip
+  # skip (in a folder, where nothing is said), follow (in a list, likewise; only what stays inside the input) or refuse.
+  # symlinks: skip
   hidden: false
   min_bytes: 0
   # max_bytes: 10GiB

@@ -106,6 +106,7 @@ function ofFlow({ flow }: RunSpec): Readonly<Record<string, string | number>> {
 export function planChunks({ input, perChunk }: Pick<RunSpec, "input" | "perChunk">): PlannedChunks {
   if (input.kind !== "list" || input.paths === undefined || perChunk) return "scan";
   const { paths } = input;
+  if ((input.include ?? input.exclude ?? input.symlinks) !== undefined) return "scan";
   if (paths.length === 0 || paths.length > DIRECT_FILES || new Set(paths).size < paths.length) return "scan";
   // Their sizes are not asked for: a chunk of one file needs none, and the worker that runs it sees it anyway.
   return paths.map((path, index) => ({ chunk: String(index), files: [{ index, path, bytes: 0 }] }));

@@ -10,6 +10,7 @@ import { systemClock } from "../../platform/clock.ts";
 import { classOf } from "../../platform/learned/class-key.ts";
 import { expectationOf } from "../../platform/learned/expectation-of.ts";
 import { LearnedClasses } from "../../platform/learned/learned-classes.ts";
+import { isScannedFile } from "../../platform/scan/scan-batch.ts";
 import { openSource } from "../../platform/scan/source.ts";
 import { FileChooser } from "../calibrate/choose-files.ts";
 import { pictureSvg, pictureText } from "../calibrate/picture.ts";
@@ -83,7 +84,7 @@ async function narrow(plan: RunPlan, wanted: number): Promise<RunPlan> {
   const { input } = parseRunSpec(plan.spec);
   const chooser = new FileChooser(Math.random);
   const pages = plan.list === undefined ? {} : { pages: plan.list.pages() };
-  for await (const { files } of openSource(input, pages)) for (const file of files) chooser.add(file);
+  for await (const batch of openSource(input, pages)) for (const file of batch.filter(isScannedFile)) chooser.add(file);
   const chosen = chooser.choose(wanted);
   if (chosen.length === 0) {
     throw new InvalidInputError("run", [{ where: "--input", expected: "files to measure", found: "none" }]);

@@ -8,6 +8,7 @@ import { inputSpec, type InputSpec } from "../../contract/run-spec.ts";
 import { manifestJsonSchema } from "../../contract/model-manifest.ts";
 import { readManifest } from "../../platform/models/model-folder.ts";
 import type { Logger } from "../../platform/logger.ts";
+import { isScannedFile } from "../../platform/scan/scan-batch.ts";
 import { openSource } from "../../platform/scan/source.ts";
 import type { Loaded, TensorFacts } from "../../worker/inference/engine-protocol.ts";
 import { placementText } from "../../worker/inference/placement.ts";
@@ -177,8 +178,8 @@ function benchCommand(invocation: Invocation): Command {
 
 async function someFiles(input: InputSpec): Promise<string[]> {
   const paths: string[] = [];
-  for await (const { files } of openSource(input, {})) {
-    paths.push(...files.map(({ path }) => path));
+  for await (const batch of openSource(input, {})) {
+    paths.push(...batch.filter(isScannedFile).map(({ path }) => path));
     if (paths.length >= BENCH_FILES) break;
   }
   return paths.slice(0, BENCH_FILES);

@@ -6,18 +6,20 @@ import { printablePath } from "../../contract/path-bytes.ts";
 import { parseRunSpec } from "../../contract/run-request.ts";
 import type { RunSpec } from "../../contract/run-spec.ts";
 import { expand, INPUTS, outputFromOf, pathPlaceholders } from "../../contract/template.ts";
-import { messageOf } from "../../contract/errors.ts";
+import { exitCodes, messageOf } from "../../contract/errors.ts";
 import { openSource } from "../../platform/scan/source.ts";
-import type { ScannedFile, ScanProblem } from "../../platform/scan/scan-batch.ts";
+import { isScannedFile, type ScannedFile, type ScanProblem } from "../../platform/scan/scan-batch.ts";
 import { formatCommand } from "../../contract/command-text.ts";
 import { formatBytes, oneLine, plural } from "../format.ts";
+import { outStyle, print, printJson, say, type Io } from "../io.ts";
+import { noFilesText } from "../run-text.ts";
 import type { Style } from "../style.ts";
 import type { RunPlan } from "./run-plan.ts";
 
 /** Commands that people are shown. */
 const SHOWN_COMMANDS = 5;
 /** Those that a program is told: as many as make an object that can be kept in memory. */
-export const TOLD_COMMANDS = 10_000;
+const TOLD_COMMANDS = 10_000;
 const SHOWN_PROBLEMS = 10;
 /** What `{run}` stands for while there is no run. */
 const DRY_RUN_ID = "RUN";
@@ -41,19 +43,27 @@ export interface DryRun {
   readonly problems: { readonly count: number; readonly examples: readonly { path: string; message: string }[] };
 }
 
+/** Tells what the plan would do; what the shell gets. */
+export async function tellDryRun(plan: RunPlan, io: Io, isJson: boolean): Promise<number> {
+  const result = await planDryRun(plan, isJson ? TOLD_COMMANDS : undefined);
+  if (isJson) printJson(io, { dryRun: true, ...result });
+  else print(io, dryRunText(result, plan.spec, outStyle(io)));
+  if (result.files === 0 && result.problems.count === 0) say(io, noFilesText(parseRunSpec(plan.spec)));
+  return result.problems.count === 0 ? exitCodes.ok : exitCodes.someFailed;
+}
+
 /** `mostCommands`: no more of them are in the answer; what is left out is told by their number. */
-export async function planDryRun(plan: RunPlan, mostCommands = SHOWN_COMMANDS): Promise<DryRun> {
+export async function planDryRun(plan: Pick<RunPlan, "spec" | "list">, mostCommands = SHOWN_COMMANDS): Promise<DryRun> {
   const spec = parseRunSpec(plan.spec);
   const tally = new Tally(spec, mostCommands);
   const { input } = spec;
-  const pages = input.kind !== "list" ? undefined : input.paths === undefined ? plan.list?.pages() : [input.paths];
-  const source = openSource(input, {
-    ...(pages === undefined ? {} : { pages }),
-    outputRoot: spec.output.root,
-  });
-  for await (const { files, problems } of source) {
-    for (const file of files) tally.file(file);
-    for (const problem of problems) tally.problem(problem);
+  const pages = plan.list === undefined ? {} : { pages: plan.list.pages() };
+  const source = openSource(input, { ...pages, outputRoot: spec.output.root });
+  for await (const batch of source) {
+    for (const entry of batch) {
+      if (isScannedFile(entry)) tally.file(entry);
+      else tally.problem(entry);
+    }
   }
   return tally.result();
 }
@@ -99,9 +109,9 @@ class Tally {
     if (this.#commands.length < this.#mostCommands) this.#commands.push(this.#planned(path, index, name));
   }
 
-  problem({ path, message }: ScanProblem): void {
+  problem({ path, message, outcome }: ScanProblem): void {
     this.#index += 1;
-    this.#note(path, message);
+    if (outcome === "failed") this.#note(path, message);
   }
 
   result(): DryRun {
@@ -136,7 +146,7 @@ class Tally {
 }
 
 /** The plan for people. */
-export function dryRunText(result: DryRun, spec: Pick<RunPlan["spec"], "command">, style: Style): string {
+function dryRunText(result: DryRun, spec: Pick<RunPlan["spec"], "command">, style: Style): string {
   const isCaptured = outputFromOf(spec.command) === "stdout";
   const lines = [
     `${style.bold(`${plural(result.files, "file")} would run`)}, ${formatBytes(result.bytes)}; nothing was started`,

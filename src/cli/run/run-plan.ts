@@ -1,11 +1,10 @@
 /** From options, environment and configuration file to one checked plan of a run. Nothing is started here. */
-import { accessSync, constants } from "node:fs";
 import { resolve } from "node:path";
 import type { SandboxLevel } from "../../contract/allow.ts";
 import { commandOf, compileConfig, type ResourceSettings } from "../../contract/config-compile.ts";
 import type { Config } from "../../contract/config.ts";
 import { parseSizeBytes } from "../../contract/config-units.ts";
-import { InvalidInputError, messageOf, type Fault } from "../../contract/errors.ts";
+import { InvalidInputError, type Fault } from "../../contract/errors.ts";
 import { gather } from "../../contract/gather.ts";
 import { parseRunSpec, type RunSpecInput } from "../../contract/run-request.ts";
 import type { InputSpec, RunSpec } from "../../contract/run-spec.ts";
@@ -14,12 +13,12 @@ import { checkTemplates } from "../../contract/template.ts";
 import { loadConfig } from "../../platform/config-file.ts";
 import { realPathOf } from "../../platform/confined-path.ts";
 import { PolicyGate } from "../../platform/policy-gate.ts";
-import { parseInput, type ParsedInput } from "../../platform/scan/input-argument.ts";
 import type { Io } from "../io.ts";
 import { settingsOf, type RunFlags } from "../run-flags.ts";
 import { openPlace } from "../settings.ts";
 import { resolveBinary } from "./binary.ts";
-import { openListedInput, type ListedInput } from "./listed-input.ts";
+import type { ListedInput } from "./listed-input.ts";
+import { missing, openInput, parsePlanInput, placeOf, refuseMissing, type PlanInput } from "./plan-input.ts";
 import { tellIdleOptions, tellSlips } from "./slips.ts";
 
 export interface RunPlan {
@@ -147,7 +146,7 @@ export function checkRequest(request: RunRequest, config: Config): CheckedReques
   }
   if (faults.length > 0) throw new InvalidInputError("run", faults);
   if (!command || !own || !opened || outputRoot === undefined) throw new TypeError("expected a checked request");
-  if (earlier === undefined) tellIdleOptions(io, flags, { isListed: opened.kind === "stdin" });
+  tellIdleOptions(io, flags, { opened, isNew: earlier === undefined });
   return { command, own, opened, outputRoot, outputWhere, checks };
 }
 
@@ -205,65 +204,6 @@ function outputRootOf(output: string | undefined, { flags, io }: RunRequest): st
     return realPathOf(path);
   } catch {
     return path; // what is wrong with it is told when the folder is made
-  }
-}
-
-/** Where a person would write it: in the file, if there is one, unless an option says it. */
-function placeOf(name: "input" | "output", flags: RunFlags): string {
-  return flags.config !== undefined && flags[name] === undefined ? `directories.${name}` : `--${name}`;
-}
-
-function missing(where: string, expected: string): InvalidInputError {
-  return new InvalidInputError("run", [{ where, expected, found: "nothing" }]);
-}
-
-type PlanInput = ParsedInput | { readonly kind: "earlier"; readonly input: InputSpec };
-
-function parsePlanInput({ flags, io, earlier }: RunRequest, config: Config): PlanInput {
-  const argument = config.directories.input;
-  if (argument === undefined) {
-    if (earlier === undefined) throw missing(placeOf("input", flags), "a folder, a glob, a file or -");
-    return { kind: "earlier", input: earlier.input };
-  }
-  const where = placeOf("input", flags);
-  const { include, exclude, symlinks, hidden } = config.input;
-  const parsed = parseInput(argument, { cwd: io.cwd, where, rules: { include, exclude, symlinks, hidden } });
-  if (parsed.kind === "stdin" && io.stdin.isTTY === true) {
-    const fault = { where, expected: "a list of files on standard input", found: "a terminal" };
-    throw new InvalidInputError("run", [fault]);
-  }
-  if (parsed.kind !== "tree") return parsed;
-  refuseUnreadable(parsed.input.root, where);
-  // Two ways to name a folder must not hide that the output lies in it.
-  return { ...parsed, input: { ...parsed.input, root: realPathOf(parsed.input.root) } };
-}
-
-/** Reads the list of standard input; the other kinds are there already. */
-async function openInput(
-  parsed: PlanInput,
-  { flags, io, home, earlier }: PlanRequest,
-): Promise<{ input: InputSpec; list: ListedInput | undefined }> {
-  if (parsed.kind === "file") return { input: { ...parsed.input, paths: [...parsed.paths] }, list: undefined };
-  if (parsed.kind !== "stdin") return { input: parsed.input, list: undefined };
-  const separator = flags.null === true ? "nul" : "auto";
-  const root = earlier?.input.kind === "list" ? earlier.input.root : undefined;
-  const list = await openListedInput({ stdin: io.stdin, cwd: io.cwd, home, separator, root });
-  const paths = list.paths === undefined ? {} : { paths: [...list.paths] };
-  return { input: { ...parsed.input, root: list.root, ...paths }, list };
-}
-
-/** @throws {InvalidInputError} when nothing is at what `--input` names */
-function refuseMissing(argument: string, { cwd }: Io): void {
-  const parsed = parseInput(argument, { cwd, where: "--input" });
-  if (parsed.kind === "tree") refuseUnreadable(parsed.input.root, "--input");
-}
-
-function refuseUnreadable(folder: string, where: string): void {
-  try {
-    accessSync(folder, constants.R_OK | constants.X_OK);
-  } catch (error) {
-    const expected = `a folder at ${folder} that can be read`;
-    throw new InvalidInputError("run", [{ where, expected, found: messageOf(error) }], { cause: error });
   }
 }
 

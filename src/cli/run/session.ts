@@ -17,7 +17,7 @@ import { reportText } from "../report-text.ts";
 import { type RunFlags } from "../run-flags.ts";
 import { runJson } from "../run-json.ts";
 import { noFilesText } from "../run-text.ts";
-import { dryRunText, planDryRun, TOLD_COMMANDS } from "./dry-run.ts";
+import { tellDryRun } from "./dry-run.ts";
 import type { Logger } from "../../platform/logger.ts";
 import { cancelByAnyone } from "./cancel-alone.ts";
 import { LocalWorker } from "./local-worker.ts";
@@ -103,10 +103,7 @@ async function dryRun(request: Parameters<typeof openRunPlan>[0], config: Config
   }
   const plan = await openRunPlan(request, config);
   try {
-    const result = await planDryRun(plan, flags.json === true ? TOLD_COMMANDS : undefined);
-    if (flags.json === true) printJson(io, { dryRun: true, ...result });
-    else print(io, dryRunText(result, plan.spec, outStyle(io)));
-    return result.problems.count === 0 ? exitCodes.ok : exitCodes.someFailed;
+    return await tellDryRun(plan, io, flags.json === true);
   } finally {
     plan.list?.close();
   }

@@ -2,6 +2,7 @@
 import { slipsOf, usesPlaceholders } from "../../contract/template.ts";
 import { say, type Io } from "../io.ts";
 import type { RunFlags } from "../run-flags.ts";
+import type { PlanInput } from "./plan-input.ts";
 
 /** Beside a placeholder, a word in braces may be meant as it stands, for another program: said, not refused. */
 export function tellSlips(io: Io, command: readonly string[]): void {
@@ -12,9 +13,19 @@ export function tellSlips(io: Io, command: readonly string[]): void {
 }
 
 /** Options that nothing else of the command line gives something to do. */
-export function tellIdleOptions(io: Io, flags: RunFlags, { isListed }: { isListed: boolean }): void {
-  if (flags.null === true && !isListed) say(io, "--null: no effect here, it is about a list on standard input (-i -)");
-  if (flags.network === true && flags.sandbox !== "strict") {
+export function tellIdleOptions(
+  io: Io,
+  flags: RunFlags,
+  { opened, isNew }: { opened: PlanInput; isNew: boolean },
+): void {
+  if (flags.null === true && opened.kind !== "stdin") {
+    say(io, "--null: no effect here, it is about a list on standard input (-i -)");
+  }
+  if (flags.hidden === true && opened.input.kind === "list") {
+    say(io, "--hidden: no effect here, files that are named are taken whether they are hidden or not");
+  }
+  // A run that is resumed may be shut in already.
+  if (isNew && flags.network === true && flags.sandbox !== "strict") {
     say(io, "--network: no effect here, it is about --sandbox strict; without that the network is there");
   }
 }

@@ -5,11 +5,10 @@ import picomatch from "picomatch";
 import { InvalidInputError } from "../../contract/errors.ts";
 import { globFaults } from "../../contract/globs.ts";
 import { fsPath, printablePath } from "../../contract/path-bytes.ts";
-import type { InputSpec } from "../../contract/run-spec.ts";
-import { codeOf, type TreeInput } from "./scan-batch.ts";
+import { codeOf, type ListInput, type TreeInput } from "./scan-batch.ts";
 
-type ListInput = Extract<InputSpec, { readonly kind: "list" }>;
-type TreeRules = Pick<TreeInput, "include" | "exclude" | "symlinks" | "hidden">;
+/** Those of a list are the same, without `hidden`: what is named is meant. */
+type InputRules = Pick<ListInput, "include" | "exclude" | "symlinks"> & { readonly hidden?: boolean };
 
 /** A file is a list of one path: the caller stores `paths` as its page. `stdin`: the caller reads the list. */
 export type ParsedInput =
@@ -20,19 +19,17 @@ export type ParsedInput =
 export interface InputOptions {
   /** What a relative argument is relative to. */
   readonly cwd: string;
-  /** Rules for a tree; a glob comes on top of `include` of none. */
-  readonly rules?: Partial<TreeRules>;
+  /** A glob comes on top of `include` of none. */
+  readonly rules?: InputRules;
   /** Where the argument stands, for the error. */
   readonly where?: string;
 }
-
-const noRules: TreeRules = { include: [], exclude: [], symlinks: "skip", hidden: false };
 
 /** Reads the argument; what exists under exactly this name wins over a glob. @throws {InvalidInputError} */
 export function parseInput(argument: string, options: InputOptions): ParsedInput {
   const where = options.where ?? "input";
   if (argument === "") throw fault(where, "a folder, a glob, a file or -", "nothing");
-  if (argument === "-") return { kind: "stdin", input: { kind: "list", root: resolve(options.cwd) } };
+  if (argument === "-") return { kind: "stdin", input: listAt(resolve(options.cwd), options.rules) };
   const path = resolve(options.cwd, argument);
   const found = lookAt(path);
   if (!(found instanceof Error)) return ofExisting(path, found, { argument, where, rules: options.rules });
@@ -44,13 +41,13 @@ export function parseInput(argument: string, options: InputOptions): ParsedInput
 interface Existing {
   readonly argument: string;
   readonly where: string;
-  readonly rules: Partial<TreeRules> | undefined;
+  readonly rules: InputRules | undefined;
 }
 
 function ofExisting(path: string, found: Stats, { argument, where, rules }: Existing): ParsedInput {
-  if (found.isDirectory()) return { kind: "tree", input: { ...noRules, ...rules, kind: "tree", root: path } };
+  if (found.isDirectory()) return { kind: "tree", input: treeAt(path, rules) };
   if (found.isFile()) {
-    return { kind: "file", input: { kind: "list", root: dirname(path) }, paths: [basename(path)] };
+    return { kind: "file", input: listAt(dirname(path), rules), paths: [basename(path)] };
   }
   throw fault(where, "a folder, a glob, a file or -", `a pipe, socket or device at ${printablePath(argument)}`);
 }
@@ -68,7 +65,21 @@ function ofGlob(glob: { base: string; glob: string }, argument: string, options:
   if (include.length > 0) {
     throw fault(where, "a folder, because include patterns are given too", `the glob ${JSON.stringify(argument)}`);
   }
-  return { kind: "tree", input: { ...noRules, ...options.rules, kind: "tree", root, include: [glob.glob] } };
+  return { kind: "tree", input: { ...treeAt(root, options.rules), include: [glob.glob] } };
+}
+
+function treeAt(root: string, rules: InputRules = {}): TreeInput {
+  const { include = [], exclude = [], symlinks = "skip", hidden = false } = rules;
+  return { kind: "tree", root, include, exclude, symlinks, hidden };
+}
+
+function listAt(root: string, { include = [], exclude = [], symlinks }: InputRules = {}): ListInput {
+  return {
+    ...{ kind: "list", root },
+    ...(include.length > 0 && { include }),
+    ...(exclude.length > 0 && { exclude }),
+    ...(symlinks !== undefined && { symlinks }),
+  };
 }
 
 function lookAt(path: string): Stats | Error {

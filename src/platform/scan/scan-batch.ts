@@ -3,6 +3,7 @@ import type { FailureClass } from "../../contract/outcomes.ts";
 import type { InputSpec } from "../../contract/run-spec.ts";
 
 export type TreeInput = Extract<InputSpec, { readonly kind: "tree" }>;
+export type ListInput = Extract<InputSpec, { readonly kind: "list" }>;
 
 /** One input file, as `FileEntry` carries it but for its index. */
 export interface ScannedFile {
@@ -16,19 +17,23 @@ export interface ScanProblem {
   readonly path: string;
   readonly message: string;
   readonly class: FailureClass;
-  /** `skipped`: it vanished while the scan went on; `failed`: somebody has to look at it. */
+  /** `skipped`: it vanished while the scan went on, or is a link that was to be left out; `failed`: somebody has to look at it. */
   readonly outcome: "failed" | "skipped";
 }
 
-export interface ScanBatch {
-  readonly files: readonly ScannedFile[];
-  readonly problems: readonly ScanProblem[];
-}
+export type ScanEntry = ScannedFile | ScanProblem;
 
-/** Files in one batch at most: enough to make the cost of an async step small. */
+/** In the order in which they were found, by which inputs are numbered: where one batch ends depends on the time it takes. */
+export type ScanBatch = readonly ScanEntry[];
+
+/** Entries in one batch at most: enough to make the cost of an async step small. */
 export const BATCH_FILES = 512;
 /** A slice of work without a pause for the event loop is no longer than this. */
 export const SLICE_MS = 3;
+
+export function isScannedFile(entry: ScanEntry): entry is ScannedFile {
+  return "bytes" in entry;
+}
 
 /** The codes that say the machine is at fault, not the file. */
 const machineCodes: ReadonlySet<string> = new Set(["EIO", "EMFILE", "ENFILE", "ENOMEM", "ESTALE", "ETIMEDOUT"]);
@@ -66,30 +71,28 @@ export function refused(path: string, message: string, failureClass: FailureClas
 
 /** A batch while it is filled. */
 export class BatchBuilder {
-  #files: ScannedFile[] = [];
-  #problems: ScanProblem[] = [];
+  #entries: ScanEntry[] = [];
 
   get isFull(): boolean {
-    return this.#files.length >= BATCH_FILES || this.#problems.length >= BATCH_FILES;
+    return this.#entries.length >= BATCH_FILES;
   }
 
   get isEmpty(): boolean {
-    return this.#files.length === 0 && this.#problems.length === 0;
+    return this.#entries.length === 0;
   }
 
   addFile(path: string, bytes: number): void {
-    this.#files.push({ path, bytes });
+    this.#entries.push({ path, bytes });
   }
 
   addProblem(problem: ScanProblem): void {
-    this.#problems.push(problem);
+    this.#entries.push(problem);
   }
 
   /** The batch so far; the next one begins empty. */
   take(): ScanBatch {
-    const batch = { files: this.#files, problems: this.#problems };
-    this.#files = [];
-    this.#problems = [];
+    const batch = this.#entries;
+    this.#entries = [];
     return batch;
   }
 }

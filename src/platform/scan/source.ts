@@ -1,19 +1,21 @@
 /** The files of a run, wherever its input says they come from, as one stream of batches. */
-import { statSync, type Stats } from "node:fs";
-import { stat } from "node:fs/promises";
+import { lstatSync, statSync, type Stats } from "node:fs";
+import { lstat, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { PathEscapeError } from "../../contract/errors.ts";
 import { OutputNames } from "../../contract/output-name-set.ts";
 import { fsPath } from "../../contract/path-bytes.ts";
 import type { InputSpec } from "../../contract/run-spec.ts";
 import { assertNever } from "../assert.ts";
-import { resolveConfined } from "../confined-path.ts";
+import { isRelativeInside, resolveConfined } from "../confined-path.ts";
 import { Pace } from "./pace.ts";
-import { BATCH_FILES, BatchBuilder, codeOf, problemOf, refused, type ScanBatch } from "./scan-batch.ts";
+import { createPathFilter } from "./path-filter.ts";
+import { BATCH_FILES, BatchBuilder, codeOf, problemOf, refused, type ListInput, type ScanBatch } from "./scan-batch.ts";
 import { walk, type WalkOptions } from "./walk.ts";
 
 export interface SourceDeps extends WalkOptions {
-  /** The paths of a `list` input, in pages, relative to its root. */
+  /** The paths of a `list` input that has none itself, in pages, relative to its root. */
   readonly pages?: AsyncIterable<readonly string[]> | Iterable<readonly string[]>;
 }
 
@@ -26,7 +28,7 @@ export function openSource(input: InputSpec, deps: SourceDeps = {}): AsyncIterab
     case "tree":
       return walk(input, deps);
     case "list":
-      return readListed(input.root, deps);
+      return readListed(input, deps);
     case "synthetic":
       return makeUp(input.count, deps.signal);
     case "none":
@@ -40,23 +42,24 @@ async function* makeUp(count: number, signal: AbortSignal | undefined): AsyncGen
   for (let from = 0; from < count; from += BATCH_FILES) {
     signal?.throwIfAborted();
     const length = Math.min(BATCH_FILES, count - from);
-    yield { files: Array.from({ length }, (_, at) => ({ path: `f${from + at}`, bytes: 0 })), problems: [] };
+    yield Array.from({ length }, (_, at) => ({ path: `f${from + at}`, bytes: 0 }));
     // 32 batches take about 2 ms.
     if ((from / BATCH_FILES) % 32 === 31) await nextTurn();
   }
 }
 
-async function* readListed(root: string, deps: SourceDeps): AsyncGenerator<ScanBatch> {
-  if (deps.pages === undefined) throw new TypeError("a list input needs the pages of its list");
+async function* readListed(input: ListInput, deps: SourceDeps): AsyncGenerator<ScanBatch> {
+  const pages = input.paths === undefined ? deps.pages : [input.paths];
+  if (pages === undefined) throw new TypeError("a list input needs the pages of its list");
+  const takes = createListFilter(input);
   const found = new BatchBuilder();
-  const seen = new OutputNames();
   const pace = new Pace();
   pace.begin();
-  for await (const page of deps.pages) {
+  for await (const page of pages) {
     for (const listed of page) {
       const path = plainPath(listed);
-      if (seen.claim(path, seen.size) !== undefined) continue;
-      const pending = check(root, path, { found, isSlow: pace.isSlow });
+      if (!takes(path)) continue;
+      const pending = check(input, path, { found, isSlow: pace.isSlow });
       if (pending !== undefined) await pending;
       if (!pace.tick() && !found.isFull) continue;
       pace.end();
@@ -69,6 +72,13 @@ async function* readListed(root: string, deps: SourceDeps): AsyncGenerator<ScanB
   if (!found.isEmpty) yield found.take();
 }
 
+/** Whether a path is wanted, and was not asked about before. A hidden name that is listed is meant. */
+function createListFilter({ include = [], exclude = [] }: ListInput): (path: string) => boolean {
+  const filter = createPathFilter({ include, exclude, hidden: true });
+  const seen = new OutputNames();
+  return (path) => filter.takesFile(path) && seen.claim(path, seen.size) === undefined;
+}
+
 /** Without `.` parts and doubled slashes, so that one file has one path. What leaves the root stays as it is, and is refused. */
 function plainPath(path: string): string {
   if (path.startsWith("/") || !/(?:^|\/)\.?(?:\/|$)/.test(path)) return path;
@@ -78,22 +88,25 @@ function plainPath(path: string): string {
     .join("/");
 }
 
+type LinkRule = Pick<ListInput, "root" | "symlinks">;
+
 interface Check {
   readonly found: BatchBuilder;
   readonly isSlow: boolean;
 }
 
 /** Looks at one listed file; a promise only on a slow disk. Nobody else named it, so what is not there has failed. */
-function check(root: string, path: string, { found, isSlow }: Check): Promise<void> | undefined {
+function check(input: LinkRule, path: string, { found, isSlow }: Check): Promise<void> | undefined {
+  const { symlinks = "follow" } = input;
   try {
-    const absolute = fsPath(resolveConfined(root, path));
+    const absolute = fsPath(confinedPath(input, path));
     if (!isSlow) {
-      addChecked(found, path, statSync(absolute));
+      addChecked(found, path, { stats: symlinks === "follow" ? statSync(absolute) : lstatSync(absolute), symlinks });
       return undefined;
     }
-    return stat(absolute).then(
-      (result) => {
-        addChecked(found, path, result);
+    return (symlinks === "follow" ? stat(absolute) : lstat(absolute)).then(
+      (stats) => {
+        addChecked(found, path, { stats, symlinks });
       },
       (error: unknown) => {
         addFailed(found, path, error);
@@ -105,9 +118,24 @@ function check(root: string, path: string, { found, isSlow }: Check): Promise<vo
   }
 }
 
-function addChecked(found: BatchBuilder, path: string, result: Stats): void {
-  if (result.isFile()) found.addFile(path, result.size);
-  else if (result.isDirectory()) found.addProblem(refused(path, "expected a regular file, found a folder"));
+/** A link that is not followed may lead anywhere: then only its folder has to be inside. */
+function confinedPath({ root, symlinks = "follow" }: LinkRule, path: string): string {
+  if (symlinks === "follow" || !isRelativeInside(path)) return resolveConfined(root, path);
+  return join(resolveConfined(root, dirname(path)), basename(path));
+}
+
+interface Checked {
+  readonly stats: Stats;
+  readonly symlinks: "skip" | "follow" | "refuse";
+}
+
+function addChecked(found: BatchBuilder, path: string, { stats, symlinks }: Checked): void {
+  if (stats.isFile()) found.addFile(path, stats.size);
+  else if (stats.isSymbolicLink() && symlinks === "skip") {
+    const message = "left out, because it is a symbolic link, which this run does not follow";
+    found.addProblem({ path, message, class: "policy", outcome: "skipped" });
+  } else if (stats.isSymbolicLink()) found.addProblem(refused(path, "expected no symbolic link", "policy"));
+  else if (stats.isDirectory()) found.addProblem(refused(path, "expected a regular file, found a folder"));
   else found.addProblem(refused(path, "expected a regular file, found a pipe, socket or device"));
 }
 

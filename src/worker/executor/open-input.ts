@@ -126,7 +126,7 @@ export class InputReader {
   /** A link may be read when the run follows links, and it stays inside the root. */
   #openLink(path: string): number | Failure {
     const { input } = this.#spec;
-    if (input.kind === "tree" && input.symlinks !== "follow") {
+    if ("symlinks" in input && (input.symlinks ?? "follow") !== "follow") {
       return {
         class: "policy",
         message: "expected a regular file, found a symbolic link, which this run does not follow",

@@ -4,14 +4,13 @@ import { describe, expect, test } from "vitest";
 import { openSource } from "../../../src/platform/scan/source.ts";
 import { parseInput } from "../../../src/platform/scan/input-argument.ts";
 import { parseList } from "../../../src/platform/scan/list.ts";
-import type { ScanBatch } from "../../../src/platform/scan/scan-batch.ts";
+import { isScannedFile, type ListInput, type ScanBatch } from "../../../src/platform/scan/scan-batch.ts";
 import { Scratch } from "../../support/scratch.ts";
 
 async function collect(batches: AsyncIterable<ScanBatch>) {
   const all = { files: [] as unknown[], problems: [] as unknown[] };
   for await (const batch of batches) {
-    all.files.push(...batch.files);
-    all.problems.push(...batch.problems);
+    for (const entry of batch) (isScannedFile(entry) ? all.files : all.problems).push(entry);
   }
   return all;
 }
@@ -41,6 +40,49 @@ describe("source", () => {
     ]);
   });
 
+  test("a list keeps to its rules; a hidden name that it holds is meant", async () => {
+    using scratch = new Scratch();
+    for (const path of ["a.txt", "d/b.txt", "d/c.png", "d/.h.txt"]) scratch.file(path);
+    symlinkSync("a.txt", join(scratch.path, "link.txt"));
+    symlinkSync("/etc/passwd", join(scratch.path, "out.txt"));
+    symlinkSync("nothing", join(scratch.path, "dangling.txt"));
+    symlinkSync("d", join(scratch.path, "e"));
+    const paths = [
+      "a.txt",
+      "./d/b.txt",
+      "d/c.png",
+      "d/.h.txt",
+      "link.txt",
+      "out.txt",
+      "dangling.txt",
+      "no.txt",
+      "e/b.txt",
+    ];
+    const look = (rules: Partial<ListInput>) =>
+      collect(openSource({ kind: "list", root: scratch.path, paths, ...rules }));
+    const chosen = await look({ include: ["**/*.txt"], exclude: ["d/b*", "*k.txt", "{out,no,dangling}.txt", "e/**"] });
+    expect(chosen).toMatchObject({ files: [{ path: "a.txt" }, { path: "d/.h.txt" }], problems: [] });
+    const followed = await look({ symlinks: "follow" });
+    expect(followed).toEqual(await look({}));
+    expect(followed.files).toMatchObject(
+      ["a.txt", "d/b.txt", "d/c.png", "d/.h.txt", "link.txt", "e/b.txt"].map((path) => ({ path })),
+    );
+    const refused = await look({ symlinks: "refuse" });
+    // The folder before a name may be one: the name is what was asked for.
+    expect(refused.files).toMatchObject(
+      ["a.txt", "d/b.txt", "d/c.png", "d/.h.txt", "e/b.txt"].map((path) => ({ path })),
+    );
+    const links = ["link.txt", "out.txt", "dangling.txt"];
+    expect(refused.problems).toMatchObject([
+      ...links.map((path) => ({ path, message: "expected no symbolic link", class: "policy", outcome: "failed" })),
+      { path: "no.txt" },
+    ]);
+    expect((await look({ symlinks: "skip" })).problems).toMatchObject([
+      ...links.map((path) => ({ path, outcome: "skipped" })),
+      { path: "no.txt", outcome: "failed" },
+    ]);
+  });
+
   test("a long list is yielded in batches", async () => {
     using scratch = new Scratch();
     const paths = Array.from({ length: 3_000 }, (_, at) => `f${at}`);
@@ -54,8 +96,8 @@ describe("source", () => {
     let count = 0;
     let last = "";
     for await (const batch of openSource({ kind: "synthetic", root: "/", count: 1_000_001 })) {
-      count += batch.files.length;
-      last = batch.files.at(-1)?.path ?? "";
+      count += batch.length;
+      last = batch.at(-1)?.path ?? "";
     }
     const seconds = (performance.now() - startedAt) / 1_000;
     console.log(JSON.stringify({ syntheticPerSecond: Math.round(count / seconds) }));
@@ -81,6 +123,12 @@ describe("input argument", () => {
       paths: ["a[1].png"],
     });
     expect(parseInput("-", { cwd })).toEqual({ kind: "stdin", input: { kind: "list", root: cwd } });
+    const rules = { include: ["*.png"], exclude: [], symlinks: "refuse" as const, hidden: true };
+    for (const argument of ["-", "d/e/x"]) {
+      const { input } = parseInput(argument, { cwd, rules });
+      expect(input).toMatchObject({ kind: "list", include: ["*.png"], symlinks: "refuse" });
+      expect(Object.keys(input)).not.toContain("hidden");
+    }
   });
 
   test.each([

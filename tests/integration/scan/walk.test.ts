@@ -6,7 +6,12 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { InvalidInputError } from "../../../src/contract/errors.ts";
-import type { ScanBatch, ScanProblem, TreeInput } from "../../../src/platform/scan/scan-batch.ts";
+import {
+  isScannedFile,
+  type ScanBatch,
+  type ScanProblem,
+  type TreeInput,
+} from "../../../src/platform/scan/scan-batch.ts";
 import { walk, type WalkOptions } from "../../../src/platform/scan/walk.ts";
 import { Scratch } from "../../support/scratch.ts";
 
@@ -25,9 +30,11 @@ async function collect(batches: AsyncIterable<ScanBatch>) {
   const problems: ScanProblem[] = [];
   let count = 0;
   for await (const batch of batches) {
-    count += batch.files.length;
-    for (const file of batch.files) files.set(file.path, file.bytes);
-    problems.push(...batch.problems);
+    for (const entry of batch) {
+      if (!isScannedFile(entry)) problems.push(entry);
+      else files.set(entry.path, entry.bytes);
+      count += Number(isScannedFile(entry));
+    }
   }
   expect(count).toBe(files.size);
   return { paths: [...files.keys()].sort(), files, problems };
@@ -198,9 +205,10 @@ describe("walk over what is no file", () => {
     for await (const batch of walk(tree(scratch.path))) {
       if (isFirst) rmSync(join(scratch.path, "d"), { recursive: true });
       isFirst = false;
-      found.files += batch.files.length;
-      found.problems += batch.problems.length;
-      for (const problem of batch.problems) expect(problem.outcome).toBe("skipped");
+      const problems = batch.filter((entry) => !isScannedFile(entry));
+      found.files += batch.length - problems.length;
+      found.problems += problems.length;
+      for (const problem of problems) expect(problem).toMatchObject({ outcome: "skipped" });
     }
     expect(found.files).toBeLessThan(2_000);
     expect(found.problems).toBeGreaterThan(0);
@@ -260,7 +268,7 @@ describe("walk over 50,000 files", () => {
     lag.enable();
     const startedAt = performance.now();
     let files = 0;
-    for await (const batch of walk(tree(scratch.path))) files += batch.files.length;
+    for await (const batch of walk(tree(scratch.path))) files += batch.length;
     const seconds = (performance.now() - startedAt) / 1_000;
     lag.disable();
     const p99 = lag.percentile(99) / 1e6;

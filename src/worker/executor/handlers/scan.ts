@@ -25,7 +25,12 @@ import type { ChunkToAdd, JobQueues, RunRef } from "../../../platform/job-queues
 import type { LiveRun, RunHash } from "../../../platform/run-hash.ts";
 import type { PolicyGate } from "../../../platform/policy-gate.ts";
 import type { Logger } from "../../../platform/logger.ts";
-import type { ScanBatch, ScannedFile, ScanProblem } from "../../../platform/scan/scan-batch.ts";
+import {
+  isScannedFile,
+  type ScanBatch,
+  type ScannedFile,
+  type ScanProblem,
+} from "../../../platform/scan/scan-batch.ts";
 import { openSource } from "../../../platform/scan/source.ts";
 import { breakRun } from "../../../platform/cancel-run.ts";
 import type { Store } from "../../../store/store.ts";
@@ -106,6 +111,8 @@ async function endScan(deps: ScanDeps, run: LiveRun, end: { error: unknown; sign
   await deps.hash.set(run, { broken: why, scanned: "1" });
 }
 
+type NumberedProblem = ScanProblem & { readonly index: number };
+
 class Scan {
   readonly #deps: ScanDeps;
   readonly #run: LiveRun;
@@ -146,12 +153,9 @@ class Scan {
     this.#deps.gate.require(this.#run.spec);
     if (await this.#hasPredecessor()) await this.#recover();
     const { input, output } = this.#run.spec;
-    const pages =
-      input.kind === "list"
-        ? { pages: input.paths ? [input.paths] : this.#deps.store.inputs.pages(this.#run.runId) }
-        : {};
+    const pages = this.#deps.store.inputs.pages(this.#run.runId);
     const outside = output.from === "none" ? {} : { outputRoot: output.root };
-    for await (const batch of openSource(input, { ...pages, ...outside, signal: this.#signal })) {
+    for await (const batch of openSource(input, { pages, ...outside, signal: this.#signal })) {
       await this.#take(batch);
     }
     this.#push(this.#chunker.flush());
@@ -189,22 +193,25 @@ class Scan {
   }
 
   async #take(batch: ScanBatch): Promise<void> {
-    if (batch.problems.length > 0) await this.#reject(batch.problems);
-    const collisions: ScanProblem[] = [];
-    const paths = batch.files.map(({ path }) => path);
+    const paths = batch.map(({ path }) => path);
     const numbers = await this.#numbers.of(paths, this.#total);
-    for (const [at, file] of batch.files.entries()) {
+    const files: FileEntry[] = [];
+    const problems: NumberedProblem[] = [];
+    for (const [at, entry] of batch.entries()) {
       const index = numbers[at] ?? this.#total;
       this.#total += 1;
       // Files that were seen before claim their names all the same, or another file would take them.
-      const problem = this.#nameProblem(file, index);
-      if (this.#seen.has(file.path)) continue;
-      if (problem === undefined) await this.#takeFile({ index, path: file.path, bytes: file.bytes });
-      else collisions.push(problem);
+      const problem = isScannedFile(entry) ? this.#nameProblem(entry, index) : entry;
+      if (this.#seen.has(entry.path)) continue;
+      if (problem !== undefined) problems.push({ ...problem, index });
+      else if (isScannedFile(entry)) files.push({ index, path: entry.path, bytes: entry.bytes });
+    }
+    if (problems.length > 0) await this.#record(problems);
+    for (const file of files) {
+      await this.#takeFile(file);
       // Not the whole batch first: what the first chunks teach makes the later ones larger.
       if (this.#ready.length >= ADD_CHUNKS) await this.#add();
     }
-    if (collisions.length > 0) await this.#record(collisions);
     if (this.#waiting < ADD_CHUNKS) await this.#add();
     await this.#checkCancelled();
   }
@@ -305,17 +312,10 @@ class Scan {
     if (await this.#deps.runs.isCancelled(this.#run.runId, this.#run.epoch)) throw new RunCancelled(this.#run.runId);
   }
 
-  async #reject(problems: readonly ScanProblem[]): Promise<void> {
-    const fresh = problems.filter((problem) => !this.#seen.has(problem.path));
-    this.#total += problems.length;
-    await this.#record(fresh);
-  }
-
-  async #record(problems: readonly ScanProblem[]): Promise<void> {
-    const results = problems.map((problem, at): FileResult => {
-      const entry = { index: this.#total + at, path: problem.path, bytes: 0 };
-      return unrunResult(entry, { outcome: problem.outcome, failureClass: problem.class, message: problem.message });
-    });
+  async #record(problems: readonly NumberedProblem[]): Promise<void> {
+    const results = problems.map(({ index, path, outcome, class: failureClass, message }): FileResult =>
+      unrunResult({ index, path, bytes: 0 }, { outcome, failureClass, message }),
+    );
     await this.#deps.store.files.record(this.#run.runId, this.#run.epoch, results);
     const failed = problems.filter((problem) => problem.outcome === "failed").length;
     await this.#deps.hash.count(this.#run, { failed, skipped: problems.length - failed });
