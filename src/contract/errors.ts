@@ -124,6 +124,7 @@ export class NotFoundError extends HeadroomError {
   constructor(
     kind:
       | "run"
+      | "report"
       | "job"
       | "file"
       | "schedule"
