@@ -214,7 +214,8 @@ async function createStarter(
     { ownsRedis: false, ownsStore: false },
   );
   return {
-    startRun: async (request, idempotencyKey) => (await client.run(request, { idempotencyKey })).run,
+    startRun: async (request, idempotencyKey) =>
+      (await client.run(request, { idempotencyKey, isKeyChecked: true })).run,
     startFlow: (flow, key) => startScheduledFlow(client, profiles, flow, key),
     close: () => client.close(),
   };

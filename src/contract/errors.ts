@@ -149,6 +149,15 @@ export class ConflictError extends HeadroomError {
   readonly code = "ERR_CONFLICT";
 }
 
+/** An idempotency key that stands for another request. */
+export class IdempotencyKeyReusedError extends HeadroomError {
+  readonly code = "ERR_IDEMPOTENCY_KEY_REUSED";
+
+  constructor() {
+    super("expected the request that was first sent under this idempotency key, found another");
+  }
+}
+
 /** The cluster has no room for new work now; ask again after `retryAfterSeconds`. */
 export class BacklogFullError extends HeadroomError {
   readonly code = "ERR_BACKLOG_FULL";
