@@ -2,6 +2,7 @@
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from "express";
 import helmet from "helmet";
 import type { Redis } from "ioredis";
+import type { RunReport } from "../contract/run-record.ts";
 import { isLoopback, refuseCrossSite, refuseForeignHost } from "../platform/http/access.ts";
 import { systemClock, type Clock } from "../platform/clock.ts";
 import { HttpService } from "../platform/http/http-service.ts";
@@ -26,6 +27,7 @@ import { gateRoutes } from "./gate-routes.ts";
 import { healthRoutes } from "./health.ts";
 import { problemPage } from "./page/login-page.ts";
 import { assetRoutes, pageRoutes, sendPage } from "./page/routes.ts";
+import { reportRoutes } from "./report-routes.ts";
 import { RunReader } from "./run-reader.ts";
 
 export interface BoardDeps {
@@ -35,6 +37,8 @@ export interface BoardDeps {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly clock?: Clock;
+  /** The report of an ended run as a page of text. */
+  readonly reportMarkdown: (report: RunReport) => string;
   /** Tells a person of a token that was made just now: the one time that it is shown. */
   readonly tellToken?: (text: string) => void;
 }
@@ -128,6 +132,7 @@ function createApp(deps: BoardDeps, config: BoardConfig, queues: JobQueues, logi
     ...(login === undefined ? [] : loginRoutes({ login, limit: new LoginLimit(redis, config.prefix), logger })),
     ...apiRoutes({ reader, store }),
     ...gateRoutes({ reader, redis, queues, logger, prefix: config.prefix }),
+    ...reportRoutes({ reader, reportMarkdown: deps.reportMarkdown }),
     ...pageRoutes({ reader, flows, store, hasLogin: login !== undefined }),
   ];
   beginRoutes(metrics, routes);

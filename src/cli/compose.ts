@@ -29,6 +29,9 @@ import type { PodPlace } from "../worker/pod-cost.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Io } from "./io.ts";
 import { resolveBinary } from "./run/binary.ts";
+import { reportMarkdown } from "./report-markdown.ts";
+import { removeReportFiles, writeReportFiles } from "./run/report-files.ts";
+import { isHomeShared } from "./settings.ts";
 import { packageVersion } from "./version.ts";
 
 /** What the parts of one process share. */
@@ -98,13 +101,15 @@ export async function createWorkerPart(parts: Parts, settings: WorkerSettings = 
   const plugins = await loadPlugins(settings.governor ?? { probes: [], rules: [] });
   const labels = [...(settings.labels ?? []), ...((await isEnclosing) ? [SANDBOX_LABEL] : [])];
   const { cluster, logger, metrics } = parts;
+  const { place } = cluster;
   const worker = new WorkerService(
     {
       ...{ redisUrl: cluster.redisUrl, store: cluster.store, logger, metrics, clock: systemClock },
       ...{ onStuck: endProcess, plugins },
+      ...(isHomeShared(place) && { onReport: (report) => void writeReportFiles(place.home, report) }),
     },
     {
-      kp: cluster.place.kp,
+      kp: place.kp,
       workerId: settings.workerId ?? uniqueId("worker"),
       version: packageVersion(),
       labels,
@@ -137,10 +142,16 @@ export async function createSchedulerPart(
   const subscriber = openRedis(cluster.redisUrl, "subscriber", logger);
   const control = new ControlBus({ redis: cluster.redis, subscriber, logger }, cluster.place.kp);
   const starter = config === undefined ? undefined : await createStarter(cluster, config);
+  const { home } = cluster.place;
   const scheduler = new SchedulerService(
     {
       ...{ redis: cluster.redis, control, store: cluster.store, clock: systemClock, logger, metrics },
       ...(starter !== undefined && { starter }),
+      ...(isHomeShared(cluster.place) && {
+        onForgotten: (runId) => {
+          removeReportFiles(home, runId);
+        },
+      }),
     },
     {
       ...{ kp: cluster.place.kp, schedulerId: uniqueId("scheduler"), keepRunsMs: keepDays * DAY_MS },
@@ -203,7 +214,8 @@ async function createStarter(
     { ownsRedis: false, ownsStore: false },
   );
   return {
-    startRun: async (request, idempotencyKey) => (await client.run(request, { idempotencyKey })).run,
+    startRun: async (request, idempotencyKey) =>
+      (await client.run(request, { idempotencyKey, isKeyChecked: true })).run,
     startFlow: (flow, key) => startScheduledFlow(client, profiles, flow, key),
     close: () => client.close(),
   };
@@ -225,7 +237,8 @@ export async function createBoardPart(
 ): Promise<ListeningPart> {
   const { createBoard } = await import("../board/main.ts");
   const { store, redis } = parts.cluster;
-  const service = createBoard({ store, redis, logger: parts.logger, metrics: parts.metrics, tellToken }, config);
+  const { logger, metrics } = parts;
+  const service = createBoard({ store, redis, logger, metrics, reportMarkdown, tellToken }, config);
   return { service, url: () => service.url, liveness: {}, readiness: clusterChecks(parts.cluster) };
 }
 

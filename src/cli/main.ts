@@ -22,6 +22,7 @@ import { boardCommand, producerCommand, schedulerCommand, workerCommand } from "
 import { learnedCommand } from "./commands/learned.ts";
 import { modelCommand } from "./commands/model.ts";
 import { queuesCommand } from "./commands/queues.ts";
+import { reportCommand } from "./commands/report.ts";
 import { resultsCommand } from "./commands/results.ts";
 import { retryCommand } from "./commands/retry.ts";
 import { runCommand } from "./commands/run.ts";
@@ -91,7 +92,7 @@ export function createProgram(invocation: Invocation): Command {
   for (const make of [statusCommand, topCommand, runsCommand, explainCommand, scalingCommand]) {
     program.addCommand(make(invocation));
   }
-  for (const make of [exportCommand, learnedCommand]) program.addCommand(make(invocation));
+  for (const make of [reportCommand, exportCommand, learnedCommand]) program.addCommand(make(invocation));
   for (const make of [cancelCommand, retryCommand, releaseCommand, drainCommand, queuesCommand])
     program.addCommand(make(invocation));
   for (const make of [limitsCommand, profilesCommand, rulesCommand]) program.addCommand(make(invocation));

@@ -2,7 +2,7 @@
 import type { RunReport } from "../contract/run-record.ts";
 import { formatCommand } from "../contract/command-text.ts";
 import { formatBytes, formatCount, formatDuration, formatTime, oneLine } from "./format.ts";
-import { anomalyText, summaryOf } from "./report-text.ts";
+import { anomalyText, flowRows, summaryOf } from "./report-text.ts";
 
 const SHOWN_ARTIFACTS = 20;
 
@@ -30,8 +30,7 @@ function factsTable(report: RunReport): string[] {
     ["", ""],
     [
       ["state", report.state],
-      ["command", code(formatCommand(report.command))],
-      ["input", `${code(oneLine(report.input))}, ${formatBytes(report.inputBytes)}`],
+      ...whatFacts(report),
       ["output", `${code(oneLine(report.output))}, ${formatBytes(report.outputBytes)}`],
       ["started", formatTime(report.startedAtMs)],
       ["ended", formatTime(report.endedAtMs)],
@@ -44,7 +43,15 @@ function factsTable(report: RunReport): string[] {
   );
 }
 
-function outcomesTable({ files, reused }: RunReport): string[] {
+function whatFacts(report: RunReport): (readonly [string, string])[] {
+  if (report.flow !== undefined) return flowRows(report.flow).map(([name, text]) => [name, escapeCell(text)]);
+  return [
+    ["command", code(formatCommand(report.command))],
+    ["input", `${code(oneLine(report.input))}, ${formatBytes(report.inputBytes)}`],
+  ];
+}
+
+function outcomesTable({ files, reused, flow }: RunReport): string[] {
   const { succeeded, failed, skipped, cancelled, quarantined, total } = files;
   const rows = Object.entries({ succeeded, failed, skipped, cancelled, quarantined, total });
   const note =
@@ -52,7 +59,7 @@ function outcomesTable({ files, reused }: RunReport): string[] {
   return [
     ...table(
       "Outcomes",
-      ["outcome", "files"],
+      ["outcome", flow === undefined ? "files" : "nodes"],
       rows.map(([name, count]) => [name, formatCount(count)]),
     ),
     ...note,

@@ -77,7 +77,7 @@ function inputRow({ flow, input, inputBytes }: RunReport, style: Style): (readon
 }
 
 /** The nodes that its end had to wait for, and the failures that were no failures of the run. */
-function flowRows({ handled, criticalPath, agents }: FlowReport): (readonly [string, string])[] {
+export function flowRows({ handled, criticalPath, agents }: FlowReport): (readonly [string, string])[] {
   const steps = criticalPath.slice(-SHOWN_STEPS).map(({ id, ranMs }) => `${id} ${formatDuration(ranMs)}`);
   const more = criticalPath.length > SHOWN_STEPS ? "… → " : "";
   return [

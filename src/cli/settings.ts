@@ -83,6 +83,11 @@ export function embeddedStoreUrl(home: string): string {
   return `sqlite:${join(home, "headroom.db")}`;
 }
 
+/** Whether the processes of the cluster have the data folder in common: its Redis is embedded there, or its store lies there. */
+export function isHomeShared({ home, redisUrl, storeUrl }: Place): boolean {
+  return redisUrl === undefined || storeUrl === embeddedStoreUrl(home);
+}
+
 /** HEADROOM_LOG, or what the configuration says. @throws {InvalidInputError} */
 export function logLevelOf(env: Environment, fallback: LogLevel = "info"): LogLevel {
   const value = env["HEADROOM_LOG"];

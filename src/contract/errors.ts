@@ -124,6 +124,7 @@ export class NotFoundError extends HeadroomError {
   constructor(
     kind:
       | "run"
+      | "report"
       | "job"
       | "file"
       | "schedule"
@@ -146,6 +147,15 @@ export class NotFoundError extends HeadroomError {
 /** Another run holds what this one asks for. */
 export class ConflictError extends HeadroomError {
   readonly code = "ERR_CONFLICT";
+}
+
+/** An idempotency key that stands for another request. */
+export class IdempotencyKeyReusedError extends HeadroomError {
+  readonly code = "ERR_IDEMPOTENCY_KEY_REUSED";
+
+  constructor() {
+    super("expected the request that was first sent under this idempotency key, found another");
+  }
 }
 
 /** The cluster has no room for new work now; ask again after `retryAfterSeconds`. */

@@ -21,6 +21,14 @@ export interface LiveRun {
   readonly createdAtMs: number;
 }
 
+/** A run as its hash tells of it. */
+export interface LoadedRun extends LiveRun {
+  readonly startedAtMs: number | null;
+  readonly endedAtMs: number | null;
+  /** Why it is broken or was cancelled. */
+  readonly message: string | null;
+}
+
 /** Where a run stands. */
 export interface RunStage extends Pick<LiveRun, "epoch" | "state"> {
   /** The reason, of a flow whose time is over. */
@@ -82,13 +90,10 @@ export class RunHash {
     return (await RESTORE.run(this.#redis, [keys.run(this.#kp, run.runId)], fields)) === 1;
   }
 
-  async load(runId: string): Promise<LiveRun | undefined> {
-    const [spec, epoch, state, createdAtMs] = await this.#redis.hmget(
+  async load(runId: string): Promise<LoadedRun | undefined> {
+    const [spec, epoch, state, createdAtMs, startedAtMs, endedAtMs, broken, message] = await this.#redis.hmget(
       keys.run(this.#kp, runId),
-      "spec",
-      "epoch",
-      "state",
-      "createdAtMs",
+      ...["spec", "epoch", "state", "createdAtMs", "startedAtMs", "endedAtMs", "broken", "message"],
     );
     if (spec == null || epoch == null || state == null) return undefined;
     return {
@@ -97,6 +102,9 @@ export class RunHash {
       epoch: Number(epoch),
       state: state as RunState,
       createdAtMs: Number(createdAtMs),
+      startedAtMs: startedAtMs == null ? null : Number(startedAtMs),
+      endedAtMs: endedAtMs == null ? null : Number(endedAtMs),
+      message: broken ?? message ?? null,
     };
   }
 

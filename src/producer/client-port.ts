@@ -9,6 +9,8 @@ import type { ScheduleClient } from "./schedules.ts";
 export interface RunOptions {
   readonly idempotencyKey?: string;
   readonly traceId?: string;
+  /** The caller itself sees to it that the key stands for one request: what was asked for is not compared. */
+  readonly isKeyChecked?: boolean;
 }
 
 export interface RunListQuery {
@@ -24,7 +26,7 @@ export interface Backlog {
 }
 
 export interface ClientPort {
-  /** Checks, stores and enqueues a run, or returns the earlier one of the same idempotency key. @throws {InvalidInputError} {PolicyError} */
+  /** Checks, stores and enqueues a run, or returns the earlier one of the same idempotency key. @throws {InvalidInputError} {PolicyError} {IdempotencyKeyReusedError} */
   run(request: RunRequest, options?: RunOptions): Promise<{ run: RunRecord; created: boolean }>;
   /** @throws {NotFoundError} */
   status(runId: string): Promise<RunStatus>;

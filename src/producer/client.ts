@@ -45,12 +45,12 @@ import type { ClientOptions, StreamedRunOptions } from "./client-options.ts";
 import { ownRun } from "./own-run.ts";
 import { followRun, type RunEvent } from "./run-events.ts";
 import { ScheduleClient } from "./schedules.ts";
+import { RunKeys } from "./run-keys.ts";
 import { claimOutput, enqueueRun, newRunId, planChunks, type PlannedChunks, type SubmitDeps } from "./submit.ts";
 
 /** More starts of one file than any retry rule gives. */
 const ATTEMPTS_SHOWN = 1_000;
 const RELEASE_PAGE = 500;
-const IDEMPOTENCY_SECONDS = 86_400;
 const ACK_POLL_MS = 50;
 const ACK_WAIT_MS = 5_000;
 
@@ -96,12 +96,15 @@ export class Client implements ClientPort, AsyncDisposable {
   readonly #deps: ClientDeps;
   readonly #owns: { readonly ownsRedis: boolean; readonly ownsStore: boolean };
   readonly #submit: SubmitDeps;
+  readonly #keys: RunKeys;
   #schedules: ScheduleClient | undefined;
 
   constructor(deps: ClientDeps, owns: { readonly ownsRedis: boolean; readonly ownsStore: boolean }) {
     this.#deps = deps;
     this.#owns = owns;
     this.#submit = { ...deps, queues: new JobQueues(deps.redis, deps.kp), hash: new RunHash(deps.redis, deps.kp) };
+    const findRun = (key: string, id: string) => deps.store?.runs.findByIdempotencyKey(key) ?? this.#find(id);
+    this.#keys = new RunKeys({ ...deps, findRun });
   }
 
   async run(input: RunRequest, options: StreamedRunOptions = {}): Promise<{ run: RunRecord; created: boolean }> {
@@ -114,16 +117,8 @@ export class Client implements ClientPort, AsyncDisposable {
     requireGlobs(spec.input);
     this.#deps.gate.require(spec, (path) => showPath(placeIn(input, path)));
     const id = newRunId(this.#deps.clock.nowMs());
-    const earlier = await this.#earlier(id, options.idempotencyKey);
+    const earlier = await this.#claim({ id, spec, request: input }, options);
     if (earlier !== undefined) return { run: earlier, created: false };
-    try {
-      await claimOutput(this.#submit, id, spec);
-    } catch (error) {
-      // The same call at the same time may hold the folder: then its run is the answer.
-      const same = error instanceof ConflictError ? await this.#earlier(id, options.idempotencyKey) : undefined;
-      if (same === undefined || same.id === id) throw error;
-      return { run: same, created: false };
-    }
     const chunks = planChunks(spec);
     if (chunks !== "scan" && options.idempotencyKey === undefined) return this.#startAtOnce(id, spec, chunks);
     const record = await this.#record(id, spec, options);
@@ -240,11 +235,7 @@ export class Client implements ClientPort, AsyncDisposable {
     const { redis, kp, clock, isEmbedded } = this.#deps;
     return explain(
       {
-        redis,
-        isEmbedded,
-        prefix: kp,
-        queues: this.#submit.queues,
-        clock,
+        ...{ redis, isEmbedded, prefix: kp, queues: this.#submit.queues, clock },
         findRun: (runId) => this.#find(runId),
         findAttempts: async (runId, path) =>
           (await this.#deps.store?.files.attempts(runId, { path, limit: ATTEMPTS_SHOWN })) ?? [],
@@ -309,21 +300,32 @@ export class Client implements ClientPort, AsyncDisposable {
     return { run: queuedRecord({ id, spec, createdAtMs, epoch: 0 }), created: true };
   }
 
-  /** The run that an idempotency key stands for already. Without a store the key itself is kept in Redis. */
-  async #earlier(id: string, key: string | undefined): Promise<RunRecord | undefined> {
-    if (key === undefined) return undefined;
-    if (this.#deps.store !== undefined) return this.#deps.store.runs.findByIdempotencyKey(key);
-    const name = `${this.#deps.kp}:idempotency:${key}`;
-    if ((await this.#deps.redis.set(name, id, "EX", IDEMPOTENCY_SECONDS, "NX")) === "OK") return undefined;
-    const holder = await this.#deps.redis.get(name);
-    return holder === null ? undefined : this.#find(holder);
+  /** Takes the idempotency key and the output folder for a run; the run that the key stands for already. */
+  async #claim(
+    { id, spec, request }: { readonly id: string; readonly spec: RunSpec; readonly request: RunRequest },
+    { idempotencyKey: key, isKeyChecked = false }: RunOptions,
+  ): Promise<RunRecord | undefined> {
+    const stored = () => (key === undefined ? undefined : this.#deps.store?.runs.findByIdempotencyKey(key));
+    const keyed = key === undefined || isKeyChecked ? undefined : { key, id, request };
+    const earlier = await (keyed === undefined ? stored() : this.#keys.claim(keyed));
+    if (earlier !== undefined) return earlier;
+    try {
+      await claimOutput(this.#submit, id, spec);
+      return undefined;
+    } catch (error) {
+      // The same call at the same time may hold the folder: then its run is the answer.
+      const same = error instanceof ConflictError ? await stored() : undefined;
+      if (same !== undefined) return same;
+      if (keyed !== undefined) await this.#keys.release(keyed);
+      throw error;
+    }
   }
 
   async #find(runId: string): Promise<RunRecord | undefined> {
     const record = await this.#deps.store?.runs.get(runId);
     if (record !== undefined) return record;
     const live = await this.#submit.hash.load(runId);
-    return live === undefined ? undefined : liveRecord(runId, live);
+    return live === undefined ? undefined : liveRecord(live);
   }
 
   #newTraceId(): string {

@@ -5,8 +5,8 @@
  * Value of a key: the digest of the body, then, once the run is there, a space and its id.
  */
 import type { Redis } from "ioredis";
+import { IdempotencyKeyReusedError } from "../contract/errors.ts";
 import { digestOf } from "../platform/http/access.ts";
-import { RequestError } from "../platform/http/problem.ts";
 
 /** As long as any caller may still repeat its request. */
 const KEEP_SECONDS = 7 * 86_400;
@@ -24,17 +24,14 @@ export class IdempotencyKeys {
     this.#prefix = prefix;
   }
 
-  /** @throws {RequestError} 422 when another body holds the key. */
+  /** @throws {IdempotencyKeyReusedError} when another body holds the key. */
   async claim(key: string, body: unknown): Promise<Claim> {
     const digest = bodyDigest(body);
     const held = await this.#redis.set(this.#keyOf(key), digest, "EX", KEEP_SECONDS, "NX", "GET");
     if (held === null) return { kind: "first" };
     const [heldDigest, runId] = held.split(" ", 2);
     if (heldDigest === digest) return { kind: "repeated", runId };
-    throw new RequestError(422, "expected the body that was first sent under this Idempotency-Key, found another", {
-      code: "ERR_IDEMPOTENCY_KEY_REUSED",
-      errors: [{ pointer: "", detail: "differs from the body that was first sent under this key" }],
-    });
+    throw new IdempotencyKeyReusedError();
   }
 
   /** Says which run the body under the key became. */
@@ -52,7 +49,8 @@ export class IdempotencyKeys {
   }
 }
 
-function bodyDigest(body: unknown): string {
+/** SHA-256 of the value, whatever the order of its keys. */
+export function bodyDigest(body: unknown): string {
   return digestOf(canonicalJson(body));
 }
 

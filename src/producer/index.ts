@@ -14,6 +14,7 @@ export {
   BacklogFullError,
   ConflictError,
   HeadroomError,
+  IdempotencyKeyReusedError,
   InfrastructureError,
   InvalidInputError,
   NotFoundError,

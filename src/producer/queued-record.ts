@@ -1,6 +1,6 @@
 /** The record of a run that no worker has begun. */
 import type { RunRecord } from "../contract/run-record.ts";
-import type { LiveRun } from "../platform/run-hash.ts";
+import type { LoadedRun } from "../platform/run-hash.ts";
 
 /** Nothing is known of it but what was asked for. */
 export function queuedRecord(run: Pick<RunRecord, "id" | "spec" | "createdAtMs" | "epoch">): RunRecord {
@@ -16,7 +16,7 @@ export function queuedRecord(run: Pick<RunRecord, "id" | "spec" | "createdAtMs" 
   };
 }
 
-/** The record of a run that only Redis knows. */
-export function liveRecord(id: string, { spec, createdAtMs, epoch, state }: LiveRun): RunRecord {
-  return { ...queuedRecord({ id, spec, createdAtMs, epoch }), state };
+/** The record of a run that only Redis knows, which has no report. */
+export function liveRecord({ runId: id, spec, createdAtMs, epoch, ...known }: LoadedRun): RunRecord {
+  return { ...queuedRecord({ id, spec, createdAtMs, epoch }), ...known };
 }

@@ -86,7 +86,7 @@ async function createRun(deps: RouteDeps, maxWaiting: number, req: Request, res:
   requireAllowed(deps, body, requestTraceId(res));
   const traceId = body.request.traceId ?? requestTraceId(res);
   const { run, created } = await startOnce(deps, maxWaiting, req, (key) =>
-    deps.client.run({ ...body.request, traceId }, { traceId, ...key }),
+    deps.client.run({ ...body.request, traceId }, { traceId, isKeyChecked: true, ...key }),
   );
   answerRun(res, created ? 201 : 200, run);
 }

@@ -2,19 +2,23 @@
 import type { Store } from "../store/store.ts";
 import type { Term } from "./term.ts";
 
+interface RetentionDeps {
+  readonly store: Pick<Store, "deleteRunsEndedBefore">;
+  readonly term: Pick<Term, "require">;
+  /** Told of each run that was deleted. */
+  readonly onForgotten?: ((runId: string) => void) | undefined;
+}
+
 const RUNS_PER_STEP = 20;
 
 /** Deletes what ended before this time, for as long as the term goes on; the number of runs deleted. */
-export async function sweepOldRuns(
-  store: Pick<Store, "deleteRunsEndedBefore">,
-  beforeMs: number,
-  term: Pick<Term, "require">,
-): Promise<number> {
+export async function sweepOldRuns({ store, term, onForgotten }: RetentionDeps, beforeMs: number): Promise<number> {
   let deleted = 0;
   for (;;) {
     term.require();
     const some = await store.deleteRunsEndedBefore(beforeMs, RUNS_PER_STEP);
-    deleted += some;
-    if (some < RUNS_PER_STEP) return deleted;
+    deleted += some.length;
+    for (const runId of some) onForgotten?.(runId);
+    if (some.length < RUNS_PER_STEP) return deleted;
   }
 }

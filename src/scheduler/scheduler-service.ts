@@ -42,6 +42,8 @@ export interface SchedulerDeps {
   readonly metrics: Metrics;
   /** Starts what schedules ask for; without one it leaves them alone, and gives the lead to any that has one. */
   readonly starter?: Starter;
+  /** Told of each run that is deleted because it is old. */
+  readonly onForgotten?: (runId: string) => void;
 }
 
 export interface SchedulerConfig {
@@ -244,9 +246,9 @@ export class SchedulerService implements Service {
   }
 
   async #forgetOldRuns(term: Term): Promise<void> {
-    const { store, clock, logger } = this.#deps;
+    const { store, clock, logger, onForgotten } = this.#deps;
     const beforeMs = clock.nowMs() - this.#config.keepRunsMs;
-    const deleted = await sweepOldRuns(store, beforeMs, term);
+    const deleted = await sweepOldRuns({ store, term, onForgotten }, beforeMs);
     await store.plans.deleteUnusedSince(beforeMs);
     if (deleted > 0) logger.info({ deleted }, "old runs deleted");
   }

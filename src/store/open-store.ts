@@ -81,7 +81,7 @@ class SqlStore implements Store {
     this.#faults.listen(listener);
   }
 
-  deleteRunsEndedBefore(timeMs: number, limit: number): Promise<number> {
+  deleteRunsEndedBefore(timeMs: number, limit: number): Promise<string[]> {
     return deleteRunsEndedBefore(this.#database, timeMs, limit);
   }
 

@@ -11,8 +11,8 @@ import type { StoreTransaction } from "./schema.ts";
 const ROWS_AT_ONCE = 1_000;
 const endedStates = runStates.filter(isTerminal);
 
-/** The number of runs deleted, at most `limit`. */
-export async function deleteRunsEndedBefore(database: StoreDatabase, timeMs: number, limit: number): Promise<number> {
+/** The ids of the runs deleted, at most `limit`. */
+export async function deleteRunsEndedBefore(database: StoreDatabase, timeMs: number, limit: number): Promise<string[]> {
   const begun = await database.write
     .selectFrom("runs")
     .select("id")
@@ -30,10 +30,10 @@ export async function deleteRunsEndedBefore(database: StoreDatabase, timeMs: num
     .orderBy("id")
     .limit(limit - begun.length)
     .execute();
-  let deleted = 0;
-  for (const { id } of begun) deleted += await deleteRun(database, id);
+  const deleted: string[] = [];
+  for (const { id } of begun) if (await deleteRun(database, id)) deleted.push(id);
   for (const { id } of old) {
-    if (await mark(database, id, timeMs)) deleted += await deleteRun(database, id);
+    if ((await mark(database, id, timeMs)) && (await deleteRun(database, id))) deleted.push(id);
   }
   return deleted;
 }
@@ -58,7 +58,8 @@ async function mark(database: StoreDatabase, id: string, timeMs: number): Promis
   });
 }
 
-async function deleteRun(database: StoreDatabase, id: string): Promise<number> {
+/** False when another process deleted it. */
+async function deleteRun(database: StoreDatabase, id: string): Promise<boolean> {
   for (const step of [deleteSomeFiles, deleteSomeAttempts, deleteSomePages]) {
     while (await database.transact((transaction) => step(transaction, id)));
   }
@@ -67,7 +68,7 @@ async function deleteRun(database: StoreDatabase, id: string): Promise<number> {
     .where("id", "=", id)
     .where("deleted_at_ms", "is not", null)
     .executeTakeFirst();
-  return Number(run.numDeletedRows);
+  return run.numDeletedRows > 0n;
 }
 
 /** Whether there was something to delete. */

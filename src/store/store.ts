@@ -62,8 +62,8 @@ export interface Store extends AsyncDisposable {
   readonly learned: LearnedTable;
   readonly plans: PlanTable;
   readonly schedules: ScheduleTable;
-  /** Deletes runs that ended before this time with all that hangs on them; the number of runs deleted. */
-  deleteRunsEndedBefore(timeMs: number, limit: number): Promise<number>;
+  /** Deletes runs that ended before this time with all that hangs on them; their ids, at most `limit`. */
+  deleteRunsEndedBefore(timeMs: number, limit: number): Promise<string[]>;
 }
 
 export interface RunTable {

@@ -2,6 +2,7 @@
 import type { Allow } from "../contract/allow.ts";
 import type { InfrastructureError } from "../contract/errors.ts";
 import type { JobName } from "../contract/jobs.ts";
+import type { RunReport } from "../contract/run-record.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Metrics } from "../platform/metrics.ts";
@@ -21,6 +22,8 @@ export interface WorkerDeps {
   readonly plugins?: LoadedPlugins;
   /** Told of each claim, before the job's handler starts. */
   readonly onClaim?: (jobName: JobName, jobId: string) => void;
+  /** Told of the report of each run over files that ends here, before those who follow the run. */
+  readonly onReport?: (report: RunReport) => void;
   /** Told when the worker cannot claim any more, and only a new process would. Its liveness says so too. */
   readonly onStuck?: (error: InfrastructureError) => void;
   /** How engines of models are started here, where it is not as usual. */

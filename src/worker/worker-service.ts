@@ -256,14 +256,16 @@ export class WorkerService implements Service {
   #createHandlers(
     shared: Omit<
       HandlerDeps,
-      "metrics" | "claims" | "runner" | "inferRunner" | "gate" | "workerId" | "governor" | "onUsage"
+      "metrics" | "claims" | "runner" | "inferRunner" | "gate" | "workerId" | "governor" | "onUsage" | "onReport"
     >,
   ): Handlers {
     const { allow, workerId } = this.#config;
     const { runner, inferRunner } = this.#executors;
+    const { onReport } = this.#deps;
     return createHandlers({
       ...{ ...shared, metrics: this.#deps.metrics, claims: this.#claims, runner, inferRunner },
       ...{ gate: new PolicyGate(allow), workerId, governor: this.#governor },
+      ...(onReport && { onReport }),
       onUsage: (jobId, sample) => {
         this.#held.measure(jobId, sample);
       },

@@ -9,6 +9,7 @@ import { JobQueues } from "../../src/platform/job-queues.ts";
 import type { Logger } from "../../src/platform/logger.ts";
 import { Metrics } from "../../src/platform/metrics.ts";
 import { RunHash } from "../../src/platform/run-hash.ts";
+import { reportMarkdown } from "../../src/cli/report-markdown.ts";
 import { createBoard, type Board } from "../../src/board/main.ts";
 import type { BoardConfig } from "../../src/board/config.ts";
 import { openStore } from "../../src/store/open-store.ts";
@@ -64,7 +65,7 @@ export async function startBoard(options: BoardFixtureOptions): Promise<BoardFix
   const told: string[] = [];
   const metrics = new Metrics({ version: "0", process: "board" }, quietLogger);
   const board = createBoard(
-    { store, redis, logger: logger ?? quietLogger, metrics, tellToken: (text) => told.push(text) },
+    { store, redis, logger: logger ?? quietLogger, metrics, reportMarkdown, tellToken: (text) => told.push(text) },
     { host: "127.0.0.1", port: 0, prefix: kp, login: "always", ...token, home: folder.path, ...config },
   );
   await board.start();

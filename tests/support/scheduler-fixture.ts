@@ -78,7 +78,7 @@ export async function openScheduler(redis: Redis, prefix: string, time: string):
   const hash = new RunHash(redis, kp);
   const metrics = new Metrics({ version: "0", process: "scheduler" }, quietLogger);
   const startRun = async (request: RunRequest, idempotencyKey: string) =>
-    (await client.run(request, { idempotencyKey })).run;
+    (await client.run(request, { idempotencyKey, isKeyChecked: true })).run;
   const startFlow = (flow: ScheduledFlow, key: string) => startScheduledFlow(client, {}, flow, key);
   return {
     ...{ kp, store, client, clock, folder: folder.path },

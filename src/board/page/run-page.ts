@@ -70,8 +70,16 @@ function progressCard(run: RunStatus): Html {
       ${!isTerminal(run.state) && figure("Remaining", durationWords(remainingMs))}
       ${!isTerminal(run.state) && figure("Jobs running", countWords(progress.runningJobs))}
     </dl>
-    <p><a href="${runHref(run.id)}/files">${isFlow(run) ? "All results of its nodes" : "All files of this run"}</a></p>
+    <p>
+      <a href="${runHref(run.id)}/files">${isFlow(run) ? "All results of its nodes" : "All files of this run"}</a
+      >${reportLinks(run)}
+    </p>
   </section>`;
+}
+
+function reportLinks({ id, epoch, report }: RunStatus): Html | false {
+  const file = `${runHref(id)}/report`;
+  return report?.epoch === epoch && html` · Report: <a href="${file}.md">Markdown</a>, <a href="${file}.json">JSON</a>`;
 }
 
 function isFlow({ spec }: RunStatus): boolean {

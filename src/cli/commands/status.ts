@@ -12,6 +12,7 @@ import { outStyle, print, printJson, type Io } from "../io.ts";
 import { reportText } from "../report-text.ts";
 import { listedRunJson, statusJson } from "../run-json.ts";
 import { runsText, statusText, workersText } from "../run-text.ts";
+import { reportFolderOf } from "../run/report-files.ts";
 import type { PlaceOptions } from "../settings.ts";
 
 interface Flags extends PlaceOptions {
@@ -38,7 +39,7 @@ export function statusCommand(invocation: Invocation): Command {
 }
 
 async function showRun(
-  { client }: Cluster,
+  { client, place }: Cluster,
   runId: string,
   { io, flags }: { io: Io; flags: Flags },
 ): Promise<undefined> {
@@ -46,7 +47,8 @@ async function showRun(
   const style = outStyle(io);
   if (flags.json === true) printJson(io, statusJson(status));
   else if (isTerminal(status.state) && status.report !== null) {
-    print(io, reportText(status.report, { style, message: status.message }));
+    const reportFolder = reportFolderOf(status.report, place.home);
+    print(io, reportText(status.report, { style, message: status.message, reportFolder }));
   } else {
     const { reasons } = await client.explain(runId);
     print(io, statusText(status, style, shownWait(reasons, status)));

@@ -6,6 +6,7 @@ import {
   ConflictError,
   FaultsError,
   HeadroomError,
+  IdempotencyKeyReusedError,
   InfrastructureError,
   NotFoundError,
   PlannerUnavailableError,
@@ -71,6 +72,10 @@ export function problemOf(error: unknown): { problem: Problem; headers: Readonly
   if (error instanceof BacklogFullError) {
     const headers = { "Retry-After": String(error.retryAfterSeconds) };
     return { problem: problem(429, error.code, error.message), headers };
+  }
+  if (error instanceof IdempotencyKeyReusedError) {
+    const errors = [{ pointer: "", detail: "differs from the body that was first sent under this key" }];
+    return { problem: problem(422, error.code, error.message, errors), headers: {} };
   }
   if (error instanceof NotFoundError) return { problem: problem(404, error.code, error.message), headers: {} };
   if (error instanceof ConflictError) return { problem: problem(409, error.code, error.message), headers: {} };

@@ -1,6 +1,7 @@
 /** Every job name and its handler: one that is missing does not compile. */
 import type { FileResult } from "../../contract/files.ts";
 import { chunkJobOf } from "../../contract/jobs.ts";
+import type { RunReport } from "../../contract/run-record.ts";
 import type { RunSpec } from "../../contract/run-spec.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { JobQueues } from "../../platform/job-queues.ts";
@@ -48,6 +49,7 @@ export interface HandlerDeps {
   readonly learned: LearnedRuns;
   readonly largestJob: LargestJob;
   onUsage(jobId: string, sample: UsageSample): void;
+  readonly onReport?: (report: RunReport) => void;
   readonly governor: Pick<Governor, "useVolume" | "hold" | "describe" | "gpuOf" | "worked">;
 }
 

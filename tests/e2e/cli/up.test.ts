@@ -1,5 +1,5 @@
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { Cli, type Running } from "./cli-process.ts";
 
@@ -34,6 +34,12 @@ describe("headroom up", () => {
       .poll(async () => (await cli.json<{ state: string }>(["status", id, "--json"])).state, { timeout: 30_000 })
       .toBe("succeeded");
     expect(readFileSync(join(cli.scratch.path, "out2/a.txt.output"), "utf8")).toBe("alpha");
+    const report = join(cli.home, "runs", id, "report.md");
+    const written = readFileSync(report, "utf8");
+    expect(written).toContain("**1 file succeeded**");
+    expect(readdirSync(dirname(report)).toSorted()).toEqual(["report.json", "report.md"]);
+    expect((await cli.call(["status", id])).stdout).toContain(report);
+    expect((await cli.call(["report", id])).stdout).toBe(written);
     up.child.kill("SIGTERM");
     expect((await up.ended).code).toBe(0);
     expect(existsSync(join(cli.home, "redis/run/redis.sock"))).toBe(false);

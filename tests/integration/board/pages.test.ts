@@ -13,6 +13,7 @@ import {
   testWorker,
 } from "../../support/board-fixture.ts";
 import { deletePrefix, test } from "../../support/redis.ts";
+import { reportOf } from "../../support/run-report.ts";
 
 const hostileMessage = `</td><script>alert("m")</script> & more`;
 const hostileLog = "\u001b[31m<b>bold</b>\u0000 ‮ end";
@@ -39,6 +40,23 @@ describe("pages of the board", () => {
       expect([name, detail.status]).toEqual([name, 200]);
       expect(await detail.text()).toContain("&lt;b&gt;bold&lt;/b&gt;");
     }
+    await deletePrefix(redis, prefix);
+  });
+
+  test("lead to the report of an ended run, for people and for programs", async ({ redis, prefix }) => {
+    await using fixture = await startBoard({ redis, prefix });
+    const report = reportOf("r1", { name: hostileNames[0] });
+    await fixture.store.runs.create({ id: "r1", spec: testSpec(), createdAtMs: 1 });
+    expect((await fixture.ask("/runs/r1/report.md")).status).toBe(404);
+    expect(await (await fixture.ask("/runs/r1")).text()).not.toContain("report.md");
+    await fixture.store.runs.move("r1", ["queued"], "succeeded", { endedAtMs: 3_000, report });
+    expect(await (await fixture.ask("/runs/r1")).text()).toContain('href="/runs/r1/report.md"');
+    const markdown = await fixture.ask("/runs/r1/report.md");
+    expect(markdown.headers.get("content-type")).toBe("text/markdown; charset=utf-8");
+    expect(markdown.headers.get("content-disposition")).toBe("attachment; filename=r1.md");
+    expect(await markdown.text()).toContain("**2 files succeeded** in 2 s.");
+    expect(await (await fixture.ask("/runs/r1/report.json")).json()).toEqual(report);
+    expect((await fixture.ask("/runs/r1/report.json", { anonymous: true })).status).not.toBe(200);
     await deletePrefix(redis, prefix);
   });
 

@@ -24,7 +24,7 @@ const kp = keyPrefix(settings.prefix);
 const control = new ControlBus({ redis, subscriber, logger }, kp);
 const client = await createClient({ redis, store, prefix: settings.prefix, logger });
 const starter: Starter = {
-  startRun: async (request, idempotencyKey) => (await client.run(request, { idempotencyKey })).run,
+  startRun: async (request, idempotencyKey) => (await client.run(request, { idempotencyKey, isKeyChecked: true })).run,
   startFlow: (flow, key) => startScheduledFlow(client, {}, flow, key),
 };
 const scheduler = new SchedulerService(

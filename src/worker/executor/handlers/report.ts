@@ -4,7 +4,13 @@ import type { Redis } from "ioredis";
 import { messageOf } from "../../../contract/errors.ts";
 import { isTerminal, type RunState } from "../../../contract/outcomes.ts";
 import { keys } from "../../../contract/queues.ts";
-import { noFiles, type FileCounts, type InferenceReport, type RunReport } from "../../../contract/run-record.ts";
+import {
+  noFiles,
+  type FileCounts,
+  type InferenceReport,
+  type RunRecord,
+  type RunReport,
+} from "../../../contract/run-record.ts";
 import type { JobQueues } from "../../../platform/job-queues.ts";
 import type { Clock } from "../../../platform/clock.ts";
 import type { PolicyGate } from "../../../platform/policy-gate.ts";
@@ -33,6 +39,7 @@ export interface ReportDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   onEnded(state: RunState, run: LiveRun): void;
+  readonly onReport?: ((report: RunReport) => void) | undefined;
 }
 
 /** How often a run is scanned anew because files have no result. */
@@ -219,11 +226,23 @@ async function endLive(deps: ReportDeps, run: LiveRun): Promise<void> {
   const record = await deps.store.runs.get(run.runId);
   if (record?.epoch !== run.epoch || !isTerminal(record.state)) return;
   await deps.claims.release(run);
+  tellReport(deps, record);
   const { total, succeeded, failed, skipped, cancelled, quarantined } = record.counts ?? noFiles;
   await deps.hash.move(run.runId, ["queued", "running", "cancelling"], record.state, {
     ...{ total, succeeded, failed, skipped, cancelled, quarantined },
     endedAtMs: record.endedAtMs ?? deps.clock.nowMs(),
   });
+}
+
+/** A flow has its report in a folder of its own, and what became of its parts too. */
+function tellReport({ onReport, logger }: ReportDeps, { id, epoch, spec, report }: RunRecord): void {
+  if (report?.epoch !== epoch || spec.executor === "flow" || spec.parent !== undefined) return;
+  try {
+    onReport?.(report);
+  } catch (error) {
+    // The run has ended, and the store has its report: a full disk must not keep its followers waiting.
+    logger.warn({ err: error, runId: id }, "the files of a report were not written");
+  }
 }
 
 /** The state that a run ends in. */
