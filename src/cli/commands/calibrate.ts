@@ -1,6 +1,6 @@
 /** `headroom calibrate`: measures a few files of different sizes alone, and proposes a profile and a concurrency. */
 import { Option, type Command } from "commander";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { exitCodes, InvalidInputError } from "../../contract/errors.ts";
@@ -10,6 +10,7 @@ import { systemClock } from "../../platform/clock.ts";
 import { classOf } from "../../platform/learned/class-key.ts";
 import { expectationOf } from "../../platform/learned/expectation-of.ts";
 import { LearnedClasses } from "../../platform/learned/learned-classes.ts";
+import { makeFolders } from "../../platform/make-folders.ts";
 import { openSource } from "../../platform/scan/source.ts";
 import { FileChooser } from "../calibrate/choose-files.ts";
 import { pictureSvg, pictureText } from "../calibrate/picture.ts";
@@ -74,7 +75,7 @@ async function calibrate(flags: Flags, invocation: Invocation): Promise<number> 
 /** Outputs of a calibration are kept by nobody. */
 function outputFolder(home: string): string {
   const folder = join(home, "tmp", `calibrate-${process.pid}`);
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolders(folder);
   return folder;
 }
 
@@ -161,7 +162,7 @@ interface Calibration {
 
 function writePicture({ place }: Cluster, { id, spec }: RunStatus, { files, proposal }: Calibration): string {
   const folder = join(place.home, "runs", id);
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolders(folder);
   const path = join(folder, "calibration.svg");
   writeFileSync(path, pictureSvg(files, proposal.memoryBytes, formatCommand(spec.command)), { mode: 0o600 });
   return path;
