@@ -32,6 +32,18 @@ export default tseslint.config(
     },
   },
   {
+    files: ["src/**/*.ts"],
+    rules: {
+      "no-restricted-syntax": [
+        "error",
+        {
+          selector: "CallExpression[callee.name=/^mkdir(Sync)?$/] Property[key.name='recursive']",
+          message: "Node's recursive mkdir never returns below /proc: use makeFolders (src/platform/make-folders.ts).",
+        },
+      ],
+    },
+  },
+  {
     files: ["tests/**/*.ts", "bench/**/*.ts"],
     // A describe block is one function; its length says nothing.
     rules: { "max-lines-per-function": "off", "max-lines": ["error", 500] },

@@ -1,10 +1,11 @@
 /** The log of commands that have a person in front of them: JSON lines in `<home>/logs/headroom.log`, not on the terminal. */
-import { mkdirSync, renameSync, statSync } from "node:fs";
+import { renameSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { destination } from "pino";
 import { messageOf } from "../contract/errors.ts";
 import { MiB } from "../contract/resources.ts";
 import { createLogger, type LogLevel, type Logger } from "../platform/logger.ts";
+import { makeFolders } from "../platform/make-folders.ts";
 
 /** A log larger than this becomes `headroom.log.1`, in place of the one before. */
 const ROTATE_BYTES = 16 * MiB;
@@ -27,7 +28,7 @@ export function openLogFile(
   onFailure: (text: string) => void = writeToStderr,
 ): LogFile {
   const folder = join(home, "logs");
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolders(folder);
   const path = join(folder, "headroom.log");
   rotate(path);
   // Whole lines are appended, so several commands may share the file.

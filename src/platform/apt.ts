@@ -1,9 +1,10 @@
 /** apt without being root: its lists and caches lie in a folder of ours, and packages are unpacked, not installed. */
 import { execFile } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { messageOf } from "../contract/errors.ts";
+import { makeFolders } from "./make-folders.ts";
 
 const run = promisify(execFile);
 const TIMEOUT_MS = 180_000;
@@ -16,8 +17,8 @@ export type Apt = (args: readonly string[], cwd?: string) => Promise<string>;
  * unless a setting names others.
  */
 export function openApt(work: string, settings: readonly string[] = []): Apt {
-  mkdirSync(join(work, "lists", "partial"), { recursive: true });
-  mkdirSync(join(work, "cache", "archives", "partial"), { recursive: true });
+  makeFolders(join(work, "lists", "partial"), 0o777);
+  makeFolders(join(work, "cache", "archives", "partial"), 0o777);
   const all = [
     `Dir::State=${work}`,
     `Dir::State::lists=${join(work, "lists")}`,

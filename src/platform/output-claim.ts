@@ -15,7 +15,7 @@
  */
 import { randomInt } from "node:crypto";
 import { readdirSync, statSync } from "node:fs";
-import { mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from "node:fs/promises";
+import { open, readdir, readFile, rename, rm, rmdir, stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -23,6 +23,7 @@ import { z } from "zod";
 import { TEMPORARY_PREFIX } from "../contract/output-names.ts";
 import { fsPath, printablePath } from "../contract/path-bytes.ts";
 import { realPathOf } from "./confined-path.ts";
+import { makeFoldersAsync } from "./make-folders.ts";
 
 /** A claim that was not written for this long is nobody's. */
 export const CLAIM_STALE_MS = 30_000;
@@ -97,9 +98,9 @@ export function claimWrittenMs(root: string, runId: string): Promise<number | un
 
 /** Gives the folder back, and leaves nothing of the claim there. */
 export async function dropClaim(root: string, runId: string): Promise<void> {
-  await rm(pathOf(root, runId), { force: true });
-  await rm(pathOf(root, `${runId}${NEW}`), { force: true });
   try {
+    await rm(pathOf(root, runId), { force: true });
+    await rm(pathOf(root, `${runId}${NEW}`), { force: true });
     await rmdir(fsPath(claimsOf(root)));
   } catch (error) {
     // Others have claims there, or it is gone already.
@@ -180,7 +181,7 @@ function pathOf(root: string, name: string): string | Buffer {
 /** Writes the file, which is made with its folders if it is not there; the time that the file system gave it. */
 async function writeClaim(root: string, name: string): Promise<number> {
   for (;;) {
-    await mkdir(fsPath(claimsOf(root)), { recursive: true });
+    await makeFoldersAsync(claimsOf(root), 0o777);
     const atMs = await write(pathOf(root, name), "w");
     // Whoever gave the folder back took the claims' folder away in between: make it again.
     if (atMs !== undefined) return atMs;

@@ -225,6 +225,10 @@ function warningsOf(facts: Omit<RedisFacts, "warnings">, cli: string, { durabili
   if (facts.maxMemoryBytes === undefined && facts.maxMemoryPolicy !== "noeviction") {
     warnings.push(`maxmemory-policy is ${facts.maxMemoryPolicy}: set it to noeviction before maxmemory is set`);
   }
+  if (facts.maxMemoryBytes === undefined) {
+    const expected = "expected a maxmemory, near which the intake refuses new runs";
+    warnings.push(`${expected}, found none; ${cli} CONFIG SET maxmemory 512mb, and the same line in its redis.conf`);
+  }
   return warnings;
 }
 

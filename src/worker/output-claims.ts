@@ -6,11 +6,13 @@
  * its folder taken, after its whole cluster had been stopped for longer than a claim lives, ends as broken: what it had
  * published may have been replaced, and a resume compares it with its digests.
  */
-import { InfrastructureError, messageOf } from "../contract/errors.ts";
+import { faultsLine, InfrastructureError, messageOf } from "../contract/errors.ts";
+import { printablePath } from "../contract/path-bytes.ts";
 import type { RunSpec } from "../contract/run-spec.ts";
 import { aborted, type Clock } from "../platform/clock.ts";
 import type { Service } from "../platform/lifecycle.ts";
 import type { Logger } from "../platform/logger.ts";
+import { obstacleTo } from "../platform/make-folders.ts";
 import {
   CLAIM_FRESH_MS,
   claimWrittenMs,
@@ -44,7 +46,7 @@ interface Held {
 }
 
 const RENEW_MS = 5_000;
-/** What the disk says when it may take the claim later. Anything else, the outputs themselves will meet and tell. */
+/** What the disk says when it may take the claim later. Anything but this and an obstacle, the outputs will meet and tell. */
 const passing: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "EIO", "ESTALE", "EMFILE", "ENFILE", "ETIMEDOUT"]);
 
 export class OutputClaims implements Service {
@@ -126,6 +128,11 @@ export class OutputClaims implements Service {
       const errno = errnoOf(error);
       if (passing.has(errno)) {
         throw new InfrastructureError(`could not claim the output folder ${root}: ${errno}`, { cause: error });
+      }
+      const found = obstacleTo(root, error);
+      if (found !== undefined) {
+        const expected = `a folder that can be made at ${printablePath(root)}`;
+        return faultsLine([{ where: "output", expected, found }]);
       }
       this.#deps.logger.warn({ runId, root, reason: messageOf(error) }, "output folder cannot be claimed");
       return undefined;

@@ -28,6 +28,8 @@ export interface FlowStart {
   readonly inputs?: Readonly<Record<string, string | number | boolean>>;
   readonly agents?: Readonly<Record<string, KeptAgent>>;
   readonly isNoop?: boolean;
+  /** Where the folder of a run is; below the scratch folder by default. */
+  readonly folder?: (id: string) => string;
 }
 
 /** A flow file without what all have. */
@@ -117,11 +119,11 @@ export class FlowCluster implements AsyncDisposable {
   }
 
   /** Starts a flow; its run id. */
-  async start(nodes: FlowNodes, { inputs = {}, agents = {}, isNoop }: FlowStart = {}): Promise<string> {
+  async start(nodes: FlowNodes, { inputs = {}, agents = {}, isNoop, ...places }: FlowStart = {}): Promise<string> {
     const check = checkFlow({ version: 1, name: "flow", ...nodes });
     if (check.kind === "faulty") throw new TypeError(check.faults.map((fault) => JSON.stringify(fault)).join("\n"));
     const base = this.scratch.folder("base");
-    const folder = (id: string) => join(this.scratch.folder("runs"), id);
+    const folder = places.folder ?? ((id: string) => join(this.scratch.folder("runs"), id));
     const run = await this.client.flows.start(check.flow, { inputs, folder, base, binaries: {}, agents, isNoop });
     return run.id;
   }

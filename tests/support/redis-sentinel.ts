@@ -149,7 +149,7 @@ export class SentinelGroup implements AsyncDisposable {
 
 async function startNode(args: readonly string[]): Promise<Node> {
   const port = await freePort();
-  const own = ["--bind", "127.0.0.1", "--port", String(port), "--appendonly", "yes"];
+  const own = ["--bind", "127.0.0.1", "--port", String(port), "--appendonly", "yes", "--maxmemory", "512mb"];
   return { port, server: await startRedis({ args: [...own, "--repl-diskless-sync-delay", "0", ...args] }) };
 }
 

@@ -1,9 +1,10 @@
 /** The one secret that opens the board. */
 import { constants } from "node:fs";
-import { mkdir, open, readFile } from "node:fs/promises";
+import { open, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { InfrastructureError, InvalidInputError, messageOf } from "../../contract/errors.ts";
 import { newToken } from "../../platform/http/access.ts";
+import { makeFoldersAsync } from "../../platform/make-folders.ts";
 
 export interface AdminToken {
   readonly token: string;
@@ -17,7 +18,7 @@ const MIN_LENGTH = 16;
 export async function loadAdminToken(home: string, given: string | undefined): Promise<AdminToken> {
   const path = join(home, "board-token");
   if (given !== undefined) return { token: checked(given, "HEADROOM_BOARD_TOKEN"), madeAt: undefined };
-  await mkdir(home, { recursive: true, mode: 0o700 });
+  await makeFoldersAsync(home);
   const token = newToken();
   try {
     // O_EXCL: of several boards that start at once, one makes the token and the others read it.

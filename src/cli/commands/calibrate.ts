@@ -1,16 +1,18 @@
 /** `headroom calibrate`: measures a few files of different sizes alone, and proposes a profile and a concurrency. */
 import { Option, type Command } from "commander";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, totalmem } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { exitCodes, InvalidInputError } from "../../contract/errors.ts";
 import { parseRunSpec } from "../../contract/run-request.ts";
 import type { RunStatus } from "../../contract/status.ts";
+import { resolveFrom } from "../../platform/current-folder.ts";
 import { systemClock } from "../../platform/clock.ts";
 import { classOf } from "../../platform/learned/class-key.ts";
 import { expectationOf } from "../../platform/learned/expectation-of.ts";
 import { LearnedClasses } from "../../platform/learned/learned-classes.ts";
 import { isScannedFile } from "../../platform/scan/scan-batch.ts";
+import { makeFolders } from "../../platform/make-folders.ts";
 import { openSource } from "../../platform/scan/source.ts";
 import { FileChooser } from "../calibrate/choose-files.ts";
 import { pictureSvg, pictureText } from "../calibrate/picture.ts";
@@ -75,7 +77,7 @@ async function calibrate(flags: Flags, invocation: Invocation): Promise<number> 
 /** Outputs of a calibration are kept by nobody. */
 function outputFolder(home: string): string {
   const folder = join(home, "tmp", `calibrate-${process.pid}`);
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolders(folder);
   return folder;
 }
 
@@ -126,7 +128,7 @@ async function tell(
     printJson(io, { id: status.id, profile: status.spec.profile, ...proposal, picture, files });
   } else print(io, calibrationText(status, { files, proposal, picture }));
   if (flags.write !== undefined) {
-    writeProfile(resolve(io.cwd, flags.write), status.spec.profile, proposal);
+    writeProfile(resolveFrom(io.cwd, flags.write), status.spec.profile, proposal);
     say(io, `profile ${status.spec.profile} written to ${flags.write}`);
   }
   return failed === undefined ? exitCodes.ok : exitCodes.someFailed;
@@ -162,7 +164,7 @@ interface Calibration {
 
 function writePicture({ place }: Cluster, { id, spec }: RunStatus, { files, proposal }: Calibration): string {
   const folder = join(place.home, "runs", id);
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolders(folder);
   const path = join(folder, "calibration.svg");
   writeFileSync(path, pictureSvg(files, proposal.memoryBytes, formatCommand(spec.command)), { mode: 0o600 });
   return path;

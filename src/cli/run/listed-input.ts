@@ -1,10 +1,11 @@
 /** A list of files on standard input, kept in a file of the data folder until the run has it, so that all of it is checked first. */
-import { createReadStream, createWriteStream, mkdirSync, rmSync } from "node:fs";
+import { createReadStream, createWriteStream, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { InvalidInputError, type Fault } from "../../contract/errors.ts";
 import { isInside } from "../../contract/inside.ts";
+import { makeFolders } from "../../platform/make-folders.ts";
 import { listNames, parseList, type ListOptions, type ListSeparator } from "../../platform/scan/list.ts";
 
 /** So many paths fit into the specification of a run itself. */
@@ -36,7 +37,7 @@ export interface ListSource {
 /** @throws {InvalidInputError} with the entries that are no usable names, and when the list is empty */
 export async function openListedInput({ stdin, cwd, home, separator, root: before }: ListSource): Promise<ListedInput> {
   const folder = join(home, "tmp");
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolders(folder);
   const file = join(folder, `list-${process.pid}-${Date.now()}`);
   const close = (): void => {
     rmSync(file, { force: true });

@@ -1,13 +1,14 @@
 /** Writes the report of an ended run below the data folder, each file whole or not at all. */
-import { mkdirSync, readdirSync, renameSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, renameSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { RunReport } from "../../contract/run-record.ts";
+import { makeFolders } from "../../platform/make-folders.ts";
 import { reportMarkdown } from "../report-markdown.ts";
 
 /** `<home>/runs/<id>` with report.md and report.json in it; its path. */
 export function writeReportFiles(home: string, report: RunReport): string {
   const folder = folderOf(home, report.id);
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolders(folder);
   replaceFile(join(folder, "report.md"), reportMarkdown(report));
   replaceFile(join(folder, "report.json"), reportJson(report));
   return folder;

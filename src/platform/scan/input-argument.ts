@@ -1,10 +1,11 @@
 /** What a person writes behind `--input`: a folder, a glob, a file, or `-` for a list on standard input. */
 import { statSync, type Stats } from "node:fs";
-import { basename, dirname, resolve } from "node:path";
+import { basename, dirname } from "node:path";
 import picomatch from "picomatch";
 import { InvalidInputError } from "../../contract/errors.ts";
 import { globFaults } from "../../contract/globs.ts";
 import { fsPath, printablePath } from "../../contract/path-bytes.ts";
+import { resolveFrom } from "../current-folder.ts";
 import { codeOf, type ListInput, type TreeInput } from "./scan-batch.ts";
 
 /** Those of a list are the same, without `hidden`: what is named is meant. */
@@ -29,8 +30,8 @@ export interface InputOptions {
 export function parseInput(argument: string, options: InputOptions): ParsedInput {
   const where = options.where ?? "input";
   if (argument === "") throw fault(where, "a folder, a glob, a file or -", "nothing");
-  if (argument === "-") return { kind: "stdin", input: listAt(resolve(options.cwd), options.rules) };
-  const path = resolve(options.cwd, argument);
+  if (argument === "-") return { kind: "stdin", input: listAt(resolveFrom(options.cwd, "."), options.rules) };
+  const path = resolveFrom(options.cwd, argument);
   const found = lookAt(path);
   if (!(found instanceof Error)) return ofExisting(path, found, { argument, where, rules: options.rules });
   const glob = picomatch.scan(argument, { nonegate: true });
@@ -54,7 +55,7 @@ function ofExisting(path: string, found: Stats, { argument, where, rules }: Exis
 
 function ofGlob(glob: { base: string; glob: string }, argument: string, options: InputOptions): ParsedInput {
   const where = options.where ?? "input";
-  const root = resolve(options.cwd, glob.base);
+  const root = resolveFrom(options.cwd, glob.base);
   const found = lookAt(root);
   if (found instanceof Error) throw missing(where, glob.base, found);
   if (!found.isDirectory()) throw fault(where, `a folder before the glob of ${argument}`, `a file at ${root}`);

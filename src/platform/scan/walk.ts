@@ -74,7 +74,7 @@ class Walker {
 
   static async open(input: TreeInput, outputRoot: string | undefined): Promise<Walker> {
     const realRoot = checkRoot(input.root);
-    const realOutput = outputRoot === undefined ? undefined : realPathOf(outputRoot);
+    const realOutput = outputRoot === undefined ? undefined : realOutputOf(outputRoot);
     if (realOutput === realRoot) throw rootFault("output", "a folder other than the input folder", "the same folder");
     const walker = new Walker(
       input,
@@ -288,6 +288,16 @@ function checkRoot(root: string): string {
   if (!stat.isDirectory())
     throw rootFault("input", "a folder (files are given as a list)", `a file at ${printablePath(root)}`);
   return realPathOf(root);
+}
+
+/** The output folder without links, though it may not be there yet. @throws {InvalidInputError} when it cannot be. */
+function realOutputOf(root: string): string {
+  try {
+    return realPathOf(root);
+  } catch (error) {
+    const expected = `a folder that can be made at ${printablePath(root)}`;
+    throw rootFault("output", expected, codeOf(error), error);
+  }
 }
 
 function statOrError(path: string): Stats | Error {

@@ -8,11 +8,12 @@
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { InfrastructureError, messageOf } from "../../contract/errors.ts";
+import { makeFolders } from "../../platform/make-folders.ts";
 import type { ExecConfig } from "./exec-protocol.ts";
 import {
   FrameReader,
@@ -151,7 +152,7 @@ export class Launcher {
   folderOf(slot: number): string {
     const folder = join(this.#scratch, String(slot));
     if (!this.#slots.has(slot)) {
-      mkdirSync(folder, { recursive: true, mode: 0o700 });
+      makeFolders(folder);
       this.#slots.add(slot);
     }
     return folder;

@@ -10,22 +10,13 @@
  * numbers mean nothing (another container over the same folder), nothing counts after `STALE_MS`. What the jobs use is
  * measured all the same.
  */
-import {
-  closeSync,
-  fstatSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readlinkSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, fstatSync, openSync, readdirSync, readlinkSync, rmSync, statSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
 import { messageOf } from "../../contract/errors.ts";
 import type { Logger } from "../../platform/logger.ts";
+import { makeFolders } from "../../platform/make-folders.ts";
 import { isAlive, ownIdentity, processIdentity } from "../../platform/process-identity.ts";
 import { CachedFile } from "./probes/cached-file.ts";
 
@@ -166,7 +157,7 @@ export class MachineLedger implements SharedLedger {
       this.#file = undefined;
     }
     if (this.#file === undefined) {
-      mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
+      makeFolders(this.#folder);
       this.#file = openSync(this.#path, "w", 0o600);
     }
     return this.#file;

@@ -3,10 +3,9 @@
  * vectors one behind the other, of which a line names its own by number. Made of the store's rows when all are there, so
  * each file is in it once; it appears whole, as every output does.
  */
-import { mkdirSync } from "node:fs";
 import { setImmediate as turn } from "node:timers/promises";
 import { resultLine, type LineResult } from "../../contract/result-line.ts";
-import { fsPath } from "../../contract/path-bytes.ts";
+import { makeFolders } from "../../platform/make-folders.ts";
 import { Draft, publishDrafts, type DraftFile, type DraftPlace } from "./draft.ts";
 
 const RESULTS_NAME = "results.jsonl";
@@ -21,7 +20,7 @@ interface ResultsRequest extends DraftPlace {
 /** Writes both files, or the first alone where there are no vectors. @throws {InfrastructureError} {LeaseLostError} */
 export async function writeResults(request: ResultsRequest): Promise<DraftFile[]> {
   const { root, rows } = request;
-  mkdirSync(fsPath(root), { recursive: true });
+  makeFolders(root, 0o777);
   using lines = new Draft(request, RESULTS_NAME);
   using vectors = new Draft(request, EMBEDDINGS_NAME);
   let vector = 0;

@@ -3,12 +3,12 @@
  * standard error. Written when the run ends, whole and once; `artifacts/` beside them is filled while it goes on.
  */
 import { Template } from "@huggingface/jinja";
-import { mkdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { FileResult } from "../../contract/files.ts";
 import type { FlowReport, RunReport } from "../../contract/run-record.ts";
 import { canonicalJson, type FlowPlan } from "../../contract/flow-plan.ts";
-import { fsPath } from "../../contract/path-bytes.ts";
+import { makeFolders } from "../../platform/make-folders.ts";
 import { Draft, publishDrafts, type DraftPlace } from "./draft.ts";
 
 export interface RunFolderRequest extends DraftPlace {
@@ -27,7 +27,7 @@ const SHOWN_ARTIFACTS = 500;
 /** Writes the files of the folder. @throws {InfrastructureError} {LeaseLostError} */
 export async function writeRunFolder(request: RunFolderRequest): Promise<void> {
   const { root, plan, report, rows } = request;
-  mkdirSync(fsPath(root), { recursive: true });
+  makeFolders(root, 0o777);
   const texts = new Map([
     ...(plan === undefined ? [] : [["plan.json", `${canonicalJson(plan)}\n`] as const]),
     ["report.json", `${JSON.stringify(report, null, 2)}\n`],
@@ -43,7 +43,7 @@ export async function writeRunFolder(request: RunFolderRequest): Promise<void> {
     folders.set(folder, texts.set(`${basename(path)}.log`, log));
   }
   for (const [folder, texts] of folders) {
-    mkdirSync(fsPath(folder), { recursive: true });
+    makeFolders(folder, 0o777);
     await publish(request, folder, texts);
   }
 }

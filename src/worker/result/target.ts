@@ -1,13 +1,12 @@
 /** Where an output goes: the target inside the output root, and the temporary name beside it. */
-import { mkdirSync } from "node:fs";
 import { posix } from "node:path";
 import { InvalidInputError, lineOf, PathEscapeError } from "../../contract/errors.ts";
 import type { FileEntry } from "../../contract/files.ts";
 import { isInside } from "../../contract/inside.ts";
 import { outputNameFor } from "../../contract/output-names.ts";
-import { fsPath } from "../../contract/path-bytes.ts";
 import type { RunSpec } from "../../contract/run-spec.ts";
 import { realPathOf } from "../../platform/confined-path.ts";
+import { makeFolders } from "../../platform/make-folders.ts";
 import { holderBelow } from "../../platform/output-claim.ts";
 import { errnoOf } from "./errno.ts";
 import { isFullErrno, type Failure } from "./outcome.ts";
@@ -106,7 +105,7 @@ export class TargetPlan {
     let real = this.#folders.get(folder);
     if (real === undefined) {
       real = realPathOf(folder);
-      if (isInside(realPathOf(this.#root), real)) mkdirSync(fsPath(folder), { recursive: true });
+      if (isInside(realPathOf(this.#root), real)) makeFolders(folder, 0o777);
       this.#folders.set(folder, real);
     }
     return real;

@@ -76,12 +76,24 @@ describe("checkRedis", () => {
     expect((await checkRedis(redis)).maxMemoryPolicy).toBe("noeviction");
   });
 
-  test("warns of an evicting policy that has no limit to act on, and of no persistence", async () => {
+  test("warns of an evicting policy that has no limit to act on, of no limit, and of no persistence", async () => {
     await using server = await startRedis({ args: ["--maxmemory-policy", "volatile-lru"] });
     const { warnings } = await checkRedis(connect(server));
-    expect(warnings).toHaveLength(2);
+    expect(warnings).toHaveLength(3);
     expect(warnings[0]).toContain("CONFIG SET appendonly yes");
     expect(warnings[1]).toContain("maxmemory-policy is volatile-lru");
+    expect(warnings[2]).toContain("CONFIG SET maxmemory 512mb");
+  });
+
+  test("warns of a missing memory limit, with the command that mends it", async () => {
+    await using server = await startRedis({ args: ["--appendonly", "yes", "--maxmemory-policy", "noeviction"] });
+    const redis = connect(server);
+    const fix = `redis-cli -s ${server.socket} CONFIG SET maxmemory 512mb`;
+    expect((await checkRedis(redis)).warnings).toEqual([
+      `expected a maxmemory, near which the intake refuses new runs, found none; ${fix}, and the same line in its redis.conf`,
+    ]);
+    await redis.config("SET", "maxmemory", "512mb");
+    expect((await checkRedis(redis)).warnings).toEqual([]);
   });
 
   test("warns of a memory that fills up, and says how full it is", async () => {

@@ -123,6 +123,14 @@ describe("walk", () => {
     expect((await scan(scratch.path, {}, { outputRoot: join(scratch.path, "not/yet") })).paths).toHaveLength(2);
   });
 
+  test("an output folder below a file gets an error that says so", async () => {
+    using scratch = new Scratch();
+    const outputRoot = join(scratch.file("f"), "out");
+    await expect(scan(scratch.path, {}, { outputRoot })).rejects.toThrow(
+      `output: expected a folder that can be made at ${outputRoot}, found ENOTDIR`,
+    );
+  });
+
   test("a root that is missing or a file gets an error that says so", async () => {
     using scratch = new Scratch();
     const file = scratch.file("f");

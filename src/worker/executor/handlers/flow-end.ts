@@ -6,6 +6,8 @@ import { FlowFigures } from "../../../contract/flow-report.ts";
 import type { FlowReport, RunReport } from "../../../contract/run-record.ts";
 import { planOf, type FlowPlan } from "../../../contract/flow-plan.ts";
 import { loadStoredFlow } from "../../../platform/flow/stored-flow.ts";
+import type { Logger } from "../../../platform/logger.ts";
+import { obstacleTo } from "../../../platform/make-folders.ts";
 import type { LiveRun } from "../../../platform/run-hash.ts";
 import type { PolicyGate } from "../../../platform/policy-gate.ts";
 import type { Store } from "../../../store/store.ts";
@@ -16,6 +18,7 @@ export interface FlowEndDeps {
   readonly store: Store;
   readonly flows: FlowRuns;
   readonly gate: PolicyGate;
+  readonly logger: Logger;
 }
 
 /** What the rows of a flow's nodes say. */
@@ -38,7 +41,7 @@ export async function loadFlowEnd(deps: FlowEndDeps, run: LiveRun): Promise<Flow
   return { flow, rows, handledRows: figures.handledRows(flow.handled) };
 }
 
-/** Writes the folder of the run, where that may be written. */
+/** Writes the folder of the run, where that may be written. A run ends without one that can never be made. */
 export async function writeFlowFolder(
   deps: FlowEndDeps,
   run: LiveRun,
@@ -53,7 +56,14 @@ export async function writeFlowFolder(
   const { root: artifacts } = run.spec.output;
   if (deps.gate.writeFault(artifacts) !== undefined) return;
   const { runId } = run;
-  await writeRunFolder({ ...end, runId, root: dirname(artifacts), plan: await planFor(deps, run) });
+  const root = dirname(artifacts);
+  try {
+    await writeRunFolder({ ...end, runId, root, plan: await planFor(deps, run) });
+  } catch (error) {
+    const found = obstacleTo(root, error);
+    if (found === undefined) throw error;
+    deps.logger.warn({ runId, root, found }, "the folder of the run cannot be made");
+  }
 }
 
 async function planFor({ store }: FlowEndDeps, { runId, spec }: LiveRun): Promise<FlowPlan | undefined> {

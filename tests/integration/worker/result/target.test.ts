@@ -3,7 +3,7 @@ import { runSpec } from "../../../../src/contract/run-spec.ts";
 import { TargetPlan } from "../../../../src/worker/result/target.ts";
 import { Scratch } from "../../../support/scratch.ts";
 
-function planFor(name: string) {
+function planFor(name: string, folder?: string) {
   const scratch = new Scratch();
   onTestFinished(() => {
     scratch[Symbol.dispose]();
@@ -11,7 +11,7 @@ function planFor(name: string) {
   const spec = runSpec.parse({
     command: ["/bin/cat", "{input}"],
     input: { kind: "list", root: "/in" },
-    output: { root: scratch.path, name, from: "stdout" },
+    output: { root: folder ?? scratch.path, name, from: "stdout" },
   });
   return new TargetPlan(spec, { runId: "r", token: "t" });
 }
@@ -34,5 +34,12 @@ test("an output name is bad input when it is too long, no file name, or taken, a
   expect(plan.claim("a/b", 4)).toEqual({
     class: "bad-input",
     message: 'expected an output name of its own, found "a/b", which input number 3 has already',
+  });
+});
+
+test("a folder that the kernel does not make is told, and does not hold the thread", () => {
+  expect(planFor("{name}", "/proc/x/o").claim("a/b", 0)).toMatchObject({
+    class: "infrastructure",
+    message: "could not make the output folder: ENOENT",
   });
 });
