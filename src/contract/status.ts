@@ -20,7 +20,7 @@ export interface RunProgress {
   /** Files that have an outcome, of all; null while the scan still counts. */
   readonly doneRatio: number | null;
   readonly elapsedSeconds: number | null;
-  /** Files that got an outcome, by second since the start of this epoch. */
+  /** Files that ran, not those whose earlier result still held, by second since the start of this epoch. */
   readonly filesPerSecond: number | null;
   /** What is left at the rate so far; null when it cannot be said. */
   readonly remainingSeconds: number | null;

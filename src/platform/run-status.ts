@@ -10,6 +10,8 @@ import { isAlive } from "./worker-heartbeats.ts";
 export interface LiveFigures {
   readonly state: RunState | undefined;
   readonly counts: FileCounts;
+  /** Of the succeeded files, those whose earlier result still held. */
+  readonly reusedFiles: number;
   readonly chunks: number;
   readonly isScanned: boolean;
   readonly startedAtMs: number | null;
@@ -23,6 +25,7 @@ const liveFields = [
   "skipped",
   "cancelled",
   "quarantined",
+  "reused",
   "chunks",
   "scanned",
   "startedAtMs",
@@ -55,6 +58,7 @@ function parseLiveFigures(fields: LiveFields): LiveFigures | undefined {
       cancelled: toCount(fields.cancelled),
       quarantined: toCount(fields.quarantined),
     },
+    reusedFiles: toCount(fields.reused),
     chunks: toCount(fields.chunks),
     isScanned: fields.scanned === "1",
     startedAtMs: fields.startedAtMs == null ? null : toCount(fields.startedAtMs),
@@ -69,7 +73,7 @@ export function runStatusOf(
   nowMs: number,
 ): RunStatus {
   const counted = live?.counts ?? noFiles;
-  if (isTerminal(run.state)) return statusOf(run, run.counts ?? counted, live, endedProgress(run));
+  if (isTerminal(run.state)) return statusOf(run, run.counts ?? counted, live, endedProgress(run, live));
   const going: RunRecord = {
     ...run,
     // The counters move before the record does: while nothing has ended, they know the state best.
@@ -79,22 +83,25 @@ export function runStatusOf(
   const isScanned = live?.isScanned ?? false;
   const alive = workers.filter((worker) => isAlive(worker, nowMs));
   const runningJobs = runningJobsOf(alive, run.id);
-  return statusOf(going, counted, live, { isScanned, endMs: nowMs, runningJobs });
+  const reusedFiles = live?.reusedFiles ?? 0;
+  return statusOf(going, counted, live, { isScanned, endMs: nowMs, runningJobs, reusedFiles });
 }
 
 interface ProgressFacts {
   readonly isScanned: boolean;
   readonly endMs: number | null;
   readonly runningJobs: number;
+  readonly reusedFiles: number;
 }
 
-function endedProgress(run: RunRecord): ProgressFacts {
-  return { isScanned: true, endMs: run.endedAtMs, runningJobs: 0 };
+function endedProgress(run: RunRecord, live: LiveFigures | undefined): ProgressFacts {
+  const reusedFiles = run.report?.reused ?? live?.reusedFiles ?? 0;
+  return { isScanned: true, endMs: run.endedAtMs, runningJobs: 0, reusedFiles };
 }
 
 function statusOf(run: RunRecord, counts: FileCounts, live: LiveFigures | undefined, facts: ProgressFacts): RunStatus {
   const done = doneFiles(counts);
-  const rate = progressRate(ranFiles(counts), run.startedAtMs, facts.endMs);
+  const rate = progressRate(ranFiles(counts, facts.reusedFiles), run.startedAtMs, facts.endMs);
   return {
     ...run,
     counts,
@@ -120,9 +127,9 @@ function doneFiles(counts: FileCounts): number {
   return counts.succeeded + counts.failed + counts.skipped + counts.cancelled + counts.quarantined;
 }
 
-/** Files on which work was done: a cancel that puts aside a thousand in a moment is no speed. */
-function ranFiles(counts: FileCounts): number {
-  return counts.succeeded + counts.failed + counts.quarantined;
+/** Files on which work was done: a thousand that a cancel puts aside, or whose result still held, in a moment are no speed. */
+function ranFiles(counts: FileCounts, reusedFiles: number): number {
+  return Math.max(0, counts.succeeded + counts.failed + counts.quarantined - reusedFiles);
 }
 
 function laterState(recorded: RunState, live: RunState | undefined): RunState {

@@ -39,6 +39,7 @@ export class FileResults {
       failureClass: failure.class,
       message: failure.message,
       ...(failure.isDiskFull && { roomBytes: 0 }),
+      ...missingOf(failure),
     };
   }
 
@@ -63,6 +64,7 @@ export class FileResults {
       message: failure.message,
       attempts: triesOf(file) + (wasStarted ? 1 : 0),
       ...(failure.isDiskFull && { roomBytes: takenBytes }),
+      ...missingOf(failure),
     };
   }
 
@@ -131,6 +133,10 @@ export class FileResults {
       log: launch.log,
     };
   }
+}
+
+function missingOf({ missingBinary }: Failure): Pick<AttemptResult, "missingBinary"> {
+  return missingBinary === undefined ? {} : { missingBinary };
 }
 
 function outputFields({ path, bytes, sha256 }: KeptOutput): Partial<FileResult> {

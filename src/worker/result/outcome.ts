@@ -39,6 +39,8 @@ export interface Failure {
   readonly message: string;
   /** The disk took no more: no attempt is burned, and the file waits for room. */
   readonly isDiskFull?: true;
+  /** This worker does not have it; another one may. */
+  readonly missingBinary?: string;
 }
 
 /** What the system says when a disk, or the part of it that this user may have, is full. */
@@ -117,6 +119,7 @@ function lost(others: number): Failure {
 const execFaults: Readonly<Record<string, (binary: string) => Failure>> = {
   ENOENT: (binary) => ({
     class: "infrastructure",
+    missingBinary: binary,
     message: `expected the binary ${binary} and its interpreter on this node, found none`,
   }),
   EACCES: (binary) => ({ class: "policy", message: `expected ${binary} to be executable, found no permission` }),

@@ -3,12 +3,10 @@
  * chunk goes on; a store that is down is waited for as long as the lease holds, since the outputs are published already
  * and the journal would only have to adopt them again.
  */
-import type { Redis } from "ioredis";
 import { LeaseLostError, messageOf } from "../../contract/errors.ts";
 import type { AttemptRecord, FileEntry, FileResult } from "../../contract/files.ts";
 import { QUARANTINE_AFTER_CRASHES, type FailureClass, type Outcome } from "../../contract/outcomes.ts";
 import { keys } from "../../contract/queues.ts";
-import type { Clock } from "../../platform/clock.ts";
 import { crashDigest, forgiveCrashes } from "../../platform/crash-digest.ts";
 import type { LiveRun, RunHash } from "../../platform/run-hash.ts";
 import type { Logger } from "../../platform/logger.ts";
@@ -16,16 +14,14 @@ import type { RunCache } from "../run-cache.ts";
 import type { Store } from "../../store/store.ts";
 import { argsSha256 } from "./digests.ts";
 import type { Fence } from "./fence.ts";
+import { LEAST_STARTS, MissingBinaries, type MissingDeps } from "./missing-binaries.ts";
 import { decideRetry } from "./outcome.ts";
 import type { AttemptResult } from "./room.ts";
 
-export interface RecorderDeps {
-  readonly redis: Redis;
-  readonly kp: string;
+export interface RecorderDeps extends MissingDeps {
   readonly store: Store;
   readonly hash: RunHash;
   readonly runs: Pick<RunCache, "ensureRow">;
-  readonly clock: Clock;
   readonly logger: Logger;
   readonly random: () => number;
   /** Memory that a process over this file is expected to take. */
@@ -58,6 +54,7 @@ export class Recorder {
   readonly #signal: AbortSignal;
   readonly #entries: ReadonlyMap<string, FileEntry>;
   readonly #crashes: Map<string, number>;
+  readonly #missing: MissingBinaries;
   #rows: FileResult[] = [];
   #attempts: AttemptRecord[] = [];
   /** Files that ended and will be tried again: whoever is lost from now on, they did not run then. */
@@ -77,6 +74,7 @@ export class Recorder {
     this.#signal = chunk.signal;
     this.#entries = new Map(chunk.files.map((file) => [file.path, file]));
     this.#crashes = new Map(chunk.crashes);
+    this.#missing = new MissingBinaries(deps, run);
     this.#lastFlushMs = deps.clock.monotonicMs();
   }
 
@@ -155,6 +153,10 @@ export class Recorder {
       this.#final(result);
       return;
     }
+    if (await this.#isNowhere(result, tries)) {
+      this.#final({ ...result, message: `${result.message ?? ""}; no live worker has it` });
+      return;
+    }
     this.#deps.onRetry(failureClass);
     const { path, message } = result;
     const fields = { runId: this.#run.runId, path, failureClass, message, tries, delayMs: decision.delayMs };
@@ -170,6 +172,13 @@ export class Recorder {
       },
       delayMs: decision.delayMs,
     });
+  }
+
+  /** Whether no worker has the binary, seen often enough; a rule that the run brings stands. */
+  async #isNowhere({ missingBinary, workerId }: AttemptResult, tries: number): Promise<boolean> {
+    if (missingBinary === undefined || workerId === null) return false;
+    const isNowhere = await this.#missing.isNowhere(missingBinary, workerId);
+    return isNowhere && tries >= LEAST_STARTS && this.#run.spec.retry.infrastructure === undefined;
   }
 
   /** The disk is full, and that is nobody's failed attempt: the file waits for room, however long that takes. */

@@ -4,8 +4,13 @@ import { statfs } from "node:fs/promises";
 import type { FileEntry, FileResult } from "../../contract/files.ts";
 import { fsPath } from "../../contract/path-bytes.ts";
 
-/** The end of an attempt. `roomBytes`: it failed because the disk was full when its output had so many bytes. */
-export type AttemptResult = FileResult & { readonly roomBytes?: number };
+/** The end of an attempt, and what of its failure decides when the file is tried again. */
+export type AttemptResult = FileResult & {
+  /** The disk was full when its output had so many bytes. */
+  readonly roomBytes?: number;
+  /** This worker does not have it. */
+  readonly missingBinary?: string;
+};
 
 export interface Shortage {
   readonly freeBytes: number;

@@ -47,6 +47,22 @@ describe("processes of a chunk", () => {
     expect(said).toContain("a;`id`\n");
   });
 
+  test("fail with the name of a binary, or of an output check, that is not here", async () => {
+    const files = exec.files({ a: "1" });
+    const lost = exec.program("#!/opt/no/interpreter\n");
+    const check = { output: { check: ["/opt/no/check", "{output}"] } };
+    const ends = [
+      await exec.run(["/opt/no/tool", "{input}"], files),
+      await exec.run([lost, "{input}"], files),
+      await exec.run(["/bin/cat", "{input}"], files, { spec: check }),
+    ];
+    expect(ends.map(({ only }) => only)).toMatchObject([
+      { failureClass: "infrastructure", missingBinary: "/opt/no/tool" },
+      { failureClass: "infrastructure", missingBinary: lost },
+      { failureClass: "infrastructure", missingBinary: "/opt/no/check" },
+    ]);
+  });
+
   test("are ended by TERM at the time limit, and by KILL when they ignore it", async () => {
     const files = exec.files({ a: "1" });
     const polite = await exec.run([exec.script("exec sleep 60"), "{input}"], files, { spec: { timeoutMs: 200 } });

@@ -1,20 +1,47 @@
-/** Rows of a chunk over a real store and a real Redis: written in batches, and counted once they are there. */
+/** Rows of a chunk over a real store and a real Redis: written in batches, counted once they are there, told to the log. */
+import type { Redis } from "ioredis";
 import { expect } from "vitest";
 import { keys } from "../../../../src/contract/queues.ts";
-import type { FileResult } from "../../../../src/contract/files.ts";
+import type { FileEntry, FileResult } from "../../../../src/contract/files.ts";
 import { lockToken } from "../../../../src/worker/lane-token.ts";
 import { Fence } from "../../../../src/worker/result/fence.ts";
-import { Recorder } from "../../../../src/worker/result/recorder.ts";
-import { ranFile, testSpec } from "../../../support/board-fixture.ts";
+import { Recorder, type RecorderDeps } from "../../../../src/worker/result/recorder.ts";
+import { beat, ranFile, testSpec, testWorker } from "../../../support/board-fixture.ts";
 import { test } from "../../../support/redis.ts";
-import { openScheduler } from "../../../support/scheduler-fixture.ts";
+import { openScheduler, type SchedulerFixture } from "../../../support/scheduler-fixture.ts";
+
+const run = { runId: "r", spec: testSpec(), epoch: 0, state: "running", createdAtMs: 1 } as const;
+
+async function begin({ store, deps }: SchedulerFixture): Promise<void> {
+  await store.runs.create({ id: run.runId, spec: run.spec, createdAtMs: 1 });
+  await deps().hash.create(run);
+}
+
+function recorderOf(
+  { store, deps }: SchedulerFixture,
+  change: Partial<Pick<RecorderDeps, "store" | "logger">> = {},
+  files: readonly FileEntry[] = [],
+): Recorder {
+  const { redis, kp, hash, clock, logger, queues } = deps();
+  const none = () => undefined;
+  const token = lockToken({ workerId: "w", startedAtMs: 1 }, 2, 1);
+  return new Recorder(
+    {
+      ...{ redis, kp, hash, clock, logger, queues, store, random: () => 0, expectedBytes: () => 0 },
+      ...{ runs: { ensureRow: () => Promise.resolve() }, onOutcome: none, onRetry: none, onFenced: none },
+      ...change,
+    },
+    run,
+    {
+      fence: new Fence(redis, kp, { queue: "exec.default@1", jobId: "r.0.c0", token }),
+      ...{ signal: new AbortController().signal, files, crashes: new Map() },
+    },
+  );
+}
 
 test("rows go to the store 500 at a time, or those of a fifth of a second", async ({ redis, prefix }) => {
   await using fixture = await openScheduler(redis, prefix, "2026-01-01T00:00:00.000Z");
-  const { kp, hash, clock, logger } = { ...fixture.deps() };
-  const run = { runId: "r", spec: testSpec(), epoch: 0, state: "running", createdAtMs: 1 } as const;
-  await fixture.store.runs.create({ id: run.runId, spec: run.spec, createdAtMs: 1 });
-  await hash.create(run);
+  await begin(fixture);
   const batches: number[] = [];
   const { files } = fixture.store;
   const told = Object.assign(Object.create(files) as typeof files, {
@@ -23,20 +50,7 @@ test("rows go to the store 500 at a time, or those of a fifth of a second", asyn
       return files.record(runId, epoch, rows);
     },
   });
-  const token = lockToken({ workerId: "w", startedAtMs: 1 }, 2, 1);
-  const none = () => undefined;
-  const recorder = new Recorder(
-    {
-      ...{ redis, kp, hash, clock, logger, random: () => 0, expectedBytes: () => 0 },
-      ...{ store: { ...fixture.store, files: told }, runs: { ensureRow: () => Promise.resolve() } },
-      ...{ onOutcome: none, onRetry: none, onFenced: none },
-    },
-    run,
-    {
-      fence: new Fence(redis, kp, { queue: "exec.default@1", jobId: "r.0.c0", token }),
-      ...{ signal: new AbortController().signal, files: [], crashes: new Map() },
-    },
-  );
+  const recorder = recorderOf(fixture, { store: { ...fixture.store, files: told } });
   for (let at = 0; at < 1_200; at += 1) await recorder.add([ranFile(at, `f${at}`)]);
   expect(batches).toEqual([500, 500]);
   fixture.clock.set("2026-01-01T00:00:00.200Z");
@@ -45,5 +59,41 @@ test("rows go to the store 500 at a time, or those of a fifth of a second", asyn
   await recorder.flush();
   expect(batches).toHaveLength(3);
   expect(await files.counts("r", 0)).toMatchObject({ total: 1_201, succeeded: 1_201 });
-  expect(await redis.hget(keys.run(kp, "r"), "succeeded")).toBe("1201");
+  expect(await redis.hget(keys.run(fixture.kp, "r"), "succeeded")).toBe("1201");
+});
+
+test("a binary that no live worker has is given up after six starts, one that another may have is not", async ({
+  redis,
+  prefix,
+}) => {
+  await using fixture = await openScheduler(redis, prefix, "2026-01-01T00:00:00.000Z");
+  await begin(fixture);
+  const atMs = fixture.clock.nowMs();
+  const workers = async (...ids: readonly string[]) => {
+    for (const workerId of ids) await beat(redis, prefix, testWorker({ workerId, atMs }));
+  };
+  /** What becomes of a file after its next start, on this worker. */
+  const fail = async (workerId: string, startsBefore: number, missingBinary = "/opt/tool") => {
+    const files = [{ index: 0, path: "f", bytes: 1, tries: { infrastructure: startsBefore } }];
+    const recorder = recorderOf(fixture, {}, files);
+    const failure = { outcome: "failed", failureClass: "infrastructure", message: "found none" } as const;
+    await recorder.add([{ ...ranFile(0, "f", { ...failure, workerId }), missingBinary }]);
+    await recorder.flush();
+    return recorder.retries.length > 0 ? "again" : "given up";
+  };
+  await workers("a");
+  await beat(redis, prefix, testWorker({ workerId: "leaves", atMs, state: "draining" }));
+  expect(await fail("a", 4)).toBe("again");
+  expect(await fail("a", 5)).toBe("given up");
+  const [row] = await fixture.store.files.get("r", ["f"]);
+  expect(row?.message).toBe("found none; no live worker has it");
+  await workers("b");
+  expect(await fail("a", 5)).toBe("again");
+  expect(await fail("b", 1, "/opt/other")).toBe("again");
+  expect(await fail("a", 6)).toBe("again");
+  expect(await fail("b", 7)).toBe("given up");
+  fixture.clock.set("2026-01-01T00:01:01.000Z");
+  await beat(redis, prefix, testWorker({ workerId: "a", atMs: fixture.clock.nowMs() }));
+  await beat(redis, prefix, testWorker({ workerId: "b", atMs: fixture.clock.nowMs() }));
+  expect(await fail("a", 8)).toBe("again");
 });
