@@ -11,6 +11,7 @@ import { globFaults } from "../contract/globs.ts";
 import { narrowAllow, taskOf } from "../contract/task-limits.ts";
 import { field, showPath, type PathFault } from "../contract/schema-faults.ts";
 import { readConfigDocument, type ConfigDocument, type Environment } from "./config-document.ts";
+import { resolveFrom } from "./current-folder.ts";
 import { readEnvironment, type Setting } from "./config-environment.ts";
 
 export interface ConfigSources {
@@ -38,7 +39,7 @@ export function loadConfig(sources: ConfigSources): Config {
 function readConfig(sources: ConfigSources): Config {
   const title = sources.file === undefined ? "configuration" : `configuration ${sources.file}`;
   const document =
-    sources.file === undefined ? emptyDocument : readFile(resolve(sources.cwd, sources.file), sources.env);
+    sources.file === undefined ? emptyDocument : readFile(resolveFrom(sources.cwd, sources.file), sources.env);
   // Without a parsed file there is nothing to check any further.
   if (document.value === undefined) throw new InvalidInputError(title, document.faults);
   const environment = readEnvironment(sources.env);
@@ -59,7 +60,7 @@ function mergeSettings(value: unknown, settings: readonly Setting[], { file, cwd
   if (!isMapping(value)) return value;
   // A section whose lines are all commented out is an empty one.
   const raw: Mapping = structuredClone(Object.fromEntries(Object.entries(value).filter(([, below]) => below !== null)));
-  if (file !== undefined) anchorPaths(raw, dirname(resolve(cwd, file)), cwd);
+  if (file !== undefined) anchorPaths(raw, dirname(resolveFrom(cwd, file)), cwd);
   for (const setting of settings) setIn(raw, setting.path, setting.value);
   return raw;
 }

@@ -1,8 +1,9 @@
 /** The data folder: everything of an embedded set-up lies below it. */
 import { mkdtempSync, rmdirSync, statSync } from "node:fs";
 import { homedir } from "node:os";
-import { isAbsolute, join, resolve } from "node:path";
+import { isAbsolute, join } from "node:path";
 import { InvalidInputError, messageOf } from "../contract/errors.ts";
+import { resolveFrom } from "./current-folder.ts";
 import { makeFolders } from "./make-folders.ts";
 
 export interface HomeSources {
@@ -63,7 +64,7 @@ function named(where: string, value: string): NamedPath {
       { where, expected: "the path of a folder", found: JSON.stringify(value) },
     ]);
   }
-  return { path: resolve(value), where };
+  return { path: resolveFrom(process.cwd(), value), where };
 }
 
 function isNotFolder(error: unknown): boolean {

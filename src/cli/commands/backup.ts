@@ -1,6 +1,6 @@
 /** `headroom backup` and `headroom restore`: the store and the keys in Redis, to a folder and back. */
 import type { Command } from "commander";
-import { resolve } from "node:path";
+import { resolveFrom } from "../../platform/current-folder.ts";
 import { startEmbeddedRedis } from "../../platform/embedded-redis.ts";
 import type { BackupPage } from "../backup/backup-folder.ts";
 import { act, addJsonOption, addPlaceOptions, describeCommand, withCluster, type Invocation } from "../command-line.ts";
@@ -27,7 +27,7 @@ export function backupCommand(invocation: Invocation): Command {
   return addPlaceOptions(addJsonOption(command)).action(
     act(invocation, async (flags: BackupFlags) => {
       const { io } = invocation;
-      const folder = resolve(io.cwd, flags.to);
+      const folder = resolveFrom(io.cwd, flags.to);
       const { writeBackup } = await import("../backup/backup-folder.ts");
       const page = await withCluster(flags, io, (cluster) => writeBackup(cluster, folder));
       tell(io, { page, folder, isJson: flags.json === true, verb: "written to" });
@@ -44,7 +44,7 @@ export function restoreCommand(invocation: Invocation): Command {
   return addPlaceOptions(addJsonOption(command)).action(
     act(invocation, async (flags: RestoreFlags) => {
       const { io } = invocation;
-      const folder = resolve(io.cwd, flags.from);
+      const folder = resolveFrom(io.cwd, flags.from);
       const page = await restore(folder, flags, io);
       tell(io, { page, folder, isJson: flags.json === true, verb: "restored from" });
       return undefined;

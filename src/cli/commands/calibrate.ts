@@ -2,10 +2,11 @@
 import { Option, type Command } from "commander";
 import { rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, totalmem } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { exitCodes, InvalidInputError } from "../../contract/errors.ts";
 import { parseRunSpec } from "../../contract/run-request.ts";
 import type { RunStatus } from "../../contract/status.ts";
+import { resolveFrom } from "../../platform/current-folder.ts";
 import { systemClock } from "../../platform/clock.ts";
 import { classOf } from "../../platform/learned/class-key.ts";
 import { expectationOf } from "../../platform/learned/expectation-of.ts";
@@ -126,7 +127,7 @@ async function tell(
     printJson(io, { id: status.id, profile: status.spec.profile, ...proposal, picture, files });
   } else print(io, calibrationText(status, { files, proposal, picture }));
   if (flags.write !== undefined) {
-    writeProfile(resolve(io.cwd, flags.write), status.spec.profile, proposal);
+    writeProfile(resolveFrom(io.cwd, flags.write), status.spec.profile, proposal);
     say(io, `profile ${status.spec.profile} written to ${flags.write}`);
   }
   return failed === undefined ? exitCodes.ok : exitCodes.someFailed;

@@ -1,9 +1,10 @@
 /** `headroom config`: makes, checks and shows configuration files. */
 import type { Command } from "commander";
 import { closeSync, openSync, writeSync } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { dirname } from "node:path";
 import { configJsonSchema } from "../../contract/config-json-schema.ts";
 import { exitCodes, InvalidInputError, messageOf } from "../../contract/errors.ts";
+import { resolveFrom } from "../../platform/current-folder.ts";
 import { loadConfig } from "../../platform/config-file.ts";
 import { exampleConfig, printConfig, withoutPasswords } from "../../platform/config-text.ts";
 import { act, addJsonOption, describeCommand, type Invocation } from "../command-line.ts";
@@ -38,7 +39,7 @@ function initCommand(invocation: Invocation): Command {
         if (isJson) printJson(io, { text: exampleConfig });
         else print(io, exampleConfig);
       } else {
-        const path = resolve(io.cwd, file);
+        const path = resolveFrom(io.cwd, file);
         writeNew(path);
         if (isJson) printJson(io, { file: path });
         else print(io, `wrote ${path}`);

@@ -2,11 +2,12 @@
 import { Option, type Command } from "commander";
 import { once } from "node:events";
 import { accessSync, constants, createWriteStream, renameSync, rmSync, statSync } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { dirname } from "node:path";
 import type { Writable } from "node:stream";
 import { finished } from "node:stream/promises";
 import { InvalidInputError, messageOf, NotFoundError } from "../../contract/errors.ts";
 import { printablePath } from "../../contract/path-bytes.ts";
+import { resolveFrom } from "../../platform/current-folder.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { Store } from "../../store/store.ts";
 import { act, addPlaceOptions, describeCommand, type Invocation } from "../command-line.ts";
@@ -42,7 +43,7 @@ export function exportCommand(invocation: Invocation): Command {
         await writeManifest(store, runId, { format: flags.format, to: io.stdout });
         return undefined;
       }
-      const path = resolve(io.cwd, flags.output);
+      const path = resolveFrom(io.cwd, flags.output);
       const rows = await writeFile(path, (to) => writeManifest(store, runId, { format: flags.format, to }));
       say(io, `${plural(rows, "row")} written to ${path}`);
       return undefined;

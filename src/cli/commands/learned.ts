@@ -1,7 +1,6 @@
 /** `headroom learned`: what commands were seen to take; export, import and reset of it. */
 import type { Command } from "commander";
 import { readFileSync, writeFileSync } from "node:fs";
-import { resolve } from "node:path";
 import { text as readText } from "node:stream/consumers";
 import { InvalidInputError, messageOf } from "../../contract/errors.ts";
 import {
@@ -19,6 +18,7 @@ import { formatCommand } from "../../contract/command-text.ts";
 import { formatBytes, formatCount, formatDuration, formatTable, plural, truncate } from "../format.ts";
 import { outStyle, print, printJson, say } from "../io.ts";
 import type { PlaceOptions } from "../settings.ts";
+import { resolveFrom } from "../../platform/current-folder.ts";
 import type { Style } from "../style.ts";
 
 interface Flags extends PlaceOptions {
@@ -65,7 +65,7 @@ function exportLearned({ io }: Invocation): Command {
     if (file === "-") print(io, text);
     else {
       tryFile(file, () => {
-        writeFileSync(resolve(io.cwd, file), text);
+        writeFileSync(resolveFrom(io.cwd, file), text);
       });
       say(io, `${plural(classes.length, "class", "classes")} written to ${file}`);
     }
@@ -80,7 +80,7 @@ function importLearned({ io }: Invocation): Command {
   ).argument("<file>", "a file, or - for standard input");
   return addPlaceOptions(command).action(async (file: string, flags: Flags) => {
     const text =
-      file === "-" ? await readText(io.stdin) : tryFile(file, () => readFileSync(resolve(io.cwd, file), "utf8"));
+      file === "-" ? await readText(io.stdin) : tryFile(file, () => readFileSync(resolveFrom(io.cwd, file), "utf8"));
     const { classes } = parseArchive(text, file === "-" ? "standard input" : file);
     await withCluster(flags, io, ({ redis, place }) => putClasses(redis, place.kp, classes));
     say(io, `${plural(classes.length, "class", "classes")} taken in`);

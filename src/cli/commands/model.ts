@@ -1,11 +1,12 @@
 /** `headroom model`: looks at a model, checks it, and measures it. */
 import { hash } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { Option, type Command } from "commander";
 import { exitCodes, InvalidInputError } from "../../contract/errors.ts";
 import { inputSpec, type InputSpec } from "../../contract/run-spec.ts";
 import { manifestJsonSchema } from "../../contract/model-manifest.ts";
+import { resolveFrom } from "../../platform/current-folder.ts";
 import { readManifest } from "../../platform/models/model-folder.ts";
 import type { Logger } from "../../platform/logger.ts";
 import { openSource } from "../../platform/scan/source.ts";
@@ -47,7 +48,7 @@ function inspectCommand(invocation: Invocation): Command {
   return addPlaceOptions(addJsonOption(command)).action(
     act(invocation, async (folder: string, flags: Flags) => {
       const { io } = invocation;
-      const loaded = await probeModel(resolve(io.cwd, folder), loggerOf(flags, io));
+      const loaded = await probeModel(resolveFrom(io.cwd, folder), loggerOf(flags, io));
       if (flags.json === true) printJson(io, inspectJson(loaded));
       else print(io, inspectText(loaded));
       return undefined;
@@ -92,7 +93,7 @@ function validateCommand(invocation: Invocation): Command {
   return addPlaceOptions(addJsonOption(command)).action(
     act(invocation, async (name: string, flags: Flags) => {
       const { io } = invocation;
-      const folder = resolve(io.cwd, name);
+      const folder = resolveFrom(io.cwd, name);
       try {
         await probeModel(folder, loggerOf(flags, io));
       } catch (error) {
@@ -146,9 +147,9 @@ function benchCommand(invocation: Invocation): Command {
   return addPlaceOptions(addJsonOption(command)).action(
     act(invocation, async (name: string, flags: Flags) => {
       const { io } = invocation;
-      const folder = resolve(io.cwd, name);
+      const folder = resolveFrom(io.cwd, name);
       const logger = loggerOf(flags, io);
-      const input = inputSpec.parse({ kind: "tree", root: resolve(io.cwd, flags.input ?? ".") });
+      const input = inputSpec.parse({ kind: "tree", root: resolveFrom(io.cwd, flags.input ?? ".") });
       const paths = await someFiles(input);
       if (paths.length === 0) {
         throw new InvalidInputError("bench", [{ where: "--input", expected: "a folder with files", found: "none" }]);

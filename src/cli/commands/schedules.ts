@@ -1,10 +1,10 @@
 /** `headroom schedules`: runs that start again and again. */
 import type { Command } from "commander";
 import { readFileSync } from "node:fs";
-import { resolve } from "node:path";
 import { isTimeZone, parseCron } from "../../contract/cron.ts";
 import { InvalidInputError, messageOf, type Fault } from "../../contract/errors.ts";
 import { dayStart, missedPolicies, nextTimes, overlapPolicies, type ScheduleStatus } from "../../contract/schedules.ts";
+import { resolveFrom } from "../../platform/current-folder.ts";
 import { readConfigDocument } from "../../platform/config-document.ts";
 import { act, addJsonOption, addPlaceOptions, describeCommand, withCluster, type Invocation } from "../command-line.ts";
 import { plural } from "../format.ts";
@@ -190,8 +190,8 @@ function writtenBy(flags: AddFlags, { io, childCommand }: Invocation): unknown {
     ...(missedLimit !== undefined && { missed_limit: Number(missedLimit) }),
     run: {
       command: [binary, ...rest],
-      ...(input !== undefined && { input: resolve(io.cwd, input) }),
-      ...(output !== undefined && { output: resolve(io.cwd, output) }),
+      ...(input !== undefined && { input: resolveFrom(io.cwd, input) }),
+      ...(output !== undefined && { output: resolveFrom(io.cwd, output) }),
     },
   };
 }
@@ -199,7 +199,7 @@ function writtenBy(flags: AddFlags, { io, childCommand }: Invocation): unknown {
 function readScheduleFile(file: string, io: Io): unknown {
   let text: string;
   try {
-    text = readFileSync(resolve(io.cwd, file), "utf8");
+    text = readFileSync(resolveFrom(io.cwd, file), "utf8");
   } catch (error) {
     throw refusal([{ where: "--file", expected: "a readable file", found: messageOf(error) }]);
   }

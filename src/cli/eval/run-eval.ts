@@ -1,8 +1,8 @@
 /** Runs scenarios one after the other, and reports. */
 import { readFileSync, writeFileSync } from "node:fs";
-import { resolve } from "node:path";
 import { exitCodes, InvalidInputError, messageOf } from "../../contract/errors.ts";
 import { schemaFaults } from "../../contract/schema-faults.ts";
+import { resolveFrom } from "../../platform/current-folder.ts";
 import { systemClock } from "../../platform/clock.ts";
 import { loadConfig } from "../../platform/config-file.ts";
 import { Interrupt } from "../interrupt.ts";
@@ -23,7 +23,7 @@ export async function runEval(paths: readonly string[], flags: EvalFlags, io: Io
   const config = loadConfig({ ...file, env: io.env, cwd: io.cwd });
   const scenarios = loadScenarios(paths, io.cwd);
   const repeats = parseRepeats(flags.repeats);
-  const earlier = flags.against === undefined ? undefined : loadReport(resolve(io.cwd, flags.against));
+  const earlier = flags.against === undefined ? undefined : loadReport(resolveFrom(io.cwd, flags.against));
   const place = openPlace(flags, io, placeDefaultsOf(config));
   const askModel = createAskModel({ place, io, config });
   const deps = { config, planner: flags.planner, env: io.env, askModel, startFlow, start: { place, io } };
@@ -66,7 +66,8 @@ function tell(
   earlier: EvalReport | undefined,
   { flags, io }: { flags: EvalFlags; io: Io },
 ): number {
-  if (flags.output !== undefined) writeFileSync(resolve(io.cwd, flags.output), `${JSON.stringify(report, null, 2)}\n`);
+  if (flags.output !== undefined)
+    writeFileSync(resolveFrom(io.cwd, flags.output), `${JSON.stringify(report, null, 2)}\n`);
   if (flags.json === true) printJson(io, report);
   else print(io, evalText(report, earlier, outStyle(io)));
   return report.total.passed === report.total.runs ? exitCodes.ok : exitCodes.someFailed;

@@ -10,6 +10,7 @@ import { nodeKinds } from "../../contract/flows.ts";
 import { keysAt, type JsonSchema } from "../../contract/json-schema.ts";
 import { outcomes } from "../../contract/outcomes.ts";
 import { plannerSchema } from "../../contract/planners.ts";
+import { resolveFrom } from "../../platform/current-folder.ts";
 import { schemaFaults } from "../../contract/schema-faults.ts";
 
 const text = z.string().min(1);
@@ -67,7 +68,7 @@ const shipped = fileURLToPath(new URL("../../../eval/", import.meta.url));
 
 /** The scenarios of files and folders; without any, those of the package. @throws {InvalidInputError} with every fault */
 export function loadScenarios(paths: readonly string[], cwd: string): Scenario[] {
-  const files = (paths.length === 0 ? [shipped] : paths).flatMap((path) => filesOf(resolve(cwd, path)));
+  const files = (paths.length === 0 ? [shipped] : paths).flatMap((path) => filesOf(resolveFrom(cwd, path)));
   const faults: Fault[] = [];
   const scenarios = files.flatMap((path) => {
     const loaded = loadScenario(path);

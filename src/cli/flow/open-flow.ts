@@ -1,5 +1,5 @@
 /** A flow file of the command line: read, checked, with its inputs, and held against the policy of the configuration. */
-import { dirname, resolve } from "node:path";
+import { dirname } from "node:path";
 import type { KeptAgent } from "../../contract/agents.ts";
 import type { Config } from "../../contract/config.ts";
 import { InvalidInputError, PolicyError, type Fault } from "../../contract/errors.ts";
@@ -7,6 +7,7 @@ import type { CheckedFlow } from "../../contract/flow-check.ts";
 import { resolveInputs, type InputValue } from "../../contract/flow-inputs.ts";
 import { profileNames, profilesOf } from "../../contract/flow-profiles.ts";
 import type { RuleFault } from "../../contract/flow-policy.ts";
+import { resolveFrom } from "../../platform/current-folder.ts";
 import { loadConfig } from "../../platform/config-file.ts";
 import { loadFlowFile } from "../../platform/flow/flow-file.ts";
 import { policyFaults } from "../../platform/flow/flow-policy-gate.ts";
@@ -46,7 +47,7 @@ export async function openFlow(
   flags: FlowFlags,
   { io, toRun }: { readonly io: Io; readonly toRun: boolean },
 ): Promise<OpenedFlow> {
-  const absolute = resolve(io.cwd, path);
+  const absolute = resolveFrom(io.cwd, path);
   const config = loadConfig({
     ...(flags.config === undefined ? {} : { file: flags.config }),
     env: io.env,
@@ -59,7 +60,7 @@ export async function openFlow(
   const binaryOf = (name: string) =>
     resolveBinary(name, { where: "command", cwd: dirname(absolute), path: io.env["PATH"] });
   const binaryPath = (name: string) => (name.includes("/") ? undefined : quietly(() => binaryOf(name)));
-  const runs = toRun || flags.output !== undefined ? resolve(io.cwd, flags.output ?? RUNS_FOLDER) : undefined;
+  const runs = toRun || flags.output !== undefined ? resolveFrom(io.cwd, flags.output ?? RUNS_FOLDER) : undefined;
   const { agents } = config;
   const inPlace = Object.fromEntries(
     Object.entries(agents).map(([name, { command }]) => {

@@ -1,5 +1,5 @@
 /** Starts a flow that is allowed and has all its inputs, and follows it to its end. */
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import type { CheckedFlow } from "../../contract/flow-check.ts";
 import type { Config } from "../../contract/config.ts";
 import type { InputValue } from "../../contract/flow-inputs.ts";
@@ -9,6 +9,7 @@ import type { RunStatus } from "../../contract/status.ts";
 import type { PlanOrigin } from "../../contract/stored-plan.ts";
 import type { Store } from "../../store/store.ts";
 import type { Io } from "../io.ts";
+import { resolveFrom } from "../../platform/current-folder.ts";
 import { programsOf } from "../../platform/flow/programs.ts";
 import { RUNS_FOLDER } from "./open-flow.ts";
 import { resolveBinary } from "../run/binary.ts";
@@ -56,7 +57,7 @@ export async function startFlow({ flow, inputs, config, io, ...more }: FlowStart
   const binaryOf = (name: string) => resolveBinary(name, { where: "command", cwd: base, path: io.env["PATH"] });
   const own = more.origin === undefined ? {} : { origin: more.origin };
   const programs = programsOf(flow, config, binaryOf);
-  const root = resolve(io.cwd, more.output ?? RUNS_FOLDER);
+  const root = resolveFrom(io.cwd, more.output ?? RUNS_FOLDER);
   const stamp = stampOf(new Date());
   const folder = (runId: string) => join(root, `${stamp}-${runId}`);
   let seen: Omit<FlowEnd, "exitCode"> = { kind: "ended", runId: "", state: "queued", outcomes: {}, artifacts: {} };

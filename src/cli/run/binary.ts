@@ -1,6 +1,7 @@
 /** Finds the binary of a command as a shell would, and says what is wrong when it cannot be run. */
 import { accessSync, closeSync, constants, openSync, readSync, statSync } from "node:fs";
 import { delimiter, isAbsolute, join, resolve } from "node:path";
+import { resolveFrom } from "../../platform/current-folder.ts";
 import { InvalidInputError } from "../../contract/errors.ts";
 
 /** Linux looks at no more of a script (BINPRM_BUF_SIZE). */
@@ -17,7 +18,7 @@ interface Search {
 export function resolveBinary(name: string, search: Search): string {
   if (name === "") throw fault(search, "the path of a binary", "an empty text");
   if (name.includes("/")) {
-    const path = resolve(search.cwd, name);
+    const path = resolveFrom(search.cwd, name);
     const problem = problemWith(path);
     if (problem !== undefined) throw fault(search, "an executable file", `${problem} at ${path}`);
     return path;

@@ -1,6 +1,5 @@
 /** From options, environment and configuration file to one checked plan of a run. Nothing is started here. */
 import { accessSync, constants } from "node:fs";
-import { resolve } from "node:path";
 import type { SandboxLevel } from "../../contract/allow.ts";
 import { commandOf, compileConfig, type ResourceSettings } from "../../contract/config-compile.ts";
 import type { Config } from "../../contract/config.ts";
@@ -11,6 +10,7 @@ import { parseRunSpec, type RunSpecInput } from "../../contract/run-request.ts";
 import type { InputSpec, RunSpec } from "../../contract/run-spec.ts";
 import { showPath } from "../../contract/schema-faults.ts";
 import { checkTemplates } from "../../contract/template.ts";
+import { resolveFrom } from "../../platform/current-folder.ts";
 import { loadConfig } from "../../platform/config-file.ts";
 import { realPathOf } from "../../platform/confined-path.ts";
 import { PolicyGate } from "../../platform/policy-gate.ts";
@@ -182,7 +182,7 @@ function checkedCommand(request: RunRequest, config: Config): readonly string[] 
 
 /** Two ways to name a folder are one model. */
 function modelFolder(model: string, io: Io): string {
-  const path = resolve(io.cwd, model);
+  const path = resolveFrom(io.cwd, model);
   try {
     return realPathOf(path);
   } catch {
@@ -200,7 +200,7 @@ function checkCommand(check: readonly string[] | undefined, where: string, reque
 
 function outputRootOf(output: string | undefined, { flags, io }: RunRequest): string {
   if (output === undefined) throw missing(placeOf("output", flags), "a folder for the outputs");
-  const path = resolve(io.cwd, output);
+  const path = resolveFrom(io.cwd, output);
   try {
     return realPathOf(path);
   } catch {

@@ -1,11 +1,12 @@
 /** What a person writes behind `--input`: a folder, a glob, a file, or `-` for a list on standard input. */
 import { statSync, type Stats } from "node:fs";
-import { basename, dirname, resolve } from "node:path";
+import { basename, dirname } from "node:path";
 import picomatch from "picomatch";
 import { InvalidInputError } from "../../contract/errors.ts";
 import { globFaults } from "../../contract/globs.ts";
 import { fsPath, printablePath } from "../../contract/path-bytes.ts";
 import type { InputSpec } from "../../contract/run-spec.ts";
+import { resolveFrom } from "../current-folder.ts";
 import { codeOf, type TreeInput } from "./scan-batch.ts";
 
 type ListInput = Extract<InputSpec, { readonly kind: "list" }>;
@@ -32,8 +33,8 @@ const noRules: TreeRules = { include: [], exclude: [], symlinks: "skip", hidden:
 export function parseInput(argument: string, options: InputOptions): ParsedInput {
   const where = options.where ?? "input";
   if (argument === "") throw fault(where, "a folder, a glob, a file or -", "nothing");
-  if (argument === "-") return { kind: "stdin", input: { kind: "list", root: resolve(options.cwd) } };
-  const path = resolve(options.cwd, argument);
+  if (argument === "-") return { kind: "stdin", input: { kind: "list", root: resolveFrom(options.cwd, ".") } };
+  const path = resolveFrom(options.cwd, argument);
   const found = lookAt(path);
   if (!(found instanceof Error)) return ofExisting(path, found, { argument, where, rules: options.rules });
   const glob = picomatch.scan(argument, { nonegate: true });
@@ -57,7 +58,7 @@ function ofExisting(path: string, found: Stats, { argument, where, rules }: Exis
 
 function ofGlob(glob: { base: string; glob: string }, argument: string, options: InputOptions): ParsedInput {
   const where = options.where ?? "input";
-  const root = resolve(options.cwd, glob.base);
+  const root = resolveFrom(options.cwd, glob.base);
   const found = lookAt(root);
   if (found instanceof Error) throw missing(where, glob.base, found);
   if (!found.isDirectory()) throw fault(where, `a folder before the glob of ${argument}`, `a file at ${root}`);

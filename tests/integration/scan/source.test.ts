@@ -99,6 +99,22 @@ describe("input argument", () => {
   });
 });
 
+test("in a folder whose path is not UTF-8 only absolute arguments are taken, and the reason is told", () => {
+  using scratch = new Scratch();
+  const folder = Buffer.concat([Buffer.from(`${scratch.path}/caf`), Buffer.of(0xe9)]);
+  mkdirSync(folder);
+  // As Node tells it.
+  const cwd = folder.toString();
+  for (const argument of [".", "a/*.png", "-"]) {
+    expect(() => parseInput(argument, { cwd, where: "--input" })).toThrow(
+      /current folder: expected a path in UTF-8, or paths that are not relative to it, found ".*caf\ufffd"/,
+    );
+  }
+  expect(parseInput(scratch.path, { cwd })).toMatchObject({ input: { root: scratch.path } });
+  const named = scratch.folder("really-\ufffd");
+  expect(parseInput(".", { cwd: named })).toMatchObject({ input: { root: named } });
+});
+
 describe("list", () => {
   async function parse(pieces: readonly Uint8Array[], separator: "auto" | "newline" | "nul" = "auto") {
     const stream = (async function* () {

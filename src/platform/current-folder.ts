@@ -1,0 +1,16 @@
+/** What a relative path is relative to. */
+import { existsSync } from "node:fs";
+import { isAbsolute, resolve } from "node:path";
+import { InvalidInputError } from "../contract/errors.ts";
+
+/**
+ * The absolute form of a path that a person wrote.
+ * @throws {InvalidInputError} where the current folder has bytes that Node does not tell, so that the path would lead elsewhere
+ */
+export function resolveFrom(cwd: string, path: string): string {
+  if (!isAbsolute(path) && cwd.includes("\ufffd") && !existsSync(cwd)) {
+    const expected = "a path in UTF-8, or paths that are not relative to it";
+    throw new InvalidInputError("command line", [{ where: "current folder", expected, found: JSON.stringify(cwd) }]);
+  }
+  return resolve(cwd, path);
+}
