@@ -1,7 +1,7 @@
 /** `headroom model`: looks at a model, checks it, and measures it. */
 import { hash } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { Option, type Command } from "commander";
 import { exitCodes, InvalidInputError } from "../../contract/errors.ts";
 import { inputSpec, type InputSpec } from "../../contract/run-spec.ts";
