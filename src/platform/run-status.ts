@@ -80,10 +80,9 @@ export function runStatusOf(
     state: laterState(run.state, live?.state),
     startedAtMs: run.startedAtMs ?? live?.startedAtMs ?? null,
   };
-  const isScanned = live?.isScanned ?? false;
+  const { isScanned, reusedFiles } = live ?? { isScanned: false, reusedFiles: 0 };
   const alive = workers.filter((worker) => isAlive(worker, nowMs));
   const runningJobs = runningJobsOf(alive, run.id);
-  const reusedFiles = live?.reusedFiles ?? 0;
   return statusOf(going, counted, live, { isScanned, endMs: nowMs, runningJobs, reusedFiles });
 }
 

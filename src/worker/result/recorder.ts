@@ -154,12 +154,21 @@ export class Recorder {
       return;
     }
     if (await this.#isNowhere(result, tries)) {
-      this.#final({ ...result, message: `${result.message ?? ""}; no live worker has it` });
+      this.#final(withoutWorker(result));
       return;
     }
+    this.#again(entry, result, failureClass, { tries, delayMs: decision.delayMs });
+  }
+
+  #again(
+    entry: FileEntry,
+    result: FileResult,
+    failureClass: FailureClass,
+    { tries, delayMs }: { readonly tries: number; readonly delayMs: number },
+  ): void {
     this.#deps.onRetry(failureClass);
     const { path, message } = result;
-    const fields = { runId: this.#run.runId, path, failureClass, message, tries, delayMs: decision.delayMs };
+    const fields = { runId: this.#run.runId, path, failureClass, message, tries, delayMs };
     this.#deps.logger.info(fields, "file will be tried again");
     this.#attempts.push(attemptOf(result, failureClass, this.#deps.clock.nowMs()));
     this.#ended.push(result.index);
@@ -170,7 +179,7 @@ export class Recorder {
         ...usedOf(result),
         ...(failureClass === "out-of-memory" && { endedAtBytes: this.#endedAtBytes(result, entry) }),
       },
-      delayMs: decision.delayMs,
+      delayMs,
     });
   }
 
@@ -211,7 +220,7 @@ export class Recorder {
   #final(result: FileResult): void {
     const { path, outcome, failureClass, message, exitCode, signal, durationMs, attempts, log } = result;
     const fields = { runId: this.#run.runId, path, outcome, exitCode, durationMs, attempts };
-    if (outcome === "succeeded") this.#deps.logger.debug(fields, "file ended");
+    if (outcome === "succeeded") this.#deps.logger.debug({ ...fields, said: log ?? undefined }, "file ended");
     else
       this.#deps.logger.info({ ...fields, failureClass, message, signal, said: log?.slice(-SAID_CHARS) }, "file ended");
     if (result.outcome === "failed" || result.outcome === "quarantined") this.#failed += 1;
@@ -284,6 +293,10 @@ export class Recorder {
       }
     }
   }
+}
+
+function withoutWorker(result: FileResult): FileResult {
+  return { ...result, message: `${result.message ?? ""}; no live worker has it` };
 }
 
 function isRetryable(error: unknown): boolean {

@@ -1,28 +1,29 @@
 /** Rows of a chunk over a real store and a real Redis: written in batches, counted once they are there, told to the log. */
-import type { Redis } from "ioredis";
 import { expect } from "vitest";
 import { keys } from "../../../../src/contract/queues.ts";
 import type { FileEntry, FileResult } from "../../../../src/contract/files.ts";
+import { createLogger } from "../../../../src/platform/logger.ts";
+import { newTraceId, withTrace } from "../../../../src/platform/trace.ts";
 import { lockToken } from "../../../../src/worker/lane-token.ts";
 import { Fence } from "../../../../src/worker/result/fence.ts";
 import { Recorder, type RecorderDeps } from "../../../../src/worker/result/recorder.ts";
-import { beat, ranFile, testSpec, testWorker } from "../../../support/board-fixture.ts";
+import { beat, failedFile, ranFile, testSpec, testWorker } from "../../../support/board-fixture.ts";
 import { test } from "../../../support/redis.ts";
 import { openScheduler, type SchedulerFixture } from "../../../support/scheduler-fixture.ts";
 
 const run = { runId: "r", spec: testSpec(), epoch: 0, state: "running", createdAtMs: 1 } as const;
 
-async function begin({ store, deps }: SchedulerFixture): Promise<void> {
-  await store.runs.create({ id: run.runId, spec: run.spec, createdAtMs: 1 });
-  await deps().hash.create(run);
+async function begin(fixture: SchedulerFixture): Promise<void> {
+  await fixture.store.runs.create({ id: run.runId, spec: run.spec, createdAtMs: 1 });
+  await fixture.deps().hash.create(run);
 }
 
 function recorderOf(
-  { store, deps }: SchedulerFixture,
+  fixture: SchedulerFixture,
   change: Partial<Pick<RecorderDeps, "store" | "logger">> = {},
   files: readonly FileEntry[] = [],
 ): Recorder {
-  const { redis, kp, hash, clock, logger, queues } = deps();
+  const { redis, kp, hash, clock, logger, queues, store } = fixture.deps();
   const none = () => undefined;
   const token = lockToken({ workerId: "w", startedAtMs: 1 }, 2, 1);
   return new Recorder(
@@ -96,4 +97,32 @@ test("a binary that no live worker has is given up after six starts, one that an
   await beat(redis, prefix, testWorker({ workerId: "a", atMs: fixture.clock.nowMs() }));
   await beat(redis, prefix, testWorker({ workerId: "b", atMs: fixture.clock.nowMs() }));
   expect(await fail("a", 8)).toBe("again");
+});
+
+test("what a process said is in the log at debug when its file succeeded, and at info when it failed", async ({
+  redis,
+  prefix,
+}) => {
+  await using fixture = await openScheduler(redis, prefix, "2026-01-01T00:00:00.000Z");
+  await begin(fixture);
+  const traceId = newTraceId();
+  /** The lines of a log of this level. */
+  const linesAt = async (level: "debug" | "info") => {
+    const texts: string[] = [];
+    const logger = createLogger(level, {}, { write: (text: string) => texts.push(text) });
+    const recorder = recorderOf(fixture, { logger });
+    const results = [ranFile(0, "a", { log: "read 3 frames\n" }), ranFile(1, "b"), failedFile(2, "c", "no", "bad\n")];
+    await withTrace(traceId, () => recorder.add(results));
+    return texts.map((text) => JSON.parse(text) as Record<string, unknown>);
+  };
+  const ended = { msg: "file ended", traceId, runId: "r" };
+  const failed = { ...ended, level: "info", path: "c", said: "bad\n" };
+  expect(await linesAt("info")).toMatchObject([failed]);
+  const lines = await linesAt("debug");
+  expect(lines).toMatchObject([
+    { ...ended, level: "debug", path: "a", said: "read 3 frames\n" },
+    { ...ended, level: "debug", path: "b" },
+    failed,
+  ]);
+  expect(lines[1]).not.toHaveProperty("said");
 });
