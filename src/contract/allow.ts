@@ -94,7 +94,7 @@ export const allowSchema = z.strictObject({
   models: pinnedPaths.optional(),
   /** Whether processes may have the network; absent leaves it to what asks for them. */
   network: z.boolean().optional(),
-  /** The least that nodes of flows are shut in. */
+  /** The least that processes are shut in. */
   sandbox: z.enum(sandboxLevels).optional(),
   limits: flowLimits.optional(),
 });

@@ -138,7 +138,7 @@ export interface RunReport {
   readonly startedAtMs: number;
   readonly endedAtMs: number;
   readonly files: FileCounts;
-  /** Absent in earlier reports. If not, the run ended while its input was being read: `files` counts what was found by then. */
+  /** Absent in earlier reports. If not, it was cancelled while its input was being read: `files` counts what was found by then. */
   readonly isScanned?: boolean;
   /** Of a flow. */
   readonly flow?: FlowReport;

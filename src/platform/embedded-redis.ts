@@ -22,7 +22,7 @@ import {
   writeRecord,
   type EmbeddedFiles,
 } from "./embedded-redis-files.ts";
-import { ifLockIsFree, withFileLock } from "./file-lock.ts";
+import { withFileLock, withFileLockAtExit } from "./file-lock.ts";
 import { countLeases, releaseLease, takeLease } from "./leases.ts";
 import type { Logger } from "./logger.ts";
 import { identityOf, isAlive, type ProcessIdentity } from "./process-identity.ts";
@@ -74,7 +74,7 @@ export async function startEmbeddedRedis(options: EmbeddedRedisOptions): Promise
   return {
     url: unixTarget(server.socket),
     pid: server.pid,
-    stop: () => (stopping ??= leave(files, use).finally(() => process.off("exit", onExit))),
+    stop: () => (stopping ??= leave(files, use).then(() => void process.off("exit", onExit))),
   };
 }
 
@@ -255,13 +255,16 @@ interface Use {
 
 /**
  * The process ends without having left, as at a second Ctrl-C: a server without other users is told to end and not waited
- * for. Its record stays, so that a start that comes before it has ended waits for it.
+ * for. It has the lock until then, so that a start that comes meanwhile waits for its end.
  */
 function leaveNow(files: EmbeddedFiles, { server, lease, logger }: Use): void {
   try {
-    ifLockIsFree(files.lock, () => {
-      releaseLease(lease);
-      if (countLeases(files.leases) === 0 && isAlive(server)) process.kill(server.pid, "SIGTERM");
+    // Before the lock: of two that end at one moment, the second one sees that the first has gone.
+    releaseLease(lease);
+    withFileLockAtExit(files.lock, () => {
+      if (countLeases(files.leases) > 0 || !isAlive(server)) return undefined;
+      process.kill(server.pid, "SIGTERM");
+      return server;
     });
   } catch (error) {
     // Thrown here it would hide why the process ends.

@@ -6,11 +6,11 @@
  * the same stale lock cannot both remove it, and neither can remove the lock that came after it.
  */
 import { randomBytes } from "node:crypto";
-import { linkSync, readFileSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
+import { linkSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { z } from "zod";
 import { InfrastructureError } from "../contract/errors.ts";
 import { systemClock, type Clock } from "./clock.ts";
-import { isAlive, ownIdentity, processIdentity } from "./process-identity.ts";
+import { isAlive, ownIdentity, processIdentity, type ProcessIdentity } from "./process-identity.ts";
 
 const owner = processIdentity.extend({ nonce: z.string().regex(/^[0-9a-f]+$/) });
 type Owner = z.output<typeof owner>;
@@ -40,14 +40,32 @@ export async function withFileLock<T>(
   }
 }
 
-/** For a process that ends now: runs `work` if nobody holds the lock at `path`, and does nothing otherwise. */
-export function ifLockIsFree(path: string, work: () => void): void {
-  if (!tryLock(path, newOwner())) return;
-  try {
-    work();
-  } finally {
-    rmSync(path, { force: true });
+/**
+ * For a process that ends now and can wait for nothing else: runs `work` under the lock, which is then free, or is held by
+ * the process that `work` names until that one has ended. @throws {InfrastructureError} when it is held past `waitMs`
+ */
+export function withFileLockAtExit(path: string, work: () => ProcessIdentity | undefined, waitMs = 300): void {
+  const self = newOwner();
+  for (let leftMs = waitMs; !tryLock(path, self); leftMs -= RETRY_MS) {
+    const holder = readOwner(path);
+    if (holder !== undefined && !isAlive(holder)) breakStale(path, holder);
+    else if (leftMs <= 0) throw new InfrastructureError(`expected the lock ${path} to be free, found it held`);
+    else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
   }
+  let heir: ProcessIdentity | undefined;
+  try {
+    heir = work();
+  } finally {
+    if (heir === undefined) rmSync(path, { force: true });
+    else bequeath(path, { pid: heir.pid, startedAt: heir.startedAt, nonce: self.nonce });
+  }
+}
+
+/** The lock is held all the time: one owner's file takes the place of the other's. */
+function bequeath(path: string, heir: Owner): void {
+  const draft = `${path}.${heir.nonce}`;
+  writeFileSync(draft, JSON.stringify(heir), { flag: "wx", mode: 0o600 });
+  renameSync(draft, path);
 }
 
 function newOwner(): Owner {

@@ -181,6 +181,8 @@ function pathOf(root: string, name: string): string | Buffer {
 /** Writes the file, which is made with its folders if it is not there; the time that the file system gave it. */
 async function writeClaim(root: string, name: string): Promise<number> {
   for (;;) {
+    // By itself first: what is in the way of it is told as that.
+    await makeFoldersAsync(root, 0o777);
     await makeFoldersAsync(claimsOf(root), 0o777);
     const atMs = await write(pathOf(root, name), "w");
     // Whoever gave the folder back took the claims' folder away in between: make it again.

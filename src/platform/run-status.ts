@@ -94,7 +94,7 @@ interface ProgressFacts {
 }
 
 function endedProgress(run: RunRecord, live: LiveFigures | undefined): ProgressFacts {
-  const reusedFiles = run.report?.reused ?? live?.reusedFiles ?? 0;
+  const reusedFiles = (run.report?.epoch === run.epoch ? run.report.reused : live?.reusedFiles) ?? 0;
   return { isScanned: true, endMs: run.endedAtMs, runningJobs: 0, reusedFiles };
 }
 

@@ -316,7 +316,8 @@ export class Client implements ClientPort, AsyncDisposable {
       // The same call at the same time may hold the folder: then its run is the answer.
       const same = error instanceof ConflictError ? await stored() : undefined;
       if (same !== undefined) return same;
-      if (keyed !== undefined) await this.#keys.release(keyed);
+      // Not there to be given back: the next call takes it over. The refusal is what is told.
+      if (keyed !== undefined) await this.#keys.release(keyed).catch(() => undefined);
       throw error;
     }
   }
@@ -345,6 +346,8 @@ export class Client implements ClientPort, AsyncDisposable {
       await store.inputs.append(runId, page, paths);
       page += 1;
     }
+    // Those of a longer list that the run had before. Without pages that list stays.
+    if (page > 0) await store.inputs.truncate(runId, page);
   }
 
   #needStore(what: string): Store {

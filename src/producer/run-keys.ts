@@ -49,7 +49,12 @@ export class RunKeys {
     for (;;) {
       const own = `${keyed.id} ${digest}`;
       const held = await redis.set(this.#nameOf(keyed.key), own, "EX", KEEP_SECONDS, "NX", "GET");
-      if (held === null) return findRun(keyed.key, keyed.id);
+      if (held === null) {
+        const earlier = await findRun(keyed.key, keyed.id);
+        // Of a key that only the store knows nobody can say what was asked for under it.
+        if (earlier !== undefined) await this.#release(keyed.key, own);
+        return earlier;
+      }
       const [heldId = "", heldDigest = digest] = held.split(" ", 2);
       if (heldDigest !== digest) throw new IdempotencyKeyReusedError();
       const run = await findRun(keyed.key, heldId);

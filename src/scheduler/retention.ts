@@ -5,8 +5,8 @@ import type { Term } from "./term.ts";
 interface RetentionDeps {
   readonly store: Pick<Store, "deleteRunsEndedBefore">;
   readonly term: Pick<Term, "require">;
-  /** Told of each run that was deleted. */
-  readonly onForgotten?: ((runId: string) => void) | undefined;
+  /** Told of each run that was deleted. May not throw: nobody would be told of the others. */
+  readonly onForgotten: (runId: string) => void;
 }
 
 const RUNS_PER_STEP = 20;
@@ -18,7 +18,7 @@ export async function sweepOldRuns({ store, term, onForgotten }: RetentionDeps, 
     term.require();
     const some = await store.deleteRunsEndedBefore(beforeMs, RUNS_PER_STEP);
     deleted += some.length;
-    for (const runId of some) onForgotten?.(runId);
+    for (const runId of some) onForgotten(runId);
     if (some.length < RUNS_PER_STEP) return deleted;
   }
 }

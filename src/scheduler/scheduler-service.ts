@@ -246,8 +246,15 @@ export class SchedulerService implements Service {
   }
 
   async #forgetOldRuns(term: Term): Promise<void> {
-    const { store, clock, logger, onForgotten } = this.#deps;
+    const { store, clock, logger } = this.#deps;
     const beforeMs = clock.nowMs() - this.#config.keepRunsMs;
+    const onForgotten = (runId: string) => {
+      try {
+        this.#deps.onForgotten?.(runId);
+      } catch (error) {
+        logger.warn({ err: error, runId }, "what is kept of a deleted run beside the store is left");
+      }
+    };
     const deleted = await sweepOldRuns({ store, term, onForgotten }, beforeMs);
     await store.plans.deleteUnusedSince(beforeMs);
     if (deleted > 0) logger.info({ deleted }, "old runs deleted");

@@ -21,6 +21,14 @@ export class SqlInputPages implements InputPages {
       .execute();
   }
 
+  async truncate(runId: string, pages: number): Promise<void> {
+    await this.#database.write
+      .deleteFrom("input_pages")
+      .where("run_id", "=", runId)
+      .where("page", ">=", pages)
+      .execute();
+  }
+
   async *pages(runId: string): AsyncGenerator<readonly string[], void, undefined> {
     let last = -1;
     for (;;) {

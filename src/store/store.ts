@@ -238,5 +238,7 @@ export interface ScheduleTable {
 export interface InputPages {
   /** Writes a page; the same page again takes the place of the first. */
   append(runId: string, page: number, paths: readonly string[]): Promise<void>;
+  /** Leaves the first so many pages, and deletes those that a longer list had. */
+  truncate(runId: string, pages: number): Promise<void>;
   pages(runId: string): AsyncIterable<readonly string[]>;
 }

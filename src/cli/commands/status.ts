@@ -47,8 +47,9 @@ async function showRun(
   const style = outStyle(io);
   if (flags.json === true) printJson(io, statusJson(status));
   else if (isTerminal(status.state) && status.report !== null) {
-    const reportFolder = reportFolderOf(status.report, place.home);
-    print(io, reportText(status.report, { style, message: status.message, reportFolder }));
+    const reportFolder = reportFolderOf(status.report, place.home, io);
+    const where = reportFolder === undefined ? {} : { reportFolder };
+    print(io, reportText(status.report, { style, message: status.message, ...where }));
   } else {
     const { reasons } = await client.explain(runId);
     print(io, statusText(status, style, shownWait(reasons, status)));

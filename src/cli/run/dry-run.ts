@@ -39,6 +39,8 @@ export interface DryRun {
   readonly commands: readonly PlannedCommand[];
   /** Files that would run, and whose commands are not among them. */
   readonly commandsLeftOut: number;
+  /** Inputs that would be left out and counted, such as links that a list names. */
+  readonly skipped: number;
   /** Inputs that would fail before they start: unreadable, no output name, or the name of another. */
   readonly problems: { readonly count: number; readonly examples: readonly { path: string; message: string }[] };
 }
@@ -48,7 +50,8 @@ export async function tellDryRun(plan: RunPlan, io: Io, isJson: boolean): Promis
   const result = await planDryRun(plan, isJson ? TOLD_COMMANDS : undefined);
   if (isJson) printJson(io, { dryRun: true, ...result });
   else print(io, dryRunText(result, plan.spec, outStyle(io)));
-  if (result.files === 0 && result.problems.count === 0) say(io, noFilesText(parseRunSpec(plan.spec)));
+  if (result.files === 0 && result.skipped === 0 && result.problems.count === 0)
+    say(io, noFilesText(parseRunSpec(plan.spec)));
   return result.problems.count === 0 ? exitCodes.ok : exitCodes.someFailed;
 }
 
@@ -77,6 +80,7 @@ class Tally {
   #files = 0;
   #bytes = 0;
   #problems = 0;
+  #skipped = 0;
   #index = 0;
 
   constructor(spec: RunSpec, mostCommands: number) {
@@ -112,6 +116,7 @@ class Tally {
   problem({ path, message, outcome }: ScanProblem): void {
     this.#index += 1;
     if (outcome === "failed") this.#note(path, message);
+    else this.#skipped += 1;
   }
 
   result(): DryRun {
@@ -121,6 +126,7 @@ class Tally {
       output: this.#spec.output.root,
       commands: this.#commands,
       commandsLeftOut: this.#spec.output.from === "results" ? 0 : this.#files - this.#commands.length,
+      skipped: this.#skipped,
       problems: { count: this.#problems, examples: this.#examples },
     };
   }
@@ -163,9 +169,10 @@ function dryRunText(result: DryRun, spec: Pick<RunPlan["spec"], "command">, styl
   return [...lines, ...problemLines(result, style), ""].join("\n");
 }
 
-function problemLines({ problems }: DryRun, style: Style): string[] {
-  if (problems.count === 0) return [];
-  const lines = ["", style.red(`${plural(problems.count, "file")} would fail`)];
+function problemLines({ problems, skipped }: DryRun, style: Style): string[] {
+  const left = skipped === 0 ? [] : ["", style.dim(`${plural(skipped, "input")} would be skipped`)];
+  if (problems.count === 0) return left;
+  const lines = [...left, "", style.red(`${plural(problems.count, "file")} would fail`)];
   for (const { path, message } of problems.examples) lines.push(`  ${oneLine(path)}: ${oneLine(message)}`);
   const more = problems.count - problems.examples.length;
   return more > 0 ? [...lines, style.dim(`  and ${plural(more, "more file")}`)] : lines;

@@ -1,7 +1,9 @@
 /** What a run's input is: what the command line or the configuration names, or that of an earlier run. */
 import { accessSync, constants } from "node:fs";
+import { join, relative } from "node:path";
 import type { Config } from "../../contract/config.ts";
 import { InvalidInputError, messageOf } from "../../contract/errors.ts";
+import { isInside } from "../../contract/inside.ts";
 import type { InputSpec } from "../../contract/run-spec.ts";
 import { realPathOf } from "../../platform/confined-path.ts";
 import { parseInput, type ParsedInput } from "../../platform/scan/input-argument.ts";
@@ -55,13 +57,21 @@ export async function openInput(
   parsed: PlanInput,
   { flags, io, home, earlier }: InputRequest & { readonly home: string },
 ): Promise<{ input: InputSpec; list: ListedInput | undefined }> {
-  if (parsed.kind === "file") return { input: { ...parsed.input, paths: [...parsed.paths] }, list: undefined };
+  // Outputs are named by the paths below it, so a list that takes the place of another one keeps its root.
+  const root = earlier?.input.kind === "list" ? earlier.input.root : undefined;
+  if (parsed.kind === "file") return { input: atRoot(parsed, root), list: undefined };
   if (parsed.kind !== "stdin") return { input: parsed.input, list: undefined };
   const separator = flags.null === true ? "nul" : "auto";
-  const root = earlier?.input.kind === "list" ? earlier.input.root : undefined;
   const list = await openListedInput({ stdin: io.stdin, cwd: io.cwd, home, separator, root });
   const paths = list.paths === undefined ? {} : { paths: [...list.paths] };
   return { input: { ...parsed.input, root: list.root, ...paths }, list };
+}
+
+/** A single file as a list; relative to this root where it lies below it. */
+function atRoot({ input, paths }: Extract<PlanInput, { kind: "file" }>, root = input.root): InputSpec {
+  const files = paths.map((path) => join(input.root, path));
+  if (!files.every((file) => file !== root && isInside(root, file))) return { ...input, paths: [...paths] };
+  return { ...input, root, paths: files.map((file) => relative(root, file)) };
 }
 
 /** @throws {InvalidInputError} when nothing is at what `--input` names */

@@ -310,7 +310,7 @@ class RunSession {
   #end(status: RunStatus, isInterrupted: boolean): number {
     const { flags, io, place, log } = this.#parts;
     const { report, message } = status;
-    const reportFolder = report === null ? undefined : reportFolderOf(report, place.home);
+    const reportFolder = report === null ? undefined : reportFolderOf(report, place.home, io);
     if (flags.json === true) {
       printJson(io, runJson(status));
       if (status.state === "cancelled" && message !== null) say(io, `run ${status.id} was cancelled: ${message}`);

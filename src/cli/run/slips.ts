@@ -16,7 +16,7 @@ export function tellSlips(io: Io, command: readonly string[]): void {
 export function tellIdleOptions(
   io: Io,
   flags: RunFlags,
-  { opened, isNew }: { opened: PlanInput; isNew: boolean },
+  { opened, mayBeShutIn }: { opened: PlanInput; mayBeShutIn: boolean },
 ): void {
   if (flags.null === true && opened.kind !== "stdin") {
     say(io, "--null: no effect here, it is about a list on standard input (-i -)");
@@ -24,8 +24,7 @@ export function tellIdleOptions(
   if (flags.hidden === true && opened.input.kind === "list") {
     say(io, "--hidden: no effect here, files that are named are taken whether they are hidden or not");
   }
-  // A run that is resumed may be shut in already.
-  if (isNew && flags.network === true && flags.sandbox !== "strict") {
-    say(io, "--network: no effect here, it is about --sandbox strict; without that the network is there");
+  if (flags.network === true && flags.sandbox !== "strict" && !mayBeShutIn) {
+    say(io, "--network: no effect here, except on workers that shut all processes in; it is about --sandbox strict");
   }
 }

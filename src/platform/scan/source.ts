@@ -58,13 +58,13 @@ async function* readListed(input: ListInput, deps: SourceDeps): AsyncGenerator<S
   for await (const page of pages) {
     for (const listed of page) {
       const path = plainPath(listed);
-      if (!takes(path)) continue;
-      const pending = check(input, path, { found, isSlow: pace.isSlow });
+      const pending = takes(path) ? check(input, path, { found, isSlow: pace.isSlow }) : undefined;
       if (pending !== undefined) await pending;
       if (!pace.tick() && !found.isFull) continue;
       pace.end();
       deps.signal?.throwIfAborted();
-      if (!found.isEmpty) yield found.take();
+      // Also an empty one: who reads looks at a cancel with each.
+      yield found.take();
       await nextTurn();
       pace.begin();
     }
@@ -76,7 +76,16 @@ async function* readListed(input: ListInput, deps: SourceDeps): AsyncGenerator<S
 function createListFilter({ include = [], exclude = [] }: ListInput): (path: string) => boolean {
   const filter = createPathFilter({ include, exclude, hidden: true });
   const seen = new OutputNames();
-  return (path) => filter.takesFile(path) && seen.claim(path, seen.size) === undefined;
+  const isBelowExcluded = (path: string) => {
+    for (let at = path.indexOf("/", 1); at > 0; at = path.indexOf("/", at + 1)) {
+      if (!filter.entersFolder(path.slice(0, at))) return true;
+    }
+    return false;
+  };
+  return (path) =>
+    filter.takesFile(path) &&
+    !(exclude.length > 0 && isBelowExcluded(path)) &&
+    seen.claim(path, seen.size) === undefined;
 }
 
 /** Without `.` parts and doubled slashes, so that one file has one path. What leaves the root stays as it is, and is refused. */

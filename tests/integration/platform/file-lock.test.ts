@@ -1,7 +1,8 @@
+import { spawn } from "node:child_process";
 import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { withFileLock } from "../../../src/platform/file-lock.ts";
+import { withFileLock, withFileLockAtExit } from "../../../src/platform/file-lock.ts";
 import { countLeases, releaseLease, takeLease } from "../../../src/platform/leases.ts";
 import { identityOf, isAlive, ownIdentity } from "../../../src/platform/process-identity.ts";
 import { makeTempFolder } from "../../support/temp-folder.ts";
@@ -30,6 +31,28 @@ describe("file lock", () => {
       });
     await Promise.all(Array.from({ length: 8 }, enter));
     expect(most).toBe(1);
+    expect(readdirSync(temp.path)).toEqual([]);
+  });
+
+  test("is left to a process that outlives its owner, until that one has ended", async () => {
+    using temp = makeTempFolder();
+    const path = join(temp.path, "lock");
+    const child = spawn("sleep", ["60"]);
+    const heir = identityOf(child.pid ?? 0);
+    withFileLockAtExit(path, () => heir);
+    let isIn = false;
+    const entered = withFileLock(path, () => {
+      isIn = true;
+      return Promise.resolve();
+    });
+    await expect(withFileLock(path, () => Promise.resolve(), { waitMs: 0 })).rejects.toThrow("to be free");
+    expect(() => {
+      withFileLockAtExit(path, () => undefined, 0);
+    }).toThrow("found it held");
+    expect(isIn).toBe(false);
+    child.kill("SIGKILL");
+    await entered;
+    withFileLockAtExit(path, () => undefined);
     expect(readdirSync(temp.path)).toEqual([]);
   });
 

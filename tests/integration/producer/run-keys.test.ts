@@ -61,6 +61,16 @@ describe.each(["with", "without"])("%s a store", (which) => {
     expect(await runsOf(redis, prefix)).toBe(1);
   });
 
+  test.runIf(which === "with")("a key that the store alone knows is nobody's to refuse", async ({ redis, prefix }) => {
+    await using cluster = await open(redis, prefix);
+    const { client, folder } = cluster;
+    const { run } = await client.run(requestOf(folder), key);
+    await redis.del(...(await redis.keys(`${keyPrefix(prefix)}:idempotency:*`)));
+    for (const output of [`${folder}/other`, folder, folder]) {
+      expect(await client.run(requestOf(output), key)).toMatchObject({ created: false, run: { id: run.id } });
+    }
+  });
+
   test("another request under the key of one is refused, whatever its trace", async ({ redis, prefix }) => {
     await using cluster = await open(redis, prefix);
     const { client, folder } = cluster;

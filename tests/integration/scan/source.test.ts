@@ -62,6 +62,10 @@ describe("source", () => {
       collect(openSource({ kind: "list", root: scratch.path, paths, ...rules }));
     const chosen = await look({ include: ["**/*.txt"], exclude: ["d/b*", "*k.txt", "{out,no,dangling}.txt", "e/**"] });
     expect(chosen).toMatchObject({ files: [{ path: "a.txt" }, { path: "d/.h.txt" }], problems: [] });
+    // A folder is excluded with all below it, as where it is walked.
+    expect(
+      (await look({ include: ["**/*.txt"], exclude: ["d", "e", "*k.txt", "{out,no,dangling}.txt"] })).files,
+    ).toMatchObject([{ path: "a.txt" }]);
     const followed = await look({ symlinks: "follow" });
     expect(followed).toEqual(await look({}));
     expect(followed.files).toMatchObject(

@@ -30,10 +30,10 @@ test("forgets all runs that ended before, a few at a time, with their files, and
   for (const id of old) expect(await store.runs.get(id)).toBeUndefined();
   expect((await store.files.counts("old-0", 0)).total).toBe(0);
   for (const id of ["young", "open"]) expect(await store.files.counts(id, 0)).toMatchObject({ total: 1 });
-  expect(await sweepOldRuns({ store, term }, 1_000)).toBe(0);
+  expect(await sweepOldRuns({ store, term, onForgotten }, 1_000)).toBe(0);
   const over = () => {
     throw new Error("the term is over");
   };
-  await expect(sweepOldRuns({ store, term: { require: over } }, 2_000)).rejects.toThrow("the term is over");
+  await expect(sweepOldRuns({ store, term: { require: over }, onForgotten }, 2_000)).rejects.toThrow("the term is over");
   expect(await store.runs.get("young")).toBeDefined();
 });

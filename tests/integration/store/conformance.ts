@@ -438,6 +438,10 @@ export function describeStore(engine: Store["kind"], freshUrl: () => Promise<str
         await store.inputs.append("r", 1, ["second again"]);
         expect(await collect(store.inputs.pages("r"))).toEqual([hostileNames, ["second again"], [], ["third"]]);
         expect(await collect(store.inputs.pages("other"))).toEqual([]);
+        await store.inputs.append("other", 3, ["its own"]);
+        await store.inputs.truncate("r", 2);
+        expect(await collect(store.inputs.pages("r"))).toEqual([hostileNames, ["second again"]]);
+        expect(await collect(store.inputs.pages("other"))).toEqual([["its own"]]);
       });
     });
 
