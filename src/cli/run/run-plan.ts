@@ -146,8 +146,7 @@ export function checkRequest(request: RunRequest, config: Config): CheckedReques
   }
   if (faults.length > 0) throw new InvalidInputError("run", faults);
   if (!command || !own || !opened || outputRoot === undefined) throw new TypeError("expected a checked request");
-  // A run that is resumed may be shut in already.
-  tellIdleOptions(io, flags, { opened, mayBeShutIn: earlier !== undefined || config.allow.sandbox === "strict" });
+  tellIdleOptions(io, flags, { opened, isNew: earlier === undefined, leastSandbox: config.allow.sandbox });
   return { command, own, opened, outputRoot, outputWhere, checks };
 }
 

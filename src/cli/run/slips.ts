@@ -1,4 +1,5 @@
 /** Parts of a command line that look like a slip: said, not refused. */
+import type { SandboxLevel } from "../../contract/allow.ts";
 import { slipsOf, usesPlaceholders } from "../../contract/template.ts";
 import { say, type Io } from "../io.ts";
 import type { RunFlags } from "../run-flags.ts";
@@ -16,7 +17,7 @@ export function tellSlips(io: Io, command: readonly string[]): void {
 export function tellIdleOptions(
   io: Io,
   flags: RunFlags,
-  { opened, mayBeShutIn }: { opened: PlanInput; mayBeShutIn: boolean },
+  { opened, isNew, leastSandbox }: { opened: PlanInput; isNew: boolean; leastSandbox: SandboxLevel | undefined },
 ): void {
   if (flags.null === true && opened.kind !== "stdin") {
     say(io, "--null: no effect here, it is about a list on standard input (-i -)");
@@ -24,7 +25,9 @@ export function tellIdleOptions(
   if (flags.hidden === true && opened.input.kind === "list") {
     say(io, "--hidden: no effect here, files that are named are taken whether they are hidden or not");
   }
-  if (flags.network === true && flags.sandbox !== "strict" && !mayBeShutIn) {
+  // A run that is resumed may be shut in already.
+  const isShutIn = !isNew || flags.sandbox === "strict" || leastSandbox === "strict";
+  if (flags.network === true && !isShutIn) {
     say(io, "--network: no effect here, except on workers that shut all processes in; it is about --sandbox strict");
   }
 }
