@@ -1,6 +1,8 @@
 /** What every command shares: the options that say where, how an action ends, and the error for a stray word. */
 import { Command, Option } from "commander";
 import { exitCodes, InvalidInputError } from "../contract/errors.ts";
+import type { Logger } from "../platform/logger.ts";
+import type { Store } from "../store/store.ts";
 import { openCluster, type Cluster } from "./cluster.ts";
 import type { Io } from "./io.ts";
 import { openLogFile } from "./log-file.ts";
@@ -83,4 +85,23 @@ export async function withCluster<T>(
   } finally {
     log.flush();
   }
+}
+
+/** The same with the store alone, for commands that need no Redis. */
+export async function withStore<T>(options: PlaceOptions, io: Io, work: (store: Store) => Promise<T>): Promise<T> {
+  const place = openPlace(options, io);
+  const log = openLogFile(place.home, logLevelOf(io.env), { process: "cli" });
+  try {
+    await using store = await openPlaceStore(place.storeUrl, log.logger);
+    await store.migrate();
+    return await work(store);
+  } finally {
+    log.flush();
+  }
+}
+
+/** Not inside the block with `await using`: the compiler leaves the extension of an import there as it is. */
+async function openPlaceStore(url: string, logger: Logger): Promise<Store> {
+  const { openStore } = await import("../store/open-store.ts");
+  return openStore(url, logger);
 }

@@ -8,14 +8,12 @@ import { finished } from "node:stream/promises";
 import { InvalidInputError, messageOf, NotFoundError } from "../../contract/errors.ts";
 import { printablePath } from "../../contract/path-bytes.ts";
 import { resolveFrom } from "../../platform/current-folder.ts";
-import type { Logger } from "../../platform/logger.ts";
 import type { Store } from "../../store/store.ts";
-import { act, addPlaceOptions, describeCommand, type Invocation } from "../command-line.ts";
+import { act, addPlaceOptions, describeCommand, withStore, type Invocation } from "../command-line.ts";
 import { plural } from "../format.ts";
 import { say, writePiece } from "../io.ts";
 import { exportFormats, manifestWriter, type ExportFormat } from "../joblog.ts";
-import { openLogFile } from "../log-file.ts";
-import { logLevelOf, openPlace, type PlaceOptions } from "../settings.ts";
+import type { PlaceOptions } from "../settings.ts";
 
 interface Flags extends PlaceOptions {
   readonly format: ExportFormat;
@@ -35,26 +33,19 @@ export function exportCommand(invocation: Invocation): Command {
   return addPlaceOptions(command).action(
     act(invocation, async (runId: string, flags: Flags) => {
       const { io } = invocation;
-      const place = openPlace(flags, io);
-      const log = openLogFile(place.home, logLevelOf(io.env), { process: "cli" });
-      await using store = await openPlaceStore(place.storeUrl, log.logger);
-      await store.migrate();
-      if (flags.output === undefined) {
-        await writeManifest(store, runId, { format: flags.format, to: io.stdout });
-        return undefined;
-      }
-      const path = resolveFrom(io.cwd, flags.output);
-      const rows = await writeFile(path, (to) => writeManifest(store, runId, { format: flags.format, to }));
-      say(io, `${plural(rows, "row")} written to ${path}`);
+      const { format, output } = flags;
+      await withStore(flags, io, async (store) => {
+        if (output === undefined) {
+          await writeManifest(store, runId, { format, to: io.stdout });
+          return;
+        }
+        const path = resolveFrom(io.cwd, output);
+        const rows = await writeFile(path, (to) => writeManifest(store, runId, { format, to }));
+        say(io, `${plural(rows, "row")} written to ${path}`);
+      });
       return undefined;
     }),
   );
-}
-
-/** Not inside the block with `await using`: the compiler leaves the extension of an import there as it is. */
-async function openPlaceStore(url: string, logger: Logger): Promise<Store> {
-  const { openStore } = await import("../../store/open-store.ts");
-  return openStore(url, logger);
 }
 
 async function writeManifest(

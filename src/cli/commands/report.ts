@@ -2,14 +2,12 @@
 import type { Command } from "commander";
 import { ConflictError, NotFoundError } from "../../contract/errors.ts";
 import type { RunReport } from "../../contract/run-record.ts";
-import type { Logger } from "../../platform/logger.ts";
 import type { Store } from "../../store/store.ts";
-import { act, addJsonOption, addPlaceOptions, describeCommand, type Invocation } from "../command-line.ts";
+import { act, addJsonOption, addPlaceOptions, describeCommand, withStore, type Invocation } from "../command-line.ts";
 import { print } from "../io.ts";
-import { openLogFile } from "../log-file.ts";
 import { reportMarkdown } from "../report-markdown.ts";
 import { reportJson } from "../run/report-files.ts";
-import { logLevelOf, openPlace, type PlaceOptions } from "../settings.ts";
+import type { PlaceOptions } from "../settings.ts";
 
 interface Flags extends PlaceOptions {
   readonly json?: boolean;
@@ -23,21 +21,11 @@ export function reportCommand(invocation: Invocation): Command {
   return addPlaceOptions(addJsonOption(command)).action(
     act(invocation, async (runId: string, flags: Flags) => {
       const { io } = invocation;
-      const place = openPlace(flags, io);
-      const log = openLogFile(place.home, logLevelOf(io.env), { process: "cli" });
-      await using store = await openPlaceStore(place.storeUrl, log.logger);
-      await store.migrate();
-      const report = await loadReport(store, runId);
+      const report = await withStore(flags, io, (store) => loadReport(store, runId));
       print(io, flags.json === true ? reportJson(report) : reportMarkdown(report));
       return undefined;
     }),
   );
-}
-
-/** Not inside the block with `await using`: the compiler leaves the extension of an import there as it is. */
-async function openPlaceStore(url: string, logger: Logger): Promise<Store> {
-  const { openStore } = await import("../../store/open-store.ts");
-  return openStore(url, logger);
 }
 
 /** @throws {NotFoundError} {ConflictError} */
