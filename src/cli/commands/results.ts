@@ -4,13 +4,11 @@ import { InvalidInputError, NotFoundError } from "../../contract/errors.ts";
 import type { FileResult } from "../../contract/files.ts";
 import type { InferenceQuery } from "../../contract/inference.ts";
 import { resultLine } from "../../contract/result-line.ts";
-import type { Logger } from "../../platform/logger.ts";
 import type { Store } from "../../store/store.ts";
-import { act, addJsonOption, addPlaceOptions, describeCommand, type Invocation } from "../command-line.ts";
+import { act, addJsonOption, addPlaceOptions, describeCommand, withStore, type Invocation } from "../command-line.ts";
 import { formatCount, formatTable, oneLine } from "../format.ts";
-import { print, say, writePiece } from "../io.ts";
-import { openLogFile } from "../log-file.ts";
-import { logLevelOf, openPlace, type PlaceOptions } from "../settings.ts";
+import { print, say, writePiece, type Io } from "../io.ts";
+import type { PlaceOptions } from "../settings.ts";
 
 interface Flags extends PlaceOptions {
   readonly label?: string;
@@ -35,30 +33,25 @@ export function resultsCommand(invocation: Invocation): Command {
     act(invocation, async (runId: string, flags: Flags) => {
       const { io } = invocation;
       const query = queryOf(flags);
-      const place = openPlace(flags, io);
-      const log = openLogFile(place.home, logLevelOf(io.env), { process: "cli" });
-      await using store = await openPlaceStore(place.storeUrl, log.logger);
-      await store.migrate();
-      const run = await store.runs.get(runId);
-      if (run === undefined) throw new NotFoundError("run", runId);
-      const rows = matching(store, { runId, epoch: run.epoch }, query);
-      if (flags.json === true) {
-        for await (const row of rows) await writePiece(io.stdout, `${JSON.stringify(resultLine(row))}\n`);
-        return undefined;
-      }
-      const cells: string[][] = [];
-      for await (const row of rows) cells.push(cellsOf(row));
-      if (cells.length === 0) say(io, "no such results");
-      else print(io, `${formatTable([["FILE", "LABEL", "CONFIDENCE"], ...cells], [2]).join("\n")}\n`);
+      await withStore(flags, io, async (store) => {
+        const run = await store.runs.get(runId);
+        if (run === undefined) throw new NotFoundError("run", runId);
+        await show(matching(store, { runId, epoch: run.epoch }, query), flags, io);
+      });
       return undefined;
     }),
   );
 }
 
-/** Not inside the block with `await using`: the compiler leaves the extension of an import there as it is. */
-async function openPlaceStore(url: string, logger: Logger): Promise<Store> {
-  const { openStore } = await import("../../store/open-store.ts");
-  return openStore(url, logger);
+async function show(rows: ReturnType<typeof matching>, { json }: Flags, io: Io): Promise<void> {
+  if (json === true) {
+    for await (const row of rows) await writePiece(io.stdout, `${JSON.stringify(resultLine(row))}\n`);
+    return;
+  }
+  const cells: string[][] = [];
+  for await (const row of rows) cells.push(cellsOf(row));
+  if (cells.length === 0) say(io, "no such results");
+  else print(io, `${formatTable([["FILE", "LABEL", "CONFIDENCE"], ...cells], [2]).join("\n")}\n`);
 }
 
 type Query = Omit<InferenceQuery, "afterPath">;
