@@ -33,10 +33,13 @@ test("files whose earlier result still held are done and no speed, nor is what i
   const going = await status(12_000);
   expect(going.progress).toMatchObject({ doneFiles: 516, filesPerSecond: 1.6, remainingSeconds: 14 / 1.6 });
   const ended = { ...record, state: "failed", endedAtMs: 12_000, counts: going.counts } as const;
+  const report = { ...reportOf("r"), epoch: 1, reused: 500 };
   const told = [
     runStatusOf(ended, going.live, [], 99_000),
-    runStatusOf({ ...ended, report: { ...reportOf("r"), reused: 500 } }, undefined, [], 99_000),
+    runStatusOf({ ...ended, report }, undefined, [], 99_000),
+    // A report of before the run was resumed counts other files: the live figures stand.
+    runStatusOf({ ...ended, report: { ...report, epoch: 0, reused: 0 } }, going.live, [], 99_000),
   ];
-  expect(told.map(({ progress }) => progress.filesPerSecond)).toEqual([1.6, 1.6]);
+  expect(told.map(({ progress }) => progress.filesPerSecond)).toEqual([1.6, 1.6, 1.6]);
   await redis.del(keys.run(kp, "r"), keys.events(kp, "r"));
 });
