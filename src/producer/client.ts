@@ -10,13 +10,13 @@
 import type { Redis } from "ioredis";
 import { checkTemplates } from "../contract/template.ts";
 import type { TaskMessage } from "../contract/agents.ts";
-import { narrowAllow, taskOf, toldAnew, toldOf } from "../contract/task-limits.ts";
+import { narrowAllow, taskOf, toldOf } from "../contract/task-limits.ts";
 import { parseAllow } from "../contract/allow.ts";
 import { ConflictError, InvalidInputError, lineOf, NotFoundError } from "../contract/errors.ts";
 import { isTerminal } from "../contract/outcomes.ts";
 import { DEFAULT_PREFIX, keyPrefix } from "../contract/queues.ts";
 import type { RunRecord } from "../contract/run-record.ts";
-import { changedRequest, parseRunSpec, placeIn, type RunRequest, type RunSpecInput } from "../contract/run-request.ts";
+import { parseRunSpec, placeIn, type RunRequest, type RunSpecInput } from "../contract/run-request.ts";
 import type { RunSpec } from "../contract/run-spec.ts";
 import type { CancelAck, Explanation, RunStatus } from "../contract/status.ts";
 import { showPath } from "../contract/schema-faults.ts";
@@ -45,6 +45,7 @@ import type { ClientOptions, StreamedRunOptions } from "./client-options.ts";
 import { ownRun } from "./own-run.ts";
 import { followRun, type RunEvent } from "./run-events.ts";
 import { ScheduleClient } from "./schedules.ts";
+import { resumedSpec } from "./resumed-spec.ts";
 import { RunKeys } from "./run-keys.ts";
 import { claimOutput, enqueueRun, newRunId, planChunks, type PlannedChunks, type SubmitDeps } from "./submit.ts";
 
@@ -135,15 +136,7 @@ export class Client implements ClientPort, AsyncDisposable {
     const store = this.#needStore("resume a run");
     const before = ownRun(await store.runs.get(runId), runId);
     if (before.spec.executor === "flow") return this.flows.resume(before);
-    const spec = parseRunSpec(
-      changedRequest(before.spec, {
-        ...change,
-        env: toldAnew(this.#deps.task, change.env ?? before.spec.env),
-        traceId: this.#newTraceId(),
-      }),
-    );
-    requireGlobs(spec.input);
-    this.#deps.gate.require(spec);
+    const spec = resumedSpec(before.spec, change, { ...this.#deps, traceId: this.#newTraceId() });
     await claimOutput(this.#submit, runId, spec);
     const run = await store.runs.reopen(runId, spec, this.#deps.clock.nowMs());
     if (run === undefined) throw new ConflictError(`run ${runId}: expected it to have ended, found it ${before.state}`);

@@ -1,7 +1,7 @@
 /** One call of `headroom run`, or of a command that is a run of its own: from the plan to the end. */
 import { Readable } from "node:stream";
 import type { Config } from "../../contract/config.ts";
-import { exitCodes, InvalidInputError, NotFoundError } from "../../contract/errors.ts";
+import { exitCodes, NotFoundError } from "../../contract/errors.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
 import type { RunStatus } from "../../contract/status.ts";
 import { workerSettings } from "../services.ts";
@@ -25,8 +25,8 @@ import { openOutputFolder } from "./output-folder.ts";
 import { RoomWatch } from "./room-watch.ts";
 import { goesOn, idleLimits, refuseFlowOptions, refuseLonelyDetach, refuseTakenFolder } from "./refusals.ts";
 import { reportFolderOf } from "./report-files.ts";
-import { resumeChange } from "./resume-change.ts";
-import { loadRunConfig, openRunPlan, type EarlierRun, type RunPlan } from "./run-plan.ts";
+import { openResumePlan } from "./resume-plan.ts";
+import { loadRunConfig, openRunPlan, type PlanRequest, type RunPlan } from "./run-plan.ts";
 import { openRunPlace } from "./run-place.ts";
 import { logLevelOf, type Place } from "../settings.ts";
 import { canRedraw, styleFor } from "../style.ts";
@@ -38,7 +38,11 @@ type Adapt = (plan: RunPlan, logger: Logger) => Promise<RunPlan>;
 export async function runFiles(flags: RunFlags, { io, childCommand }: Invocation, adapt?: Adapt): Promise<number> {
   const config = loadRunConfig({ flags, childCommand, io });
   const place = openRunPlace({ flags, childCommand, io }, config);
-  if (flags.dryRun === true) return dryRun({ flags, childCommand, io, home: place.home }, config);
+  if (flags.dryRun === true) {
+    const request = { flags, childCommand, io, home: place.home };
+    if (flags.resume === undefined) return dryRun(request, config);
+    return dryResume(request, place, { config, isOfInfer: adapt !== undefined });
+  }
   const log = openLogFile(place.home, logLevelOf(io.env, config.logging.level), { process: "run" });
   try {
     return await new RunSession({ flags, childCommand, io, config, place, log, ...(adapt && { adapt }) }).run();
@@ -95,17 +99,28 @@ export async function runWith({ outputOf, adapt, end, ...parts }: RunVariant): P
   }
 }
 
-async function dryRun(request: Parameters<typeof openRunPlan>[0], config: Config): Promise<number> {
+async function dryRun(request: PlanRequest, config: Config): Promise<number> {
   const { flags, io } = request;
-  if (flags.resume !== undefined) {
-    const expected = "--dry-run of a new run";
-    throw new InvalidInputError("command line", [{ where: "--dry-run", expected, found: "--resume beside it" }]);
-  }
   const plan = await openRunPlan(request, config);
   try {
     return await tellDryRun(plan, io, flags.json === true);
   } finally {
     plan.list?.close();
+  }
+}
+
+async function dryResume(
+  request: PlanRequest,
+  place: Place,
+  about: { readonly config: Config; readonly isOfInfer: boolean },
+): Promise<number> {
+  const { tellDryResume } = await import("./dry-resume.ts");
+  const log = openLogFile(place.home, logLevelOf(request.io.env, about.config.logging.level), { process: "run" });
+  try {
+    await using cluster = await openCluster(place, log.logger);
+    return await tellDryResume(cluster, request, about);
+  } finally {
+    log.flush();
   }
 }
 
@@ -146,7 +161,7 @@ class RunSession {
     });
     // What is wrong with a new run is found before anything is started.
     const isOverFiles = flags.resume === undefined && this.#parts.start === undefined;
-    const asked = isOverFiles ? await this.#plan(undefined) : undefined;
+    const asked = isOverFiles ? await this.#plan() : undefined;
     try {
       const plan = asked === undefined ? undefined : await this.#adapted(asked);
       await using cluster = await openCluster(place, log.logger);
@@ -162,9 +177,9 @@ class RunSession {
     return adapt === undefined ? Promise.resolve(plan) : adapt(plan, log.logger);
   }
 
-  async #plan(earlier: EarlierRun | undefined): Promise<RunPlan> {
+  async #plan(): Promise<RunPlan> {
     const { flags, childCommand, io, config, place } = this.#parts;
-    const plan = await openRunPlan({ flags, childCommand, io, home: place.home, earlier }, config);
+    const plan = await openRunPlan({ flags, childCommand, io, home: place.home }, config);
     try {
       if (plan.spec.output.from === "none") return plan;
       const root = openOutputFolder(plan.spec.output.root, plan.outputWhere);
@@ -247,25 +262,22 @@ class RunSession {
       say(io, `run ${before.id} has not ended, so this goes on with it, unchanged`);
       return before;
     }
-    const { spec } = before;
-    if (spec.executor === "flow") {
+    if (before.spec.executor === "flow") {
       const { resumeFlow } = await import("../flow/resume-flow.ts");
       return resumeFlow(cluster, before, { flags, io, config });
     }
     refuseFlowOptions(flags, `run ${before.id}, which is one over files`);
-    const earlier = { executor: spec.executor, command: spec.command, outputRoot: spec.output.root, input: spec.input };
-    const asked = await openRunPlan({ flags, childCommand, io, home: place.home, earlier }, config);
-    try {
-      const plain = loadRunConfig({ flags: {}, childCommand: undefined, io: { ...io, env: {} } });
-      const request = { flags: {}, childCommand: undefined, io: { ...io, env: { PATH: io.env["PATH"] } } };
-      const silent = await openRunPlan({ ...request, home: place.home, earlier }, plain);
+    const request = { flags, childCommand, io, home: place.home };
+    const { change, list } = await openResumePlan(before, request, config, (asked) => {
       openOutputFolder(asked.spec.output.root, asked.outputWhere);
-      const change = resumeChange(spec, (await this.#adapted(asked)).spec, silent.spec);
+      return this.#adapted(asked);
+    });
+    try {
       // A list that the store has from the first time is read from there again.
-      const pages = asked.list?.paths === undefined ? (asked.list?.pages() ?? noPages()) : noPages();
+      const pages = list?.paths === undefined ? (list?.pages() ?? noPages()) : noPages();
       return await cluster.client.resume(before.id, change, pages);
     } finally {
-      asked.list?.close();
+      list?.close();
     }
   }
 

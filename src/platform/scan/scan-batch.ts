@@ -31,7 +31,7 @@ export const BATCH_FILES = 512;
 /** A slice of work without a pause for the event loop is no longer than this. */
 export const SLICE_MS = 3;
 
-export function isScannedFile(entry: ScanEntry): entry is ScannedFile {
+export function isScannedFile<T extends ScanEntry>(entry: T): entry is Extract<T, ScannedFile> {
   return "bytes" in entry;
 }
 

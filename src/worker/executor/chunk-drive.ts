@@ -13,7 +13,7 @@ import type { FileEntry, FileResult } from "../../contract/files.ts";
 import type { FailureClass } from "../../contract/outcomes.ts";
 import type { PolicyDecision, PolicyGate } from "../../platform/policy-gate.ts";
 import type { Step } from "../governor/step.ts";
-import { argsSha256, type BinaryDigests } from "../result/digests.ts";
+import type { BinaryDigests } from "../result/digests.ts";
 import type { Failure } from "../result/outcome.ts";
 import type { Flusher } from "../result/publish.ts";
 import { isFull } from "../result/room.ts";
@@ -21,10 +21,10 @@ import { isSuspect, lossesOf } from "../result/suspicion.ts";
 import type { Call, ReadyInput } from "./call.ts";
 import type { ChunkEnd, ChunkRequest } from "./chunk-request.ts";
 import { Condition } from "./condition.ts";
-import { FileResults } from "./file-results.ts";
+import type { FileResults } from "./file-results.ts";
 import { measureOf } from "./measure.ts";
 import { Pace } from "./pace.ts";
-import { Preparer, type Preparation } from "./prepare.ts";
+import { openPreparer, type Preparation, type Preparer } from "./prepare.ts";
 import { Publisher, startingOf, type ChunkHost } from "./publisher.ts";
 import { sandboxFailure, type Enclosure } from "./sandbox.ts";
 import type { Slot } from "./slot.ts";
@@ -89,18 +89,11 @@ export class ChunkDrive {
 
   constructor(asked: ChunkRequest, parts: DriveParts) {
     this.#parts = parts;
-    this.#policy = parts.gate.decide(asked.spec);
-    // What was asked for is what the digest is of; what was allowed is what is started.
-    const digest = argsSha256(asked.spec);
-    const allowed = this.#policy.kind === "allowed" ? this.#policy : undefined;
-    const request = { ...asked, spec: allowed?.spec ?? asked.spec };
+    const { policy, request, results, preparer } = openPreparer(asked, parts);
+    this.#policy = policy;
     this.#request = request;
-    this.#results = new FileResults(request, digest);
-    this.#preparer = new Preparer(request, this.#results, {
-      argsSha256: digest,
-      binaries: parts.binaries,
-      inputRoot: allowed?.inputRoot,
-    });
+    this.#results = results;
+    this.#preparer = preparer;
     this.#stopped = new Promise((_resolve, reject) => (this.#giveUp = reject));
     // It matters only to who waits for an answer after a stop.
     this.#stopped.catch(() => undefined);

@@ -5,8 +5,8 @@ import { fsPath } from "../../contract/path-bytes.ts";
 import { outputNameFor } from "../../contract/output-names.ts";
 import { expand, INPUTS, pathPlaceholders } from "../../contract/template.ts";
 import { crashDigest } from "../../platform/crash-digest.ts";
-import type { Pin } from "../../platform/policy-gate.ts";
-import { hashFileOfSize, type BinaryDigests } from "../result/digests.ts";
+import type { Pin, PolicyDecision, PolicyGate } from "../../platform/policy-gate.ts";
+import { argsSha256, hashFileOfSize, type BinaryDigests } from "../result/digests.ts";
 import { errnoOf } from "../result/errno.ts";
 import { classify, type Failure } from "../result/outcome.ts";
 import { withLosses } from "../result/suspicion.ts";
@@ -14,7 +14,7 @@ import { TargetPlan, type Target } from "../result/target.ts";
 import { placesOf } from "./sandbox.ts";
 import { slotProcess, type Call, type ReadyInput } from "./call.ts";
 import type { ChunkRequest, KnownOutput } from "./chunk-request.ts";
-import type { FileResults } from "./file-results.ts";
+import { FileResults } from "./file-results.ts";
 import { InputReader, type OpenedInput } from "./open-input.ts";
 
 export type Preparation =
@@ -25,6 +25,29 @@ export type Preparation =
 
 /** Runs a check command to its end; null when it says yes. */
 export type RunCheck = (argv: readonly string[], what: "input" | "output") => Promise<Failure | null>;
+
+/** What makes the files of a chunk ready. */
+interface OpenedPreparer {
+  readonly policy: PolicyDecision;
+  /** With what was allowed in the place of what was asked for. */
+  readonly request: ChunkRequest;
+  readonly results: FileResults;
+  readonly preparer: Preparer;
+}
+
+export function openPreparer(
+  asked: ChunkRequest,
+  { gate, binaries }: { readonly gate: Pick<PolicyGate, "decide">; readonly binaries: BinaryDigests },
+): OpenedPreparer {
+  const policy = gate.decide(asked.spec);
+  const allowed = policy.kind === "allowed" ? policy : undefined;
+  // What was asked for is what the digest is of; what was allowed is what is started.
+  const digest = argsSha256(asked.spec);
+  const request = { ...asked, spec: allowed?.spec ?? asked.spec };
+  const results = new FileResults(request, digest);
+  const parts = { argsSha256: digest, binaries, inputRoot: allowed?.inputRoot };
+  return { policy, request, results, preparer: new Preparer(request, results, parts) };
+}
 
 export class Preparer {
   readonly #request: ChunkRequest;

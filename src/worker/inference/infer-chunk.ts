@@ -41,13 +41,14 @@ export class InferChunk {
   }
 
   async run(signal: AbortSignal): Promise<ChunkEnd> {
-    const { engine, inputRoot } = this.#use();
+    const { engine, inputRoot, loaded } = this.#use();
     const { spec, files } = this.#request;
+    const about = { modelSha256: loaded.model.sha256, argsSha256: this.#argsSha256 };
     const placeId = engine.addPlace({ input: spec.input, inputRules: spec.inputRules, inputRoot });
     const group: WorkGroup = {
       placeId,
       paths: files.map(({ path }) => path),
-      known: files.map(({ path }) => this.#knownOf(path)),
+      known: files.map(({ path }) => knownInput(this.#request, path, about)),
       onAnswers: (answers, facts) => {
         this.#take(answers, facts);
       },
@@ -116,14 +117,6 @@ export class InferChunk {
     return this.#error === undefined ? end : { ...end, error: this.#error };
   }
 
-  /** The digest of an input of which the model has said something in an earlier epoch that still holds. */
-  #knownOf(path: string): string | undefined {
-    if (this.#request.spec.fresh === true) return undefined;
-    const known = this.#request.known.get(path);
-    const isSame = known?.binarySha256 === this.#use().loaded.model.sha256 && known.argsSha256 === this.#argsSha256;
-    return isSame ? (known.inputSha256 ?? undefined) : undefined;
-  }
-
   #take(answers: readonly { readonly at: number; readonly answer: FileAnswer }[], facts: BatchFacts): void {
     if (this.#isOver) return;
     const results: FileResult[] = [];
@@ -172,4 +165,16 @@ export class InferChunk {
     if (this.#parts === undefined) throw new TypeError("expected an engine for this chunk");
     return this.#parts;
   }
+}
+
+/** The digest of an input of which the model has said something in an earlier epoch that still holds. */
+export function knownInput(
+  { spec, known }: Pick<ChunkRequest, "spec" | "known">,
+  path: string,
+  now: { readonly modelSha256: string; readonly argsSha256: string },
+): string | undefined {
+  if (spec.fresh === true) return undefined;
+  const row = known.get(path);
+  const isSame = row?.binarySha256 === now.modelSha256 && row.argsSha256 === now.argsSha256;
+  return isSame ? (row.inputSha256 ?? undefined) : undefined;
 }

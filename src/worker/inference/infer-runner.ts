@@ -45,11 +45,8 @@ export class InferRunner {
     try {
       const loaded = await unlessAborted(lease.engine.ready(), signal);
       if (loaded === undefined) return aborted(request.files);
-      const pinned = unmetPin(loaded.model.sha256, request.spec, decision);
-      if (pinned !== undefined) {
-        const message = `expected the model ${loaded.model.folder} with SHA-256 ${pinned.join(" or ")}, found ${loaded.model.sha256}`;
-        return refuse(request, events, { class: "policy", message });
-      }
+      const failure = pinFailure(loaded.model, request.spec, decision);
+      if (failure !== null) return refuse(request, events, failure);
       this.#faces.set(request.spec.command[0] ?? "", { model: loaded.model.manifest.name, provider: loaded.provider });
       await this.#tell(request.runId, loaded);
       return await this.#runChunk(request, { lease, loaded, events, signal, inputRoot: decision.inputRoot });
@@ -107,10 +104,17 @@ export class InferRunner {
   }
 }
 
-/** What the run, or the operator, wants the model to be when it is something else. */
-function unmetPin(sha256: string, spec: RunSpec, { pins }: AllowedRun): readonly string[] | undefined {
+/** Why a model is not the one that the run, or the operator, wants; null when it is. */
+export function pinFailure(
+  { folder, sha256 }: Pick<Loaded["model"], "folder" | "sha256">,
+  spec: RunSpec,
+  { pins }: AllowedRun,
+): Failure | null {
   const own = spec.binarySha256 === undefined ? [] : [[spec.binarySha256]];
-  return [...own, ...pins.map((pin) => pin.sha256)].find((allowed) => !allowed.includes(sha256));
+  const unmet = [...own, ...pins.map((pin) => pin.sha256)].find((allowed) => !allowed.includes(sha256));
+  if (unmet === undefined) return null;
+  const message = `expected the model ${folder} with SHA-256 ${unmet.join(" or ")}, found ${sha256}`;
+  return { class: "policy", message };
 }
 
 function aborted(files: readonly FileEntry[]): ChunkEnd {

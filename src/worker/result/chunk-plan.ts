@@ -1,7 +1,7 @@
 /** What is left to do of a chunk, when it may have been begun before: by a worker that was lost, or in an earlier epoch. */
 import type { Redis } from "ioredis";
 import { basename, resolve, sep } from "node:path";
-import type { FileEntry } from "../../contract/files.ts";
+import type { FileEntry, FileResult } from "../../contract/files.ts";
 import { QUARANTINE_AFTER_CRASHES } from "../../contract/outcomes.ts";
 import { isTemporaryName } from "../../contract/output-names.ts";
 import { fsPath } from "../../contract/path-bytes.ts";
@@ -81,18 +81,27 @@ export async function planChunk(deps: PlanDeps, run: LiveRun, chunk: ChunkFacts)
   }
   return {
     files: chunk.files.filter((file) => !settled.has(file.path)),
-    known: new Map(
-      rows.filter((row) => row.epoch < run.epoch && row.outcome === "succeeded").map((row) => [row.path, row]),
-    ),
+    known: knownOf(rows, run),
     intents,
-    quarantined: new Set(
-      [...crashes].filter(([, count]) => count >= QUARANTINE_AFTER_CRASHES).map(([digest]) => digest),
-    ),
+    quarantined: quarantinedOf(crashes),
     crashes,
     losses,
     calmMs,
     retry: journal.retry,
   };
+}
+
+/** The rows of earlier epochs that may still hold. */
+export function knownOf(
+  rows: readonly (FileResult & { readonly epoch: number })[],
+  { epoch }: Pick<LiveRun, "epoch">,
+): Map<string, KnownOutput> {
+  return new Map(rows.filter((row) => row.epoch < epoch && row.outcome === "succeeded").map((row) => [row.path, row]));
+}
+
+/** The crash digests of what is not run any more. */
+export function quarantinedOf(crashes: Blame["crashes"]): Set<string> {
+  return new Set([...crashes].filter(([, count]) => count >= QUARANTINE_AFTER_CRASHES).map(([digest]) => digest));
 }
 
 async function loadCounts(redis: Redis, key: string): Promise<Map<string, number>> {

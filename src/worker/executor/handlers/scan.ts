@@ -6,31 +6,17 @@
  * chunk already.
  */
 import type { Redis } from "ioredis";
-import {
-  InvalidInputError,
-  isPassing,
-  LeaseLostError,
-  lineOf,
-  messageOf,
-  PolicyError,
-} from "../../../contract/errors.ts";
+import { isPassing, LeaseLostError, lineOf, messageOf, PolicyError } from "../../../contract/errors.ts";
 import { unknownChunks } from "../../../platform/learned/calibration.ts";
 import { Chunker } from "../../../contract/chunking.ts";
 import { unrunResult, type FileEntry, type FileResult } from "../../../contract/files.ts";
 import { isChunkJob, jobs } from "../../../contract/jobs.ts";
-import { OutputNames } from "../../../contract/output-name-set.ts";
-import { needsNameCheck, outputNameFor } from "../../../contract/output-names.ts";
 import type { Clock } from "../../../platform/clock.ts";
 import type { ChunkToAdd, JobQueues, RunRef } from "../../../platform/job-queues.ts";
 import type { LiveRun, RunHash } from "../../../platform/run-hash.ts";
 import type { PolicyGate } from "../../../platform/policy-gate.ts";
 import type { Logger } from "../../../platform/logger.ts";
-import {
-  isScannedFile,
-  type ScanBatch,
-  type ScannedFile,
-  type ScanProblem,
-} from "../../../platform/scan/scan-batch.ts";
+import { isScannedFile, type ScanBatch, type ScanProblem } from "../../../platform/scan/scan-batch.ts";
 import { openSource } from "../../../platform/scan/source.ts";
 import { breakRun } from "../../../platform/cancel-run.ts";
 import type { Store } from "../../../store/store.ts";
@@ -40,7 +26,7 @@ import type { LargestJob } from "../../largest-job.ts";
 import { memoryNeed } from "../../memory-need.ts";
 import type { OutputClaims } from "../../output-claims.ts";
 import type { RunCache } from "../../run-cache.ts";
-import { InputNumbers } from "../input-numbers.ts";
+import { NumberedInputs } from "../numbered-inputs.ts";
 import { RunCancelled, type Handler, type JobContext } from "../executor.ts";
 import { checkMaxFailures } from "../failure-limit.ts";
 import { waitForRoom, type RoomWaitDeps } from "../room-wait.ts";
@@ -119,13 +105,11 @@ class Scan {
   readonly #ref: RunRef;
   readonly #signal: AbortSignal;
   readonly #chunker: Chunker;
-  readonly #numbers: InputNumbers;
-  readonly #names: OutputNames | undefined;
+  readonly #inputs: NumberedInputs;
   readonly #job: JobContext["job"];
   readonly #token: string;
   #seen: ReadonlySet<string> = new Set();
   #ready: ChunkToAdd[] = [];
-  #total = 0;
   #chunks = 0;
   /** Ids of a repeated scan's chunks must differ from those of the scan before. */
   #round = "";
@@ -144,8 +128,7 @@ class Scan {
     this.#ref = { runId: job.ref.runId, epoch: job.ref.epoch, traceId: job.ref.traceId };
     this.#signal = job.signal;
     this.#chunker = new Chunker(run.spec.chunk, (file) => deps.learned.costOf(run, file));
-    this.#numbers = new InputNumbers(deps.store.files, run);
-    this.#names = needsNameCheck(run.spec) ? new OutputNames() : undefined;
+    this.#inputs = new NumberedInputs(deps.store.files, run);
   }
 
   async run(): Promise<void> {
@@ -160,7 +143,7 @@ class Scan {
     }
     this.#push(this.#chunker.flush());
     await this.#add();
-    await this.#deps.hash.set(this.#run, { total: this.#total, scanned: "1" });
+    await this.#deps.hash.set(this.#run, { total: this.#inputs.total, scanned: "1" });
     // What had failed before may be too much now that the number of files is known.
     await checkMaxFailures(this.#deps, this.#run);
   }
@@ -193,18 +176,13 @@ class Scan {
   }
 
   async #take(batch: ScanBatch): Promise<void> {
-    const paths = batch.map(({ path }) => path);
-    const numbers = await this.#numbers.of(paths, this.#total);
     const files: FileEntry[] = [];
     const problems: NumberedProblem[] = [];
-    for (const [at, entry] of batch.entries()) {
-      const index = numbers[at] ?? this.#total;
-      this.#total += 1;
-      // Files that were seen before claim their names all the same, or another file would take them.
-      const problem = isScannedFile(entry) ? this.#nameProblem(entry, index) : entry;
+    // Files that were seen before claim their names all the same, or another file would take them.
+    for (const entry of await this.#inputs.of(batch)) {
       if (this.#seen.has(entry.path)) continue;
-      if (problem !== undefined) problems.push({ ...problem, index });
-      else if (isScannedFile(entry)) files.push({ index, path: entry.path, bytes: entry.bytes });
+      if (isScannedFile(entry)) files.push(entry);
+      else problems.push(entry);
     }
     if (problems.length > 0) await this.#record(problems);
     for (const file of files) {
@@ -214,21 +192,6 @@ class Scan {
     }
     if (this.#waiting < ADD_CHUNKS) await this.#add();
     await this.#checkCancelled();
-  }
-
-  /** Two inputs with one output name: the second one fails, before either is run. */
-  #nameProblem(file: ScannedFile, index: number): ScanProblem | undefined {
-    if (this.#names === undefined) return undefined;
-    try {
-      const name = outputNameFor(this.#run.spec, file.path, index, this.#run.runId);
-      const owner = this.#names.claim(name, index);
-      if (owner === undefined) return undefined;
-      const message = `expected an output name of its own, found ${JSON.stringify(name)}, which input number ${owner} has already`;
-      return { path: file.path, message, class: "bad-input", outcome: "failed" };
-    } catch (error) {
-      const failureClass = error instanceof InvalidInputError ? "bad-input" : "policy";
-      return { path: file.path, message: lineOf(error), class: failureClass, outcome: "failed" };
-    }
   }
 
   async #takeFile(file: FileEntry): Promise<void> {
@@ -266,7 +229,7 @@ class Scan {
       this.#firstAddMs ??= this.#deps.clock.monotonicMs();
       await this.#deps.hash.count(this.#run, { chunks: some.length });
     }
-    await this.#deps.hash.set(this.#run, { total: this.#total });
+    await this.#deps.hash.set(this.#run, { total: this.#inputs.total });
   }
 
   /** While what a process takes is a guess, few are added, wherever they run: what they teach sizes the later ones. */
