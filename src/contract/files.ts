@@ -15,6 +15,8 @@ export const fileEntry = z.object({
   bytes: z.int().nonnegative(),
   /** Starts that already failed, by failure class. */
   tries: z.partialRecord(z.enum(failureClasses), z.int().positive()).optional(),
+  /** So many times in a row it was started where its binary, or that of a check, is not, and when that was first. */
+  missing: z.object({ starts: z.int().positive(), sinceMs: z.number() }).optional(),
   /** The disk was full when its output had this many bytes: it waits until there is more room than that. */
   roomBytes: z.int().nonnegative().optional(),
   /** The most memory that was seen of its process before it was ended for memory. */

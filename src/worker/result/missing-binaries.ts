@@ -1,5 +1,6 @@
 /** Whether a binary that this worker does not have is nowhere: then more starts of its files are of no use. */
 import type { Redis } from "ioredis";
+import type { FileEntry } from "../../contract/files.ts";
 import { effectiveProfile } from "../../contract/profile-changes.ts";
 import { keys } from "../../contract/queues.ts";
 import type { Clock } from "../../platform/clock.ts";
@@ -16,10 +17,23 @@ export interface MissingDeps {
   readonly clock: Clock;
 }
 
-/** So many starts at least, some 12 s: a binary that is being replaced is back by then. */
-export const LEAST_STARTS = 6;
+/** So many starts without the binary at least, over so long a time: one that is being replaced is back by then. */
+const LEAST_STARTS = 6;
+const LEAST_MS = 10_000;
 /** What a worker said longer ago says nothing now: the longest pause between two starts, twice. */
 const SAID_MS = 60_000;
+
+type Missed = NonNullable<FileEntry["missing"]>;
+
+/** What is kept of a file that was started once more where its binary is not. */
+export function missedAgain(before: Missed | undefined, nowMs: number): Missed {
+  return { starts: (before?.starts ?? 0) + 1, sinceMs: before?.sinceMs ?? nowMs };
+}
+
+/** Whether that was often enough, over a time long enough, to give the file up. */
+export function isMissedForLong({ starts, sinceMs }: Missed, nowMs: number): boolean {
+  return starts >= LEAST_STARTS && nowMs - sinceMs >= LEAST_MS;
+}
 
 /** What the workers of one run say of its binaries; asked once for each chunk. */
 export class MissingBinaries {

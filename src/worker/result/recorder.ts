@@ -14,7 +14,7 @@ import type { RunCache } from "../run-cache.ts";
 import type { Store } from "../../store/store.ts";
 import { argsSha256 } from "./digests.ts";
 import type { Fence } from "./fence.ts";
-import { LEAST_STARTS, MissingBinaries, type MissingDeps } from "./missing-binaries.ts";
+import { isMissedForLong, missedAgain, MissingBinaries, type MissingDeps } from "./missing-binaries.ts";
 import { decideRetry } from "./outcome.ts";
 import type { AttemptResult } from "./room.ts";
 
@@ -153,11 +153,13 @@ export class Recorder {
       this.#final(result);
       return;
     }
-    if (await this.#isNowhere(result, tries)) {
+    const missing = missedAgain(entry.missing, this.#deps.clock.nowMs());
+    if (await this.#isNowhere(result, missing)) {
       this.#final(withoutWorker(result));
       return;
     }
-    this.#again(entry, result, failureClass, { tries, delayMs: decision.delayMs });
+    const tried = { ...entry, missing: result.missingBinary === undefined ? undefined : missing };
+    this.#again(tried, result, failureClass, { tries, delayMs: decision.delayMs });
   }
 
   #again(
@@ -184,10 +186,14 @@ export class Recorder {
   }
 
   /** Whether no worker has the binary, seen often enough; a rule that the run brings stands. */
-  async #isNowhere({ missingBinary, workerId }: AttemptResult, tries: number): Promise<boolean> {
+  async #isNowhere(
+    { missingBinary, workerId }: AttemptResult,
+    missing: NonNullable<FileEntry["missing"]>,
+  ): Promise<boolean> {
     if (missingBinary === undefined || workerId === null) return false;
     const isNowhere = await this.#missing.isNowhere(missingBinary, workerId);
-    return isNowhere && tries >= LEAST_STARTS && this.#run.spec.retry.infrastructure === undefined;
+    const isForLong = isMissedForLong(missing, this.#deps.clock.nowMs());
+    return isNowhere && isForLong && this.#run.spec.retry.infrastructure === undefined;
   }
 
   /** The disk is full, and that is nobody's failed attempt: the file waits for room, however long that takes. */

@@ -1,7 +1,9 @@
 /** What `--dry-run --resume` tells, against what the resume behind it does. */
 import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { Redis } from "ioredis";
 import { expect, onTestFinished, test } from "vitest";
+import { startRedis } from "../../support/redis-server.ts";
 import { Cli } from "./cli-process.ts";
 
 interface RunJson {
@@ -107,18 +109,29 @@ function filesBelow(folder: string): string[] {
     .toSorted();
 }
 
-test("leaves nothing behind: no row, no run folder, no output folder", async () => {
+test("leaves nothing behind: no key, no row, no run folder, no output folder", async () => {
+  await using redis = await startRedis();
   const cli = openCli();
+  const env = { HEADROOM_REDIS_URL: redis.url };
+  const worker = cli.start(["worker"], { env });
   cli.scratch.file("in/a", "a");
-  const { id } = await cli.json<RunJson>(["run", "-i", "in", "-o", "out", "--json", "--", "cat", "{input}"]);
+  const args = ["run", "-i", "in", "-o", "out", "--json", "--", "cat", "{input}"];
+  const { id } = await cli.json<RunJson>(args, { env });
+  worker.child.kill("SIGTERM");
+  await worker.ended;
   cli.scratch.file("in/b", "b");
-  const status = async () => (await cli.call(["status", id, "--json"])).stdout;
-  const [before, files] = [await status(), filesBelow(join(cli.home, "runs"))];
-  const dry = await cli.json<DryRunJson>(["run", "--resume", id, "-o", "elsewhere", "--dry-run", "--json"]);
-  expect(dry.files).toBe(2);
+  const client = new Redis(redis.url);
+  onTestFinished(() => client.disconnect());
+  const seen = async () => ({
+    keys: (await client.keys("*")).toSorted(),
+    status: (await cli.call(["status", id, "--json"], { env })).stdout,
+    files: filesBelow(join(cli.home, "runs")),
+  });
+  const before = await seen();
+  const resume = ["run", "--resume", id, "-o", "elsewhere", "--dry-run", "--json"];
+  expect((await cli.json<DryRunJson>(resume, { env })).files).toBe(2);
+  expect(await seen()).toEqual(before);
   expect(existsSync(join(cli.scratch.path, "elsewhere"))).toBe(false);
-  expect(await status()).toBe(before);
-  expect(filesBelow(join(cli.home, "runs"))).toEqual(files);
 });
 
 test("refuses a call over many files, whose inputs are put together as it runs, and a run that is not there", async () => {

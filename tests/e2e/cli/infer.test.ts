@@ -50,6 +50,8 @@ describe("headroom infer", () => {
     const rows = await cli.call(["results", id, "--label", "sql", "--min-confidence", "0.5", "--json"]);
     expect(rows.stdout.trimEnd().split("\n")).toHaveLength(100);
     appendFileSync(join(cli.scratch.path, "in/0/f0.txt"), "-- changed\n");
+    const dry = await cli.json<object>(["infer", "--resume", id, "--dry-run", "--json"]);
+    expect(dry).toMatchObject({ files: 1, resume: { reused: 299, new: 0, changed: 1 } });
     const again = await cli.call(["infer", "--resume", id]);
     expect(again.code).toBe(0);
     expect(again.stdout).toContain("299 files unchanged since the last time");

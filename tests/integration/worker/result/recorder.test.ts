@@ -63,7 +63,7 @@ test("rows go to the store 500 at a time, or those of a fifth of a second", asyn
   expect(await redis.hget(keys.run(fixture.kp, "r"), "succeeded")).toBe("1201");
 });
 
-test("a binary that no live worker has is given up after six starts, one that another may have is not", async ({
+test("a binary that no live worker has is given up after six starts and 10 s without it, one that another may have is not", async ({
   redis,
   prefix,
 }) => {
@@ -73,21 +73,34 @@ test("a binary that no live worker has is given up after six starts, one that an
   const workers = async (...ids: readonly string[]) => {
     for (const workerId of ids) await beat(redis, prefix, testWorker({ workerId, atMs }));
   };
-  /** What becomes of a file after its next start, on this worker. */
-  const fail = async (workerId: string, startsBefore: number, missingBinary = "/opt/tool") => {
-    const files = [{ index: 0, path: "f", bytes: 1, tries: { infrastructure: startsBefore } }];
-    const recorder = recorderOf(fixture, {}, files);
-    const failure = { outcome: "failed", failureClass: "infrastructure", message: "found none" } as const;
-    await recorder.add([{ ...ranFile(0, "f", { ...failure, workerId }), missingBinary }]);
-    await recorder.flush();
-    return recorder.retries.length > 0 ? "again" : "given up";
+  /** The entry of a file that was started so often without its binary, and first so long ago. */
+  const missed = (starts: number, agoMs = 12_000): FileEntry => {
+    const missing = { starts, sinceMs: fixture.clock.nowMs() - agoMs };
+    return { index: 0, path: "f", bytes: 1, tries: { infrastructure: starts }, missing };
   };
+  /** What becomes of it after its next start, on this worker. */
+  const next = async (workerId: string, entry: FileEntry, missingBinary: string | null = "/opt/tool") => {
+    const recorder = recorderOf(fixture, {}, [entry]);
+    const failure = { outcome: "failed", failureClass: "infrastructure", message: "found none" } as const;
+    const result = ranFile(0, "f", { ...failure, workerId });
+    await recorder.add([missingBinary === null ? result : { ...result, missingBinary }]);
+    await recorder.flush();
+    return recorder.retries[0]?.entry;
+  };
+  const fail = async (workerId: string, startsBefore: number, missingBinary?: string) =>
+    (await next(workerId, missed(startsBefore), missingBinary)) === undefined ? "given up" : "again";
   await workers("a");
   await beat(redis, prefix, testWorker({ workerId: "leaves", atMs, state: "draining" }));
   expect(await fail("a", 4)).toBe("again");
   expect(await fail("a", 5)).toBe("given up");
   const [row] = await fixture.store.files.get("r", ["f"]);
   expect(row?.message).toBe("found none; no live worker has it");
+  const since = { starts: 6, sinceMs: atMs - 9_999 };
+  expect((await next("a", missed(5, 9_999)))?.missing).toEqual(since);
+  // Starts that failed otherwise say nothing of the binary, and one that found it begins the count anew.
+  const other: FileEntry = { index: 0, path: "f", bytes: 1, tries: { infrastructure: 5 } };
+  expect((await next("a", other))?.missing).toEqual({ starts: 1, sinceMs: atMs });
+  expect((await next("a", missed(5), null))?.missing).toBeUndefined();
   await workers("b");
   expect(await fail("a", 5)).toBe("again");
   expect(await fail("b", 1, "/opt/other")).toBe("again");
