@@ -3,12 +3,14 @@ import type { Redis } from "ioredis";
 import { randomUUID } from "node:crypto";
 import { ConflictError } from "../contract/errors.ts";
 import { isTerminal } from "../contract/outcomes.ts";
+import { needsNameCheck } from "../contract/output-names.ts";
 import type { RunRecord } from "../contract/run-record.ts";
 import type { RunSpec } from "../contract/run-spec.ts";
 import type { ChunkToAdd, JobQueues } from "../platform/job-queues.ts";
 import { findHolder, heldText, type ClaimHolder } from "../platform/output-claim.ts";
 import { OutputRegistry } from "../platform/output-registry.ts";
 import { liveFields, type RunHash } from "../platform/run-hash.ts";
+import { plainPath } from "../platform/scan/source.ts";
 import type { Store } from "../store/store.ts";
 
 export interface SubmitDeps {
@@ -102,12 +104,16 @@ function ofFlow({ flow }: RunSpec): Readonly<Record<string, string | number>> {
   return flow === undefined ? {} : { total: flow.nodes, scanned: "1" };
 }
 
-/** The chunks of a few named files, one each; `scan` when the files have to be found. */
-export function planChunks({ input, perChunk }: Pick<RunSpec, "input" | "perChunk">): PlannedChunks {
-  if (input.kind !== "list" || input.paths === undefined || perChunk) return "scan";
+/** The chunks of a few named files, one each; `scan` when the files have to be found, or compared with each other. */
+export function planChunks(spec: Pick<RunSpec, "input" | "perChunk" | "output">): PlannedChunks {
+  const { input } = spec;
+  if (input.kind !== "list" || input.paths === undefined || spec.perChunk) return "scan";
   const { paths } = input;
   if ((input.include ?? input.exclude ?? input.symlinks) !== undefined) return "scan";
-  if (paths.length === 0 || paths.length > DIRECT_FILES || new Set(paths).size < paths.length) return "scan";
+  if (paths.length === 0 || paths.length > DIRECT_FILES) return "scan";
+  // One file has one name; two may have one output.
+  if (new Set(paths.map(plainPath)).size < paths.length) return "scan";
+  if (paths.length > 1 && spec.output.from !== "none" && needsNameCheck(spec)) return "scan";
   // Their sizes are not asked for: a chunk of one file needs none, and the worker that runs it sees it anyway.
   return paths.map((path, index) => ({ chunk: String(index), files: [{ index, path, bytes: 0 }] }));
 }

@@ -89,7 +89,7 @@ function createListFilter({ include = [], exclude = [] }: ListInput): (path: str
 }
 
 /** Without `.` parts and doubled slashes, so that one file has one path. What leaves the root stays as it is, and is refused. */
-function plainPath(path: string): string {
+export function plainPath(path: string): string {
   if (path.startsWith("/") || !/(?:^|\/)\.?(?:\/|$)/.test(path)) return path;
   return path
     .split("/")
