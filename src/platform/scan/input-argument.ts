@@ -30,7 +30,7 @@ export interface InputOptions {
 export function parseInput(argument: string, options: InputOptions): ParsedInput {
   const where = options.where ?? "input";
   if (argument === "") throw fault(where, "a folder, a glob, a file or -", "nothing");
-  if (argument === "-") return { kind: "stdin", input: listAt(resolveFrom(options.cwd, "."), options.rules) };
+  if (argument === "-") return { kind: "stdin", input: listAt(options.cwd, options.rules) };
   const path = resolveFrom(options.cwd, argument);
   const found = lookAt(path);
   if (!(found instanceof Error)) return ofExisting(path, found, { argument, where, rules: options.rules });
