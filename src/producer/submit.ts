@@ -111,9 +111,11 @@ export function planChunks(spec: Pick<RunSpec, "input" | "perChunk" | "output">)
   const { paths } = input;
   if ((input.include ?? input.exclude ?? input.symlinks) !== undefined) return "scan";
   if (paths.length === 0 || paths.length > DIRECT_FILES) return "scan";
-  // One file has one name; two may have one output.
-  if (new Set(paths.map(plainPath)).size < paths.length) return "scan";
-  if (paths.length > 1 && spec.output.from !== "none" && needsNameCheck(spec)) return "scan";
+  if (new Set(paths.map(plainPath)).size < paths.length || mayShareOutput(spec, paths)) return "scan";
   // Their sizes are not asked for: a chunk of one file needs none, and the worker that runs it sees it anyway.
   return paths.map((path, index) => ({ chunk: String(index), files: [{ index, path, bytes: 0 }] }));
+}
+
+function mayShareOutput(spec: Pick<RunSpec, "input" | "output">, paths: readonly string[]): boolean {
+  return paths.length > 1 && spec.output.from !== "none" && needsNameCheck(spec);
 }

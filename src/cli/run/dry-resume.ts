@@ -11,17 +11,35 @@ import { ownRun } from "../../producer/own-run.ts";
 import { resumedSpec } from "../../producer/resumed-spec.ts";
 import { ResumeForecast } from "../../worker/resume-forecast.ts";
 import { loadBlame } from "../../worker/result/chunk-plan.ts";
-import type { Cluster } from "../cluster.ts";
+import { openCluster, type Cluster } from "../cluster.ts";
+import { openLogFile } from "../log-file.ts";
+import { logLevelOf, type Place } from "../settings.ts";
 import { tellInputs } from "./dry-run.ts";
 import { refuseFlowOptions } from "./refusals.ts";
 import { openResumePlan } from "./resume-plan.ts";
 import type { PlanRequest, RunPlan } from "./run-plan.ts";
 
-/** Tells what `--resume` would run now; what the shell gets. `isOfInfer`: it would take the model as it is by now. */
-export async function tellDryResume(
+interface DryResume {
+  readonly config: Config;
+  /** The resume would take the model as it is by now. */
+  readonly isOfInfer: boolean;
+}
+
+/** Tells what `--resume` would run now; what the shell gets. */
+export async function dryResume(request: PlanRequest, place: Place, about: DryResume): Promise<number> {
+  const log = openLogFile(place.home, logLevelOf(request.io.env, about.config.logging.level), { process: "run" });
+  try {
+    await using cluster = await openCluster(place, log.logger);
+    return await tell(cluster, request, about);
+  } finally {
+    log.flush();
+  }
+}
+
+async function tell(
   { store, redis, place }: Cluster,
   request: PlanRequest,
-  { config, isOfInfer }: { readonly config: Config; readonly isOfInfer: boolean },
+  { config, isOfInfer }: DryResume,
 ): Promise<number> {
   const { flags, io } = request;
   const before = endedRun(await store.runs.get(flags.resume ?? ""), flags.resume ?? "");

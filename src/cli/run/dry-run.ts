@@ -3,7 +3,6 @@ import { join } from "node:path";
 import type { FileEntry } from "../../contract/files.ts";
 import { outputNameFor } from "../../contract/output-names.ts";
 import { parseRunSpec } from "../../contract/run-request.ts";
-import type { RunSpec } from "../../contract/run-spec.ts";
 import { expand, INPUTS, outputFromOf, pathPlaceholders } from "../../contract/template.ts";
 import { exitCodes, messageOf } from "../../contract/errors.ts";
 import type { Outcome } from "../../contract/outcomes.ts";

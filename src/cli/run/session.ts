@@ -41,6 +41,7 @@ export async function runFiles(flags: RunFlags, { io, childCommand }: Invocation
   if (flags.dryRun === true) {
     const request = { flags, childCommand, io, home: place.home };
     if (flags.resume === undefined) return dryRun(request, config);
+    const { dryResume } = await import("./dry-resume.ts");
     return dryResume(request, place, { config, isOfInfer: adapt !== undefined });
   }
   const log = openLogFile(place.home, logLevelOf(io.env, config.logging.level), { process: "run" });
@@ -106,21 +107,6 @@ async function dryRun(request: PlanRequest, config: Config): Promise<number> {
     return await tellDryRun(plan, io, flags.json === true);
   } finally {
     plan.list?.close();
-  }
-}
-
-async function dryResume(
-  request: PlanRequest,
-  place: Place,
-  about: { readonly config: Config; readonly isOfInfer: boolean },
-): Promise<number> {
-  const { tellDryResume } = await import("./dry-resume.ts");
-  const log = openLogFile(place.home, logLevelOf(request.io.env, about.config.logging.level), { process: "run" });
-  try {
-    await using cluster = await openCluster(place, log.logger);
-    return await tellDryResume(cluster, request, about);
-  } finally {
-    log.flush();
   }
 }
 

@@ -38,7 +38,8 @@ export class NumberedInputs {
     const numbers = await this.#numbers.of(paths, this.#total);
     const entries = batch.map((entry, at) => {
       const index = numbers[at] ?? this.#total + at;
-      return { ...((isScannedFile(entry) && this.#nameProblem(entry, index)) || entry), index };
+      const problem = isScannedFile(entry) ? this.#nameProblem(entry, index) : undefined;
+      return { ...(problem ?? entry), index };
     });
     this.#total += batch.length;
     return entries;

@@ -158,13 +158,12 @@ export class Recorder {
       this.#final(withoutWorker(result));
       return;
     }
-    const tried = { ...entry, missing: result.missingBinary === undefined ? undefined : missing };
-    this.#again(tried, result, failureClass, { tries, delayMs: decision.delayMs });
+    this.#again({ ...entry, missing }, result, failureClass, { tries, delayMs: decision.delayMs });
   }
 
   #again(
     entry: FileEntry,
-    result: FileResult,
+    result: AttemptResult,
     failureClass: FailureClass,
     { tries, delayMs }: { readonly tries: number; readonly delayMs: number },
   ): void {
@@ -177,6 +176,8 @@ export class Recorder {
     this.retries.push({
       entry: {
         ...entry,
+        // A start that found its binary begins the count anew.
+        missing: result.missingBinary === undefined ? undefined : entry.missing,
         tries: { ...entry.tries, [failureClass]: tries },
         ...usedOf(result),
         ...(failureClass === "out-of-memory" && { endedAtBytes: this.#endedAtBytes(result, entry) }),

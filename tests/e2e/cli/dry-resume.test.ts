@@ -49,7 +49,10 @@ test("tells what a resume then does, of a list with files added, changed, mended
   write("f", "bad");
   const listOf = (...names: readonly string[]) => ({ stdin: names.map((name) => `in/${name}\n`).join("") });
   const naming = ["-o", "out", "--name", "{index}-{name}", "--attempts", "1", "--json"];
-  const first = await cli.json<RunJson>(["run", "-i", "-", ...naming, ...tool, log], listOf(..."abcdef"));
+  const first = await cli.json<RunJson>(
+    ["run", "-i", "-", ...naming, ...tool, log],
+    listOf("a", "b", "c", "d", "e", "f"),
+  );
   expect(first.files).toMatchObject({ succeeded: 4, failed: 2 });
   started();
 
@@ -121,7 +124,9 @@ test("leaves nothing behind: no key, no row, no run folder, no output folder", a
   await worker.ended;
   cli.scratch.file("in/b", "b");
   const client = new Redis(redis.url);
-  onTestFinished(() => client.disconnect());
+  onTestFinished(() => {
+    client.disconnect();
+  });
   const seen = async () => ({
     keys: (await client.keys("*")).toSorted(),
     status: (await cli.call(["status", id, "--json"], { env })).stdout,
