@@ -10,7 +10,6 @@ import { parseInput, type ParsedInput } from "../../platform/scan/input-argument
 import type { Io } from "../io.ts";
 import type { RunFlags } from "../run-flags.ts";
 import { openListedInput, type ListedInput } from "./listed-input.ts";
-import { tellRepeats } from "./slips.ts";
 
 interface InputRequest {
   readonly flags: RunFlags;
@@ -64,7 +63,6 @@ export async function openInput(
   if (parsed.kind !== "stdin") return { input: parsed.input, list: undefined };
   const separator = flags.null === true ? "nul" : "auto";
   const list = await openListedInput({ stdin: io.stdin, cwd: io.cwd, home, separator, root });
-  tellRepeats(io, list);
   const paths = list.paths === undefined ? {} : { paths: [...list.paths] };
   return { input: { ...parsed.input, root: list.root, ...paths }, list };
 }

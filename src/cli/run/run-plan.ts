@@ -19,7 +19,7 @@ import { openPlace } from "../settings.ts";
 import { resolveBinary } from "./binary.ts";
 import type { ListedInput } from "./listed-input.ts";
 import { missing, openInput, parsePlanInput, placeOf, refuseMissing, type PlanInput } from "./plan-input.ts";
-import { tellIdleOptions, tellSlips } from "./slips.ts";
+import { tellIdleOptions, tellRepeats, tellSlips } from "./slips.ts";
 
 export interface RunPlan {
   readonly spec: RunSpecInput;
@@ -76,6 +76,7 @@ export function loadRunConfig(request: RunRequest): Config {
 export async function openRunPlan(request: PlanRequest, config: Config): Promise<RunPlan> {
   const { command, own, opened, outputRoot, outputWhere, checks } = checkRequest(request, config);
   const { input, list } = await openInput(opened, request);
+  if (list !== undefined) tellRepeats(request.io, list);
   const { title } = request.flags;
   const checked = {
     ...config,
