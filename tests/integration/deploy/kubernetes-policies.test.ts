@@ -165,7 +165,7 @@ const mistakes: readonly [string, string, (text: string) => string, string?][] =
   ],
   [
     "outagesKeepWorkers",
-    "an outage ends every card",
+    "an outage may end every card",
     (text) =>
       text.replaceAll(
         '"currentReplicasIfHigher","failureThreshold":4,"replicas":1',

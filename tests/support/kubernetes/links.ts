@@ -217,7 +217,7 @@ function labelsAsked({ type, metadata: { url, listName } }: IScaledObject["spec"
   return String(listName).startsWith(`${WANTED}:`) ? String(listName).slice(WANTED.length + 1) : null;
 }
 
-/** While the signal cannot be read nobody ends: KEDA keeps the workers that are there, and never takes nothing for 0. */
+/** While the signal cannot be read nobody ends: KEDA keeps the workers that are there; one with 0 replicas it may empty. */
 export const outagesKeepWorkers: Rule = (objects) =>
   objectsOf<IScaledObject>(objects, "ScaledObject").flatMap(({ metadata, spec }) => {
     const { replicas = 0, behavior } = (spec.fallback ?? {}) as { replicas?: number; behavior?: string };
