@@ -77,6 +77,11 @@ export const machineMetrics = {
     help: "Power that the CPU packages, or else the power sensors, tell in all.",
     labels: [],
   },
+  headroom_gpus_lost: {
+    type: "gauge",
+    help: "GPUs that the worker sees no more, of the most that it has seen at a time since it started.",
+    labels: [],
+  },
   headroom_gpu_memory_bytes: {
     type: "gauge",
     help: "Memory of a GPU.",

@@ -68,9 +68,13 @@ export const keys = {
   profiles: (kp: string) => `${kp}:profiles`,
   /** The last scale signal, as JSON (see scaling.ts). Expires. */
   scaling: (kp: string) => `${kp}:scaling`,
-  /** List as long as workers are wanted, for autoscalers that can do no more than take a length. Expires. */
-  workersWanted: (kp: string) => `${kp}:workers-wanted`,
-  /** Hash of how fast a worker was last seen to do jobs of a profile, by profile (see scaling.ts). */
+  /**
+   * List as long as workers are wanted, for autoscalers that can do no more than take a length: of all pools, or of the workers
+   * with these labels. Expires.
+   */
+  workersWanted: (kp: string, labels?: readonly string[]) =>
+    labels === undefined ? `${kp}:workers-wanted` : `${kp}:workers-wanted:${labels.join(",")}`,
+  /** Hash of how fast a worker was last seen to do jobs of a profile, by profile and labels (see scaling.ts). */
   paces: (kp: string) => `${kp}:paces`,
   /** Hash of settings of capacity rules that were set while workers run, by name of the rule (see rule-settings.ts). */
   rules: (kp: string) => `${kp}:rules`,

@@ -36,6 +36,7 @@ export type WorkerPace = Readonly<z.output<typeof workerPace>>;
 /** What a pace rests on: workers that live, workers that lived, or nothing yet. */
 const paceBases = ["measured", "remembered", "assumed"] as const;
 
+/** The jobs of a profile that need the same labels: those with others are served by other workers. */
 const profileScaling = z.object({
   profile: z.string(),
   /** Workers wanted, within the limits, after the cooldown. */
@@ -44,7 +45,7 @@ const profileScaling = z.object({
   needed: amount,
   /** What `needed` was at most within the cooldown: later ones and lower ones, oldest first. */
   peaks: z.array(z.object({ atMs: z.number(), needed: amount })).readonly(),
-  /** Labels that a worker needs to serve it. */
+  /** Labels that a worker needs to serve these jobs. */
   labels: z.array(z.string()).readonly(),
   /** Jobs that could begin now, by where they wait; `due` were delayed, and their time has come. */
   runnable: z.object({ waiting: count, prioritized: count, due: count }),
@@ -53,12 +54,17 @@ const profileScaling = z.object({
   /** Jobs that more workers would not begin. */
   notRunnable: z.object({ paused: count, delayed: count, unschedulable: count }),
   active: count,
-  /** Workers that may serve it, and those that hold jobs of it. */
+  /** Workers that may serve them, and those that hold some. */
   workers: z.object({ live: count, busy: count }),
   pace: z.object({ jobMs: amount, jobsAtOnce: amount, basis: z.enum(paceBases) }),
   reasons: z.array(z.string()).readonly(),
 });
 export type ProfileScaling = Readonly<z.output<typeof profileScaling>>;
+
+/** What tells such jobs from others: the profile, and its labels where it has some. */
+export function partKey({ profile, labels }: Pick<ProfileScaling, "profile" | "labels">): string {
+  return labels.length === 0 ? profile : `${profile}:${labels.join(",")}`;
+}
 
 export const scalingSignal = z.object({
   /** Workers wanted for all profiles together. */
@@ -68,6 +74,7 @@ export const scalingSignal = z.object({
   /** Whether every worker is paused by hand. */
   isPaused: z.boolean(),
   limits: z.object({ minWorkers: count, maxWorkers: count }),
+  /** Every profile that is known; once for each set of labels that its jobs need. */
   profiles: z.array(profileScaling).readonly(),
 });
 export type ScalingSignal = Readonly<z.output<typeof scalingSignal>>;

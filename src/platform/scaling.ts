@@ -6,6 +6,7 @@ import {
   SCALING_PATH,
   scalingSignal,
   workersWanted,
+  type ProfileScaling,
   type ScalingAnswer,
   type ScalingSignal,
 } from "../contract/scaling.ts";
@@ -41,9 +42,10 @@ export function answerScaling(signal: ScalingSignal | undefined, { profile, labe
   }
   const shown = signal.profiles.map(({ peaks: _peaks, ...rest }) => rest);
   if (profile !== undefined) {
-    const found = shown.find((one) => one.profile === profile);
-    if (found === undefined) throw new NotFoundError("profile", profile);
-    return { ...signal, value: found.value, profiles: [found] };
+    const isOfProfile = (one: Pick<ProfileScaling, "profile">) => one.profile === profile;
+    if (!shown.some(isOfProfile)) throw new NotFoundError("profile", profile);
+    const value = workersWanted(signal.profiles.filter(isOfProfile), signal);
+    return { ...signal, value, profiles: shown.filter(isOfProfile) };
   }
   if (labels === undefined) return { ...signal, profiles: shown };
   const isOfPool = (needs: readonly string[]) =>

@@ -1,10 +1,10 @@
-/** What the scale signal is decided from: the queues by profile, the workers, and what was set by hand. */
+/** What the scale signal is decided from: the queues by profile and labels, the workers, and what was set by hand. */
 import type { Redis } from "ioredis";
 import type { z } from "zod";
 import { ALL_WORKERS } from "../contract/limits.ts";
 import { bucketBytes } from "../contract/profiles.ts";
 import { keys, parseQueueName } from "../contract/queues.ts";
-import { workerPace, type WorkerPace } from "../contract/scaling.ts";
+import { partKey, workerPace, type WorkerPace } from "../contract/scaling.ts";
 import type { RunningJob, WorkerHeartbeat } from "../contract/status.ts";
 import type { Clock } from "../platform/clock.ts";
 import { delayedKey, lastDueScore } from "../platform/delayed-jobs.ts";
@@ -51,40 +51,57 @@ export async function loadScaleFacts(deps: ScaleFactsDeps, profiles: readonly st
   ]);
   const workers = beats.filter((beat) => isAlive(beat, nowMs) && isClaiming(beat));
   const isScanning = counted.some(({ place, active }) => place.name === scanPlace.name && active > 0);
-  const names = new Set([...profiles, ...counted.map(({ place }) => profileOfPlace(place))]);
   return {
     nowMs,
     isPaused: limits.get(ALL_WORKERS)?.paused === true,
-    profiles: [...names].toSorted().map((profile) =>
-      factsOf(profile, {
-        queues: counted.filter(({ place }) => profileOfPlace(place) === profile),
-        remembered: remembered.get(profile),
+    profiles: partsOf(counted, profiles).map((part) =>
+      factsOf(part, {
+        remembered: remembered.get(partKey(part)) ?? remembered.get(part.profile),
         ...{ workers, isScanning, nowMs },
       }),
     ),
   };
 }
 
+/** Queues that the same workers may serve, by what counts for their jobs now. */
+interface Part {
+  readonly profile: string;
+  readonly labels: readonly string[];
+  readonly queues: Counted[];
+}
+
+function partsOf(counted: readonly Counted[], profiles: readonly string[]): readonly Part[] {
+  const parts = new Map<string, Part>();
+  const partOf = (profile: string, needs: readonly string[]): Part => {
+    const labels = [...new Set(needs)].toSorted();
+    const key = partKey({ profile, labels });
+    const part = parts.get(key) ?? { profile, labels, queues: [] };
+    parts.set(key, part);
+    return part;
+  };
+  for (const one of counted) partOf(profileOfPlace(one.place), one.place.spec.labels).queues.push(one);
+  const known = new Set([...parts.values()].map(({ profile }) => profile));
+  for (const profile of profiles) if (!known.has(profile)) partOf(profile, []);
+  return [...parts.values()].toSorted((a, b) => (partKey(a) < partKey(b) ? -1 : 1));
+}
+
 /** Remembers what live workers do, for the time when none lives. */
 export async function keepPaces({ redis, kp }: Pick<ScaleFactsDeps, "redis" | "kp">, paces: Paces): Promise<void> {
   if (paces.size === 0) return;
-  const fields = [...paces].flatMap(([profile, { jobMs, jobsAtOnce }]) => [
-    profile,
-    JSON.stringify({ jobMs, jobsAtOnce }),
-  ]);
+  const fields = [...paces].flatMap(([part, { jobMs, jobsAtOnce }]) => [part, JSON.stringify({ jobMs, jobsAtOnce })]);
   await redis.hset(keys.paces(kp), ...fields);
 }
 
-/** By profile. */
+/** By `partKey`. */
 export type Paces = ReadonlyMap<string, RememberedPace>;
 
 async function loadPaces({ redis, kp, logger }: ScaleFactsDeps): Promise<Paces> {
   const stored = Object.entries(await redis.hgetall(keys.paces(kp)));
   return new Map(
-    stored.flatMap(([profile, text]) => {
+    stored.flatMap(([part, text]) => {
       const { data, error } = rememberedPace.safeParse(JSON.parse(text));
-      if (error !== undefined) logger.warn({ profile }, "pace of a profile cannot be read and is left out");
-      return data === undefined ? [] : [[profile, data] as const];
+      if (error !== undefined) logger.warn({ profile: part }, "pace of a profile cannot be read and is left out");
+      return data === undefined ? [] : [[part, data] as const];
     }),
   );
 }
@@ -108,18 +125,16 @@ async function countQueues({ redis, kp, queues }: ScaleFactsDeps, nowMs: number)
   );
 }
 
-interface ProfileView {
-  readonly queues: readonly Counted[];
+interface View {
   readonly workers: readonly WorkerHeartbeat[];
   readonly remembered: RememberedPace | undefined;
   readonly isScanning: boolean;
   readonly nowMs: number;
 }
 
-function factsOf(profile: string, { queues, workers, remembered, isScanning, nowMs }: ProfileView): ProfileFacts {
+function factsOf({ profile, labels, queues }: Part, { workers, remembered, isScanning, nowMs }: View): ProfileFacts {
   const names = new Set(queues.map(({ place }) => place.name));
   const isOf = ({ queue }: RunningJob) => queue !== undefined && names.has(queue);
-  const labels = [...new Set(queues.flatMap(({ place }) => place.spec.labels))].toSorted();
   const able = workers.filter((worker) => carries(worker, labels));
   const groups = { open: [] as Counted[], paused: [] as Counted[], hopeless: [] as Counted[] };
   for (const queue of queues)

@@ -2,11 +2,17 @@
  * How many workers are wanted. Pure: from the jobs that could begin now, from what a worker was seen to do, and from what was
  * wanted before.
  *
- * A profile asks for as many workers as begin all its jobs within the target, and for no more than could have a job each
- * (long jobs). More are wanted at once; fewer only when the most of a whole cooldown was fewer. What more workers would not
+ * The jobs of a profile that need the same labels ask for as many workers as begin them all within the target, and for no more
+ * than could have a job each (long jobs). Jobs with other labels are for other workers, so they are decided apart. More are wanted at once; fewer only when the most of a whole cooldown was fewer. What more workers would not
  * begin (paused, too large, not due) is never counted.
  */
-import { workersWanted, type ProfileScaling, type ScalingSignal, type WorkerPace } from "../contract/scaling.ts";
+import {
+  partKey,
+  workersWanted,
+  type ProfileScaling,
+  type ScalingSignal,
+  type WorkerPace,
+} from "../contract/scaling.ts";
 
 export interface ScalingSettings {
   readonly targetWaitMs: number;
@@ -21,9 +27,9 @@ export interface ProfileFacts extends Pick<
   ProfileScaling,
   "profile" | "labels" | "runnable" | "heldByGovernors" | "notRunnable" | "active" | "workers"
 > {
-  /** One per worker that tells one. */
+  /** One per worker that may serve these jobs and tells one. */
   readonly paces: readonly WorkerPace[];
-  /** What was told when workers of it lived last. */
+  /** What was told when such workers lived last. */
   readonly remembered: Pick<WorkerPace, "jobMs" | "jobsAtOnce"> | undefined;
   /** Jobs of it at a time that a live worker has room for by its size; undefined without one. */
   readonly roomForJobs: number | undefined;
@@ -36,6 +42,7 @@ export interface ProfileFacts extends Pick<
 export interface ScalingFacts {
   readonly nowMs: number;
   readonly isPaused: boolean;
+  /** Once for each profile and the labels that some of its queues ask for. */
   readonly profiles: readonly ProfileFacts[];
 }
 
@@ -49,14 +56,29 @@ export function decideScaling(
   settings: ScalingSettings,
   before: ScalingSignal | undefined,
 ): ScalingSignal {
-  const known = new Map(before?.profiles.map((profile) => [profile.profile, profile]));
-  const profiles = facts.profiles.map((profile) =>
-    decideProfile(profile, { ...facts, settings, before: known.get(profile.profile) }),
+  const known = new Map(before?.profiles.map((one) => [partKey(one), one]));
+  const profiles = withoutIdle(
+    facts.profiles.map((one) => decideProfile(one, { ...facts, settings, before: known.get(partKey(one)) })),
   );
   const { nowMs, isPaused } = facts;
   const { minWorkers, maxWorkers } = settings;
   const limits = { minWorkers, maxWorkers };
   return { value: workersWanted(profiles, { isPaused, limits }), atMs: nowMs, isPaused, limits, profiles };
+}
+
+/** A queue is known for ever: labels that no job of a profile asks for any more are not told, but every profile is. */
+function withoutIdle(decided: readonly ProfileScaling[]): readonly ProfileScaling[] {
+  const told = decided.filter(
+    ({ active, notRunnable: { paused, delayed, unschedulable }, ...one }) =>
+      runnableOf(one) + active + paused + delayed + unschedulable > 0 || (one.peaks[0]?.needed ?? one.needed) > 0,
+  );
+  const profiles = new Set(told.map(({ profile }) => profile));
+  return decided.filter((one) => {
+    if (told.includes(one)) return true;
+    const isFirst = !profiles.has(one.profile);
+    profiles.add(one.profile);
+    return isFirst;
+  });
 }
 
 interface Round extends Pick<ScalingFacts, "nowMs" | "isPaused"> {

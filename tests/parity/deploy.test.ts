@@ -173,8 +173,8 @@ describe("manifests, compose file and Dockerfile", () => {
     const withKeys = source.split("\n").filter((line) => line.includes(` ~${prefix}`));
     expect(withKeys).toHaveLength(5);
     const others = source.split("\n").filter((line) => !withKeys.includes(line));
-    // The number that autoscalers ask for.
-    expect(others.join("\n").match(/ [~&]\S+/g)).toEqual([` ~${keys.workersWanted(keyPrefix(DEFAULT_PREFIX))}`]);
+    // The numbers that autoscalers ask for: of all pools, and of each.
+    expect(others.join("\n").match(/ [~&]\S+/g)).toEqual([` ~${keys.workersWanted(keyPrefix(DEFAULT_PREFIX))}*`]);
     for (const line of withKeys) expect(line.match(/ [~&]\S+/g)).toEqual([` ~${prefix}`, ` &${prefix}`]);
     // Nobody can be it, and yet it may everything: the server replays its append-only file in its name.
     expect(source).toMatch(/^user default off resetpass allkeys allchannels \+@all$/m);

@@ -9,6 +9,7 @@ import { Cli, type CallOptions, type Ended, type Running } from "../e2e/cli/cli-
 import { CARD, writeSampler } from "./fake-gpu.ts";
 import type { Target } from "./monitoring.ts";
 import { startRedis, type RedisServer } from "./redis-server.ts";
+import { TcpProxy } from "./tcp-proxy.ts";
 
 const PATIENT = { timeout: 60_000, interval: 50 };
 
@@ -23,12 +24,15 @@ type Name = keyof typeof commands;
 export class ObservedCluster implements AsyncDisposable {
   readonly cli = new Cli();
   readonly redis: RedisServer;
+  /** Between the worker and Redis. */
+  readonly workersNetwork: TcpProxy;
   readonly #env: Record<string, string>;
   readonly #processes = new Map<Name, Running>();
   readonly #urls = new Map<Name, string>();
 
-  private constructor(redis: RedisServer) {
+  private constructor(redis: RedisServer, workersNetwork: TcpProxy) {
     this.redis = redis;
+    this.workersNetwork = workersNetwork;
     this.#env = {
       HEADROOM_REDIS_URL: redis.url,
       HEADROOM_STORE_URL: `sqlite:${join(this.cli.scratch.path, "store.db")}`,
@@ -37,7 +41,8 @@ export class ObservedCluster implements AsyncDisposable {
 
   /** Starts all four and waits until they are ready. */
   static async start(): Promise<ObservedCluster> {
-    const cluster = new ObservedCluster(await startRedis({ args: ["--appendonly", "yes"] }));
+    const redis = await startRedis({ args: ["--appendonly", "yes"] });
+    const cluster = new ObservedCluster(redis, await TcpProxy.before(redis.socket));
     try {
       await cluster.#start();
     } catch (error) {
@@ -71,6 +76,7 @@ export class ObservedCluster implements AsyncDisposable {
     // One that a test has stopped hears no other signal.
     for (const { child } of this.#processes.values()) child.kill("SIGCONT");
     await this.cli[Symbol.asyncDispose]();
+    await this.workersNetwork[Symbol.asyncDispose]();
     await this.redis.stop();
   }
 
@@ -82,6 +88,7 @@ export class ObservedCluster implements AsyncDisposable {
     scratch.file("gpu/apps", `${CARD(0)}, 1, 512\n`);
     const preload = pathToFileURL(scratch.file("gpu/driver.mjs", DRIVER_IS_HERE)).href;
     const ofWorker = {
+      HEADROOM_REDIS_URL: this.workersNetwork.url,
       PATH: `${bin}:${process.env["PATH"] ?? ""}`,
       NODE_OPTIONS: `--import=${preload}`,
       // With traces on it tells its metrics as OpenMetrics, the others as the older text: Prometheus is to take both.

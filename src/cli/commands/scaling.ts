@@ -38,9 +38,10 @@ export function scalingCommand(invocation: Invocation): Command {
 }
 
 function scalingText({ value, profiles }: ScalingAnswer, style: ReturnType<typeof outStyle>): string {
-  const rows = profiles.map(({ profile, value: wanted, runnable, active, workers, reasons }) => {
+  const rows = profiles.map(({ profile, labels, value: wanted, runnable, active, workers, reasons }) => {
     const waiting = runnable.waiting + runnable.prioritized + runnable.due;
-    return [profile, String(wanted), String(workers.live), String(waiting), String(active), reasons.join("; ")];
+    const name = labels.length === 0 ? profile : `${profile} (${labels.join(", ")})`;
+    return [name, String(wanted), String(workers.live), String(waiting), String(active), reasons.join("; ")];
   });
   const [head = "", ...lines] = formatTable([["PROFILE", "WANTED", "LIVE", "WAITING", "RUNNING", "WHY"], ...rows]);
   return [`${plural(value, "worker")} wanted`, style.dim(head), ...lines].join("\n");

@@ -25,6 +25,7 @@ export function exposeMachine(metrics: Metrics, sensor: Pick<CapacitySensor, "la
       if (value !== undefined && value !== null) gauge.set(labels, value);
     }
   };
+  let mostGpus = 0;
   metrics.onCollect(() => {
     const reading = sensor.latest;
     if (reading === undefined) return;
@@ -33,6 +34,9 @@ export function exposeMachine(metrics: Metrics, sensor: Pick<CapacitySensor, "la
     tellLimits(tell, reading.machine);
     tellHeat(tell, reading.machine);
     tellGpus(tell, reading.machine);
+    const gpus = reading.machine.gpus.length;
+    mostGpus = Math.max(mostGpus, gpus);
+    tell("headroom_gpus_lost", [{ labels: {}, value: mostGpus === 0 ? undefined : mostGpus - gpus }]);
     tellProbes(tell, sensor.statuses(), reading.machine);
   });
 }

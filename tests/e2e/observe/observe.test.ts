@@ -104,13 +104,26 @@ describe("alerts", () => {
     }
   });
 
-  test("tell of a worker that is silent, and that it is back", async () => {
+  test("tell of a process that does not answer, and that it is back", async () => {
     const instance = new URL(cluster.url("worker")).host;
     const { child } = cluster.process("worker");
     child.kill("SIGSTOP");
     await told("HeadroomProcessDown", "firing", { instance });
     child.kill("SIGCONT");
     await told("HeadroomProcessDown", "resolved", { instance });
+  });
+
+  test("tell of a worker that answers and is cut from Redis, and that it is back", async () => {
+    const instance = new URL(cluster.url("worker")).host;
+    cluster.workersNetwork.cut();
+    try {
+      await told("HeadroomWorkerSilent", "firing", { instance });
+      expect(monitoring.last("HeadroomWorkerSilent")?.annotations["summary"]).toMatch(/has looked for no job for 3\d/);
+      expect(monitoring.last("HeadroomProcessDown", { instance })?.status).toBe("resolved");
+    } finally {
+      cluster.workersNetwork.heal();
+    }
+    await told("HeadroomWorkerSilent", "resolved", { instance });
   });
 });
 

@@ -5,6 +5,7 @@ import { fileVariableOf, secretVariables } from "../../../src/cli/secret-files.t
 import {
   hasBudgets,
   monitorFinds,
+  outagesKeepWorkers,
   policiesHold,
   poolsAskApart,
   referencesOf,
@@ -24,6 +25,7 @@ const rules: Readonly<Record<string, workloads.Rule>> = {
   ...{
     hasBudgets,
     monitorFinds,
+    outagesKeepWorkers,
     policiesHold,
     poolsAskApart,
     rightsAreLeast,
@@ -142,6 +144,33 @@ const mistakes: readonly [string, string, (text: string) => string, string?][] =
     "poolsAskApart",
     "a pool grows for the jobs of another",
     (text) => text.replaceAll('/v1/scaling?labels="', '/v1/scaling"'),
+  ],
+  [
+    "poolsAskApart",
+    "the only pool grows for jobs that it cannot run",
+    (text) => text.replaceAll('/v1/scaling?labels="', '/v1/scaling"'),
+    "deploy/k8s/overlays/prod",
+  ],
+  [
+    "poolsAskApart",
+    "a pool counts the list of all",
+    (text) => text.replaceAll(':workers-wanted:"', ':workers-wanted"'),
+    "tests/fixtures/k8s/by-redis",
+  ],
+  [
+    "outagesKeepWorkers",
+    "an outage ends busy workers",
+    (text) => text.replaceAll('"behavior":"currentReplicasIfHigher",', ""),
+    "deploy/k8s/overlays/prod",
+  ],
+  [
+    "outagesKeepWorkers",
+    "an outage may end every card",
+    (text) =>
+      text.replaceAll(
+        '"currentReplicasIfHigher","failureThreshold":4,"replicas":1',
+        '"currentReplicasIfHigher","failureThreshold":4,"replicas":0',
+      ),
   ],
   ["scalersLead", "another port is asked", (text) => text.replaceAll("svc:9100/v1", "svc:9101/v1")],
   [

@@ -12,12 +12,23 @@ function moduleOf(apiVersion: string): string {
   return `kubernetes-models/${apiVersion}`;
 }
 
+/** The types of KEDA are those of 2.10, where a fallback has no `behavior` yet: KEDA 2.17 brought it, with these values. */
+const FALLBACK_BEHAVIORS = ["static", "currentReplicas", "currentReplicasIfHigher", "currentReplicasIfLower"];
+const typeOf: Readonly<Record<string, (type: string) => string>> = {
+  ScaledObject: (type) => {
+    const behavior = FALLBACK_BEHAVIORS.map((one) => JSON.stringify(one)).join(" | ");
+    const spec = `${type}["spec"]`;
+    const fallback = `NonNullable<${spec}["fallback"]> & { behavior?: ${behavior} }`;
+    return `Omit<${type}, "spec"> & { spec: Omit<${spec}, "fallback"> & { fallback?: ${fallback} } }`;
+  },
+};
+
 /** Every object as a literal of its type: a field that the type does not have is refused at any depth. */
 function sourceOf(objects: readonly KubernetesObject[]): string {
   return objects
     .map(({ apiVersion, kind }, at) => {
       const type = `import("${moduleOf(apiVersion)}/${kind}").I${kind}`;
-      return `export const object${at}: ${type} = ${JSON.stringify(objects[at])};`;
+      return `export const object${at}: ${typeOf[kind]?.(type) ?? type} = ${JSON.stringify(objects[at])};`;
     })
     .join("\n");
 }

@@ -159,7 +159,7 @@ describe("deploy/redis", () => {
     }
   });
 
-  test("the user of an autoscaler may take the length of the list of wanted workers, and nothing else", async () => {
+  test("the user of an autoscaler may take the lengths of the lists of wanted workers, and nothing else", async () => {
     const scratch = scratchFolder();
     const users = copyOf(scratch.path, "users.acl", { ">PASSWORD": ">secret" });
     const changes = { "# aclfile /etc/redis/users.acl": `aclfile ${users}` };
@@ -167,10 +167,12 @@ describe("deploy/redis", () => {
     const [scheduler, monitor] = ["scheduler", "monitor"].map((user) =>
       connect(`redis://${user}:secret@127.0.0.1:${port}`),
     );
-    await scheduler?.rpush(keys.workersWanted("{headroom}"), "", "", "");
+    const ofCards = keys.workersWanted("{headroom}", ["gpu"]);
+    for (const list of [keys.workersWanted("{headroom}"), ofCards]) await scheduler?.rpush(list, "", "", "");
     // As KEDA asks.
     const length = `if redis.call("type", KEYS[1]).ok == "list" then return redis.call("llen", KEYS[1]) end return 0`;
     expect(await monitor?.eval(length, 1, keys.workersWanted("{headroom}"))).toBe(3);
+    expect(await monitor?.eval(length, 1, ofCards)).toBe(3);
     await expect(monitor?.llen("{headroom}:exec.default@14:wait")).rejects.toThrow("NOPERM");
     await expect(monitor?.eval(`return redis.call("del", KEYS[1])`, 1, "{headroom}:workers-wanted")).rejects.toThrow(
       /can't run this command|no permissions/, // Redis, Valkey

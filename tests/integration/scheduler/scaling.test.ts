@@ -8,7 +8,7 @@ import { keys } from "../../../src/contract/queues.ts";
 import type { WorkerHeartbeat } from "../../../src/contract/status.ts";
 import { placeOf, type QueuePlace } from "../../../src/platform/job-queues.ts";
 import { resetLimits, setLimits } from "../../../src/platform/limits.ts";
-import { loadScaling, scalingRoute } from "../../../src/platform/scaling.ts";
+import { answerScaling, loadScaling, parseScalingQuery, scalingRoute } from "../../../src/platform/scaling.ts";
 import { collectScalingMetrics, signalScaling, type ScaleSettings } from "../../../src/scheduler/scale-signal.ts";
 import { startIntake } from "../../support/intake-fixture.ts";
 import { test } from "../../support/redis.ts";
@@ -19,6 +19,7 @@ const settings: ScaleSettings = {
   ...{ cooldownMs: 0, drainMs: 25_000, profiles: ["declared"] },
 };
 const place = placeOf("exec", "default", defaultProfile, 128 * MiB);
+const onCard = placeOf("exec", "default", { ...defaultProfile, labels: ["gpu"] }, 128 * MiB);
 const huge = placeOf("exec", "huge", defaultProfile, 64 * 1_024 * MiB);
 
 /** Jobs as a run adds them; nobody runs them here. */
@@ -47,8 +48,20 @@ async function beat(fixture: SchedulerFixture, change: Partial<WorkerHeartbeat> 
   await redis.hset(keys.worker(kp, heartbeat.workerId), "json", JSON.stringify(heartbeat));
 }
 
-function decide(fixture: SchedulerFixture): Promise<ScalingSignal> {
-  return signalScaling(fixture.deps(), settings);
+function decide(fixture: SchedulerFixture, maxWorkers = settings.maxWorkers): Promise<ScalingSignal> {
+  return signalScaling(fixture.deps(), { ...settings, maxWorkers });
+}
+
+/** What all workers, those without labels and those with a card are asked for; and the same as lengths of lists. */
+async function decidePools(fixture: SchedulerFixture): Promise<readonly number[]> {
+  const { redis, kp } = fixture.deps();
+  const signal = await decide(fixture, 20);
+  const lists = [undefined, [], ["gpu"]].map((labels) => redis.llen(keys.workersWanted(kp, labels)));
+  const told = ["", "labels=", "labels=gpu"].map(
+    (query) => answerScaling(signal, parseScalingQuery(new URLSearchParams(query))).value,
+  );
+  expect(await Promise.all(lists)).toEqual(told);
+  return told;
 }
 
 const ofProfile = (signal: ScalingSignal, name: string) => signal.profiles.find(({ profile }) => profile === name);
@@ -124,6 +137,67 @@ describe("scale signal", () => {
     expect(bucketOf(64 * 1_024 * MiB)).toBeGreaterThan(bucketOf(900 * MiB));
     await beat(fixture, { workerId: "w2", largestJobBytes: 128 * 1_024 * MiB });
     expect(ofProfile(await decide(fixture), "huge")?.value).toBeGreaterThan(0);
+  });
+
+  test("asks each pool for the jobs that need its labels, where one profile has jobs with several", async ({
+    redis,
+    prefix,
+  }) => {
+    await using fixture = await openScheduler(redis, prefix, "2026-01-01T00:00:00Z");
+    const { kp, queues, metrics } = fixture.deps();
+    const pace = [{ profile: "default", jobMs: 1_000, jobsAtOnce: 4 }];
+    await add(fixture, place, 5_000, { priority: 5 });
+    await beat(fixture, { pace });
+    expect(await decidePools(fixture), "plain jobs").toEqual([20, 20, 0]);
+    await add(fixture, onCard, 1);
+    expect(await decidePools(fixture), "and one for a card").toEqual([20, 20, 1]);
+    const signal = await decide(fixture);
+    expect(signal.profiles.filter(({ profile }) => profile === "default")).toMatchObject([
+      { labels: [], runnable: { prioritized: 5_000 }, workers: { live: 1 }, pace: { basis: "measured" } },
+      { labels: ["gpu"], runnable: { waiting: 1 }, workers: { live: 0 }, pace: { basis: "remembered" } },
+    ]);
+    expect(answerScaling(signal, { profile: "default" }).value).toBe(21);
+    await collectScalingMetrics({ redis, kp, metrics });
+    const told = await metrics.expose();
+    expect(told).toMatch(/headroom_scaling_workers_wanted\{.*profile="default".*\} 21/);
+    expect(told).toMatch(/headroom_scaling_runnable_jobs\{.*profile="default".*\} 5001/);
+    await queues.queue(onCard.name).drain();
+    expect(await decidePools(fixture), "that one is gone, its queue is known").toEqual([20, 20, 0]);
+    expect((await decide(fixture)).profiles.filter(({ profile }) => profile === "default")).toHaveLength(1);
+    await beat(fixture, { workerId: "g1", labels: ["gpu"], pace });
+    expect(await decidePools(fixture), "a worker with a card").toEqual([20, 20, 0]);
+    await queues.close();
+  });
+
+  test("holds workers that are busy with long jobs beside jobs of the profile that they may not take", async ({
+    redis,
+    prefix,
+  }) => {
+    await using fixture = await openScheduler(redis, prefix, "2026-01-01T00:00:00Z");
+    const { queues } = fixture.deps();
+    await add(fixture, onCard, 1);
+    await queues.announce(place);
+    const long = [{ profile: "default", jobMs: 600_000, jobsAtOnce: 1 }];
+    const job = { queue: place.name, jobId: "r1.0.c1", runId: "r1", sinceMs: 0 };
+    const running = [{ ...job, reserved: {}, rssBytes: null, endsAtMs: null, enforced: null }];
+    for (const workerId of ["w1", "w2", "w3"]) await beat(fixture, { workerId, pace: long, running });
+    expect(await decidePools(fixture)).toEqual([4, 3, 1]);
+    await queues.close();
+  });
+
+  test("lets its lists stand when no scheduler leads, and shortens those of labels that no job asks for", async ({
+    redis,
+    prefix,
+  }) => {
+    await using fixture = await openScheduler(redis, prefix, "2026-01-01T00:00:00Z");
+    const { kp, queues } = fixture.deps();
+    await add(fixture, onCard, 1);
+    expect(await decidePools(fixture)).toEqual([1, 0, 1]);
+    expect(await redis.pttl(keys.scaling(kp))).toBeLessThanOrEqual(30_000);
+    expect(await redis.pttl(keys.workersWanted(kp, ["gpu"]))).toBeGreaterThan(1_800_000);
+    await queues.queue(onCard.name).drain();
+    expect(await decidePools(fixture)).toEqual([0, 0, 0]);
+    await queues.close();
   });
 
   test("remembers how fast a worker was when none lives any more", async ({ redis, prefix }) => {

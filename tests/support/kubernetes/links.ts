@@ -170,6 +170,8 @@ export const monitorFinds: Rule = (objects) => {
   });
 };
 
+const WANTED = keys.workersWanted(keyPrefix(DEFAULT_PREFIX));
+
 /** What is scaled is there and has no number of its own; the signal is asked of a Service and a port that are there. */
 export const scalersLead: Rule = (objects) =>
   objectsOf<IScaledObject>(objects, "ScaledObject").flatMap(({ metadata, spec }) => {
@@ -192,25 +194,36 @@ export const scalersLead: Rule = (objects) =>
         .filter(({ metadata: { address } }) => !services.includes(String(address)))
         .map((trigger) => `${metadata.name}: asks ${String(trigger.metadata["address"])}`),
       ...byRedis
-        .filter(({ metadata: { listName } }) => listName !== keys.workersWanted(keyPrefix(DEFAULT_PREFIX)))
+        .filter(({ metadata: { listName } }) => !String(listName).startsWith(WANTED))
         .map((trigger) => `${metadata.name}: counts ${String(trigger.metadata["listName"])}`),
     ];
   });
 
-/** Where there are several pools, each asks for the jobs of its own labels: the signal without any counts those of all. */
-export const poolsAskApart: Rule = (objects) => {
-  const scalers = objectsOf<IScaledObject>(objects, "ScaledObject");
-  if (scalers.length < 2) return [];
-  return scalers.flatMap(({ metadata, spec }) => {
+/** A pool asks for the jobs of its own labels, the only one too: the signal without any counts jobs that it cannot run. */
+export const poolsAskApart: Rule = (objects) =>
+  objectsOf<IScaledObject>(objects, "ScaledObject").flatMap(({ metadata, spec }) => {
     const target = workloadsOf(objects).find(({ name }) => name === spec.scaleTargetRef.name);
     const args = target?.pod.containers[0]?.args ?? [];
     const own = args.filter((_, at) => args[at - 1] === "--label").join();
     return spec.triggers
-      .map((trigger) => new URL(String(trigger.metadata["url"])).searchParams.get("labels"))
+      .map(labelsAsked)
       .filter((asked) => asked !== own)
       .map((asked) => `${metadata.name}: asks for ${asked ?? "all jobs"}, its workers have the labels "${own}"`);
   });
-};
+
+/** The labels that a trigger asks for, between commas; nothing where it asks for the jobs of all. */
+function labelsAsked({ type, metadata: { url, listName } }: IScaledObject["spec"]["triggers"][number]) {
+  if (type !== "redis") return new URL(String(url)).searchParams.get("labels");
+  return String(listName).startsWith(`${WANTED}:`) ? String(listName).slice(WANTED.length + 1) : null;
+}
+
+/** While the signal cannot be read nobody ends: KEDA keeps the workers that are there; one with 0 replicas it may empty. */
+export const outagesKeepWorkers: Rule = (objects) =>
+  objectsOf<IScaledObject>(objects, "ScaledObject").flatMap(({ metadata, spec }) => {
+    const { replicas = 0, behavior } = (spec.fallback ?? {}) as { replicas?: number; behavior?: string };
+    const isKept = behavior === "currentReplicasIfHigher" && replicas > 0;
+    return isKept ? [] : [`${metadata.name}: an outage leaves ${replicas} workers (${behavior ?? "static"})`];
+  });
 
 /** Where there is a trace store every process of ours sends to it, and to a port of its Service; where there is none, nobody sends. */
 export const tellsTraces: Rule = (objects) => {

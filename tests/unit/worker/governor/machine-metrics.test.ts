@@ -43,6 +43,28 @@ describe("metrics of the machine", () => {
     ]);
   });
 
+  test("tell of the cards that are lost, for as long as they are", async () => {
+    const { logger } = keepingLogger();
+    const metrics = new Metrics({ version: "1", process: "worker" }, logger);
+    const card = { memoryBytes: null, usedBytes: null, utilisation: null, temperatureC: null, powerW: null };
+    let gpus: object[] = [];
+    const sensor = {
+      get latest() {
+        return { machine: { ...unknownMachine, gpus } };
+      },
+      statuses: () => [],
+    };
+    exposeMachine(metrics, sensor as never);
+    const lost = async () => /^headroom_gpus_lost(?:\{.*\})? (\d+)$/m.exec(await metrics.expose())?.[1];
+    const see = (count: number) => {
+      gpus = Array.from({ length: count }, (_one, index) => ({ ...card, index, processes: [] }));
+      return lost();
+    };
+    expect(await see(0)).toBeUndefined();
+    expect([await see(1), await see(2)]).toEqual(["0", "0"]);
+    expect([await see(1), await see(1), await see(0), await see(2)]).toEqual(["1", "1", "2", "0"]);
+  });
+
   test("tell nothing of what is not known", async () => {
     expect(await told({})).toEqual([]);
   });
