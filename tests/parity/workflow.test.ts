@@ -150,8 +150,10 @@ describe(".github/workflows/ci.yml", () => {
     const pages = /for name in ([\w ]+); do\n.*dashboard/.exec(smoke)?.[1]?.split(" ") ?? [];
     expect(pages.toSorted()).toEqual([...dashboardFiles().keys()].map((file) => file.replace(".json", "")).toSorted());
     const program = createProgram({ io: quietIo(root), childCommand: undefined, exitCode: 0 });
-    const typed = [...smoke.matchAll(/\bheadroom (run|status|export|explain|limits)\b/g)].map(([, name = ""]) => name);
-    expect(new Set(typed).size).toBe(5);
+    const typed = [...smoke.matchAll(/\bheadroom (run|infer|status|export|explain|limits)\b/g)].map(
+      ([, name = ""]) => name,
+    );
+    expect(new Set(typed).size).toBe(6);
     const known = program.commands.map((command) => command.name());
     expect(typed.filter((name) => !known.includes(name))).toEqual([]);
   });
