@@ -17,7 +17,8 @@ COPY scripts/copy-assets.js scripts/
 COPY src src
 RUN npm run build && rm -f dist/*.tsbuildinfo
 
-# What it needs at run time, without the native binaries of other platforms; and the list of it (SPDX).
+# What it needs at run time, without the native binaries of other platforms; and the list of it (SPDX), to which
+# each image adds what else it has.
 FROM ${NODE_IMAGE} AS modules
 WORKDIR /modules
 COPY package.json package-lock.json .npmrc ./
@@ -31,7 +32,7 @@ RUN ONNXRUNTIME_NODE_INSTALL=cuda12 npm rebuild --ignore-scripts=false onnxrunti
 
 # What every image has in common.
 FROM scratch AS app
-COPY package.json deploy/image/healthcheck.js /app/
+COPY package.json deploy/image/healthcheck.js deploy/image/list-packages.js /app/
 COPY bin /app/bin
 COPY prompts /app/prompts
 COPY models /app/models
@@ -71,6 +72,7 @@ LABEL org.opencontainers.image.title="headroom" \
       org.opencontainers.image.base.name="docker.io/library/node:24.21.0-trixie-slim"
 COPY --from=app /app /app
 COPY --from=modules /modules/node_modules /app/node_modules
+RUN node /app/list-packages.js
 ENV NODE_ENV=production HOME=/var/lib/headroom HEADROOM_HOME=/var/lib/headroom HEADROOM_OPS_HOST=0.0.0.0 HEADROOM_OPS_PORT=9100
 WORKDIR /var/lib/headroom
 USER 10001:10001
@@ -89,6 +91,7 @@ LABEL org.opencontainers.image.title="headroom-cuda" \
       org.opencontainers.image.base.name="docker.io/nvidia/cuda:12.9.1-cudnn-runtime-ubuntu24.04"
 COPY --from=app /app /app
 COPY --from=modules-cuda /modules/node_modules /app/node_modules
+RUN node /app/list-packages.js
 ENV NODE_ENV=production HOME=/var/lib/headroom HEADROOM_HOME=/var/lib/headroom HEADROOM_OPS_HOST=0.0.0.0 HEADROOM_OPS_PORT=9100
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 WORKDIR /var/lib/headroom
@@ -103,7 +106,8 @@ FROM cpu AS all-in-one
 USER 0:0
 RUN apt-get update \
  && apt-get install -y --no-install-recommends valkey-server \
- && rm -rf /var/lib/apt/lists/* /var/log/*
+ && rm -rf /var/lib/apt/lists/* /var/log/* \
+ && node /app/list-packages.js
 LABEL org.opencontainers.image.title="headroom-all-in-one"
 ENV HEADROOM_OPS_HOST=127.0.0.1
 USER 10001:10001

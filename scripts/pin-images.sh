@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-files=(Dockerfile docker-compose.yml deploy/k8s/components/{redis/redis,postgres/postgres,traces/jaeger}.yaml)
+files=(Dockerfile docker-compose.yml .github/workflows/ci.yml deploy/k8s/components/{redis/redis,postgres/postgres,traces/jaeger}.yaml)
 status=0
 while read -r pin; do
   name=${pin%@*}

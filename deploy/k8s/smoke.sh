@@ -40,9 +40,15 @@ start_run() {
     sed -n 's/.*"id": *"\([^"]*\)".*/\1/p' | head -n 1)
   [ -n "$run" ] || fail "expected the id of a run that was started, found none"
 }
-# untouched RUN COUNT: waits for its end; each file succeeded at once, none was interrupted.
-untouched() {
+# succeeded RUN COUNT: waits for its end; each file has its result.
+succeeded() {
   until_ok 900 "run $1 to succeed" says '"state": *"succeeded"' headroom status "$1" --json
+  found=$(headroom export "$1" | grep -c '"outcome":"succeeded"' || true)
+  [ "$found" -eq "$2" ] || fail "expected $2 files that succeeded, found $found"
+}
+# untouched RUN COUNT: the same, and each file succeeded at once, none was interrupted.
+untouched() {
+  succeeded "$1" "$2"
   once=$(headroom export "$1" | grep '"outcome":"succeeded"' | grep -cE '"attempts":1[,}]' || true)
   [ "$once" -eq "$2" ] || fail "expected $2 files that succeeded at once, found $once"
 }
@@ -51,6 +57,34 @@ echo "== a run"
 $kubectl exec deployment/headroom-worker -- \
   headroom run --input /app/examples/files --output /data/smoke -- sha256sum '{input}'
 $kubectl exec deployment/headroom-worker -- test -s /data/smoke/letters/reply.txt.output
+
+echo "== a model"
+$kubectl exec deployment/headroom-worker -- \
+  headroom infer --model /app/models/file-kind --input /app/examples/files --output /data/smoke-kinds
+$kubectl exec deployment/headroom-worker -- test -s /data/smoke-kinds/results.jsonl
+
+echo "== the intake takes a run through its Service, for who has the token"
+token=$($kubectl exec deployment/headroom-producer -- cat /run/secrets/headroom/token/producer)
+$kubectl port-forward service/headroom-producer 17401:7401 >/dev/null &
+intake=$!
+trap 'kill "$intake"' EXIT
+until_ok 60 "the intake to answer" says 401 curl -sS -o /dev/null -w '%{http_code}' http://127.0.0.1:17401/v1/runs
+body='{"command":["/usr/bin/sha256sum","{input}"],"input":"/app/examples/files","output":"/data/smoke-http"}'
+run=$(curl -fsS http://127.0.0.1:17401/v1/runs -H "authorization: Bearer $token" -H 'content-type: application/json' -d "$body" |
+  grep -o '"id":"[^"]*"' | head -n 1 | cut -d '"' -f 4)
+kill "$intake"
+trap - EXIT
+untouched "$run" 12
+
+echo "== Redis and all schedulers are killed under a run: no file is lost"
+make_files killed 60 2G
+start_run killed
+until_ok 120 "files of run $run that have ended" says '"outcome":"succeeded"' headroom export "$run"
+$kubectl delete pod headroom-redis-0 --grace-period=0 --force
+$kubectl delete pod --selector app.kubernetes.io/component=scheduler --grace-period=0 --force
+$kubectl rollout status statefulset/headroom-redis --timeout=180s
+$kubectl wait --for=condition=Available --timeout=180s deployment --all
+succeeded "$run" 60
 
 echo "== KEDA reads the signal: a wrong address or path would leave the scaler not ready"
 $kubectl wait --for=condition=Ready --timeout=120s scaledobject/headroom-worker

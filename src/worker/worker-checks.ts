@@ -2,6 +2,7 @@
 import type { Redis } from "ioredis";
 import type { Checks } from "../platform/ops-server.ts";
 import type { Store } from "../store/store.ts";
+import type { GovernorSnapshot } from "./governor/governor-port.ts";
 import type { PullLoop } from "./pull-loop.ts";
 
 export interface WorkerChecks {
@@ -16,9 +17,10 @@ export function workerChecks(worker: {
   readonly loop: Pick<PullLoop, "isStuck" | "ages">;
   readonly store: Pick<Store, "ping">;
   readonly redis: Pick<Redis, "ping" | "status">;
+  readonly governor: { snapshot(): Pick<GovernorSnapshot, "degraded"> };
   state(): string;
 }): WorkerChecks {
-  const { loop, store, redis } = worker;
+  const { loop, store, redis, governor } = worker;
   return {
     liveness: {
       pulling: () =>
@@ -41,6 +43,11 @@ export function workerChecks(worker: {
         await redis.ping();
       },
       store: () => store.ping(),
+      // One that is full is ready all the same: no request is sent to a worker, and a rollout must not wait for room.
+      governor: () => {
+        const blind = governor.snapshot().degraded.find(({ sensor }) => sensor === "memory");
+        return blind === undefined ? Promise.resolve() : Promise.reject(new Error(blind.message));
+      },
     },
   };
 }

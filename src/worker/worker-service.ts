@@ -145,7 +145,8 @@ export class WorkerService implements Service {
   get checks(): WorkerChecks & Pick<Leaving, "routes"> {
     const { loop, store, redis } = { loop: this.#loop, store: this.#deps.store, redis: this.#redis };
     const { routes } = this.#leaving;
-    return { ...workerChecks({ loop, store, redis, state: () => this.#state.current }), routes };
+    const governor = this.#governor;
+    return { ...workerChecks({ loop, store, redis, governor, state: () => this.#state.current }), routes };
   }
 
   async start(): Promise<void> {

@@ -54,6 +54,13 @@ function faultsOfCommand(words: readonly string[]): string[] {
 }
 
 describe("manifests, compose file and Dockerfile", () => {
+  test("let pods out to addresses of both families where any address will do", () => {
+    const peers = documents.flatMap((document) => [...having(document, "to")].map(({ to }) => JSON.stringify(to)));
+    const anywhere = peers.filter((to) => to.includes('"0.0.0.0/0"'));
+    expect(anywhere).toHaveLength(3);
+    expect(anywhere.filter((to) => !to.includes('"::/0"'))).toEqual([]);
+  });
+
   test("set variables that the code reads", () => {
     const options = program.commands.flatMap((command) => command.options.flatMap(({ envVar }) => envVar ?? []));
     const known = new Set([

@@ -161,6 +161,45 @@ describe("prune-native", () => {
   });
 });
 
+describe("the list of what is in an image", () => {
+  test.each(targets)("of %s is made whole behind the last thing that is put in", (target) => {
+    const adding = lineageOf(stages, target)
+      .flatMap(({ instructions }) => instructions)
+      .filter(({ keyword, text: run }) => keyword === "COPY" || (keyword === "RUN" && run !== ""));
+    expect(adding.at(-1)?.text).toMatch(/(^|&& +)node \/app\/list-packages\.js$/);
+  });
+
+  test("has npm's packages, the system's, Node and what was fetched for CUDA, each once", () => {
+    const scratch = new Scratch();
+    onTestFinished(() => {
+      scratch[Symbol.dispose]();
+    });
+    const document = {
+      SPDXID: "SPDXRef-DOCUMENT",
+      packages: [{ name: "zod", SPDXID: "SPDXRef-zod" }],
+      relationships: [],
+    };
+    const path = scratch.file("sbom.spdx.json", JSON.stringify(document));
+    const bin = `node_modules/onnxruntime-node/bin/napi-v6/linux/${process.arch}`;
+    scratch.file(`${bin}/libonnxruntime_providers_cuda.so`, "x");
+    scratch.file("node_modules/onnxruntime-node/package.json", '{"version":"1.2.3"}');
+    const script = join(root, "deploy/image/list-packages.js");
+    // The image for trying is built on another one, whose list is there already.
+    for (const _ of [1, 2]) execFileSync(process.execPath, [script, scratch.path], { stdio: "pipe" });
+    const { packages: all, relationships } = JSON.parse(readFileSync(path, "utf8")) as {
+      packages: { name: string; SPDXID: string; externalRefs?: { referenceLocator: string }[] }[];
+      relationships: { relatedSpdxElement: string }[];
+    };
+    const names = all.map(({ name }) => name);
+    expect(names).toEqual(expect.arrayContaining(["zod", "node", "onnxruntime-providers-cuda", "perl-base", "libc6"]));
+    expect(new Set(all.map(({ SPDXID }) => SPDXID)).size).toBe(all.length);
+    expect(all.map(({ SPDXID }) => SPDXID).filter((id) => !/^SPDXRef-[A-Za-z0-9.-]+$/.test(id))).toEqual([]);
+    expect(relationships).toHaveLength(all.length - 1);
+    const perl = all.find(({ name }) => name === "perl-base")?.externalRefs?.[0]?.referenceLocator;
+    expect(perl).toMatch(/^pkg:deb\/(debian|ubuntu)\/perl-base@5[^?]+\?arch=(amd64|arm64)$/);
+  });
+});
+
 function fail(name: string): never {
   throw new Error(`expected a stage named ${name} in the Dockerfile, found none`);
 }

@@ -33,6 +33,7 @@ const workflow = z
       z.strictObject({
         if: z.literal("github.event_name == 'schedule'").optional(),
         "runs-on": z.string(),
+        container: z.strictObject({ image: z.string(), options: z.string() }).optional(),
         "timeout-minutes": z.number(),
         strategy: z
           .strictObject({ "fail-fast": z.boolean(), matrix: z.record(z.string(), z.array(z.string())) })
@@ -71,6 +72,30 @@ describe(".github/workflows/ci.yml", () => {
       expect(job["runs-on"]).toMatch(/^ubuntu-\d\d\.\d\d$/);
       expect(job["timeout-minutes"]).toBeLessThanOrEqual(90);
     }
+  });
+
+  test("runs tests on Debian, which their packages are of, in the image that ours are built on", () => {
+    const [, image] = /^ARG NODE_IMAGE=(.+)$/m.exec(read("Dockerfile")) ?? [];
+    expect(image).toMatch(/-trixie-slim@sha256:/);
+    const testing = Object.values(workflow.jobs).filter((job) =>
+      job.steps.some(({ run = "" }) => /\b(npm (run )?test|vitest)\b/.test(run)),
+    );
+    expect(testing).toHaveLength(3);
+    for (const { container, steps: own } of testing) {
+      expect(container).toEqual({ image, options: "--privileged --init" });
+      const runs = own.map(({ run = "" }) => run);
+      expect(runs.findIndex((run) => run.startsWith("scripts/test-needs.sh"))).toBeGreaterThan(-1);
+      // Root has no sudo there, and needs none.
+      expect(runs.filter((run) => run.includes("sudo"))).toEqual([]);
+    }
+    expect(read("scripts/pin-images.sh")).toContain(" .github/workflows/ci.yml ");
+    expect(read("scripts/test.sh")).toContain("if ! scripts/test-needs.sh;");
+  });
+
+  test("runs the integration suite on every other Redis that the tests know", () => {
+    const names = [...read("tests/support/matrix.ts").matchAll(/^ {4}case "(\w+)":/gm)].map(([, name]) => name);
+    expect(names.length).toBeGreaterThan(3);
+    expect(workflow.jobs["redis"]?.strategy?.matrix).toEqual({ server: names });
   });
 
   test("tests every version of Node that is promised, on Redis and on Valkey", () => {
@@ -125,8 +150,10 @@ describe(".github/workflows/ci.yml", () => {
     const pages = /for name in ([\w ]+); do\n.*dashboard/.exec(smoke)?.[1]?.split(" ") ?? [];
     expect(pages.toSorted()).toEqual([...dashboardFiles().keys()].map((file) => file.replace(".json", "")).toSorted());
     const program = createProgram({ io: quietIo(root), childCommand: undefined, exitCode: 0 });
-    const typed = [...smoke.matchAll(/\bheadroom (run|status|export|explain|limits)\b/g)].map(([, name = ""]) => name);
-    expect(new Set(typed).size).toBe(5);
+    const typed = [...smoke.matchAll(/\bheadroom (run|infer|status|export|explain|limits)\b/g)].map(
+      ([, name = ""]) => name,
+    );
+    expect(new Set(typed).size).toBe(6);
     const known = program.commands.map((command) => command.name());
     expect(typed.filter((name) => !known.includes(name))).toEqual([]);
   });
@@ -140,6 +167,8 @@ describe(".github/workflows/ci.yml", () => {
   });
 
   test("scripts can be run", () => {
-    expect(statSync(join(root, "scripts/pin-images.sh")).mode & 0o111).not.toBe(0);
+    for (const name of ["pin-images", "test-needs"]) {
+      expect(statSync(join(root, `scripts/${name}.sh`)).mode & 0o111, name).not.toBe(0);
+    }
   });
 });

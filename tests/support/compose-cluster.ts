@@ -26,7 +26,6 @@ const HEALTHY = { timeout: 60_000, interval: 100 };
 interface Parts {
   readonly compose: ComposeFile;
   readonly image: ImageRoot;
-  readonly postgres: PostgresServer;
   readonly valkey: DebianRoot;
 }
 
@@ -39,12 +38,11 @@ export class ComposeCluster implements AsyncDisposable {
   readonly #services = new Map<string, { readonly process: ImageProcess; readonly options: ImageProcessOptions }>();
   #redis: ChildProcess | undefined;
   #redisPort = 0;
+  #postgres: PostgresServer | undefined;
 
   constructor(parts: Parts) {
     this.#parts = parts;
     chmodSync(this.#scratch.path, 0o755);
-    // Its socket is for the image's user too.
-    chmodSync(parts.postgres.folder, 0o755);
     if (process.getuid?.() === 0) chownSync(this.data, IMAGE_UID, IMAGE_UID);
   }
 
@@ -70,8 +68,8 @@ export class ComposeCluster implements AsyncDisposable {
     for (const user of ["producer", "worker", "scheduler", "board"]) {
       this.#rewrite(`redis_url_${user}`, (url) => url.replace("@redis:6379", `@127.0.0.1:${this.#redisPort}`));
     }
-    const store = await this.#parts.postgres.createDatabase();
-    this.#rewrite("store_url", () => store);
+    const postgresPort = await this.#startPostgres();
+    this.#rewrite("store_url", (url) => url.replace("@postgres/", `@127.0.0.1:${postgresPort}/`));
     for (const name of inOrder(this.#parts.compose)) await this.#startService(name);
   }
 
@@ -97,7 +95,7 @@ export class ComposeCluster implements AsyncDisposable {
 
   /** The sandbox of a service. */
   async #optionsOf(name: string): Promise<{ own: ComposeService; options: ImageProcessOptions }> {
-    const { compose, postgres } = this.#parts;
+    const { compose } = this.#parts;
     const own = compose.services[name];
     if (own === undefined) throw new Error(`expected a service ${name} in the compose file, found none`);
     const env = { ...own.environment };
@@ -116,7 +114,7 @@ export class ComposeCluster implements AsyncDisposable {
         env,
         tmpfs: own.tmpfs.map((mount) => mount.split(":")[0] ?? ""),
         readOnly: Object.fromEntries([...secrets, ...configs, ...of(true)]) as Record<string, string>,
-        writable: { ...(Object.fromEntries(of(false)) as Record<string, string>), [postgres.folder]: postgres.folder },
+        writable: Object.fromEntries(of(false)) as Record<string, string>,
       },
     };
   }
@@ -141,6 +139,24 @@ export class ComposeCluster implements AsyncDisposable {
     await untilHealthy(() => run("sh", ["-c", command]).then(() => undefined, String));
   }
 
+  /** PostgreSQL with the user, the password and the database of the compose file, and its own check of health; its port. */
+  async #startPostgres(): Promise<number> {
+    const own = this.#parts.compose.services["postgres"];
+    const {
+      POSTGRES_USER: user,
+      POSTGRES_DB: database = "",
+      POSTGRES_PASSWORD_FILE: file = "",
+    } = own?.environment ?? {};
+    const port = await freePort();
+    const server = await startPostgres({ user, port, password: readFileSync(this.#secretsHere(file), "utf8") });
+    this.#postgres = server;
+    await server.query(`create database ${database}`);
+    const [, program = "", ...args] = own?.healthcheck?.test ?? [];
+    const check = [...args, "--port", String(port)];
+    await untilHealthy(() => run(server.program(program), check).then(() => undefined, String));
+    return port;
+  }
+
   #secretsHere(text: string): string {
     return text.replaceAll("/run/secrets/", `${this.#secrets}/`);
   }
@@ -160,7 +176,7 @@ export class ComposeCluster implements AsyncDisposable {
       redis.kill("SIGKILL");
       await closed;
     }
-    await this.#parts.postgres[Symbol.asyncDispose]();
+    await this.#postgres?.[Symbol.asyncDispose]();
     this.#parts.image[Symbol.dispose]();
     this.#scratch[Symbol.dispose]();
   }
@@ -171,7 +187,7 @@ export async function startComposeCluster(): Promise<ComposeCluster> {
   const valkey = await fetchDebianPackages({ suite: "trixie", packages: ["valkey-server", "valkey-tools"] });
   const compose = await readCompose();
   const image = makeImageRoot("cpu");
-  const cluster = new ComposeCluster({ compose, image, postgres: await startPostgres(), valkey });
+  const cluster = new ComposeCluster({ compose, image, valkey });
   try {
     await cluster.start();
     return cluster;

@@ -1,9 +1,18 @@
 /**
- * A private PostgreSQL server for tests: from the Debian package, in a folder of its own, on a unix socket, without
- * fsync. It never runs as root, which the server refuses.
+ * A private PostgreSQL server for tests: from the Debian package, in a folder of its own, on a unix socket (and, where that is
+ * asked for, a port of this machine with a password), without fsync. It never runs as root, which the server refuses.
  */
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
-import { chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import {
+  chownSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import pg from "pg";
@@ -16,30 +25,43 @@ interface Account {
   readonly gid: number;
 }
 
+/** How others reach the server over TCP; its socket asks for no password. */
+export interface PostgresNetwork {
+  /** By default `headroom`. */
+  readonly user?: string | undefined;
+  readonly port: number;
+  readonly password: string;
+}
+
 export class PostgresServer implements AsyncDisposable {
   readonly #binaries: string;
   readonly #folder: string;
   readonly #account: Account | undefined;
+  readonly #network: PostgresNetwork | undefined;
+  readonly #user: string;
   #process: ChildProcess | undefined;
   #databases = 0;
   readonly #killAtExit = () => {
     this.#process?.kill("SIGKILL");
   };
 
-  constructor(binaries: string, folder: string, account: Account | undefined) {
+  constructor(binaries: string, folder: string, account: Account | undefined, network?: PostgresNetwork) {
     this.#binaries = binaries;
     this.#folder = folder;
     this.#account = account;
+    this.#network = network;
+    this.#user = network?.user ?? USER;
   }
 
-  /** Where its socket is. */
-  get folder(): string {
-    return this.#folder;
+  /** The path of one of its programs. */
+  program(name: string): string {
+    return join(this.#binaries, name);
   }
 
   /** The URL of a database of this server. */
   url(database: string): string {
-    return `postgres://${USER}@localhost/${database}?host=${encodeURIComponent(this.#folder)}`;
+    const port = this.#network === undefined ? "" : `:${this.#network.port}`;
+    return `postgres://${this.#user}@localhost${port}/${database}?host=${encodeURIComponent(this.#folder)}`;
   }
 
   /** Creates an empty database; the URL of it. */
@@ -62,16 +84,34 @@ export class PostgresServer implements AsyncDisposable {
   }
 
   initialize(): void {
-    const settings = ["--auth=trust", `--username=${USER}`, "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"];
-    const command = join(this.#binaries, "initdb");
-    const result = spawnSync(command, ["-D", this.#data, ...settings], { ...this.#account, encoding: "utf8" });
+    const settings = [
+      `--username=${this.#user}`,
+      "--encoding=UTF8",
+      "--locale=C.UTF-8",
+      "--no-sync",
+      ...this.#accessSettings(),
+    ];
+    const result = spawnSync(this.program("initdb"), ["-D", this.#data, ...settings], {
+      ...this.#account,
+      encoding: "utf8",
+    });
     if (result.status !== 0) throw new Error(`initdb failed: ${result.stderr}`, { cause: result.error });
+  }
+
+  /** As PostgreSQL's own image sets it up: whoever comes over the network has to know the password. */
+  #accessSettings(): string[] {
+    if (this.#network === undefined) return ["--auth=trust"];
+    const file = join(this.#folder, "password");
+    writeFileSync(file, this.#network.password);
+    return ["--auth-local=trust", "--auth-host=scram-sha-256", `--pwfile=${file}`];
   }
 
   /** Resolves when the server takes connections. */
   async start(): Promise<void> {
     const settings = [
-      "listen_addresses=",
+      ...(this.#network === undefined
+        ? ["listen_addresses="]
+        : ["listen_addresses=127.0.0.1", `port=${this.#network.port}`]),
       `unix_socket_directories=${this.#folder}`,
       "fsync=off",
       "synchronous_commit=off",
@@ -79,7 +119,7 @@ export class PostgresServer implements AsyncDisposable {
       "max_connections=60",
     ];
     const child = spawn(
-      join(this.#binaries, "postgres"),
+      this.program("postgres"),
       ["-D", this.#data, ...settings.flatMap((setting) => ["-c", setting])],
       { ...this.#account, stdio: ["ignore", "ignore", "pipe"], env: { PATH: process.env["PATH"], LC_ALL: "C.UTF-8" } },
     );
@@ -120,13 +160,13 @@ export class PostgresServer implements AsyncDisposable {
 }
 
 /** Starts a server with no database but its own; the caller disposes of it. */
-export async function startPostgres(): Promise<PostgresServer> {
+export async function startPostgres(network?: PostgresNetwork): Promise<PostgresServer> {
   const binaries = findBinaries();
   const account = process.getuid?.() === 0 ? unprivilegedAccount() : undefined;
   // Short, and not below TMPDIR: a socket's path has at most 107 bytes, and another user must get there.
   const folder = mkdtempSync("/tmp/headroom-pg-");
   if (account !== undefined) chownSync(folder, account.uid, account.gid);
-  const server = new PostgresServer(binaries, folder, account);
+  const server = new PostgresServer(binaries, folder, account, network);
   try {
     server.initialize();
     await server.start();

@@ -1,5 +1,6 @@
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import pg from "pg";
 import { beforeAll, describe, expect, test } from "vitest";
 import { startComposeCluster, type ComposeCluster } from "../../support/compose-cluster.ts";
 
@@ -62,6 +63,21 @@ describe("the processes of the compose file", () => {
     expect(cluster.output("board")).not.toContain(cluster.secret("board_token"));
   });
 
+  test("reach the store with the password of its secret, and nobody without it", async () => {
+    const url = new URL(cluster.secret("store_url"));
+    expect(url.password).toBe(cluster.secret("postgres_password"));
+    const client = (password: string) => {
+      url.password = password;
+      return new pg.Client({ connectionString: url.href });
+    };
+    await expect(client("another").connect()).rejects.toThrow("password authentication failed");
+    const known = client(cluster.secret("postgres_password"));
+    await known.connect();
+    const { rows } = await known.query<{ runs: number }>("select count(*)::int as runs from runs");
+    await known.end();
+    expect(rows[0]?.runs).toBeGreaterThan(0);
+  });
+
   test("tell their metrics", async () => {
     for (const name of ["scheduler", "worker-1", "worker-2", "producer", "board"]) {
       const answer = await fetch(`http://127.0.0.1:${cluster.variable(name, "HEADROOM_OPS_PORT")}/metrics`);
@@ -71,7 +87,7 @@ describe("the processes of the compose file", () => {
 
   test("never print a secret", () => {
     const text = ["scheduler", "worker-1", "worker-2", "producer", "board"].map((name) => cluster.output(name)).join();
-    for (const name of ["redis_password", "producer_token", "board_token"])
+    for (const name of ["redis_password", "postgres_password", "producer_token", "board_token"])
       expect(text).not.toContain(cluster.secret(name));
   });
 });

@@ -1,6 +1,6 @@
-import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
-import { basename, join } from "node:path";
+import { execFileSync, spawnSync } from "node:child_process";
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { parse } from "yaml";
 import { renderKustomization } from "../../support/kustomize.ts";
@@ -158,5 +158,56 @@ describe("docker-compose.yml", () => {
       volumes.filter(({ type }) => type === "bind").map(({ source }) => source),
     );
     expect([...configs, ...binds].filter((path) => !existsSync(path))).toEqual([]);
+  });
+});
+
+describe("start.sh", () => {
+  /** Starts with a volume that has these files, and a `docker` that runs the commands of containers here. */
+  function start(files: readonly string[]): { status: number | null; stderr: string; stdout: string } {
+    const scratch = scratchFolder();
+    for (const path of files) {
+      mkdirSync(join(scratch.path, "volume", dirname(path)), { recursive: true });
+      writeFileSync(join(scratch.path, "volume", path), `${/\d+/.exec(path)?.[0] ?? "14"}\n`);
+    }
+    const repositoryCopy = scratch.folder("repository");
+    cpSync(join(repository, "deploy/compose"), join(repositoryCopy, "deploy/compose"), { recursive: true });
+    cpSync(join(repository, "deploy/redis"), join(repositoryCopy, "deploy/redis"), { recursive: true });
+    const docker = `#!/bin/sh
+if [ "$2" = run ]; then
+  while [ "$1" != -c ]; do shift; done
+  exec sh "$@"
+fi
+echo "docker $*"
+`;
+    chmodSync(scratch.file("bin/docker", docker), 0o755);
+    const PGDATA = compose.services["postgres"]?.environment["PGDATA"] ?? "";
+    const env = {
+      PATH: `${join(scratch.path, "bin")}:${process.env["PATH"] ?? ""}`,
+      PGDATA: PGDATA.replace("/var/lib/postgresql", join(scratch.path, "volume")),
+    };
+    return spawnSync("sh", [join(repositoryCopy, "deploy/compose/start.sh")], { env, encoding: "utf8" });
+  }
+
+  test.each([
+    ["an empty volume", []],
+    ["the data of its version", ["17/docker/PG_VERSION", "17/docker/base/1/PG_VERSION"]],
+    ["both, once the other one was moved", ["16/docker/PG_VERSION", "17/docker/PG_VERSION"]],
+  ])("starts over %s", (_, files) => {
+    const { status, stdout, stderr } = start(files);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    expect(stdout).toContain("docker compose up --build --detach --wait");
+  });
+
+  test.each([
+    ["18", "18/docker/PG_VERSION"],
+    ["14", "data/PG_VERSION"],
+    ["14", "PG_VERSION"],
+  ])("refuses data of PostgreSQL %s in %s, and says how to move it", (version, file) => {
+    const { status, stdout, stderr } = start([file]);
+    expect({ status, stdout }).toEqual({ status: 1, stdout: "" });
+    const found = `expected data of PostgreSQL 17 in the volume postgres, found only that of ${version}\n`;
+    expect(stderr).toContain(found);
+    const [, page = "", title = ""] = /see "([^"]+)" in (\S+);/.exec(stderr) ?? [];
+    expect(readFileSync(join(repository, title), "utf8")).toContain(`## ${page}\n`);
   });
 });

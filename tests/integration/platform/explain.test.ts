@@ -96,7 +96,7 @@ describe("explain", () => {
   });
 
   test("a full redis is told in place of workers that cannot say that they live", async ({ prefix }) => {
-    await using full = await startRedis({ args: ["--maxmemory", "1mb"] });
+    await using full = await startRedis({ args: ["--maxmemory", "512kb"] });
     const redis = openRedis(full.url, "command", quietLogger);
     const queues = new JobQueues(redis, keyPrefix(prefix));
     const findRun = () => Promise.resolve(new ExplainedCluster(redis, prefix).record());
