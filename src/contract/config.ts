@@ -77,7 +77,7 @@ const resources = z.strictObject({
   max_processes: resourceLimits.max_processes.optional(),
   memory_threshold_percent: resourceLimits.memory_threshold_percent.optional(),
   cpu_threshold_percent: resourceLimits.cpu_threshold_percent.default(100),
-  job_cgroups: jobGroupsMode.default("auto"),
+  job_cgroups: jobGroupsMode.default("off"),
 });
 
 /** A module that exports a probe or a rule, and what its own schema checks. */

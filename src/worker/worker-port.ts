@@ -46,7 +46,7 @@ export interface WorkerConfig {
   /** What runs may use here, whatever a producer has let through. */
   readonly allow: Allow;
   /** Default: off. */
-  readonly jobGroups?: JobGroupsMode;
+  readonly jobGroups?: JobGroupsMode | undefined;
   /** Serves jobs of these names alone; all by default. */
   readonly jobNames?: readonly JobName[];
   /** The pod that this worker runs in; its deletion cost is kept. */

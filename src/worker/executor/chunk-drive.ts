@@ -318,8 +318,7 @@ export class ChunkDrive {
 
   #launch(call: Call): void {
     const output = { path: call.target?.temp ?? null, isStdout: this.#request.spec.output.from === "stdout" };
-    const durationMs = this.#pace.meanMs ?? this.#request.expectedMs ?? Infinity;
-    call.inGroup = durationMs >= GROUP_FROM_MS;
+    call.inGroup = (this.#pace.meanMs ?? this.#request.expectedMs ?? Infinity) >= GROUP_FROM_MS;
     this.#parts.slot.start(call, output, () => {
       this.#ended(call);
     });
