@@ -118,6 +118,7 @@ export async function createWorkerPart(parts: Parts, settings: WorkerSettings = 
       drainMs: settings.drainMs ?? DRAIN_MS,
       nice: 0,
       allow: settings.allow ?? {},
+      jobGroups: settings.jobGroups,
       ...(settings.jobNames === undefined ? {} : { jobNames: settings.jobNames }),
       ...(settings.pod === undefined ? {} : { pod: settings.pod }),
     },

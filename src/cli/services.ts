@@ -3,6 +3,7 @@ import { Option, type Command } from "commander";
 import { createServer } from "node:net";
 import { once } from "node:events";
 import type { Config } from "../contract/config.ts";
+import { resourceSettings } from "../contract/config-compile.ts";
 import type { ProcessKind } from "../contract/metric-zeros.ts";
 import { InvalidInputError, messageOf } from "../contract/errors.ts";
 import { loadConfig } from "../platform/config-file.ts";
@@ -87,11 +88,8 @@ export function loadServiceConfig(flags: ServiceFlags & WorkerFlags, io: Io): Co
 }
 
 export function workerSettings(config: Config, flags: WorkerFlags): WorkerSettings {
-  const { max_processes, memory_threshold_percent, cpu_threshold_percent } = config.resources;
   return {
-    maxProcesses: max_processes,
-    memoryThresholdPercent: memory_threshold_percent,
-    cpuThresholdPercent: cpu_threshold_percent,
+    ...resourceSettings(config),
     memoryMaxBytes: config.worker.memory_max,
     labels: [...config.worker.labels, ...(flags.label ?? [])],
     drainMs: config.worker.drain_seconds * 1_000,

@@ -1,6 +1,6 @@
 /** Makes a run and the governor's settings of an effective configuration. */
 import { isSameFolder } from "./inside.ts";
-import type { Config } from "./config.ts";
+import type { Config, JobGroupsMode } from "./config.ts";
 import { InvalidInputError, type Fault } from "./errors.ts";
 import { defaultRetryRules, failureClasses, type FailureClass, type RetryRule } from "./outcomes.ts";
 import type { Profile } from "./profiles.ts";
@@ -30,6 +30,7 @@ export interface ResourceSettings {
   /** Undefined: the governor's own lines. */
   readonly memoryThresholdPercent: number | undefined;
   readonly cpuThresholdPercent: number;
+  readonly jobGroups: JobGroupsMode;
 }
 
 export interface CompiledConfig {
@@ -47,6 +48,7 @@ export function resourceSettings(config: Config): ResourceSettings {
     maxProcesses: config.resources.max_processes,
     memoryThresholdPercent: config.resources.memory_threshold_percent,
     cpuThresholdPercent: config.resources.cpu_threshold_percent,
+    jobGroups: config.resources.job_cgroups,
   };
 }
 

@@ -69,10 +69,15 @@ export const resourceLimits = {
   cpu_threshold_percent: percent,
 } as const;
 
+/** Whether jobs run in control groups of their own; `required`: a worker that can make none does not start. */
+const jobGroupsMode = z.enum(["auto", "off", "required"]);
+export type JobGroupsMode = z.output<typeof jobGroupsMode>;
+
 const resources = z.strictObject({
   max_processes: resourceLimits.max_processes.optional(),
   memory_threshold_percent: resourceLimits.memory_threshold_percent.optional(),
   cpu_threshold_percent: resourceLimits.cpu_threshold_percent.default(100),
+  job_cgroups: jobGroupsMode.default("off"),
 });
 
 /** A module that exports a probe or a rule, and what its own schema checks. */

@@ -1,8 +1,11 @@
 /** What does the work of chunks: threads that start processes, and processes that have models loaded. */
+import { InfrastructureError, messageOf } from "../contract/errors.ts";
 import { ServiceGroup, type Service } from "../platform/lifecycle.ts";
 import { PolicyGate } from "../platform/policy-gate.ts";
 import type { RunHash } from "../platform/run-hash.ts";
 import { ChunkRunner } from "./executor/chunk-runner.ts";
+import { clearDeadGroups, openJobGroups } from "./executor/job-groups.ts";
+import type { JobGroup } from "./governor/probes/job-group.ts";
 import { EnginePool } from "./inference/engine-pool.ts";
 import { placementText } from "./inference/placement.ts";
 import { InferRunner } from "./inference/infer-runner.ts";
@@ -13,8 +16,13 @@ export class Executors implements Service {
   readonly runner: ChunkRunner;
   readonly inferRunner: InferRunner;
   readonly #group: ServiceGroup;
+  readonly #deps: Pick<WorkerDeps, "logger">;
+  readonly #config: WorkerConfig;
 
-  constructor({ logger, clock, metrics, engine }: WorkerDeps, config: WorkerConfig, hash: RunHash) {
+  constructor(deps: WorkerDeps, config: WorkerConfig, hash: RunHash) {
+    const { logger, clock, metrics, engine } = deps;
+    this.#deps = deps;
+    this.#config = config;
     const { nice, allow, workerId } = config;
     this.runner = new ChunkRunner({ logger, clock }, { nice, oomScoreAdj: 1_000, allow });
     const pool = new EnginePool({ logger, clock, metrics }, engine);
@@ -29,8 +37,29 @@ export class Executors implements Service {
     this.#group = new ServiceGroup([this.runner, pool]);
   }
 
-  start(): Promise<void> {
-    return this.#group.start();
+  /** @throws {InfrastructureError} when jobs have to run in control groups, and none can be made */
+  async start(): Promise<void> {
+    this.runner.useGroups(await this.#openGroups());
+    await this.#group.start();
+  }
+
+  async #openGroups(): Promise<JobGroup | undefined> {
+    const { workerId, jobGroups = "off" } = this.#config;
+    if (jobGroups === "off") return undefined;
+    const { logger } = this.#deps;
+    try {
+      const groups = openJobGroups(workerId);
+      logger.info({ groups }, "jobs run in control groups");
+      const cleared = await clearDeadGroups(groups);
+      if (cleared > 0) logger.warn({ cleared }, "removed control groups of workers that are gone");
+      return groups;
+    } catch (error) {
+      const reason = messageOf(error);
+      if (jobGroups === "required")
+        throw new InfrastructureError(`resources.job_cgroups: expected to make control groups here, found: ${reason}`);
+      logger.info({ reason }, "jobs are measured by their processes: no control groups can be made here");
+      return undefined;
+    }
   }
 
   stop(deadline?: AbortSignal): Promise<void> {

@@ -125,7 +125,7 @@ export class HeldJobs {
     if (held.jobName !== "infer" && held.pid !== sample.pid) {
       if (held.pid !== undefined) governor.detach(jobId, held.pid);
       held.pid = sample.pid;
-      governor.attach(jobId, sample.pid);
+      governor.attach(jobId, sample.pid, sample.group);
     }
     governor.usage(jobId, { rssBytes: sample.rssBytes, cpuMs: sample.cpuMs, atMs: clock.monotonicMs() });
   }

@@ -1,5 +1,6 @@
 /** What a worker is made with. */
 import type { Allow } from "../contract/allow.ts";
+import type { JobGroupsMode } from "../contract/config.ts";
 import type { InfrastructureError } from "../contract/errors.ts";
 import type { JobName } from "../contract/jobs.ts";
 import type { RunReport } from "../contract/run-record.ts";
@@ -44,6 +45,8 @@ export interface WorkerConfig {
   readonly nice: number;
   /** What runs may use here, whatever a producer has let through. */
   readonly allow: Allow;
+  /** Default: off. */
+  readonly jobGroups?: JobGroupsMode | undefined;
   /** Serves jobs of these names alone; all by default. */
   readonly jobNames?: readonly JobName[];
   /** The pod that this worker runs in; its deletion cost is kept. */

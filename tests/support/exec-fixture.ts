@@ -17,6 +17,7 @@ import {
   type ProcessMeasure,
   type UsageSample,
 } from "../../src/worker/executor/chunk-runner.ts";
+import type { JobGroup } from "../../src/worker/governor/probes/job-group.ts";
 import { quietLogger } from "./quiet-logger.ts";
 import { Scratch } from "./scratch.ts";
 
@@ -47,13 +48,13 @@ export class ExecFixture implements AsyncDisposable {
   #chunks = 0;
 
   /** `allowOf` gets the scratch folder, for rules about what lies in it. */
-  private constructor(allowOf: (folder: string) => Allow) {
-    const config = { nice: 0, oomScoreAdj: 1_000, allow: allowOf(this.scratch.path) };
+  private constructor(allowOf: (folder: string) => Allow, groups: JobGroup | undefined) {
+    const config = { nice: 0, oomScoreAdj: 1_000, allow: allowOf(this.scratch.path), groups };
     this.runner = new ChunkRunner({ logger: quietLogger, clock: systemClock }, config);
   }
 
-  static async open(allowOf: (folder: string) => Allow = () => ({})): Promise<ExecFixture> {
-    const fixture = new ExecFixture(allowOf);
+  static async open(allowOf: (folder: string) => Allow = () => ({}), groups?: JobGroup): Promise<ExecFixture> {
+    const fixture = new ExecFixture(allowOf, groups);
     await fixture.runner.start();
     return fixture;
   }

@@ -52,7 +52,7 @@ export class MemoryCgroup implements AsyncDisposable {
     mkdirSync(this.folder);
     writeFileSync(join(this.folder, "memory.limit_in_bytes"), String(limitBytes));
     const path = this.folder.slice(join(systemRoots.cgroup, "memory").length);
-    this.#scratch.file("self/cgroup", `4:memory:${path}\n`);
+    this.#scratch.file("self/cgroup", `4:memory:${path}\n2:cpuacct:/\n`);
     for (const name of ["meminfo", "stat"]) symlinkSync(join("/proc", name), join(this.#scratch.path, name));
     this.roots = { proc: this.#scratch.path, cgroup: systemRoots.cgroup, sys: systemRoots.sys };
   }

@@ -13,6 +13,7 @@ import { withoutPassword } from "../../platform/redis-target.ts";
 import { closeRedis, openRedis } from "../../platform/redis.ts";
 import { systemClock } from "../../platform/clock.ts";
 import { openStore } from "../../store/open-store.ts";
+import { jobGroupsFault } from "../../worker/executor/job-groups.ts";
 import { hasSystemCallFilter, sandboxFault } from "../../worker/executor/sandbox.ts";
 import { surveySensors } from "../../worker/governor/survey.ts";
 import { formatBytes, formatCount, plural } from "../format.ts";
@@ -195,7 +196,14 @@ function checkLimits(): Finding[] {
   const limit = process.constrainedMemory();
   const isLimited = limit > 0 && limit < totalmem();
   const memory = isLimited ? `${formatBytes(limit)} by cgroup, of ${formatBytes(totalmem())}` : formatBytes(totalmem());
-  return [ok("memory", memory), ok("cpus", `${formatCount(availableParallelism())}${cgroupCpus()}`)];
+  const fault = jobGroupsFault();
+  const groups =
+    fault === undefined ? "one per job can be made" : `none: ${fault}; jobs are measured by their processes`;
+  return [
+    ok("memory", memory),
+    ok("control groups", groups),
+    ok("cpus", `${formatCount(availableParallelism())}${cgroupCpus()}`),
+  ];
 }
 
 /** The CPU quota of the control group, where there is one. */

@@ -24,6 +24,8 @@ export interface SlotProcess {
   readonly inputBytes: number | null;
   /** What it sees when it is shut in. */
   readonly places: Places;
+  /** Whether it runs long enough to be worth the time it takes to enter a control group. */
+  inGroup: boolean;
   /** Why the worker ended it, or is about to. */
   stop: StopReason | null;
   stopMessage: string | null;
@@ -50,6 +52,7 @@ export function slotProcess(argv: readonly string[], inputBytes: number | null, 
     argv,
     places,
     inputBytes,
+    inGroup: false,
     stop: null,
     stopMessage: null,
     memoryKillsBefore: 0,

@@ -59,6 +59,8 @@ interface Stop {
 }
 
 const MAX_BACKLOG = 128;
+/** Entering a control group may take a process 10 ms. One of which nothing is known is worth that. */
+const GROUP_FROM_MS = 250;
 /** How long after a stop an answer to `mayPublish` is still waited for. */
 const LAST_ANSWER_MS = 5_000;
 /** Preparing files holds the thread no longer than about this, in bytes read. */
@@ -309,6 +311,7 @@ export class ChunkDrive {
 
   #launch(call: Call): void {
     const output = { path: call.target?.temp ?? null, isStdout: this.#request.spec.output.from === "stdout" };
+    call.inGroup = (this.#pace.meanMs ?? this.#request.expectedMs ?? Infinity) >= GROUP_FROM_MS;
     this.#parts.slot.start(call, output, () => {
       this.#ended(call);
     });

@@ -1,6 +1,7 @@
 /** What the worker asks the executor for, what it is told on the way, and how a chunk ends. */
 import type { FileEntry, FileResult } from "../../contract/files.ts";
 import type { RunSpec } from "../../contract/run-spec.ts";
+import type { MeteredGroup } from "../governor/probes/job-group.ts";
 
 /** The row of an earlier epoch that may still hold. */
 export type KnownOutput = Pick<
@@ -29,6 +30,8 @@ export interface ChunkRequest {
   readonly isOneByOne: boolean;
   /** The GPU that its processes see, by its UUID; null when they asked for none. */
   readonly gpu: string | null;
+  /** How long a process over its largest file is expected to take; left out when nobody can say. */
+  readonly expectedMs?: number | undefined;
 }
 
 /** A file whose process is about to be started. */
@@ -48,7 +51,7 @@ export interface Publication extends Starting {
   readonly bytes: number;
 }
 
-/** What the process tree of a chunk uses now. */
+/** What the processes of a chunk use now. */
 export interface UsageSample {
   readonly chunkId: string;
   readonly pid: number;
@@ -60,6 +63,8 @@ export interface UsageSample {
   /** User and system time so far, of the processes that live now and of those they waited for. */
   readonly cpuMs: number;
   readonly processes: number;
+  /** The control group that the process and all that it started are in; left out where it is in none. */
+  readonly group?: MeteredGroup | undefined;
 }
 
 /** What one process of the binary took, from which its class is learned. */

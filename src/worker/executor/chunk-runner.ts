@@ -13,6 +13,7 @@ import type { Service } from "../../platform/lifecycle.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { ChunkEnd, ChunkEvents, ChunkRequest } from "./chunk-request.ts";
 import type { ExecConfig, FromThread, ToThread } from "./exec-protocol.ts";
+import type { JobGroup } from "../governor/probes/job-group.ts";
 import type { Step } from "../governor/step.ts";
 import { runNoop } from "./noop.ts";
 
@@ -53,6 +54,11 @@ export class ChunkRunner implements Service {
     this.#logger = deps.logger;
     const { threads = 1, ...execConfig } = config;
     this.#threads = Array.from({ length: threads }, () => new ExecThreadHandle(this.#logger, execConfig));
+  }
+
+  /** Before it is started: in these groups those of jobs are made. */
+  useGroups(groups: JobGroup | undefined): void {
+    for (const thread of this.#threads) thread.useGroups(groups);
   }
 
   /** Starts the threads. @throws {InfrastructureError} when a thread or its launcher does not start. */
@@ -98,7 +104,7 @@ type OfChunk = Exclude<FromThread, { kind: "ready" | "warn" | "usage" }>;
 /** One thread, started again when it has died. */
 class ExecThreadHandle {
   readonly #logger: Logger;
-  readonly #config: ExecConfig;
+  #config: ExecConfig;
   readonly #running = new Map<string, Running>();
   #worker: Worker | undefined;
   #isWindingDown = false;
@@ -111,6 +117,10 @@ class ExecThreadHandle {
 
   get load(): number {
     return this.#running.size;
+  }
+
+  useGroups(groups: JobGroup | undefined): void {
+    this.#config = { ...this.#config, groups };
   }
 
   send(message: ToThread): void {

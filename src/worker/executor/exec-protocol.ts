@@ -1,6 +1,7 @@
 /** Messages between the worker's main thread and the thread that owns the launcher. Structured clones; always in order. */
 import type { Allow } from "../../contract/allow.ts";
 import type { FileResult } from "../../contract/files.ts";
+import type { JobGroup } from "../governor/probes/job-group.ts";
 import type { Step } from "../governor/step.ts";
 import type { ChunkEnd, ChunkRequest, ProcessMeasure, Publication, Starting, UsageSample } from "./chunk-request.ts";
 
@@ -9,6 +10,8 @@ export interface ExecConfig {
   readonly oomScoreAdj: number;
   /** What runs may use on this worker. */
   readonly allow: Allow;
+  /** In which the groups of jobs are made; left out where there are none. */
+  readonly groups?: JobGroup | undefined;
 }
 
 export type ToThread =

@@ -8,6 +8,8 @@ export interface LaunchRequest {
   /** `NAME=value`. */
   readonly env: readonly string[];
   readonly logBytes: number;
+  /** Whether it is begun in a control group, where there are any. */
+  readonly inGroup: boolean;
   /** The file that standard output goes to; null sends it to the log. It must not exist. */
   readonly stdoutPath: string | null;
   /** The first one is the path of the binary. */
@@ -31,13 +33,21 @@ export interface Launch {
   /** 0 until it has begun. */
   pid: number;
   startedUs: number;
+  /** Whether it has begun in the control group of its slot. */
+  inGroup: boolean;
   onBegan(): void;
   /** Called exactly once. */
   onEnd(end: LaunchEnd): void;
 }
 
 export type LauncherFrame =
-  | { readonly kind: "began"; readonly id: number; readonly pid: number; readonly startedUs: number }
+  | {
+      readonly kind: "began";
+      readonly id: number;
+      readonly pid: number;
+      readonly startedUs: number;
+      readonly inGroup: boolean;
+    }
   | { readonly kind: "ended"; readonly id: number; readonly launch: LaunchEnd }
   | { readonly kind: "pong" };
 
@@ -66,11 +76,12 @@ export function envFrame(envId: number, env: readonly string[]): Buffer {
 /** @throws {RangeError} for an argument with a NUL byte, which no process can be given. */
 export function startFrame(id: number, envId: number, folder: string, request: LaunchRequest): Buffer {
   if (request.argv.some((argument) => argument.includes(NUL))) throw new RangeError("expected arguments without NUL");
-  const head = Buffer.allocUnsafe(14);
+  const head = Buffer.allocUnsafe(15);
   head.writeUInt32BE(id, 0);
   head.writeUInt16BE(request.slot, 4);
   head.writeUInt32BE(envId, 6);
   head.writeUInt32BE(request.logBytes, 10);
+  head.writeUInt8(request.inGroup ? 1 : 0, 14);
   return frame("S", head, bytesOf([folder, request.stdoutPath ?? "", ...request.argv]));
 }
 
@@ -110,7 +121,10 @@ function parseFrame(body: Buffer): LauncherFrame {
   const letter = String.fromCharCode(body[0] ?? 0);
   switch (letter) {
     case "B":
-      return { kind: "began", id: body.readUInt32BE(1), pid: body.readUInt32BE(5), startedUs: micros(body, 9) };
+      return {
+        ...{ kind: "began", id: body.readUInt32BE(1), pid: body.readUInt32BE(5) },
+        ...{ startedUs: micros(body, 9), inGroup: body.readUInt8(17) === 1 },
+      };
     case "X":
       return { kind: "ended", id: body.readUInt32BE(1), launch: parseEnd(body) };
     case "P":

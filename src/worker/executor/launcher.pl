@@ -19,16 +19,20 @@
 # process group, else by HEADROOM_JOB in its environment, else it is killed when every launch that ran when it was first
 # seen has ended.
 #
+# Control groups: where the worker may make some, a launch that asks for one is begun in that of its slot, which its child
+# enters before it is the program. So nothing that it starts is ever out of sight: it counts, and it is killed with the rest.
+#
 # Frames, both ways: length of the rest (u32, big endian), one letter, then:
 #   in   E  env id u32, "NAME=value" joined by NUL
-#        S  id u32, slot u16, env id u32, log bytes u32, then joined by NUL: folder, file for standard output or "", argv
+#        S  id u32, slot u16, env id u32, log bytes u32, 1 for a control group u8, then joined by NUL: folder, file for standard output or "", argv
 #        K  id u32, signal u8 (a queued launch is dropped, if the signal ends)
 #        P  (asks for an answer)
-#   out  B  id u32, pid u32, started at u64 (microseconds, CLOCK_MONOTONIC)
+#   out  B  id u32, pid u32, started at u64 (microseconds, CLOCK_MONOTONIC), 1 if it is in a control group u8
 #        X  id u32, pid u32, kind u8 (see below), code u32, stage u8, strays u32, started u64, ended u64, peak KiB u64,
 #           user u64, system u64, log length in all u64, length of the head u32, head and tail of the log
 #        P  (the answer)
-# Arguments: system call table (x64 | arm64), token, scratch folder, nice, oom_score_adj.
+# Arguments: system call table (x64 | arm64), token, scratch folder, nice, oom_score_adj, then the control groups below
+# which those of slots are made: none, or one, or that of the memory and that of the CPU time.
 use strict;
 use warnings;
 use DynaLoader;
@@ -42,18 +46,18 @@ use constant { AT_FDCWD => -100, OUTPUT_FLAGS => 01 | 0100 | 0200 };
 use constant { EINTR => 4, EAGAIN => 11, F_SETFL => 4 };
 use constant { PROT_READ => 1, PROT_WRITE => 2, PROT_EXEC => 4, PRIVATE_ANONYMOUS => 0x22, MADV_DONTNEED => 4, PAGE => 4096 };
 use constant { PR_SET_PDEATHSIG => 1, PR_SET_CHILD_SUBREAPER => 36, RLIMIT_CORE => 4 };
-use constant { BLOCK_BYTES => 8192, BLOCK_HEAD => 16, STEPS_BYTES => 10 * 56 };
+use constant { BLOCK_BYTES => 8192, BLOCK_HEAD => 16, STEPS_BYTES => 12 * 56 };
 use constant { READ_BYTES => 65536, ENDING_MICROS => 2_000_000, LAST_KILL_MICROS => 10_000_000 };
 
-my ($arch, $token, $scratch, $nice, $oom_score_adj) = @ARGV;
+my ($arch, $token, $scratch, $nice, $oom_score_adj, @parents) = @ARGV;
 my %tables = (
   x64 => {
-    read => 0, close => 3, mmap => 9, mprotect => 10, madvise => 28, rt_sigprocmask => 14, execve => 59, wait4 => 61, chdir => 80,
+    read => 0, write => 1, close => 3, mmap => 9, mprotect => 10, madvise => 28, rt_sigprocmask => 14, execve => 59, wait4 => 61, chdir => 80,
     setpgid => 109, getppid => 110, prctl => 157, clock_gettime => 228, exit_group => 231, waitid => 247, openat => 257,
     signalfd4 => 289, dup3 => 292, prlimit64 => 302,
   },
   arm64 => {
-    read => 63, close => 57, mmap => 222, mprotect => 226, madvise => 233, rt_sigprocmask => 135, execve => 221, wait4 => 260,
+    read => 63, write => 64, close => 57, mmap => 222, mprotect => 226, madvise => 233, rt_sigprocmask => 135, execve => 221, wait4 => 260,
     chdir => 49, setpgid => 154, getppid => 173, prctl => 167, clock_gettime => 113, exit_group => 94, waitid => 95,
     openat => 56, signalfd4 => 74, dup3 => 24, prlimit64 => 261,
   },
@@ -120,7 +124,7 @@ my %code = (
     'CELL',                    # cell
   ],
 );
-die "launcher: expected arguments ARCH TOKEN SCRATCH NICE OOM_SCORE_ADJ\n" unless @ARGV == 5;
+die "launcher: expected arguments ARCH TOKEN SCRATCH NICE OOM_SCORE_ADJ [CONTROL_GROUP...]\n" unless @ARGV >= 5;
 my $nr = $tables{$arch} or die "launcher: expected x64 or arm64, found $arch\n";
 die "launcher: expected a perl with 64-bit integers\n" unless length(pack 'J', 0) == 8;
 my ($openat, $chdir, $close, $dup3, $execve) = @{$nr}{qw(openat chdir close dup3 execve)};
@@ -135,6 +139,9 @@ my $cell          = pack 'J2', 0, 0;
 my $cell_at       = address_of($cell);
 my $no_signals    = "\0" x 8;
 my $no_signals_at = address_of($no_signals);
+# Written to a group's list, it means the process that writes.
+my $myself    = '0';
+my $myself_at = address_of($myself);
 # Every child gets a process group of its own, dies with us, and is gone if we died before it could say so. All are of our
 # session: where the kernel shares the processor out by sessions (autogroup), jobs that were one each would leave the
 # worker, which is one as well, with the share of one job.
@@ -233,10 +240,58 @@ sub load_code {
   return;
 }
 
+# The control group of a slot, made when it is first asked for; 0 when it cannot be.
+sub group_of {
+  my ($slot, $number) = @_;
+  return $slot->{group} //= make_group("$token-$number") || 0;
+}
+
+sub make_group {
+  my ($name) = @_;
+  my @folders = map { "$_/$name" } @parents;
+  my $group = { folders => \@folders, enter => [] };
+  for my $folder (@folders) {
+    mkdir $folder;
+    open my $enter, '>', "$folder/cgroup.procs" or return;
+    push @{ $group->{enter} }, $enter;
+  }
+  open $group->{list}, '<', "$folders[0]/cgroup.procs" or return;
+  # Version 1 has no such file, and no other way than to kill one after the other.
+  open $group->{kill}, '>', "$folders[0]/cgroup.kill" or delete $group->{kill} if -e "$folders[0]/cgroup.kill";
+  open $group->{cpu}, '<', "$folders[-1]/cpuacct.usage" or open $group->{cpu}, '<', "$folders[-1]/cpu.stat" or delete $group->{cpu};
+  return $group;
+}
+
+# The processes in a group. One that we cannot see is listed as 0, which `kill` would take for our own process group.
+sub members {
+  my ($group) = @_;
+  my $list = '';
+  sysseek $group->{list}, 0, 0;
+  while (sysread $group->{list}, my $part, READ_BYTES) { $list .= $part }
+  return grep { $_ > 0 } split ' ', $list;
+}
+
+sub kill_members {
+  my ($group) = @_;
+  my @pids = members($group) or return;
+  if ($group->{kill}) { syswrite $group->{kill}, '1' }
+  kill 'KILL', @pids;
+  return @pids;
+}
+
+# CPU time of all that ever ran in a group, in microseconds; 0 where nobody counts it.
+sub cpu_of {
+  my ($group) = @_;
+  my $file = $group->{cpu} or return 0;
+  sysseek $file, 0, 0;
+  sysread $file, my $text, 4096 or return 0;
+  return $text =~ /^usage_usec (\d+)/ ? $1 : $text =~ /^(\d+)/ ? int $1 / 1000 : 0;
+}
+
 # A system call of a child: number, four arguments, least and greatest result that is right.
 sub step { return pack 'J5 q2', @_ }
 
-# The calls of a launch, ten at most, when its texts lie at these addresses. Descriptors 0 to 2 are open here, so that what is opened
+# The calls of a launch, twelve at most, when its texts lie at these addresses. Descriptors 0 to 2 are open here, so that what is opened
 # after the end of 1 is 1.
 sub steps_of {
   my ($launch, $folder_at, $output_at, $path_at, $args_at, $env_at) = @_;
@@ -245,7 +300,8 @@ sub steps_of {
     $launch->{output} eq ''
     ? step($dup3, $log_fd, 1, 0, 0, 1, 1)
     : step($close, 1, 0, 0, 0, 0, 0) . step($openat, AT_FDCWD, $output_at, OUTPUT_FLAGS, 0666, 1, 1);
-  return join '', $leave_home, step($chdir, $folder_at, 0, 0, 0, 0, 0), $output, step($dup3, $null_fd, 0, 0, 0, 0, 0),
+  my @enter = map { step($nr->{write}, fileno $_, $myself_at, 1, 0, -4095, 1) } $launch->{group} ? @{ $launch->{group}{enter} } : ();
+  return join '', $leave_home, @enter, step($chdir, $folder_at, 0, 0, 0, 0, 0), $output, step($dup3, $null_fd, 0, 0, 0, 0, 0),
     step($dup3, $log_fd, 2, 0, 0, 2, 2), step($execve, $path_at, $args_at, $env_at, 0, 0, -1);
 }
 
@@ -287,6 +343,9 @@ sub start {
   # A process may have set O_NONBLOCK on the pipe it shared with those after it.
   fcntl $slot->{write}, F_SETFL, 0;
   $launch->{mark}    = "HEADROOM_JOB=$token.$launch->{id}.";
+  # What was left in it and cannot be killed would be taken for a part of this launch.
+  my $group = $launch->{wants_group} && group_of($slot, $launch->{number});
+  if ($group && !members($group)) { @{$launch}{qw(group cpu_before)} = ($group, cpu_of($group)) }
   $launch->{started} = micros();
   my $pid = spawn($launch);
   if ($pid < 0) {
@@ -295,7 +354,7 @@ sub start {
   }
   $launch->{pid} = $pid;
   $running{$pid} = $launch;
-  tell_frame(pack 'aNNQ>', 'B', $launch->{id}, $pid, $launch->{started});
+  tell_frame(pack 'aNNQ>C', 'B', $launch->{id}, $pid, $launch->{started}, $launch->{group} ? 1 : 0);
   return;
 }
 
@@ -304,6 +363,11 @@ sub tell_end {
   $launch->{ended} //= micros();
   drain($launch->{slot}, $launch, 64) if $launch->{pid};
   my $usage = $launch->{usage} // [0, 0, 0];
+  if ($launch->{group}) {
+    # What nobody waited for counts as well.
+    my $more = cpu_of($launch->{group}) - $launch->{cpu_before} - $usage->[1] - $usage->[2];
+    $usage->[1] += $more if $more > 0;
+  }
   my $log   = $launch->{head} . $launch->{tail};
   tell_frame(
     pack('aNNCNCNQ>Q>Q>Q>Q>Q>N', 'X', $launch->{id}, $launch->{pid} // 0, $launch->{kind}, $launch->{code},
@@ -377,7 +441,7 @@ sub process_ended {
   @{$launch}{qw(kind code)} = $signal ? (SIGNALLED, $signal) : (EXITED, $code >> 8);
   read_failure($launch);
   my @others = strays();
-  if (kill(0, -$pid) || @others) { $ending{$pid} = $launch }
+  if (kill(0, -$pid) || @others || $launch->{group} && members($launch->{group})) { $ending{$pid} = $launch }
   else                           { tell_end($launch) }
   return;
 }
@@ -444,6 +508,12 @@ sub end_strays {
     $held{$owner} = 1;
     $launch->{strays}++ if $launch && !$killed_for{$pid}++;
   }
+  for my $launch (grep { $_->{group} } values %ending) {
+    for my $pid (kill_members($launch->{group})) {
+      $held{ $launch->{id} } = 1;
+      $launch->{strays}++ if !$killed_for{$pid}++;
+    }
+  }
   %killed_for = () unless %held;
   my $now = micros();
   for my $pid (keys %ending) {
@@ -461,12 +531,13 @@ sub end_strays {
 
 sub on_start {
   my ($body) = @_;
-  my ($id, $number, $env, $log_bytes) = unpack 'NnNN', $body;
-  my ($folder, $output, @argv) = split /\0/, substr($body, 14), -1;
+  my ($id, $number, $env, $log_bytes, $wants_group) = unpack 'NnNNC', $body;
+  my ($folder, $output, @argv) = split /\0/, substr($body, 15), -1;
   my $launch = {
     id   => $id,
     slot => slot_of($number),
     env  => $envs{$env},
+    number => $number, wants_group => $wants_group && @parents > 0,
     folder => $folder, output => $output, argv => \@argv,
     stage  => 0, strays => 0, head => '', tail => '', log_total => 0, log_half => int $log_bytes / 2,
   };
@@ -528,6 +599,8 @@ sub remove_tree {
   return unlink $path;
 }
 
+sub groups { return grep { $_ } map { $_ && $_->{group} } @slots }
+
 # The worker is gone or wants us to end: kill until no descendant is left, then leave nothing on disk.
 sub die_with_all {
   my $until = micros() + LAST_KILL_MICROS;
@@ -535,12 +608,16 @@ sub die_with_all {
     kill 'KILL', map { -$_ } keys %running, keys %ending;
     %running = %ending = ();
     kill 'KILL', $_ for strays();
+    kill_members($_) for groups();
     my $pid;
     do { $pid = syscall $wait4, -1, $status, WNOHANG, $rusage } while $pid > 0;
     last if $pid < 0;    # no child is left
     select undef, undef, undef, 0.002;
   }
   remove_tree($scratch);
+  rmdir $_ for map { @{ $_->{folders} } } groups();
+  # Of several launchers of one worker the last one succeeds.
+  rmdir $_ for @parents;
   syscall $exit_group, 0;
   return;
 }

@@ -14,7 +14,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { InfrastructureError, messageOf } from "../../contract/errors.ts";
 import { makeFolders } from "../../platform/make-folders.ts";
+import type { JobGroup } from "../governor/probes/job-group.ts";
 import type { ExecConfig } from "./exec-protocol.ts";
+import { clearGroups, groupOfSlot } from "./job-groups.ts";
 import {
   FrameReader,
   envFrame,
@@ -158,6 +160,12 @@ export class Launcher {
     return folder;
   }
 
+  /** The control group of a slot; undefined where there are none. */
+  groupOf(slot: number): JobGroup | undefined {
+    const { groups } = this.#config;
+    return groups === undefined ? undefined : groupOfSlot(groups, `${this.#token}-${slot}`);
+  }
+
   /** Frames of one turn go out in one write. */
   #write(bytes: Buffer): void {
     if (this.#out.push(bytes) > 1) return;
@@ -175,8 +183,9 @@ export class Launcher {
     this.#envs = new Map();
     this.#slots = new Set();
     this.#stderr = "";
-    const { nice, oomScoreAdj } = this.#config;
-    const args = [script, process.arch, this.#token, this.#scratch, String(nice), String(oomScoreAdj)];
+    const { nice, oomScoreAdj, groups } = this.#config;
+    const parents = groups === undefined ? [] : [...new Set([groups.memory, groups.cpu ?? groups.memory])];
+    const args = [script, process.arch, this.#token, this.#scratch, String(nice), String(oomScoreAdj), ...parents];
     // A session of its own: the terminal's Ctrl-C is for the worker, which then ends its jobs in order.
     const child = spawn(PERL, args, { detached: true, cwd: "/", env: {}, stdio: ["pipe", "pipe", "pipe"] });
     this.#child = child;
@@ -217,6 +226,7 @@ export class Launcher {
         if (launch === undefined) break;
         launch.pid = frame.pid;
         launch.startedUs = frame.startedUs;
+        launch.inGroup = frame.inGroup;
         launch.onBegan();
         break;
       }
@@ -236,6 +246,8 @@ export class Launcher {
     clearTimeout(this.#awaitsPong);
     this.#awaitsPong = undefined;
     killMarked(new Set([token]));
+    const { memory, cpu } = this.#config.groups ?? {};
+    for (const parent of new Set([memory, cpu])) if (parent !== undefined) void clearGroups(parent, `${token}-`);
     if (this.#isStopping) return;
     this.#warn({ stderr: this.#stderr, deaths: this.#deaths }, "launcher died, starting another");
     this.#deaths += 1;

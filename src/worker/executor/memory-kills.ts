@@ -1,7 +1,9 @@
 /** Counts the kernel's memory kills, so that a SIGKILL out of nowhere can be told from one for lack of memory. */
 import { readFileSync } from "node:fs";
+import { GROUP_PREFIX, WORKER_LEAF } from "../governor/probes/cgroup-paths.ts";
 
 const STALE_MS = 1_000;
+const LEAF = new RegExp(`/${GROUP_PREFIX}[^/]*/${WORKER_LEAF}$`);
 
 /**
  * The count is read when something starts running, about once a second while anything runs, and when a process was
@@ -32,7 +34,8 @@ export class MemoryKills {
 /** Our control group's counter where there is one (v2, then v1), and the host's: kills are only ever compared. */
 function memoryKillSources(): { path: string; pattern: RegExp }[] {
   const groups = readOrEmpty("/proc/self/cgroup");
-  const unified = /^0::(\/.*)$/m.exec(groups)?.[1];
+  // Kills of all below a group count in it: of the worker's own leaf there are none.
+  const unified = /^0::(\/.*)$/m.exec(groups)?.[1]?.replace(LEAF, "");
   const legacy = /^\d+:[^:]*\bmemory\b[^:]*:(\/.*)$/m.exec(groups)?.[1];
   const pattern = /^oom_kill (\d+)$/m;
   return [

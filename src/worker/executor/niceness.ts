@@ -21,16 +21,17 @@ export class Niceness {
     this.#warn = warn;
   }
 
-  lower(pid: number): void {
-    this.#set(pid, Math.min(constants.priority.PRIORITY_LOW, this.#base + STEPS));
+  /** `members`: of its control group, where it has one. */
+  lower(pid: number, members: readonly number[] = []): void {
+    this.#set([pid, members], Math.min(constants.priority.PRIORITY_LOW, this.#base + STEPS));
   }
 
-  restore(pid: number): void {
-    this.#set(pid, this.#base);
+  restore(pid: number, members: readonly number[] = []): void {
+    this.#set([pid, members], this.#base);
   }
 
-  #set(pid: number, nice: number): void {
-    for (const process of processesOfTree(pid)) {
+  #set(tree: Parameters<typeof processesOfTree>, nice: number): void {
+    for (const process of processesOfTree(...tree)) {
       for (const thread of threadsOf(process.pid)) this.#setThread(Number(thread), nice);
     }
   }

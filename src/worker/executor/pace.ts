@@ -22,6 +22,11 @@ export class Pace {
         : this.#meanMs + WEIGHT * (durationMs - this.#meanMs);
   }
 
+  /** How long a process takes here; undefined before the first one has ended. */
+  get meanMs(): number | undefined {
+    return this.#meanMs;
+  }
+
   /** The size of the next group. Doubles from one, up to what the mean duration allows. */
   nextSize(): number {
     if (this.#meanMs === undefined) return 1;

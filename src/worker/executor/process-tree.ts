@@ -1,4 +1,7 @@
-/** What a process and its descendants use now, from /proc; no process is started for it. */
+/**
+ * What a process and its descendants use now, from /proc; no process is started for it. `members` are those of its control
+ * group, where it has one: they are its own though their parents have ended.
+ */
 import { closeSync, openSync, readdirSync, readFileSync, readSync } from "node:fs";
 
 export interface TreeUsage {
@@ -21,21 +24,27 @@ export interface TreeProcess {
 }
 
 /** `pid` and all below it, as they are now. */
-export function processesOfTree(pid: number): TreeProcess[] {
-  const queue = [pid];
-  const found: TreeProcess[] = [];
-  for (let next = queue.pop(); next !== undefined && found.length < MAX_PROCESSES; next = queue.pop()) {
+export function processesOfTree(pid: number, members: readonly number[] = []): TreeProcess[] {
+  return [...walk(pid, members)];
+}
+
+/** A process that changes its parent meanwhile is met once. */
+function* walk(pid: number, members: readonly number[]): Generator<TreeProcess & Omit<Own, "threads">> {
+  const queue = [...members, pid];
+  const seen = new Set<number>();
+  for (let next = queue.pop(); next !== undefined && seen.size < MAX_PROCESSES; next = queue.pop()) {
+    if (seen.has(next)) continue;
+    seen.add(next);
     const own = usageOf(next);
     if (own === undefined) continue;
-    found.push({ pid: next, group: own.group });
+    yield { pid: next, ...own };
     queue.push(...childrenOf(next, own.threads));
   }
-  return found;
 }
 
 /** Signals what is below `pid` and has left its process group: the group itself is reached as one. */
-export function signalOutsiders(pid: number, signal: "SIGSTOP" | "SIGCONT"): void {
-  for (const one of processesOfTree(pid)) {
+export function signalOutsiders(pid: number, signal: "SIGSTOP" | "SIGCONT", members: readonly number[] = []): void {
+  for (const one of processesOfTree(pid, members)) {
     if (one.group === pid) continue;
     try {
       process.kill(one.pid, signal);
@@ -46,20 +55,16 @@ export function signalOutsiders(pid: number, signal: "SIGSTOP" | "SIGCONT"): voi
 }
 
 /** The usage of `pid` and all below it; undefined when it is gone. */
-export function usageOfTree(pid: number): TreeUsage | undefined {
-  const queue = [pid];
+export function usageOfTree(pid: number, members: readonly number[] = []): TreeUsage | undefined {
   let rssBytes = 0;
   let cpuMs = 0;
   let processes = 0;
   let ioBytes: number | null = null;
-  for (let next = queue.pop(); next !== undefined && processes < MAX_PROCESSES; next = queue.pop()) {
-    const own = usageOf(next);
-    if (own === undefined) continue;
+  for (const own of walk(pid, members)) {
     rssBytes += own.rssBytes;
     cpuMs += own.cpuMs;
     processes += 1;
-    ioBytes = sumOf(ioBytes, ioBytesOf(next));
-    queue.push(...childrenOf(next, own.threads));
+    ioBytes = sumOf(ioBytes, ioBytesOf(own.pid));
   }
   return processes === 0 ? undefined : { rssBytes, cpuMs, processes, ioBytes };
 }
@@ -82,7 +87,14 @@ function readProc(path: string): string | undefined {
   }
 }
 
-function usageOf(pid: number): { rssBytes: number; cpuMs: number; threads: number; group: number } | undefined {
+interface Own {
+  readonly rssBytes: number;
+  readonly cpuMs: number;
+  readonly threads: number;
+  readonly group: number;
+}
+
+function usageOf(pid: number): Own | undefined {
   const stat = readProc(`/proc/${pid}/stat`);
   if (stat === undefined) return undefined;
   // The name in parentheses may itself hold spaces and parentheses: fields are counted from the last one.

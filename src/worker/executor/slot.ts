@@ -4,6 +4,7 @@
  */
 import type { RunSpec } from "../../contract/run-spec.ts";
 import type { Step } from "../governor/step.ts";
+import { beginMeter, membersOf, type Metered } from "../governor/probes/job-group.ts";
 import type { Failure, StopReason } from "../result/outcome.ts";
 import { AgentTail } from "./agent-tail.ts";
 import { slotProcess, type SlotProcess } from "./call.ts";
@@ -80,11 +81,13 @@ export class Slot {
         slot: this.#number,
         env,
         logBytes: spec.logBytes,
+        inGroup: process.inGroup,
         stdoutPath: output.isStdout ? output.path : null,
         argv: this.#commandOf(process),
       },
       pid: 0,
       startedUs: 0,
+      inGroup: false,
       onBegan: () => {
         this.#began(process, launch, output);
       },
@@ -153,10 +156,10 @@ export class Slot {
         this.#resume(started);
         break;
       case "slow":
-        this.#parts.niceness.lower(pid);
+        this.#parts.niceness.lower(pid, this.#membersOf(started));
         break;
       case "restore":
-        this.#parts.niceness.restore(pid);
+        this.#parts.niceness.restore(pid, this.#membersOf(started));
     }
   }
 
@@ -188,6 +191,7 @@ export class Slot {
       inputBytes: process.inputBytes,
       startedMs: launch.startedUs / 1_000,
       timeoutMs: spec.timeoutMs,
+      metered: this.#meterOf(launch),
       outputPath: output.path,
       maxOutputBytes: spec.output.maxBytes,
       onTimeout: () => {
@@ -202,6 +206,11 @@ export class Slot {
         this.#stop(process, stop, spec.killAfterMs);
       },
     });
+  }
+
+  #meterOf({ inGroup }: Launch): Metered | undefined {
+    const group = inGroup ? this.#parts.launcher.groupOf(this.#number) : undefined;
+    return group === undefined ? undefined : beginMeter(group);
   }
 
   #ended(process: SlotProcess, end: LaunchEnd): void {
@@ -219,6 +228,12 @@ export class Slot {
     this.#suspendedMs += process.suspendedMs;
   }
 
+  /** The processes of its control group, where it has one. */
+  #membersOf({ launch }: Started): number[] {
+    const group = launch.inGroup ? this.#parts.launcher.groupOf(this.#number) : undefined;
+    return group === undefined ? [] : membersOf(group);
+  }
+
   /** The launcher stops the group: it knows that the number is still that of the process. */
   #suspend(started: Started): void {
     if (started.isSuspended) return;
@@ -226,9 +241,9 @@ export class Slot {
     const { launcher, watch } = this.#parts;
     const { pid } = started.launch;
     launcher.kill(started.launchId, "SIGSTOP");
-    signalOutsiders(pid, "SIGSTOP");
+    signalOutsiders(pid, "SIGSTOP", this.#membersOf(started));
     watch.suspend(started.launchId, () => {
-      signalOutsiders(pid, "SIGSTOP");
+      signalOutsiders(pid, "SIGSTOP", this.#membersOf(started));
     });
   }
 
@@ -237,7 +252,7 @@ export class Slot {
     started.isSuspended = false;
     const { launcher, watch } = this.#parts;
     watch.resume(started.launchId);
-    signalOutsiders(started.launch.pid, "SIGCONT");
+    signalOutsiders(started.launch.pid, "SIGCONT", this.#membersOf(started));
     launcher.kill(started.launchId, "SIGCONT");
   }
 

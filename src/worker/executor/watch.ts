@@ -4,11 +4,12 @@
  */
 import { statSync } from "node:fs";
 import { fsPath } from "../../contract/path-bytes.ts";
+import { membersOf, type Metered } from "../governor/probes/job-group.ts";
 import type { AgentTail } from "./agent-tail.ts";
 import type { AgentVerdict } from "./agent-watch.ts";
 import type { UsageSample } from "./chunk-request.ts";
 import type { MemoryKills } from "./memory-kills.ts";
-import { usageOfTree } from "./process-tree.ts";
+import { usageOfTree, type TreeUsage } from "./process-tree.ts";
 import { MemoryTrace } from "./trace.ts";
 
 export interface Watched {
@@ -16,6 +17,8 @@ export interface Watched {
   readonly pid: number;
   /** Size of all its inputs; null for a check. */
   readonly inputBytes: number | null;
+  /** Of its control group; undefined where it has none. */
+  readonly metered?: Metered | undefined;
   /** Milliseconds of the monotonic clock. */
   readonly startedMs: number;
   readonly timeoutMs: number;
@@ -94,6 +97,7 @@ export class Watch {
   /** Looks after it no more. */
   delete(launchId: number): Seen {
     const seen = { trace: this.#traces.get(launchId) ?? null, suspendedMs: this.#suspendedMs(launchId, monotonicMs()) };
+    this.#watched.get(launchId)?.metered?.meter.close();
     this.#watched.delete(launchId);
     this.#stopped.delete(launchId);
     this.#traces.delete(launchId);
@@ -144,10 +148,11 @@ export class Watch {
     }
   }
 
-  #sample(id: number, { chunkId, pid, inputBytes }: Watched, elapsedMs: number): void {
+  #sample(id: number, watched: Watched, elapsedMs: number): void {
+    const { chunkId, pid, inputBytes } = watched;
     const standstill = this.#standstills.get(id);
     if (standstill?.sinceMs !== undefined) standstill.onTick();
-    const usage = usageOfTree(pid);
+    const usage = usageOf(watched);
     if (usage === undefined) return;
     const { ioBytes, ...own } = usage;
     if (inputBytes !== null) {
@@ -156,6 +161,19 @@ export class Watch {
       trace.add(elapsedMs, own.rssBytes, ioBytes);
     }
     this.#onUsage({ chunkId, pid, inputBytes, elapsedMs, ...own });
+  }
+}
+
+/** By its control group where it is in one: then nothing is missed, and what processes share counts once. */
+function usageOf({ pid, metered }: Watched): (TreeUsage & Pick<UsageSample, "group">) | undefined {
+  const members = metered === undefined ? [] : membersOf(metered.group);
+  const usage = usageOfTree(pid, members);
+  if (usage === undefined || metered === undefined || members.length === 0) return usage;
+  try {
+    const { rssBytes, cpuMs = usage.cpuMs } = metered.meter.read();
+    return { ...usage, rssBytes, cpuMs, group: metered.group };
+  } catch {
+    return usage; // Its launcher is gone, and the group with it: the process is about to be.
   }
 }
 

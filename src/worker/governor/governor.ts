@@ -22,6 +22,7 @@ import { LongWaits } from "./long-waits.ts";
 import { aloneLedger } from "./machine-ledger.ts";
 import { Neighbourhood } from "./neighbourhood.ts";
 import { sharedLevels, withOwnLevel } from "./own-level.ts";
+import type { MeteredGroup } from "./probes/job-group.ts";
 import { Reservations, type Usage } from "./reservations.ts";
 import { createRequest } from "./request.ts";
 import { SelfTuning } from "./self-tuning.ts";
@@ -143,10 +144,10 @@ export class Governor implements Service {
     return decideAdmission(this.#requestOf(question, reading), this.#view(reading));
   }
 
-  /** From now on the process and its descendants are measured as the job's. */
-  attach(jobId: string, pid: number): void {
+  /** From now on the process and its descendants are measured as the job's: by their control group, where they have one. */
+  attach(jobId: string, pid: number, group?: MeteredGroup): void {
     this.#ledger.beginProcess(jobId, pid, this.#deps.clock.monotonicMs());
-    this.#deps.processes.watch(jobId, pid);
+    this.#deps.processes.watch(jobId, pid, group);
   }
 
   /** The process has ended. */

@@ -204,6 +204,7 @@ class ChunkAttempt {
           suspects: new Map([...plan.losses].filter(([, losses]) => losses > this.#losses)),
           isOneByOne: plan.calmMs < Infinity,
           gpu: this.#deps.gpuOf(this.#jobId) ?? null,
+          expectedMs: this.#deps.learned.expectChunk(run, plan.files).durationMs?.p50,
         },
         events,
       );

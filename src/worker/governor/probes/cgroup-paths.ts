@@ -1,6 +1,6 @@
 /** Where the cgroup of this process is, for each controller: version 1, version 2, or both side by side (hybrid). */
 import { existsSync } from "node:fs";
-import { join, resolve, sep } from "node:path";
+import { basename, join, resolve, sep } from "node:path";
 import { readOptional } from "./cached-file.ts";
 import type { ProbeRoots } from "./probe.ts";
 
@@ -11,6 +11,10 @@ export interface CgroupPlace {
   /** Whether this process is in the root cgroup, which has no limits of its own. */
   readonly isRoot: boolean;
 }
+
+/** The group of a worker's jobs begins so; a worker that had to leave its own group for them is in its leaf. */
+export const GROUP_PREFIX = "headroom-jobs-";
+export const WORKER_LEAF = "worker";
 
 /** The place of this process for `controller`; undefined when no hierarchy has it. */
 export function findCgroup(roots: ProbeRoots, controller: string): CgroupPlace | undefined {
@@ -29,7 +33,14 @@ export function findUnified(roots: ProbeRoots): CgroupPlace | undefined {
     existsSync(join(folder, "cgroup.controllers")),
   );
   if (line === undefined || mount === undefined) return undefined;
-  return { version: 2, ...foldersOf(mount, line[1] ?? "/") };
+  const { folders, isRoot } = foldersOf(mount, line[1] ?? "/");
+  return { version: 2, folders: withoutLeaf(folders), isRoot };
+}
+
+/** What is to be read is the group that the worker came from: there are its jobs as well. */
+function withoutLeaf(folders: readonly string[]): readonly string[] {
+  const [leaf = "", jobs = ""] = folders.map((folder) => basename(folder));
+  return leaf === WORKER_LEAF && jobs.startsWith(GROUP_PREFIX) ? folders.slice(2) : folders;
 }
 
 /** Pairs of (controllers, path) from `/proc/self/cgroup`; version 2 has no controllers there. */

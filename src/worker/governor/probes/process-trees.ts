@@ -6,6 +6,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { CachedFile, readOptional } from "./cached-file.ts";
 import { parseProcessStat } from "./cpu.ts";
+import { GroupMeter, type GroupUsage, type MeteredGroup } from "./job-group.ts";
 import type { ProbeRoots } from "./probe.ts";
 import { pageBytes } from "./system-constants.ts";
 
@@ -29,6 +30,8 @@ interface WatchedProcess {
 }
 
 interface WatchedJob {
+  /** Processes that are measured by their control group. */
+  readonly meters: Map<number, GroupMeter>;
   readonly roots: Set<number>;
   readonly processes: Map<number, WatchedProcess>;
   scannedAtMs: number;
@@ -36,7 +39,12 @@ interface WatchedJob {
 
 export class ProcessTrees {
   readonly #proc: string;
-  readonly #own: WatchedJob = { roots: new Set([process.pid]), processes: new Map(), scannedAtMs: 0 };
+  readonly #own: WatchedJob = {
+    meters: new Map(),
+    roots: new Set([process.pid]),
+    processes: new Map(),
+    scannedAtMs: 0,
+  };
   readonly #jobs = new Map<string, WatchedJob>();
   #ownLastMs: number | undefined;
   #ownSumMs = 0;
@@ -46,9 +54,12 @@ export class ProcessTrees {
   }
 
   /** From now on the process and its descendants count as the job's. Nothing is opened before the next reading. */
-  watch(jobId: string, pid: number): void {
-    const job = this.#jobs.get(jobId) ?? { roots: new Set(), processes: new Map(), scannedAtMs: -Infinity };
-    job.roots.add(pid);
+  watch(jobId: string, pid: number, group?: MeteredGroup): void {
+    const job = this.#jobs.get(jobId) ?? {
+      ...{ meters: new Map(), roots: new Set(), processes: new Map(), scannedAtMs: -Infinity },
+    };
+    if (group !== undefined) job.meters.set(pid, new GroupMeter(group, group.before));
+    if (group?.cpu === undefined) job.roots.add(pid);
     job.scannedAtMs = -Infinity;
     this.#jobs.set(jobId, job);
   }
@@ -57,9 +68,14 @@ export class ProcessTrees {
   unwatch(jobId: string, pid?: number): void {
     const job = this.#jobs.get(jobId);
     if (job === undefined) return;
-    if (pid !== undefined) job.roots.delete(pid);
-    if (pid !== undefined && job.roots.size > 0) job.scannedAtMs = -Infinity;
+    if (pid !== undefined) {
+      job.roots.delete(pid);
+      job.meters.get(pid)?.close();
+      job.meters.delete(pid);
+    }
+    if (pid !== undefined && job.roots.size + job.meters.size > 0) job.scannedAtMs = -Infinity;
     else {
+      for (const meter of job.meters.values()) meter.close();
       for (const process of job.processes.values()) closeProcess(process);
       this.#jobs.delete(jobId);
     }
@@ -71,7 +87,7 @@ export class ProcessTrees {
     for (const [jobId, job] of this.#jobs) {
       if (nowMs - job.scannedAtMs >= SCAN_MS) this.#scan(job, nowMs);
       let pages = 0;
-      let cpuMs = 0;
+      let { rssBytes, cpuMs } = readMeters(job);
       for (const [pid, process] of job.processes) {
         const resident = residentPages(process);
         if (resident === undefined) {
@@ -82,7 +98,8 @@ export class ProcessTrees {
           cpuMs += process.cpuMs;
         }
       }
-      usages.push({ jobId, rssBytes: pages * pageBytes(), cpuMs });
+      if (job.meters.size === 0) rssBytes = pages * pageBytes();
+      usages.push({ jobId, rssBytes, cpuMs });
     }
     return usages;
   }
@@ -155,6 +172,23 @@ export class ProcessTrees {
       return [];
     }
   }
+}
+
+/** A group that is gone was left to the launcher's end: its process is looked for in the tree again. */
+function readMeters({ meters, roots }: WatchedJob): GroupUsage & { cpuMs: number } {
+  const sum = { rssBytes: 0, cpuMs: 0 };
+  for (const [pid, meter] of meters) {
+    try {
+      const { rssBytes, cpuMs = 0 } = meter.read();
+      sum.rssBytes += rssBytes;
+      sum.cpuMs += cpuMs;
+    } catch {
+      meter.close();
+      meters.delete(pid);
+      roots.add(pid);
+    }
+  }
+  return sum;
 }
 
 function parsePids(text: string): number[] {

@@ -54,7 +54,7 @@ describe("launcher frames", () => {
   });
 
   test("refuse arguments with NUL and keep bytes that are not UTF-8", () => {
-    const request = { slot: 1, env: [], logBytes: 10, stdoutPath: null };
+    const request = { slot: 1, env: [], logBytes: 10, inGroup: false, stdoutPath: null };
     expect(() => startFrame(1, 1, "/", { ...request, argv: ["a\0b"] })).toThrow(RangeError);
     expect(startFrame(1, 1, "/", { ...request, argv: ["/x", "\udcff"] }).subarray(-1)).toEqual(Buffer.of(0xff));
   });

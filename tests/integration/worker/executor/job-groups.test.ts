@@ -1,0 +1,162 @@
+/** Processes in control groups of their own: what is counted, what is killed, and what becomes of groups that nobody needs. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { expect, test } from "vitest";
+import { MiB } from "../../../../src/contract/resources.ts";
+import { clearDeadGroups, clearGroups, openJobGroups } from "../../../../src/worker/executor/job-groups.ts";
+import type { JobGroup } from "../../../../src/worker/governor/probes/job-group.ts";
+import { membersOf } from "../../../../src/worker/governor/probes/job-group.ts";
+import { ExecFixture, processesWith } from "../../../support/exec-fixture.ts";
+import { canMakeMemoryCgroup, MemoryCgroup } from "../../../support/memory-hogs.ts";
+import { Scratch } from "../../../support/scratch.ts";
+
+const canMake = canMakeMemoryCgroup();
+const UNIFIED = "/sys/fs/cgroup/unified";
+const WAIT = { timeout: 10_000, interval: 10 };
+
+/** A helper that is nobody's child, in no group or session of its maker, without a variable; it takes 64 MiB and 0.3 s. */
+const daemon = (mark: string) => `#!/usr/bin/perl
+use POSIX;
+if (!fork) {
+  POSIX::setsid();
+  exit if fork;
+  %ENV = ();
+  exec "/usr/bin/perl", "-e", 'my $held = chr(65) x (64 << 20); 1 while times < 0.3; sleep 60', "${mark}";
+}
+wait;
+select undef, undef, undef, 1.2;
+print "done\\n";
+`;
+
+/** A fixture whose jobs run in groups below a group of its own, which has a limit. */
+async function opened(limitBytes: number) {
+  const cgroup = new MemoryCgroup(limitBytes);
+  const groups = openJobGroups("test", cgroup.roots);
+  const exec = await ExecFixture.open(() => ({}), groups);
+  return {
+    ...{ exec, groups },
+    async [Symbol.asyncDispose]() {
+      await exec[Symbol.asyncDispose]();
+      for (const folder of [groups.memory, groups.cpu]) if (folder !== undefined) await clearGroups(folder, "");
+      await cgroup[Symbol.asyncDispose]();
+    },
+  };
+}
+
+const slotsIn = ({ memory }: JobGroup) => readdirSync(memory).filter((name) => existsSync(join(memory, name, "tasks")));
+
+test.skipIf(!canMake)("a helper that has left its parents counts for its job, and ends with it", async () => {
+  await using at = await opened(1024 * MiB);
+  const { exec, groups } = at;
+  const { only, usage, measures } = await exec.run(
+    [exec.program(daemon(exec.scratch.path)), "{input}"],
+    exec.files({ a: "1" }),
+  );
+  expect(only.outcome).toBe("succeeded");
+  expect(Math.max(...usage.map(({ rssBytes }) => rssBytes))).toBeGreaterThan(64 * MiB);
+  expect(Math.max(...usage.map(({ cpuMs }) => cpuMs))).toBeGreaterThan(250);
+  expect(only.cpuMs).toBeGreaterThan(250);
+  expect(measures[0]?.peakBytes).toBeGreaterThan(64 * MiB);
+  expect(processesWith(exec.scratch.path)).toEqual([]);
+  expect(slotsIn(groups)).toHaveLength(1);
+  await exec.runner.stop();
+  expect(existsSync(groups.memory)).toBe(false);
+  expect(existsSync(groups.cpu ?? "/")).toBe(false);
+});
+
+test.skipIf(!canMake)(
+  "page cache is no memory of a job, and what the last job of a slot has left is not the next one's",
+  async () => {
+    await using at = await opened(1024 * MiB);
+    const { exec } = at;
+    const file = join(exec.scratch.path, "large");
+    const shared = `/dev/shm/headroom-test-${process.pid}`;
+    const write = `dd if=/dev/zero of=${file} bs=1M count=200 2>/dev/null; dd if=/dev/zero of=${shared} bs=1M count=32 2>/dev/null; sleep 0.5`;
+    const first = await exec.run([exec.script(write), "{input}"], exec.files({ a: "1" }));
+    const second = await exec.run([exec.script(`sleep 0.5; rm ${shared}`), "{input}"], exec.files({ b: "1" }));
+    const most = ({ usage }: typeof first) => Math.max(...usage.map(({ rssBytes }) => rssBytes));
+    expect(most(first)).toBeGreaterThan(32 * MiB);
+    expect(most(first)).toBeLessThan(64 * MiB);
+    expect(most(second)).toBeLessThan(16 * MiB);
+  },
+);
+
+test.skipIf(!canMake)("a job that the kernel ends in its group has run out of memory", async () => {
+  await using at = await opened(96 * MiB);
+  const { exec } = at;
+  const leap = exec.script("exec dd if=/dev/zero of=/dev/null bs=1G count=1");
+  const { only } = await exec.run([leap, "{input}"], exec.files({ a: "1" }));
+  expect(only).toMatchObject({ failureClass: "out-of-memory", signal: "SIGKILL" });
+});
+
+test.skipIf(!canMake)(
+  "commands that are expected to take a moment enter none, once one has ended at the latest",
+  async () => {
+    await using at = await opened(1024 * MiB);
+    const { exec, groups } = at;
+    const show = exec.script("grep memory: /proc/self/cgroup");
+    const files = exec.files({ a: "1", b: "2" });
+    const spec = { output: { name: "{name}" } };
+    await exec.run([show, "{input}"], files, { spec });
+    const inside = groups.memory.slice(groups.memory.lastIndexOf("/"));
+    expect([exec.read("a"), exec.read("b")].map((said) => said.includes(inside))).toEqual([true, false]);
+    await exec.run([show, "{input}"], exec.files({ c: "1" }), { spec, request: { expectedMs: 5 } });
+    expect(exec.read("c")).not.toContain(inside);
+  },
+);
+
+test.skipIf(!canMake)("a launcher that is killed leaves no process of its groups behind", async () => {
+  await using at = await opened(1024 * MiB);
+  const { exec, groups } = at;
+  const program = exec.program(daemon(exec.scratch.path));
+  const ended = exec.run([program, "{input}"], exec.files({ a: "1" }));
+  await expect.poll(() => slotsIn(groups).length, WAIT).toBe(1);
+  const [slot = ""] = slotsIn(groups);
+  await expect.poll(() => membersOf({ memory: join(groups.memory, slot) }).length, WAIT).toBeGreaterThan(1);
+  const launcher = processesWith("launcher.pl").find((pid) => processesWith(groups.memory).includes(pid));
+  process.kill(launcher ?? 0, "SIGKILL");
+  expect((await ended).only.failureClass).toBe("signal");
+  await expect.poll(() => processesWith(exec.scratch.path).filter((pid) => pid !== launcher), WAIT).toEqual([]);
+  await expect.poll(() => slotsIn(groups).includes(slot), WAIT).toBe(false);
+});
+
+test.skipIf(!canMake)("a worker clears groups of workers that are gone, and no others", async () => {
+  await using cgroup = new MemoryCgroup(1024 * MiB);
+  const own = openJobGroups("own", cgroup.roots);
+  const [, pid = "", startedAt = "", namespace = ""] = own.memory.slice(own.memory.lastIndexOf("/")).split(".");
+  const folder = (name: string) => join(dirname(own.memory), name);
+  const gone = folder(`headroom-jobs-gone.${pid}.1${startedAt}.${namespace}`);
+  const strange = folder(`headroom-jobs-strange.${pid}.1${startedAt}.1${namespace}`);
+  for (const made of [gone, join(gone, "token-0"), strange, folder("another")]) mkdirSync(made);
+  const left = spawn("sleep", ["60"]);
+  const end = once(left, "exit");
+  writeFileSync(join(gone, "token-0/cgroup.procs"), String(left.pid));
+  expect(await clearDeadGroups(own, cgroup.roots)).toBe(1);
+  expect(await end).toEqual([null, "SIGKILL"]);
+  expect([gone, strange, folder("another"), own.memory].map((path) => existsSync(path))).toEqual([
+    false,
+    true,
+    true,
+    true,
+  ]);
+  await clearGroups(own.memory, "");
+  for (const path of [strange, folder("another"), own.cpu ?? ""]) rmdirSync(path);
+});
+
+/** Version 2 as far as a machine has it whose memory is counted by version 1. */
+test.skipIf(!canMake || !existsSync(join(UNIFIED, "cgroup.procs")))(
+  "in a group of version 2 a helper that has left its parents counts its time, and ends with its job",
+  async () => {
+    using scratch = new Scratch();
+    const memory = join(UNIFIED, `headroom-test-${scratch.path.slice(scratch.path.lastIndexOf("/") + 1)}`);
+    mkdirSync(memory);
+    await using exec = await ExecFixture.open(() => ({}), { version: 2, memory, cpu: memory });
+    const { only } = await exec.run([exec.program(daemon(exec.scratch.path)), "{input}"], exec.files({ a: "1" }));
+    expect(only.cpuMs).toBeGreaterThan(250);
+    expect(processesWith(exec.scratch.path)).toEqual([]);
+    await exec.runner.stop();
+    expect(existsSync(memory)).toBe(false);
+  },
+);

@@ -1,0 +1,104 @@
+/** Control groups of version 2, as files: what is written where, and when a worker leaves all as it was. */
+import { chownSync, existsSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { jobGroupsFault, openJobGroups } from "../../../../src/worker/executor/job-groups.ts";
+import { findCgroup } from "../../../../src/worker/governor/probes/cgroup-paths.ts";
+import { GroupMeter } from "../../../../src/worker/governor/probes/job-group.ts";
+import { Scratch } from "../../../support/scratch.ts";
+
+/** Who is not root can give nothing away. */
+const USER = process.getuid?.() === 0 ? 1_000 : (process.getuid?.() ?? 0);
+
+let scratch: Scratch;
+beforeEach(() => {
+  scratch = new Scratch();
+});
+afterEach(() => {
+  scratch[Symbol.dispose]();
+});
+
+/** The worker's group in a faked hierarchy, with these processes and controllers. */
+function fakeGroup(pids: readonly number[], { controllers = "cpu memory", type = "domain", owner = USER } = {}) {
+  const own = "cgroup/system.slice/worker.service";
+  scratch.file("cgroup/cgroup.controllers", "cpu memory");
+  scratch.file("proc/self/cgroup", "0::/system.slice/worker.service\n");
+  scratch.file(`${own}/cgroup.controllers`, controllers);
+  scratch.file(`${own}/cgroup.type`, `${type}\n`);
+  scratch.file(`${own}/cgroup.procs`, pids.map((pid) => `${pid}\n`).join(""));
+  scratch.file(`${own}/cgroup.subtree_control`, "");
+  const path = join(scratch.path, own);
+  const roots = { proc: join(scratch.path, "proc"), cgroup: join(scratch.path, "cgroup"), sys: scratch.path };
+  chownSync(path, owner, owner);
+  return { path, roots, read: (name: string) => readFileSync(join(path, name), "latin1") };
+}
+
+describe("groups of version 2", () => {
+  test("a worker alone in its group moves into a leaf, and hands on memory, but no processor shares", () => {
+    const { path, roots, read } = fakeGroup([process.pid]);
+    const { version, memory, cpu } = openJobGroups("node.1", roots);
+    expect({ version, cpu }).toEqual({ version: 2, cpu: memory });
+    expect(memory.slice(path.length)).toMatch(new RegExp(`^/headroom-jobs-node_1\\.${process.pid}\\.\\d+\\.\\d+$`));
+    expect(readFileSync(join(memory, "worker/cgroup.procs"), "latin1")).toBe(String(process.pid));
+    expect(read("cgroup.subtree_control")).toBe("+memory");
+    expect(readFileSync(join(memory, "cgroup.subtree_control"), "latin1")).toBe("+memory");
+  });
+
+  test("its sensors go on to read the group that it came from", () => {
+    const { path, roots } = fakeGroup([process.pid]);
+    const { memory } = openJobGroups("node", roots);
+    scratch.file("proc/self/cgroup", `0::${join(memory, "worker").slice(roots.cgroup.length)}\n`);
+    expect(findCgroup(roots, "memory")?.folders[0]).toBe(path);
+  });
+
+  test("none are made beside processes of others, without the controller, or below a threaded group", () => {
+    const reasonOf = (...facts: Parameters<typeof fakeGroup>) => jobGroupsFault(fakeGroup(...facts).roots);
+    expect(reasonOf([process.pid])).toBeUndefined();
+    expect(reasonOf([process.pid, 1])).toContain("1 other process is in");
+    expect(reasonOf([process.pid], { controllers: "cpu" })).toContain("the memory controller is not given to");
+    if (process.getuid?.() === 0) expect(reasonOf([process.pid], { owner: 0 })).toContain("not delegated to a user");
+    expect(reasonOf([process.pid], { type: "threaded" })).toContain("threaded");
+  });
+
+  test("a worker that may not hand on goes back to where it was", () => {
+    const { path, roots, read } = fakeGroup([process.pid]);
+    rmSync(join(path, "cgroup.subtree_control"));
+    scratch.folder("cgroup/system.slice/worker.service/cgroup.subtree_control");
+    expect(() => openJobGroups("node", roots)).toThrow("EISDIR");
+    expect(read("cgroup.procs")).toBe(String(process.pid));
+    expect(existsSync(join(path, "cgroup.type"))).toBe(true);
+  });
+});
+
+describe("the meter of a group", () => {
+  const stat = (fields: Readonly<Record<string, number>>) =>
+    Object.entries(fields)
+      .map(([name, value]) => `${name} ${value}\n`)
+      .join("");
+
+  test("of version 2 counts anonymous and shared memory and the kernel's, without what can be taken back", () => {
+    const memory = scratch.folder("group");
+    const before = { anon: 0, file: 900, shmem: 40, kernel: 30, slab_reclaimable: 20 };
+    scratch.file("group/memory.stat", stat(before));
+    scratch.file("group/cpu.stat", "usage_usec 5000\nuser_usec 0\n");
+    const meter = new GroupMeter({ version: 2, memory, cpu: memory });
+    expect(meter.begin().before).toEqual({ keptBytes: 50, cpuMs: 5 });
+    meter.close();
+    scratch.file("group/memory.stat", stat({ ...before, anon: 1000, file: 7000, shmem: 140, kernel: 60 }));
+    scratch.file("group/cpu.stat", "usage_usec 25000\n");
+    expect(meter.read()).toEqual({ rssBytes: 1130, cpuMs: 20 });
+    meter.close();
+  });
+
+  test("of version 1 counts the group and all below it", () => {
+    const memory = scratch.folder("group");
+    scratch.file(
+      "group/memory.stat",
+      stat({ cache: 9000, rss: 1, shmem: 1, total_cache: 9000, total_rss: 700, total_shmem: 60 }),
+    );
+    scratch.file("group/memory.kmem.usage_in_bytes", "40\n");
+    const meter = new GroupMeter({ version: 1, memory, cpu: undefined });
+    expect(meter.read()).toEqual({ rssBytes: 800, cpuMs: undefined });
+    meter.close();
+  });
+});
