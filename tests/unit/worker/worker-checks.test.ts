@@ -19,11 +19,13 @@ function readiness(...sensors: readonly string[]) {
 
 describe("readiness of a worker", () => {
   test("is refused while its governor reads no memory at all", async () => {
-    await expect(readiness("gpu", "memory")["governor"]?.()).rejects.toThrow("memory cannot be read");
+    await expect(readiness("gpu", "memory")["governor"]?.(new AbortController().signal)).rejects.toThrow(
+      "memory cannot be read",
+    );
   });
 
   test("is given with a governor that misses less than that", async () => {
-    await expect(readiness()["governor"]?.()).resolves.toBeUndefined();
-    await expect(readiness("gpu", "host memory")["governor"]?.()).resolves.toBeUndefined();
+    await expect(readiness()["governor"]?.(new AbortController().signal)).resolves.toBeUndefined();
+    await expect(readiness("gpu", "host memory")["governor"]?.(new AbortController().signal)).resolves.toBeUndefined();
   });
 });
