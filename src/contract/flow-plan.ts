@@ -20,10 +20,15 @@ export function planOf(flow: CheckedFlow): FlowPlan {
 /** One line of JSON with the keys of every object in order. */
 export function canonicalJson(value: unknown): string {
   return JSON.stringify(value, (_key, below: unknown) =>
-    typeof below === "object" && below !== null && !Array.isArray(below)
-      ? Object.fromEntries(Object.entries(below).toSorted(([a], [b]) => compare(a, b)))
-      : below,
+    typeof below === "object" && below !== null && !Array.isArray(below) ? inOrder(below) : below,
   );
+}
+
+function inOrder(object: object): object {
+  const names = Object.keys(object);
+  if (names.every((name, at) => at === 0 || compare(names[at - 1] ?? "", name) < 0)) return object;
+  const fields = object as Readonly<Record<string, unknown>>;
+  return Object.fromEntries(names.toSorted(compare).map((name) => [name, fields[name]]));
 }
 
 function collect({ nested }: CheckedFlow, files: Map<string, FlowDocument>): void {

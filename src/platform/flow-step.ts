@@ -154,21 +154,28 @@ export interface GuardedJob extends FlowJob {
   readonly paths: readonly string[];
   /** Fields of the flow that are set with it. */
   readonly fields: Readonly<Record<string, string>>;
+  /** Whether it is made for nodes that may have been with a job before. */
+  readonly isRepeat: boolean;
 }
+
+/** Why a job was not added: a node of it is not free, or was with a job before although it is no `repeat`. */
+export type Refused = "taken" | "repeat";
 
 /**
  * Adds jobs below their root, each only while all of its nodes are free, and notes that it has them. KEYS[1] hash of the
  * flow. KEYS[2…] the keys of the calls, in their order. ARGV for each call its name, how many keys it takes, how many
- * arguments, and these; then the key of the job, how many nodes it has, and these; then how many fields and values are set,
- * and these. Returns the answer of each call; "taken" where nothing was done.
+ * arguments, and these; then the key of the job, 1 if it is a repeat, else 0, how many nodes it has, and these; then how many
+ * fields and values are set, and these. Returns the answer of each call; "taken" or "repeat" where nothing was done.
  */
 const ADD_GUARDED = new Script(`
 local parts = {}
 ${parts.map(({ name, content }) => `parts["${name}"] = function(KEYS, ARGV)\n${content}\nend`).join("\n")}
-local function is_free(path)
-  if redis.call("HEXISTS", KEYS[1], "o:" .. path) == 1 then return false end
+local function refusal_of(path, repeats)
+  if redis.call("HEXISTS", KEYS[1], "o:" .. path) == 1 then return "taken" end
   local job = redis.call("HGET", KEYS[1], "c:" .. path)
-  return not job or redis.call("EXISTS", job) == 0 or redis.call("HEXISTS", job, "finishedOn") == 1
+  if not job then return nil end
+  if redis.call("EXISTS", job) == 1 and redis.call("HEXISTS", job, "finishedOn") == 0 then return "taken" end
+  return repeats == "0" and "repeat" or nil
 end
 local answers = {}
 local key, at = 2, 1
@@ -176,12 +183,14 @@ while at <= #ARGV do
   local name, keys, count = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
   local args = { unpack(ARGV, at + 3, at + 2 + count) }
   at = at + 3 + count
-  local job, nodes = ARGV[at], tonumber(ARGV[at + 1])
-  local first, last = at + 2, at + 1 + nodes
+  local job, repeats, nodes = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
+  local first, last = at + 3, at + 2 + nodes
   local fields = tonumber(ARGV[last + 1])
-  local free = true
-  for i = first, last do free = free and is_free(ARGV[i]) end
-  if free then
+  local refusal
+  for i = first, last do
+    if refusal ~= "taken" then refusal = refusal_of(ARGV[i], repeats) or refusal end
+  end
+  if not refusal then
     local answer = parts[name]({ unpack(KEYS, key, key + keys - 1) }, args)
     answers[#answers + 1] = answer or false
     if not (type(answer) == "number" and answer < 0) then
@@ -189,17 +198,21 @@ while at <= #ARGV do
       if fields > 0 then redis.call("HSET", KEYS[1], unpack(ARGV, last + 2, last + 1 + fields)) end
     end
   else
-    answers[#answers + 1] = "taken"
+    answers[#answers + 1] = refusal
   end
   key, at = key + keys, last + 2 + fields
 end
 return answers
 `);
 
-/** Those that were not added, since a node of theirs is not free. @throws {InfrastructureError} when one could not be added */
-export async function addGuarded(redis: Redis, flowKey: string, jobs: readonly GuardedJob[]): Promise<GuardedJob[]> {
+/** Those that were not added, and why. @throws {InfrastructureError} when one could not be added */
+export async function addGuarded(
+  redis: Redis,
+  flowKey: string,
+  jobs: readonly GuardedJob[],
+): Promise<Map<GuardedJob, Refused>> {
   const [keys, args]: [string[], Argument[]] = [[flowKey], []];
-  for (const { queue, job, paths, fields } of jobs) {
+  for (const { queue, job, paths, fields, isRepeat } of jobs) {
     const list = new CallList();
     const parentKey = job.parentKey ?? "";
     await list.add({ queue, job }, { parentKey, parentDependenciesKey: `${parentKey}:dependencies` });
@@ -209,14 +222,19 @@ export async function addGuarded(redis: Redis, flowKey: string, jobs: readonly G
     keys.push(...call.args.slice(0, count).map(String));
     args.push(call.name, count, call.args.length - count, ...call.args.slice(count));
     const set = Object.entries(fields).flat();
-    args.push(queue.toKey(job.id ?? ""), paths.length, ...paths, set.length, ...set);
+    args.push(queue.toKey(job.id ?? ""), isRepeat ? 1 : 0, paths.length, ...paths, set.length, ...set);
   }
   const answers = (await ADD_GUARDED.run(redis, keys, args)) as readonly unknown[];
   const refused = answers.find((answer) => typeof answer === "number" && answer < 0);
   if (refused !== undefined || answers.length !== jobs.length) {
     throw new InfrastructureError(`redis: expected to add every job of ${flowKey}, found ${JSON.stringify(answers)}`);
   }
-  return jobs.filter((_, at) => answers[at] === "taken");
+  return new Map(
+    jobs.flatMap((job, at) => {
+      const answer = answers[at];
+      return answer === "taken" || answer === "repeat" ? [[job, answer] as const] : [];
+    }),
+  );
 }
 
 type Backend = ReturnType<Queue["getBackend"]>;

@@ -206,16 +206,12 @@ export class FlowAdvance {
   async #releaseSome(ids: readonly string[]): Promise<EndedNode[]> {
     // Another worker may have made it again after its Redis had lost it, and then nodes may have rows.
     this.#about = undefined;
-    const [planned, about, stage] = await Promise.all([
-      this.state.nodes(ids),
+    const [{ nodes: planned, ends }, about, stage] = await Promise.all([
+      this.state.withReads(ids),
       this.about(),
       this.#deps.hash.stage(this.#run.runId),
     ]);
     const isGoing = stage?.epoch === this.#run.epoch && (stage.state === "running" || stage.state === "queued");
-    const reads = new Set(
-      [...planned.values()].flatMap((one) => [...one.reads, ...one.node.needs.map((edge) => edge.node)]),
-    );
-    const ends = await this.state.ends([...reads]);
     const over: EndedNode[] = [];
     const calls: CallToAdd[] = [];
     for (const id of ids) {
@@ -304,7 +300,7 @@ export class FlowAdvance {
     const { costOf } = this.#deps;
     const groups = groupCalls(calls, costOf && ((call) => costOf(this.#run, call)));
     const isRestored = (await this.about()).isRestored === true;
-    const chunks = await addCallJobs({ ...this.#deps, state: this.state }, this.#ref, groups, isRestored);
+    const chunks = await addCallJobs(this.#deps, this.#ref, groups, isRestored);
     await this.#deps.hash.count(this.#run, { chunks });
   }
 

@@ -9,13 +9,11 @@ import { jobIds, keys } from "../../contract/queues.ts";
 import { addGuarded, type GuardedJob } from "../flow-step.ts";
 import { execPlace, type JobQueues, type RunRef } from "../job-queues.ts";
 import type { SplitCall } from "./call-groups.ts";
-import type { FlowState } from "./flow-state.ts";
 
 export interface CallJobsDeps {
   readonly redis: Redis;
   readonly kp: string;
   readonly queues: JobQueues;
-  readonly state: FlowState;
 }
 
 /** Lua takes so many values off its stack at once that a job of this many calls is far from too many of them. */
@@ -31,8 +29,7 @@ export async function addCallJobs(
   groups: readonly (readonly SplitCall[])[],
   isRestored: boolean,
 ): Promise<number> {
-  const { redis, kp, queues, state } = deps;
-  const before = await state.jobsOf(groups.flat().map(({ path }) => path));
+  const { redis, kp, queues } = deps;
   const places = new Map(
     groups
       .flat()
@@ -40,25 +37,23 @@ export async function addCallJobs(
       .map((place) => [place.name, place]),
   );
   for (const place of places.values()) await queues.announce(place);
-  const jobOf = (group: readonly SplitCall[]) =>
-    jobFor(queues, ref, group, isRestored || group.some(({ path }) => before.has(path)));
+  const waitingOf = (group: readonly SplitCall[], isRepeat: boolean) => ({
+    group,
+    job: jobFor(queues, ref, group, isRepeat),
+  });
   const flowKey = keys.flow(kp, ref.runId, ref.epoch);
   let added = 0;
-  const waiting = groups.filter((group) => group.length > 0).map((group) => ({ group, job: jobOf(group) }));
+  const waiting = groups.filter((group) => group.length > 0).map((group) => waitingOf(group, isRestored));
   while (waiting.length > 0) {
     const some = waiting.splice(0, JOBS_AT_ONCE);
-    const taken = new Set(
-      await addGuarded(
-        redis,
-        flowKey,
-        some.map(({ job }) => job),
-      ),
-    );
-    added += some.length - taken.size;
+    const jobs = some.map(({ job }) => job);
+    const answers = await addGuarded(redis, flowKey, jobs);
     for (const { group, job } of some) {
+      const answer = answers.get(job);
+      if (answer === undefined) added += 1;
+      else if (answer === "repeat") waiting.push(waitingOf(group, true));
       // Of several, those that are free go alone; one that is not is somebody else's.
-      if (taken.has(job) && group.length > 1)
-        waiting.push(...group.map((call) => ({ group: [call], job: jobOf([call]) })));
+      else if (group.length > 1) waiting.push(...group.map((call) => waitingOf([call], job.isRepeat)));
     }
   }
   return added;
@@ -76,5 +71,5 @@ function jobFor(queues: JobQueues, ref: RunRef, group: readonly SplitCall[], isR
   const fields: Record<string, string> = { [`b:${first.split.own.b}`]: first.split.base };
   for (const { path, split } of group) fields[`s:${path}`] = JSON.stringify(split.own);
   const child = queues.childOf(ref, first.spec, { place, name, id: jobIds.chunk(ref.runId, ref.epoch, chunk), data });
-  return { ...child, paths: files.map(({ path }) => path), fields };
+  return { ...child, paths: files.map(({ path }) => path), fields, isRepeat };
 }

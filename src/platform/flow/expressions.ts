@@ -47,14 +47,24 @@ type Compiled =
 /** The least recently used go first. */
 const compiled = new Map<string, Compiled>();
 
-/** The values for the expressions of a node. @throws {TypeError} for values that are no JSON */
+/** The values for the expressions of a node, which are to be JSON. */
 export function createScope(values: ScopeValues): FlowScope {
-  return { names: { inputs: toCel(values.inputs), nodes: toCel(values.nodes), run: toCel(values.run) } };
+  return lazily(() => ({ inputs: toCel(values.inputs), nodes: toCel(values.nodes), run: toCel(values.run) }));
+}
+
+/** Most nodes of a large flow name nothing. */
+function lazily(make: () => FlowScope["names"]): FlowScope {
+  let names: FlowScope["names"] | undefined;
+  return {
+    get names() {
+      return (names ??= make());
+    },
+  };
 }
 
 /** The same for one instance of a node with a `foreach`. */
 export function withItem(scope: FlowScope, item: unknown, index: number): FlowScope {
-  return { names: { ...scope.names, item: toCel(item), index: BigInt(index) } };
+  return lazily(() => ({ ...scope.names, item: toCel(item), index: BigInt(index) }));
 }
 
 /** The value of an expression, as JSON. */

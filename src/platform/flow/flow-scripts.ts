@@ -47,6 +47,33 @@ return { ready, groups }
 );
 
 /**
+ * Reads nodes, and how those that they need or read ended. KEYS[1] hash of the flow. ARGV nodes. Returns two lists: nodes, empty
+ * for one that the flow does not have; and what has ended, names and ends in turn. What is read by a node that this Lua
+ * cannot decode, which is stricter than others with Unicode, is left out.
+ */
+export const READ_READY = new Script(`
+local nodes, ends, seen = {}, {}, {}
+local function read(id)
+  if seen[id] then return end
+  seen[id] = true
+  local value = redis.call("HGET", KEYS[1], "o:" .. id)
+  if not value then return end
+  ends[#ends + 1] = id
+  ends[#ends + 1] = value
+end
+for at = 1, #ARGV do
+  local json = redis.call("HGET", KEYS[1], "n:" .. ARGV[at])
+  nodes[at] = json or ""
+  local is_read, planned = pcall(cjson.decode, json or "")
+  if is_read then
+    for _, id in ipairs(planned.reads) do read(id) end
+    for _, edge in ipairs(planned.node.needs) do read(edge.node) end
+  end
+end
+return { nodes, ends }
+`);
+
+/**
  * Notes the items of a fan-out once. KEYS[1] hash of the flow. ARGV[1] node. ARGV[2] items. ARGV[3] how many. Returns 1 when
  * they were noted now, else 0, and those that are noted.
  */

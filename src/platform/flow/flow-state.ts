@@ -18,7 +18,7 @@ import { nodePath, parseNodePath, type NodeEnd, type PlannedNode } from "../../c
 import { keys } from "../../contract/queues.ts";
 import type { RunSpec } from "../../contract/run-spec.ts";
 import { joinSpec, parseBase, parseOwn, type OwnPart } from "./call-spec.ts";
-import { OPEN_GROUP, SETTLE } from "./flow-scripts.ts";
+import { OPEN_GROUP, READ_READY, SETTLE } from "./flow-scripts.ts";
 
 /** What all nodes of a flow have in common. */
 export interface FlowAbout {
@@ -134,6 +134,25 @@ export class FlowState {
     return this.#parsed<PlannedNode>("n:", ids);
   }
 
+  /** These nodes, and how those that they need or read ended: one round trip for both, as a rule. */
+  async withReads(
+    ids: readonly string[],
+  ): Promise<{ readonly nodes: Map<string, PlannedNode>; readonly ends: Map<string, NodeEnd> }> {
+    const answer = (await READ_READY.run(this.#redis, [this.#key], ids)) as readonly (readonly string[])[];
+    const [texts = [], found = []] = answer;
+    const nodes = new Map<string, PlannedNode>();
+    ids.forEach((id, at) => {
+      const json = texts[at] ?? "";
+      if (json !== "") nodes.set(id, JSON.parse(json) as PlannedNode);
+    });
+    const ends = new Map<string, NodeEnd>();
+    for (let at = 0; at < found.length; at += 2) ends.set(found[at] ?? "", JSON.parse(found[at + 1] ?? "") as NodeEnd);
+    const reads = [...nodes.values()].flatMap((one) => [...one.reads, ...one.node.needs.map((edge) => edge.node)]);
+    const missed = [...new Set(reads.filter((id) => !ends.has(id)))];
+    for (const [id, end] of missed.length === 0 ? [] : await this.ends(missed)) ends.set(id, end);
+    return { nodes, ends };
+  }
+
   /** How these nodes or instances ended; those that have not are left out. */
   async ends(paths: readonly string[]): Promise<Map<string, NodeEnd>> {
     return this.#parsed<NodeEnd>("o:", paths);
@@ -227,11 +246,6 @@ export class FlowState {
       if (base !== undefined) specs.set(path, joinSpec(base, own));
     }
     return specs;
-  }
-
-  /** The jobs that these nodes were last given to. */
-  async jobsOf(paths: readonly string[]): Promise<Map<string, string>> {
-    return this.#texts("c:", paths);
   }
 
   /** Notes the job that a node is given to, in place of the one before. `jobKey`: its key in Redis. */

@@ -58,19 +58,42 @@ export function execSpec(work: NodeWork): RunSpec {
   if (node.kind !== "exec" && node.kind !== "agent") throw new TypeError(`expected an exec node, found ${node.kind}`);
   const isAgent = node.kind === "agent";
   const command = isAgent ? agentCommand(node, work) : commandOf(node.command, work);
-  const common = commonOf(work);
+  const { env, ...common } = commonOf(work);
   const task = isAgent ? { [TASK_VARIABLE]: JSON.stringify(taskOf(node, work)) } : {};
-  return parseRunSpec({
+  const [binary = "", ...words] = command;
+  const { name, ...kept } = keptOf(node, command, work.path);
+  const base = checkedOnce({
     ...common,
-    env: { ...common.env, ...task },
     executor: work.isNoop ? "noop" : "process",
-    command,
+    command: [binary],
     ...learnedAs(command, work),
     perChunk: false,
     ...(isAgent && { agent: limitsOf(node, programOf(node, work)) }),
-    input: { kind: "none", sha256: inputDigest(work) },
-    output: { root: join(work.about.folder, "artifacts"), ...keptOf(node, command, work.path) },
+    input: { kind: "none" },
+    output: { root: join(work.about.folder, "artifacts"), ...kept },
   });
+  return {
+    ...base,
+    env: { ...env, ...task },
+    command: [binary, ...words],
+    input: { kind: "none", root: "/", sha256: inputDigest(work) },
+    output: { ...base.output, ...(name !== undefined && { name }) },
+  };
+}
+
+/** Specifications that were checked, by what was written. */
+const checked = new Map<string, RunSpec>();
+const MAX_CHECKED = 256;
+
+/** Most calls of a flow differ in texts alone that may be any: what they have in common is checked once. */
+function checkedOnce(written: object): RunSpec {
+  const key = JSON.stringify(written);
+  const known = checked.get(key);
+  if (known !== undefined) return known;
+  const spec = parseRunSpec(written);
+  if (checked.size >= MAX_CHECKED) checked.clear();
+  checked.set(key, spec);
+  return spec;
 }
 
 /** What is kept of a call, and under which name. What an agent prints is its transcript, and that is always kept. */

@@ -9,8 +9,9 @@ export async function loadScope(
   { reads, node }: PlannedNode,
   known: { readonly ref: FlowRef; readonly about: FlowAbout; readonly ends: ReadonlyMap<string, NodeEnd> },
 ): Promise<FlowScope> {
+  const hasItems = reads.some((id) => known.ends.get(id)?.items !== undefined);
   // However it names them: `nodes.a.items`, `nodes.a["items"]`, `nodes.a. items`.
-  const wantsItems = JSON.stringify(node).includes("items");
+  const wantsItems = hasItems && JSON.stringify(node).includes("items");
   const nodes: Record<string, Readonly<Record<string, unknown>>> = {};
   for (const id of reads) {
     const end = known.ends.get(id);

@@ -111,6 +111,15 @@ export async function loadStoredFlow(
   pages: AsyncIterable<readonly string[]>,
   runId: string,
 ): Promise<FlowSetting & { readonly flow: CheckedFlow }> {
-  for await (const [json] of pages) if (json !== undefined) return parseStoredFlow(json);
+  return parseStoredFlow(await storedText(pages, runId));
+}
+
+/** The plan alone, as it was kept when the flow was checked. @throws {InfrastructureError} when the store has none */
+export async function loadStoredPlan(pages: AsyncIterable<readonly string[]>, runId: string): Promise<FlowPlan> {
+  return setting.parse(JSON.parse(await storedText(pages, runId))).plan as FlowPlan;
+}
+
+async function storedText(pages: AsyncIterable<readonly string[]>, runId: string): Promise<string> {
+  for await (const [json] of pages) if (json !== undefined) return json;
   throw new InfrastructureError(`store: expected the plan of flow ${runId}, found none`);
 }

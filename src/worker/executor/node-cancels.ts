@@ -13,6 +13,11 @@ export class NodeCancels {
     return this.#cancelled.has(path);
   }
 
+  /** Aborts what runs. */
+  abort(reason: unknown): void {
+    for (const controller of this.#running.values()) controller.abort(reason);
+  }
+
   /** Runs the work of a node; its signal is aborted when the node is cancelled. */
   async run<T>(path: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const controller = new AbortController();

@@ -114,11 +114,12 @@ class ChunkAttempt {
     // A retry chunk may be added a second time by the next holder of the chunk that asked for it.
     const isRepeat = this.#context.job.attemptsStarted > 1 || this.#payload.chunk.includes("-");
     // Asked for together: a file waits for its start meanwhile. A repeat counts crashes of its own first.
-    const [{ run: whole, isWanted }, blame] = await Promise.all([
+    const [{ run: whole, isWanted }, blame, specs] = await Promise.all([
       this.#deps.runs.open(runId, epoch),
       isRepeat ? undefined : loadBlame(this.#deps.redis, this.#deps.kp),
+      this.#deps.runs.load(runId, epoch).then((run) => this.#deps.flows.openSpecs(run, this.#payload.files)),
     ]);
-    this.#specs = await this.#deps.flows.openSpecs(whole, this.#payload.files);
+    this.#specs = specs;
     const files = this.#payload.files.filter(({ path }) => this.#specs?.has(path) ?? true);
     const [first] = files;
     if (first === undefined) return undefined;

@@ -4,8 +4,8 @@ import { dirname } from "node:path";
 import type { FileResult } from "../../../contract/files.ts";
 import { FlowFigures } from "../../../contract/flow-report.ts";
 import type { FlowReport, RunReport } from "../../../contract/run-record.ts";
-import { planOf, type FlowPlan } from "../../../contract/flow-plan.ts";
-import { loadStoredFlow } from "../../../platform/flow/stored-flow.ts";
+import type { FlowPlan } from "../../../contract/flow-plan.ts";
+import { loadStoredPlan } from "../../../platform/flow/stored-flow.ts";
 import type { Logger } from "../../../platform/logger.ts";
 import { obstacleTo } from "../../../platform/make-folders.ts";
 import type { LiveRun } from "../../../platform/run-hash.ts";
@@ -68,7 +68,7 @@ export async function writeFlowFolder(
 
 async function planFor({ store }: FlowEndDeps, { runId, spec }: LiveRun): Promise<FlowPlan | undefined> {
   if (spec.parent !== undefined) return undefined;
-  return planOf((await loadStoredFlow(store.inputs.pages(runId), runId)).flow);
+  return loadStoredPlan(store.inputs.pages(runId), runId);
 }
 
 /** One digest over the outputs of a run, for what depends on all of them. */

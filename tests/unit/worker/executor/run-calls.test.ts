@@ -56,3 +56,14 @@ test("those behind one that was stopped did not run", async () => {
   expect(end.kind).toBe("aborted");
   expect(end.notRun.map(({ path }) => path)).toEqual(paths);
 });
+
+test("one that runs when its job is stopped is told so, with the reason", async () => {
+  const stop = new AbortController();
+  let seen: unknown;
+  const { ran } = await run((path, signal, _) => {
+    if (path !== "b") return;
+    stop.abort(new Error("worker stops"));
+    seen = signal.reason;
+  }, stop);
+  expect({ ran, seen }).toEqual({ ran: ["a", "b"], seen: new Error("worker stops") });
+});
