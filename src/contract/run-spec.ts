@@ -9,6 +9,9 @@ import { MiB } from "./resources.ts";
 /** Variables that every run has handed on from its worker unless it says otherwise. */
 export const DEFAULT_ENV_ALLOW: readonly string[] = ["PATH", "LANG", "LC_ALL", "TZ", "TMPDIR"];
 
+/** Outputs of other nodes that one process may read. */
+export const MAX_READS = 10_000;
+
 const retryRule = z.strictObject({
   attempts: z.int().min(1).max(1000),
   backoffMs: z.int().nonnegative(),
@@ -124,7 +127,7 @@ export const runSpec = z.strictObject({
   /** `true`: processes that are shut in strictly have the network all the same. `false`: none have it, shut in or not. */
   network: z.boolean().optional(),
   /** What processes that are shut in see beside their inputs: absolute paths. */
-  reads: z.array(z.string().startsWith("/", "an absolute path")).max(10_000).optional(),
+  reads: z.array(z.string().startsWith("/", "an absolute path")).max(MAX_READS).optional(),
   /** The command is an agent whose standard output is its transcript: it is counted along, and kept when it fails too. */
   agent: agentLimits.optional(),
   profile: profileName.default("default"),

@@ -1,5 +1,6 @@
 /** The scale signal as the leader last decided it: stored in Redis, so that every process tells the same one. */
 import type { Redis } from "ioredis";
+import { SANDBOX_LABEL } from "../contract/allow.ts";
 import { InfrastructureError, InvalidInputError, NotFoundError } from "../contract/errors.ts";
 import { keys } from "../contract/queues.ts";
 import {
@@ -29,6 +30,11 @@ export interface ScalingQuery {
   readonly labels?: readonly string[] | undefined;
 }
 
+/** The labels that a pool is told by: whether a worker can shut processes in it finds out by itself, and nobody chooses. */
+export function poolLabels(labels: readonly string[]): readonly string[] {
+  return labels.filter((label) => label !== SANDBOX_LABEL);
+}
+
 /**
  * The part of a signal that is asked for.
  * @throws {InfrastructureError} without a signal @throws {NotFoundError} for a profile that nobody knows: a slip must not
@@ -48,8 +54,11 @@ export function answerScaling(signal: ScalingSignal | undefined, { profile, labe
     return { ...signal, value, profiles: shown.filter(isOfProfile) };
   }
   if (labels === undefined) return { ...signal, profiles: shown };
-  const isOfPool = (needs: readonly string[]) =>
-    labels.length === 0 ? needs.length === 0 : needs.length > 0 && needs.every((label) => labels.includes(label));
+  const asked = poolLabels(labels);
+  const isOfPool = (all: readonly string[]) => {
+    const needs = poolLabels(all);
+    return asked.length === 0 ? needs.length === 0 : needs.length > 0 && needs.every((label) => asked.includes(label));
+  };
   const value = workersWanted(
     signal.profiles.filter((one) => isOfPool(one.labels)),
     signal,

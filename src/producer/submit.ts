@@ -108,10 +108,10 @@ function ofFlow({ flow }: RunSpec): Readonly<Record<string, string | number>> {
 export function planChunks(spec: Pick<RunSpec, "input" | "perChunk" | "output">): PlannedChunks {
   const { input } = spec;
   if (input.kind !== "list" || input.paths === undefined || spec.perChunk) return "scan";
-  const { paths } = input;
+  const paths = input.paths.map(plainPath);
   if ((input.include ?? input.exclude ?? input.symlinks) !== undefined) return "scan";
-  if (paths.length === 0 || paths.length > DIRECT_FILES) return "scan";
-  if (new Set(paths.map(plainPath)).size < paths.length || mayShareOutput(spec, paths)) return "scan";
+  if (paths.length === 0 || paths.length > DIRECT_FILES || paths.includes("")) return "scan";
+  if (new Set(paths).size < paths.length || mayShareOutput(spec, paths)) return "scan";
   // Their sizes are not asked for: a chunk of one file needs none, and the worker that runs it sees it anyway.
   return paths.map((path, index) => ({ chunk: String(index), files: [{ index, path, bytes: 0 }] }));
 }

@@ -12,6 +12,7 @@ import { carries, isClaiming, tooLargeReasons } from "../platform/explain-worker
 import { profileOfPlace, scanPlace, type JobQueues, type QueuePlace } from "../platform/job-queues.ts";
 import { loadAllLimits } from "../platform/limits.ts";
 import type { Logger } from "../platform/logger.ts";
+import { poolLabels } from "../platform/scaling.ts";
 import { isAlive, loadHeartbeats } from "../platform/worker-heartbeats.ts";
 import type { ProfileFacts, ScalingFacts } from "./scaling.ts";
 
@@ -136,9 +137,11 @@ function factsOf({ profile, labels, queues }: Part, { workers, remembered, isSca
   const names = new Set(queues.map(({ place }) => place.name));
   const isOf = ({ queue }: RunningJob) => queue !== undefined && names.has(queue);
   const able = workers.filter((worker) => carries(worker, labels));
+  // Of those that could be chosen: what none of them finds out of itself, another one would not either.
+  const isRefused = able.length === 0 && workers.some((worker) => carries(worker, poolLabels(labels)));
   const groups = { open: [] as Counted[], paused: [] as Counted[], hopeless: [] as Counted[] };
   for (const queue of queues)
-    groups[queue.isPaused ? "paused" : isHopeless(queue, able) ? "hopeless" : "open"].push(queue);
+    groups[queue.isPaused ? "paused" : isRefused || isHopeless(queue, able) ? "hopeless" : "open"].push(queue);
   const runnable = {
     waiting: sumOf(groups.open, ({ waiting }) => waiting),
     prioritized: sumOf(groups.open, ({ prioritized }) => prioritized),

@@ -3,7 +3,7 @@ import { CONTROL_PROFILE } from "../contract/profiles.ts";
 import { keys } from "../contract/queues.ts";
 import { partKey, workersWanted, type ScalingSignal } from "../contract/scaling.ts";
 import type { Metrics } from "../platform/metrics.ts";
-import { answerScaling, loadScaling, SIGNAL_KEPT_MS } from "../platform/scaling.ts";
+import { answerScaling, loadScaling, poolLabels, SIGNAL_KEPT_MS } from "../platform/scaling.ts";
 import { Script } from "../platform/script.ts";
 import { keepPaces, loadScaleFacts, type Paces, type ScaleFactsDeps } from "./scale-facts.ts";
 import { decideScaling, type ScalingSettings } from "./scaling.ts";
@@ -53,7 +53,7 @@ function listsOf(
   known: readonly { readonly labels: readonly string[] }[],
 ): ReadonlyMap<string, number> {
   const pools = [[], ...known.map(({ labels }) => labels)].map(
-    (labels) => [keys.workersWanted(kp, labels), answerScaling(signal, { labels }).value] as const,
+    (labels) => [keys.workersWanted(kp, poolLabels(labels)), answerScaling(signal, { labels }).value] as const,
   );
   return new Map([[keys.workersWanted(kp), signal.value], ...pools]);
 }

@@ -2,7 +2,7 @@
  * What a resume would make of each input of its run, by the code that decides it when a chunk is run: inputs, binaries and
  * outputs are read, nothing is started and nothing is written.
  */
-import { faultsLine, messageOf } from "../contract/errors.ts";
+import { faultsLine, InfrastructureError, messageOf } from "../contract/errors.ts";
 import type { FileEntry } from "../contract/files.ts";
 import type { Outcome } from "../contract/outcomes.ts";
 import { loadModel, type ModelFolder } from "../platform/models/model-folder.ts";
@@ -30,6 +30,8 @@ export interface ForecastDeps {
   readonly files: Pick<FileTable, "get">;
   readonly gate: Pick<PolicyGate, "decide">;
   readonly blame: Pick<Blame, "crashes">;
+  /** Ends the reading of files, which may take long. */
+  readonly signal?: AbortSignal;
 }
 
 export class ResumeForecast {
@@ -44,7 +46,10 @@ export class ResumeForecast {
     this.#run = run;
   }
 
-  /** One answer for each of the files, in their order. */
+  /**
+   * One answer for each of the files, in their order.
+   * @throws {InfrastructureError} when a binary cannot be read here; a resume would look for it on every worker
+   */
   async of(files: readonly FileEntry[]): Promise<Foreseen[]> {
     const { runId, spec } = this.#run;
     const rows = await this.#deps.files.get(
@@ -80,9 +85,13 @@ export class ResumeForecast {
     const { policy, preparer } = openPreparer(request, { gate: this.#deps.gate, binaries: this.#binaries });
     if (policy.kind === "refused") return allFail(request, faultsLine(policy.faults));
     const failure = await preparer.checkBinaries(policy.pins);
+    if (failure?.class === "infrastructure") {
+      throw new InfrastructureError(`a resume is told by the digest of its binary: ${failure.message}`);
+    }
     if (failure !== null) return allFail(request, failure.message);
     const looks: Look[] = [];
     for (const file of request.files) {
+      this.#deps.signal?.throwIfAborted();
       // The check of an input is a command, so what it says is not asked for.
       looks.push(
         await looked(async () => {
@@ -106,6 +115,7 @@ export class ResumeForecast {
     const about = { modelSha256: model.sha256, argsSha256: argsSha256(request.spec) };
     const looks: Look[] = [];
     for (const { path } of request.files) {
+      this.#deps.signal?.throwIfAborted();
       looks.push(
         await looked(async () => {
           const read = await reader.read(path);

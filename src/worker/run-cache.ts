@@ -15,6 +15,8 @@ export class RunCache {
   readonly #hash: RunHash;
   readonly #store: Store;
   readonly #runs = new Map<string, LiveRun>();
+  /** Two steps of one job may ask at a time for a run that is not known yet. */
+  readonly #reading = new Map<string, Promise<LiveRun>>();
   readonly #calls = new Map<string, RunSpec>();
   readonly #specOf: SpecOf;
   readonly #changes: () => ProfileChanges;
@@ -73,6 +75,16 @@ export class RunCache {
   async #load(runId: string, epoch: number): Promise<LiveRun> {
     const cached = this.#runs.get(runId);
     if (cached?.epoch === epoch) return cached;
+    const reading = this.#reading.get(runId) ?? this.#read(runId);
+    this.#reading.set(runId, reading);
+    try {
+      return await reading;
+    } finally {
+      this.#reading.delete(runId);
+    }
+  }
+
+  async #read(runId: string): Promise<LiveRun> {
     const run = (await this.#hash.load(runId)) ?? (await this.#fromStore(runId));
     if (run === undefined) throw new NotFoundError("run", runId);
     if (this.#runs.size >= MAX_RUNS) this.#runs.clear();

@@ -1,6 +1,6 @@
 /** What a resume would do: the run's files before the code that decides what is reused, with nothing started. */
 import type { Config } from "../../contract/config.ts";
-import { ConflictError, InvalidInputError } from "../../contract/errors.ts";
+import { ConflictError, exitCodes, InvalidInputError } from "../../contract/errors.ts";
 import { isTerminal } from "../../contract/outcomes.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
 import { narrowAllow, taskOf } from "../../contract/task-limits.ts";
@@ -12,6 +12,7 @@ import { resumedSpec } from "../../producer/resumed-spec.ts";
 import { ResumeForecast } from "../../worker/resume-forecast.ts";
 import { loadBlame } from "../../worker/result/chunk-plan.ts";
 import { openCluster, type Cluster } from "../cluster.ts";
+import { Interrupt } from "../interrupt.ts";
 import { openLogFile } from "../log-file.ts";
 import { logLevelOf, type Place } from "../settings.ts";
 import { tellInputs } from "./dry-run.ts";
@@ -29,8 +30,12 @@ interface DryResume {
 export async function dryResume(request: PlanRequest, place: Place, about: DryResume): Promise<number> {
   const log = openLogFile(place.home, logLevelOf(request.io.env, about.config.logging.level), { process: "run" });
   try {
+    using interrupt = new Interrupt(() => undefined);
     await using cluster = await openCluster(place, log.logger);
-    return await tell(cluster, request, about);
+    return await tell(cluster, request, { ...about, signal: interrupt.signal }).catch((error: unknown) => {
+      if (interrupt.isAsked) return exitCodes.interrupted;
+      throw error;
+    });
   } finally {
     log.flush();
   }
@@ -39,7 +44,7 @@ export async function dryResume(request: PlanRequest, place: Place, about: DryRe
 async function tell(
   { store, redis, place }: Cluster,
   request: PlanRequest,
-  { config, isOfInfer }: DryResume,
+  { config, isOfInfer, signal }: DryResume & { readonly signal: AbortSignal },
 ): Promise<number> {
   const { flags, io } = request;
   const before = endedRun(await store.runs.get(flags.resume ?? ""), flags.resume ?? "");
@@ -58,7 +63,7 @@ async function tell(
     const { id: runId, epoch, createdAtMs } = before;
     const run = { runId, spec, epoch: epoch + 1, state: "queued", createdAtMs } as const;
     const blame = await loadBlame(redis, place.kp);
-    const forecast = new ResumeForecast({ files: store.files, gate, blame }, run);
+    const forecast = new ResumeForecast({ files: store.files, gate, blame, signal }, run);
     const pages = plan.list?.pages() ?? store.inputs.pages(runId);
     return await tellInputs({ run, pages, files: store.files, forecast }, io, flags.json === true);
   } finally {

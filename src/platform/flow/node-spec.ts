@@ -15,7 +15,7 @@ import { failureClasses, defaultRetryRules, type FailureClass, type RetryRule } 
 import type { Profile } from "../../contract/profiles.ts";
 import { MiB } from "../../contract/resources.ts";
 import { parseRunSpec } from "../../contract/run-request.ts";
-import { DEFAULT_ENV_ALLOW, type AgentLimits, type RunSpec } from "../../contract/run-spec.ts";
+import { DEFAULT_ENV_ALLOW, MAX_READS, type AgentLimits, type RunSpec } from "../../contract/run-spec.ts";
 import { outputFromOf } from "../../contract/template.ts";
 import { expandArguments, expandTemplate, expandValue, type Evaluated, type FlowScope } from "./expressions.ts";
 import type { FlowAbout, FlowRef } from "./flow-state.ts";
@@ -58,7 +58,12 @@ export function execSpec(work: NodeWork): RunSpec {
   if (node.kind !== "exec" && node.kind !== "agent") throw new TypeError(`expected an exec node, found ${node.kind}`);
   const isAgent = node.kind === "agent";
   const command = isAgent ? agentCommand(node, work) : commandOf(node.command, work);
-  const { env, ...common } = commonOf(work);
+  const { env, reads = [], ...common } = commonOf(work);
+  if (reads.length > MAX_READS) {
+    throw new InvalidInputError("node", [
+      { where: "reads", expected: `outputs of ${MAX_READS} nodes at most`, found: String(reads.length) },
+    ]);
+  }
   const task = isAgent ? { [TASK_VARIABLE]: JSON.stringify(taskOf(node, work)) } : {};
   const [binary = "", ...words] = command;
   const { name, ...kept } = keptOf(node, command, work.path);
@@ -75,6 +80,7 @@ export function execSpec(work: NodeWork): RunSpec {
   return {
     ...base,
     env: { ...env, ...task },
+    ...(reads.length > 0 && { reads: [...reads] }),
     command: [binary, ...words],
     input: { kind: "none", root: "/", sha256: inputDigest(work) },
     output: { ...base.output, ...(name !== undefined && { name }) },
@@ -229,7 +235,7 @@ function networkOf({ node, about }: NodeWork): boolean | undefined {
   return node.network ?? (about.isOffline === true ? false : undefined);
 }
 
-function enclosureOf(work: NodeWork): Record<string, unknown> {
+function enclosureOf(work: NodeWork): Common {
   const { sandbox } = work.node;
   const network = networkOf(work);
   const reads = readsOf(work);
@@ -241,9 +247,12 @@ function enclosureOf(work: NodeWork): Record<string, unknown> {
   };
 }
 
-function commonOf(work: NodeWork): Record<string, unknown> & {
-  readonly env: Readonly<Record<string, string>>;
-} {
+/** What is written of any work of a node, before it is checked. */
+interface Common extends Readonly<Record<string, unknown>> {
+  readonly reads?: readonly string[];
+}
+
+function commonOf(work: NodeWork): Common & { readonly env: Readonly<Record<string, string>> } {
   const { node, about, path, scope, traceId } = work;
   const env: Record<string, string> = {};
   for (const [name, template] of Object.entries({ ...about.env, ...node.env })) {

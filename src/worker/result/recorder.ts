@@ -206,7 +206,8 @@ export class Recorder {
     this.#ended.push(result.index);
     const most = Math.max(roomBytes, entry.roomBytes ?? 0);
     this.retries.push({
-      entry: { ...entry, roomBytes: most, ...usedOf(result) },
+      // A start that was not for want of its binary begins the count anew.
+      entry: { ...entry, missing: undefined, roomBytes: most, ...usedOf(result) },
       delayMs: ROOM_PAUSE_MS,
     });
   }

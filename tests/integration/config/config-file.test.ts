@@ -44,7 +44,8 @@ describe("configuration file", () => {
     expect(commandOf(config)).toEqual(["/path/to/binary", "--input={input_file}", "--output={output_file}"]);
     const input = { kind: "list", root: "/path/to/input" } as const;
     const compiled = compileConfig(config, { input, outputRoot: "/path/to/output" });
-    expect(compiled.resources).toEqual({ maxProcesses: 3, memoryThresholdPercent: 80, cpuThresholdPercent: 80 });
+    const resources = { maxProcesses: 3, memoryThresholdPercent: 80, cpuThresholdPercent: 80, jobGroups: "off" };
+    expect(compiled.resources).toEqual(resources);
     expect(runSpec.parse(compiled.run).output.from).toBe("file");
   });
 

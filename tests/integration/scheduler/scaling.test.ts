@@ -20,6 +20,8 @@ const settings: ScaleSettings = {
 };
 const place = placeOf("exec", "default", defaultProfile, 128 * MiB);
 const onCard = placeOf("exec", "default", { ...defaultProfile, labels: ["gpu"] }, 128 * MiB);
+const shutIn = placeOf("exec", "default", { ...defaultProfile, labels: ["sandbox"] }, 128 * MiB);
+const onCardShutIn = placeOf("exec", "default", { ...defaultProfile, labels: ["gpu", "sandbox"] }, 128 * MiB);
 const huge = placeOf("exec", "huge", defaultProfile, 64 * 1_024 * MiB);
 
 /** Jobs as a run adds them; nobody runs them here. */
@@ -166,6 +168,22 @@ describe("scale signal", () => {
     expect((await decide(fixture)).profiles.filter(({ profile }) => profile === "default")).toHaveLength(1);
     await beat(fixture, { workerId: "g1", labels: ["gpu"], pace });
     expect(await decidePools(fixture), "a worker with a card").toEqual([20, 20, 0]);
+    await queues.close();
+  });
+
+  test("counts jobs that are shut in for the pool that could take them, unless its workers cannot shut in", async ({
+    redis,
+    prefix,
+  }) => {
+    await using fixture = await openScheduler(redis, prefix, "2026-01-01T00:00:00Z");
+    const { queues } = fixture.deps();
+    const pace = [{ profile: "default", jobMs: 1_000, jobsAtOnce: 4 }];
+    await add(fixture, shutIn, 5_000);
+    await add(fixture, onCardShutIn, 1);
+    await beat(fixture, { pace });
+    expect(await decidePools(fixture), "no sandbox on the workers without a card").toEqual([1, 0, 1]);
+    await beat(fixture, { pace, labels: ["sandbox"] });
+    expect(await decidePools(fixture), "with a sandbox").toEqual([20, 20, 1]);
     await queues.close();
   });
 

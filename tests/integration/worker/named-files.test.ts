@@ -33,6 +33,7 @@ test("of two named files that want one output name one gets it, and a file that 
     rows: [["a/x", "succeeded"]],
     outputs: ["a/x.output"],
   });
+  expect(await run(["./a/x"], "alone")).toEqual({ rows: [["a/x", "succeeded"]], outputs: ["a/x.output"] });
   // A link that is followed has a name of its own, so its output has one too.
   expect(await run(["a/x", "a/link"], "linked")).toEqual({
     rows: [

@@ -79,10 +79,10 @@ test("a binary that no live worker has is given up after six starts and 10 s wit
     return { index: 0, path: "f", bytes: 1, tries: { infrastructure: starts }, missing };
   };
   /** What becomes of it after its next start, on this worker. */
-  const next = async (workerId: string, entry: FileEntry, missingBinary: string | null = "/opt/tool") => {
+  const next = async (workerId: string, entry: FileEntry, missingBinary: string | null = "/opt/tool", more = {}) => {
     const recorder = recorderOf(fixture, {}, [entry]);
     const failure = { outcome: "failed", failureClass: "infrastructure", message: "found none" } as const;
-    const result = ranFile(0, "f", { ...failure, workerId });
+    const result = { ...ranFile(0, "f", { ...failure, workerId }), ...more };
     await recorder.add([missingBinary === null ? result : { ...result, missingBinary }]);
     await recorder.flush();
     return recorder.retries[0]?.entry;
@@ -101,6 +101,7 @@ test("a binary that no live worker has is given up after six starts and 10 s wit
   const other: FileEntry = { index: 0, path: "f", bytes: 1, tries: { infrastructure: 5 } };
   expect((await next("a", other))?.missing).toEqual({ starts: 1, sinceMs: atMs });
   expect((await next("a", missed(5), null))?.missing).toBeUndefined();
+  expect(await next("a", missed(5), null, { roomBytes: 1 })).toMatchObject({ roomBytes: 1, missing: undefined });
   await workers("b");
   expect(await fail("a", 5)).toBe("again");
   expect(await fail("b", 1, "/opt/other")).toBe("again");
