@@ -138,7 +138,8 @@ describe("config", () => {
       calibration: { files: 4 },
     });
     const compiled = compileConfig(config, { ...parts, name: "n" });
-    expect(compiled.resources).toEqual({ maxProcesses: 3, memoryThresholdPercent: 80, cpuThresholdPercent: 70 });
+    const governed = { maxProcesses: 3, memoryThresholdPercent: 80, cpuThresholdPercent: 70, jobGroups: "off" };
+    expect(compiled.resources).toEqual(governed);
     expect(compiled.run.calibration).toEqual({ files: 4 });
     expect(runSpec.parse(compiled.run)).toMatchObject({
       name: "n",
