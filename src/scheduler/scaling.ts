@@ -3,8 +3,9 @@
  * wanted before.
  *
  * The jobs of a profile that need the same labels ask for as many workers as begin them all within the target, and for no more
- * than could have a job each (long jobs). Jobs with other labels are for other workers, so they are decided apart. More are wanted at once; fewer only when the most of a whole cooldown was fewer. What more workers would not
- * begin (paused, too large, not due) is never counted.
+ * than could have a job each (long jobs). Jobs with other labels are for other workers, so they are decided apart. More are
+ * wanted at once; fewer only when the most of a whole cooldown was fewer. What more workers would not begin (paused, too large,
+ * not due) is never counted.
  */
 import {
   partKey,

@@ -59,10 +59,10 @@ export async function openListedInput({ stdin, cwd, home, separator, root: befor
   };
   try {
     await pipeline(stdin, createWriteStream(file, { mode: 0o600 }));
-    const isAbsolute = isUndecoded(cwd);
-    if (isAbsolute) await refuseRelative(file, separator);
+    const mustBeAbsolute = isUndecoded(cwd);
+    if (mustBeAbsolute) await refuseRelative(file, separator);
     // Names keep their meaning whatever stands beside them: relative ones are relative to the current folder.
-    const base = isAbsolute ? "/" : cwd;
+    const base = mustBeAbsolute ? "/" : cwd;
     const options = { root: before ?? (await rootOf(file, base, separator)), base, separator };
     const { root } = options;
     const pages = () => pagesOf(file, options);

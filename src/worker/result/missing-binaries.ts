@@ -25,8 +25,13 @@ const SAID_MS = 60_000;
 
 type Missed = NonNullable<FileEntry["missing"]>;
 
-/** What is kept of a file that was started once more where its binary is not. */
-export function missedAgain(before: Missed | undefined, nowMs: number): Missed {
+/** What is kept of a file after one more start; one that found its binary begins the count anew. */
+export function missedSoFar(
+  before: Missed | undefined,
+  missingBinary: string | undefined,
+  nowMs: number,
+): Missed | undefined {
+  if (missingBinary === undefined) return undefined;
   return { starts: (before?.starts ?? 0) + 1, sinceMs: before?.sinceMs ?? nowMs };
 }
 

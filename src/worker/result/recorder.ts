@@ -14,7 +14,7 @@ import type { RunCache } from "../run-cache.ts";
 import type { Store } from "../../store/store.ts";
 import { argsSha256 } from "./digests.ts";
 import type { Fence } from "./fence.ts";
-import { isMissedForLong, missedAgain, MissingBinaries, type MissingDeps } from "./missing-binaries.ts";
+import { isMissedForLong, missedSoFar, MissingBinaries, type MissingDeps } from "./missing-binaries.ts";
 import { decideRetry } from "./outcome.ts";
 import type { AttemptResult } from "./room.ts";
 
@@ -153,7 +153,7 @@ export class Recorder {
       this.#final(result);
       return;
     }
-    const missing = missedAgain(entry.missing, this.#deps.clock.nowMs());
+    const missing = missedSoFar(entry.missing, result.missingBinary, this.#deps.clock.nowMs());
     if (await this.#isNowhere(result, missing)) {
       this.#final(withoutWorker(result));
       return;
@@ -163,7 +163,7 @@ export class Recorder {
 
   #again(
     entry: FileEntry,
-    result: AttemptResult,
+    result: FileResult,
     failureClass: FailureClass,
     { tries, delayMs }: { readonly tries: number; readonly delayMs: number },
   ): void {
@@ -176,8 +176,6 @@ export class Recorder {
     this.retries.push({
       entry: {
         ...entry,
-        // A start that found its binary begins the count anew.
-        missing: result.missingBinary === undefined ? undefined : entry.missing,
         tries: { ...entry.tries, [failureClass]: tries },
         ...usedOf(result),
         ...(failureClass === "out-of-memory" && { endedAtBytes: this.#endedAtBytes(result, entry) }),
@@ -187,11 +185,8 @@ export class Recorder {
   }
 
   /** Whether no worker has the binary, seen often enough; a rule that the run brings stands. */
-  async #isNowhere(
-    { missingBinary, workerId }: AttemptResult,
-    missing: NonNullable<FileEntry["missing"]>,
-  ): Promise<boolean> {
-    if (missingBinary === undefined || workerId === null) return false;
+  async #isNowhere({ missingBinary, workerId }: AttemptResult, missing: FileEntry["missing"]): Promise<boolean> {
+    if (missingBinary === undefined || missing === undefined || workerId === null) return false;
     const isNowhere = await this.#missing.isNowhere(missingBinary, workerId);
     const isForLong = isMissedForLong(missing, this.#deps.clock.nowMs());
     return isNowhere && isForLong && this.#run.spec.retry.infrastructure === undefined;
@@ -206,7 +201,6 @@ export class Recorder {
     this.#ended.push(result.index);
     const most = Math.max(roomBytes, entry.roomBytes ?? 0);
     this.retries.push({
-      // A start that was not for want of its binary begins the count anew.
       entry: { ...entry, missing: undefined, roomBytes: most, ...usedOf(result) },
       delayMs: ROOM_PAUSE_MS,
     });
