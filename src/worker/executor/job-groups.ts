@@ -23,30 +23,29 @@ import { messageOf } from "../../contract/errors.ts";
 import { isAlive, ownIdentity } from "../../platform/process-identity.ts";
 import { readOptional } from "../governor/probes/cached-file.ts";
 import { findCgroup, GROUP_PREFIX, WORKER_LEAF, type CgroupPlace } from "../governor/probes/cgroup-paths.ts";
-import { membersOf, type JobGroup } from "../governor/probes/job-group.ts";
+import { membersOf, pidsIn, type JobGroup } from "../governor/probes/job-group.ts";
 import { systemRoots, type ProbeRoots } from "../governor/probes/probe.ts";
 import { processesOfTree } from "./process-tree.ts";
 
 const ROUNDS = 50;
 const ROUND_MS = 20;
 
-/** Makes the group of a worker's jobs. @throws {Error} that says why this process may not, and has left all as it was */
-export function openJobGroups(workerId: string, roots: ProbeRoots = systemRoots): JobGroup {
+/**
+ * Makes the group of a worker's jobs; `pid` is the process that has to be in the group which it takes for its own.
+ * @throws {Error} that says why this process may not, and has left all as it was
+ */
+export function openJobGroups(workerId: string, roots: ProbeRoots = systemRoots, pid = process.pid): JobGroup {
   const name = nameOf(workerId, roots);
-  const place = findCgroup(roots, "memory");
-  if (place === undefined) throw new Error("no memory controller of control groups is mounted");
-  const [own = ""] = place.folders;
-  return place.version === 1 ? openLegacy(own, name, roots) : openUnified(place, name);
+  const place = placeOf(pid, roots);
+  return place.version === 1 ? openLegacy(place, name, roots, pid) : openUnified(place, name);
 }
 
 /** Why no groups can be made here; undefined: they can. Nothing is moved, and nothing stays. */
 export function jobGroupsFault(roots: ProbeRoots = systemRoots): string | undefined {
-  const place = findCgroup(roots, "memory");
-  const [own = ""] = place?.folders ?? [];
   try {
-    if (place === undefined) throw new Error("no memory controller of control groups is mounted");
+    const place = placeOf(process.pid, roots);
     if (place.version === 2) checkUnified(place);
-    else removeGroup(openLegacy(own, nameOf("probe", roots), roots));
+    else removeGroup(openLegacy(place, nameOf("probe", roots), roots, process.pid));
     return undefined;
   } catch (error) {
     return messageOf(error);
@@ -95,20 +94,33 @@ function namespaceOf(roots: ProbeRoots): string {
   }
 }
 
-function openLegacy(own: string, name: string, roots: ProbeRoots): JobGroup {
+/** The path that `/proc` tells may be of another view than what is mounted: a group is ours only if we are in its list. */
+function placeOf(pid: number, roots: ProbeRoots): CgroupPlace {
+  const place = findCgroup(roots, "memory");
+  if (place === undefined) throw new Error("no memory controller of control groups is mounted");
+  if (!isIn(place, pid))
+    throw new Error(`expected ${place.inside}/cgroup.procs to list this process (${pid}), found that it does not`);
+  return place;
+}
+
+function isIn({ inside }: CgroupPlace, pid: number): boolean {
+  return pidsIn(inside).includes(pid);
+}
+
+function openLegacy({ folders: [own = ""] }: CgroupPlace, name: string, roots: ProbeRoots, pid: number): JobGroup {
   // Limits on the worker's group would hold for nobody below it.
   if (readOptional(join(own, "memory.use_hierarchy"))?.trim() === "0")
     throw new Error(`the memory of groups below ${own} does not count in it`);
   const memory = join(own, name);
   mkdirSync(memory);
-  return { version: 1, memory, cpu: accountingIn(name, roots) };
+  return { version: 1, memory, cpu: accountingIn(name, roots, pid) };
 }
 
 /** Only where time is counted apart from how cores are shared: there a group per job would have the share of the worker. */
-function accountingIn(name: string, roots: ProbeRoots): string | undefined {
+function accountingIn(name: string, roots: ProbeRoots, pid: number): string | undefined {
   const place = findCgroup(roots, "cpuacct");
   const [own = ""] = place?.folders ?? [];
-  if (place?.version !== 1 || existsSync(join(own, "cpu.shares"))) return undefined;
+  if (place?.version !== 1 || existsSync(join(own, "cpu.shares")) || !isIn(place, pid)) return undefined;
   try {
     mkdirSync(join(own, name));
     return join(own, name);

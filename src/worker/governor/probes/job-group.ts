@@ -112,7 +112,12 @@ function kernelBytes(stat: string): number {
 
 /** The processes in a group now; none when it is gone. Those of other process namespaces have no number here. */
 export function membersOf({ memory }: Pick<JobGroup, "memory">): number[] {
-  const list = readOptional(join(memory, "cgroup.procs")) ?? "";
+  return pidsIn(memory);
+}
+
+/** What the list of one group says. */
+export function pidsIn(folder: string): number[] {
+  const list = readOptional(join(folder, "cgroup.procs")) ?? "";
   return list
     .split("\n")
     .map(Number)

@@ -30,10 +30,21 @@ select undef, undef, undef, 1.2;
 print "done\\n";
 `;
 
+/** What is made for a worker in this group: a process that is in it stands for this one. */
+function openIn({ folder, roots }: MemoryCgroup, workerId: string): JobGroup {
+  const inside = spawn("sleep", ["60"]);
+  try {
+    writeFileSync(join(folder, "cgroup.procs"), String(inside.pid));
+    return openJobGroups(workerId, roots, inside.pid);
+  } finally {
+    inside.kill("SIGKILL");
+  }
+}
+
 /** A fixture whose jobs run in groups below a group of its own, which has a limit. */
 async function opened(limitBytes: number) {
   const cgroup = new MemoryCgroup(limitBytes);
-  const groups = openJobGroups("test", cgroup.roots);
+  const groups = openIn(cgroup, "test");
   const exec = await ExecFixture.open(() => ({}), groups);
   return {
     ...{ exec, groups },
@@ -124,7 +135,7 @@ test.skipIf(!canMake)("a launcher that is killed leaves no process of its groups
 
 test.skipIf(!canMake)("a worker clears groups of workers that are gone, and no others", async () => {
   await using cgroup = new MemoryCgroup(1024 * MiB);
-  const own = openJobGroups("own", cgroup.roots);
+  const own = openIn(cgroup, "own");
   const [, pid = "", startedAt = "", namespace = ""] = own.memory.slice(own.memory.lastIndexOf("/")).split(".");
   const folder = (name: string) => join(dirname(own.memory), name);
   const gone = folder(`headroom-jobs-gone.${pid}.1${startedAt}.${namespace}`);

@@ -1,5 +1,5 @@
 /** Control groups of version 2, as files: what is written where, and when a worker leaves all as it was. */
-import { chownSync, existsSync, readFileSync, rmSync } from "node:fs";
+import { chownSync, existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { jobGroupsFault, openJobGroups } from "../../../../src/worker/executor/job-groups.ts";
@@ -33,6 +33,8 @@ function fakeGroup(pids: readonly number[], { controllers = "cpu memory", type =
   return { path, roots, read: (name: string) => readFileSync(join(path, name), "latin1") };
 }
 
+const groupsIn = (folder: string) => readdirSync(folder).filter((name) => name.startsWith("headroom-jobs-"));
+
 describe("groups of version 2", () => {
   test("a worker alone in its group moves into a leaf, and hands on memory, but no processor shares", () => {
     const { path, roots, read } = fakeGroup([process.pid]);
@@ -60,6 +62,30 @@ describe("groups of version 2", () => {
     expect(reasonOf([process.pid], { type: "threaded" })).toContain("threaded");
   });
 
+  test("none are made in a group that does not list this process, whatever its path says", () => {
+    const { path, roots } = fakeGroup([1]);
+    const fault = `expected ${path}/cgroup.procs to list this process (${process.pid})`;
+    expect(jobGroupsFault(roots)).toContain(fault);
+    expect(() => openJobGroups("node", roots)).toThrow(fault);
+    // A container in a view of its own, and the machine's groups mounted in it.
+    scratch.file("proc/self/cgroup", "0::/\n");
+    scratch.file("cgroup/cgroup.procs", "0\n1\n");
+    scratch.file("cgroup/cgroup.subtree_control", "");
+    expect(jobGroupsFault(roots)).toContain(`expected ${roots.cgroup}/cgroup.procs to list`);
+    expect(groupsIn(path)).toEqual([]);
+    expect(groupsIn(roots.cgroup)).toEqual([]);
+  });
+
+  test("a worker in its leaf is in no list but that of the leaf", () => {
+    const { roots } = fakeGroup([process.pid]);
+    const leaf = join(openJobGroups("node", roots).memory, "worker");
+    scratch.file("proc/self/cgroup", `0::${leaf.slice(roots.cgroup.length)}\n`);
+    scratch.file("cgroup/system.slice/worker.service/cgroup.procs", "");
+    expect(jobGroupsFault(roots)).toBeUndefined();
+    scratch.file(join(leaf, "cgroup.procs").slice(scratch.path.length), "1\n");
+    expect(jobGroupsFault(roots)).toContain(`expected ${leaf}/cgroup.procs to list`);
+  });
+
   test("a worker that may not hand on goes back to where it was", () => {
     const { path, roots, read } = fakeGroup([process.pid]);
     rmSync(join(path, "cgroup.subtree_control"));
@@ -67,6 +93,24 @@ describe("groups of version 2", () => {
     expect(() => openJobGroups("node", roots)).toThrow("EISDIR");
     expect(read("cgroup.procs")).toBe(String(process.pid));
     expect(existsSync(join(path, "cgroup.type"))).toBe(true);
+  });
+});
+
+describe("groups of version 1", () => {
+  test("none are made in a group that does not list this process, of neither controller", () => {
+    scratch.file("proc/self/cgroup", "4:memory:/\n2:cpuacct:/\n");
+    const procs = (controller: string, pid: number) => scratch.file(`cgroup/${controller}/cgroup.procs`, `${pid}\n`);
+    procs("memory", 1);
+    procs("cpuacct", 1);
+    const roots = { proc: join(scratch.path, "proc"), cgroup: join(scratch.path, "cgroup"), sys: scratch.path };
+    expect(() => openJobGroups("node", roots)).toThrow(`to list this process (${process.pid})`);
+    expect(jobGroupsFault(roots)).toContain(`expected ${roots.cgroup}/memory/cgroup.procs to list`);
+    procs("memory", process.pid);
+    expect(openJobGroups("node", roots).cpu).toBeUndefined();
+    expect(groupsIn(join(roots.cgroup, "cpuacct"))).toEqual([]);
+    procs("cpuacct", process.pid);
+    expect(openJobGroups("other", roots).cpu).toContain("/cpuacct/headroom-jobs-other.");
+    expect(groupsIn(join(roots.cgroup, "memory"))).toHaveLength(2);
   });
 });
 
