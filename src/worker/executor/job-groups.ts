@@ -66,12 +66,14 @@ export async function clearDeadGroups({ memory, cpu }: JobGroup, roots: ProbeRoo
 
 /** Ends what runs in the groups of `parent` whose names begin so, and removes them; with all of them, `parent` itself. */
 export async function clearGroups(parent: string, prefix: string): Promise<boolean> {
+  const isOfJob = (name: string) => name !== WORKER_LEAF && name.startsWith(prefix);
   for (let round = 0; round < ROUNDS; round += 1) {
-    const left = foldersIn(parent).filter((name) => name.startsWith(prefix) && !endGroup(join(parent, name)));
+    const left = foldersIn(parent).filter((name) => isOfJob(name) && !endGroup(join(parent, name)));
     if (left.length === 0) break;
     await sleep(ROUND_MS);
   }
-  return prefix === "" && removed(parent);
+  // The leaf has no jobs, but what the worker started besides, such as a Redis that the next one has taken over.
+  return prefix === "" && removed(join(parent, WORKER_LEAF)) && removed(parent);
 }
 
 /** The name tells whose it is: a process number means one process with its start, and in its namespace. */

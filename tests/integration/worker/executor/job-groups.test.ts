@@ -1,8 +1,8 @@
 /** Processes in control groups of their own: what is counted, what is killed, and what becomes of groups that nobody needs. */
-import { spawn } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { MiB } from "../../../../src/contract/resources.ts";
 import { clearDeadGroups, clearGroups, openJobGroups } from "../../../../src/worker/executor/job-groups.ts";
@@ -39,6 +39,20 @@ function openIn({ folder, roots }: MemoryCgroup, workerId: string): JobGroup {
   } finally {
     inside.kill("SIGKILL");
   }
+}
+
+/** The folder of a worker that is gone, beside that of one that lives. */
+function ofGone({ memory }: JobGroup): string {
+  const [, pid = "", startedAt = "", namespace = ""] = basename(memory).split(".");
+  return join(dirname(memory), `headroom-jobs-gone.${pid}.1${startedAt}.${namespace}`);
+}
+
+/** A process in a group that is made for it. */
+function sleeperIn(folder: string): ChildProcess {
+  mkdirSync(folder, { recursive: true });
+  const sleeper = spawn("sleep", ["60"]);
+  writeFileSync(join(folder, "cgroup.procs"), String(sleeper.pid));
+  return sleeper;
 }
 
 /** A fixture whose jobs run in groups below a group of its own, which has a limit. */
@@ -136,14 +150,11 @@ test.skipIf(!canMake)("a launcher that is killed leaves no process of its groups
 test.skipIf(!canMake)("a worker clears groups of workers that are gone, and no others", async () => {
   await using cgroup = new MemoryCgroup(1024 * MiB);
   const own = openIn(cgroup, "own");
-  const [, pid = "", startedAt = "", namespace = ""] = own.memory.slice(own.memory.lastIndexOf("/")).split(".");
   const folder = (name: string) => join(dirname(own.memory), name);
-  const gone = folder(`headroom-jobs-gone.${pid}.1${startedAt}.${namespace}`);
-  const strange = folder(`headroom-jobs-strange.${pid}.1${startedAt}.1${namespace}`);
-  for (const made of [gone, join(gone, "token-0"), strange, folder("another")]) mkdirSync(made);
-  const left = spawn("sleep", ["60"]);
-  const end = once(left, "exit");
-  writeFileSync(join(gone, "token-0/cgroup.procs"), String(left.pid));
+  const gone = ofGone(own);
+  const strange = `${ofGone(own)}0`;
+  for (const made of [strange, folder("another")]) mkdirSync(made);
+  const end = once(sleeperIn(join(gone, "token-0")), "exit");
   expect(await clearDeadGroups(own, cgroup.roots)).toBe(1);
   expect(await end).toEqual([null, "SIGKILL"]);
   expect([gone, strange, folder("another"), own.memory].map((path) => existsSync(path))).toEqual([
@@ -154,6 +165,25 @@ test.skipIf(!canMake)("a worker clears groups of workers that are gone, and no o
   ]);
   await clearGroups(own.memory, "");
   for (const path of [strange, folder("another"), own.cpu ?? ""]) rmdirSync(path);
+});
+
+test.skipIf(!canMake)("what a lost worker had started besides jobs lives on, and its groups go when it has ended", async () => {
+  await using cgroup = new MemoryCgroup(1024 * MiB);
+  const own = openIn(cgroup, "own");
+  const gone = ofGone(own);
+  const server = sleeperIn(join(gone, "worker"));
+  const jobEnd = once(sleeperIn(join(gone, "token-0")), "exit");
+  expect(await clearDeadGroups(own, cgroup.roots)).toBe(0);
+  expect(await jobEnd).toEqual([null, "SIGKILL"]);
+  expect(existsSync(join(gone, "token-0"))).toBe(false);
+  expect(membersOf({ memory: join(gone, "worker") })).toEqual([server.pid]);
+  const serverEnd = once(server, "exit");
+  server.kill("SIGTERM");
+  expect(await serverEnd).toEqual([null, "SIGTERM"]);
+  expect(await clearDeadGroups(own, cgroup.roots)).toBe(1);
+  expect(existsSync(gone)).toBe(false);
+  await clearGroups(own.memory, "");
+  rmdirSync(own.cpu ?? "");
 });
 
 /** Version 2 as far as a machine has it whose memory is counted by version 1. */
