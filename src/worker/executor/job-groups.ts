@@ -23,7 +23,7 @@ import { messageOf } from "../../contract/errors.ts";
 import { isAlive, ownIdentity } from "../../platform/process-identity.ts";
 import { readOptional } from "../governor/probes/cached-file.ts";
 import { findCgroup, GROUP_PREFIX, WORKER_LEAF, type CgroupPlace } from "../governor/probes/cgroup-paths.ts";
-import { membersOf, pidsIn, type JobGroup } from "../governor/probes/job-group.ts";
+import { groupsBelow, membersOf, pidsIn, type JobGroup } from "../governor/probes/job-group.ts";
 import { systemRoots, type ProbeRoots } from "../governor/probes/probe.ts";
 import { processesOfTree } from "./process-tree.ts";
 
@@ -180,8 +180,14 @@ function move(pids: readonly number[], group: string): void {
   }
 }
 
-/** Kills what runs in a group, and removes it; whether it is gone. */
+/** Kills what runs in a group and in those that it has made, and removes them; whether all are gone. */
 function endGroup(folder: string): boolean {
+  const all = join(folder, "cgroup.kill");
+  try {
+    if (existsSync(all)) writeFileSync(all, "1");
+  } catch {
+    // Removed in between, or not ours to end, which `removed` tells.
+  }
   for (const pid of membersOf({ memory: folder })) {
     try {
       process.kill(pid, "SIGKILL");
@@ -189,7 +195,7 @@ function endGroup(folder: string): boolean {
       // It ended by itself in between, or is another user's, which `removed` tells.
     }
   }
-  return removed(folder);
+  return [...groupsBelow(folder), folder].every(removed);
 }
 
 function removeGroup({ memory, cpu }: JobGroup): void {

@@ -2,6 +2,7 @@
  * What all that runs in the control group of a job uses: memory without page cache, which the kernel takes back by itself,
  * and CPU time, also of what has left its parents or has ended. A group is used again, so what was there before is left out.
  */
+import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { CachedFile, findField, parseField, parseWhole, readOptional } from "./cached-file.ts";
 
@@ -110,9 +111,23 @@ function kernelBytes(stat: string): number {
   return Math.max(0, all - field("slab_reclaimable"));
 }
 
-/** The processes in a group now; none when it is gone. Those of other process namespaces have no number here. */
+/**
+ * The processes in a group now, and in groups that they have made below it; none when it is gone. Those of other process
+ * namespaces have no number here.
+ */
 export function membersOf({ memory }: Pick<JobGroup, "memory">): number[] {
-  return pidsIn(memory);
+  return [memory, ...groupsBelow(memory)].flatMap(pidsIn);
+}
+
+/** The folders of all groups below one, the deepest first. Mostly there are none, which the number of links tells. */
+export function groupsBelow(folder: string): string[] {
+  try {
+    if (statSync(folder).nlink === 2) return [];
+    const entries = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+    return entries.map(({ name }) => join(folder, name)).flatMap((path) => [...groupsBelow(path), path]);
+  } catch {
+    return []; // Removed in between.
+  }
 }
 
 /** What the list of one group says. */

@@ -30,6 +30,13 @@ select undef, undef, undef, 1.2;
 print "done\\n";
 `;
 
+/** Such a helper, in a group two below that of its job. */
+function nested(exec: ExecFixture, { memory, cpu }: JobGroup): string {
+  const enter = `mkdir -p "$group/a/b"; echo $$ > "$group/a/b/cgroup.procs"`;
+  const program = exec.program(daemon(exec.scratch.path));
+  return exec.script(`for group in ${memory}/*-0 ${cpu}/*-0; do ${enter}; done\nexec ${program}`);
+}
+
 /** What is made for a worker in this group: a process that is in it stands for this one. */
 function openIn({ folder, roots }: MemoryCgroup, workerId: string): JobGroup {
   const inside = spawn("sleep", ["60"]);
@@ -86,6 +93,21 @@ test.skipIf(!canMake)("a helper that has left its parents counts for its job, an
   expect(measures[0]?.peakBytes).toBeGreaterThan(64 * MiB);
   expect(processesWith(exec.scratch.path)).toEqual([]);
   expect(slotsIn(groups)).toHaveLength(1);
+  await exec.runner.stop();
+  expect(existsSync(groups.memory)).toBe(false);
+  expect(existsSync(groups.cpu ?? "/")).toBe(false);
+});
+
+test.skipIf(!canMake)("what is in groups that a job has made counts for it and ends with it, and so do they", async () => {
+  await using at = await opened(1024 * MiB);
+  const { exec, groups } = at;
+  const { usage } = await exec.run([nested(exec, groups), "{input}"], exec.files({ a: "1" }));
+  expect(Math.max(...usage.map(({ rssBytes }) => rssBytes))).toBeGreaterThan(64 * MiB);
+  expect(processesWith(exec.scratch.path)).toEqual([]);
+  const look = exec.script(`ls -d ${groups.memory}/*/a ${groups.cpu}/*/a 2>/dev/null; echo seen`);
+  await exec.run([look, "{input}"], exec.files({ b: "1" }), { spec: { output: { name: "{name}" } } });
+  expect(exec.read("b")).toBe("seen\n");
+  await exec.run([nested(exec, groups), "{input}"], exec.files({ c: "1" }));
   await exec.runner.stop();
   expect(existsSync(groups.memory)).toBe(false);
   expect(existsSync(groups.cpu ?? "/")).toBe(false);
@@ -154,7 +176,7 @@ test.skipIf(!canMake)("a worker clears groups of workers that are gone, and no o
   const gone = ofGone(own);
   const strange = `${ofGone(own)}0`;
   for (const made of [strange, folder("another")]) mkdirSync(made);
-  const end = once(sleeperIn(join(gone, "token-0")), "exit");
+  const end = once(sleeperIn(join(gone, "token-0/a/b")), "exit");
   expect(await clearDeadGroups(own, cgroup.roots)).toBe(1);
   expect(await end).toEqual([null, "SIGKILL"]);
   expect([gone, strange, folder("another"), own.memory].map((path) => existsSync(path))).toEqual([
@@ -188,13 +210,14 @@ test.skipIf(!canMake)("what a lost worker had started besides jobs lives on, and
 
 /** Version 2 as far as a machine has it whose memory is counted by version 1. */
 test.skipIf(!canMake || !existsSync(join(UNIFIED, "cgroup.procs")))(
-  "in a group of version 2 a helper that has left its parents counts its time, and ends with its job",
+  "in groups of version 2 a helper that has left its parents counts its time, and ends with its job",
   async () => {
     using scratch = new Scratch();
     const memory = join(UNIFIED, `headroom-test-${scratch.path.slice(scratch.path.lastIndexOf("/") + 1)}`);
     mkdirSync(memory);
-    await using exec = await ExecFixture.open(() => ({}), { version: 2, memory, cpu: memory });
-    const { only } = await exec.run([exec.program(daemon(exec.scratch.path)), "{input}"], exec.files({ a: "1" }));
+    const groups: JobGroup = { version: 2, memory, cpu: memory };
+    await using exec = await ExecFixture.open(() => ({}), groups);
+    const { only } = await exec.run([nested(exec, groups), "{input}"], exec.files({ a: "1" }));
     expect(only.cpuMs).toBeGreaterThan(250);
     expect(processesWith(exec.scratch.path)).toEqual([]);
     await exec.runner.stop();

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { jobGroupsFault, openJobGroups } from "../../../../src/worker/executor/job-groups.ts";
 import { findCgroup } from "../../../../src/worker/governor/probes/cgroup-paths.ts";
-import { GroupMeter } from "../../../../src/worker/governor/probes/job-group.ts";
+import { GroupMeter, groupsBelow, membersOf } from "../../../../src/worker/governor/probes/job-group.ts";
 import { Scratch } from "../../../support/scratch.ts";
 
 /** Who is not root can give nothing away. */
@@ -112,6 +112,16 @@ describe("groups of version 1", () => {
     expect(openJobGroups("other", roots).cpu).toContain("/cpuacct/headroom-jobs-other.");
     expect(groupsIn(join(roots.cgroup, "memory"))).toHaveLength(2);
   });
+});
+
+test("members of a group are those below it too, which are removed from the deepest on", () => {
+  const memory = scratch.folder("group");
+  scratch.file("group/cgroup.procs", "5\n");
+  expect([groupsBelow(memory), membersOf({ memory })]).toEqual([[], [5]]);
+  scratch.file("group/a/b/cgroup.procs", "0\n7\n");
+  expect(groupsBelow(memory)).toEqual([join(memory, "a/b"), join(memory, "a")]);
+  expect(membersOf({ memory })).toEqual([5, 7]);
+  expect([groupsBelow(join(memory, "gone")), membersOf({ memory: join(memory, "gone") })]).toEqual([[], []]);
 });
 
 describe("the meter of a group", () => {
