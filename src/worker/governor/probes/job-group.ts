@@ -29,7 +29,6 @@ export interface GroupUsage {
 export class GroupMeter {
   readonly #group: JobGroup;
   readonly #stat: CachedFile;
-  readonly #kernel: CachedFile | undefined;
   readonly #cpu: CachedFile | undefined;
   #before: MeteredGroup["before"];
 
@@ -38,8 +37,6 @@ export class GroupMeter {
     this.#group = group;
     this.#before = before;
     this.#stat = new CachedFile(join(memory, "memory.stat"));
-    const kernel = join(memory, "memory.kmem.usage_in_bytes");
-    this.#kernel = version === 1 && readOptional(kernel) !== undefined ? new CachedFile(kernel) : undefined;
     const cpuFile = version === 1 ? "cpuacct.usage" : "cpu.stat";
     this.#cpu = cpu === undefined ? undefined : new CachedFile(join(cpu, cpuFile));
   }
@@ -61,17 +58,18 @@ export class GroupMeter {
   }
 
   close(): void {
-    for (const file of [this.#stat, this.#kernel, this.#cpu]) file?.close();
+    for (const file of [this.#stat, this.#cpu]) file?.close();
   }
 
-  /** `keptBytes` may outlive the processes: files in memory, and what the kernel keeps for them. */
+  /**
+   * `keptBytes` may outlive the processes: files in memory, and what the kernel keeps for them. The latter not of version 1,
+   * which does not tell how much of it the kernel gives back under pressure.
+   */
   #memory(): { ownBytes: number; keptBytes: number } {
     const stat = this.#stat.read();
     const { path } = this.#stat;
     if (this.#group.version === 1) {
-      const kernel = this.#kernel === undefined ? 0 : parseWhole(this.#kernel.read(), this.#kernel.path);
-      const ownBytes = parseField(stat, "total_rss ", path);
-      return { ownBytes, keptBytes: (findField(stat, "total_shmem ") ?? 0) + kernel };
+      return { ownBytes: parseField(stat, "total_rss ", path), keptBytes: findField(stat, "total_shmem ") ?? 0 };
     }
     return {
       ownBytes: parseField(stat, "anon ", path),

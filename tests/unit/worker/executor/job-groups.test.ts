@@ -144,15 +144,15 @@ describe("the meter of a group", () => {
     meter.close();
   });
 
-  test("of version 1 counts the group and all below it", () => {
+  test("of version 1 counts the group and all below it, without the kernel's, most of which can be taken back", () => {
     const memory = scratch.folder("group");
     scratch.file(
       "group/memory.stat",
       stat({ cache: 9000, rss: 1, shmem: 1, total_cache: 9000, total_rss: 700, total_shmem: 60 }),
     );
-    scratch.file("group/memory.kmem.usage_in_bytes", "40\n");
+    scratch.file("group/memory.kmem.usage_in_bytes", "4000\n");
     const meter = new GroupMeter({ version: 1, memory, cpu: undefined });
-    expect(meter.read()).toEqual({ rssBytes: 800, cpuMs: undefined });
+    expect(meter.read()).toEqual({ rssBytes: 760, cpuMs: undefined });
     meter.close();
   });
 });
