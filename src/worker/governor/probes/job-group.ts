@@ -117,6 +117,12 @@ export function membersOf({ memory }: Pick<JobGroup, "memory">): number[] {
   return [memory, ...groupsBelow(memory)].flatMap(pidsIn);
 }
 
+/** Those beside a process in its group. None when it is not there: it has ended, and the next one of its slot may be there. */
+export function membersWith(pid: number, group: Pick<JobGroup, "memory">): number[] {
+  const members = membersOf(group);
+  return members.includes(pid) ? members : [];
+}
+
 /** The folders of all groups below one, the deepest first. Mostly there are none, which the number of links tells. */
 export function groupsBelow(folder: string): string[] {
   try {

@@ -1,11 +1,21 @@
 /** Processes in control groups of their own: what is counted, what is killed, and what becomes of groups that nobody needs. */
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { getPriority } from "node:os";
 import { basename, dirname, join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { MiB } from "../../../../src/contract/resources.ts";
+import { runSpec } from "../../../../src/contract/run-spec.ts";
+import { slotProcess } from "../../../../src/worker/executor/call.ts";
+import type { UsageSample } from "../../../../src/worker/executor/chunk-request.ts";
 import { clearDeadGroups, clearGroups, openJobGroups } from "../../../../src/worker/executor/job-groups.ts";
+import type { Launch } from "../../../../src/worker/executor/launch-frames.ts";
+import type { Launcher } from "../../../../src/worker/executor/launcher.ts";
+import { MemoryKills } from "../../../../src/worker/executor/memory-kills.ts";
+import { Niceness } from "../../../../src/worker/executor/niceness.ts";
+import { Slot } from "../../../../src/worker/executor/slot.ts";
+import { monotonicMs, Watch } from "../../../../src/worker/executor/watch.ts";
 import type { JobGroup } from "../../../../src/worker/governor/probes/job-group.ts";
 import { membersOf } from "../../../../src/worker/governor/probes/job-group.ts";
 import { ExecFixture, processesWith } from "../../../support/exec-fixture.ts";
@@ -206,6 +216,45 @@ test.skipIf(!canMake)("what a lost worker had started besides jobs lives on, and
   expect(existsSync(gone)).toBe(false);
   await clearGroups(own.memory, "");
   rmdirSync(own.cpu ?? "");
+});
+
+test("a step against a process that has ended reaches no other that is in its group now, nor is that counted for it", async () => {
+  using scratch = new Scratch();
+  const group: JobGroup = { version: 1, memory: scratch.folder("group"), cpu: undefined };
+  const next = spawn("sleep", ["60"]);
+  onTestFinished(() => {
+    next.kill("SIGKILL");
+  });
+  const nextPid = next.pid ?? 0;
+  scratch.file("group/cgroup.procs", `${nextPid}\n`);
+  scratch.file("group/memory.stat", "total_rss 1000\n");
+  const ended = spawn("true");
+  await once(ended, "exit");
+  const pid = ended.pid ?? 0;
+  const samples: UsageSample[] = [];
+  const kills = new MemoryKills();
+  const watch = new Watch(kills, (sample) => samples.push(sample));
+  const launches: Launch[] = [];
+  const launcher = { launch: (launch: Launch) => launches.push(launch), groupOf: () => group, kill: () => undefined };
+  const output = { root: "/out", from: "stdout" };
+  const spec = runSpec.parse({ command: ["/bin/true"], input: { kind: "tree", root: "/" }, output });
+  const niceness = new Niceness(0, () => undefined);
+  const about = { chunkId: "chunk", spec, niceness, enclosure: undefined, env: [] };
+  const slot = new Slot({ launcher: launcher as unknown as Launcher, watch, kills, ...about }, 0);
+  slot.start(slotProcess(["/bin/true"], 1, { read: [], write: [] }), { path: null, isStdout: false }, () => undefined);
+  for (const launch of launches) {
+    Object.assign(launch, { pid, inGroup: true, startedUs: (monotonicMs() - 1_000) * 1_000 });
+    launch.onBegan();
+  }
+  for (const step of ["suspend", "slow"] as const) slot.hold(step, pid);
+  const limits = { timeoutMs: 60_000, maxOutputBytes: 1, onTimeout: () => undefined, onTooLarge: () => undefined };
+  const watched = { chunkId: "next", inputBytes: 1, outputPath: null, startedMs: monotonicMs() };
+  watch.add(2, { ...limits, ...watched, pid: nextPid });
+  await expect.poll(() => samples.map((sample) => sample.pid), WAIT).toContain(nextPid);
+  expect(samples.filter((sample) => sample.pid !== nextPid)).toEqual([]);
+  expect(readFileSync(`/proc/${nextPid}/stat`, "latin1")).toContain(") S ");
+  expect(getPriority(nextPid)).toBe(getPriority());
+  watch.close();
 });
 
 /** Version 2 as far as a machine has it whose memory is counted by version 1. */

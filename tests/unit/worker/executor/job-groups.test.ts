@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { jobGroupsFault, openJobGroups } from "../../../../src/worker/executor/job-groups.ts";
 import { findCgroup } from "../../../../src/worker/governor/probes/cgroup-paths.ts";
-import { GroupMeter, groupsBelow, membersOf } from "../../../../src/worker/governor/probes/job-group.ts";
+import { GroupMeter, groupsBelow, membersOf, membersWith } from "../../../../src/worker/governor/probes/job-group.ts";
 import { Scratch } from "../../../support/scratch.ts";
 
 /** Who is not root can give nothing away. */
@@ -122,6 +122,12 @@ test("members of a group are those below it too, which are removed from the deep
   expect(groupsBelow(memory)).toEqual([join(memory, "a/b"), join(memory, "a")]);
   expect(membersOf({ memory })).toEqual([5, 7]);
   expect([groupsBelow(join(memory, "gone")), membersOf({ memory: join(memory, "gone") })]).toEqual([[], []]);
+});
+
+test("members beside a process are none when it is in the group no more", () => {
+  const memory = scratch.folder("group");
+  scratch.file("group/cgroup.procs", "5\n7\n");
+  expect([membersWith(5, { memory }), membersWith(6, { memory })]).toEqual([[5, 7], []]);
 });
 
 describe("the meter of a group", () => {
