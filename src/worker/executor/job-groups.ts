@@ -64,6 +64,15 @@ export async function clearDeadGroups({ memory, cpu }: JobGroup, roots: ProbeRoo
   return cleared;
 }
 
+/** Removes what was made for a worker's jobs, and ends what is left there. @throws when it cannot be removed */
+export async function closeJobGroups({ memory, cpu = memory }: JobGroup): Promise<void> {
+  for (const parent of new Set([memory, cpu])) {
+    if (await clearGroups(parent, "")) continue;
+    if (leaveLeaf(parent) && (await clearGroups(parent, ""))) continue;
+    throw new Error(`expected to remove the control group ${parent}, found it in use`);
+  }
+}
+
 /** Ends what runs in the groups of `parent` whose names begin so, and removes them; with all of them, `parent` itself. */
 export async function clearGroups(parent: string, prefix: string): Promise<boolean> {
   const isOfJob = (name: string) => name !== WORKER_LEAF && name.startsWith(prefix);
@@ -167,6 +176,16 @@ function checkUnified({ folders: [own = ""], isRoot }: CgroupPlace): number[] {
   const others = list.filter((pid) => !ours.has(pid)).length;
   if (others > 0) throw new Error(`${others} other ${others === 1 ? "process is" : "processes are"} in ${own}`);
   return list;
+}
+
+/** Back to where the worker came from: it may have processes again once it hands nothing on. */
+function leaveLeaf(parent: string): boolean {
+  const leaf = join(parent, WORKER_LEAF);
+  if (!existsSync(leaf)) return false;
+  const own = dirname(parent);
+  for (const folder of [parent, own]) writeFileSync(join(folder, "cgroup.subtree_control"), "-memory");
+  move(pidsIn(leaf), own);
+  return true;
 }
 
 function move(pids: readonly number[], group: string): void {

@@ -246,8 +246,17 @@ sub group_of {
   return $slot->{group} //= make_group("$token-$number") || 0;
 }
 
+# The worker makes and removes those of all slots. One that somebody else has removed is made again.
+sub make_parent {
+  my ($folder) = @_;
+  mkdir $folder or return;
+  if (open my $control, '+<', "$folder/cgroup.subtree_control") { syswrite $control, '+memory' }
+  return;
+}
+
 sub make_group {
   my ($name) = @_;
+  make_parent($_) for @parents;
   my @folders = map { "$_/$name" } @parents;
   my $group = { folders => \@folders, enter => [] };
   for my $folder (@folders) {
@@ -633,8 +642,6 @@ sub die_with_all {
   }
   remove_tree($scratch);
   rmdir $_ for map { (groups_below($_), $_) } map { @{ $_->{folders} } } groups();
-  # Of several launchers of one worker the last one succeeds.
-  rmdir $_ for @parents;
   syscall $exit_group, 0;
   return;
 }

@@ -7,19 +7,28 @@ import { basename, dirname, join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { MiB } from "../../../../src/contract/resources.ts";
 import { runSpec } from "../../../../src/contract/run-spec.ts";
+import { systemClock } from "../../../../src/platform/clock.ts";
 import { slotProcess } from "../../../../src/worker/executor/call.ts";
 import type { UsageSample } from "../../../../src/worker/executor/chunk-request.ts";
-import { clearDeadGroups, clearGroups, openJobGroups } from "../../../../src/worker/executor/job-groups.ts";
+import {
+  clearDeadGroups,
+  closeJobGroups,
+  jobGroupsFault,
+  openJobGroups,
+} from "../../../../src/worker/executor/job-groups.ts";
 import type { Launch } from "../../../../src/worker/executor/launch-frames.ts";
-import type { Launcher } from "../../../../src/worker/executor/launcher.ts";
+import { Launcher } from "../../../../src/worker/executor/launcher.ts";
 import { MemoryKills } from "../../../../src/worker/executor/memory-kills.ts";
 import { Niceness } from "../../../../src/worker/executor/niceness.ts";
 import { Slot } from "../../../../src/worker/executor/slot.ts";
 import { monotonicMs, Watch } from "../../../../src/worker/executor/watch.ts";
 import type { JobGroup } from "../../../../src/worker/governor/probes/job-group.ts";
 import { membersOf } from "../../../../src/worker/governor/probes/job-group.ts";
+import { Executors } from "../../../../src/worker/executors.ts";
+import type { WorkerConfig, WorkerDeps } from "../../../../src/worker/worker-port.ts";
 import { ExecFixture, processesWith } from "../../../support/exec-fixture.ts";
 import { canMakeMemoryCgroup, MemoryCgroup } from "../../../support/memory-hogs.ts";
+import { keepingLogger } from "../../../support/quiet-logger.ts";
 import { Scratch } from "../../../support/scratch.ts";
 
 const canMake = canMakeMemoryCgroup();
@@ -81,7 +90,7 @@ async function opened(limitBytes: number) {
     ...{ exec, groups },
     async [Symbol.asyncDispose]() {
       await exec[Symbol.asyncDispose]();
-      for (const folder of [groups.memory, groups.cpu]) if (folder !== undefined) await clearGroups(folder, "");
+      await closeJobGroups(groups);
       await cgroup[Symbol.asyncDispose]();
     },
   };
@@ -104,24 +113,31 @@ test.skipIf(!canMake)("a helper that has left its parents counts for its job, an
   expect(processesWith(exec.scratch.path)).toEqual([]);
   expect(slotsIn(groups)).toHaveLength(1);
   await exec.runner.stop();
+  expect(slotsIn(groups)).toEqual([]);
+  await closeJobGroups(groups);
   expect(existsSync(groups.memory)).toBe(false);
   expect(existsSync(groups.cpu ?? "/")).toBe(false);
 });
 
-test.skipIf(!canMake)("what is in groups that a job has made counts for it and ends with it, and so do they", async () => {
-  await using at = await opened(1024 * MiB);
-  const { exec, groups } = at;
-  const { usage } = await exec.run([nested(exec, groups), "{input}"], exec.files({ a: "1" }));
-  expect(Math.max(...usage.map(({ rssBytes }) => rssBytes))).toBeGreaterThan(64 * MiB);
-  expect(processesWith(exec.scratch.path)).toEqual([]);
-  const look = exec.script(`ls -d ${groups.memory}/*/a ${groups.cpu}/*/a 2>/dev/null; echo seen`);
-  await exec.run([look, "{input}"], exec.files({ b: "1" }), { spec: { output: { name: "{name}" } } });
-  expect(exec.read("b")).toBe("seen\n");
-  await exec.run([nested(exec, groups), "{input}"], exec.files({ c: "1" }));
-  await exec.runner.stop();
-  expect(existsSync(groups.memory)).toBe(false);
-  expect(existsSync(groups.cpu ?? "/")).toBe(false);
-});
+test.skipIf(!canMake)(
+  "what is in groups that a job has made counts for it and ends with it, and so do they",
+  async () => {
+    await using at = await opened(1024 * MiB);
+    const { exec, groups } = at;
+    const { usage } = await exec.run([nested(exec, groups), "{input}"], exec.files({ a: "1" }));
+    expect(Math.max(...usage.map(({ rssBytes }) => rssBytes))).toBeGreaterThan(64 * MiB);
+    expect(processesWith(exec.scratch.path)).toEqual([]);
+    const look = exec.script(`ls -d ${groups.memory}/*/a ${groups.cpu}/*/a 2>/dev/null; echo seen`);
+    await exec.run([look, "{input}"], exec.files({ b: "1" }), { spec: { output: { name: "{name}" } } });
+    expect(exec.read("b")).toBe("seen\n");
+    await exec.run([nested(exec, groups), "{input}"], exec.files({ c: "1" }));
+    await exec.runner.stop();
+    expect(slotsIn(groups)).toEqual([]);
+    await closeJobGroups(groups);
+    expect(existsSync(groups.memory)).toBe(false);
+    expect(existsSync(groups.cpu ?? "/")).toBe(false);
+  },
+);
 
 test.skipIf(!canMake)(
   "page cache is no memory of a job, and what the last job of a slot has left is not the next one's",
@@ -179,6 +195,65 @@ test.skipIf(!canMake)("a launcher that is killed leaves no process of its groups
   await expect.poll(() => slotsIn(groups).includes(slot), WAIT).toBe(false);
 });
 
+/** Whether a process that asks for a group begins in one. */
+function beginsInGroup(launcher: Launcher, slot: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const launch: Launch = {
+      request: { slot, env: [], logBytes: 0, inGroup: true, stdoutPath: null, argv: ["/bin/true"] },
+      ...{ pid: 0, startedUs: 0, inGroup: false, onBegan: () => undefined },
+      onEnd: () => {
+        resolve(launch.inGroup);
+      },
+    };
+    launcher.launch(launch);
+  });
+}
+
+const launcherWith = (groups: JobGroup, warnings: string[]) =>
+  new Launcher({ nice: 0, oomScoreAdj: 0, allow: {}, groups }, (_, text) => warnings.push(text));
+
+test.skipIf(!canMake)(
+  "the launcher after one that has ended makes groups again, also where all were removed",
+  async () => {
+    await using cgroup = new MemoryCgroup(1024 * MiB);
+    const groups = openIn(cgroup, "test");
+    const warnings: string[] = [];
+    for (const isRemoved of [false, false, true]) {
+      if (isRemoved) await closeJobGroups(groups);
+      const launcher = launcherWith(groups, warnings);
+      await launcher.open();
+      expect(await beginsInGroup(launcher, 0)).toBe(true);
+      await launcher.close();
+      expect([existsSync(groups.memory), slotsIn(groups)]).toEqual([true, []]);
+    }
+    expect(warnings).toEqual([]);
+    await closeJobGroups(groups);
+  },
+);
+
+test("a launcher that cannot make a group tells it once", async () => {
+  using scratch = new Scratch();
+  const warnings: string[] = [];
+  const launcher = launcherWith({ version: 1, memory: join(scratch.path, "none/jobs"), cpu: undefined }, warnings);
+  await launcher.open();
+  for (const slot of [0, 1]) expect(await beginsInGroup(launcher, slot)).toBe(false);
+  await launcher.close();
+  expect(warnings).toEqual([expect.stringContaining("runs in no control group")]);
+});
+
+test.skipIf(jobGroupsFault() !== undefined)("a worker removes its groups when it stops", async () => {
+  const { logger, lines } = keepingLogger();
+  const deps = { logger, clock: systemClock } as WorkerDeps;
+  const config = { nice: 0, allow: {}, workerId: "stops", jobGroups: "required" } as WorkerConfig;
+  const executors = new Executors(deps, config, undefined as never);
+  await executors.start();
+  const made = lines().flatMap(({ groups }) => (groups === undefined ? [] : [groups as JobGroup]));
+  const folders = made.flatMap(({ memory, cpu = memory }) => [memory, cpu]);
+  expect(folders.map((folder) => existsSync(folder))).toEqual([true, true]);
+  await executors.stop();
+  expect(folders.map((folder) => existsSync(folder))).toEqual([false, false]);
+});
+
 test.skipIf(!canMake)("a worker clears groups of workers that are gone, and no others", async () => {
   await using cgroup = new MemoryCgroup(1024 * MiB);
   const own = openIn(cgroup, "own");
@@ -195,28 +270,30 @@ test.skipIf(!canMake)("a worker clears groups of workers that are gone, and no o
     true,
     true,
   ]);
-  await clearGroups(own.memory, "");
-  for (const path of [strange, folder("another"), own.cpu ?? ""]) rmdirSync(path);
+  await closeJobGroups(own);
+  for (const path of [strange, folder("another")]) rmdirSync(path);
 });
 
-test.skipIf(!canMake)("what a lost worker had started besides jobs lives on, and its groups go when it has ended", async () => {
-  await using cgroup = new MemoryCgroup(1024 * MiB);
-  const own = openIn(cgroup, "own");
-  const gone = ofGone(own);
-  const server = sleeperIn(join(gone, "worker"));
-  const jobEnd = once(sleeperIn(join(gone, "token-0")), "exit");
-  expect(await clearDeadGroups(own, cgroup.roots)).toBe(0);
-  expect(await jobEnd).toEqual([null, "SIGKILL"]);
-  expect(existsSync(join(gone, "token-0"))).toBe(false);
-  expect(membersOf({ memory: join(gone, "worker") })).toEqual([server.pid]);
-  const serverEnd = once(server, "exit");
-  server.kill("SIGTERM");
-  expect(await serverEnd).toEqual([null, "SIGTERM"]);
-  expect(await clearDeadGroups(own, cgroup.roots)).toBe(1);
-  expect(existsSync(gone)).toBe(false);
-  await clearGroups(own.memory, "");
-  rmdirSync(own.cpu ?? "");
-});
+test.skipIf(!canMake)(
+  "what a lost worker had started besides jobs lives on, and its groups go when it has ended",
+  async () => {
+    await using cgroup = new MemoryCgroup(1024 * MiB);
+    const own = openIn(cgroup, "own");
+    const gone = ofGone(own);
+    const server = sleeperIn(join(gone, "worker"));
+    const jobEnd = once(sleeperIn(join(gone, "token-0")), "exit");
+    expect(await clearDeadGroups(own, cgroup.roots)).toBe(0);
+    expect(await jobEnd).toEqual([null, "SIGKILL"]);
+    expect(existsSync(join(gone, "token-0"))).toBe(false);
+    expect(membersOf({ memory: join(gone, "worker") })).toEqual([server.pid]);
+    const serverEnd = once(server, "exit");
+    server.kill("SIGTERM");
+    expect(await serverEnd).toEqual([null, "SIGTERM"]);
+    expect(await clearDeadGroups(own, cgroup.roots)).toBe(1);
+    expect(existsSync(gone)).toBe(false);
+    await closeJobGroups(own);
+  },
+);
 
 test("a step against a process that has ended reaches no other that is in its group now, nor is that counted for it", async () => {
   using scratch = new Scratch();
@@ -270,6 +347,7 @@ test.skipIf(!canMake || !existsSync(join(UNIFIED, "cgroup.procs")))(
     expect(only.cpuMs).toBeGreaterThan(250);
     expect(processesWith(exec.scratch.path)).toEqual([]);
     await exec.runner.stop();
+    await closeJobGroups(groups);
     expect(existsSync(memory)).toBe(false);
   },
 );

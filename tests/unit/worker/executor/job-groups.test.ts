@@ -2,7 +2,7 @@
 import { chownSync, existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { jobGroupsFault, openJobGroups } from "../../../../src/worker/executor/job-groups.ts";
+import { closeJobGroups, jobGroupsFault, openJobGroups } from "../../../../src/worker/executor/job-groups.ts";
 import { findCgroup } from "../../../../src/worker/governor/probes/cgroup-paths.ts";
 import { GroupMeter, groupsBelow, membersOf, membersWith } from "../../../../src/worker/governor/probes/job-group.ts";
 import { Scratch } from "../../../support/scratch.ts";
@@ -44,6 +44,17 @@ describe("groups of version 2", () => {
     expect(readFileSync(join(memory, "worker/cgroup.procs"), "latin1")).toBe(String(process.pid));
     expect(read("cgroup.subtree_control")).toBe("+memory");
     expect(readFileSync(join(memory, "cgroup.subtree_control"), "latin1")).toBe("+memory");
+  });
+
+  test("a worker that stops goes back to where it came from, which hands nothing on any more", async () => {
+    const { path, roots, read } = fakeGroup([process.pid]);
+    const groups = openJobGroups("node", roots);
+    scratch.file("cgroup/system.slice/worker.service/cgroup.procs", "");
+    // Files keep a folder, which those of a kernel's groups do not.
+    await expect(closeJobGroups(groups)).rejects.toThrow(`expected to remove the control group ${groups.memory}`);
+    expect(read("cgroup.procs")).toBe(String(process.pid));
+    for (const folder of [path, groups.memory])
+      expect(readFileSync(join(folder, "cgroup.subtree_control"), "latin1")).toBe("-memory");
   });
 
   test("its sensors go on to read the group that it came from", () => {
