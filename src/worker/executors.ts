@@ -4,7 +4,7 @@ import { ServiceGroup, type Service } from "../platform/lifecycle.ts";
 import { PolicyGate } from "../platform/policy-gate.ts";
 import type { RunHash } from "../platform/run-hash.ts";
 import { ChunkRunner } from "./executor/chunk-runner.ts";
-import { clearDeadGroups, openJobGroups } from "./executor/job-groups.ts";
+import { clearDeadGroups, closeJobGroups, openJobGroups } from "./executor/job-groups.ts";
 import type { JobGroup } from "./governor/probes/job-group.ts";
 import { EnginePool } from "./inference/engine-pool.ts";
 import { placementText } from "./inference/placement.ts";
@@ -18,6 +18,7 @@ export class Executors implements Service {
   readonly #group: ServiceGroup;
   readonly #deps: Pick<WorkerDeps, "logger">;
   readonly #config: WorkerConfig;
+  #jobGroups: JobGroup | undefined;
 
   constructor(deps: WorkerDeps, config: WorkerConfig, hash: RunHash) {
     const { logger, clock, metrics, engine } = deps;
@@ -49,6 +50,7 @@ export class Executors implements Service {
     const { logger } = this.#deps;
     try {
       const groups = openJobGroups(workerId);
+      this.#jobGroups = groups;
       logger.info({ groups }, "jobs run in control groups");
       const cleared = await clearDeadGroups(groups);
       if (cleared > 0) logger.warn({ cleared }, "removed control groups of workers that are gone");
@@ -62,8 +64,23 @@ export class Executors implements Service {
     }
   }
 
-  stop(deadline?: AbortSignal): Promise<void> {
-    return this.#group.stop(deadline);
+  async stop(deadline?: AbortSignal): Promise<void> {
+    try {
+      await this.#group.stop(deadline);
+    } finally {
+      await this.#closeGroups();
+    }
+  }
+
+  async #closeGroups(): Promise<void> {
+    const groups = this.#jobGroups;
+    this.#jobGroups = undefined;
+    if (groups === undefined) return;
+    try {
+      await closeJobGroups(groups);
+    } catch (error) {
+      this.#deps.logger.warn({ reason: messageOf(error) }, "control groups of jobs are left to the next worker");
+    }
   }
 
   /** While it is set no process is begun. A model's batch takes a moment, and is not kept from its end. */

@@ -23,30 +23,29 @@ import { messageOf } from "../../contract/errors.ts";
 import { isAlive, ownIdentity } from "../../platform/process-identity.ts";
 import { readOptional } from "../governor/probes/cached-file.ts";
 import { findCgroup, GROUP_PREFIX, WORKER_LEAF, type CgroupPlace } from "../governor/probes/cgroup-paths.ts";
-import { membersOf, type JobGroup } from "../governor/probes/job-group.ts";
+import { groupsBelow, membersOf, pidsIn, type JobGroup } from "../governor/probes/job-group.ts";
 import { systemRoots, type ProbeRoots } from "../governor/probes/probe.ts";
 import { processesOfTree } from "./process-tree.ts";
 
 const ROUNDS = 50;
 const ROUND_MS = 20;
 
-/** Makes the group of a worker's jobs. @throws {Error} that says why this process may not, and has left all as it was */
-export function openJobGroups(workerId: string, roots: ProbeRoots = systemRoots): JobGroup {
+/**
+ * Makes the group of a worker's jobs; `pid` is the process that has to be in the group which it takes for its own.
+ * @throws {Error} that says why this process may not, and has left all as it was
+ */
+export function openJobGroups(workerId: string, roots: ProbeRoots = systemRoots, pid = process.pid): JobGroup {
   const name = nameOf(workerId, roots);
-  const place = findCgroup(roots, "memory");
-  if (place === undefined) throw new Error("no memory controller of control groups is mounted");
-  const [own = ""] = place.folders;
-  return place.version === 1 ? openLegacy(own, name, roots) : openUnified(place, name);
+  const place = placeOf(pid, roots);
+  return place.version === 1 ? openLegacy(place, name, roots, pid) : openUnified(place, name);
 }
 
 /** Why no groups can be made here; undefined: they can. Nothing is moved, and nothing stays. */
 export function jobGroupsFault(roots: ProbeRoots = systemRoots): string | undefined {
-  const place = findCgroup(roots, "memory");
-  const [own = ""] = place?.folders ?? [];
   try {
-    if (place === undefined) throw new Error("no memory controller of control groups is mounted");
+    const place = placeOf(process.pid, roots);
     if (place.version === 2) checkUnified(place);
-    else removeGroup(openLegacy(own, nameOf("probe", roots), roots));
+    else removeGroup(openLegacy(place, nameOf("probe", roots), roots, process.pid));
     return undefined;
   } catch (error) {
     return messageOf(error);
@@ -65,14 +64,25 @@ export async function clearDeadGroups({ memory, cpu }: JobGroup, roots: ProbeRoo
   return cleared;
 }
 
+/** Removes what was made for a worker's jobs, and ends what is left there. @throws when it cannot be removed */
+export async function closeJobGroups({ memory, cpu = memory }: JobGroup): Promise<void> {
+  for (const parent of new Set([memory, cpu])) {
+    if (await clearGroups(parent, "")) continue;
+    if (leaveLeaf(parent) && (await clearGroups(parent, ""))) continue;
+    throw new Error(`expected to remove the control group ${parent}, found it in use`);
+  }
+}
+
 /** Ends what runs in the groups of `parent` whose names begin so, and removes them; with all of them, `parent` itself. */
 export async function clearGroups(parent: string, prefix: string): Promise<boolean> {
+  const isOfJob = (name: string) => name !== WORKER_LEAF && name.startsWith(prefix);
   for (let round = 0; round < ROUNDS; round += 1) {
-    const left = foldersIn(parent).filter((name) => name.startsWith(prefix) && !endGroup(join(parent, name)));
+    const left = foldersIn(parent).filter((name) => isOfJob(name) && !endGroup(join(parent, name)));
     if (left.length === 0) break;
     await sleep(ROUND_MS);
   }
-  return prefix === "" && removed(parent);
+  // The leaf has no jobs, but what the worker started besides, such as a Redis that the next one has taken over.
+  return prefix === "" && removed(join(parent, WORKER_LEAF)) && removed(parent);
 }
 
 /** The name tells whose it is: a process number means one process with its start, and in its namespace. */
@@ -95,20 +105,33 @@ function namespaceOf(roots: ProbeRoots): string {
   }
 }
 
-function openLegacy(own: string, name: string, roots: ProbeRoots): JobGroup {
+/** The path that `/proc` tells may be of another view than what is mounted: a group is ours only if we are in its list. */
+function placeOf(pid: number, roots: ProbeRoots): CgroupPlace {
+  const place = findCgroup(roots, "memory");
+  if (place === undefined) throw new Error("no memory controller of control groups is mounted");
+  if (!isIn(place, pid))
+    throw new Error(`expected ${place.inside}/cgroup.procs to list this process (${pid}), found that it does not`);
+  return place;
+}
+
+function isIn({ inside }: CgroupPlace, pid: number): boolean {
+  return pidsIn(inside).includes(pid);
+}
+
+function openLegacy({ folders: [own = ""] }: CgroupPlace, name: string, roots: ProbeRoots, pid: number): JobGroup {
   // Limits on the worker's group would hold for nobody below it.
   if (readOptional(join(own, "memory.use_hierarchy"))?.trim() === "0")
     throw new Error(`the memory of groups below ${own} does not count in it`);
   const memory = join(own, name);
   mkdirSync(memory);
-  return { version: 1, memory, cpu: accountingIn(name, roots) };
+  return { version: 1, memory, cpu: accountingIn(name, roots, pid) };
 }
 
 /** Only where time is counted apart from how cores are shared: there a group per job would have the share of the worker. */
-function accountingIn(name: string, roots: ProbeRoots): string | undefined {
+function accountingIn(name: string, roots: ProbeRoots, pid: number): string | undefined {
   const place = findCgroup(roots, "cpuacct");
   const [own = ""] = place?.folders ?? [];
-  if (place?.version !== 1 || existsSync(join(own, "cpu.shares"))) return undefined;
+  if (place?.version !== 1 || existsSync(join(own, "cpu.shares")) || !isIn(place, pid)) return undefined;
   try {
     mkdirSync(join(own, name));
     return join(own, name);
@@ -155,6 +178,16 @@ function checkUnified({ folders: [own = ""], isRoot }: CgroupPlace): number[] {
   return list;
 }
 
+/** Back to where the worker came from: it may have processes again once it hands nothing on. */
+function leaveLeaf(parent: string): boolean {
+  const leaf = join(parent, WORKER_LEAF);
+  if (!existsSync(leaf)) return false;
+  const own = dirname(parent);
+  for (const folder of [parent, own]) writeFileSync(join(folder, "cgroup.subtree_control"), "-memory");
+  move(pidsIn(leaf), own);
+  return true;
+}
+
 function move(pids: readonly number[], group: string): void {
   for (const pid of pids) {
     try {
@@ -166,8 +199,14 @@ function move(pids: readonly number[], group: string): void {
   }
 }
 
-/** Kills what runs in a group, and removes it; whether it is gone. */
+/** Kills what runs in a group and in those that it has made, and removes them; whether all are gone. */
 function endGroup(folder: string): boolean {
+  const all = join(folder, "cgroup.kill");
+  try {
+    if (existsSync(all)) writeFileSync(all, "1");
+  } catch {
+    // Removed in between, or not ours to end, which `removed` tells.
+  }
   for (const pid of membersOf({ memory: folder })) {
     try {
       process.kill(pid, "SIGKILL");
@@ -175,7 +214,7 @@ function endGroup(folder: string): boolean {
       // It ended by itself in between, or is another user's, which `removed` tells.
     }
   }
-  return removed(folder);
+  return [...groupsBelow(folder), folder].every(removed);
 }
 
 function removeGroup({ memory, cpu }: JobGroup): void {

@@ -246,8 +246,17 @@ sub group_of {
   return $slot->{group} //= make_group("$token-$number") || 0;
 }
 
+# The worker makes and removes those of all slots. One that somebody else has removed is made again.
+sub make_parent {
+  my ($folder) = @_;
+  mkdir $folder or return;
+  if (open my $control, '+<', "$folder/cgroup.subtree_control") { syswrite $control, '+memory' }
+  return;
+}
+
 sub make_group {
   my ($name) = @_;
+  make_parent($_) for @parents;
   my @folders = map { "$_/$name" } @parents;
   my $group = { folders => \@folders, enter => [] };
   for my $folder (@folders) {
@@ -262,18 +271,32 @@ sub make_group {
   return $group;
 }
 
-# The processes in a group. One that we cannot see is listed as 0, which `kill` would take for our own process group.
+# The groups that jobs have made below one, the deepest first. Mostly there are none, which the number of links tells.
+sub groups_below {
+  my ($folder) = @_;
+  return if ((stat $folder)[3] // 2) == 2;
+  opendir my $entries, $folder or return;
+  my @folders = grep { -d } map { "$folder/$_" } grep { !/^\.\.?$/ } readdir $entries;
+  return map { (groups_below($_), $_) } @folders;
+}
+
+# The processes in a group and below it. One that we cannot see is listed as 0, which `kill` would take for our own process
+# group.
 sub members {
   my ($group) = @_;
   my $list = '';
   sysseek $group->{list}, 0, 0;
   while (sysread $group->{list}, my $part, READ_BYTES) { $list .= $part }
+  for my $folder (groups_below($group->{folders}[0])) {
+    open my $below, '<', "$folder/cgroup.procs" or next;
+    while (sysread $below, my $part, READ_BYTES) { $list .= $part }
+  }
   return grep { $_ > 0 } split ' ', $list;
 }
 
 sub kill_members {
   my ($group) = @_;
-  my @pids = members($group) or return;
+  my @pids = members($group);
   if ($group->{kill}) { syswrite $group->{kill}, '1' }
   kill 'KILL', @pids;
   return @pids;
@@ -345,7 +368,10 @@ sub start {
   $launch->{mark}    = "HEADROOM_JOB=$token.$launch->{id}.";
   # What was left in it and cannot be killed would be taken for a part of this launch.
   my $group = $launch->{wants_group} && group_of($slot, $launch->{number});
-  if ($group && !members($group)) { @{$launch}{qw(group cpu_before)} = ($group, cpu_of($group)) }
+  if ($group && !members($group)) {
+    rmdir $_ for map { groups_below($_) } @{ $group->{folders} };
+    @{$launch}{qw(group cpu_before)} = ($group, cpu_of($group));
+  }
   $launch->{started} = micros();
   my $pid = spawn($launch);
   if ($pid < 0) {
@@ -615,9 +641,7 @@ sub die_with_all {
     select undef, undef, undef, 0.002;
   }
   remove_tree($scratch);
-  rmdir $_ for map { @{ $_->{folders} } } groups();
-  # Of several launchers of one worker the last one succeeds.
-  rmdir $_ for @parents;
+  rmdir $_ for map { (groups_below($_), $_) } map { @{ $_->{folders} } } groups();
   syscall $exit_group, 0;
   return;
 }

@@ -52,6 +52,7 @@ export class Launcher {
   #out: Buffer[] = [];
   #deaths = 0;
   #isStopping = false;
+  #hasWarned = false;
   /** Resolves with what the launcher last said. */
   #exited: Promise<string> = Promise.resolve("");
   #heartbeat: NodeJS.Timeout | undefined;
@@ -227,6 +228,7 @@ export class Launcher {
         launch.pid = frame.pid;
         launch.startedUs = frame.startedUs;
         launch.inGroup = frame.inGroup;
+        if (launch.request.inGroup && !frame.inGroup) this.#warnOfNoGroup();
         launch.onBegan();
         break;
       }
@@ -234,6 +236,15 @@ export class Launcher {
         this.#deaths = 0;
         this.#end(frame.id, frame.launch);
     }
+  }
+
+  /** Once: it may hold for each process from now on. */
+  #warnOfNoGroup(): void {
+    const { groups } = this.#config;
+    if (groups === undefined || this.#hasWarned) return;
+    this.#hasWarned = true;
+    const text = "a process runs in no control group: none could be made, or what is left in it cannot be ended";
+    this.#warn({ folder: groups.memory }, text);
   }
 
   #end(id: number, end: LaunchEnd): void {

@@ -4,7 +4,7 @@
  */
 import type { RunSpec } from "../../contract/run-spec.ts";
 import type { Step } from "../governor/step.ts";
-import { beginMeter, membersOf, type Metered } from "../governor/probes/job-group.ts";
+import { beginMeter, membersWith, type Metered } from "../governor/probes/job-group.ts";
 import type { Failure, StopReason } from "../result/outcome.ts";
 import { AgentTail } from "./agent-tail.ts";
 import { slotProcess, type SlotProcess } from "./call.ts";
@@ -231,7 +231,7 @@ export class Slot {
   /** The processes of its control group, where it has one. */
   #membersOf({ launch }: Started): number[] {
     const group = launch.inGroup ? this.#parts.launcher.groupOf(this.#number) : undefined;
-    return group === undefined ? [] : membersOf(group);
+    return group === undefined ? [] : membersWith(launch.pid, group);
   }
 
   /** The launcher stops the group: it knows that the number is still that of the process. */

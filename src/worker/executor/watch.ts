@@ -4,7 +4,7 @@
  */
 import { statSync } from "node:fs";
 import { fsPath } from "../../contract/path-bytes.ts";
-import { membersOf, type Metered } from "../governor/probes/job-group.ts";
+import { membersWith, type Metered } from "../governor/probes/job-group.ts";
 import type { AgentTail } from "./agent-tail.ts";
 import type { AgentVerdict } from "./agent-watch.ts";
 import type { UsageSample } from "./chunk-request.ts";
@@ -166,7 +166,7 @@ export class Watch {
 
 /** By its control group where it is in one: then nothing is missed, and what processes share counts once. */
 function usageOf({ pid, metered }: Watched): (TreeUsage & Pick<UsageSample, "group">) | undefined {
-  const members = metered === undefined ? [] : membersOf(metered.group);
+  const members = metered === undefined ? [] : membersWith(pid, metered.group);
   const usage = usageOfTree(pid, members);
   if (usage === undefined || metered === undefined || members.length === 0) return usage;
   try {

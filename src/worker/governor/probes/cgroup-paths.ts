@@ -8,6 +8,8 @@ export interface CgroupPlace {
   readonly version: 1 | 2;
   /** The folder of this process's cgroup, then its parents up to the mount: a limit on any of them holds. */
   readonly folders: readonly string[];
+  /** Whose list has this process, if what `/proc` tells is the mount that we see: its cgroup, or the worker's leaf in it. */
+  readonly inside: string;
   /** Whether this process is in the root cgroup, which has no limits of its own. */
   readonly isRoot: boolean;
 }
@@ -21,7 +23,7 @@ export function findCgroup(roots: ProbeRoots, controller: string): CgroupPlace |
   for (const [list = "", path = "/"] of cgroupLines(roots)) {
     if (list === "" || !list.split(",").includes(controller)) continue;
     const mount = [join(roots.cgroup, list), join(roots.cgroup, controller)].find((folder) => existsSync(folder));
-    if (mount !== undefined) return { version: 1, ...foldersOf(mount, path) };
+    if (mount !== undefined) return { version: 1, ...placeIn(mount, path) };
   }
   return findUnified(roots);
 }
@@ -33,8 +35,8 @@ export function findUnified(roots: ProbeRoots): CgroupPlace | undefined {
     existsSync(join(folder, "cgroup.controllers")),
   );
   if (line === undefined || mount === undefined) return undefined;
-  const { folders, isRoot } = foldersOf(mount, line[1] ?? "/");
-  return { version: 2, folders: withoutLeaf(folders), isRoot };
+  const place = placeIn(mount, line[1] ?? "/");
+  return { version: 2, ...place, folders: withoutLeaf(place.folders) };
 }
 
 /** What is to be read is the group that the worker came from: there are its jobs as well. */
@@ -54,15 +56,15 @@ function cgroupLines(roots: ProbeRoots): string[][] {
  * A container may see its own cgroup mounted at the top while `/proc/self/cgroup` still tells the path on the host:
  * leading parts are left out until the folder is there.
  */
-function foldersOf(mount: string, path: string): { folders: string[]; isRoot: boolean } {
+function placeIn(mount: string, path: string): Omit<CgroupPlace, "version"> {
   const parts = path.split("/").filter((part) => part !== "");
   for (let skip = 0; skip <= parts.length; skip += 1) {
     const folder = resolve(mount, ...parts.slice(skip));
     if (folder !== mount && !folder.startsWith(mount + sep)) continue;
     if (!existsSync(folder)) continue;
-    return { folders: upTo(mount, folder), isRoot: parts.length === 0 };
+    return { folders: upTo(mount, folder), inside: folder, isRoot: parts.length === 0 };
   }
-  return { folders: [mount], isRoot: parts.length === 0 };
+  return { folders: [mount], inside: mount, isRoot: parts.length === 0 };
 }
 
 function upTo(mount: string, folder: string): string[] {

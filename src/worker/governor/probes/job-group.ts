@@ -2,6 +2,7 @@
  * What all that runs in the control group of a job uses: memory without page cache, which the kernel takes back by itself,
  * and CPU time, also of what has left its parents or has ended. A group is used again, so what was there before is left out.
  */
+import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { CachedFile, findField, parseField, parseWhole, readOptional } from "./cached-file.ts";
 
@@ -28,7 +29,6 @@ export interface GroupUsage {
 export class GroupMeter {
   readonly #group: JobGroup;
   readonly #stat: CachedFile;
-  readonly #kernel: CachedFile | undefined;
   readonly #cpu: CachedFile | undefined;
   #before: MeteredGroup["before"];
 
@@ -37,8 +37,6 @@ export class GroupMeter {
     this.#group = group;
     this.#before = before;
     this.#stat = new CachedFile(join(memory, "memory.stat"));
-    const kernel = join(memory, "memory.kmem.usage_in_bytes");
-    this.#kernel = version === 1 && readOptional(kernel) !== undefined ? new CachedFile(kernel) : undefined;
     const cpuFile = version === 1 ? "cpuacct.usage" : "cpu.stat";
     this.#cpu = cpu === undefined ? undefined : new CachedFile(join(cpu, cpuFile));
   }
@@ -60,17 +58,18 @@ export class GroupMeter {
   }
 
   close(): void {
-    for (const file of [this.#stat, this.#kernel, this.#cpu]) file?.close();
+    for (const file of [this.#stat, this.#cpu]) file?.close();
   }
 
-  /** `keptBytes` may outlive the processes: files in memory, and what the kernel keeps for them. */
+  /**
+   * `keptBytes` may outlive the processes: files in memory, and what the kernel keeps for them. The latter not of version 1,
+   * which does not tell how much of it the kernel gives back under pressure.
+   */
   #memory(): { ownBytes: number; keptBytes: number } {
     const stat = this.#stat.read();
     const { path } = this.#stat;
     if (this.#group.version === 1) {
-      const kernel = this.#kernel === undefined ? 0 : parseWhole(this.#kernel.read(), this.#kernel.path);
-      const ownBytes = parseField(stat, "total_rss ", path);
-      return { ownBytes, keptBytes: (findField(stat, "total_shmem ") ?? 0) + kernel };
+      return { ownBytes: parseField(stat, "total_rss ", path), keptBytes: findField(stat, "total_shmem ") ?? 0 };
     }
     return {
       ownBytes: parseField(stat, "anon ", path),
@@ -110,9 +109,34 @@ function kernelBytes(stat: string): number {
   return Math.max(0, all - field("slab_reclaimable"));
 }
 
-/** The processes in a group now; none when it is gone. Those of other process namespaces have no number here. */
+/**
+ * The processes in a group now, and in groups that they have made below it; none when it is gone. Those of other process
+ * namespaces have no number here.
+ */
 export function membersOf({ memory }: Pick<JobGroup, "memory">): number[] {
-  const list = readOptional(join(memory, "cgroup.procs")) ?? "";
+  return [memory, ...groupsBelow(memory)].flatMap(pidsIn);
+}
+
+/** Those beside a process in its group. None when it is not there: it has ended, and the next one of its slot may be there. */
+export function membersWith(pid: number, group: Pick<JobGroup, "memory">): number[] {
+  const members = membersOf(group);
+  return members.includes(pid) ? members : [];
+}
+
+/** The folders of all groups below one, the deepest first. Mostly there are none, which the number of links tells. */
+export function groupsBelow(folder: string): string[] {
+  try {
+    if (statSync(folder).nlink === 2) return [];
+    const entries = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+    return entries.map(({ name }) => join(folder, name)).flatMap((path) => [...groupsBelow(path), path]);
+  } catch {
+    return []; // Removed in between.
+  }
+}
+
+/** What the list of one group says. */
+export function pidsIn(folder: string): number[] {
+  const list = readOptional(join(folder, "cgroup.procs")) ?? "";
   return list
     .split("\n")
     .map(Number)

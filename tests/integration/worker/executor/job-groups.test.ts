@@ -1,15 +1,34 @@
 /** Processes in control groups of their own: what is counted, what is killed, and what becomes of groups that nobody needs. */
-import { spawn } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { expect, test } from "vitest";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { getPriority } from "node:os";
+import { basename, dirname, join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
 import { MiB } from "../../../../src/contract/resources.ts";
-import { clearDeadGroups, clearGroups, openJobGroups } from "../../../../src/worker/executor/job-groups.ts";
+import { runSpec } from "../../../../src/contract/run-spec.ts";
+import { systemClock } from "../../../../src/platform/clock.ts";
+import { slotProcess } from "../../../../src/worker/executor/call.ts";
+import type { UsageSample } from "../../../../src/worker/executor/chunk-request.ts";
+import {
+  clearDeadGroups,
+  closeJobGroups,
+  jobGroupsFault,
+  openJobGroups,
+} from "../../../../src/worker/executor/job-groups.ts";
+import type { Launch } from "../../../../src/worker/executor/launch-frames.ts";
+import { Launcher } from "../../../../src/worker/executor/launcher.ts";
+import { MemoryKills } from "../../../../src/worker/executor/memory-kills.ts";
+import { Niceness } from "../../../../src/worker/executor/niceness.ts";
+import { Slot } from "../../../../src/worker/executor/slot.ts";
+import { monotonicMs, Watch } from "../../../../src/worker/executor/watch.ts";
 import type { JobGroup } from "../../../../src/worker/governor/probes/job-group.ts";
 import { membersOf } from "../../../../src/worker/governor/probes/job-group.ts";
+import { Executors } from "../../../../src/worker/executors.ts";
+import type { WorkerConfig, WorkerDeps } from "../../../../src/worker/worker-port.ts";
 import { ExecFixture, processesWith } from "../../../support/exec-fixture.ts";
 import { canMakeMemoryCgroup, MemoryCgroup } from "../../../support/memory-hogs.ts";
+import { keepingLogger } from "../../../support/quiet-logger.ts";
 import { Scratch } from "../../../support/scratch.ts";
 
 const canMake = canMakeMemoryCgroup();
@@ -30,16 +49,48 @@ select undef, undef, undef, 1.2;
 print "done\\n";
 `;
 
+/** Such a helper, in a group two below that of its job. */
+function nested(exec: ExecFixture, { memory, cpu }: JobGroup): string {
+  const enter = `mkdir -p "$group/a/b"; echo $$ > "$group/a/b/cgroup.procs"`;
+  const program = exec.program(daemon(exec.scratch.path));
+  return exec.script(`for group in ${memory}/*-0 ${cpu}/*-0; do ${enter}; done\nexec ${program}`);
+}
+
+/** What is made for a worker in this group: a process that is in it stands for this one. */
+function openIn({ folder, roots }: MemoryCgroup, workerId: string): JobGroup {
+  const inside = spawn("sleep", ["60"]);
+  try {
+    writeFileSync(join(folder, "cgroup.procs"), String(inside.pid));
+    return openJobGroups(workerId, roots, inside.pid);
+  } finally {
+    inside.kill("SIGKILL");
+  }
+}
+
+/** The folder of a worker that is gone, beside that of one that lives. */
+function ofGone({ memory }: JobGroup): string {
+  const [, pid = "", startedAt = "", namespace = ""] = basename(memory).split(".");
+  return join(dirname(memory), `headroom-jobs-gone.${pid}.1${startedAt}.${namespace}`);
+}
+
+/** A process in a group that is made for it. */
+function sleeperIn(folder: string): ChildProcess {
+  mkdirSync(folder, { recursive: true });
+  const sleeper = spawn("sleep", ["60"]);
+  writeFileSync(join(folder, "cgroup.procs"), String(sleeper.pid));
+  return sleeper;
+}
+
 /** A fixture whose jobs run in groups below a group of its own, which has a limit. */
 async function opened(limitBytes: number) {
   const cgroup = new MemoryCgroup(limitBytes);
-  const groups = openJobGroups("test", cgroup.roots);
+  const groups = openIn(cgroup, "test");
   const exec = await ExecFixture.open(() => ({}), groups);
   return {
     ...{ exec, groups },
     async [Symbol.asyncDispose]() {
       await exec[Symbol.asyncDispose]();
-      for (const folder of [groups.memory, groups.cpu]) if (folder !== undefined) await clearGroups(folder, "");
+      await closeJobGroups(groups);
       await cgroup[Symbol.asyncDispose]();
     },
   };
@@ -62,9 +113,31 @@ test.skipIf(!canMake)("a helper that has left its parents counts for its job, an
   expect(processesWith(exec.scratch.path)).toEqual([]);
   expect(slotsIn(groups)).toHaveLength(1);
   await exec.runner.stop();
+  expect(slotsIn(groups)).toEqual([]);
+  await closeJobGroups(groups);
   expect(existsSync(groups.memory)).toBe(false);
   expect(existsSync(groups.cpu ?? "/")).toBe(false);
 });
+
+test.skipIf(!canMake)(
+  "what is in groups that a job has made counts for it and ends with it, and so do they",
+  async () => {
+    await using at = await opened(1024 * MiB);
+    const { exec, groups } = at;
+    const { usage } = await exec.run([nested(exec, groups), "{input}"], exec.files({ a: "1" }));
+    expect(Math.max(...usage.map(({ rssBytes }) => rssBytes))).toBeGreaterThan(64 * MiB);
+    expect(processesWith(exec.scratch.path)).toEqual([]);
+    const look = exec.script(`ls -d ${groups.memory}/*/a ${groups.cpu}/*/a 2>/dev/null; echo seen`);
+    await exec.run([look, "{input}"], exec.files({ b: "1" }), { spec: { output: { name: "{name}" } } });
+    expect(exec.read("b")).toBe("seen\n");
+    await exec.run([nested(exec, groups), "{input}"], exec.files({ c: "1" }));
+    await exec.runner.stop();
+    expect(slotsIn(groups)).toEqual([]);
+    await closeJobGroups(groups);
+    expect(existsSync(groups.memory)).toBe(false);
+    expect(existsSync(groups.cpu ?? "/")).toBe(false);
+  },
+);
 
 test.skipIf(!canMake)(
   "page cache is no memory of a job, and what the last job of a slot has left is not the next one's",
@@ -122,17 +195,73 @@ test.skipIf(!canMake)("a launcher that is killed leaves no process of its groups
   await expect.poll(() => slotsIn(groups).includes(slot), WAIT).toBe(false);
 });
 
+/** Whether a process that asks for a group begins in one. */
+function beginsInGroup(launcher: Launcher, slot: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const launch: Launch = {
+      request: { slot, env: [], logBytes: 0, inGroup: true, stdoutPath: null, argv: ["/bin/true"] },
+      ...{ pid: 0, startedUs: 0, inGroup: false, onBegan: () => undefined },
+      onEnd: () => {
+        resolve(launch.inGroup);
+      },
+    };
+    launcher.launch(launch);
+  });
+}
+
+const launcherWith = (groups: JobGroup, warnings: string[]) =>
+  new Launcher({ nice: 0, oomScoreAdj: 0, allow: {}, groups }, (_, text) => warnings.push(text));
+
+test.skipIf(!canMake)(
+  "the launcher after one that has ended makes groups again, also where all were removed",
+  async () => {
+    await using cgroup = new MemoryCgroup(1024 * MiB);
+    const groups = openIn(cgroup, "test");
+    const warnings: string[] = [];
+    for (const isRemoved of [false, false, true]) {
+      if (isRemoved) await closeJobGroups(groups);
+      const launcher = launcherWith(groups, warnings);
+      await launcher.open();
+      expect(await beginsInGroup(launcher, 0)).toBe(true);
+      await launcher.close();
+      expect([existsSync(groups.memory), slotsIn(groups)]).toEqual([true, []]);
+    }
+    expect(warnings).toEqual([]);
+    await closeJobGroups(groups);
+  },
+);
+
+test("a launcher that cannot make a group tells it once", async () => {
+  using scratch = new Scratch();
+  const warnings: string[] = [];
+  const launcher = launcherWith({ version: 1, memory: join(scratch.path, "none/jobs"), cpu: undefined }, warnings);
+  await launcher.open();
+  for (const slot of [0, 1]) expect(await beginsInGroup(launcher, slot)).toBe(false);
+  await launcher.close();
+  expect(warnings).toEqual([expect.stringContaining("runs in no control group")]);
+});
+
+test.skipIf(jobGroupsFault() !== undefined)("a worker removes its groups when it stops", async () => {
+  const { logger, lines } = keepingLogger();
+  const deps = { logger, clock: systemClock } as WorkerDeps;
+  const config = { nice: 0, allow: {}, workerId: "stops", jobGroups: "required" } as WorkerConfig;
+  const executors = new Executors(deps, config, undefined as never);
+  await executors.start();
+  const made = lines().flatMap(({ groups }) => (groups === undefined ? [] : [groups as JobGroup]));
+  const folders = made.flatMap(({ memory, cpu = memory }) => [memory, cpu]);
+  expect(folders.map((folder) => existsSync(folder))).toEqual([true, true]);
+  await executors.stop();
+  expect(folders.map((folder) => existsSync(folder))).toEqual([false, false]);
+});
+
 test.skipIf(!canMake)("a worker clears groups of workers that are gone, and no others", async () => {
   await using cgroup = new MemoryCgroup(1024 * MiB);
-  const own = openJobGroups("own", cgroup.roots);
-  const [, pid = "", startedAt = "", namespace = ""] = own.memory.slice(own.memory.lastIndexOf("/")).split(".");
+  const own = openIn(cgroup, "own");
   const folder = (name: string) => join(dirname(own.memory), name);
-  const gone = folder(`headroom-jobs-gone.${pid}.1${startedAt}.${namespace}`);
-  const strange = folder(`headroom-jobs-strange.${pid}.1${startedAt}.1${namespace}`);
-  for (const made of [gone, join(gone, "token-0"), strange, folder("another")]) mkdirSync(made);
-  const left = spawn("sleep", ["60"]);
-  const end = once(left, "exit");
-  writeFileSync(join(gone, "token-0/cgroup.procs"), String(left.pid));
+  const gone = ofGone(own);
+  const strange = `${ofGone(own)}0`;
+  for (const made of [strange, folder("another")]) mkdirSync(made);
+  const end = once(sleeperIn(join(gone, "token-0/a/b")), "exit");
   expect(await clearDeadGroups(own, cgroup.roots)).toBe(1);
   expect(await end).toEqual([null, "SIGKILL"]);
   expect([gone, strange, folder("another"), own.memory].map((path) => existsSync(path))).toEqual([
@@ -141,22 +270,84 @@ test.skipIf(!canMake)("a worker clears groups of workers that are gone, and no o
     true,
     true,
   ]);
-  await clearGroups(own.memory, "");
-  for (const path of [strange, folder("another"), own.cpu ?? ""]) rmdirSync(path);
+  await closeJobGroups(own);
+  for (const path of [strange, folder("another")]) rmdirSync(path);
+});
+
+test.skipIf(!canMake)(
+  "what a lost worker had started besides jobs lives on, and its groups go when it has ended",
+  async () => {
+    await using cgroup = new MemoryCgroup(1024 * MiB);
+    const own = openIn(cgroup, "own");
+    const gone = ofGone(own);
+    const server = sleeperIn(join(gone, "worker"));
+    const jobEnd = once(sleeperIn(join(gone, "token-0")), "exit");
+    expect(await clearDeadGroups(own, cgroup.roots)).toBe(0);
+    expect(await jobEnd).toEqual([null, "SIGKILL"]);
+    expect(existsSync(join(gone, "token-0"))).toBe(false);
+    expect(membersOf({ memory: join(gone, "worker") })).toEqual([server.pid]);
+    const serverEnd = once(server, "exit");
+    server.kill("SIGTERM");
+    expect(await serverEnd).toEqual([null, "SIGTERM"]);
+    expect(await clearDeadGroups(own, cgroup.roots)).toBe(1);
+    expect(existsSync(gone)).toBe(false);
+    await closeJobGroups(own);
+  },
+);
+
+test("a step against a process that has ended reaches no other that is in its group now, nor is that counted for it", async () => {
+  using scratch = new Scratch();
+  const group: JobGroup = { version: 1, memory: scratch.folder("group"), cpu: undefined };
+  const next = spawn("sleep", ["60"]);
+  onTestFinished(() => {
+    next.kill("SIGKILL");
+  });
+  const nextPid = next.pid ?? 0;
+  scratch.file("group/cgroup.procs", `${nextPid}\n`);
+  scratch.file("group/memory.stat", "total_rss 1000\n");
+  const ended = spawn("true");
+  await once(ended, "exit");
+  const pid = ended.pid ?? 0;
+  const samples: UsageSample[] = [];
+  const kills = new MemoryKills();
+  const watch = new Watch(kills, (sample) => samples.push(sample));
+  const launches: Launch[] = [];
+  const launcher = { launch: (launch: Launch) => launches.push(launch), groupOf: () => group, kill: () => undefined };
+  const output = { root: "/out", from: "stdout" };
+  const spec = runSpec.parse({ command: ["/bin/true"], input: { kind: "tree", root: "/" }, output });
+  const niceness = new Niceness(0, () => undefined);
+  const about = { chunkId: "chunk", spec, niceness, enclosure: undefined, env: [] };
+  const slot = new Slot({ launcher: launcher as unknown as Launcher, watch, kills, ...about }, 0);
+  slot.start(slotProcess(["/bin/true"], 1, { read: [], write: [] }), { path: null, isStdout: false }, () => undefined);
+  for (const launch of launches) {
+    Object.assign(launch, { pid, inGroup: true, startedUs: (monotonicMs() - 1_000) * 1_000 });
+    launch.onBegan();
+  }
+  for (const step of ["suspend", "slow"] as const) slot.hold(step, pid);
+  const limits = { timeoutMs: 60_000, maxOutputBytes: 1, onTimeout: () => undefined, onTooLarge: () => undefined };
+  const watched = { chunkId: "next", inputBytes: 1, outputPath: null, startedMs: monotonicMs() };
+  watch.add(2, { ...limits, ...watched, pid: nextPid });
+  await expect.poll(() => samples.map((sample) => sample.pid), WAIT).toContain(nextPid);
+  expect(samples.filter((sample) => sample.pid !== nextPid)).toEqual([]);
+  expect(readFileSync(`/proc/${nextPid}/stat`, "latin1")).toContain(") S ");
+  expect(getPriority(nextPid)).toBe(getPriority());
+  watch.close();
 });
 
 /** Version 2 as far as a machine has it whose memory is counted by version 1. */
 test.skipIf(!canMake || !existsSync(join(UNIFIED, "cgroup.procs")))(
-  "in a group of version 2 a helper that has left its parents counts its time, and ends with its job",
+  "in groups of version 2 a helper that has left its parents counts its time, and ends with its job",
   async () => {
     using scratch = new Scratch();
     const memory = join(UNIFIED, `headroom-test-${scratch.path.slice(scratch.path.lastIndexOf("/") + 1)}`);
     mkdirSync(memory);
-    await using exec = await ExecFixture.open(() => ({}), { version: 2, memory, cpu: memory });
-    const { only } = await exec.run([exec.program(daemon(exec.scratch.path)), "{input}"], exec.files({ a: "1" }));
+    const groups: JobGroup = { version: 2, memory, cpu: memory };
+    await using exec = await ExecFixture.open(() => ({}), groups);
+    const { only } = await exec.run([nested(exec, groups), "{input}"], exec.files({ a: "1" }));
     expect(only.cpuMs).toBeGreaterThan(250);
     expect(processesWith(exec.scratch.path)).toEqual([]);
     await exec.runner.stop();
+    await closeJobGroups(groups);
     expect(existsSync(memory)).toBe(false);
   },
 );

@@ -1,10 +1,10 @@
 /** Control groups of version 2, as files: what is written where, and when a worker leaves all as it was. */
-import { chownSync, existsSync, readFileSync, rmSync } from "node:fs";
+import { chownSync, existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { jobGroupsFault, openJobGroups } from "../../../../src/worker/executor/job-groups.ts";
+import { closeJobGroups, jobGroupsFault, openJobGroups } from "../../../../src/worker/executor/job-groups.ts";
 import { findCgroup } from "../../../../src/worker/governor/probes/cgroup-paths.ts";
-import { GroupMeter } from "../../../../src/worker/governor/probes/job-group.ts";
+import { GroupMeter, groupsBelow, membersOf, membersWith } from "../../../../src/worker/governor/probes/job-group.ts";
 import { Scratch } from "../../../support/scratch.ts";
 
 /** Who is not root can give nothing away. */
@@ -33,6 +33,8 @@ function fakeGroup(pids: readonly number[], { controllers = "cpu memory", type =
   return { path, roots, read: (name: string) => readFileSync(join(path, name), "latin1") };
 }
 
+const groupsIn = (folder: string) => readdirSync(folder).filter((name) => name.startsWith("headroom-jobs-"));
+
 describe("groups of version 2", () => {
   test("a worker alone in its group moves into a leaf, and hands on memory, but no processor shares", () => {
     const { path, roots, read } = fakeGroup([process.pid]);
@@ -42,6 +44,17 @@ describe("groups of version 2", () => {
     expect(readFileSync(join(memory, "worker/cgroup.procs"), "latin1")).toBe(String(process.pid));
     expect(read("cgroup.subtree_control")).toBe("+memory");
     expect(readFileSync(join(memory, "cgroup.subtree_control"), "latin1")).toBe("+memory");
+  });
+
+  test("a worker that stops goes back to where it came from, which hands nothing on any more", async () => {
+    const { path, roots, read } = fakeGroup([process.pid]);
+    const groups = openJobGroups("node", roots);
+    scratch.file("cgroup/system.slice/worker.service/cgroup.procs", "");
+    // Files keep a folder, which those of a kernel's groups do not.
+    await expect(closeJobGroups(groups)).rejects.toThrow(`expected to remove the control group ${groups.memory}`);
+    expect(read("cgroup.procs")).toBe(String(process.pid));
+    for (const folder of [path, groups.memory])
+      expect(readFileSync(join(folder, "cgroup.subtree_control"), "latin1")).toBe("-memory");
   });
 
   test("its sensors go on to read the group that it came from", () => {
@@ -60,6 +73,30 @@ describe("groups of version 2", () => {
     expect(reasonOf([process.pid], { type: "threaded" })).toContain("threaded");
   });
 
+  test("none are made in a group that does not list this process, whatever its path says", () => {
+    const { path, roots } = fakeGroup([1]);
+    const fault = `expected ${path}/cgroup.procs to list this process (${process.pid})`;
+    expect(jobGroupsFault(roots)).toContain(fault);
+    expect(() => openJobGroups("node", roots)).toThrow(fault);
+    // A container in a view of its own, and the machine's groups mounted in it.
+    scratch.file("proc/self/cgroup", "0::/\n");
+    scratch.file("cgroup/cgroup.procs", "0\n1\n");
+    scratch.file("cgroup/cgroup.subtree_control", "");
+    expect(jobGroupsFault(roots)).toContain(`expected ${roots.cgroup}/cgroup.procs to list`);
+    expect(groupsIn(path)).toEqual([]);
+    expect(groupsIn(roots.cgroup)).toEqual([]);
+  });
+
+  test("a worker in its leaf is in no list but that of the leaf", () => {
+    const { roots } = fakeGroup([process.pid]);
+    const leaf = join(openJobGroups("node", roots).memory, "worker");
+    scratch.file("proc/self/cgroup", `0::${leaf.slice(roots.cgroup.length)}\n`);
+    scratch.file("cgroup/system.slice/worker.service/cgroup.procs", "");
+    expect(jobGroupsFault(roots)).toBeUndefined();
+    scratch.file(join(leaf, "cgroup.procs").slice(scratch.path.length), "1\n");
+    expect(jobGroupsFault(roots)).toContain(`expected ${leaf}/cgroup.procs to list`);
+  });
+
   test("a worker that may not hand on goes back to where it was", () => {
     const { path, roots, read } = fakeGroup([process.pid]);
     rmSync(join(path, "cgroup.subtree_control"));
@@ -68,6 +105,40 @@ describe("groups of version 2", () => {
     expect(read("cgroup.procs")).toBe(String(process.pid));
     expect(existsSync(join(path, "cgroup.type"))).toBe(true);
   });
+});
+
+describe("groups of version 1", () => {
+  test("none are made in a group that does not list this process, of neither controller", () => {
+    scratch.file("proc/self/cgroup", "4:memory:/\n2:cpuacct:/\n");
+    const procs = (controller: string, pid: number) => scratch.file(`cgroup/${controller}/cgroup.procs`, `${pid}\n`);
+    procs("memory", 1);
+    procs("cpuacct", 1);
+    const roots = { proc: join(scratch.path, "proc"), cgroup: join(scratch.path, "cgroup"), sys: scratch.path };
+    expect(() => openJobGroups("node", roots)).toThrow(`to list this process (${process.pid})`);
+    expect(jobGroupsFault(roots)).toContain(`expected ${roots.cgroup}/memory/cgroup.procs to list`);
+    procs("memory", process.pid);
+    expect(openJobGroups("node", roots).cpu).toBeUndefined();
+    expect(groupsIn(join(roots.cgroup, "cpuacct"))).toEqual([]);
+    procs("cpuacct", process.pid);
+    expect(openJobGroups("other", roots).cpu).toContain("/cpuacct/headroom-jobs-other.");
+    expect(groupsIn(join(roots.cgroup, "memory"))).toHaveLength(2);
+  });
+});
+
+test("members of a group are those below it too, which are removed from the deepest on", () => {
+  const memory = scratch.folder("group");
+  scratch.file("group/cgroup.procs", "5\n");
+  expect([groupsBelow(memory), membersOf({ memory })]).toEqual([[], [5]]);
+  scratch.file("group/a/b/cgroup.procs", "0\n7\n");
+  expect(groupsBelow(memory)).toEqual([join(memory, "a/b"), join(memory, "a")]);
+  expect(membersOf({ memory })).toEqual([5, 7]);
+  expect([groupsBelow(join(memory, "gone")), membersOf({ memory: join(memory, "gone") })]).toEqual([[], []]);
+});
+
+test("members beside a process are none when it is in the group no more", () => {
+  const memory = scratch.folder("group");
+  scratch.file("group/cgroup.procs", "5\n7\n");
+  expect([membersWith(5, { memory }), membersWith(6, { memory })]).toEqual([[5, 7], []]);
 });
 
 describe("the meter of a group", () => {
@@ -90,15 +161,15 @@ describe("the meter of a group", () => {
     meter.close();
   });
 
-  test("of version 1 counts the group and all below it", () => {
+  test("of version 1 counts the group and all below it, without the kernel's, most of which can be taken back", () => {
     const memory = scratch.folder("group");
     scratch.file(
       "group/memory.stat",
       stat({ cache: 9000, rss: 1, shmem: 1, total_cache: 9000, total_rss: 700, total_shmem: 60 }),
     );
-    scratch.file("group/memory.kmem.usage_in_bytes", "40\n");
+    scratch.file("group/memory.kmem.usage_in_bytes", "4000\n");
     const meter = new GroupMeter({ version: 1, memory, cpu: undefined });
-    expect(meter.read()).toEqual({ rssBytes: 800, cpuMs: undefined });
+    expect(meter.read()).toEqual({ rssBytes: 760, cpuMs: undefined });
     meter.close();
   });
 });
