@@ -2,36 +2,6 @@
 import { Command } from "commander";
 import { exitCodes } from "../contract/errors.ts";
 import { keepHeapTight } from "../platform/heap.ts";
-import { backupCommand, restoreCommand } from "./commands/backup.ts";
-import { calibrateCommand } from "./commands/calibrate.ts";
-import { cancelCommand } from "./commands/cancel.ts";
-import { releaseCommand } from "./commands/release.ts";
-import { configCommand } from "./commands/config.ts";
-import { doctorCommand } from "./commands/doctor.ts";
-import { drainCommand } from "./commands/drain.ts";
-import { evalCommand } from "./commands/eval.ts";
-import { explainCommand } from "./commands/explain.ts";
-import { exportCommand } from "./commands/export.ts";
-import { approveCommand, gatesCommand, refuseCommand } from "./commands/gates.ts";
-import { flowCommand, validateCommand } from "./commands/flow.ts";
-import { inferCommand } from "./commands/infer.ts";
-import { limitsCommand } from "./commands/limits.ts";
-import { profilesCommand } from "./commands/profiles.ts";
-import { rulesCommand } from "./commands/rules.ts";
-import { boardCommand, producerCommand, schedulerCommand, workerCommand } from "./commands/processes.ts";
-import { learnedCommand } from "./commands/learned.ts";
-import { modelCommand } from "./commands/model.ts";
-import { queuesCommand } from "./commands/queues.ts";
-import { reportCommand } from "./commands/report.ts";
-import { resultsCommand } from "./commands/results.ts";
-import { retryCommand } from "./commands/retry.ts";
-import { runCommand } from "./commands/run.ts";
-import { runsCommand } from "./commands/runs.ts";
-import { scalingCommand } from "./commands/scaling.ts";
-import { schedulesCommand } from "./commands/schedules.ts";
-import { statusCommand } from "./commands/status.ts";
-import { topCommand } from "./commands/top.ts";
-import { upCommand } from "./commands/up.ts";
 import { refuseChildCommand, type Invocation } from "./command-line.ts";
 import { reportFailure } from "./failure.ts";
 import type { Io } from "./io.ts";
@@ -61,7 +31,8 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
       childCommand,
       exitCode: exitCodes.ok,
     };
-    await createProgram(invocation).parseAsync([...own], { from: "user" });
+    const program = await createProgram(invocation, own[0]);
+    await program.parseAsync([...own], { from: "user" });
     return invocation.exitCode;
   } catch (error) {
     return reportFailure(error, io);
@@ -71,8 +42,65 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
 /** The commands that take another one behind `--`. */
 const takesCommand: ReadonlySet<string> = new Set(["run", "calibrate", "add"]);
 
-/** All commands, ready to parse. */
-export function createProgram(invocation: Invocation): Command {
+type MakeCommand = (invocation: Invocation) => Command;
+
+/** All commands by the group that help shows them in; each is loaded when it is asked for, since all take a second. */
+const groups: Readonly<Record<string, Readonly<Record<string, () => Promise<MakeCommand>>>>> = {
+  "Files through a command:": {
+    run: async () => (await import("./commands/run.ts")).runCommand,
+    calibrate: async () => (await import("./commands/calibrate.ts")).calibrateCommand,
+  },
+  "Files through a model:": {
+    infer: async () => (await import("./commands/infer.ts")).inferCommand,
+    results: async () => (await import("./commands/results.ts")).resultsCommand,
+    model: async () => (await import("./commands/model.ts")).modelCommand,
+  },
+  "Flows and goals:": {
+    flow: async () => (await import("./commands/flow.ts")).flowCommand,
+    validate: async () => (await import("./commands/flow.ts")).validateCommand,
+    gates: async () => (await import("./commands/gates.ts")).gatesCommand,
+    approve: async () => (await import("./commands/gates.ts")).approveCommand,
+    refuse: async () => (await import("./commands/gates.ts")).refuseCommand,
+    eval: async () => (await import("./commands/eval.ts")).evalCommand,
+  },
+  "Look and act:": {
+    status: async () => (await import("./commands/status.ts")).statusCommand,
+    top: async () => (await import("./commands/top.ts")).topCommand,
+    runs: async () => (await import("./commands/runs.ts")).runsCommand,
+    explain: async () => (await import("./commands/explain.ts")).explainCommand,
+    scaling: async () => (await import("./commands/scaling.ts")).scalingCommand,
+    report: async () => (await import("./commands/report.ts")).reportCommand,
+    export: async () => (await import("./commands/export.ts")).exportCommand,
+    learned: async () => (await import("./commands/learned.ts")).learnedCommand,
+    cancel: async () => (await import("./commands/cancel.ts")).cancelCommand,
+    retry: async () => (await import("./commands/retry.ts")).retryCommand,
+    release: async () => (await import("./commands/release.ts")).releaseCommand,
+    drain: async () => (await import("./commands/drain.ts")).drainCommand,
+    queues: async () => (await import("./commands/queues.ts")).queuesCommand,
+    limits: async () => (await import("./commands/limits.ts")).limitsCommand,
+    profiles: async () => (await import("./commands/profiles.ts")).profilesCommand,
+    rules: async () => (await import("./commands/rules.ts")).rulesCommand,
+  },
+  "Again and again:": {
+    schedules: async () => (await import("./commands/schedules.ts")).schedulesCommand,
+  },
+  "Set up:": {
+    doctor: async () => (await import("./commands/doctor.ts")).doctorCommand,
+    config: async () => (await import("./commands/config.ts")).configCommand,
+    backup: async () => (await import("./commands/backup.ts")).backupCommand,
+    restore: async () => (await import("./commands/backup.ts")).restoreCommand,
+  },
+  "Processes:": {
+    up: async () => (await import("./commands/up.ts")).upCommand,
+    worker: async () => (await import("./commands/processes.ts")).workerCommand,
+    scheduler: async () => (await import("./commands/processes.ts")).schedulerCommand,
+    producer: async () => (await import("./commands/processes.ts")).producerCommand,
+    board: async () => (await import("./commands/processes.ts")).boardCommand,
+  },
+};
+
+/** The commands, ready to parse; with `only`, that one when there is such a command. */
+export async function createProgram(invocation: Invocation, only?: string): Promise<Command> {
   const { io } = invocation;
   const program = new Command("headroom")
     .description("Runs a command over your files, on every machine you have, as fast as each has room for.")
@@ -80,30 +108,13 @@ export function createProgram(invocation: Invocation): Command {
     .helpOption("-h, --help", "show help")
     .addHelpText("after", examples)
     .helpCommand("help [command]", "show help for a command");
-  program.commandsGroup("Files through a command:");
-  program.addCommand(runCommand(invocation)).addCommand(calibrateCommand(invocation));
-  program.commandsGroup("Files through a model:");
-  for (const make of [inferCommand, resultsCommand, modelCommand]) program.addCommand(make(invocation));
-  program.commandsGroup("Flows and goals:");
-  for (const make of [flowCommand, validateCommand, gatesCommand, approveCommand, refuseCommand, evalCommand]) {
-    program.addCommand(make(invocation));
-  }
-  program.commandsGroup("Look and act:");
-  for (const make of [statusCommand, topCommand, runsCommand, explainCommand, scalingCommand]) {
-    program.addCommand(make(invocation));
-  }
-  for (const make of [reportCommand, exportCommand, learnedCommand]) program.addCommand(make(invocation));
-  for (const make of [cancelCommand, retryCommand, releaseCommand, drainCommand, queuesCommand])
-    program.addCommand(make(invocation));
-  for (const make of [limitsCommand, profilesCommand, rulesCommand]) program.addCommand(make(invocation));
-  program.commandsGroup("Again and again:");
-  program.addCommand(schedulesCommand(invocation));
-  program.commandsGroup("Set up:");
-  for (const make of [doctorCommand, configCommand, backupCommand, restoreCommand])
-    program.addCommand(make(invocation));
-  program.commandsGroup("Processes:");
-  for (const make of [upCommand, workerCommand, schedulerCommand, producerCommand, boardCommand]) {
-    program.addCommand(make(invocation));
+  const isNone = only === "--version" || only === "-V";
+  const isOne = isNone || Object.values(groups).some((commands) => only !== undefined && Object.hasOwn(commands, only));
+  for (const [title, commands] of Object.entries(groups)) {
+    program.commandsGroup(title);
+    for (const [name, load] of Object.entries(commands)) {
+      if (!isOne || name === only) program.addCommand((await load())(invocation));
+    }
   }
   for (const command of everyCommand(program)) share(command, io);
   program.hook("preAction", (_program, action) => {

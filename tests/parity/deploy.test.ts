@@ -31,7 +31,7 @@ const manifests = readdirSync(join(root, "deploy/k8s"), { recursive: true, encod
 const all = [...manifests, "docker-compose.yml", "Dockerfile"];
 const text = all.map(read).join("\n");
 
-const program = createProgram({ io: quietIo(root), childCommand: undefined, exitCode: 0 });
+const program = await createProgram({ io: quietIo(root), childCommand: undefined, exitCode: 0 });
 
 /** Every object below a value that has this key. */
 function* having(value: unknown, key: string): Generator<Record<string, unknown>> {

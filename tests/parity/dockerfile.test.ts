@@ -97,11 +97,10 @@ describe("Dockerfile", () => {
     ).toEqual([...new Set(sources)].toSorted());
   });
 
-  test("sets variables and ports that the code knows", () => {
+  test("sets variables and ports that the code knows", async () => {
     const variables = [...text.matchAll(/\b(HEADROOM_[A-Z_]+)=/g)].map(([, name]) => name);
-    const known = createProgram({ io: quietIo(root), childCommand: undefined, exitCode: 0 })
-      .commands.flatMap(({ options }) => options)
-      .map(({ envVar }) => envVar);
+    const program = await createProgram({ io: quietIo(root), childCommand: undefined, exitCode: 0 });
+    const known = program.commands.flatMap(({ options }) => options).map(({ envVar }) => envVar);
     expect(new Set(variables)).toEqual(new Set(["HEADROOM_HOME", "HEADROOM_OPS_HOST", "HEADROOM_OPS_PORT"]));
     for (const name of ["HEADROOM_OPS_HOST", "HEADROOM_OPS_PORT"]) expect(known).toContain(name);
     expect(lastOf(stages, "cpu", "EXPOSE")).toBe(`${boardDefaults.port} ${producerDefaults.port} 9100`);

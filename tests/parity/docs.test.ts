@@ -55,7 +55,7 @@ function codeSpansOf(text: string): string[] {
   return [...text.replace(/^```[\s\S]*?^```$/gm, "").matchAll(/`([^`\n]+)`/g)].map((span) => span[1] ?? "");
 }
 
-const program = createProgram({
+const program = await createProgram({
   io: quietIo(root),
   childCommand: undefined,
   exitCode: 0,

@@ -137,7 +137,7 @@ describe(".github/workflows/ci.yml", () => {
     expect(targets.filter((target) => !stages.includes(target))).toEqual([]);
   });
 
-  test("looks in the cluster for what is there: commands, alerts, metrics, dashboards, objects", () => {
+  test("looks in the cluster for what is there: commands, alerts, metrics, dashboards, objects", async () => {
     const smoke = read("deploy/k8s/smoke.sh");
     const monitoring = ["rules", "dashboards"]
       .map((name) => read(`deploy/k8s/components/monitoring/${name}.yaml`))
@@ -149,7 +149,7 @@ describe(".github/workflows/ci.yml", () => {
     expect(metrics.filter((name) => !(name in metricTable))).toEqual([]);
     const pages = /for name in ([\w ]+); do\n.*dashboard/.exec(smoke)?.[1]?.split(" ") ?? [];
     expect(pages.toSorted()).toEqual([...dashboardFiles().keys()].map((file) => file.replace(".json", "")).toSorted());
-    const program = createProgram({ io: quietIo(root), childCommand: undefined, exitCode: 0 });
+    const program = await createProgram({ io: quietIo(root), childCommand: undefined, exitCode: 0 });
     const typed = [...smoke.matchAll(/\bheadroom (run|infer|status|export|explain|limits)\b/g)].map(
       ([, name = ""]) => name,
     );
