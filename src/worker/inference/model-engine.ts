@@ -223,8 +223,9 @@ export class ModelEngine {
     this.#isProven = true;
     this.#batches += 1;
     this.#supervisor.went(rssBytes);
+    // Parts of long files ran in turns, of other sizes than the batch's.
+    this.#tuner.observe({ files: items.length, rows: hasParts ? 0 : rows }, costMs);
     if (rows > 0) {
-      if (rows === items.length && !hasParts) this.#tuner.observe(rows, costMs);
       this.#ceiling?.succeeded(rows);
       this.#deps.metrics.batch({ provider: this.#provider, rows, runMs });
       this.#deps.metrics.ceiling(this.#ceiling?.rows ?? rows);
