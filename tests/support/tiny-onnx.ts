@@ -103,8 +103,11 @@ export function modelFolder(scratch: Scratch, name: string, model: Buffer, manif
   return folder;
 }
 
-/** Looks bytes up in a table of two rows: a file whose first byte is above 1 makes the whole batch fail. */
-export function pickyModel(): Buffer {
+/**
+ * Looks bytes up in a table of two rows: a file whose first byte is above 1 makes the whole batch fail, with the name of the
+ * operation in the error.
+ */
+export function pickyModel(looked = "looked up"): Buffer {
   return tinyOnnx({
     inputs: [["bytes", "int64", ["batch", 1]]],
     outputs: [["y", "float32", ["batch", 2]]],
@@ -114,7 +117,8 @@ export function pickyModel(): Buffer {
     ],
     nodes: [
       { op: "Squeeze", in: ["bytes", "axis"], out: "flat" },
-      { op: "Gather", in: ["table", "flat"], out: "y" },
+      { op: "Gather", in: ["table", "flat"], out: looked },
+      { op: "Identity", in: [looked], out: "y" },
     ],
   });
 }

@@ -73,8 +73,9 @@ export class EngineSupervisor {
     this.#state = new State("engine", moves, "idle", deps.logger);
   }
 
+  /** Whether it may be sent batches; not one that was told to end. */
   get isReady(): boolean {
-    return this.#state.is("ready");
+    return this.#state.is("ready") && this.#asked === undefined;
   }
 
   get facts(): EngineFacts {
