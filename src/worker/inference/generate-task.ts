@@ -9,7 +9,7 @@ import { field } from "../../contract/schema-faults.ts";
 import type { ModelFolder } from "../../platform/models/model-folder.ts";
 import type { Failure } from "../result/outcome.ts";
 import { answersOf, readBatch, type BatchDone } from "./batch-files.ts";
-import { decodeText, wholeCharacters } from "./decode-text.ts";
+import { textOf } from "./decode-text.ts";
 import type { FileToRead, Refusal } from "./engine-protocol.ts";
 import { parseDecoderConfig } from "./generation/decoder-config.ts";
 import { generationFaults } from "./generation/generation-fit.ts";
@@ -96,15 +96,11 @@ export class GenerateTask implements ModelTask {
   }
 
   #promptOf(content: FileContent): { readonly tokens: readonly number[] } | Failure {
-    const { max_bytes: maxBytes, too_long: tooLong } = this.#manifest.input;
-    if (content.bytes > maxBytes && tooLong === "fail") {
-      return badInput(`expected a file of at most ${maxBytes} bytes, found ${content.bytes}`);
-    }
-    const part = content.slice(0, Math.min(content.bytes, maxBytes));
-    const text = decodeText(content.bytes > maxBytes ? wholeCharacters(part) : part);
-    if (text === undefined) return badInput("expected a text in UTF-8, found bytes that are not UTF-8");
+    const { input } = this.#manifest;
+    const text = textOf(content, input);
+    if (typeof text !== "string") return text;
     const { max_chars: maxChars } = this.#template;
-    if (text.length > maxChars && tooLong === "fail") {
+    if (text.length > maxChars && input.too_long === "fail") {
       return badInput(`expected a text of at most ${maxChars} characters, found ${text.length}`);
     }
     try {

@@ -54,7 +54,7 @@ describe("models/extract-llama", () => {
     }
     expect(exact).toBeGreaterThanOrEqual(17);
     expect(labelOf(answers.get("binary"))).toBe("bad-input: expected a text in UTF-8, found bytes that are not UTF-8");
-    expect(answers.get("empty")?.kind).toBe("answer");
+    expect(labelOf(answers.get("empty"))).toBe("bad-input: expected a file that is not empty, found 0 bytes");
     expect(fixture.engine.facts.loaded).toMatchObject({ provider: "cpu", mostRows: 8, warmRows: 8 });
   });
 

@@ -164,7 +164,7 @@ describe("engine", () => {
     fixture
       .file("a", "one")
       .file("b", "one two two two two")
-      .file("c", "")
+      .file("c", " \n")
       .file("d", Buffer.from([0xff]));
     const answers = await fixture.ask();
     expect(vectorOf(answers.get("a"))).toEqual([1, 10]);
