@@ -1,11 +1,12 @@
 /** Text through a tokenizer as rows of tensors, padded on the right to the longest row of the batch. */
+import type { Fault } from "../../contract/errors.ts";
 import type { TextInput } from "../../contract/model-manifest.ts";
 import type { Failure } from "../result/outcome.ts";
 import { textOf } from "./decode-text.ts";
-import type { Encoder, Feed, StrangeRow } from "./encoder.ts";
+import type { Encoder, Feed } from "./encoder.ts";
 import type { FileContent } from "./input-file.ts";
 import { arrayFor } from "./tensor-array.ts";
-import { createTokenizer, largestId, type Tokenizer } from "./tokenizer.ts";
+import { createTokenizer, largestId, strangestToken, type Tokenizer } from "./tokenizer.ts";
 
 interface Row {
   readonly ids: readonly number[];
@@ -78,14 +79,9 @@ export class TextEncoder implements Encoder {
     return parts;
   }
 
-  /** The last word of the tokenizer's vocabulary: another model's has words of which this one knows nothing. */
-  addStrangest(row: number): StrangeRow {
+  addStrangest(row: number): Fault {
     this.#rows[row] = { ids: [this.#largestId], types: [0] };
-    return {
-      where: "input.tokenizer.file",
-      expected: "the tokenizer of this model",
-      found: `one with the token ${this.#largestId}, which the model does not take`,
-    };
+    return strangestToken(this.#largestId);
   }
 
   filled(row: number): number {

@@ -81,7 +81,8 @@ export interface TensorFacts {
   readonly shape: readonly (number | string)[];
 }
 
-export type BatchFault = "out-of-memory" | "sticky" | "run";
+/** `output`: what the model said is no answer. */
+export type BatchFault = "out-of-memory" | "sticky" | "output" | "run";
 
 export type FromEngine =
   | { readonly kind: "loaded"; readonly loaded: Loaded }

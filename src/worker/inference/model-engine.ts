@@ -254,6 +254,9 @@ export class ModelEngine {
         );
         this.#supervisor.end("died");
         break;
+      case "output":
+        this.#takeApart(items, { class: "bad-output", message });
+        break;
       case "run":
         this.#takeApart(items, {
           class: "bad-input",

@@ -77,3 +77,17 @@ export async function fittingRows(
     }
   }
 }
+
+/** Runs what is as strange to the model as any file may be; what it says no to is the fault. @throws {ModelRefused} */
+export async function tryStrangest(
+  fault: Fault,
+  refusals: readonly Refusal[],
+  run: () => Promise<unknown>,
+): Promise<void> {
+  try {
+    await run();
+  } catch (error) {
+    if (faultOf(error) !== "run") throw error;
+    throw new ModelRefused([{ ...fault, found: `${fault.found}: ${oneLine(messageOf(error))}` }], refusals);
+  }
+}
