@@ -79,6 +79,11 @@ export class TextEncoder implements Encoder {
     return parts;
   }
 
+  addLargest(row: number): void {
+    const { max_tokens: length, pad_id: id } = this.#input;
+    this.#rows[row] = { ids: new Array<number>(length).fill(id), types: new Array<number>(length).fill(0) };
+  }
+
   addStrangest(row: number): Fault {
     this.#rows[row] = { ids: [this.#largestId], types: [0] };
     return strangestToken(this.#largestId);

@@ -20,6 +20,8 @@ export interface Encoder {
   add(row: number, content: FileContent): number | Failure;
   /** The tensors of so many rows, from one of them on. */
   feeds(rows: number, from?: number): Record<string, Feed>;
+  /** Writes a row that is as large as one may be, where rows differ in that. */
+  addLargest?(row: number): void;
   /** Writes a row that is as strange to the model as one of a file may be, where that can be told; what to say when it takes it not. */
   addStrangest?(row: number): Fault | undefined;
   /** How many places of a row are filled, where rows differ in that. */

@@ -66,7 +66,7 @@ export interface Loaded {
   readonly placement: Placement | undefined;
   /** Rows that a batch may have at most: by the manifest, and by the model itself. */
   readonly mostRows: number;
-  /** Rows that a batch had room for when it was warmed up: fewer than asked for where memory did not do. */
+  /** Rows of the batch that it was warmed up with: fewer than asked for where memory or time did not do. */
   readonly warmRows: number;
   readonly rssBytes: number;
   readonly loadMs: number;

@@ -166,7 +166,8 @@ export class EngineSupervisor {
     this.#watch = setInterval(() => {
       this.#look();
     }, WATCH_MS);
-    const { warmRows } = this.#settings;
+    // The kernel ends what takes too much at once; in smaller batches the model may do.
+    const warmRows = this.#loadDeaths > 0 ? 1 : this.#settings.warmRows;
     this.send({
       kind: "load",
       folder: this.#folder,

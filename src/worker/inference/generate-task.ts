@@ -78,16 +78,16 @@ export class GenerateTask implements ModelTask {
     }
   }
 
-  /** With texts as long as any is shown, so that the memory of a batch is taken before the first file. */
-  async warmUp(rows: number): Promise<number> {
+  /** With long prompts, so that the memory of a batch is taken before the first file. */
+  async warmUp(rows: number, mostMs: number): Promise<number> {
     const fault = strangestToken(this.#largestId);
     if (this.#largestId >= this.#vocabularySize) {
       const found = `${fault.found}: config.json has a vocab_size of ${this.#vocabularySize}`;
       throw new ModelRefused([{ ...fault, found }], this.refusals);
     }
     await tryStrangest(fault, this.refusals, () => this.#generator.answer([[this.#largestId]]));
-    const prompt = this.#generator.promptOf("word ".repeat(Math.ceil(this.#template.max_chars / 5)));
-    return fittingRows(rows, { refusals: this.refusals, isFixed: false }, async (fitting) => {
+    const prompt = this.#generator.longestPrompt();
+    return fittingRows(rows, { refusals: this.refusals, isFixed: false, mostMs }, async (fitting) => {
       await this.#generator.answer(Array.from({ length: fitting }, () => prompt));
     });
   }

@@ -55,12 +55,13 @@ export class OnnxTask implements ModelTask {
     return new OnnxTask(model, files, { opened, encoder: await createEncoder(model, manifest.input, typeOf) });
   }
 
-  /** Of empty rows, so that the memory of a batch is taken before the first file. */
-  async warmUp(rows: number): Promise<number> {
+  /** So that the memory of a batch is taken before the first file. */
+  async warmUp(rows: number, mostMs: number): Promise<number> {
     const { manifest, labels } = this.#model;
-    const limits = { refusals: this.refusals, isFixed: this.#fixedRows !== undefined };
+    const limits = { refusals: this.refusals, isFixed: this.#fixedRows !== undefined, mostMs };
     const fits = await fittingRows(this.#fixedRows ?? rows, limits, async (fitting) => {
       this.#encoder.begin(fitting);
+      for (let row = 0; row < fitting; row += 1) this.#encoder.addLargest?.(row);
       const { dims } = await this.#run(fitting);
       const fault = outputFault(manifest, dims, this.#fixedRows ?? fitting, labels);
       if (fault !== undefined) throw new ModelRefused([fault], this.refusals);

@@ -80,6 +80,14 @@ export class Generator {
     throw new InvalidInputError("the prompt", [{ where: "prompt", expected, found: `${tokens.length} tokens` }]);
   }
 
+  /** As long as one with a token for each character that is shown, which is as dense as digits and symbols are. */
+  longestPrompt(): readonly number[] {
+    const { codec, prompt } = this.#parts;
+    const around = this.promptOf("");
+    const shown = Math.min(prompt.max_chars, this.#maxPromptTokens - around.length);
+    return [...around, ...new Array<number>(shown).fill(codec.padToken)];
+  }
+
   /** One answer for each prompt, in their order. @throws {InvalidAnswerError} */
   async answer(prompts: readonly (readonly number[])[]): Promise<readonly GeneratedAnswer[]> {
     if (prompts.length === 0) return [];
