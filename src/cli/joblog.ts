@@ -66,7 +66,12 @@ function printable(path: string): string {
 }
 
 function csvRow(result: FileResult): string {
-  return `${columns.map((name) => csvCell(cellOf(result, name))).join(",")}\r\n`;
+  return csvLine(columns.map((name) => cellOf(result, name)));
+}
+
+/** By RFC 4180. */
+export function csvLine(cells: readonly string[]): string {
+  return `${cells.map(csvCell).join(",")}\r\n`;
 }
 
 function cellOf(result: FileResult, name: (typeof columns)[number]): string {

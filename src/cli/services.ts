@@ -69,7 +69,8 @@ export function addListenOptions(command: Command, name: "PRODUCER" | "BOARD", p
     );
 }
 
-function collect(value: string, earlier: readonly string[] | undefined): readonly string[] {
+/** Of an option that may be repeated. */
+export function collect(value: string, earlier: readonly string[] | undefined): readonly string[] {
   return [...(earlier ?? []), value];
 }
 

@@ -28,6 +28,8 @@ export type FileInference = Readonly<z.output<typeof fileInference>>;
 export interface InferenceQuery {
   readonly label?: string;
   readonly minConfidence?: number;
+  /** Fields of the answer with their values as texts; all of them must be so. */
+  readonly fields?: readonly { readonly name: string; readonly value: string }[];
   /** Rows after this path, in path order. */
   readonly afterPath?: string;
   readonly limit: number;

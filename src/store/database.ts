@@ -1,8 +1,11 @@
 /** What an engine gives to the tables: two query builders, transactions, and the fast way in for results. */
 import type { Expression, SqlBool } from "kysely";
+import type { InferenceQuery } from "../contract/inference.ts";
 import type { FileRow } from "./file-row.ts";
 import type { StoreQueries, StoreTransaction } from "./schema.ts";
 import type { Store } from "./store.ts";
+
+export type AnswerField = NonNullable<InferenceQuery["fields"]>[number];
 
 export interface StoreDatabase {
   readonly kind: Store["kind"];
@@ -23,5 +26,7 @@ export interface StoreDatabase {
   contains(text: Expression<string | null>, part: string): Expression<SqlBool>;
   /** Whether what a model said (JSON) names this label among several, at least so surely. */
   namesLabel(inference: Expression<string | null>, label: string, minConfidence: number): Expression<SqlBool>;
+  /** Whether a field of an answer (JSON) has this value: a text as it is, what else there is as JSON. */
+  answers(inference: Expression<string | null>, field: AnswerField): Expression<SqlBool>;
   close(): Promise<void>;
 }

@@ -12,7 +12,7 @@ import { fileColumns, fromLineRow, lineColumns, unindexedEpoch, type FileRow } f
 export async function loadInferences(
   database: StoreDatabase,
   { runId, epoch }: EpochRef,
-  { label, minConfidence, afterPath, limit }: InferenceQuery,
+  { label, minConfidence, fields = [], afterPath, limit }: InferenceQuery,
 ): Promise<FileRow[]> {
   let rows = database.read
     .selectFrom("file_results")
@@ -28,6 +28,7 @@ export async function loadInferences(
       ]),
     );
   } else if (minConfidence !== undefined) rows = rows.where("confidence", ">=", minConfidence);
+  for (const field of fields) rows = rows.where((eb) => database.answers(eb.ref("inference"), field));
   if (afterPath !== undefined) rows = rows.where("path", ">", printablePath(afterPath));
   return rows.orderBy("path").limit(limit).execute();
 }

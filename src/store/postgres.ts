@@ -18,7 +18,7 @@ import {
 } from "kysely";
 import pg from "pg";
 import { InvalidInputError, messageOf } from "../contract/errors.ts";
-import type { StoreDatabase } from "./database.ts";
+import type { AnswerField, StoreDatabase } from "./database.ts";
 import { fileColumns, type FileRow } from "./file-row.ts";
 import { liveRun, mayReplace, overwritten } from "./record-rows.ts";
 import type { Schema, StoreQueries, StoreTransaction } from "./schema.ts";
@@ -229,6 +229,14 @@ class PostgresDatabase implements StoreDatabase {
       select 1 from json_array_elements(${inference}::json -> 'labels') as one
       where one ->> 'label' = ${label} and (one ->> 'confidence')::double precision >= ${minConfidence}
     ))`;
+  }
+
+  answers(inference: Expression<string | null>, { name, value }: AnswerField): Expression<SqlBool> {
+    const answer = sql`${inference}::json -> 'answer'`;
+    return sql<SqlBool>`(${value} = case
+      when json_typeof(${answer} -> ${name}::text) = 'null' then 'null'
+      else ${answer} ->> ${name}::text
+    end)`;
   }
 
   close(): Promise<void> {

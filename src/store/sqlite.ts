@@ -18,7 +18,7 @@ import {
   type QueryResult,
   type SqlBool,
 } from "kysely";
-import type { StoreDatabase } from "./database.ts";
+import type { AnswerField, StoreDatabase } from "./database.ts";
 import { fileColumns, type FileRow } from "./file-row.ts";
 import { insertFileRow, liveRun } from "./record-rows.ts";
 import type { Schema, StoreQueries, StoreTransaction } from "./schema.ts";
@@ -178,6 +178,16 @@ class SqliteDatabase implements StoreDatabase {
       select 1 from json_each(${inference}, '$.labels') as one
       where json_extract(one.value, '$.label') = ${label} and json_extract(one.value, '$.confidence') >= ${minConfidence}
     ))`;
+  }
+
+  answers(inference: Expression<string | null>, { name, value }: AnswerField): Expression<SqlBool> {
+    return sql<SqlBool>`exists (
+      select 1 from json_each(${inference}, '$.answer') as one
+      where one.key = ${name} and ${value} = case
+        when one.type in ('true', 'false', 'null') then one.type
+        else cast(one.value as text)
+      end
+    )`;
   }
 
   async close(): Promise<void> {

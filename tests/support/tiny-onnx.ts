@@ -103,8 +103,11 @@ export function modelFolder(scratch: Scratch, name: string, model: Buffer, manif
   return folder;
 }
 
-/** Looks bytes up in a table of two rows: a file whose first byte is above 1 makes the whole batch fail. */
-export function pickyModel(): Buffer {
+/**
+ * Looks bytes up in a table of two rows: a file whose first byte is above 1 makes the whole batch fail, with the name of the
+ * operation in the error.
+ */
+export function pickyModel(looked = "looked up"): Buffer {
   return tinyOnnx({
     inputs: [["bytes", "int64", ["batch", 1]]],
     outputs: [["y", "float32", ["batch", 2]]],
@@ -114,7 +117,8 @@ export function pickyModel(): Buffer {
     ],
     nodes: [
       { op: "Squeeze", in: ["bytes", "axis"], out: "flat" },
-      { op: "Gather", in: ["table", "flat"], out: "y" },
+      { op: "Gather", in: ["table", "flat"], out: looked },
+      { op: "Identity", in: [looked], out: "y" },
     ],
   });
 }
@@ -127,9 +131,9 @@ export const pickyManifest = {
 };
 
 /** Takes memory in proportion to the square of `width`, for each file: `width` floats times `width` floats. */
-export function hungryModel(): Buffer {
+export function hungryModel(type: "float32" | "int64" = "float32"): Buffer {
   return tinyOnnx({
-    inputs: [["x", "float32", ["batch", "width"]]],
+    inputs: [["x", type, ["batch", "width"]]],
     outputs: [["y", "float32", ["batch"]]],
     constants: [
       { name: "last", dims: [1], data: BigInt64Array.from([2n]) },
@@ -137,8 +141,9 @@ export function hungryModel(): Buffer {
       { name: "both", dims: [2], data: BigInt64Array.from([1n, 2n]) },
     ],
     nodes: [
-      { op: "Unsqueeze", in: ["x", "last"], out: "column" },
-      { op: "Unsqueeze", in: ["x", "middle"], out: "row" },
+      { op: "Cast", in: ["x"], out: "floats", attributes: { to: types.float32 } },
+      { op: "Unsqueeze", in: ["floats", "last"], out: "column" },
+      { op: "Unsqueeze", in: ["floats", "middle"], out: "row" },
       { op: "Mul", in: ["column", "row"], out: "square" },
       { op: "ReduceSum", in: ["square", "both"], out: "y", attributes: { keepdims: 0 } },
     ],

@@ -76,8 +76,8 @@ function inspectText(loaded: Loaded): string {
     ...(model.labels.length === 0
       ? []
       : [["labels", `${formatCount(model.labels.length)}: ${model.labels.slice(0, 20).join(", ")}`]]),
-    ["batch", `${plural(mostRows, "file")} at most${warmRows < mostRows ? `, memory does for ${warmRows}` : ""}`],
-    ["memory", `${formatBytes(rssBytes)} after the largest batch`],
+    ["batch", `${plural(mostRows, "file")} at most${warmRows < mostRows ? `, at first ${warmRows}` : ""}`],
+    ["memory", `${formatBytes(rssBytes)} after a batch of ${warmRows}`],
     ["loaded in", formatDuration(loadMs)],
   ];
   return `${rows.map(([label = "", text = ""]) => `${label.padEnd(10)}${text}`).join("\n")}\n`;

@@ -1,19 +1,24 @@
 /** `headroom results`: what a model said of the files of a run, from the store. Needs no Redis. */
 import { Option, type Command } from "commander";
-import { InvalidInputError, NotFoundError } from "../../contract/errors.ts";
+import { InvalidInputError, NotFoundError, type Fault } from "../../contract/errors.ts";
 import type { FileResult } from "../../contract/files.ts";
 import type { InferenceQuery } from "../../contract/inference.ts";
 import { resultLine } from "../../contract/result-line.ts";
 import type { Store } from "../../store/store.ts";
 import { act, addJsonOption, addPlaceOptions, describeCommand, withStore, type Invocation } from "../command-line.ts";
-import { formatCount, formatTable, oneLine } from "../format.ts";
+import { formatTable, oneLine } from "../format.ts";
 import { print, say, writePiece, type Io } from "../io.ts";
+import { csvLine } from "../joblog.ts";
+import { figureColumns, resultsTable } from "../results-table.ts";
+import { collect } from "../services.ts";
 import type { PlaceOptions } from "../settings.ts";
 
 interface Flags extends PlaceOptions {
   readonly label?: string;
   readonly minConfidence?: string;
+  readonly where?: readonly string[];
   readonly limit?: string;
+  readonly csv?: boolean;
   readonly json?: boolean;
 }
 
@@ -23,12 +28,18 @@ export function resultsCommand(invocation: Invocation): Command {
   const command = describeCommand("results", "show what a model said of the files of a run", [
     "headroom results RUN",
     "headroom results RUN --label invoice --min-confidence 0.8",
+    "headroom results RUN --where kind=sql --where lines=few",
+    "headroom results RUN --csv > results.csv",
     "headroom results RUN --label invoice --json | jq -r .path",
   ])
     .argument("<run>", "id of a run")
     .addOption(new Option("--label <name>", "files with this label alone"))
     .addOption(new Option("--min-confidence <n>", "files of which the model was at least so sure, 0 to 1"))
-    .addOption(new Option("--limit <n>", "files at most"));
+    .addOption(
+      new Option("--where <field=value>", "files whose answer has this value; may be repeated").argParser(collect),
+    )
+    .addOption(new Option("--limit <n>", "files at most"))
+    .addOption(new Option("--csv", "print CSV").conflicts("json"));
   return addPlaceOptions(addJsonOption(command)).action(
     act(invocation, async (runId: string, flags: Flags) => {
       const { io } = invocation;
@@ -43,30 +54,43 @@ export function resultsCommand(invocation: Invocation): Command {
   );
 }
 
-async function show(rows: ReturnType<typeof matching>, { json }: Flags, io: Io): Promise<void> {
+async function show(rows: ReturnType<typeof matching>, { json, csv }: Flags, io: Io): Promise<void> {
   if (json === true) {
     for await (const row of rows) await writePiece(io.stdout, `${JSON.stringify(resultLine(row))}\n`);
     return;
   }
-  const cells: string[][] = [];
-  for await (const row of rows) cells.push(cellsOf(row));
-  if (cells.length === 0) say(io, "no such results");
-  else print(io, `${formatTable([["FILE", "LABEL", "CONFIDENCE"], ...cells], [2]).join("\n")}\n`);
+  // Which columns there are is known when all answers are.
+  const found: FileResult[] = [];
+  for await (const row of rows) found.push(row);
+  const table = resultsTable(found);
+  if (csv === true) {
+    for (const row of [table.head, ...table.rows]) await writePiece(io.stdout, csvLine(row));
+  } else if (found.length === 0) say(io, "no such results");
+  else {
+    const lines = [table.head, ...table.rows].map((row) => row.map(oneLine));
+    print(io, `${formatTable(lines, figureColumns(table)).join("\n")}\n`);
+  }
 }
 
 type Query = Omit<InferenceQuery, "afterPath">;
 
-function queryOf({ label, minConfidence, limit }: Flags): Query {
+function queryOf({ label, minConfidence, where = [], limit }: Flags): Query {
   const confidence = minConfidence === undefined ? undefined : Number(minConfidence);
   const most = limit === undefined ? Infinity : Number(limit);
-  const faults = [];
+  const faults: Fault[] = [];
   if (confidence !== undefined && !(confidence >= 0 && confidence <= 1)) {
     faults.push({ where: "--min-confidence", expected: "a number from 0 to 1", found: JSON.stringify(minConfidence) });
   }
   if (!(most >= 1))
     faults.push({ where: "--limit", expected: "a whole number, 1 at least", found: JSON.stringify(limit) });
+  const fields = where.map((pair) => {
+    const at = pair.indexOf("=");
+    if (at <= 0) faults.push({ where: "--where", expected: "FIELD=VALUE", found: JSON.stringify(pair) });
+    return { name: pair.slice(0, at), value: pair.slice(at + 1) };
+  });
   if (faults.length > 0) throw new InvalidInputError("command line", faults);
   return {
+    fields,
     ...(label !== undefined && { label }),
     ...(confidence !== undefined && { minConfidence: confidence }),
     limit: most,
@@ -90,15 +114,4 @@ async function* matching(
     left -= rows.length;
     afterPath = rows.at(-1)?.path;
   }
-}
-
-function cellsOf({ path, inference }: FileResult): string[] {
-  const value = inference?.value;
-  const confidence = inference?.confidence;
-  const other = value !== undefined && "values" in value ? JSON.stringify(value.values) : "";
-  return [
-    oneLine(path),
-    oneLine(inference?.label ?? other),
-    confidence === undefined || confidence === null ? "" : formatCount(Math.round(confidence * 1_000) / 1_000),
-  ];
 }

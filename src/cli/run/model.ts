@@ -54,7 +54,7 @@ export async function planWithModel(
   if (loaded.warmRows < loaded.mostRows) {
     say(
       io,
-      `memory does for ${plural(loaded.warmRows, "file")} at a time, of ${loaded.mostRows} that the model allows`,
+      `batches begin with ${plural(loaded.warmRows, "file")}, as memory and time do, of ${loaded.mostRows} that the model allows`,
     );
   }
   const { resources: asked = {}, chunk } = plan.spec;

@@ -3,7 +3,7 @@
  * Pure. On a CPU a small batch is often the best, on a GPU a large one: nobody knows before it was tried.
  */
 
-/** Good batches at the ceiling, before it grows. */
+/** Good batches near the ceiling, before it grows. */
 const GOOD_BATCHES = 20;
 const GROWTH = 1.1;
 /** After so many good batches a size that had failed is tried again: what was in its way may be gone. */
@@ -44,7 +44,8 @@ export class RowCeiling {
     this.#sinceFailure += 1;
     this.#proven = Math.max(this.#proven, rows);
     if (this.#sinceFailure >= FORGET_BATCHES) this.#failedAt = Infinity;
-    if (rows < this.#rows || this.#rows >= this.#most) return;
+    // The tuner takes powers of two alone: the largest below a ceiling of 70 is 64.
+    if (rows * 2 <= this.#rows || this.#rows >= this.#most) return;
     this.#good += 1;
     if (this.#good < GOOD_BATCHES) return;
     this.#good = 0;
@@ -54,6 +55,8 @@ export class RowCeiling {
 }
 
 const MEASURES = 3;
+/** A size that has no measure after so many batches gets none here: most of their files were no rows. */
+const TRIES = 12;
 const FIRST_ROWS = 32;
 const WEIGHT = 0.2;
 /** The sizes beside the best are measured anew after so many batches: what is best may change. */
@@ -72,6 +75,7 @@ interface Measured {
  */
 export class RowTuner {
   readonly #measured = new Map<number, Measured>();
+  readonly #tries = new Map<number, number>();
   #batches = 0;
 
   /** Rows for the next batch, `most` at most. */
@@ -81,27 +85,34 @@ export class RowTuner {
     const isRevisit = this.#batches % REVISIT_BATCHES < MEASURES && revisits > 0;
     if (isRevisit) return clamp(revisits % 2 === 0 ? best / 2 : best * 2, most);
     for (const size of [best, best * 2, best / 2, 1]) {
-      if (size >= 1 && size <= most && (this.#measured.get(size)?.count ?? 0) < MEASURES) return size;
+      if (size >= 1 && size <= most && this.#isDue(size)) return size;
     }
     return best;
   }
 
-  /** A batch of so many rows cost so much, reading included. */
-  observe(rows: number, ms: number): void {
+  /** A batch of so many files, of which so many became rows, cost so much, reading included. */
+  observe({ files, rows }: { readonly files: number; readonly rows: number }, ms: number): void {
     this.#batches += 1;
     // A size in between says little of the sizes that are chosen among.
-    if (!Number.isInteger(Math.log2(rows))) return;
-    const known = this.#measured.get(rows);
+    if (!Number.isInteger(Math.log2(files))) return;
+    this.#tries.set(files, (this.#tries.get(files) ?? 0) + 1);
+    // A few files that are no input change little; of a batch with few rows nothing can be told.
+    if (rows * 2 < files) return;
+    const known = this.#measured.get(files);
     const perRow = ms / rows;
-    if (known === undefined) this.#measured.set(rows, { ms: perRow, count: 1 });
+    if (known === undefined) this.#measured.set(files, { ms: perRow, count: 1 });
     // The first one pays for page faults and caches.
-    else if (known.count === 1) this.#measured.set(rows, { ms: perRow, count: 2 });
-    else this.#measured.set(rows, { ms: known.ms + WEIGHT * (perRow - known.ms), count: known.count + 1 });
+    else if (known.count === 1) this.#measured.set(files, { ms: perRow, count: 2 });
+    else this.#measured.set(files, { ms: known.ms + WEIGHT * (perRow - known.ms), count: known.count + 1 });
   }
 
   /** Milliseconds per file by batch size, for people. */
   get msPerRow(): ReadonlyMap<number, number> {
     return new Map([...this.#measured].sort(([a], [b]) => a - b).map(([rows, { ms }]) => [rows, ms]));
+  }
+
+  #isDue(size: number): boolean {
+    return (this.#measured.get(size)?.count ?? 0) < MEASURES && (this.#tries.get(size) ?? 0) < TRIES;
   }
 
   #bestWithin(most: number): number {

@@ -1,11 +1,12 @@
 /** Text through a tokenizer as rows of tensors, padded on the right to the longest row of the batch. */
+import type { Fault } from "../../contract/errors.ts";
 import type { TextInput } from "../../contract/model-manifest.ts";
 import type { Failure } from "../result/outcome.ts";
-import { decodeText, wholeCharacters } from "./decode-text.ts";
-import type { Encoder, Feed, StrangeRow } from "./encoder.ts";
+import { textOf } from "./decode-text.ts";
+import type { Encoder, Feed } from "./encoder.ts";
 import type { FileContent } from "./input-file.ts";
 import { arrayFor } from "./tensor-array.ts";
-import { createTokenizer, largestId, type Tokenizer } from "./tokenizer.ts";
+import { createTokenizer, largestId, strangestToken, type Tokenizer } from "./tokenizer.ts";
 
 interface Row {
   readonly ids: readonly number[];
@@ -39,15 +40,9 @@ export class TextEncoder implements Encoder {
   }
 
   add(row: number, content: FileContent): number | Failure {
-    const { max_bytes: maxBytes, max_tokens: maxTokens, too_long: tooLong } = this.#input;
-    if (content.bytes > maxBytes && tooLong !== "truncate") {
-      return { class: "bad-input", message: `expected a file of at most ${maxBytes} bytes, found ${content.bytes}` };
-    }
-    const part = content.slice(0, Math.min(content.bytes, maxBytes));
-    const text = decodeText(content.bytes > maxBytes ? wholeCharacters(part) : part);
-    if (text === undefined) {
-      return { class: "bad-input", message: "expected a text in UTF-8, found bytes that are not UTF-8" };
-    }
+    const { max_tokens: maxTokens, too_long: tooLong } = this.#input;
+    const text = textOf(content, this.#input);
+    if (typeof text !== "string") return text;
     const { ids, token_type_ids: types = [] } = this.#tokenizer.encode(text, {
       add_special_tokens: this.#input.special_tokens,
       return_token_type_ids: true,
@@ -84,14 +79,14 @@ export class TextEncoder implements Encoder {
     return parts;
   }
 
-  /** The last word of the tokenizer's vocabulary: another model's has words of which this one knows nothing. */
-  addStrangest(row: number): StrangeRow {
+  addLargest(row: number): void {
+    const { max_tokens: length, pad_id: id } = this.#input;
+    this.#rows[row] = { ids: new Array<number>(length).fill(id), types: new Array<number>(length).fill(0) };
+  }
+
+  addStrangest(row: number): Fault {
     this.#rows[row] = { ids: [this.#largestId], types: [0] };
-    return {
-      where: "input.tokenizer.file",
-      expected: "the tokenizer of this model",
-      found: `one with the token ${this.#largestId}, which the model does not take`,
-    };
+    return strangestToken(this.#largestId);
   }
 
   filled(row: number): number {

@@ -1,4 +1,5 @@
 /** What makes rows of tensors of files. One per engine; its buffers are used again for each batch. */
+import type { Fault } from "../../contract/errors.ts";
 import type { Failure } from "../result/outcome.ts";
 import type { FileContent } from "./input-file.ts";
 import type { TensorValues } from "./tensor-array.ts";
@@ -10,13 +11,6 @@ export interface Feed {
   readonly dims: readonly number[];
 }
 
-/** What a model says no to that it must take, in words of its manifest. */
-export interface StrangeRow {
-  readonly where: string;
-  readonly expected: string;
-  readonly found: string;
-}
-
 export interface Encoder {
   /** Bytes of all tensors of one row, at most. */
   readonly rowBytes: number;
@@ -26,8 +20,10 @@ export interface Encoder {
   add(row: number, content: FileContent): number | Failure;
   /** The tensors of so many rows, from one of them on. */
   feeds(rows: number, from?: number): Record<string, Feed>;
-  /** Writes a row that is as strange to the model as one of a file may be, where that can be told; undefined where not. */
-  addStrangest?(row: number): StrangeRow | undefined;
+  /** Writes a row that is as large as one may be, where rows differ in that. */
+  addLargest?(row: number): void;
+  /** Writes a row that is as strange to the model as one of a file may be, where that can be told; what to say when it takes it not. */
+  addStrangest?(row: number): Fault | undefined;
   /** How many places of a row are filled, where rows differ in that. */
   filled?(row: number): number;
 }

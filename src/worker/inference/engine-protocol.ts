@@ -66,7 +66,7 @@ export interface Loaded {
   readonly placement: Placement | undefined;
   /** Rows that a batch may have at most: by the manifest, and by the model itself. */
   readonly mostRows: number;
-  /** Rows that a batch had room for when it was warmed up: fewer than asked for where memory did not do. */
+  /** Rows of the batch that it was warmed up with: fewer than asked for where memory or time did not do. */
   readonly warmRows: number;
   readonly rssBytes: number;
   readonly loadMs: number;
@@ -81,7 +81,8 @@ export interface TensorFacts {
   readonly shape: readonly (number | string)[];
 }
 
-export type BatchFault = "out-of-memory" | "sticky" | "run";
+/** `output`: what the model said is no answer. */
+export type BatchFault = "out-of-memory" | "sticky" | "output" | "run";
 
 export type FromEngine =
   | { readonly kind: "loaded"; readonly loaded: Loaded }

@@ -73,8 +73,9 @@ export class EngineSupervisor {
     this.#state = new State("engine", moves, "idle", deps.logger);
   }
 
+  /** Whether it may be sent batches; not one that was told to end. */
   get isReady(): boolean {
-    return this.#state.is("ready");
+    return this.#state.is("ready") && this.#asked === undefined;
   }
 
   get facts(): EngineFacts {
@@ -165,7 +166,8 @@ export class EngineSupervisor {
     this.#watch = setInterval(() => {
       this.#look();
     }, WATCH_MS);
-    const { warmRows } = this.#settings;
+    // The kernel ends what takes too much at once; in smaller batches the model may do.
+    const warmRows = this.#loadDeaths > 0 ? 1 : this.#settings.warmRows;
     this.send({
       kind: "load",
       folder: this.#folder,

@@ -9,7 +9,7 @@ import { field } from "../../contract/schema-faults.ts";
 import type { ModelFolder } from "../../platform/models/model-folder.ts";
 import type { Failure } from "../result/outcome.ts";
 import { answersOf, readBatch, type BatchDone } from "./batch-files.ts";
-import { decodeText, wholeCharacters } from "./decode-text.ts";
+import { textOf } from "./decode-text.ts";
 import type { FileToRead, Refusal } from "./engine-protocol.ts";
 import { parseDecoderConfig } from "./generation/decoder-config.ts";
 import { generationFaults } from "./generation/generation-fit.ts";
@@ -17,8 +17,9 @@ import { Generator, type GeneratedAnswer } from "./generation/generator.ts";
 import { parsePromptTemplate, type PromptTemplate } from "./generation/prompt-template.ts";
 import { TextCodec } from "./generation/text-codec.ts";
 import type { FileContent, InputFiles } from "./input-file.ts";
-import { fittingRows, openModel, type ModelTask, type OpenedModel } from "./model-task.ts";
+import { fittingRows, ModelRefused, openModel, tryStrangest, type ModelTask, type OpenedModel } from "./model-task.ts";
 import type { OnnxSession } from "./onnx.ts";
+import { largestId, strangestToken } from "./tokenizer.ts";
 
 /** A folder whose task is to generate. */
 export type GenerateModel = ModelFolder & { readonly manifest: GenerateManifest };
@@ -34,6 +35,8 @@ export class GenerateTask implements ModelTask {
   readonly #files: InputFiles;
   readonly #template: PromptTemplate;
   readonly #generator: Generator;
+  readonly #largestId: number;
+  readonly #vocabularySize: number;
 
   private constructor(model: GenerateModel, files: InputFiles, { session, refusals }: OpenedModel) {
     const { manifest } = model;
@@ -43,6 +46,8 @@ export class GenerateTask implements ModelTask {
     this.#files = files;
     this.#template = parsePromptTemplate(read(model, manifest.input.template.file));
     const { shape, contextTokens } = configOf(model);
+    this.#vocabularySize = shape.vocabularySize;
+    this.#largestId = largestId(json(model, manifest.input.tokenizer.file, "input.tokenizer.file"));
     this.#generator = new Generator({
       session: {
         inputNames: session.inputs.map(({ name }) => name),
@@ -63,8 +68,8 @@ export class GenerateTask implements ModelTask {
 
   /** Opens the model with the first provider that takes it. @throws {ModelRefused} {InvalidInputError} */
   static async open(model: GenerateModel, providers: readonly Provider[], files: InputFiles): Promise<GenerateTask> {
-    const { layers } = configOf(model).shape;
-    const opened = await openModel(model, providers, (session) => generationFaults(session, layers));
+    const { shape } = configOf(model);
+    const opened = await openModel(model, providers, (session) => generationFaults(session, shape));
     try {
       return new GenerateTask(model, files, opened);
     } catch (error) {
@@ -73,10 +78,16 @@ export class GenerateTask implements ModelTask {
     }
   }
 
-  /** With texts as long as any is shown, so that the memory of a batch is taken before the first file. */
-  warmUp(rows: number): Promise<number> {
-    const prompt = this.#generator.promptOf("word ".repeat(Math.ceil(this.#template.max_chars / 5)));
-    return fittingRows(rows, { refusals: this.refusals, isFixed: false }, async (fitting) => {
+  /** With long prompts, so that the memory of a batch is taken before the first file. */
+  async warmUp(rows: number, mostMs: number): Promise<number> {
+    const fault = strangestToken(this.#largestId);
+    if (this.#largestId >= this.#vocabularySize) {
+      const found = `${fault.found}: config.json has a vocab_size of ${this.#vocabularySize}`;
+      throw new ModelRefused([{ ...fault, found }], this.refusals);
+    }
+    await tryStrangest(fault, this.refusals, () => this.#generator.answer([[this.#largestId]]));
+    const prompt = this.#generator.longestPrompt();
+    return fittingRows(rows, { refusals: this.refusals, isFixed: false, mostMs }, async (fitting) => {
       await this.#generator.answer(Array.from({ length: fitting }, () => prompt));
     });
   }
@@ -96,15 +107,11 @@ export class GenerateTask implements ModelTask {
   }
 
   #promptOf(content: FileContent): { readonly tokens: readonly number[] } | Failure {
-    const { max_bytes: maxBytes, too_long: tooLong } = this.#manifest.input;
-    if (content.bytes > maxBytes && tooLong === "fail") {
-      return badInput(`expected a file of at most ${maxBytes} bytes, found ${content.bytes}`);
-    }
-    const part = content.slice(0, Math.min(content.bytes, maxBytes));
-    const text = decodeText(content.bytes > maxBytes ? wholeCharacters(part) : part);
-    if (text === undefined) return badInput("expected a text in UTF-8, found bytes that are not UTF-8");
+    const { input } = this.#manifest;
+    const text = textOf(content, input);
+    if (typeof text !== "string") return text;
     const { max_chars: maxChars } = this.#template;
-    if (text.length > maxChars && tooLong === "fail") {
+    if (text.length > maxChars && input.too_long === "fail") {
       return badInput(`expected a text of at most ${maxChars} characters, found ${text.length}`);
     }
     try {

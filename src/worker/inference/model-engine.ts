@@ -223,8 +223,9 @@ export class ModelEngine {
     this.#isProven = true;
     this.#batches += 1;
     this.#supervisor.went(rssBytes);
+    // Parts of long files ran in turns, of other sizes than the batch's.
+    this.#tuner.observe({ files: items.length, rows: hasParts ? 0 : rows }, costMs);
     if (rows > 0) {
-      if (rows === items.length && !hasParts) this.#tuner.observe(rows, costMs);
       this.#ceiling?.succeeded(rows);
       this.#deps.metrics.batch({ provider: this.#provider, rows, runMs });
       this.#deps.metrics.ceiling(this.#ceiling?.rows ?? rows);
@@ -244,8 +245,17 @@ export class ModelEngine {
         this.#onShortage(items, message);
         break;
       case "sticky":
-        this.#queue.putBack(items);
+        // What waits in the child would fail too, through no fault of its own.
+        this.#putBackFlights();
+        this.#takeApart(
+          items,
+          { class: "signal", message: `the device failed at this file alone: ${message}` },
+          STRIKES,
+        );
         this.#supervisor.end("died");
+        break;
+      case "output":
+        this.#takeApart(items, { class: "bad-output", message });
         break;
       case "run":
         this.#takeApart(items, {
@@ -268,8 +278,8 @@ export class ModelEngine {
 
   /** The child is gone. Its first batch is the one that it was at. */
   #onDown(reason: EndReason, text: string): void {
-    const [suspect, ...others] = this.#flights.splice(0);
-    for (const { items } of others.toReversed()) this.#queue.putBack(items);
+    const suspect = this.#flights.shift();
+    this.#putBackFlights();
     if (suspect === undefined) return;
     if (reason === "evicted" || reason === "recycled") {
       this.#queue.putBack(suspect.items);
@@ -280,6 +290,10 @@ export class ModelEngine {
       this.#deps.metrics.outOfMemory(this.#provider);
     }
     this.#takeApart(suspect.items, { class: classOf(reason), message: `${text} at this file alone` }, STRIKES);
+  }
+
+  #putBackFlights(): void {
+    for (const { items } of this.#flights.splice(0).toReversed()) this.#queue.putBack(items);
   }
 
   /** Puts the files of a batch back in halves; one that was alone fails, after so many times. */

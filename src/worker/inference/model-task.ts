@@ -13,8 +13,8 @@ export interface ModelTask {
   readonly refusals: readonly Refusal[];
   /** The most rows of a batch. */
   readonly mostRows: number;
-  /** Runs so many rows once, fewer where memory does not do; the rows that fitted. @throws {ModelRefused} */
-  warmUp(rows: number): Promise<number>;
+  /** Runs so many of the largest rows once, fewer where memory or time does not do; the rows that it ran. @throws {ModelRefused} */
+  warmUp(rows: number, mostMs: number): Promise<number>;
   /** One answer for each file, in their order. Throws what the runtime throws: then none has an answer. */
   runBatch(files: readonly FileToRead[]): Promise<BatchDone>;
 }
@@ -58,22 +58,56 @@ export async function openModel(
   throw new ModelRefused(faults, opened.refusals);
 }
 
-/** Halves the rows until they fit the memory; `run` runs so many. @throws {ModelRefused} */
+interface WarmLimits {
+  readonly refusals: readonly Refusal[];
+  readonly isFixed: boolean;
+  readonly mostMs: number;
+}
+
+/**
+ * As many rows as `run` runs in the time, by what one row takes, halved until they fit the memory.
+ * @throws {ModelRefused}
+ */
 export async function fittingRows(
   rows: number,
-  { refusals, isFixed }: { readonly refusals: readonly Refusal[]; readonly isFixed: boolean },
+  { refusals, isFixed, mostMs }: WarmLimits,
   run: (rows: number) => Promise<void>,
 ): Promise<number> {
-  for (let fitting = rows; ; fitting = Math.floor(fitting / 2)) {
+  const tried = async (fitting: number): Promise<boolean> => {
     try {
       await run(fitting);
-      return fitting;
+      return true;
     } catch (error) {
       if (error instanceof ModelRefused) throw error;
       const isMemory = faultOf(error) === "out-of-memory";
-      if (isMemory && fitting > 1 && !isFixed) continue;
+      if (isMemory && fitting > 1 && !isFixed) return false;
       const expected = `a model that runs over a batch of ${fitting}`;
       throw new ModelRefused([{ where: "model.file", expected, found: oneLine(messageOf(error)) }], refusals, isMemory);
     }
+  };
+  let fitting = rows;
+  if (!isFixed && rows > 1 && mostMs < Infinity) {
+    // The first run makes kernels and takes memory, which a second one does not.
+    await tried(1);
+    const startedMs = performance.now();
+    await tried(1);
+    fitting = Math.min(rows, Math.floor(mostMs / (performance.now() - startedMs)));
+    if (fitting <= 1) return 1;
+  }
+  while (!(await tried(fitting))) fitting = Math.floor(fitting / 2);
+  return fitting;
+}
+
+/** Runs what is as strange to the model as any file may be; what it says no to is the fault. @throws {ModelRefused} */
+export async function tryStrangest(
+  fault: Fault,
+  refusals: readonly Refusal[],
+  run: () => Promise<unknown>,
+): Promise<void> {
+  try {
+    await run();
+  } catch (error) {
+    if (faultOf(error) !== "run") throw error;
+    throw new ModelRefused([{ ...fault, found: `${fault.found}: ${oneLine(messageOf(error))}` }], refusals);
   }
 }

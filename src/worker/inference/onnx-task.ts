@@ -13,8 +13,8 @@ import type { Encoder } from "./encoder.ts";
 import type { FileToRead, Refusal } from "./engine-protocol.ts";
 import type { InputFiles } from "./input-file.ts";
 import { fitFaults, fixedRows, outputFault } from "./model-fit.ts";
-import { fittingRows, ModelRefused, openModel, type ModelTask, type OpenedModel } from "./model-task.ts";
-import { faultOf, oneLine, type OnnxOutput, type OnnxSession } from "./onnx.ts";
+import { fittingRows, ModelRefused, openModel, tryStrangest, type ModelTask, type OpenedModel } from "./model-task.ts";
+import type { OnnxOutput, OnnxSession } from "./onnx.ts";
 
 /** A model whose tasks read rows of tensors. */
 export type TensorModel = ModelFolder & { readonly manifest: TensorManifest };
@@ -55,12 +55,13 @@ export class OnnxTask implements ModelTask {
     return new OnnxTask(model, files, { opened, encoder: await createEncoder(model, manifest.input, typeOf) });
   }
 
-  /** Of empty rows, so that the memory of a batch is taken before the first file. */
-  async warmUp(rows: number): Promise<number> {
+  /** So that the memory of a batch is taken before the first file. */
+  async warmUp(rows: number, mostMs: number): Promise<number> {
     const { manifest, labels } = this.#model;
-    const limits = { refusals: this.refusals, isFixed: this.#fixedRows !== undefined };
+    const limits = { refusals: this.refusals, isFixed: this.#fixedRows !== undefined, mostMs };
     const fits = await fittingRows(this.#fixedRows ?? rows, limits, async (fitting) => {
       this.#encoder.begin(fitting);
+      for (let row = 0; row < fitting; row += 1) this.#encoder.addLargest?.(row);
       const { dims } = await this.#run(fitting);
       const fault = outputFault(manifest, dims, this.#fixedRows ?? fitting, labels);
       if (fault !== undefined) throw new ModelRefused([fault], this.refusals);
@@ -74,12 +75,7 @@ export class OnnxTask implements ModelTask {
     this.#encoder.begin(rows);
     const fault = this.#encoder.addStrangest?.(0);
     if (fault === undefined) return;
-    try {
-      await this.#run(rows);
-    } catch (error) {
-      if (faultOf(error) !== "run") throw error;
-      throw new ModelRefused([{ ...fault, found: `${fault.found}: ${oneLine(messageOf(error))}` }], this.refusals);
-    }
+    await tryStrangest(fault, this.refusals, () => this.#run(rows));
   }
 
   async runBatch(files: readonly FileToRead[]): Promise<BatchDone> {

@@ -5,7 +5,7 @@ import type { Provider } from "../../contract/model-manifest.ts";
 import { hasNvidiaDriver } from "../../platform/nvidia.ts";
 import type { Feed } from "./encoder.ts";
 import type { BatchFault, Refusal, TensorFacts } from "./engine-protocol.ts";
-import type { GenerationTensor, Tensors } from "./generation/session.ts";
+import { InvalidAnswerError, type GenerationTensor, type Tensors } from "./generation/session.ts";
 import { fromHalf } from "./half-float.ts";
 import { ProfileFile, type Placement } from "./placement.ts";
 import type { TensorValues } from "./tensor-array.ts";
@@ -165,6 +165,7 @@ const stickyTexts = /CUDA failure (?:700|719)\b|illegal memory access|device los
 
 /** What an error of a run means for the batch and for the session. */
 export function faultOf(error: unknown): BatchFault {
+  if (error instanceof InvalidAnswerError) return "output";
   const text = messageOf(error);
   if (memoryTexts.test(text)) return "out-of-memory";
   return stickyTexts.test(text) ? "sticky" : "run";

@@ -8,11 +8,14 @@ import { openTask } from "./open-task.ts";
 
 export interface ProvenTask {
   readonly task: ModelTask;
-  /** Rows that a batch had room for. */
+  /** Rows that a batch had room and time for. */
   readonly fitting: number;
   /** Why providers before the one in use are not. */
   readonly refusals: readonly Refusal[];
 }
+
+/** A large model on a CPU takes minutes for the largest batch of the longest texts; it begins with a smaller one. */
+const WARM_MS = 10_000;
 
 interface Around {
   readonly files: InputFiles;
@@ -36,7 +39,8 @@ export async function openProven(
     refusals.push(...task.refusals);
     rest = rest.slice(rest.indexOf(task.session.provider) + 1);
     try {
-      const fitting = await task.warmUp(Math.min(warmRows ?? task.mostRows, task.mostRows));
+      const mostMs = warmRows === undefined ? WARM_MS : Infinity;
+      const fitting = await task.warmUp(Math.min(warmRows ?? task.mostRows, task.mostRows), mostMs);
       requirePlace(task);
       return { task, fitting, refusals };
     } catch (error) {

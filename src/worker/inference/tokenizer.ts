@@ -1,4 +1,5 @@
 /** The one door to the tokenizers of Hugging Face: the package's types lead to files that a compiler of today does not look for. */
+import type { Fault } from "../../contract/errors.ts";
 import { field } from "../../contract/schema-faults.ts";
 import * as tokenizers from "@huggingface/tokenizers";
 
@@ -34,4 +35,13 @@ export function largestId(tokenizer: object): number {
 
 function larger(most: number, id: unknown): number {
   return typeof id === "number" && id > most ? id : most;
+}
+
+/** What a model is told that does not take the last word of a vocabulary: another model's has words that it does not know. */
+export function strangestToken(id: number): Fault {
+  return {
+    where: "input.tokenizer.file",
+    expected: "the tokenizer of this model",
+    found: `one with the token ${id}, which the model does not take`,
+  };
 }

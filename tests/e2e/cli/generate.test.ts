@@ -37,4 +37,12 @@ test("headroom infer writes an answer for each file that is valid against the sc
   const [id = ""] = readdirSync(join(cli.home, "runs"));
   const found = await cli.call(["results", id, "--label", "sql", "--json"]);
   expect(found.stdout.trimEnd().split("\n")).toHaveLength(lines.filter(({ label }) => label === "sql").length);
+  const shown = await cli.call(["results", id, "--where", "kind=sql"]);
+  expect(shown.stdout.split("\n")[0]).toMatch(/^FILE +LABEL +CONFIDENCE +kind +\w/);
+  expect(shown.stdout.trimEnd().split("\n")).toHaveLength(
+    1 + lines.filter(({ answer }) => answer.kind === "sql").length,
+  );
+  const csv = await cli.call(["results", id, "--csv"]);
+  expect(csv.stdout).toMatch(/^FILE,LABEL,CONFIDENCE,kind,\w/);
+  expect(csv.stdout.trimEnd().split("\r\n")).toHaveLength(53);
 });

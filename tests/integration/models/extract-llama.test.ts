@@ -54,7 +54,7 @@ describe("models/extract-llama", () => {
     }
     expect(exact).toBeGreaterThanOrEqual(17);
     expect(labelOf(answers.get("binary"))).toBe("bad-input: expected a text in UTF-8, found bytes that are not UTF-8");
-    expect(answers.get("empty")?.kind).toBe("answer");
+    expect(labelOf(answers.get("empty"))).toBe("bad-input: expected a file that is not empty, found 0 bytes");
     expect(fixture.engine.facts.loaded).toMatchObject({ provider: "cpu", mostRows: 8, warmRows: 8 });
   });
 
@@ -94,6 +94,16 @@ describe("models/extract-llama", () => {
       "a shape that is not the model's",
       ["config.json", '"num_hidden_layers": 3', '"num_hidden_layers": 4'],
       /past_key_values\.3\.key/,
+    ],
+    [
+      "a tokenizer with more words than the model has",
+      ["tokenizer.json", /"id": 0,/, '"id": 1536,'],
+      /input\.tokenizer\.file: expected the tokenizer of this model, found one with the token 1536, which the model does not take: config\.json has a vocab_size of 1536/,
+    ],
+    [
+      "a number of words that is not the model's",
+      ["config.json", '"vocab_size": 1536', '"vocab_size": 1600'],
+      /vocab_size.*1536|1536.*vocab_size/,
     ],
     ["a tokenizer without a chat template", ["tokenizer_config.json", '"chat_template"', '"other"'], /chat_template/],
     [

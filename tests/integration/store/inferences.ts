@@ -77,6 +77,32 @@ export function describeInferences(engine: Store["kind"], freshUrl: () => Promis
       expect(await paths({ label: "cat", minConfidence: 0.85 })).toEqual(["a"]);
     });
 
+    test("are found by fields of their answers, texts as they are and all else as JSON", async () => {
+      const generated = (answer: Extract<FileInference["value"], { task: "generate" }>["answer"]) => ({
+        inference: { label: null, confidence: 0.5, value: { task: "generate" as const, answer } },
+      });
+      await store.files.record("r", 0, [
+        resultOf("a", generated({ kind: "sql", lines: 3, isOld: true, 'a "b".c': "x", list: [1, "y"], none: null })),
+        resultOf("b", generated({ kind: "sql", lines: 4, isOld: false, list: [] })),
+        resultOf("c", generated("kind")),
+        resultOf("d", generated([{ kind: "sql" }])),
+        resultOf("e", classified("sql", 1)),
+      ]);
+      const where = (name: string, value: string) => paths({ fields: [{ name, value }] });
+      expect(await where("kind", "sql")).toEqual(["a", "b"]);
+      expect(await where("lines", "4")).toEqual(["b"]);
+      expect(await where("isOld", "true")).toEqual(["a"]);
+      expect(await where('a "b".c', "x")).toEqual(["a"]);
+      expect(await where("list", '[1,"y"]')).toEqual(["a"]);
+      expect(await where("none", "null")).toEqual(["a"]);
+      expect(await where("gone", "null")).toEqual([]);
+      const both = [
+        { name: "kind", value: "sql" },
+        { name: "lines", value: "3" },
+      ];
+      expect(await paths({ fields: both })).toEqual(["a"]);
+    });
+
     test("are counted by label, the most frequent first", async () => {
       const labels = ["b", "a", "b", "c", "b", "a"];
       await store.files.record("r", 0, [

@@ -4,7 +4,13 @@
  */
 import { END_STATE, type Constraint } from "./constraint.ts";
 import { LeftPadding, RightPadding, type Padding } from "./padding.ts";
-import { floatsOf, type GenerationSession, type GenerationTensor, type Tensors } from "./session.ts";
+import {
+  floatsOf,
+  InvalidAnswerError,
+  type GenerationSession,
+  type GenerationTensor,
+  type Tensors,
+} from "./session.ts";
 
 /** The shape of a decoder's cache, and the token that fills gaps. */
 export interface DecoderShape {
@@ -96,7 +102,9 @@ function likeliest(logits: Float32Array, allowed: Int32Array): { token: number; 
     const logit = logits[candidate] ?? Number.NEGATIVE_INFINITY;
     if (logit > best) [token, best] = [candidate, logit];
   }
-  if (best === Number.NEGATIVE_INFINITY) throw new TypeError("model output logits: expected numbers, found none");
+  if (best === Number.NEGATIVE_INFINITY) {
+    throw new InvalidAnswerError("model output logits: expected numbers, found none");
+  }
   let sum = 0;
   for (const candidate of allowed) sum += Math.exp((logits[candidate] ?? Number.NEGATIVE_INFINITY) - best);
   return { token, logProbability: -Math.log(sum) };
@@ -143,7 +151,10 @@ export async function decodeBatch(prompts: readonly (readonly number[])[], decod
     const outputs = await session.run({ ...padding.feeds(fresh), ...cache });
     runs++;
     const logits = floatsOf(outputs, "logits");
-    const positions = outputs["logits"]?.dims[1] ?? 1;
+    const [, positions = 1, width = 0] = outputs["logits"]?.dims ?? [];
+    if (width !== shape.vocabularySize) {
+      throw new TypeError(`model output logits: expected ${shape.vocabularySize} values (vocab_size), found ${width}`);
+    }
     for (const [index, row] of rows.entries()) {
       if (row.hasEnded || row.pending.length > 0) continue;
       const at = (index * positions + padding.lastPosition(index, positions)) * shape.vocabularySize;

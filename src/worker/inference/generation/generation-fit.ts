@@ -1,7 +1,7 @@
 /** Whether a model is one that generation can run: the names and types of its tensors. Pure. */
 import type { Fault } from "../../../contract/errors.ts";
 import type { TensorFacts } from "../engine-protocol.ts";
-import { cacheNames } from "./decode.ts";
+import { cacheNames, type DecoderShape } from "./decode.ts";
 
 interface Model {
   readonly inputs: readonly TensorFacts[];
@@ -20,8 +20,9 @@ const loopOutputs: Wanted = [
   ["log_probability", "float32"],
 ];
 
-/** Every fault: what is missing, what is of another type, what nothing would feed. */
-export function generationFaults(model: Model, layers: number): Fault[] {
+/** Every fault: what is missing, what is of another type or size, what nothing would feed. */
+export function generationFaults(model: Model, shape: Omit<DecoderShape, "padToken">): Fault[] {
+  const { layers } = shape;
   const isLoop = model.inputs.some(({ name }) => name === "child_token");
   const cache = cacheNames(layers);
   const hasPositions = model.inputs.some(({ name }) => name === "position_ids");
@@ -41,6 +42,7 @@ export function generationFaults(model: Model, layers: number): Fault[] {
   return [
     ...inputs.flatMap((wanted) => faultOf("an input", wanted, model.inputs)),
     ...outputs.flatMap((wanted) => faultOf("an output", wanted, model.outputs)),
+    ...sizeFaults(model, shape),
     ...others.map(({ name, type }) => {
       const expected = `no inputs beside those of a decoder of ${layers} layers (config.json)`;
       return { where: "model.file", expected, found: `${name} of ${type}` };
@@ -54,4 +56,24 @@ function faultOf(what: string, [name, type]: Wanted[number], tensors: readonly T
   const names = tensors.map((tensor) => tensor.name).join(", ");
   const said = found === undefined ? `none (it has ${names})` : `one of ${found.type}`;
   return [{ where: "model.file", expected: `${what} ${name} of ${type}`, found: said }];
+}
+
+/** Sizes that the model and its config.json both tell: with another number of words each row would be read from a wrong place. */
+function sizeFaults({ inputs, outputs }: Model, shape: Omit<DecoderShape, "padToken">): Fault[] {
+  const { layers, keyValueHeads, headSize, vocabularySize } = shape;
+  const all = [...inputs, ...outputs];
+  const wanted = [
+    ["vocab_size", "logits", 2, vocabularySize],
+    ...cacheNames(layers)
+      .flat()
+      .flatMap((name) => [
+        ["num_key_value_heads", name, 1, keyValueHeads] as const,
+        ["head_dim", name, 3, headSize] as const,
+      ]),
+  ] as const;
+  return wanted.flatMap(([key, name, at, size]) => {
+    const found = all.find((tensor) => tensor.name === name)?.shape[at];
+    if (typeof found !== "number" || found <= 0 || found === size) return [];
+    return [{ where: "config.file", expected: `a ${key} of ${found}, as ${name} of the model has`, found: `${size}` }];
+  });
 }

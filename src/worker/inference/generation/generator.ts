@@ -11,7 +11,7 @@ import { decodeBatch, type DecodedBatch, type DecoderShape } from "./decode.ts";
 import { GrammarConstraint } from "./grammar-constraint.ts";
 import { decodeInGraph, isLoopModel } from "./in-graph.ts";
 import { messagesFor, type PromptTemplate } from "./prompt-template.ts";
-import type { GenerationSession } from "./session.ts";
+import { InvalidAnswerError, type GenerationSession } from "./session.ts";
 import type { TextCodec } from "./text-codec.ts";
 import { TokenTrie } from "./token-trie.ts";
 
@@ -35,11 +35,6 @@ export interface GeneratedAnswer {
   readonly text: string;
   /** The answer's probability, each choice among what the schema would have let follow: 0 to 1. */
   readonly confidence: number;
-}
-
-/** An answer that breaks the schema although nothing else could be written: a fault of this program, never of the file. */
-export class InvalidAnswerError extends Error {
-  override readonly name = "InvalidAnswerError";
 }
 
 export class Generator {
@@ -85,7 +80,15 @@ export class Generator {
     throw new InvalidInputError("the prompt", [{ where: "prompt", expected, found: `${tokens.length} tokens` }]);
   }
 
-  /** One answer for each prompt, in their order. */
+  /** As long as one with a token for each character that is shown, which is as dense as digits and symbols are. */
+  longestPrompt(): readonly number[] {
+    const { codec, prompt } = this.#parts;
+    const around = this.promptOf("");
+    const shown = Math.min(prompt.max_chars, this.#maxPromptTokens - around.length);
+    return [...around, ...new Array<number>(shown).fill(codec.padToken)];
+  }
+
+  /** One answer for each prompt, in their order. @throws {InvalidAnswerError} */
   async answer(prompts: readonly (readonly number[])[]): Promise<readonly GeneratedAnswer[]> {
     if (prompts.length === 0) return [];
     const { answers } = await this.#decode(prompts);

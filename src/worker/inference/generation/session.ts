@@ -11,6 +11,11 @@ export interface GenerationSession {
   run(feeds: Tensors): Promise<Tensors>;
 }
 
+/** What the model said is no answer, or breaks the schema although nothing else could be written: no fault of the file. */
+export class InvalidAnswerError extends Error {
+  override readonly name = "InvalidAnswerError";
+}
+
 /** A model that does not answer as its kind must: another export than the manifest says. */
 export function floatsOf(tensors: Tensors, name: string): Float32Array {
   const tensor = tensors[name];

@@ -1,8 +1,11 @@
 /** Engines that get too little memory: real limits, the real allocator, real ends of processes. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { InfrastructureError } from "../../../../src/contract/errors.ts";
-import { EngineFixture } from "../../../support/engine-fixture.ts";
+import { EngineFixture, sha256 } from "../../../support/engine-fixture.ts";
 import type { Scratch } from "../../../support/scratch.ts";
+import { makeTempFolder } from "../../../support/temp-folder.ts";
 import { generousModel, hungryModel, modelFolder } from "../../../support/tiny-onnx.ts";
 
 describe("engine whose memory is short", () => {
@@ -27,6 +30,43 @@ describe("engine whose memory is short", () => {
     const answers = await fixture.ask();
     expect([...answers.values()].map((answer) => answer.kind)).toEqual(new Array(40).fill("answer"));
     expect(Math.max(...fixture.batches)).toBeLessThanOrEqual(warmRows);
+  });
+
+  test("warms up with texts of the most tokens", async () => {
+    const tokenizer = JSON.stringify({
+      version: "1.0",
+      ...{ added_tokens: [], normalizer: null, post_processor: null, decoder: null },
+      pre_tokenizer: { type: "Whitespace" },
+      model: { type: "WordLevel", vocab: { "[UNK]": 0 }, unk_token: "[UNK]" },
+    });
+    await using fixture = new EngineFixture((scratch) => {
+      const folder = modelFolder(scratch, "model", hungryModel("int64"), {
+        task: "regress",
+        input: {
+          kind: "text",
+          tokenizer: { file: "tokenizer.json", sha256: sha256(tokenizer) },
+          tensors: { ids: "x" },
+          max_tokens: 2_000,
+        },
+        output: { tensor: "y" },
+        batch: { max_rows: 256 },
+      });
+      writeFileSync(join(folder, "tokenizer.json"), tokenizer);
+      return folder;
+    }, limited);
+    const { mostRows, warmRows } = await fixture.engine.ready();
+    expect(mostRows).toBe(256);
+    expect(warmRows).toBeLessThan(256);
+  });
+
+  test("begins with one file after an end for memory while it loaded", async () => {
+    using temp = makeTempFolder();
+    const script = 'if [ -e "$0" ]; then exec "$@"; fi; touch "$0"; kill -9 $$';
+    const prefix = ["/bin/sh", "-c", script, join(temp.path, "started")];
+    await using fixture = new EngineFixture(hungry(10, 64), { prefix });
+    expect(await fixture.engine.ready()).toMatchObject({ mostRows: 64, warmRows: 1 });
+    expect(fixture.restarts).toEqual(["out-of-memory"]);
+    expect(fixture.ceilings).toEqual([1]);
   });
 
   test("halves a batch for which memory does not do, drops no file and remembers", async () => {

@@ -105,6 +105,21 @@ describe("engine", () => {
     expect(fixture.restarts).toEqual([]);
   });
 
+  test("finds the file at which the device fails for good, in new processes, and blames no other", async () => {
+    const sticky = pickyModel("CUDA failure 700");
+    await using fixture = new EngineFixture((scratch) => modelFolder(scratch, "model", sticky, pickyManifest), {
+      fixedRows: 8,
+    });
+    for (let at = 0; at < 200; at += 1) fixture.file(`f${at}`, Buffer.from([at === 85 ? 9 : 0]));
+    const answers = await fixture.ask();
+    const failed = [...answers].filter(([, answer]) => answer.kind === "failure");
+    expect(failed.map(([path]) => path)).toEqual(["f85"]);
+    expect(labelOf(failed[0]?.[1])).toMatch(/^signal: the device failed at this file alone: .*CUDA failure 700/);
+    // Once for each half, down to the file, and once more for the file.
+    expect(fixture.restarts).toEqual(new Array(5).fill("died"));
+    expect(fixture.batches.filter((rows) => rows < 8).toSorted()).toEqual([1, 2, 4]);
+  });
+
   test("fails files that cannot be read or are no input, and runs the others", async () => {
     await using fixture = new EngineFixture(picky());
     fixture.file("good", Buffer.from([1])).file("empty", "");
@@ -149,7 +164,7 @@ describe("engine", () => {
     fixture
       .file("a", "one")
       .file("b", "one two two two two")
-      .file("c", "")
+      .file("c", " \n")
       .file("d", Buffer.from([0xff]));
     const answers = await fixture.ask();
     expect(vectorOf(answers.get("a"))).toEqual([1, 10]);

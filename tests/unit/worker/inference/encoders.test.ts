@@ -174,6 +174,11 @@ describe("a long text that is split", () => {
     expect([0, 1, 2, 3].map((row) => encoder.filled(row))).toEqual([4, 5, 5, 5]);
   });
 
+  test("is not made up of special tokens where the file is empty", () => {
+    const message = "expected a file that is not empty, found 0 bytes";
+    expect(encoderOf({}).add(0, contentOf(""))).toEqual({ class: "bad-input", message });
+  });
+
   test("ends with what is left over", () => {
     const encoder = encoderOf({ too_long: "split", max_tokens: 5 });
     expect(encoder.add(0, contentOf("a b c d"))).toBe(2);

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { InvalidAnswerError } from "../../../../src/worker/inference/generation/session.ts";
 import { faultOf } from "../../../../src/worker/inference/onnx.ts";
 
 /** Texts as the runtime said them: on a card that another process had filled, under `prlimit`, and as its source has them. */
@@ -22,6 +23,10 @@ describe("errors of a run", () => {
   test("after which nothing goes any more in the same process are known", () => {
     expect(faultOf(new Error("CUDA failure 700: an illegal memory access was encountered"))).toBe("sticky");
     expect(faultOf(new Error("A valid external Instance reference no longer exists. Device lost."))).toBe("sticky");
+  });
+
+  test("tell what is no answer apart from what is no input", () => {
+    expect(faultOf(new InvalidAnswerError("answer {}: misses kind"))).toBe("output");
   });
 
   test("are otherwise those of the files", () => {
