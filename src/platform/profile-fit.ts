@@ -1,5 +1,6 @@
 /** Whether some live worker could ever run jobs of a profile as it is about to be declared. Pure. */
 import type { Fault } from "../contract/errors.ts";
+import { bucketBytes, bucketOf } from "../contract/profiles.ts";
 import type { ProfileChange } from "../contract/profile-changes.ts";
 import type { WorkerHeartbeat } from "../contract/status.ts";
 import { isClaiming, mebibytes } from "./explain-workers.ts";
@@ -29,9 +30,12 @@ function lackingOf({ memory, labels = [] }: ProfileChange, worker: Candidate): F
     found: label,
   }));
   const most = worker.largestJobBytes ?? Infinity;
-  if (memory !== undefined && memory > most) {
+  // What is reserved is a whole size bucket.
+  const reserved = memory === undefined ? 0 : bucketBytes(bucketOf(memory));
+  if (memory !== undefined && reserved > most) {
     const expected = `what a live worker takes; ${name} takes ${mebibytes(most)} at most`;
-    faults.push({ where: "memory", expected, found: mebibytes(memory) });
+    const found = memory > most ? "" : `, for which ${mebibytes(reserved)} are reserved`;
+    faults.push({ where: "memory", expected, found: `${mebibytes(memory)}${found}` });
   }
   return faults;
 }

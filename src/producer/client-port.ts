@@ -2,6 +2,7 @@
 import type { RunState } from "../contract/outcomes.ts";
 import type { RunRecord } from "../contract/run-record.ts";
 import type { RunRequest } from "../contract/run-request.ts";
+import type { RunSpec } from "../contract/run-spec.ts";
 import type { CancelAck, Explanation, RunStatus } from "../contract/status.ts";
 import type { FlowClient } from "./flow/flow-client.ts";
 import type { ScheduleClient } from "./schedules.ts";
@@ -28,6 +29,8 @@ export interface Backlog {
 export interface ClientPort {
   /** Checks, stores and enqueues a run, or returns the earlier one of the same idempotency key. @throws {InvalidInputError} {PolicyError} {IdempotencyKeyReusedError} */
   run(request: RunRequest, options?: RunOptions): Promise<{ run: RunRecord; created: boolean }>;
+  /** What the live worker that comes nearest lacks for such a run; empty when one can run it, or none is there to say. */
+  lacking(spec: RunSpec): Promise<readonly string[]>;
   /** @throws {NotFoundError} */
   status(runId: string): Promise<RunStatus>;
   /** Newest first; `before` is the id of the last run of the page before. */

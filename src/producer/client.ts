@@ -30,6 +30,7 @@ import { closeRedis, openRedis } from "../platform/redis.ts";
 import { checkRedis } from "../platform/redis-check.ts";
 import { targetOfPrefix } from "../platform/redis-target.ts";
 import { RunHash } from "../platform/run-hash.ts";
+import { lackingForRun } from "../platform/run-fit.ts";
 import { loadLiveFigures, runStatusOf } from "../platform/run-status.ts";
 import { PolicyGate } from "../platform/policy-gate.ts";
 import { requireGlobs } from "../platform/scan/path-filter.ts";
@@ -153,6 +154,10 @@ export class Client implements ClientPort, AsyncDisposable {
   get schedules(): ScheduleClient {
     this.#schedules ??= new ScheduleClient({ ...this.#deps, store: this.#needStore("keep schedules") });
     return this.#schedules;
+  }
+
+  lacking(spec: RunSpec): Promise<readonly string[]> {
+    return lackingForRun(this.#deps, spec);
   }
 
   async status(runId: string): Promise<RunStatus> {

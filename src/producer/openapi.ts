@@ -10,6 +10,7 @@ import {
   problem,
   runPage,
   runRecord,
+  startedRun,
   runStatus,
   scheduleList,
   scheduleStatus,
@@ -33,6 +34,7 @@ import { backfillRequest, schedulePatch, scheduleRequest } from "./schedule-rout
 const shapes = {
   RunRequest: runRequest,
   Run: runRecord,
+  StartedRun: startedRun,
   RunStatus: runStatus,
   RunPage: runPage,
   FilePage: filePage,
@@ -104,10 +106,10 @@ function collection(): Json {
       requestBody: body("RunRequest"),
       responses: {
         201: {
-          ...ok("The run was stored and enqueued.", "Run"),
+          ...ok("The run was stored and enqueued.", "StartedRun"),
           headers: { Location: { schema: { type: "string" } } },
         },
-        200: ok("The run of this Idempotency-Key.", "Run"),
+        200: ok("The run of this Idempotency-Key.", "StartedRun"),
         ...refusals(400, 401, 403, 409, 413, 415, 422, 429, 503),
       },
     },

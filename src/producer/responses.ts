@@ -85,6 +85,14 @@ export const runRecord = z.object({
   report: runReport.nullable(),
 }) satisfies z.ZodType<RunRecord>;
 
+/** What a request for a run is answered with. */
+export const startedRun = runRecord.extend({
+  warnings: z
+    .array(z.string())
+    .readonly()
+    .describe("what every live worker lacks for its jobs, by the one that comes nearest; empty when one can take them"),
+});
+
 const runProgress = z.object({
   chunks: count,
   isScanned: z.boolean().describe("whether counts.total is final"),

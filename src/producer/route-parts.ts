@@ -51,7 +51,11 @@ export function answer(res: Response, status: number, body: unknown): void {
 }
 
 /** Answers with a run and says where it is. */
-export function answerRun(res: Response, status: number, run: RunRecord): void {
+export function answerRun(
+  res: Response,
+  status: number,
+  run: RunRecord & { readonly warnings?: readonly string[] },
+): void {
   res.location(`/v1/runs/${encodeURIComponent(run.id)}`);
   answer(res, status, run);
 }

@@ -85,10 +85,11 @@ async function createRun(deps: RouteDeps, maxWaiting: number, req: Request, res:
   const body = parseRunBody(req.body);
   requireAllowed(deps, body, requestTraceId(res));
   const traceId = body.request.traceId ?? requestTraceId(res);
+  const warnings = await deps.client.lacking(body.spec);
   const { run, created } = await startOnce(deps, maxWaiting, req, (key) =>
     deps.client.run({ ...body.request, traceId }, { traceId, isKeyChecked: true, ...key }),
   );
-  answerRun(res, created ? 201 : 200, run);
+  answerRun(res, created ? 201 : 200, { ...run, warnings });
 }
 
 /** Before anything is stored, the idempotency key included. @throws {PolicyError} */

@@ -26,12 +26,19 @@ const JOBS_LOOKED_AT = 200;
 
 /** Queues that every live worker which serves them has refused for good, for longer than the grace. */
 export function findHopeless(workers: readonly WorkerHeartbeat[], nowMs: number): HopelessQueue[] {
-  const byQueue = new Map<string, { message: string; isHopeless: boolean }>();
-  for (const { waiting } of workers.filter((worker) => isAlive(worker, nowMs))) {
-    for (const { queue, code, message, sinceMs } of waiting) {
+  const byQueue = new Map<string, { message: string; have: number; isHopeless: boolean }>();
+  for (const { workerId, waiting } of workers.filter((worker) => isAlive(worker, nowMs))) {
+    for (const { queue, code, message: reason, sinceMs, have: most } of waiting) {
       const isRefused = code === "UNSCHEDULABLE" && sinceMs !== null && nowMs - sinceMs >= UNSCHEDULABLE_GRACE_MS;
       const known = byQueue.get(queue);
-      byQueue.set(queue, { message, isHopeless: isRefused && (known?.isHopeless ?? true) });
+      const isHopeless = isRefused && (known?.isHopeless ?? true);
+      const have = typeof most === "number" ? most : 0;
+      // The one that takes most comes nearest.
+      const nearest =
+        known !== undefined && known.have >= have
+          ? known
+          : { message: `the nearest, worker ${workerId}: ${reason}`, have };
+      byQueue.set(queue, { ...nearest, isHopeless });
     }
   }
   return [...byQueue].filter(([, { isHopeless }]) => isHopeless).map(([queue, { message }]) => ({ queue, message }));
@@ -44,7 +51,7 @@ export async function endUnschedulable(deps: UnschedulableDeps, nowMs: number): 
     const jobs = await deps.queues.queue(queue).getJobs(["waiting", "prioritized"], 0, JOBS_LOOKED_AT - 1);
     for (const runId of new Set(jobs.map((job) => (job.data as { runId: string }).runId))) {
       deps.logger.error({ runId, queue, message }, "no worker can ever take the jobs of this run, ending it");
-      if (await requestCancel(deps, runId, `no worker can take its jobs: ${message}`)) ended += 1;
+      if (await requestCancel(deps, runId, `no worker can take its jobs; ${message}`)) ended += 1;
     }
   }
   return ended;

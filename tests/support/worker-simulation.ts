@@ -5,6 +5,7 @@
  */
 import { runSpec } from "../../src/contract/run-spec.ts";
 import type { FileEntry } from "../../src/contract/files.ts";
+import type { ProcessMeasure } from "../../src/worker/executor/chunk-request.ts";
 import { bucketBytes, bucketOf } from "../../src/contract/profiles.ts";
 import { MiB } from "../../src/contract/resources.ts";
 import type { LiveRun } from "../../src/platform/run-hash.ts";
@@ -279,7 +280,7 @@ export class SimulatedWorker {
     this.#governor.attach(held.chunk.id, this.#ids);
   }
 
-  #endProcess(held: Held, end: "well" | "out-of-memory"): void {
+  #endProcess(held: Held, end: ProcessMeasure["end"]): void {
     const { chunk, process } = held;
     const file = chunk.files[held.at];
     if (process === undefined || file === undefined) return;
@@ -325,7 +326,7 @@ export class SimulatedWorker {
     } else if (step.kind === "resume") process.resume(this.clock.ms);
     else if (step.kind === "end") {
       this.#counts.kills += 1;
-      this.#endProcess(held, "out-of-memory");
+      this.#endProcess(held, "evicted");
     }
   }
 

@@ -185,7 +185,8 @@ class RunSession {
     try {
       await this.#startWorker(worker);
       interrupt.signal.throwIfAborted();
-      const { id } = await this.#begin(cluster, plan);
+      const { id, spec } = await this.#begin(cluster, plan);
+      for (const line of await cluster.client.lacking(spec)) say(io, line);
       if (flags.detach === true) return this.#detached(id);
       const status = await this.#follow(cluster, id, { interrupt, worker }).catch((error: unknown) => {
         this.#progress.clear();

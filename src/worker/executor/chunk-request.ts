@@ -69,8 +69,8 @@ export interface UsageSample {
 
 /** What one process of the binary took, from which its class is learned. */
 export interface ProcessMeasure {
-  /** `out-of-memory`: it was ended before it was done, so it takes at least this. */
-  readonly end: "well" | "out-of-memory";
+  /** By itself; or for memory, by the governor or by the kernel: then it takes at least this. */
+  readonly end: "well" | "evicted" | "kernel-kill";
   /** Position of its first file in the order of the scan. */
   readonly index: number;
   readonly path: string;

@@ -50,7 +50,7 @@ export interface HandlerDeps {
   readonly largestJob: LargestJob;
   onUsage(jobId: string, sample: UsageSample): void;
   readonly onReport?: (report: RunReport) => void;
-  readonly governor: Pick<Governor, "useVolume" | "hold" | "describe" | "gpuOf" | "worked">;
+  readonly governor: Pick<Governor, "useVolume" | "hold" | "describe" | "gpuOf" | "worked" | "killed">;
 }
 
 export function createHandlers(deps: HandlerDeps): Handlers {
@@ -88,6 +88,7 @@ export function createHandlers(deps: HandlerDeps): Handlers {
     onMeasured: (run, jobId, measure) => {
       const { inputBytes, cpuMs, end } = measure;
       if (end === "well") governor.worked(jobId, { work: learned.workOf(run, inputBytes), cpuMs });
+      if (end === "kernel-kill") governor.killed(jobId);
       learned.learn(run, jobId, measure);
     },
     onChunk: (run, files, seconds) => {

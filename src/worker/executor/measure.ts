@@ -10,7 +10,7 @@ export function measureOf(call: Call, failure: Failure | null): ProcessMeasure |
   if (failure !== null && failure.class !== "out-of-memory") return undefined;
   const { file } = call.inputs[0];
   return {
-    end: failure === null ? "well" : "out-of-memory",
+    end: failure === null ? "well" : call.stop === "evicted" ? "evicted" : "kernel-kill",
     index: file.index,
     path: file.path,
     inputBytes,

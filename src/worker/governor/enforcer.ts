@@ -39,7 +39,7 @@ export interface EnforcerDeps {
   readonly metrics: Pick<GovernorMetrics, "stepped">;
   readonly act: (step: Step) => void;
   /** A job is about to be ended. */
-  readonly onEnd: () => void;
+  readonly onEnd: (jobId: string) => void;
   /** The job that was ended is gone. */
   readonly onGone: (nowMs: number) => void;
 }
@@ -48,7 +48,6 @@ export class Enforcer {
   readonly #deps: EnforcerDeps;
   #cpu = calmCpu;
   #ending: Ending | undefined;
-  #lastJobId: string | undefined;
 
   constructor(deps: EnforcerDeps) {
     this.#deps = deps;
@@ -57,11 +56,6 @@ export class Enforcer {
   /** Whether a job was ended whose memory is not back yet. */
   get isEnding(): boolean {
     return this.#ending !== undefined;
-  }
-
-  /** Whether this job was the last one to be ended. */
-  wasEnded(jobId: string): boolean {
-    return this.#lastJobId === jobId;
   }
 
   /** Looks once; takes at most one step. */
@@ -93,7 +87,7 @@ export class Enforcer {
     switch (step.kind) {
       case "end":
         this.#begin(step, jobs, nowMs);
-        this.#deps.onEnd();
+        this.#deps.onEnd(jobId);
         break;
       case "suspend":
         ledger.suspend(jobId, { sinceMs: nowMs, wallMs, message });
@@ -115,7 +109,6 @@ export class Enforcer {
   #begin({ jobId }: Eviction, jobs: readonly Reservation[], nowMs: number): void {
     const rssBytes = jobs.find((job) => job.jobId === jobId)?.usage?.rssBytes ?? 0;
     this.#ending = { jobId, rssBytes, atMs: nowMs };
-    this.#lastJobId = jobId;
   }
 
   /** Sees whether the job that was ended has gone. */

@@ -79,9 +79,7 @@ export class Governor implements Service {
     this.#gates = new GateKeeper(this.#config.cpuThreshold, this.#config.machine);
     this.#enforcer = new Enforcer({
       ...{ ...deps, ledger: this.#ledger },
-      onEnd: () => {
-        this.#tuning.noteEnd("governor-kill");
-      },
+      onEnd: this.#tuning.noteKill,
       onGone: (nowMs) => {
         this.#gates.evicted(nowMs);
       },
@@ -168,6 +166,11 @@ export class Governor implements Service {
   /** A process of a job has ended well: how much work that was, next to a usual one, and its CPU time. */
   worked(jobId: string, done: { readonly work: number; readonly cpuMs: number }): void {
     this.#ledger.worked(jobId, done);
+  }
+
+  /** The kernel has ended a process of a job for lack of memory. */
+  killed(jobId: string): void {
+    if (this.#ledger.ofJob(jobId) !== undefined) this.#tuning.noteKill(jobId, "kernel-kill");
   }
 
   /** Notes what is known of a job. */
@@ -258,15 +261,14 @@ export class Governor implements Service {
     // A promise that no job was found for has changed nothing that anybody could wait for.
     if (released?.jobId === undefined) return;
     this.#deps.processes.unwatch(released.jobId);
-    if (!this.#enforcer.wasEnded(released.jobId)) this.#tuning.noteCleanEnd(released, this.#deps.clock.nowMs());
+    this.#tuning.noteEnd(released, this.#deps.clock.nowMs());
     this.#publish();
     this.#staleAfterMs = STALE_AFTER_RELEASE_MS;
     this.#announceRoom();
   }
 
-  #requestOf({ queue, need, labels, expected, jobId }: ReserveQuestion, reading: CapacityReading): Request {
-    const { maxProcesses } = this.#config;
-    const facts = { queue, jobId, kind: expected?.kind, labels, cpuCores: reading.cpuCores, maxProcesses };
+  #requestOf({ queue, need, labels, expected, jobId }: ReserveQuestion, { cpuCores }: CapacityReading): Request {
+    const facts = { queue, jobId, kind: expected?.kind, labels, cpuCores, maxProcesses: this.#config.maxProcesses };
     return createRequest(need, expected ?? this.#tuning.ofQueue(queue), facts);
   }
 

@@ -94,6 +94,7 @@ export function decideMachineGates(
   const ioFloor = limits.ioPressure === undefined ? Math.max(1, Math.ceil(cpuCores)) : 1;
   const running = { runningProcesses, nowMs: atMs };
   const slowDowns = machine.heat?.throttlesPerSecond;
+  const watts = wattsOf(machine);
   return {
     closedRooms: closedRoomsOf(state.closedRooms, roomsOf(reading, limits)),
     io: decideHold(state.io, { value: pressure?.ioFull, closeAt: ioAt, openAt: ioAt / 2, floor: ioFloor, ...running }),
@@ -103,13 +104,19 @@ export function decideMachineGates(
     }),
     isHot: hottestOf(reading, limits, state.isHot ? COOLER : 0) !== undefined,
     power:
-      limits.maxWatts === undefined || machine.watts === undefined
+      limits.maxWatts === undefined || watts === undefined
         ? openCpuGate
         : decideCpuGate(state.power, {
-            ...{ threshold: 1, utilisation: machine.watts / limits.maxWatts, others: 0 },
+            ...{ threshold: 1, utilisation: watts / limits.maxWatts, others: 0 },
             ...{ runningProcesses, maxProcesses, nowMs: atMs },
           }),
   };
+}
+
+/** What the processors and the cards draw, as far as they tell. */
+function wattsOf({ watts, gpus }: CapacityReading["machine"]): number | undefined {
+  const known = [watts, ...gpus.map(({ powerW }) => powerW)].filter((value) => typeof value === "number");
+  return known.length === 0 ? undefined : known.reduce((sum, value) => sum + value, 0);
 }
 
 /** What the rules see of the gates. */
@@ -132,7 +139,7 @@ export function showMachineGates(
     power:
       power.allowed === undefined
         ? undefined
-        : { allowed: power.allowed, watts: machine.watts ?? 0, capWatts: limits.maxWatts ?? 0 },
+        : { allowed: power.allowed, watts: wattsOf(machine) ?? 0, capWatts: limits.maxWatts ?? 0 },
   };
 }
 

@@ -29,6 +29,8 @@ export class SelfTuning {
   readonly #classLimits: ClassLimits;
   #cpuCores = 1;
   readonly #ofQueue = new Map<string, UsualJob>();
+  /** Jobs here that lost a process for its memory. */
+  readonly #killed = new Set<string>();
 
   constructor(classLimits = new ClassLimits()) {
     this.#classLimits = classLimits;
@@ -50,14 +52,18 @@ export class SelfTuning {
     return this.#external;
   }
 
-  noteEnd(event: RiskEvent): void {
+  /** A process of a job was ended for its memory. */
+  readonly noteKill = (jobId: string, event: Exclude<RiskEvent, "clean"> = "governor-kill"): void => {
     this.#risk = decideRisk(this.#risk, event);
-  }
+    this.#killed.add(jobId);
+  };
 
-  /** A job has ended by itself; one inside the worker says nothing. */
-  noteCleanEnd({ queue, kind, sinceMs, suspendedMs, cpuMs, work, isInside }: Reservation, nowMs: number): void {
-    if (isInside) return;
-    this.noteEnd("clean");
+  /** A job has ended. One that lost a process for its memory, or ran none to its end, is no sign that memory was enough. */
+  noteEnd(job: Reservation, nowMs: number): void {
+    const { jobId, queue, kind, sinceMs, suspendedMs, cpuMs, work } = job;
+    if (jobId !== undefined && this.#killed.delete(jobId)) return;
+    if (work <= 0) return;
+    this.#risk = decideRisk(this.#risk, "clean");
     this.#classLimits.noteEnd({ queue, kind, ms: nowMs - sinceMs - suspendedMs, cpuMs, work }, this.#cpuCores);
   }
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { GiB } from "../../../src/contract/resources.ts";
+import { GiB, MiB } from "../../../src/contract/resources.ts";
 import { decideProfileFit } from "../../../src/platform/profile-fit.ts";
 
 const worker = (workerId: string, largestJobBytes: number | null, labels: string[] = [], state = "working") => ({
@@ -27,6 +27,12 @@ describe("a profile that is about to be declared", () => {
         expected: "what a live worker takes; worker card, which comes nearest, takes 2048 MiB at most",
         found: "9216 MiB",
       },
+    ]);
+  });
+
+  test("is judged by what is reserved for it, a whole size bucket", () => {
+    expect(decideProfileFit({ memory: 7_000 * MiB }, [worker("a", 7_500 * MiB)])).toMatchObject([
+      { found: "7000 MiB, for which 8192 MiB are reserved" },
     ]);
   });
 

@@ -22,7 +22,7 @@ function worker(waiting: readonly Partial<WaitingQueue>[], atMs = NOW): WorkerHe
 describe("findHopeless", () => {
   test("names a queue that every worker which serves it refuses for good", () => {
     const found = findHopeless([worker([{}]), worker([{}]), worker([])], NOW);
-    expect(found).toEqual([{ queue: "exec.big@40", message: "needs more" }]);
+    expect(found).toEqual([{ queue: "exec.big@40", message: "the nearest, worker w: needs more" }]);
   });
 
   test.each([

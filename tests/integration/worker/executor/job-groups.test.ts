@@ -160,8 +160,9 @@ test.skipIf(!canMake)("a job that the kernel ends in its group has run out of me
   await using at = await opened(96 * MiB);
   const { exec } = at;
   const leap = exec.script("exec dd if=/dev/zero of=/dev/null bs=1G count=1");
-  const { only } = await exec.run([leap, "{input}"], exec.files({ a: "1" }));
+  const { only, measures } = await exec.run([leap, "{input}"], exec.files({ a: "1" }));
   expect(only).toMatchObject({ failureClass: "out-of-memory", signal: "SIGKILL" });
+  expect(measures).toMatchObject([{ end: "kernel-kill" }]);
 });
 
 test.skipIf(!canMake)(

@@ -140,7 +140,7 @@ describe("processes of a chunk", () => {
     const perl = `case "$1" in *large) exec perl -e '$x = "y" x ${64 * MiB}; sleep 60';; *) echo small;; esac`;
     const request = { chunkId: "evicted" };
     const samples: number[] = [];
-    const { results, end } = await exec.run([exec.script(perl), "{input}"], files, {
+    const { results, end, measures } = await exec.run([exec.script(perl), "{input}"], files, {
       request,
       events: {
         usage: (sample) => {
@@ -161,6 +161,7 @@ describe("processes of a chunk", () => {
     expect(results.get("large")?.message).toContain("asked for 16 MiB");
     expect(results.get("large")?.peakBytes).toBeGreaterThan(64 * MiB);
     expect(results.get("small")).toMatchObject({ outcome: "succeeded" });
+    expect(measures.map((measure) => measure.end)).toEqual(["evicted", "well"]);
     expect(Math.max(...samples)).toBeGreaterThan(64 * MiB);
   });
 

@@ -181,6 +181,17 @@ describe("heat and power", () => {
     expect(worker.see({ watts: 500 }, { running: 0 })).toBe("admit");
     expect(new Worker().see({ watts: 1e6 }, { running: 8 })).toBe("admit");
   });
+
+  test("power counts what the cards draw, also where no processor tells", () => {
+    const card = (index: number, powerW: number | null) => ({
+      ...{ index, uuid: `GPU-${index}`, name: "card", memoryBytes: GiB, usedBytes: 0, utilisation: 0 },
+      ...{ temperatureC: 50, powerW, processes: [] },
+    });
+    const gpus = [card(0, 300), card(1, null)];
+    expect(new Worker({ maxWatts: 350 }).see({ watts: 90, gpus }, { running: 8 })).toMatch(/^POWER: 390 W are drawn/);
+    expect(new Worker({ maxWatts: 350 }).see({ gpus }, { running: 8 })).toBe("admit");
+    expect(new Worker({ maxWatts: 250 }).see({ gpus }, { running: 8 })).toMatch(/^POWER: 300 W are drawn/);
+  });
 });
 
 describe("GPUs", () => {

@@ -1,0 +1,73 @@
+/** A run that no live worker can ever take: told when it is asked for, and ended with the worker that comes nearest. */
+import type { Redis } from "ioredis";
+import { describe, expect } from "vitest";
+import { GiB, MiB } from "../../../src/contract/resources.ts";
+import { keyPrefix, keys } from "../../../src/contract/queues.ts";
+import type { WaitingQueue, WorkerHeartbeat } from "../../../src/contract/status.ts";
+import { systemClock } from "../../../src/platform/clock.ts";
+import { JobQueues } from "../../../src/platform/job-queues.ts";
+import { RunHash } from "../../../src/platform/run-hash.ts";
+import { startedRun } from "../../../src/producer/responses.ts";
+import { endUnschedulable, UNSCHEDULABLE_GRACE_MS } from "../../../src/scheduler/unschedulable.ts";
+import { startIntake } from "../../support/intake-fixture.ts";
+import { quietLogger } from "../../support/quiet-logger.ts";
+import { deletePrefix, test } from "../../support/redis.ts";
+
+/** A worker that takes jobs of so much, and what it leaves. */
+async function beat(to: { redis: Redis; kp: string }, workerId: string, most: number, queue?: string): Promise<void> {
+  const { redis, kp } = to;
+  const nowMs = systemClock.nowMs();
+  const amounts = { memoryBytes: most, cpuCores: 4, processes: 4 };
+  const refused: WaitingQueue = {
+    ...{ queue: queue ?? "", code: "UNSCHEDULABLE", message: `may use ${most / MiB} MiB at most` },
+    ...{ sinceMs: nowMs - UNSCHEDULABLE_GRACE_MS, etaMs: null, need: 1_024 * GiB, have: most },
+  };
+  const heartbeat: WorkerHeartbeat = {
+    ...{ workerId, host: "h1", pid: 1, startedAtMs: 0, atMs: nowMs, state: "working", labels: [] },
+    ...{ capacity: amounts, reserved: {}, observed: {}, headroom: amounts, largestJobBytes: most },
+    ...{ running: [], waiting: queue === undefined ? [] : [refused], keepsRoomFor: null },
+  };
+  await redis.sadd(keys.workers(kp), workerId);
+  await redis.hset(keys.worker(kp, workerId), "json", JSON.stringify(heartbeat));
+}
+
+describe("a run that no live worker can ever take", () => {
+  test("is told at once with the nearest worker, and ends with that one's reason", async ({ redis, prefix }) => {
+    const to = { redis, kp: keyPrefix(prefix) };
+    await using intake = await startIntake({ redis, prefix });
+    const sizes = [
+      ["small-1", GiB],
+      ["large", 4 * GiB],
+      ["small-2", 2 * GiB],
+    ] as const;
+    for (const [workerId, most] of sizes) await beat(to, workerId, most);
+    const ask = async (memoryBytes: number) => {
+      const answer = await intake.post({
+        command: ["/bin/cat", "{input}"],
+        input: { kind: "list", root: intake.folder, paths: ["a"] },
+        output: { root: `${intake.folder}/out-${memoryBytes}`, from: "stdout" },
+        resources: { memoryBytes },
+      });
+      expect(answer.status).toBe(201);
+      return startedRun.parse(await answer.json());
+    };
+    expect((await ask(3 * GiB)).warnings).toEqual([]);
+    const run = await ask(1_024 * GiB);
+    expect(run.warnings).toEqual([
+      "profile default, memory: expected what a live worker takes; worker large, which comes nearest, takes 4096 MiB at most, " +
+        "found 1048576 MiB",
+    ]);
+    const { kp } = to;
+    const queues = new JobQueues(redis, kp);
+    const queue = (await queues.list()).find(({ name }) => name.startsWith("exec.default@4"))?.name ?? "none";
+    for (const [workerId, most] of sizes) await beat(to, workerId, most, queue);
+    const deps = { redis, kp, queues, hash: new RunHash(redis, kp), logger: quietLogger };
+    expect(await endUnschedulable(deps, systemClock.nowMs())).toBe(1);
+    expect(await redis.hgetall(keys.run(kp, run.id))).toMatchObject({
+      state: "cancelling",
+      message: "no worker can take its jobs; the nearest, worker large: may use 4096 MiB at most",
+    });
+    await queues.close();
+    await deletePrefix(redis, prefix);
+  });
+});
