@@ -116,6 +116,18 @@ describe("planning a goal", () => {
     }
   });
 
+  test("holds the budget of tokens when calls are too slow to tell what they used", async () => {
+    const slow: Scripted = { kind: "failed", failure: "slow", message: "no answer" };
+    const planner = new ScriptedPlanner(slow, slow, says(good));
+    const { outcome, clock, events } = open(planner, questionOf({ tokens: 100_000 }));
+    await expect.poll(() => kinds(events).at(-1)).toBe("waiting");
+    clock.pass(500);
+    expect(await outcome).toMatchObject({ cause: "budget", faults: [{ where: "budget.tokens" }, {}] });
+    const [first, second] = planner.requests.map(({ maxOutputTokens }) => maxOutputTokens);
+    expect([first, planner.requests.length]).toEqual([65_536, 2]);
+    expect(second).toBeLessThan(100_000 - 65_536);
+  });
+
   test("tells the planner how much it may still write", async () => {
     const planner = new ScriptedPlanner(says("a", { inputTokens: 900, outputTokens: 50, costUsd: 0 }), says(good));
     await open(planner, questionOf({ tokens: 2_000 })).outcome;
