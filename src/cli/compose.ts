@@ -28,7 +28,7 @@ import type { Starter } from "../scheduler/schedules.ts";
 import type { PodPlace } from "../worker/pod-cost.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Io } from "./io.ts";
-import { resolveBinary } from "./run/binary.ts";
+import { agentPathOf } from "./run/binary.ts";
 import { reportMarkdown } from "./report-markdown.ts";
 import { removeReportFiles, writeReportFiles } from "./run/report-files.ts";
 import { isHomeShared } from "./settings.ts";
@@ -215,11 +215,6 @@ async function createStarter({ client }: Cluster, known: KnownPrograms): Promise
       (await client.run(request, { idempotencyKey, isKeyChecked: true })).run,
     startFlow: (flow, key) => startScheduledFlow(client, known, flow, key),
   };
-}
-
-/** Where the programs of agents are, as a shell here would find them. */
-function agentPathOf({ cwd, env }: Io): (name: string) => string {
-  return (name) => resolveBinary(name, { where: "agents", cwd, path: env["PATH"] });
 }
 
 export async function createProducerPart(parts: Parts, config: ProducerConfig, io: Io): Promise<ListeningPart> {

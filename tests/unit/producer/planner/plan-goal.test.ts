@@ -9,7 +9,7 @@ import { questionOf, says, ScriptedPlanner, type Scripted } from "../../../suppo
 import { SteppedClock } from "../../../support/stepped-clock.ts";
 
 const allow = { binaries: [{ path: "/usr/bin/true" }] };
-const prompt = loadPrompt("v1");
+const prompt = loadPrompt("v2");
 const good = JSON.stringify(planOf());
 
 function open(planner: Planner, question: PlanQuestion = questionOf()) {
@@ -38,7 +38,7 @@ describe("planning a goal", () => {
     expect(ended.plan).toMatchObject({
       goal: "say hello",
       planner: { name: "p", kind: "scripted", model: "script" },
-      prompt: { version: "v1", sha256: prompt.sha256 },
+      prompt: { version: "v2", sha256: prompt.sha256 },
       spent: { calls: 1, repairs: 0, inputTokens: 100, outputTokens: 10, costUsd: 0.01 },
       graph: { name: "a plan", nodes: [{ id: "only", kind: "exec", command: ["/usr/bin/true"] }] },
     });
