@@ -14,7 +14,12 @@ describe("the HTTP intake", () => {
     using scratch = new Scratch();
     await using server = await startRedis();
     const file = scratch.file("headroom.yaml", "allow: { network: false, limits: { attempts: 1, turns: 9 } }\n");
-    const sink = () => new Writable({ write: (_chunk, _encoding, done) => done() });
+    const sink = () =>
+      new Writable({
+        write: (_chunk, _encoding, done) => {
+          done();
+        },
+      });
     const io = { stdin: process.stdin, stdout: sink(), stderr: sink(), env: {}, cwd: scratch.path };
     const config = loadConfig({ file, env: {}, cwd: scratch.path });
     const flags = { redis: server.url, store: `sqlite:${scratch.path}/store.db`, home: scratch.folder("home") };
