@@ -4,6 +4,7 @@
  */
 import { basename, dirname, join } from "node:path";
 import { ANY, type Allow } from "../contract/allow.ts";
+import { callFaults } from "../contract/call-limits.ts";
 import { messageOf, PolicyError, type Fault } from "../contract/errors.ts";
 import { decidePath, envFaults, isRestricted, networkFaults, pathAsksOf } from "../contract/policy.ts";
 import type { AllowedPlace, PathAsk, PathRule, Seen } from "../contract/policy.ts";
@@ -57,7 +58,7 @@ export class PolicyGate {
         if (decision.sha256 !== undefined) pins.push({ binary: decision.real, sha256: decision.sha256 });
       }
     }
-    faults.push(...envFaults(this.#allow, spec), ...networkFaults(this.#allow, spec));
+    faults.push(...envFaults(this.#allow, spec), ...networkFaults(this.#allow, spec), ...callFaults(this.#allow, spec));
     return faults.length > 0 ? { kind: "refused", faults } : { kind: "allowed", spec: bound, pins, inputRoot };
   }
 
