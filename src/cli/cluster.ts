@@ -1,5 +1,6 @@
 /** A way into a cluster: Redis (given, or the embedded one of the data folder), the store, and the client over both. */
 import type { Redis } from "ioredis";
+import type { Allow } from "../contract/allow.ts";
 import type { WorkerHeartbeat } from "../contract/status.ts";
 import { systemClock } from "../platform/clock.ts";
 import { startEmbeddedRedis, type EmbeddedRedis } from "../platform/embedded-redis.ts";
@@ -26,10 +27,10 @@ export interface Cluster extends AsyncDisposable {
 }
 
 /**
- * Starts or finds what the place names. The caller closes it; then an embedded Redis that nobody else uses ends.
+ * Starts or finds what the place names. `allow` is what its client lets runs and flows use. The caller closes it; then an embedded Redis that nobody else uses ends.
  * @throws {InfrastructureError} when Redis or the store does not answer, {UnsafeRedisError} when jobs would be lost there.
  */
-export async function openCluster(place: Place, logger: Logger): Promise<Cluster> {
+export async function openCluster(place: Place, logger: Logger, allow: Allow = {}): Promise<Cluster> {
   const opened: (() => Promise<void>)[] = [];
   const close = async (): Promise<void> => {
     // Each is closed whatever became of the others; the last one opened first.
@@ -61,7 +62,7 @@ export async function openCluster(place: Place, logger: Logger): Promise<Cluster
     opened.push(() => store.close());
     await store.migrate();
     const isEmbedded = embedded !== undefined;
-    const client = await createClient({ redis, store, prefix: place.prefix, logger, isEmbedded });
+    const client = await createClient({ redis, store, prefix: place.prefix, logger, isEmbedded, allow });
     opened.push(() => client.close());
     return { place, logger, redisUrl, redis, store, client, isEmbedded, warnings, close, [Symbol.asyncDispose]: close };
   } catch (error) {

@@ -1,5 +1,6 @@
 /** What every command shares: the options that say where, how an action ends, and the error for a stray word. */
 import { Command, Option } from "commander";
+import type { Allow } from "../contract/allow.ts";
 import { exitCodes, InvalidInputError } from "../contract/errors.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Store } from "../store/store.ts";
@@ -71,16 +72,17 @@ export function refuseChildCommand({ childCommand }: Invocation, name: string): 
   ]);
 }
 
-/** Opens the cluster of the options for one piece of work, with the log in the data folder, and closes it again. */
+/** Opens the cluster of the options for one piece of work under these rules, with the log in the data folder, and closes it. */
 export async function withCluster<T>(
   options: PlaceOptions,
   io: Io,
   work: (cluster: Cluster) => Promise<T>,
+  allow: Allow = {},
 ): Promise<T> {
   const place = openPlace(options, io);
   const log = openLogFile(place.home, logLevelOf(io.env), { process: "cli" });
   try {
-    await using cluster = await openCluster(place, log.logger);
+    await using cluster = await openCluster(place, log.logger, allow);
     return await work(cluster);
   } finally {
     log.flush();

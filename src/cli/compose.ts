@@ -12,13 +12,13 @@ import type { Service } from "../platform/lifecycle.ts";
 import type { Logger } from "../platform/logger.ts";
 import { Metrics, type BuildFacts } from "../platform/metrics.ts";
 import { OpsServer, type Checks, type OpsRoute } from "../platform/ops-server.ts";
-import { PolicyGate } from "../platform/policy-gate.ts";
 import { closeRedis, openRedis } from "../platform/redis.ts";
 import { exposeRedisLink } from "../platform/redis-link.ts";
 import { exposeStoreLink } from "../platform/store-link.ts";
 import { scalingRoute } from "../platform/scaling.ts";
 import { Telemetry } from "../platform/telemetry.ts";
 import type { ProducerConfig } from "../producer/config.ts";
+import type { KnownPrograms } from "../producer/flow/scheduled-flow.ts";
 import type { Config } from "../contract/config.ts";
 import { InvalidInputError } from "../contract/errors.ts";
 import type { Retention } from "../contract/retention.ts";
@@ -28,7 +28,7 @@ import type { Starter } from "../scheduler/schedules.ts";
 import type { PodPlace } from "../worker/pod-cost.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Io } from "./io.ts";
-import { resolveBinary } from "./run/binary.ts";
+import { agentPathOf } from "./run/binary.ts";
 import { reportMarkdown } from "./report-markdown.ts";
 import { removeReportFiles, writeReportFiles } from "./run/report-files.ts";
 import { isHomeShared } from "./settings.ts";
@@ -130,19 +130,24 @@ export async function createWorkerPart(parts: Parts, settings: WorkerSettings = 
 export interface SchedulerSettings {
   readonly keepDays?: number;
   /** What starts the runs of schedules, and which schedules the configuration declares. */
-  readonly config?: Pick<Config, "schedules" | "allow" | "scaling" | "profiles" | "worker" | "retention">;
+  readonly config?: Pick<Config, "schedules" | "scaling" | "profiles" | "agents" | "worker" | "retention">;
+  /** What programs of agents are found by. */
+  readonly io?: Io;
 }
 
 export async function createSchedulerPart(
   parts: Parts,
-  { keepDays = 30, config }: SchedulerSettings = {},
+  { keepDays = 30, config, io }: SchedulerSettings = {},
 ): Promise<Part> {
   const { SchedulerService } = await import("../scheduler/scheduler-service.ts");
   if (config !== undefined) refuseForgotten(config.retention, keepDays);
   const { cluster, logger, metrics } = parts;
   const subscriber = openRedis(cluster.redisUrl, "subscriber", logger);
   const control = new ControlBus({ redis: cluster.redis, subscriber, logger }, cluster.place.kp);
-  const starter = config === undefined ? undefined : await createStarter(cluster, config);
+  const starter =
+    config === undefined
+      ? undefined
+      : await createStarter(cluster, { ...config, ...(io !== undefined && { programPath: agentPathOf(io) }) });
   const { home } = cluster.place;
   const scheduler = new SchedulerService(
     {
@@ -168,7 +173,6 @@ export async function createSchedulerPart(
     },
     stop: async () => {
       await scheduler.stop();
-      await starter?.close();
       await control.stop();
       await closeRedis(subscriber);
     },
@@ -203,30 +207,21 @@ function scaleSettingsOf({ scaling, profiles, worker }: NonNullable<SchedulerSet
   };
 }
 
-/** Starts the runs of schedules as any caller would, by what is allowed here. The caller closes it. */
-async function createStarter(
-  { redis, store, place, logger, isEmbedded }: Cluster,
-  { allow, profiles }: Pick<Config, "allow" | "profiles">,
-): Promise<Starter & { close(): Promise<void> }> {
-  const { Client } = await import("../producer/client.ts");
+/** Starts the runs of schedules as any caller would, by what is allowed here. */
+async function createStarter({ client }: Cluster, known: KnownPrograms): Promise<Starter> {
   const { startScheduledFlow } = await import("../producer/flow/scheduled-flow.ts");
-  const client = new Client(
-    { redis, store, kp: place.kp, gate: new PolicyGate(allow), logger, clock: systemClock, isEmbedded },
-    { ownsRedis: false, ownsStore: false },
-  );
   return {
     startRun: async (request, idempotencyKey) =>
       (await client.run(request, { idempotencyKey, isKeyChecked: true })).run,
-    startFlow: (flow, key) => startScheduledFlow(client, profiles, flow, key),
-    close: () => client.close(),
+    startFlow: (flow, key) => startScheduledFlow(client, known, flow, key),
   };
 }
 
 export async function createProducerPart(parts: Parts, config: ProducerConfig, io: Io): Promise<ListeningPart> {
   const { createProducer } = await import("../producer/main.ts");
   const { client, store, redis } = parts.cluster;
-  const programPath = (name: string) => resolveBinary(name, { where: "agents", cwd: io.cwd, path: io.env["PATH"] });
-  const deps = { client, store, redis, logger: parts.logger, metrics: parts.metrics, programPath, env: io.env };
+  const { logger, metrics } = parts;
+  const deps = { client, store, redis, logger, metrics, programPath: agentPathOf(io), env: io.env };
   const service = createProducer(deps, config);
   return { service, url: () => service.url, liveness: {}, readiness: clusterChecks(parts.cluster) };
 }

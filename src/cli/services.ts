@@ -140,7 +140,7 @@ export function openServiceCluster(
   flags: PlaceOptions,
   { io, config, logger }: { io: Io; config: Config; logger: Logger },
 ): Promise<Cluster> {
-  return openCluster(openPlace(flags, io, placeDefaultsOf(config)), logger);
+  return openCluster(openPlace(flags, io, placeDefaultsOf(config)), logger, config.allow);
 }
 
 export interface Made {

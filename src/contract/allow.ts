@@ -105,7 +105,7 @@ export type FlowLimits = z.output<typeof flowLimits>;
 export type AllowInput = z.input<typeof allowSchema>;
 
 /** The rules that a program passes. @throws {InvalidInputError} naming each that is none */
-export function parseAllow(written: AllowInput = {}): Allow {
+export function parseAllow(written: AllowInput | Allow = {}): Allow {
   const parsed = allowSchema.safeParse(written);
   if (parsed.success) return parsed.data;
   const faults = schemaFaults(parsed.error.issues, written, (path) =>

@@ -24,8 +24,8 @@ const common = {
   /** The folder of prompts. */
   prompt: z
     .string()
-    .regex(/^v\d+$/, "a version of the prompts, such as v1")
-    .default("v1"),
+    .regex(/^v\d+$/, "a version of the prompts, such as v2")
+    .default("v2"),
   /** For one call. */
   timeout_seconds: seconds({ min: 0.001, max: 86_400 }).default(300),
   answer_max_bytes: bytes({ min: 1 * KiB, max: 64 * MiB }).default(1 * MiB),

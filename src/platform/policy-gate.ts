@@ -4,10 +4,12 @@
  */
 import { basename, dirname, join } from "node:path";
 import { ANY, type Allow } from "../contract/allow.ts";
-import { messageOf, PolicyError } from "../contract/errors.ts";
+import { callFaults } from "../contract/call-limits.ts";
+import { messageOf, PolicyError, type Fault } from "../contract/errors.ts";
 import { decidePath, envFaults, isRestricted, networkFaults, pathAsksOf } from "../contract/policy.ts";
 import type { AllowedPlace, PathAsk, PathRule, Seen } from "../contract/policy.ts";
 import type { RunSpec } from "../contract/run-spec.ts";
+import type { ScheduledFlow } from "../contract/schedules.ts";
 import { showPath, type PathFault } from "../contract/schema-faults.ts";
 import { realPathOf } from "./confined-path.ts";
 
@@ -56,7 +58,7 @@ export class PolicyGate {
         if (decision.sha256 !== undefined) pins.push({ binary: decision.real, sha256: decision.sha256 });
       }
     }
-    faults.push(...envFaults(this.#allow, spec), ...networkFaults(this.#allow, spec));
+    faults.push(...envFaults(this.#allow, spec), ...networkFaults(this.#allow, spec), ...callFaults(this.#allow, spec));
     return faults.length > 0 ? { kind: "refused", faults } : { kind: "allowed", spec: bound, pins, inputRoot };
   }
 
@@ -70,6 +72,27 @@ export class PolicyGate {
     throw new PolicyError(
       decision.faults.map(({ path, expected, found }) => ({ where: placeOf(path), expected, found })),
     );
+  }
+
+  /**
+   * Lets the flow of a schedule through, of which no more is known than where it lies: its file is read later and elsewhere.
+   * @throws {PolicyError} with every fault
+   */
+  requireScheduledFlow({ file, folder }: ScheduledFlow): void {
+    const faults: Fault[] = [];
+    if (isRestricted(this.#allow, "binaries")) {
+      const expected = "no flow: which of allow.binaries it starts is known only when its file is read";
+      faults.push({ where: "flow", expected, found: JSON.stringify(file) });
+    }
+    const asked = [
+      ["read", "flow.file", file],
+      ["write", "flow.folder", folder],
+    ] as const;
+    for (const [rule, where, path] of asked) {
+      const fault = this.pathFault(rule, path);
+      if (fault !== undefined) faults.push({ where, expected: fault.expected, found: fault.found });
+    }
+    if (faults.length > 0) throw new PolicyError(faults);
   }
 
   /** Why nothing may be written to a folder now, or undefined. */

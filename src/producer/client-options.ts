@@ -1,6 +1,6 @@
 /** What a client is made with, and a run of many inputs. */
 import type { Redis } from "ioredis";
-import type { AllowInput } from "../contract/allow.ts";
+import type { Allow, AllowInput } from "../contract/allow.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Store } from "../store/store.ts";
@@ -13,7 +13,7 @@ export interface ClientOptions {
   readonly store?: string | Store;
   readonly prefix?: string;
   /** What runs may use: others are refused here, before anything is stored. The workers have the last word. */
-  readonly allow?: AllowInput;
+  readonly allow?: AllowInput | Allow;
   readonly logger?: Logger;
   readonly clock?: Clock;
   /** The Redis is that of a data folder, so all its workers are processes of this machine. Default: false. */

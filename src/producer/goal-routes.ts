@@ -76,7 +76,9 @@ async function planForGoal(deps: GoalDeps, req: Request, res: Response): Promise
   });
   const { allow } = deps.gate;
   const asking = { env: deps.env, askModel: refuseModel, clock: deps.clock, onEvent: () => undefined };
-  const outcome = await askPlanner({ goal, choice, allow, profiles: deps.profiles }, asking, gone.signal);
+  const { profiles, agents, programPath } = deps;
+  const known = { agents, programPath };
+  const outcome = await askPlanner({ goal, choice, allow, profiles, known }, asking, gone.signal);
   const { plan, flow } = accepted(outcome);
   const { graphSha256: sha256, spent } = plan;
   const origin = originOf(plan);

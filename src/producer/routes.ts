@@ -6,7 +6,6 @@ import { showPath } from "../contract/schema-faults.ts";
 import { requestTraceId } from "../platform/http/request-context.ts";
 import { nextPath, nextRun, parseFileListQuery, parseRunListQuery } from "../platform/http/run-queries.ts";
 import type { Route } from "../platform/http/route-table.ts";
-import type { PolicyGate } from "../platform/policy-gate.ts";
 import { flowRoutes } from "./flow-routes.ts";
 import { goalRoutes, type GoalDeps } from "./goal-routes.ts";
 import { SCALING_PATH } from "../contract/scaling.ts";
@@ -14,6 +13,7 @@ import { answerScaling, parseScalingQuery } from "../platform/scaling.ts";
 import { openApiDocument } from "./openapi.ts";
 import { answer, answerRun, expectJson, idOf, type RouteDeps } from "./route-parts.ts";
 import { scheduleRoutes } from "./schedule-routes.ts";
+import type { RunGate } from "./schedules.ts";
 import { parseIdempotencyKey, parseRunBody, type RunBody } from "./run-requests.ts";
 import { startOnce } from "./start-once.ts";
 
@@ -98,18 +98,34 @@ function requireAllowed(deps: RouteDeps, { request, spec }: RunBody, traceId: st
 }
 
 /** The gate of the intake; what it refuses is counted, and told in the log for those who look after it. */
-function countingGate({ gate, logger, metrics }: RouteDeps, traceId?: string): Pick<PolicyGate, "require"> {
+function countingGate({ gate, logger, metrics }: RouteDeps, traceId?: string): RunGate {
+  const counted = (ask: () => void, about: object): void => {
+    try {
+      ask();
+    } catch (error) {
+      if (!(error instanceof PolicyError)) throw error;
+      metrics.counter("headroom_intake_refused_total").inc({ reason: "policy" });
+      const { length } = error.faults;
+      logger.warn({ audit: true, traceId, faults: length, ...about }, "run refused by policy");
+      throw error;
+    }
+  };
   return {
     require: (spec, placeOf) => {
-      try {
-        gate.require(spec, placeOf);
-      } catch (error) {
-        if (!(error instanceof PolicyError)) throw error;
-        metrics.counter("headroom_intake_refused_total").inc({ reason: "policy" });
-        const { length } = error.faults;
-        logger.warn({ audit: true, traceId, faults: length, command: spec.command[0] }, "run refused by policy");
-        throw error;
-      }
+      counted(
+        () => {
+          gate.require(spec, placeOf);
+        },
+        { command: spec.command[0] },
+      );
+    },
+    requireScheduledFlow: (flow) => {
+      counted(
+        () => {
+          gate.requireScheduledFlow(flow);
+        },
+        { flow: flow.file },
+      );
     },
   };
 }

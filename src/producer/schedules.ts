@@ -10,6 +10,7 @@ import {
   parseSchedule,
   scheduleName,
   timesOf,
+  type ScheduledFlow,
   type ScheduleRecord,
   type ScheduleSpec,
   type ScheduleStatus,
@@ -28,8 +29,8 @@ export interface ScheduleClientDeps {
   readonly clock: Clock;
 }
 
-/** Refuses a run that may not be. */
-export type RunGate = Pick<PolicyGate, "require">;
+/** Refuses a run or a flow that may not be. */
+export type RunGate = Pick<PolicyGate, "require" | "requireScheduledFlow">;
 
 /** Parts of a schedule that are changed; `run` is replaced as a whole. Null takes a part away. */
 export type SchedulePatch = Readonly<Partial<Record<keyof ScheduleSpec, unknown>>>;
@@ -152,8 +153,10 @@ export class ScheduleClient {
 
   #check(written: unknown, gate: RunGate): ScheduleSpec {
     const spec = parseSchedule(written);
-    // A flow is read, and held against the rules, where it is started.
-    if (spec.run === undefined) return spec;
+    if (spec.flow !== undefined) {
+      gate.requireScheduledFlow(namePlaceholders(spec.flow, spec.time_zone, this.#nowMs) as ScheduledFlow);
+      return spec;
+    }
     const run = namePlaceholders(spec.run, spec.time_zone, this.#nowMs) as RunRequest;
     gate.require(parseRunSpec(run), (path) => `run.${showPath(placeIn(spec.run, path))}`);
     return spec;

@@ -34,7 +34,18 @@ export function requestOf(change: Partial<PlanRequest> = {}): PlanRequest {
   return {
     goal: GOAL,
     call: 1,
-    offer: { binaries: [], read: [], write: [], tools: [], models: [] },
+    offer: {
+      binaries: [],
+      read: [],
+      write: [],
+      tools: [],
+      models: [],
+      agents: [],
+      profiles: ["default"],
+      variables: [],
+      network: false,
+      limits: {},
+    },
     schema: { type: "object" },
     faults: [],
     messages: [

@@ -12,7 +12,7 @@ import type { Store } from "../../src/store/store.ts";
 import { quietLogger } from "./quiet-logger.ts";
 import { deletePrefix } from "./redis.ts";
 import type { ScheduledFlow } from "../../src/contract/schedules.ts";
-import { startScheduledFlow } from "../../src/producer/flow/scheduled-flow.ts";
+import { startScheduledFlow, type KnownPrograms } from "../../src/producer/flow/scheduled-flow.ts";
 import type { Starter } from "../../src/scheduler/schedules.ts";
 import { makeTempFolder } from "./temp-folder.ts";
 
@@ -67,7 +67,13 @@ export interface StepDeps {
   readonly term: { readonly token: number; require(): void };
 }
 
-export async function openScheduler(redis: Redis, prefix: string, time: string): Promise<SchedulerFixture> {
+/** `known`: the agents and profiles of its configuration. */
+export async function openScheduler(
+  redis: Redis,
+  prefix: string,
+  time: string,
+  known: KnownPrograms = { agents: {}, profiles: {} },
+): Promise<SchedulerFixture> {
   const kp = keyPrefix(prefix);
   const folder = makeTempFolder();
   const store = await openStore(`sqlite:${folder.path}/headroom.db`, quietLogger);
@@ -79,7 +85,7 @@ export async function openScheduler(redis: Redis, prefix: string, time: string):
   const metrics = new Metrics({ version: "0", process: "scheduler" }, quietLogger);
   const startRun = async (request: RunRequest, idempotencyKey: string) =>
     (await client.run(request, { idempotencyKey, isKeyChecked: true })).run;
-  const startFlow = (flow: ScheduledFlow, key: string) => startScheduledFlow(client, {}, flow, key);
+  const startFlow = (flow: ScheduledFlow, key: string) => startScheduledFlow(client, known, flow, key);
   return {
     ...{ kp, store, client, clock, folder: folder.path },
     deps: (token = 1) => ({

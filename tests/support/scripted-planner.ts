@@ -41,7 +41,18 @@ export class ScriptedPlanner implements Planner {
 export function questionOf(change: Partial<PlanQuestion["limits"]["budget"]> = {}, repairs = 3): PlanQuestion {
   return {
     goal: "say hello",
-    offer: { binaries: ["/usr/bin/true"], read: [], write: [], tools: [], models: [] },
+    offer: {
+      binaries: ["/usr/bin/true"],
+      read: [],
+      write: [],
+      tools: [],
+      models: [],
+      agents: [],
+      profiles: ["default"],
+      variables: [],
+      network: false,
+      limits: {},
+    },
     schema: {},
     limits: { budget: { calls: 8, tokens: 1_000_000, usd: undefined, seconds: 900, ...change }, repairs },
     timeoutMs: 60_000,

@@ -62,7 +62,7 @@ export function schedulerCommand(invocation: Invocation): Command {
       const config = loadServiceConfig(flags, invocation.io);
       const keepDays = parseDays(flags.keepDays);
       return serve("scheduler", { flags, io: invocation.io, config }, (parts) =>
-        createSchedulerPart(parts, { keepDays, config }),
+        createSchedulerPart(parts, { keepDays, config, io: invocation.io }),
       );
     }),
   );

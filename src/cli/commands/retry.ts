@@ -1,11 +1,12 @@
 /** `headroom retry`: starts ended runs again over the files that did not succeed, many runs at once. */
-import { InvalidArgumentError, type Command } from "commander";
+import { InvalidArgumentError, Option, type Command } from "commander";
 import { Readable } from "node:stream";
 import { parseDurationMs } from "../../contract/config-units.ts";
 import { exitCodes, InvalidInputError, messageOf } from "../../contract/errors.ts";
 import { failureClasses, type FailureClass } from "../../contract/outcomes.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
 import { systemClock } from "../../platform/clock.ts";
+import { loadConfig } from "../../platform/config-file.ts";
 import type { Cluster } from "../cluster.ts";
 import { act, addJsonOption, addPlaceOptions, describeCommand, withCluster, type Invocation } from "../command-line.ts";
 import { plural } from "../format.ts";
@@ -14,6 +15,7 @@ import type { PlaceOptions } from "../settings.ts";
 
 interface Flags extends PlaceOptions {
   readonly json?: boolean;
+  readonly config?: string;
   readonly class?: FailureClass;
   readonly since?: number;
   readonly dryRun?: boolean;
@@ -33,14 +35,17 @@ export function retryCommand(invocation: Invocation): Command {
     .argument("[run...]", "ids of runs (default: all that failed within --since)")
     .option("--class <failure class>", "only runs in which files failed for this", parseClass)
     .option("--since <duration>", "only runs that ended within this time", parseSince)
-    .option("--dry-run", "only say which");
+    .option("--dry-run", "only say which")
+    .addOption(new Option("-c, --config <file>", "configuration file, for what is allowed").env("HEADROOM_CONFIG"));
   return addPlaceOptions(addJsonOption(command)).action(
     act(invocation, async (ids: readonly string[], flags: Flags) => {
       if (ids.length === 0 && flags.since === undefined) {
         const expected = "runs, or --since with how long ago they may have ended";
         throw new InvalidInputError("command line", [{ where: "retry", expected, found: "neither" }]);
       }
-      const { started, refused } = await withCluster(flags, io, (cluster) => retry(cluster, ids, flags));
+      const file = flags.config === undefined ? {} : { file: flags.config };
+      const { allow } = loadConfig({ ...file, env: io.env, cwd: io.cwd });
+      const { started, refused } = await withCluster(flags, io, (cluster) => retry(cluster, ids, flags), allow);
       if (flags.json === true) printJson(io, { started, refused });
       else if (flags.dryRun === true)
         print(io, [`${plural(started.length, "run")} would be started again`, ...started].join("\n"));

@@ -72,7 +72,7 @@ async function up(flags: Flags, io: Io): Promise<never> {
   const made = [
     board,
     intake,
-    await createSchedulerPart(parts, { config }),
+    await createSchedulerPart(parts, { config, io }),
     await createWorkerPart(parts, workerSettings(config, flags)),
   ];
   const opsHost = flags.opsHost ?? config.worker.ops_host;

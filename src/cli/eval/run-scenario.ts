@@ -1,4 +1,5 @@
 /** Runs one scenario once: plans, starts the flow where an outcome is expected, and judges what came of it. */
+import { agentPathOf } from "../run/binary.ts";
 import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -63,9 +64,10 @@ async function plan(scenario: Scenario, deps: EvalDeps, signal: AbortSignal): Pr
   if (choice === undefined) return checkFlowFile(scenario);
   const events: PlanEvent[] = [];
   const { goal = "", allow } = scenario;
+  const { profiles, agents } = deps.config;
   const onEvent = (event: PlanEvent) => events.push(event);
   const outcome = await askPlanner(
-    { goal, choice, allow, profiles: deps.config.profiles },
+    { goal, choice, allow, profiles, known: { agents, programPath: agentPathOf(deps.start.io) } },
     { ...deps, clock: systemClock, onEvent },
     signal,
   );

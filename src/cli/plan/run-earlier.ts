@@ -73,14 +73,14 @@ function loadEarlier({ flags, io, place }: PlanParts, runId: string): Promise<Ea
 
 /** By the rules of today; what a planner made stays closed where nobody has said what may run. */
 function requireAllowed(
-  { flow, binaries, origin }: EarlierFlow,
+  { flow, binaries, agents, origin }: EarlierFlow,
   inputs: Readonly<Record<string, InputValue>>,
   { flags, config }: PlanParts,
 ): void {
   if (origin !== null && flags.planOnly !== true) requirePolicy(config.allow);
   const allow = origin === null ? config.allow : rulesForPlans(config.allow);
   const refusals = policyFaults(flow, allow, {
-    inputs,
+    ...{ inputs, agents },
     binaryPath: (name) => binaries[name],
     profiles: profilesOf(flow, config.profiles),
   });

@@ -15,7 +15,7 @@ import { gather } from "../../contract/gather.ts";
 import { systemClock } from "../../platform/clock.ts";
 import { loadConfig } from "../../platform/config-file.ts";
 import { askPlanner } from "../../producer/planner/ask-planner.ts";
-import { createCheckPlan, rulesForPlans } from "../../producer/planner/check-plan.ts";
+import { createCheckPlan, rulesForPlans, type PlanAgents } from "../../producer/planner/check-plan.ts";
 import { requirePolicy } from "../../producer/planner/offer.ts";
 import { choosePlanner } from "../../producer/planner/open-planner.ts";
 import type { PlanEvent, PlanOutcome } from "../../producer/planner/plan-goal.ts";
@@ -25,6 +25,7 @@ import { drawTree } from "../flow/draw-tree.ts";
 import { asSet, givenInputs } from "../flow/open-flow.ts";
 import { Interrupt } from "../interrupt.ts";
 import { outStyle, print, printJson, say, type Io } from "../io.ts";
+import { agentPathOf } from "../run/binary.ts";
 import { openPlace, placeDefaultsOf } from "../settings.ts";
 import { createAskModel } from "./ask-model.ts";
 import { askPerson } from "./ask-person.ts";
@@ -80,9 +81,13 @@ function keptPlan({ place, io, config, flags }: PlanParts, name: string): Checke
   const found = findPlan(name, place.home, io.cwd);
   if (found === undefined) return undefined;
   if (flags.planOnly !== true) requirePolicy(config.allow);
-  const checked = createCheckPlan(config.allow, config.profiles)(found.plan.graph);
+  const checked = createCheckPlan(config.allow, config.profiles, agentsOf(config, io))(found.plan.graph);
   if (checked.kind === "faulty") throw new PlanRefusedError(checked.faults);
   return { ...found, flow: checked.flow };
+}
+
+function agentsOf({ agents }: Config, io: Io): PlanAgents {
+  return { agents, programPath: agentPathOf(io) };
 }
 
 async function makePlan({ flags, io, config, place }: PlanParts, signal: AbortSignal): Promise<CheckedPlan> {
@@ -98,7 +103,10 @@ async function makePlan({ flags, io, config, place }: PlanParts, signal: AbortSi
     say(io, eventText(event));
   };
   const outcome = await askPlanner(
-    { goal, choice: { name, settings: { ...settings, budget } }, allow: config.allow, profiles: config.profiles },
+    {
+      ...{ goal, choice: { name, settings: { ...settings, budget } } },
+      ...{ allow: config.allow, profiles: config.profiles, known: agentsOf(config, io) },
+    },
     { env: io.env, askModel: createAskModel({ place, io, config }), clock: systemClock, onEvent },
     signal,
   );

@@ -2,6 +2,7 @@
 import { accessSync, closeSync, constants, openSync, readSync, statSync } from "node:fs";
 import { delimiter, isAbsolute, join, resolve } from "node:path";
 import { resolveFrom } from "../../platform/current-folder.ts";
+import type { Io } from "../io.ts";
 import { InvalidInputError } from "../../contract/errors.ts";
 
 /** Linux looks at no more of a script (BINPRM_BUF_SIZE). */
@@ -30,6 +31,11 @@ export function resolveBinary(name: string, search: Search): string {
   const near = candidates.find((path) => statSync(path, { throwIfNoEntry: false }) !== undefined);
   const what = near === undefined ? `no "${name}" in any folder of it` : `${problemWith(near) ?? "nothing"} at ${near}`;
   throw fault(search, `"${name}" to be an executable file on the PATH`, what);
+}
+
+/** Where the programs of agents are, as a shell here would find them. @throws {InvalidInputError} from what it returns */
+export function agentPathOf({ cwd, env }: Pick<Io, "cwd" | "env">): (name: string) => string {
+  return (name) => resolveBinary(name, { where: "agents", cwd, path: env["PATH"] });
 }
 
 function problemWith(path: string): string | undefined {

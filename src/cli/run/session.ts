@@ -137,7 +137,7 @@ class RunSession {
   }
 
   async run(): Promise<number> {
-    const { flags, place, log, io } = this.#parts;
+    const { flags, place, log, io, config } = this.#parts;
     using interrupt = new Interrupt(() => {
       this.#progress.clear();
       say(
@@ -150,7 +150,7 @@ class RunSession {
     const asked = isOverFiles ? await this.#plan() : undefined;
     try {
       const plan = asked === undefined ? undefined : await this.#adapted(asked);
-      await using cluster = await openCluster(place, log.logger);
+      await using cluster = await openCluster(place, log.logger, config.allow);
       if (!cluster.isEmbedded) for (const warning of cluster.warnings) say(io, `redis: ${warning}`);
       return await this.#runOn(cluster, plan, interrupt);
     } finally {

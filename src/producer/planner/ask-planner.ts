@@ -2,7 +2,7 @@
 import type { Allow } from "../../contract/allow.ts";
 import type { Config } from "../../contract/config.ts";
 import type { Clock } from "../../platform/clock.ts";
-import { createCheckPlan } from "./check-plan.ts";
+import { createCheckPlan, type PlanAgents } from "./check-plan.ts";
 import { flowSchema } from "./flow-schema.ts";
 import { offerOf } from "./offer.ts";
 import { openPlanner, type PlannerChoice, type PlannerDeps } from "./open-planner.ts";
@@ -16,6 +16,7 @@ export interface Goal {
   readonly allow: Allow;
   /** Those that nodes of a plan may name. */
   readonly profiles: Config["profiles"];
+  readonly known: PlanAgents;
 }
 
 export interface AskDeps extends PlannerDeps {
@@ -25,7 +26,7 @@ export interface AskDeps extends PlannerDeps {
 
 /** Rejects only when `signal` is aborted, with its reason. @throws {InvalidInputError} for settings that cannot work */
 export async function askPlanner(
-  { goal, choice, allow, profiles }: Goal,
+  { goal, choice, allow, profiles, known }: Goal,
   { clock, onEvent, ...deps }: AskDeps,
   signal: AbortSignal,
 ): Promise<PlanOutcome> {
@@ -33,7 +34,8 @@ export async function askPlanner(
   const prompt = loadPrompt(version);
   await using planner = await openPlanner(choice, deps);
   const limits = { budget, repairs };
-  const question = { goal, offer: offerOf(allow), schema: flowSchema(), limits, timeoutMs: seconds * 1_000 };
-  const check = createCheckPlan(allow, profiles);
+  const offer = offerOf(allow, { agents: known.agents, profiles });
+  const question = { goal, offer, schema: flowSchema(), limits, timeoutMs: seconds * 1_000 };
+  const check = createCheckPlan(allow, profiles, known);
   return await planGoal(question, { planner, plannerName: choice.name, prompt, check, clock, onEvent }, signal);
 }

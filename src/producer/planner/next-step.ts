@@ -43,11 +43,21 @@ export const nothingSpent: PlanSpent = {
   isEstimated: false,
 };
 
-/** What has been used after one more call. What a planner does not tell is counted from the characters. */
-export function spend(spent: PlanSpent, reply: PlannerReply, askedChars: number): PlanSpent {
+/** How much was asked, and how much could be written. */
+export interface Asked {
+  readonly chars: number;
+  readonly maxOutputTokens: number;
+}
+
+/**
+ * What has been used after one more call. What a planner does not tell is counted from the characters; a call that failed
+ * may have written all that it could.
+ */
+export function spend(spent: PlanSpent, reply: PlannerReply, { chars, maxOutputTokens }: Asked): PlanSpent {
   const usage = reply.usage ?? (reply.kind === "failed" && callFailures[reply.failure].isFree ? free : undefined);
-  const answeredChars = reply.kind === "answered" ? reply.text.length : 0;
-  const { inputTokens, outputTokens, costUsd } = usage ?? estimate(askedChars, answeredChars);
+  const written = reply.kind === "answered" ? tokensOf(reply.text.length) : maxOutputTokens;
+  const unknown = { inputTokens: tokensOf(chars), outputTokens: written, costUsd: null };
+  const { inputTokens, outputTokens, costUsd } = usage ?? unknown;
   return {
     ...spent,
     calls: spent.calls + 1,
@@ -60,9 +70,8 @@ export function spend(spent: PlanSpent, reply: PlannerReply, askedChars: number)
 
 const free: PlanUsage = { inputTokens: 0, outputTokens: 0, costUsd: 0 };
 
-function estimate(askedChars: number, answeredChars: number): PlanUsage {
-  const tokens = (chars: number): number => Math.ceil(chars / CHARS_PER_TOKEN);
-  return { inputTokens: tokens(askedChars), outputTokens: tokens(answeredChars), costUsd: null };
+function tokensOf(chars: number): number {
+  return Math.ceil(chars / CHARS_PER_TOKEN);
 }
 
 export interface Situation {

@@ -1,15 +1,24 @@
 /** What a planner is told that it may use: what the operator allows, and nothing that nobody has said. */
 import { ANY, type Allow } from "../../contract/allow.ts";
+import type { Config } from "../../contract/config.ts";
 import { InvalidInputError } from "../../contract/errors.ts";
+import { profileNames } from "../../contract/flow-profiles.ts";
+import { allowedVariables } from "../../contract/policy.ts";
 import { rulesForPlans } from "./check-plan.ts";
 import type { PlanOffer } from "./planner.ts";
 
 /** Absent is any, as everywhere in `allow`, but for what is closed for plans. */
-export function offerOf(allow: Allow): PlanOffer {
-  const { binaries = ANY, read = ANY, write = ANY, tools = [], models = ANY } = rulesForPlans(allow);
+export function offerOf(allow: Allow, { agents, profiles }: Pick<Config, "agents" | "profiles">): PlanOffer {
+  const rules = rulesForPlans(allow);
+  const { binaries = ANY, read = ANY, write = ANY, tools = [], models = ANY, limits = {} } = rules;
   const pathsOf = (places: typeof binaries): readonly string[] | typeof ANY =>
     places === ANY ? ANY : places.map(({ path }) => path);
-  return { binaries: pathsOf(binaries), read, write, tools, models: pathsOf(models) };
+  return {
+    ...{ binaries: pathsOf(binaries), read, write, tools, models: pathsOf(models) },
+    ...{ agents: Object.keys(agents), profiles: profileNames(profiles) },
+    ...{ variables: allowedVariables(allow), network: rules.network === true },
+    limits,
+  };
 }
 
 /**

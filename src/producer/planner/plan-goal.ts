@@ -13,7 +13,7 @@ import { sealPlan } from "../../platform/plan-file.ts";
 import type { CheckPlan, PlanCheck } from "./check-plan.ts";
 import { extractPlan, type Extraction } from "./extract-plan.ts";
 import { decideNext, nothingSpent, spend, type LastCall, type PlanLimits, type StopCause } from "./next-step.ts";
-import type { Planner, PlannerReply, PlanOffer, PlanUsage, PromptMessage } from "./planner.ts";
+import type { Planner, PlannerReply, PlanOffer, PlanRequest, PlanUsage, PromptMessage } from "./planner.ts";
 import type { Prompt } from "./prompt.ts";
 
 /** What happened, in order; kept beside the plan. */
@@ -66,6 +66,8 @@ export type PlanOutcome =
 /** Faults that a planner is told at once. */
 const TOLD_FAULTS = 20;
 const LEAST_OUTPUT_TOKENS = 256;
+/** A plan is shorter. A call that fails is counted with all that it could write, which must leave some for others. */
+const MOST_OUTPUT_TOKENS = 65_536;
 
 /** Asks until a plan passes or it is not worth going on. Rejects only when `signal` is aborted, with its reason. */
 export function planGoal(question: PlanQuestion, deps: PlanDeps, signal: AbortSignal): Promise<PlanOutcome> {
@@ -120,8 +122,9 @@ class Planning {
     const asked = messages.reduce((sum, { content }) => sum + content.length, 0);
     onEvent({ kind: "asked", call, chars: asked });
     const startedMs = clock.monotonicMs();
-    const reply = await this.#call(call, messages);
-    this.#spent = spend(this.#spent, reply, asked);
+    const maxOutputTokens = this.#maxOutputTokens();
+    const reply = await this.#call({ call, messages, maxOutputTokens });
+    this.#spent = spend(this.#spent, reply, { chars: asked, maxOutputTokens });
     if (reply.kind === "failed") {
       this.#failed(call, reply);
       return undefined;
@@ -138,13 +141,18 @@ class Planning {
     return [...this.#firstMessages, ...this.#deps.prompt.repair(answer, faults.slice(0, TOLD_FAULTS))];
   }
 
+  /** Within what is left of the budget. */
+  #maxOutputTokens(): number {
+    const { inputTokens, outputTokens } = this.#spent;
+    const left = this.#question.limits.budget.tokens - inputTokens - outputTokens;
+    return Math.max(LEAST_OUTPUT_TOKENS, Math.min(MOST_OUTPUT_TOKENS, left));
+  }
+
   /** One call within its time, and within what is left of the whole. */
-  async #call(call: number, messages: readonly PromptMessage[]): Promise<PlannerReply> {
+  async #call(asked: Pick<PlanRequest, "call" | "messages" | "maxOutputTokens">): Promise<PlannerReply> {
     const { goal, offer, schema, timeoutMs, limits } = this.#question;
     const { budget } = limits;
     const leftMs = Math.min(timeoutMs, budget.seconds * 1_000 - this.#elapsedMs());
-    const usedTokens = this.#spent.inputTokens + this.#spent.outputTokens;
-    const maxOutputTokens = Math.max(LEAST_OUTPUT_TOKENS, budget.tokens - usedTokens);
     const faults = this.#refused?.faults ?? [];
     const over = new AbortController();
     const ended = new AbortController();
@@ -156,7 +164,7 @@ class Planning {
       () => undefined,
     );
     try {
-      const request = { goal, call, offer, schema, faults, messages, maxOutputTokens };
+      const request = { goal, offer, schema, faults, ...asked };
       return await this.#deps.planner.plan(request, AbortSignal.any([this.#signal, over.signal]));
     } catch (error) {
       this.#signal.throwIfAborted();

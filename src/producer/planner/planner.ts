@@ -2,6 +2,7 @@
  * The seam of planners: one call, one answer. A planner knows nothing of flows, faults or budgets; `plan-goal.ts` asks it
  * again when that is worth it. What it answers is data: it is read, checked and shown, and never acted on by itself.
  */
+import type { FlowLimits } from "../../contract/allow.ts";
 import type { Fault } from "../../contract/errors.ts";
 import type { JsonSchema } from "../../contract/json-schema.ts";
 
@@ -17,6 +18,14 @@ export interface PlanOffer {
   readonly write: readonly string[] | "any";
   readonly tools: readonly string[] | "any";
   readonly models: readonly string[] | "any";
+  /** Names of agent programs. */
+  readonly agents: readonly string[];
+  readonly profiles: readonly string[];
+  /** Names of variables that nodes may set. */
+  readonly variables: readonly string[] | "any";
+  readonly network: boolean;
+  /** As `allow.limits` writes them. */
+  readonly limits: FlowLimits;
 }
 
 export interface PlanRequest {

@@ -95,6 +95,10 @@ function faultOf(where: string, expected: string, found: string, cause?: unknown
 function listed(offer: PlanOffer): Record<keyof PlanOffer, string> {
   const of = (names: readonly string[] | "any"): string =>
     names === "any" ? "any" : names.length === 0 ? "none" : names.join(", ");
-  const { binaries, read, write, tools, models } = offer;
-  return { binaries: of(binaries), read: of(read), write: of(write), tools: of(tools), models: of(models) };
+  const { binaries, read, write, tools, models, agents, profiles, variables, network, limits } = offer;
+  return {
+    ...{ binaries: of(binaries), read: of(read), write: of(write), tools: of(tools), models: of(models) },
+    ...{ agents: of(agents), profiles: of(profiles), variables: of(variables), network: network ? "yes" : "none" },
+    limits: of(Object.entries(limits).flatMap(([name, limit]) => (limit === undefined ? [] : [`${name} ${limit}`]))),
+  };
 }

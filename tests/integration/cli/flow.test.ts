@@ -232,6 +232,20 @@ nodes:
     expect([other.code, other.err]).toEqual([2, expect.stringContaining("--set no: expected no inputs")]);
     expect((await again(id, "--from", "nobody")).err).toContain("--from: expected one of");
   });
+
+  test("a node starts as often as the limits of the configuration leave, when it is tried again too", async () => {
+    const [flow, config] = ["version: 1\nname: f\nnodes:\n", "allow: { limits: { attempts: 1 } }\n"];
+    const node = `  - { id: a, kind: exec, command: [/bin/sh, -c, 'echo "$0" >> tried; exit 1', "\${run.id}"] }\n`;
+    const folder = folderWith({ "headroom.yaml": config });
+    const tried = join(folder, "tried");
+    writeFileSync(join(folder, "flow.yaml"), `${flow}${node.replace("tried", tried)}`);
+    const more = ["--home", join(folder, "home"), "--config", "headroom.yaml"];
+    const { code, out } = await run(folder, "run", "--flow", "flow.yaml", "--json", ...more);
+    const { id } = JSON.parse(out) as { id: string };
+    expect([code, readFileSync(tried, "utf8")]).toEqual([1, `${id}\n`]);
+    expect((await run(folder, "run", "--resume", id, ...more)).code).toBe(1);
+    expect(readFileSync(tried, "utf8")).toBe(`${id}\n${id}\n`);
+  });
 });
 
 describe("headroom validate", () => {

@@ -53,7 +53,7 @@ describe("headroom run --goal", () => {
     );
     expect(stderr).toContain("call 2: accepted, 1 node");
     expect(stdout).toContain("say hello: 1 node");
-    expect(stdout).toContain("planned by replay, prompt v1: 2 calls, 1 repair");
+    expect(stdout).toContain("planned by replay, prompt v2: 2 calls, 1 repair");
     const [id = ""] = ids();
     const folder = join(home, "plans", id);
     expect(readdirSync(folder).toSorted()).toEqual(["1.txt", "2.txt", "events.jsonl", "goal.txt", "plan.json"]);

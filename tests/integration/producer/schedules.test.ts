@@ -1,5 +1,6 @@
 /** Schedules over HTTP. */
 import { describe, expect } from "vitest";
+import { parseAllow, type AllowInput } from "../../../src/contract/allow.ts";
 import { scheduleList, scheduleStatus } from "../../../src/producer/responses.ts";
 import { startIntake, type IntakeFixture } from "../../support/intake-fixture.ts";
 import { test } from "../../support/redis.ts";
@@ -70,6 +71,24 @@ describe("schedules over HTTP", () => {
     const problem = (await answer.json()) as { code: string; errors: { pointer: string }[] };
     expect([problem.code, problem.errors[0]?.pointer]).toEqual(["ERR_POLICY", "/run/command/0"]);
     expect(await at.client.schedules.list()).toEqual([]);
+  });
+
+  test("start flows only from where files may be read, and none where binaries are listed", async ({
+    redis,
+    prefix,
+  }) => {
+    const flow = { file: "/srv/flows/nightly.yaml", folder: "/srv/runs/{date}" };
+    const declare = async (allow: AllowInput) => {
+      await using at = await startIntake({ redis, prefix, config: { allow: parseAllow(allow) } });
+      const answer = await send(at, "POST", "", { name: "nightly", every: "1h", flow });
+      if (answer.status === 201) await at.ask("/v1/schedules/nightly", { method: "DELETE" });
+      const { errors = [] } = (await answer.json()) as { errors?: { pointer: string }[] };
+      return [answer.status, ...errors.map(({ pointer }) => pointer)];
+    };
+    expect(await declare({})).toEqual([201]);
+    expect(await declare({ read: ["/srv/flows"], write: ["/srv/runs"], binaries: "any" })).toEqual([201]);
+    expect(await declare({ read: ["/etc"], write: ["/tmp"] })).toEqual([403, "/flow/file", "/flow/folder"]);
+    expect(await declare({ binaries: ["/bin/cp"] })).toEqual([403, "/flow"]);
   });
 
   test("ask for the token that runs ask for", async ({ redis, prefix }) => {

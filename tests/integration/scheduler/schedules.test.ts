@@ -99,6 +99,36 @@ describe("a schedule", () => {
     expect((await at.client.flows.load(run?.id ?? "")).inputs).toEqual({ n: 2 });
   });
 
+  test("gives the agents of a flow their programs, and refuses a flow that names what is not declared", async ({
+    redis,
+    prefix,
+  }) => {
+    const known = { agents: { default: { command: ["helper", "{prompt}"] } }, profiles: {} };
+    const programPath = (name: string) => `/opt/${name}`;
+    await using at = await openScheduler(redis, prefix, "2026-06-01T09:30:00Z", { ...known, programPath });
+    const file = `${at.folder}/flow.yaml`;
+    const write = (more: string) => {
+      const node = `{ id: a, kind: agent, prompt: x, max_turns: 1${more} }`;
+      writeFileSync(file, `{ version: 1, name: hourly, nodes: [${node}] }`);
+    };
+    await at.client.schedules.create("s", { cron: "0 * * * *", flow: { file, folder: at.folder } });
+    write("");
+    at.clock.set("2026-06-01T10:00:00Z");
+    await round(at);
+    const [run] = await runs(at);
+    expect((await at.client.flows.load(run?.id ?? "")).agents).toEqual({ default: ["/opt/helper", "{prompt}"] });
+    await at.end(run?.id ?? "");
+    write(", program: other");
+    at.clock.set("2026-06-01T11:00:00Z");
+    await round(at);
+    write(", profile: havy");
+    at.clock.set("2026-06-01T12:00:00Z");
+    await round(at);
+    expect(await told(at)).toEqual(["10:00 started", "11:00 refused", "12:00 refused"]);
+    const messages = (await at.store.schedules.starts("s", 2)).map(({ message }) => message);
+    expect(messages).toEqual([expect.stringContaining("havy"), expect.stringContaining('"other"')]);
+  });
+
   test("starts once though two schedulers take themselves for the leader", async ({ redis, prefix }) => {
     await using at = await open(redis, prefix);
     await declare(at);

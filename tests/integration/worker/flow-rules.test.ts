@@ -58,4 +58,35 @@ describe("while it runs", { timeout: 120_000 }, () => {
     expect(ended.row("second")).toMatchObject({ outcome: "failed", failureClass: "policy" });
     expect(ended.row("second").message).toContain("input.root: expected a folder inside one of allow.read");
   });
+
+  test("a worker holds each call to its own tools and limits, whatever the client let through", async () => {
+    await using cluster = await FlowCluster.open(0);
+    await cluster.addWorker("strict", {
+      allow: { tools: ["Read"], limits: { turns: 5, cost_usd: 1, tokens: 100, memory: "1GiB", attempts: 2 } },
+    });
+    const agent = { kind: "agent" as const, prompt: "x", max_turns: 5, max_cost_usd: 1, max_tokens: 100 };
+    const memory = (size: string) => ({ resources: { memory: size } });
+    const retry = { exit: { attempts: 3 } };
+    const nodes = [
+      { id: "good", ...agent, tools: ["Read"] },
+      { id: "tool", ...agent, tools: ["Read", "Bash"] },
+      { id: "turns", ...agent, max_turns: 6 },
+      { id: "money", ...agent, max_cost_usd: 1.5 },
+      { id: "open", kind: "agent" as const, prompt: "x", max_turns: 1, max_cost_usd: 1 },
+      sh("large", "true", memory("2GiB")),
+      sh("often", "true", { retry }),
+      sh("plain", "echo it", memory("64MiB")),
+    ];
+    const ended = await cluster.run({ nodes }, { agents: { default: ["/bin/true", "{prompt}"] } });
+    const told = (id: string) => [ended.row(id).failureClass, /allow\.[a-z_.]+/.exec(ended.row(id).message ?? "")?.[0]];
+    expect(told("tool")).toEqual(["policy", "allow.tools"]);
+    expect(told("turns")).toEqual(["policy", "allow.limits.turns"]);
+    expect(told("money")).toEqual(["policy", "allow.limits.cost_usd"]);
+    expect(told("open")).toEqual(["policy", "allow.limits.tokens"]);
+    expect(told("large")).toEqual(["policy", "allow.limits.memory"]);
+    expect(told("often")).toEqual(["policy", "allow.limits.attempts"]);
+    // Its program says nothing of what it used, so it fails, but it was started.
+    expect(ended.row("good").failureClass).not.toBe("policy");
+    expect(ended.row("plain").outcome).toBe("succeeded");
+  });
 });

@@ -25,7 +25,7 @@ const control = new ControlBus({ redis, subscriber, logger }, kp);
 const client = await createClient({ redis, store, prefix: settings.prefix, logger });
 const starter: Starter = {
   startRun: async (request, idempotencyKey) => (await client.run(request, { idempotencyKey, isKeyChecked: true })).run,
-  startFlow: (flow, key) => startScheduledFlow(client, {}, flow, key),
+  startFlow: (flow, key) => startScheduledFlow(client, { agents: {}, profiles: {} }, flow, key),
 };
 const scheduler = new SchedulerService(
   { redis, control, store, clock: systemClock, logger, metrics, starter },

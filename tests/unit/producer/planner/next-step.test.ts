@@ -14,6 +14,7 @@ const failed = (failure: CallFailureKind, retryAfterMs?: number, inARow = 1): La
   inARow,
 });
 const half = () => 0.5;
+const asked = (chars: number) => ({ chars, maxOutputTokens: 5_000 });
 
 describe("what follows a call", () => {
   test("is the first question at once", () => {
@@ -78,8 +79,8 @@ describe("what follows a call", () => {
 
 describe("what was spent", () => {
   test("adds up what planners tell", () => {
-    const once = spend(nothingSpent, says("x"), 1_000);
-    expect(spend(once, says("x"), 1_000)).toEqual({
+    const once = spend(nothingSpent, says("x"), asked(1_000));
+    expect(spend(once, says("x"), asked(1_000))).toEqual({
       calls: 2,
       repairs: 0,
       inputTokens: 200,
@@ -91,7 +92,7 @@ describe("what was spent", () => {
 
   test("is counted from the characters, high rather than low, when a planner does not tell", () => {
     const reply = { kind: "answered", text: "x".repeat(30), usage: undefined } as const;
-    expect(spend(nothingSpent, reply, 301)).toMatchObject({
+    expect(spend(nothingSpent, reply, asked(301))).toMatchObject({
       inputTokens: 101,
       outputTokens: 10,
       costUsd: null,
@@ -100,8 +101,20 @@ describe("what was spent", () => {
   });
 
   test("is a call and nothing else when nobody answered, and unknown when an answer was cut off", () => {
-    const fail = (failure: CallFailureKind) => spend(nothingSpent, { kind: "failed", failure, message: "" }, 300);
+    const fail = (failure: CallFailureKind) =>
+      spend(nothingSpent, { kind: "failed", failure, message: "" }, asked(300));
     expect(fail("unreachable")).toEqual(spentOf({ calls: 1 }));
     expect(fail("cut-off")).toMatchObject({ calls: 1, inputTokens: 100, costUsd: null, isEstimated: true });
+  });
+
+  test("of a call that may have written something is all that it could write", () => {
+    for (const failure of ["slow", "cut-off", "broken"] as const) {
+      const once = spend(nothingSpent, { kind: "failed", failure, message: "" }, asked(300));
+      expect(once).toMatchObject({ inputTokens: 100, outputTokens: 5_000 });
+      const known = { inputTokens: 7, outputTokens: 8, costUsd: 0 };
+      expect(spend(once, { kind: "failed", failure, message: "", usage: known }, asked(300))).toMatchObject({
+        outputTokens: 5_008,
+      });
+    }
   });
 });

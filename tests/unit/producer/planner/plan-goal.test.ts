@@ -9,7 +9,7 @@ import { questionOf, says, ScriptedPlanner, type Scripted } from "../../../suppo
 import { SteppedClock } from "../../../support/stepped-clock.ts";
 
 const allow = { binaries: [{ path: "/usr/bin/true" }] };
-const prompt = loadPrompt("v1");
+const prompt = loadPrompt("v2");
 const good = JSON.stringify(planOf());
 
 function open(planner: Planner, question: PlanQuestion = questionOf()) {
@@ -38,7 +38,7 @@ describe("planning a goal", () => {
     expect(ended.plan).toMatchObject({
       goal: "say hello",
       planner: { name: "p", kind: "scripted", model: "script" },
-      prompt: { version: "v1", sha256: prompt.sha256 },
+      prompt: { version: "v2", sha256: prompt.sha256 },
       spent: { calls: 1, repairs: 0, inputTokens: 100, outputTokens: 10, costUsd: 0.01 },
       graph: { name: "a plan", nodes: [{ id: "only", kind: "exec", command: ["/usr/bin/true"] }] },
     });
@@ -114,6 +114,18 @@ describe("planning a goal", () => {
       const planner = new ScriptedPlanner(says("a", dear), says("b", dear), says(good, dear));
       expect(await open(planner, questionOf(budget)).outcome).toMatchObject({ cause: "budget", spent: { calls: 2 } });
     }
+  });
+
+  test("holds the budget of tokens when calls are too slow to tell what they used", async () => {
+    const slow: Scripted = { kind: "failed", failure: "slow", message: "no answer" };
+    const planner = new ScriptedPlanner(slow, slow, says(good));
+    const { outcome, clock, events } = open(planner, questionOf({ tokens: 100_000 }));
+    await expect.poll(() => kinds(events).at(-1)).toBe("waiting");
+    clock.pass(500);
+    expect(await outcome).toMatchObject({ cause: "budget", faults: [{ where: "budget.tokens" }, {}] });
+    const [first, second] = planner.requests.map(({ maxOutputTokens }) => maxOutputTokens);
+    expect([first, planner.requests.length]).toEqual([65_536, 2]);
+    expect(second).toBeLessThan(100_000 - 65_536);
   });
 
   test("tells the planner how much it may still write", async () => {

@@ -1,10 +1,20 @@
 import { describe, expect, test } from "vitest";
+import { parseAllow, type AllowInput } from "../../../../src/contract/allow.ts";
 import { createCheckPlan } from "../../../../src/producer/planner/check-plan.ts";
 import { flowSchema } from "../../../../src/producer/planner/flow-schema.ts";
+import { offerOf } from "../../../../src/producer/planner/offer.ts";
 import { loadPrompt } from "../../../../src/producer/planner/prompt.ts";
 
-const prompt = loadPrompt("v1");
-const offer = { binaries: ["/usr/bin/wc"], read: ["/data"], write: [], tools: "any", models: "any" } as const;
+const prompt = loadPrompt("v2");
+const allow = {
+  binaries: [{ path: "/usr/bin/wc" }],
+  read: ["/data"],
+  write: [],
+  tools: "any",
+  limits: { nodes: 9, cost_usd: 2 },
+};
+const agents = { default: { command: ["/opt/agent"] }, quick: { command: ["/opt/quick"] } };
+const offer = offerOf(parseAllow(allow as AllowInput), { agents, profiles: { heavy: { cpu: 1, labels: [] } } });
 
 describe("the prompt", () => {
   test("shows examples that are valid plans themselves", () => {
@@ -17,8 +27,10 @@ describe("the prompt", () => {
     const [system, ask] = prompt.ask({ goal: "count {{ offer }} & <b>", offer, schema: { type: "object" } });
     expect(system?.role).toBe("system");
     expect(ask?.content).toContain(
-      "- programs: /usr/bin/wc\n- folders to read: /data\n- folders to write: none\n- tools of agents: any",
+      "- programs: /usr/bin/wc\n- folders to read: /data\n- folders to write: none\n- agent programs: default, quick\n- tools of agents: any",
     );
+    expect(ask?.content).toContain('- profiles: default, heavy\n- variables for "env": none\n- network: none\n');
+    expect(ask?.content).toContain("- limits of the flow: nodes 9, cost_usd 2\n");
     expect(ask?.content).toContain('{"type":"object"}');
     for (const { goal } of prompt.examples) expect(ask?.content).toContain(goal);
     // The goal is filled in and not filled out again.
@@ -43,7 +55,7 @@ describe("the prompt", () => {
   });
 
   test("has the same hash as long as its words are the same", () => {
-    expect(loadPrompt("v1").sha256).toBe(prompt.sha256);
+    expect(loadPrompt("v2").sha256).toBe(prompt.sha256);
     expect(() => loadPrompt("v0")).toThrow("prompts v0: expected a version of the prompts that is there");
   });
 });
