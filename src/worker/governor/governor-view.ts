@@ -10,6 +10,7 @@ import { limitOf } from "./class-limits.ts";
 import { countedCores, mostProcesses, OVERHEAD_MS } from "./cores.ts";
 import { DEFAULT_MEMORY_THRESHOLD, systemReserveOf, type GovernorConfig } from "./governor-config.ts";
 import type { GovernorSnapshot } from "./governor-port.ts";
+import { gpuTokensOf } from "./gpu-tokens.ts";
 import { OWN_LEVEL } from "./own-level.ts";
 import { elapsedWorkMs, outlookOf, type Outlook } from "./outlook.ts";
 import type { Reservation, Reservations } from "./reservations.ts";
@@ -30,13 +31,11 @@ export interface ViewFacts {
   readonly tuning: Pick<SelfTuning, "z" | "kappa" | "external" | "classLimits">;
   /** By the clock that never goes back. */
   readonly nowMs: number;
-  readonly gpus: NonNullable<AdmissionView["gpus"]>;
   readonly pluginRules?: readonly AdmissionRule[];
 }
 
 export function createView(facts: ViewFacts): AdmissionView {
-  const { state, isSolitary, labels, config, reading, jobs, gates, neighbours, tuning, nowMs, gpus, pluginRules } =
-    facts;
+  const { state, isSolitary, labels, config, reading, jobs, gates, neighbours, tuning, nowMs, pluginRules } = facts;
   const isProcessLimitSet = config.maxProcesses !== undefined;
   // What a person has set is their word: then nothing is tried below it.
   const limits = isProcessLimitSet ? undefined : tuning.classLimits;
@@ -50,7 +49,7 @@ export function createView(facts: ViewFacts): AdmissionView {
     gates,
     neighbours,
     nowMs,
-    gpus,
+    gpus: gpuTokensOf(reading.machine.gpus, jobs, neighbours),
     ...(pluginRules !== undefined && { pluginRules }),
     memory: reading.memory,
     running: jobs,

@@ -15,7 +15,7 @@ import { DueTimer } from "./due-timer.ts";
 import { Enforcer } from "./enforcer.ts";
 import { GateKeeper } from "./gate-keeper.ts";
 import { checkGovernorConfig, type GovernorConfig } from "./governor-config.ts";
-import { GpuTokens } from "./gpu-tokens.ts";
+import { chooseGpu, withOnly } from "./gpu-tokens.ts";
 import type { GovernorDeps, GovernorSnapshot, GovernorTicket, JobFacts, ReserveQuestion } from "./governor-port.ts";
 import { createView, figuresOf, maxProcessesOf, readingPauseMs, runningJobOf } from "./governor-view.ts";
 import { LongWaits } from "./long-waits.ts";
@@ -54,7 +54,6 @@ export class Governor implements Service {
   readonly #enforcer: Enforcer;
   readonly #ticks: DueTimer;
   readonly #faults: SensorFaults;
-  readonly #gpus = new GpuTokens();
   readonly #listeners = new Set<() => void>();
   readonly #holds: Holds = { isPaused: false, isDraining: false, isSolitary: false };
   #reading: CapacityReading | undefined;
@@ -117,8 +116,9 @@ export class Governor implements Service {
     const answer = decideAdmission(request, view);
     if (answer.kind !== "admit") return this.#wait(question.queue, answer, request);
     const nowMs = this.#deps.clock.nowMs();
-    const { id } = this.#ledger.reserve(request.need, { ...request, queue: question.queue, nowMs });
-    const crossed = this.#crossing(request, view);
+    const card = chooseGpu(request.gpu, view.gpus);
+    const { id } = this.#ledger.reserve(request.need, { ...request, queue: question.queue, card, nowMs });
+    const crossed = this.#crossing(request, view, card);
     if (crossed !== undefined) {
       this.#ledger.release(id);
       this.#publish();
@@ -126,15 +126,15 @@ export class Governor implements Service {
     }
     this.#waiting.clear(question.queue, nowMs);
     if (question.isBehind !== true) this.#longWaits.admitted(question.queue);
-    return this.#ticket(id, request, reading);
+    return this.#ticket(id, request);
   }
 
-  /** The objection when another worker of this machine has promised the same room in the same moment. */
-  #crossing(request: Request, view: AdmissionView): Wait | undefined {
+  /** The objection when another worker of this machine has promised the same room or card in the same moment. */
+  #crossing(request: Request, view: AdmissionView, card: string | undefined): Wait | undefined {
     this.#publish();
     const neighbours = this.#neighbourhood.others;
     if (neighbours.length === 0) return undefined;
-    const answer = decideAdmission(request, { ...view, neighbours });
+    const answer = decideAdmission(request, { ...view, neighbours, gpus: withOnly(card, view.gpus, neighbours) });
     return answer.kind === "admit" ? undefined : answer;
   }
 
@@ -181,7 +181,7 @@ export class Governor implements Service {
 
   /** The card that is this job's alone, by its UUID; undefined for one that asked for none. */
   gpuOf(jobId: string): string | undefined {
-    return this.#gpus.of(this.#ledger.ofJob(jobId)?.id);
+    return this.#ledger.ofJob(jobId)?.card;
   }
 
   /** Calls back whenever something that waits may be let in now. Returns what ends that. */
@@ -234,9 +234,8 @@ export class Governor implements Service {
     };
   }
 
-  #ticket(id: number, request: Request, { machine }: CapacityReading): GovernorTicket {
+  #ticket(id: number, request: Request): GovernorTicket {
     this.#schedule();
-    if (request.gpu !== undefined) this.#gpus.take(id, request.gpu, machine.gpus);
     return {
       kind: "admit",
       reserved: request.need,
@@ -253,10 +252,12 @@ export class Governor implements Service {
   }
 
   #release(id: number): void {
-    this.#gpus.release(id);
     const released = this.#ledger.release(id);
-    // A promise that no job was found for has changed nothing that anybody could wait for.
-    if (released?.jobId === undefined) return;
+    if (released?.jobId === undefined) {
+      // A promise that no job was found for has changed nothing that anybody could wait for, but that nobody took its card.
+      if (released?.card !== undefined) this.#publish();
+      return;
+    }
     this.#deps.processes.unwatch(released.jobId);
     if (!this.#enforcer.wasEnded(released.jobId)) this.#tuning.noteCleanEnd(released, this.#deps.clock.nowMs());
     this.#publish();
@@ -320,7 +321,6 @@ export class Governor implements Service {
       neighbours: this.#neighbourhood.others,
       tuning: this.#tuning,
       nowMs,
-      gpus: this.#gpus.show(reading.machine.gpus),
       ...(this.#deps.pluginRules !== undefined && { pluginRules: this.#deps.pluginRules }),
     };
     return this.#longWaits.hold(createView(facts), this.#waiting, this.#ledger.all, this.#deps.clock.nowMs());

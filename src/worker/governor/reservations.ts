@@ -28,15 +28,16 @@ export interface Slowed {
   readonly message: string;
 }
 
-/** One promise. `jobId` is known once a job was claimed for it. */
 /** Whom a promise is for. */
 interface Who {
   readonly queue: string;
   readonly kind?: string | undefined;
   readonly isInside: boolean;
+  readonly card?: string | undefined;
   readonly nowMs: number;
 }
 
+/** One promise. `jobId` is known once a job was claimed for it. */
 export interface Reservation {
   readonly id: number;
   readonly queue: string;
@@ -45,6 +46,8 @@ export interface Reservation {
   readonly need: Amounts;
   /** Runs inside the worker (a scan, a report): no process of its own, so it does not compete for cores. */
   readonly isInside: boolean;
+  /** The GPU that is its alone, by its UUID; undefined for one that asked for none. */
+  readonly card: string | undefined;
   readonly sinceMs: number;
   readonly jobId: string | undefined;
   readonly runId: string | undefined;
@@ -103,6 +106,7 @@ export class Reservations {
       kind: who.kind,
       need,
       isInside: who.isInside,
+      card: who.card,
       sinceMs: who.nowMs,
       jobId: undefined,
       runId: undefined,

@@ -145,7 +145,7 @@ export function withoutJob(view: AdmissionView, job: Reservation): AdmissionView
     // What its job holds of a card's memory comes back with the card.
     ...(view.gpus && {
       gpus: view.gpus.map((card) =>
-        card.takenBy === job.id ? { freeBytes: Infinity, isTaken: false, takenBy: undefined } : card,
+        card.takenBy === job.id ? { ...card, freeBytes: Infinity, isTaken: false, takenBy: undefined } : card,
       ),
     }),
     ...(view.running !== undefined && { running: view.running.filter((one) => one !== job) }),

@@ -19,6 +19,7 @@ function running(id: number, mebibytes: number, endsAtMs?: number): Reservation 
       queue: "exec.small@14",
       kind: undefined,
       isInside: false,
+      card: undefined,
       sinceMs: 0,
       jobId: `job-${id}`,
       runId: "r",
