@@ -209,7 +209,7 @@ export class Governor implements Service {
   /** Limits other than before, while jobs run: what runs goes on. @throws {InvalidInputError} for a setting out of its range */
   configure(config: Omit<GovernorConfig, "labels">): void {
     this.#config = checkGovernorConfig({ ...config, labels: this.#config.labels });
-    this.#gates.setCpuThreshold(this.#config.cpuThreshold);
+    this.#gates.configure(this.#config.cpuThreshold, this.#config.machine);
     if (this.#isStarted) this.#read();
     this.#announceRoom();
   }
