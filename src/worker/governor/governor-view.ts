@@ -13,6 +13,7 @@ import type { GovernorSnapshot } from "./governor-port.ts";
 import { gpuTokensOf } from "./gpu-tokens.ts";
 import { OWN_LEVEL } from "./own-level.ts";
 import { elapsedWorkMs, outlookOf, type Outlook } from "./outlook.ts";
+import type { ToldAt } from "./waiting.ts";
 import type { Reservation, Reservations } from "./reservations.ts";
 import { flatExpectation, memoryOverTime, type SelfTuning } from "./self-tuning.ts";
 
@@ -146,19 +147,20 @@ export function learnedCores(expectation: Expectation | undefined): Expectation[
 }
 
 /** What a heartbeat says of a reservation that has its job. */
-export function runningJobOf(job: Reservation): RunningJob | undefined {
-  const { jobId, runId, sinceMs, need, usage, endsAtMs } = job;
+export function runningJobOf(job: Reservation, told: ToldAt): RunningJob | undefined {
+  const { jobId, runId, need, usage } = job;
   if (jobId === undefined) return undefined;
   const rssBytes = usage?.rssBytes ?? null;
-  const enforced = enforcedOf(job);
-  return { jobId, runId: runId ?? "", sinceMs, reserved: need, rssBytes, endsAtMs: endsAtMs ?? null, enforced };
+  const enforced = enforcedOf(job, told);
+  const endsAtMs = job.endsAtMs === undefined ? null : told(job.endsAtMs);
+  return { jobId, runId: runId ?? "", sinceMs: told(job.sinceMs), reserved: need, rssBytes, endsAtMs, enforced };
 }
 
-function enforcedOf({ suspension, slowed }: Reservation): Enforced | null {
+function enforcedOf({ suspension, slowed }: Reservation, told: ToldAt): Enforced | null {
   if (suspension !== undefined) {
-    return { state: "suspended", sinceMs: suspension.wallMs, message: suspension.message };
+    return { state: "suspended", sinceMs: told(suspension.sinceMs), message: suspension.message };
   }
-  return slowed === undefined ? null : { state: "slowed", sinceMs: slowed.wallMs, message: slowed.message };
+  return slowed === undefined ? null : { state: "slowed", sinceMs: told(slowed.sinceMs), message: slowed.message };
 }
 
 /** What a worker has, has promised, uses, and could still give. */

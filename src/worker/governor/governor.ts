@@ -115,16 +115,15 @@ export class Governor implements Service {
     const view = this.#view(reading);
     const answer = decideAdmission(request, view);
     if (answer.kind !== "admit") return this.#wait(question.queue, answer, request);
-    const nowMs = this.#deps.clock.nowMs();
     const card = chooseGpu(request.gpu, view.gpus);
-    const { id } = this.#ledger.reserve(request.need, { ...request, queue: question.queue, card, nowMs });
+    const { id } = this.#ledger.reserve(request.need, { ...request, queue: question.queue, card, nowMs: this.#nowMs });
     const crossed = this.#crossing(request, view, card);
     if (crossed !== undefined) {
       this.#ledger.release(id);
       this.#publish();
       return this.#wait(question.queue, crossed, request);
     }
-    this.#waiting.clear(question.queue, nowMs);
+    this.#waiting.clear(question.queue, this.#nowMs);
     if (question.isBehind !== true) this.#longWaits.admitted(question.queue);
     return this.#ticket(id, request);
   }
@@ -146,7 +145,7 @@ export class Governor implements Service {
 
   /** From now on the process and its descendants are measured as the job's: by their control group, where they have one. */
   attach(jobId: string, pid: number, group?: MeteredGroup): void {
-    this.#ledger.beginProcess(jobId, pid, this.#deps.clock.monotonicMs());
+    this.#ledger.beginProcess(jobId, pid, this.#nowMs);
     this.#deps.processes.watch(jobId, pid, group);
   }
 
@@ -175,7 +174,7 @@ export class Governor implements Service {
     const queue = this.#ledger.ofJob(jobId)?.queue;
     const { expectation } = facts;
     if (queue !== undefined && expectation !== undefined) this.#tuning.noteExpectation(queue, expectation, remainingMs);
-    const ends = remainingMs !== undefined && { endsAtMs: this.#deps.clock.nowMs() + remainingMs };
+    const ends = remainingMs !== undefined && { endsAtMs: this.#nowMs + remainingMs };
     this.#ledger.describe(jobId, { ...facts, ...ends });
   }
 
@@ -193,7 +192,7 @@ export class Governor implements Service {
   /** Tells which of the waiting queues hold a job: a wait for room is one only there. */
   noteBacklog(queues: ReadonlySet<string>): void {
     this.#neighbourhood.noteBacklog(queues);
-    this.#longWaits.note(queues, this.#waiting.queuesWithoutRoom, this.#deps.clock.monotonicMs());
+    this.#longWaits.note(queues, this.#waiting.queuesWithoutRoom, this.#nowMs);
   }
 
   /** Paused or draining it admits nothing; solitary, no job with processes. What is not named stays as it was. */
@@ -215,21 +214,28 @@ export class Governor implements Service {
   }
 
   /** Why this queue waited for room the last time; undefined when it never did. */
-  readonly lastRefusal = (queue: string): Refusal | undefined => this.#waiting.lastOf(queue);
+  readonly lastRefusal = (queue: string): Refusal | undefined => this.#waiting.lastOf(queue, this.#told);
+
+  /** By the clock that never goes back: all is counted by it here. */
+  get #nowMs(): number {
+    return this.#deps.clock.monotonicMs();
+  }
+
+  /** Such a moment as the clock of people shows it now. */
+  readonly #told = (atMs: number): number => Math.ceil(atMs + this.#deps.clock.nowMs() - this.#nowMs);
 
   /** What a heartbeat, the metrics and `explain` tell of this worker. */
   snapshot(): GovernorSnapshot {
     const reading = this.#fresh();
     const view = this.#view(reading);
-    const nowMs = this.#deps.clock.nowMs();
     const jobs = this.#ledger.all;
     return {
       state: this.#state,
       ...figuresOf(view, reading, { ledger: this.#ledger, workerBytes: process.memoryUsage.rss() }),
-      running: jobs.flatMap((job) => runningJobOf(job) ?? []),
-      waiting: this.#waiting.list((request) => estimateWaitMs(request, view, jobs, nowMs)),
-      refusingMs: this.#waiting.refusingMs(nowMs),
-      offers: this.#longWaits.offers(view, this.#waiting, jobs, nowMs),
+      running: jobs.flatMap((job) => runningJobOf(job, this.#told) ?? []),
+      waiting: this.#waiting.list((request) => estimateWaitMs(request, view, jobs), this.#told),
+      refusingMs: this.#waiting.refusingMs(view.nowMs),
+      offers: this.#longWaits.offers(view, this.#waiting, jobs),
       degraded: reading.degraded,
     };
   }
@@ -240,9 +246,9 @@ export class Governor implements Service {
       kind: "admit",
       reserved: request.need,
       bind: (jobId, runId) => {
-        this.#ledger.bind(id, { jobId, runId, nowMs: this.#deps.clock.nowMs() });
+        this.#ledger.bind(id, { jobId, runId, nowMs: this.#nowMs });
         this.#gates.admitted();
-        this.#waiting.admitted(this.#deps.clock.nowMs());
+        this.#waiting.admitted(this.#nowMs);
         this.#deps.metrics.decided("admit", "");
       },
       release: () => {
@@ -259,7 +265,7 @@ export class Governor implements Service {
       return;
     }
     this.#deps.processes.unwatch(released.jobId);
-    if (!this.#enforcer.wasEnded(released.jobId)) this.#tuning.noteCleanEnd(released, this.#deps.clock.nowMs());
+    if (!this.#enforcer.wasEnded(released.jobId)) this.#tuning.noteCleanEnd(released, this.#nowMs);
     this.#publish();
     this.#staleAfterMs = STALE_AFTER_RELEASE_MS;
     this.#announceRoom();
@@ -272,7 +278,7 @@ export class Governor implements Service {
   }
 
   #wait(queue: string, wait: Wait, request: Request): Wait {
-    const isNew = this.#waiting.note(queue, wait, { nowMs: this.#deps.clock.nowMs(), request });
+    const isNew = this.#waiting.note(queue, wait, { nowMs: this.#nowMs, request });
     if (isNew) this.#deps.metrics.decided(wait.kind, wait.code);
     this.#schedule();
     return wait;
@@ -281,15 +287,14 @@ export class Governor implements Service {
   /** The last reading, or a new one when that is too old to decide on. */
   #fresh(): CapacityReading {
     const reading = this.#reading;
-    if (reading !== undefined && this.#deps.clock.monotonicMs() - reading.atMs < this.#staleAfterMs) return reading;
+    if (reading !== undefined && this.#nowMs - reading.atMs < this.#staleAfterMs) return reading;
     // The timer reads the CPUs and the rest; a claim reads them only where a threshold asks for it.
     return this.#read(reading !== undefined && this.#config.cpuThreshold === undefined);
   }
 
   #read(isForClaim = false): CapacityReading {
-    const nowMs = this.#deps.clock.monotonicMs();
     this.#staleAfterMs = FRESH_MS;
-    const measured = this.#deps.sensor.read(nowMs, () => this.#readOwnCpuMs(), isForClaim);
+    const measured = this.#deps.sensor.read(this.#nowMs, () => this.#readOwnCpuMs(), isForClaim);
     const reading = withOwnLevel(measured, this.#config.memoryMaxBytes, this.#ledger.all);
     this.#reading = reading;
     const processes = this.#ledger.reserved(false).processes;
@@ -299,7 +304,7 @@ export class Governor implements Service {
   }
 
   #readJobs(): void {
-    const atMs = this.#deps.clock.monotonicMs();
+    const atMs = this.#nowMs;
     for (const { jobId, ...used } of this.#deps.processes.read(atMs)) this.#ledger.observe(jobId, { ...used, atMs });
   }
 
@@ -309,7 +314,6 @@ export class Governor implements Service {
   }
 
   #view(reading: CapacityReading): AdmissionView {
-    const nowMs = this.#deps.clock.monotonicMs();
     const facts = {
       state: this.#state,
       isSolitary: this.#holds.isSolitary,
@@ -320,10 +324,10 @@ export class Governor implements Service {
       gates: this.#gatesAt(reading),
       neighbours: this.#neighbourhood.others,
       tuning: this.#tuning,
-      nowMs,
+      nowMs: this.#nowMs,
       ...(this.#deps.pluginRules !== undefined && { pluginRules: this.#deps.pluginRules }),
     };
-    return this.#longWaits.hold(createView(facts), this.#waiting, this.#ledger.all, this.#deps.clock.nowMs());
+    return this.#longWaits.hold(createView(facts), this.#waiting, this.#ledger.all);
   }
 
   /** Sees that the next tick comes in time. */
@@ -356,7 +360,7 @@ export class Governor implements Service {
   }
 
   #gatesAt(reading: CapacityReading): Gates {
-    return this.#gates.state(reading, this.#deps.clock.monotonicMs(), this.#ledger.reserved(false).processes);
+    return this.#gates.state(reading, this.#nowMs, this.#ledger.reserved(false).processes);
   }
 
   /** Tells the other workers of this machine what is promised here. */
@@ -365,7 +369,7 @@ export class Governor implements Service {
       isEnding: this.#enforcer.isEnding,
       queuesWithoutRoom: this.#waiting.queuesWithoutRoom,
       levels: sharedLevels(this.#reading?.memory ?? []),
-      nowMs: this.#deps.clock.monotonicMs(),
+      nowMs: this.#nowMs,
     });
   }
 
