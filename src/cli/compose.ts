@@ -21,8 +21,8 @@ import type { ProducerConfig } from "../producer/config.ts";
 import type { KnownPrograms } from "../producer/flow/scheduled-flow.ts";
 import type { Config } from "../contract/config.ts";
 import { InvalidInputError } from "../contract/errors.ts";
+import type { Limits } from "../contract/limits.ts";
 import type { Retention } from "../contract/retention.ts";
-import type { GovernorConfig } from "../worker/governor/governor-config.ts";
 import type { ScaleSettings } from "../scheduler/scale-signal.ts";
 import type { Starter } from "../scheduler/schedules.ts";
 import type { PodPlace } from "../worker/pod-cost.ts";
@@ -92,8 +92,9 @@ export function createParts(cluster: Cluster, process: BuildFacts["process"], en
 }
 
 export async function createWorkerPart(parts: Parts, settings: WorkerSettings = {}): Promise<Part> {
-  const [{ WorkerService }, { loadPlugins }, { sandboxFault }] = await Promise.all([
+  const [{ WorkerService }, { settingsWith }, { loadPlugins }, { sandboxFault }] = await Promise.all([
     import("../worker/worker-service.ts"),
+    import("../worker/live-limits.ts"),
     import("../worker/governor/plugins.ts"),
     import("../worker/executor/sandbox.ts"),
   ]);
@@ -113,7 +114,7 @@ export async function createWorkerPart(parts: Parts, settings: WorkerSettings = 
       workerId: settings.workerId ?? uniqueId("worker"),
       version: packageVersion(),
       labels,
-      governor: governorConfigOf({ ...settings, labels }),
+      governor: settingsWith({}, limitsOf(settings)),
       lockMs: settings.lockMs ?? LOCK_MS,
       drainMs: settings.drainMs ?? DRAIN_MS,
       nice: 0,
@@ -266,28 +267,15 @@ function clusterChecks({ redis, store }: Cluster): Checks {
   };
 }
 
-/** Percentages as people write them; all of the CPUs is no limit. */
-function governorConfigOf(settings: WorkerSettings): GovernorConfig {
-  const { maxProcesses, memoryMaxBytes, memoryThresholdPercent: memory, cpuThresholdPercent: cpu } = settings;
+/** What it was started with, in the words of the limits that may be set over it later. */
+function limitsOf(settings: WorkerSettings): Limits {
+  const { disk_free, disk_free_inodes, io_pressure_percent, max_temperature, max_watts } = settings.governor ?? {};
   return {
-    labels: settings.labels ?? [],
-    ...(maxProcesses === undefined ? {} : { maxProcesses }),
-    ...(memoryMaxBytes === undefined ? {} : { memoryMaxBytes }),
-    ...(memory === undefined ? {} : { memoryThreshold: memory / 100 }),
-    ...(cpu === undefined || cpu >= 100 ? {} : { cpuThreshold: cpu / 100 }),
-    machine: machineLimitsOf(settings.governor),
-  };
-}
-
-function machineLimitsOf(governor: WorkerSettings["governor"]): NonNullable<GovernorConfig["machine"]> {
-  if (governor === undefined) return {};
-  const { disk_free, disk_free_inodes, io_pressure_percent, max_temperature, max_watts } = governor;
-  return {
-    ...(disk_free !== undefined && { diskFreeBytes: disk_free }),
-    ...(disk_free_inodes !== undefined && { diskFreeInodes: disk_free_inodes }),
-    ...(io_pressure_percent !== undefined && { ioPressure: io_pressure_percent / 100 }),
-    ...(max_temperature !== undefined && { maxCelsius: max_temperature }),
-    ...(max_watts !== undefined && { maxWatts: max_watts }),
+    max_processes: settings.maxProcesses,
+    memory_threshold_percent: settings.memoryThresholdPercent,
+    cpu_threshold_percent: settings.cpuThresholdPercent,
+    memory_max: settings.memoryMaxBytes,
+    ...{ disk_free, disk_free_inodes, io_pressure_percent, max_temperature, max_watts },
   };
 }
 

@@ -67,6 +67,13 @@ export const resourceLimits = {
   max_processes: z.int().min(1).max(10_000),
   memory_threshold_percent: percent,
   cpu_threshold_percent: percent,
+  /** Of all jobs of a worker together. */
+  memory_max: bytes({ min: 64 * MiB, max: 1024 * 1024 * GiB }),
+  disk_free: bytes({ min: 0 }),
+  disk_free_inodes: z.int().min(0),
+  io_pressure_percent: percent,
+  max_temperature: z.number().min(20).max(150),
+  max_watts: z.number().positive(),
 } as const;
 
 /** Whether jobs run in control groups of their own; `required`: a worker that can make none does not start. */
@@ -84,11 +91,11 @@ const resources = z.strictObject({
 const plugin = z.strictObject({ module: text, settings: z.record(z.string(), z.unknown()).default({}) });
 
 const governor = z.strictObject({
-  disk_free: bytes({ min: 0 }).optional(),
-  disk_free_inodes: z.int().min(0).optional(),
-  io_pressure_percent: percent.optional(),
-  max_temperature: z.number().min(20).max(150).optional(),
-  max_watts: z.number().positive().optional(),
+  disk_free: resourceLimits.disk_free.optional(),
+  disk_free_inodes: resourceLimits.disk_free_inodes.optional(),
+  io_pressure_percent: resourceLimits.io_pressure_percent.optional(),
+  max_temperature: resourceLimits.max_temperature.optional(),
+  max_watts: resourceLimits.max_watts.optional(),
   probes: z.array(plugin).default([]),
   rules: z.array(plugin).default([]),
 });
@@ -181,7 +188,7 @@ export const configSchema = z.strictObject({
     .strictObject({
       labels: z.array(text).default([]),
       drain_seconds: seconds({ min: 0, max: 86_400 }).default(25),
-      memory_max: bytes({ min: 64 * MiB, max: 1024 * 1024 * GiB }).optional(),
+      memory_max: resourceLimits.memory_max.optional(),
       ops_host: text.default("127.0.0.1"),
       ops_port: z.int().min(0).max(65_535).default(0),
     })

@@ -6,6 +6,7 @@ import { limitsFor, loadAllLimits, type LimitsDeps } from "../platform/limits.ts
 import { loadRuleSettings } from "../platform/rule-settings.ts";
 import type { GovernorConfig } from "./governor/governor-config.ts";
 import type { Governor } from "./governor/governor.ts";
+import type { MachineLimits } from "./governor/machine-gates.ts";
 import type { TunableRule } from "./governor/plugins.ts";
 
 type Settings = Omit<GovernorConfig, "labels">;
@@ -87,11 +88,24 @@ export class LiveLimits implements Service {
 
 /** Settings of a worker with limits over them. People write per cent. */
 export function settingsWith(settings: Settings, limits: Limits): Settings {
-  const { max_processes, memory_threshold_percent: memory, cpu_threshold_percent: cpu } = limits;
+  const { max_processes, memory_max, memory_threshold_percent: memory, cpu_threshold_percent: cpu } = limits;
   return {
     ...settings,
     ...(max_processes !== undefined && { maxProcesses: max_processes }),
+    ...(memory_max !== undefined && { memoryMaxBytes: memory_max }),
     ...(memory !== undefined && { memoryThreshold: memory / 100 }),
     ...(cpu !== undefined && { cpuThreshold: cpu / 100 }),
+    machine: { ...settings.machine, ...machineLimitsOf(limits) },
+  };
+}
+
+function machineLimitsOf(limits: Limits): MachineLimits {
+  const { disk_free, disk_free_inodes, io_pressure_percent, max_temperature, max_watts } = limits;
+  return {
+    ...(disk_free !== undefined && { diskFreeBytes: disk_free }),
+    ...(disk_free_inodes !== undefined && { diskFreeInodes: disk_free_inodes }),
+    ...(io_pressure_percent !== undefined && { ioPressure: io_pressure_percent / 100 }),
+    ...(max_temperature !== undefined && { maxCelsius: max_temperature }),
+    ...(max_watts !== undefined && { maxWatts: max_watts }),
   };
 }

@@ -169,7 +169,7 @@ export class StagedWorker implements AsyncDisposable {
 
   /** What a worker beside us on this machine promises. */
   neighbour(promise: Partial<MachinePromise>, levels: readonly string[] = ["cgroup /app", "host"]): void {
-    const nothing = { growthBytes: 0, cpuCores: 0, processes: 1, isEnding: false, starvedMs: 0 };
+    const nothing = { growthBytes: 0, cpuCores: 0, processes: 1, cards: [], isEnding: false, starvedMs: 0 };
     this.#neighbour.publish({ ...nothing, ...promise }, levels);
   }
 

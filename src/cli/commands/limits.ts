@@ -4,6 +4,7 @@ import { ALL_WORKERS, limitNames, parseLimits, type Limits } from "../../contrac
 import { limitsFor, loadAllLimits, resetLimits, setLimits } from "../../platform/limits.ts";
 import { loadLiveWorkers, type Cluster } from "../cluster.ts";
 import { act, addJsonOption, addPlaceOptions, describeCommand, withCluster, type Invocation } from "../command-line.ts";
+import { formatBytes } from "../format.ts";
 import { printJson, say, type Io } from "../io.ts";
 import { printSet, tellReset } from "../live-settings.ts";
 import { parsePairs } from "../pairs.ts";
@@ -21,6 +22,7 @@ export function limitsCommand(invocation: Invocation): Command {
   const command = describeCommand("limits", "show or change what workers may take, while they run", [
     "headroom limits",
     "headroom limits set max_processes=4 memory_threshold_percent=70",
+    "headroom limits set max_watts=250 disk_free=20GiB --worker node-7",
     "headroom limits set paused=true --worker node-7",
     "headroom limits reset",
   ]);
@@ -93,8 +95,12 @@ async function show(cluster: Cluster, io: Io, flags: Flags): Promise<undefined> 
 
 function limitsText(limits: Limits): string {
   return Object.entries(limits)
-    .map(([name, value]) => `${name}=${value}`)
+    .map(([name, value]) => `${name}=${isSize(name) ? formatBytes(Number(value)) : value}`)
     .join(" ");
+}
+
+function isSize(name: string): boolean {
+  return name === "memory_max" || name === "disk_free";
 }
 
 function depsOf({ redis, place, logger }: Cluster) {

@@ -72,6 +72,17 @@ export interface GpuWish {
   readonly memoryBytes: number;
 }
 
+/** A card as the rules see it. */
+export interface GpuToken {
+  readonly index: number;
+  readonly uuid: string;
+  /** Infinite where the card does not tell its memory: then the token alone decides. */
+  readonly freeBytes: number;
+  readonly isTaken: boolean;
+  /** The reservation of this worker that holds it, while one does. */
+  readonly takenBy: number | undefined;
+}
+
 /** The gates that measured load closes; undefined is open. */
 export interface Gates {
   /** No admission before this moment, after a job was ended for memory. */
@@ -135,12 +146,7 @@ export interface AdmissionView {
   /** What running jobs are expected to still write. */
   readonly promisedDiskBytes?: number;
   /** The cards of this machine, and which are taken. */
-  readonly gpus?: readonly {
-    readonly freeBytes: number;
-    readonly isTaken: boolean;
-    /** The reservation that holds it. */
-    readonly takenBy?: number | undefined;
-  }[];
+  readonly gpus?: readonly GpuToken[];
   /** What has waited long, and what is kept for it. */
   readonly held?: Held;
   /** Running jobs: for rules that count them. */

@@ -3,7 +3,6 @@
  * another one may be chosen. A job that runs many files loses only the process of the present one and goes on, so "gone"
  * is seen in what it uses, or in its release. Who stands still or is slowed is written in the ledger.
  */
-import type { Clock } from "../../platform/clock.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { AdmissionView, Gates } from "./admission-view.ts";
 import type { CapacityReading } from "./capacity.ts";
@@ -34,7 +33,6 @@ interface Seen {
 
 export interface EnforcerDeps {
   readonly logger: Logger;
-  readonly clock: Pick<Clock, "nowMs">;
   readonly ledger: Reservations;
   readonly metrics: Pick<GovernorMetrics, "stepped">;
   readonly act: (step: Step) => void;
@@ -74,14 +72,13 @@ export class Enforcer {
     }
     const { memoryThreshold = DEFAULT_MEMORY_THRESHOLD } = config;
     const systemReserveBytes = systemReserveOf(config, memory);
-    const wallMs = this.#deps.clock.nowMs();
     const left = jobs.filter((job) => job.jobId !== ending?.jobId);
     const limits = { memory, pressure, memoryThreshold, systemReserveBytes };
-    const step = decideStep({ ...limits, cpu: this.#cpu, isDraining: state === "draining", nowMs, wallMs, jobs: left });
-    if (step !== undefined) this.#take(step, { jobs, nowMs, wallMs });
+    const step = decideStep({ ...limits, cpu: this.#cpu, isDraining: state === "draining", nowMs, jobs: left });
+    if (step !== undefined) this.#take(step, jobs, nowMs);
   }
 
-  #take(step: Step, { jobs, nowMs, wallMs }: { jobs: readonly Reservation[]; nowMs: number; wallMs: number }): void {
+  #take(step: Step, jobs: readonly Reservation[], nowMs: number): void {
     const { ledger, logger, metrics, act } = this.#deps;
     const { jobId, message } = step;
     switch (step.kind) {
@@ -90,13 +87,13 @@ export class Enforcer {
         this.#deps.onEnd(jobId);
         break;
       case "suspend":
-        ledger.suspend(jobId, { sinceMs: nowMs, wallMs, message });
+        ledger.suspend(jobId, { sinceMs: nowMs, message });
         break;
       case "resume":
         ledger.resume(jobId, nowMs);
         break;
       case "slow":
-        ledger.slow(jobId, { wallMs, message });
+        ledger.slow(jobId, { sinceMs: nowMs, message });
         break;
       case "restore":
         ledger.slow(jobId, undefined);

@@ -1,4 +1,5 @@
 /** Holds the state of the gates of one worker, and moves it with each reading (the decisions are in gates.ts). */
+import { isDeepStrictEqual } from "node:util";
 import type { Gates } from "./admission-view.ts";
 import type { CapacityReading } from "./capacity.ts";
 import {
@@ -15,7 +16,7 @@ import { decideMachineGates, openMachineGates, showMachineGates, type MachineLim
 
 export class GateKeeper {
   #cpuThreshold: number | undefined;
-  readonly #limits: MachineLimits;
+  #limits: MachineLimits;
   #cpu: CpuGate = openCpuGate;
   #pressure: PressureGate = openPressureGate;
   #cooldown: Cooldown | undefined;
@@ -26,11 +27,14 @@ export class GateKeeper {
     this.#limits = limits;
   }
 
-  /** Another threshold, or none: what was held for the one before is let go. */
-  setCpuThreshold(cpuThreshold: number | undefined): void {
-    if (cpuThreshold === this.#cpuThreshold) return;
+  /** Other lines, or none: what was held for those before is let go. Slow-downs for heat have no line that is set. */
+  configure(cpuThreshold: number | undefined, limits: MachineLimits = {}): void {
+    if (cpuThreshold !== this.#cpuThreshold) this.#cpu = openCpuGate;
+    if (!isDeepStrictEqual(limits, this.#limits)) {
+      this.#machine = { ...openMachineGates, throttle: this.#machine.throttle };
+    }
     this.#cpuThreshold = cpuThreshold;
-    this.#cpu = openCpuGate;
+    this.#limits = limits;
   }
 
   update(reading: CapacityReading, running: { processes: number; maxProcesses: number }): void {

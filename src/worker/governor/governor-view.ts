@@ -10,8 +10,10 @@ import { limitOf } from "./class-limits.ts";
 import { countedCores, mostProcesses, OVERHEAD_MS } from "./cores.ts";
 import { DEFAULT_MEMORY_THRESHOLD, systemReserveOf, type GovernorConfig } from "./governor-config.ts";
 import type { GovernorSnapshot } from "./governor-port.ts";
+import { gpuTokensOf } from "./gpu-tokens.ts";
 import { OWN_LEVEL } from "./own-level.ts";
 import { elapsedWorkMs, outlookOf, type Outlook } from "./outlook.ts";
+import type { ToldAt } from "./waiting.ts";
 import type { Reservation, Reservations } from "./reservations.ts";
 import { flatExpectation, memoryOverTime, type SelfTuning } from "./self-tuning.ts";
 
@@ -30,13 +32,11 @@ export interface ViewFacts {
   readonly tuning: Pick<SelfTuning, "z" | "kappa" | "external" | "classLimits">;
   /** By the clock that never goes back. */
   readonly nowMs: number;
-  readonly gpus: NonNullable<AdmissionView["gpus"]>;
   readonly pluginRules?: readonly AdmissionRule[];
 }
 
 export function createView(facts: ViewFacts): AdmissionView {
-  const { state, isSolitary, labels, config, reading, jobs, gates, neighbours, tuning, nowMs, gpus, pluginRules } =
-    facts;
+  const { state, isSolitary, labels, config, reading, jobs, gates, neighbours, tuning, nowMs, pluginRules } = facts;
   const isProcessLimitSet = config.maxProcesses !== undefined;
   // What a person has set is their word: then nothing is tried below it.
   const limits = isProcessLimitSet ? undefined : tuning.classLimits;
@@ -50,7 +50,7 @@ export function createView(facts: ViewFacts): AdmissionView {
     gates,
     neighbours,
     nowMs,
-    gpus,
+    gpus: gpuTokensOf(reading.machine.gpus, jobs, neighbours),
     ...(pluginRules !== undefined && { pluginRules }),
     memory: reading.memory,
     running: jobs,
@@ -147,19 +147,20 @@ export function learnedCores(expectation: Expectation | undefined): Expectation[
 }
 
 /** What a heartbeat says of a reservation that has its job. */
-export function runningJobOf(job: Reservation): RunningJob | undefined {
-  const { jobId, runId, sinceMs, need, usage, endsAtMs } = job;
+export function runningJobOf(job: Reservation, told: ToldAt): RunningJob | undefined {
+  const { jobId, runId, need, usage } = job;
   if (jobId === undefined) return undefined;
   const rssBytes = usage?.rssBytes ?? null;
-  const enforced = enforcedOf(job);
-  return { jobId, runId: runId ?? "", sinceMs, reserved: need, rssBytes, endsAtMs: endsAtMs ?? null, enforced };
+  const enforced = enforcedOf(job, told);
+  const endsAtMs = job.endsAtMs === undefined ? null : told(job.endsAtMs);
+  return { jobId, runId: runId ?? "", sinceMs: told(job.sinceMs), reserved: need, rssBytes, endsAtMs, enforced };
 }
 
-function enforcedOf({ suspension, slowed }: Reservation): Enforced | null {
+function enforcedOf({ suspension, slowed }: Reservation, told: ToldAt): Enforced | null {
   if (suspension !== undefined) {
-    return { state: "suspended", sinceMs: suspension.wallMs, message: suspension.message };
+    return { state: "suspended", sinceMs: told(suspension.sinceMs), message: suspension.message };
   }
-  return slowed === undefined ? null : { state: "slowed", sinceMs: slowed.wallMs, message: slowed.message };
+  return slowed === undefined ? null : { state: "slowed", sinceMs: told(slowed.sinceMs), message: slowed.message };
 }
 
 /** What a worker has, has promised, uses, and could still give. */

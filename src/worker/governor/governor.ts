@@ -15,7 +15,7 @@ import { DueTimer } from "./due-timer.ts";
 import { Enforcer } from "./enforcer.ts";
 import { GateKeeper } from "./gate-keeper.ts";
 import { checkGovernorConfig, type GovernorConfig } from "./governor-config.ts";
-import { GpuTokens } from "./gpu-tokens.ts";
+import { chooseGpu, withOnly } from "./gpu-tokens.ts";
 import type { GovernorDeps, GovernorSnapshot, GovernorTicket, JobFacts, ReserveQuestion } from "./governor-port.ts";
 import { createView, figuresOf, maxProcessesOf, readingPauseMs, runningJobOf } from "./governor-view.ts";
 import { LongWaits } from "./long-waits.ts";
@@ -54,7 +54,6 @@ export class Governor implements Service {
   readonly #enforcer: Enforcer;
   readonly #ticks: DueTimer;
   readonly #faults: SensorFaults;
-  readonly #gpus = new GpuTokens();
   readonly #listeners = new Set<() => void>();
   readonly #holds: Holds = { isPaused: false, isDraining: false, isSolitary: false };
   #reading: CapacityReading | undefined;
@@ -114,25 +113,25 @@ export class Governor implements Service {
     const view = this.#view(reading);
     const answer = decideAdmission(request, view);
     if (answer.kind !== "admit") return this.#wait(question.queue, answer, request);
-    const nowMs = this.#deps.clock.nowMs();
-    const { id } = this.#ledger.reserve(request.need, { ...request, queue: question.queue, nowMs });
-    const crossed = this.#crossing(request, view);
+    const card = chooseGpu(request.gpu, view.gpus);
+    const { id } = this.#ledger.reserve(request.need, { ...request, queue: question.queue, card, nowMs: this.#nowMs });
+    const crossed = this.#crossing(request, view, card);
     if (crossed !== undefined) {
       this.#ledger.release(id);
       this.#publish();
       return this.#wait(question.queue, crossed, request);
     }
-    this.#waiting.clear(question.queue, nowMs);
+    this.#waiting.clear(question.queue, this.#nowMs);
     if (question.isBehind !== true) this.#longWaits.admitted(question.queue);
-    return this.#ticket(id, request, reading);
+    return this.#ticket(id, request);
   }
 
-  /** The objection when another worker of this machine has promised the same room in the same moment. */
-  #crossing(request: Request, view: AdmissionView): Wait | undefined {
+  /** The objection when another worker of this machine has promised the same room or card in the same moment. */
+  #crossing(request: Request, view: AdmissionView, card: string | undefined): Wait | undefined {
     this.#publish();
     const neighbours = this.#neighbourhood.others;
     if (neighbours.length === 0) return undefined;
-    const answer = decideAdmission(request, { ...view, neighbours });
+    const answer = decideAdmission(request, { ...view, neighbours, gpus: withOnly(card, view.gpus, neighbours) });
     return answer.kind === "admit" ? undefined : answer;
   }
 
@@ -144,7 +143,7 @@ export class Governor implements Service {
 
   /** From now on the process and its descendants are measured as the job's: by their control group, where they have one. */
   attach(jobId: string, pid: number, group?: MeteredGroup): void {
-    this.#ledger.beginProcess(jobId, pid, this.#deps.clock.monotonicMs());
+    this.#ledger.beginProcess(jobId, pid, this.#nowMs);
     this.#deps.processes.watch(jobId, pid, group);
   }
 
@@ -178,13 +177,13 @@ export class Governor implements Service {
     const queue = this.#ledger.ofJob(jobId)?.queue;
     const { expectation } = facts;
     if (queue !== undefined && expectation !== undefined) this.#tuning.noteExpectation(queue, expectation, remainingMs);
-    const ends = remainingMs !== undefined && { endsAtMs: this.#deps.clock.nowMs() + remainingMs };
+    const ends = remainingMs !== undefined && { endsAtMs: this.#nowMs + remainingMs };
     this.#ledger.describe(jobId, { ...facts, ...ends });
   }
 
   /** The card that is this job's alone, by its UUID; undefined for one that asked for none. */
   gpuOf(jobId: string): string | undefined {
-    return this.#gpus.of(this.#ledger.ofJob(jobId)?.id);
+    return this.#ledger.ofJob(jobId)?.card;
   }
 
   /** Calls back whenever something that waits may be let in now. Returns what ends that. */
@@ -196,7 +195,7 @@ export class Governor implements Service {
   /** Tells which of the waiting queues hold a job: a wait for room is one only there. */
   noteBacklog(queues: ReadonlySet<string>): void {
     this.#neighbourhood.noteBacklog(queues);
-    this.#longWaits.note(queues, this.#waiting.queuesWithoutRoom, this.#deps.clock.monotonicMs());
+    this.#longWaits.note(queues, this.#waiting.queuesWithoutRoom, this.#nowMs);
   }
 
   /** Paused or draining it admits nothing; solitary, no job with processes. What is not named stays as it was. */
@@ -212,41 +211,47 @@ export class Governor implements Service {
   /** Limits other than before, while jobs run: what runs goes on. @throws {InvalidInputError} for a setting out of its range */
   configure(config: Omit<GovernorConfig, "labels">): void {
     this.#config = checkGovernorConfig({ ...config, labels: this.#config.labels });
-    this.#gates.setCpuThreshold(this.#config.cpuThreshold);
+    this.#gates.configure(this.#config.cpuThreshold, this.#config.machine);
     if (this.#isStarted) this.#read();
     this.#announceRoom();
   }
 
   /** Why this queue waited for room the last time; undefined when it never did. */
-  readonly lastRefusal = (queue: string): Refusal | undefined => this.#waiting.lastOf(queue);
+  readonly lastRefusal = (queue: string): Refusal | undefined => this.#waiting.lastOf(queue, this.#told);
+
+  /** By the clock that never goes back: all is counted by it here. */
+  get #nowMs(): number {
+    return this.#deps.clock.monotonicMs();
+  }
+
+  /** Such a moment as the clock of people shows it now. */
+  readonly #told = (atMs: number): number => Math.ceil(atMs + this.#deps.clock.nowMs() - this.#nowMs);
 
   /** What a heartbeat, the metrics and `explain` tell of this worker. */
   snapshot(): GovernorSnapshot {
     const reading = this.#fresh();
     const view = this.#view(reading);
-    const nowMs = this.#deps.clock.nowMs();
     const jobs = this.#ledger.all;
     return {
       state: this.#state,
       ...figuresOf(view, reading, { ledger: this.#ledger, workerBytes: process.memoryUsage.rss() }),
-      running: jobs.flatMap((job) => runningJobOf(job) ?? []),
-      waiting: this.#waiting.list((request) => estimateWaitMs(request, view, jobs, nowMs)),
-      refusingMs: this.#waiting.refusingMs(nowMs),
-      offers: this.#longWaits.offers(view, this.#waiting, jobs, nowMs),
+      running: jobs.flatMap((job) => runningJobOf(job, this.#told) ?? []),
+      waiting: this.#waiting.list((request) => estimateWaitMs(request, view, jobs), this.#told),
+      refusingMs: this.#waiting.refusingMs(view.nowMs),
+      offers: this.#longWaits.offers(view, this.#waiting, jobs),
       degraded: reading.degraded,
     };
   }
 
-  #ticket(id: number, request: Request, { machine }: CapacityReading): GovernorTicket {
+  #ticket(id: number, request: Request): GovernorTicket {
     this.#schedule();
-    if (request.gpu !== undefined) this.#gpus.take(id, request.gpu, machine.gpus);
     return {
       kind: "admit",
       reserved: request.need,
       bind: (jobId, runId) => {
-        this.#ledger.bind(id, { jobId, runId, nowMs: this.#deps.clock.nowMs() });
+        this.#ledger.bind(id, { jobId, runId, nowMs: this.#nowMs });
         this.#gates.admitted();
-        this.#waiting.admitted(this.#deps.clock.nowMs());
+        this.#waiting.admitted(this.#nowMs);
         this.#deps.metrics.decided("admit", "");
       },
       release: () => {
@@ -256,12 +261,14 @@ export class Governor implements Service {
   }
 
   #release(id: number): void {
-    this.#gpus.release(id);
     const released = this.#ledger.release(id);
-    // A promise that no job was found for has changed nothing that anybody could wait for.
-    if (released?.jobId === undefined) return;
+    if (released?.jobId === undefined) {
+      // A promise that no job was found for has changed nothing that anybody could wait for, but that nobody took its card.
+      if (released?.card !== undefined) this.#publish();
+      return;
+    }
     this.#deps.processes.unwatch(released.jobId);
-    this.#tuning.noteEnd(released, this.#deps.clock.nowMs());
+    this.#tuning.noteEnd(released, this.#nowMs);
     this.#publish();
     this.#staleAfterMs = STALE_AFTER_RELEASE_MS;
     this.#announceRoom();
@@ -273,7 +280,7 @@ export class Governor implements Service {
   }
 
   #wait(queue: string, wait: Wait, request: Request): Wait {
-    const isNew = this.#waiting.note(queue, wait, { nowMs: this.#deps.clock.nowMs(), request });
+    const isNew = this.#waiting.note(queue, wait, { nowMs: this.#nowMs, request });
     if (isNew) this.#deps.metrics.decided(wait.kind, wait.code);
     this.#schedule();
     return wait;
@@ -282,15 +289,14 @@ export class Governor implements Service {
   /** The last reading, or a new one when that is too old to decide on. */
   #fresh(): CapacityReading {
     const reading = this.#reading;
-    if (reading !== undefined && this.#deps.clock.monotonicMs() - reading.atMs < this.#staleAfterMs) return reading;
+    if (reading !== undefined && this.#nowMs - reading.atMs < this.#staleAfterMs) return reading;
     // The timer reads the CPUs and the rest; a claim reads them only where a threshold asks for it.
     return this.#read(reading !== undefined && this.#config.cpuThreshold === undefined);
   }
 
   #read(isForClaim = false): CapacityReading {
-    const nowMs = this.#deps.clock.monotonicMs();
     this.#staleAfterMs = FRESH_MS;
-    const measured = this.#deps.sensor.read(nowMs, () => this.#readOwnCpuMs(), isForClaim);
+    const measured = this.#deps.sensor.read(this.#nowMs, () => this.#readOwnCpuMs(), isForClaim);
     const reading = withOwnLevel(measured, this.#config.memoryMaxBytes, this.#ledger.all);
     this.#reading = reading;
     const processes = this.#ledger.reserved(false).processes;
@@ -300,7 +306,7 @@ export class Governor implements Service {
   }
 
   #readJobs(): void {
-    const atMs = this.#deps.clock.monotonicMs();
+    const atMs = this.#nowMs;
     for (const { jobId, ...used } of this.#deps.processes.read(atMs)) this.#ledger.observe(jobId, { ...used, atMs });
   }
 
@@ -310,7 +316,6 @@ export class Governor implements Service {
   }
 
   #view(reading: CapacityReading): AdmissionView {
-    const nowMs = this.#deps.clock.monotonicMs();
     const facts = {
       state: this.#state,
       isSolitary: this.#holds.isSolitary,
@@ -321,11 +326,10 @@ export class Governor implements Service {
       gates: this.#gatesAt(reading),
       neighbours: this.#neighbourhood.others,
       tuning: this.#tuning,
-      nowMs,
-      gpus: this.#gpus.show(reading.machine.gpus),
+      nowMs: this.#nowMs,
       ...(this.#deps.pluginRules !== undefined && { pluginRules: this.#deps.pluginRules }),
     };
-    return this.#longWaits.hold(createView(facts), this.#waiting, this.#ledger.all, this.#deps.clock.nowMs());
+    return this.#longWaits.hold(createView(facts), this.#waiting, this.#ledger.all);
   }
 
   /** Sees that the next tick comes in time. */
@@ -358,7 +362,7 @@ export class Governor implements Service {
   }
 
   #gatesAt(reading: CapacityReading): Gates {
-    return this.#gates.state(reading, this.#deps.clock.monotonicMs(), this.#ledger.reserved(false).processes);
+    return this.#gates.state(reading, this.#nowMs, this.#ledger.reserved(false).processes);
   }
 
   /** Tells the other workers of this machine what is promised here. */
@@ -367,7 +371,7 @@ export class Governor implements Service {
       isEnding: this.#enforcer.isEnding,
       queuesWithoutRoom: this.#waiting.queuesWithoutRoom,
       levels: sharedLevels(this.#reading?.memory ?? []),
-      nowMs: this.#deps.clock.monotonicMs(),
+      nowMs: this.#nowMs,
     });
   }
 

@@ -1,18 +1,9 @@
-/** Which job holds which GPU. A card is given to one job at a time; the one with the most free memory first. */
+/** Which job holds which GPU of a machine. A card is given to one job at a time; the one with the most free memory first. */
 import { MiB } from "../../contract/resources.ts";
-import type { GpuWish } from "./admission-view.ts";
+import type { GpuToken, GpuWish } from "./admission-view.ts";
+import type { Neighbour } from "./machine-ledger.ts";
 import type { Gpu } from "./probes/gpu.ts";
-
-/** A card as the rules see it. */
-export interface GpuToken {
-  readonly index: number;
-  readonly uuid: string;
-  /** Infinite where the card does not tell its memory: then the token alone decides. */
-  readonly freeBytes: number;
-  readonly isTaken: boolean;
-  /** The reservation that holds it, while one does. */
-  readonly takenBy: number | undefined;
-}
+import type { Reservation } from "./reservations.ts";
 
 /** Even a job that names no amount cannot start on a card that has less. */
 const LEAST_FREE_BYTES = 256 * MiB;
@@ -22,35 +13,38 @@ export function gpuWishOf(labels: readonly string[]): GpuWish | undefined {
   return labels.includes("gpu") ? { memoryBytes: LEAST_FREE_BYTES } : undefined;
 }
 
-export class GpuTokens {
-  readonly #byReservation = new Map<number, string>();
+/** The cards of this machine, and which of them a job holds: one of ours, or of another worker. */
+export function gpuTokensOf(
+  gpus: readonly Gpu[],
+  jobs: readonly Pick<Reservation, "id" | "card">[],
+  neighbours: readonly Pick<Neighbour, "cards">[],
+): GpuToken[] {
+  const ours = new Map(jobs.map(({ id, card }) => [card, id]));
+  return gpus.map(({ index, uuid, memoryBytes, usedBytes }) => ({
+    index,
+    uuid,
+    freeBytes: memoryBytes === null || usedBytes === null ? Infinity : Math.max(0, memoryBytes - usedBytes),
+    isTaken: ours.has(uuid) || isWithOne(neighbours, uuid),
+    takenBy: ours.get(uuid),
+  }));
+}
 
-  /** The cards of this machine, and which of them a job holds. */
-  show(gpus: readonly Gpu[]): GpuToken[] {
-    const taken = new Map([...this.#byReservation].map(([reservationId, uuid]) => [uuid, reservationId]));
-    return gpus.map(({ index, uuid, memoryBytes, usedBytes }) => ({
-      index,
-      uuid,
-      freeBytes: memoryBytes === null || usedBytes === null ? Infinity : Math.max(0, memoryBytes - usedBytes),
-      isTaken: taken.has(uuid),
-      takenBy: taken.get(uuid),
-    }));
-  }
+/** The card that a job gets, by its UUID; undefined when it wants none, or none fits, which the rules have ruled out before. */
+export function chooseGpu(wish: GpuWish | undefined, cards: readonly GpuToken[] = []): string | undefined {
+  if (wish === undefined) return undefined;
+  const fitting = cards.filter((card) => !card.isTaken && card.freeBytes >= wish.memoryBytes);
+  return fitting.toSorted((a, b) => b.freeBytes - a.freeBytes || a.index - b.index)[0]?.uuid;
+}
 
-  /** Gives a card to a reservation; undefined when none fits, which the rules have ruled out before. */
-  take(reservationId: number, wish: GpuWish, gpus: readonly Gpu[]): string | undefined {
-    const fitting = this.show(gpus).filter((card) => !card.isTaken && card.freeBytes >= wish.memoryBytes);
-    const best = fitting.toSorted((a, b) => b.freeBytes - a.freeBytes || a.index - b.index)[0];
-    if (best !== undefined) this.#byReservation.set(reservationId, best.uuid);
-    return best?.uuid;
-  }
+/** The cards for a job that was promised one of them: that one and no other, unless another worker has promised it too. */
+export function withOnly(
+  chosen: string | undefined,
+  cards: readonly GpuToken[] = [],
+  neighbours: readonly Pick<Neighbour, "cards">[],
+): GpuToken[] {
+  return cards.map((card) => ({ ...card, isTaken: card.uuid !== chosen || isWithOne(neighbours, card.uuid) }));
+}
 
-  /** The card that a reservation holds, by its UUID. */
-  of(reservationId: number | undefined): string | undefined {
-    return reservationId === undefined ? undefined : this.#byReservation.get(reservationId);
-  }
-
-  release(reservationId: number): void {
-    this.#byReservation.delete(reservationId);
-  }
+function isWithOne(neighbours: readonly Pick<Neighbour, "cards">[], uuid: string): boolean {
+  return neighbours.some(({ cards }) => cards.includes(uuid));
 }

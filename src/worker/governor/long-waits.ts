@@ -73,24 +73,23 @@ export class LongWaits {
 
   /**
    * The view with the room that is kept for what has waited longest, of what has waited long and is ours to keep room for.
-   * `nowMs`: by the clock of the reservations.
    */
-  hold(view: AdmissionView, waiting: Waiting, running: readonly Reservation[], nowMs: number): AdmissionView {
+  hold(view: AdmissionView, waiting: Waiting, running: readonly Reservation[]): AdmissionView {
     const kept = this.#kept(this.#long(waiting.queuesWithoutRoom, view.nowMs), view.nowMs);
     const request = kept && waiting.requestOf(kept.queue);
     if (kept === undefined || request === undefined) return view;
-    const held = heldOf({ request, waitedMs: kept.waitedMs, running, nowMs }, view);
+    const held = heldOf({ request, waitedMs: kept.waitedMs, running }, view);
     return held === undefined ? view : { ...view, held };
   }
 
   /** For which queues this worker could keep room, what has waited longest first. */
-  offers(view: AdmissionView, waiting: Waiting, running: readonly Reservation[], nowMs: number): readonly RoomOffer[] {
+  offers(view: AdmissionView, waiting: Waiting, running: readonly Reservation[]): readonly RoomOffer[] {
     const { held: _held, ...open } = view;
     return this.#long(waiting.queuesWithoutRoom, view.nowMs)
       .slice(0, MOST_OFFERS)
       .flatMap(({ queue, waitedMs }) => {
         const request = waiting.requestOf(queue);
-        const held = request && heldOf({ request, waitedMs, running, nowMs }, open);
+        const held = request && heldOf({ request, waitedMs, running }, open);
         return held === undefined ? [] : [{ queue, jobId: request?.jobId, waitedMs, startsInMs: held.startsInMs }];
       });
   }
@@ -116,21 +115,19 @@ interface HeldFacts {
   readonly request: Request;
   readonly waitedMs: number;
   readonly running: readonly Reservation[];
-  /** By the clock of the reservations. */
-  readonly nowMs: number;
 }
 
 /**
  * What is kept for the job that has waited longest: from when on, and what is left beside it then. Undefined when no end
  * of a job of ours would let it in: what is in its way is not ours.
  */
-function heldOf({ request, waitedMs, running, nowMs }: HeldFacts, view: AdmissionView): Held | undefined {
+function heldOf({ request, waitedMs, running }: HeldFacts, view: AdmissionView): Held | undefined {
   const jobs = running.filter((job) => !job.isInside);
   const empty = running.reduce(withoutJob, view);
   if (jobs.length === 0 || decideAdmission(request, empty).kind !== "admit") return undefined;
-  const startsInMs = estimateWaitMs(request, view, running, nowMs);
+  const startsInMs = estimateWaitMs(request, view, running);
   const outlasts = ({ endsAtMs }: Reservation) =>
-    startsInMs === null || endsAtMs === undefined || endsAtMs - nowMs > startsInMs;
+    startsInMs === null || endsAtMs === undefined || endsAtMs - view.nowMs > startsInMs;
   const others = jobs.filter(outlasts);
   return {
     queue: request.queue ?? "",

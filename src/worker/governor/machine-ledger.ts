@@ -6,9 +6,9 @@
  *
  * A file lives as long as its worker. One whose worker was killed is removed by the next worker that finds it. A worker
  * that lives and does not write (stopped, hung) has a say for `STALE_MS`: then neither its turn nor its cores hold the
- * others up. The memory that its jobs may yet take counts for `LOST_MS`, as long as it holds their locks. Where process
- * numbers mean nothing (another container over the same folder), nothing counts after `STALE_MS`. What the jobs use is
- * measured all the same.
+ * others up. The memory that its jobs may yet take, and their cards, count for `LOST_MS`, as long as it holds their locks.
+ * Where process numbers mean nothing (another container over the same folder), nothing counts after `STALE_MS`. What the
+ * jobs use is measured all the same.
  */
 import { closeSync, fstatSync, openSync, readdirSync, readlinkSync, rmSync, statSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -26,6 +26,8 @@ export interface MachinePromise {
   readonly growthBytes: number;
   readonly cpuCores: number;
   readonly processes: number;
+  /** GPUs that its jobs hold, by their UUIDs. */
+  readonly cards: readonly string[];
   /** It is ending a job for its memory: others wait for what that frees. */
   readonly isEnding: boolean;
   /** For how long it has had work and no room for any job; 0 when that is not so. */
@@ -62,6 +64,8 @@ const record = z.object({
   growthBytes: z.number().nonnegative(),
   cpuCores: z.number().nonnegative(),
   processes: z.number().nonnegative(),
+  /** A worker of a version before tells none. */
+  cards: z.array(z.string()).default([]),
   isEnding: z.boolean(),
   starvedMs: z.number().nonnegative(),
   levels: z.array(z.string()),
@@ -124,6 +128,7 @@ export class MachineLedger implements SharedLedger {
         owner: { ...ownIdentity(), namespace: this.#namespace },
         atMs: this.#nowMs(),
         ...promise,
+        cards: [...promise.cards],
         levels: [...levels],
         written: this.#writes,
       };

@@ -53,6 +53,7 @@ export class Neighbourhood {
       growthBytes: jobs.reduce((sum, job) => sum + growthBytes(job), 0),
       cpuCores: outside.reduce((sum, { need }) => sum + need.cpuCores, 0),
       processes,
+      cards: jobs.flatMap(({ card }) => card ?? []),
       isEnding: own.isEnding,
       starvedMs: own.nowMs - (this.#starvedSinceMs ?? own.nowMs),
     };

@@ -14,9 +14,7 @@ export interface Usage {
 
 /** A process that stands still. */
 export interface Suspension {
-  /** By the clock that never goes back, and by that of `endsAtMs`. */
   readonly sinceMs: number;
-  readonly wallMs: number;
   readonly message: string;
   /** How long the job was still expected to take. */
   readonly remainingMs: number | undefined;
@@ -24,19 +22,20 @@ export interface Suspension {
 
 /** A process that has less of the cores than others. */
 export interface Slowed {
-  readonly wallMs: number;
+  readonly sinceMs: number;
   readonly message: string;
 }
 
-/** One promise. `jobId` is known once a job was claimed for it. */
 /** Whom a promise is for. */
 interface Who {
   readonly queue: string;
   readonly kind?: string | undefined;
   readonly isInside: boolean;
+  readonly card?: string | undefined;
   readonly nowMs: number;
 }
 
+/** One promise. `jobId` is known once a job was claimed for it. */
 export interface Reservation {
   readonly id: number;
   readonly queue: string;
@@ -45,6 +44,9 @@ export interface Reservation {
   readonly need: Amounts;
   /** Runs inside the worker (a scan, a report): no process of its own, so it does not compete for cores. */
   readonly isInside: boolean;
+  /** The GPU that is its alone, by its UUID; undefined for one that asked for none. */
+  readonly card: string | undefined;
+  /** Like all moments of a promise by the clock that never goes back. */
   readonly sinceMs: number;
   readonly jobId: string | undefined;
   readonly runId: string | undefined;
@@ -54,8 +56,8 @@ export interface Reservation {
   /** The process that runs now. */
   readonly pid: number | undefined;
   /**
-   * When the process that runs now was first seen, by the clock that never goes back, later by the time in which it stood
-   * still: what is lost when it is ended.
+   * When the process that runs now was first seen, later by the time in which it stood still: what is lost when it is
+   * ended.
    */
   readonly processSinceMs: number | undefined;
   /** Set while its process stands still. */
@@ -66,7 +68,7 @@ export interface Reservation {
   /** What its processes that have ended well got done, in usual ones, and the CPU time of that, the worker's included. */
   readonly work: number;
   readonly cpuMs: number;
-  /** When it probably ends, on the clock of `sinceMs`; undefined when nobody can say. */
+  /** When it probably ends; undefined when nobody can say. */
   readonly endsAtMs: number | undefined;
   /** Whether it may be ended to make room, because it will be tried again. */
   readonly isRetriable: boolean;
@@ -103,6 +105,7 @@ export class Reservations {
       kind: who.kind,
       need,
       isInside: who.isInside,
+      card: who.card,
       sinceMs: who.nowMs,
       jobId: undefined,
       runId: undefined,
@@ -177,7 +180,7 @@ export class Reservations {
     const known = this.ofJob(jobId);
     if (known === undefined || known.suspension !== undefined) return;
     const { endsAtMs } = known;
-    const remainingMs = endsAtMs === undefined ? undefined : endsAtMs - at.wallMs;
+    const remainingMs = endsAtMs === undefined ? undefined : endsAtMs - at.sinceMs;
     this.#change(known.id, { suspension: { ...at, remainingMs }, endsAtMs: undefined });
   }
 
@@ -185,13 +188,13 @@ export class Reservations {
   resume(jobId: string, nowMs: number): void {
     const known = this.ofJob(jobId);
     if (known?.suspension === undefined) return;
-    const { sinceMs, wallMs, remainingMs } = known.suspension;
+    const { sinceMs, remainingMs } = known.suspension;
     const stoodMs = nowMs - sinceMs;
     this.#change(known.id, {
       suspension: undefined,
       suspendedMs: known.suspendedMs + stoodMs,
       processSinceMs: (known.processSinceMs ?? sinceMs) + stoodMs,
-      endsAtMs: remainingMs === undefined ? undefined : wallMs + stoodMs + remainingMs,
+      endsAtMs: remainingMs === undefined ? undefined : nowMs + remainingMs,
     });
   }
 

@@ -71,9 +71,8 @@ export interface EnforcementView {
   readonly cpu: CpuState;
   /** A worker that drains stops no job: each is to come to its end. */
   readonly isDraining: boolean;
-  /** By the clock that never goes back, and by the wall. */
+  /** By the clock that never goes back. */
   readonly nowMs: number;
-  readonly wallMs: number;
 }
 
 /** Growth beyond a promise that is noise: allocators round, the kernel counts in batches. */

@@ -103,8 +103,8 @@ function isMoving(job: EnforcedJob): boolean {
 }
 
 /** An estimate that has just passed still says "soon"; one that is long past says nothing. */
-function endsWithin(ms: number, { endsAtMs }: EnforcedJob, { wallMs }: EnforcementView): boolean {
-  return endsAtMs !== undefined && Math.abs(endsAtMs - wallMs) <= ms;
+function endsWithin(ms: number, { endsAtMs }: EnforcedJob, { nowMs }: EnforcementView): boolean {
+  return endsAtMs !== undefined && Math.abs(endsAtMs - nowMs) <= ms;
 }
 
 function hasRoom(job: EnforcedJob, view: EnforcementView): boolean {

@@ -8,6 +8,9 @@ import type { Reservation } from "./reservations.ts";
 /** An answer that is not "admit". */
 export type Wait = Exclude<Admission, { kind: "admit" }>;
 
+/** A moment as the clock of people shows it: all that is kept is by the clock that never goes back. */
+export type ToldAt = (atMs: number) => number;
+
 /** Why a queue waited for room the last time, and for how long. */
 export interface Refusal {
   readonly code: Wait["code"];
@@ -44,8 +47,9 @@ export class WaitingReasons {
   }
 
   /** Why this queue waited before it was let in the last time. */
-  lastOf(queue: string): Refusal | undefined {
-    return this.#last.get(queue);
+  lastOf(queue: string, told: ToldAt): Refusal | undefined {
+    const last = this.#last.get(queue);
+    return last && { ...last, sinceMs: told(last.sinceMs), untilMs: told(last.untilMs) };
   }
 
   /** A job was let in: what still waits has waited for room since then at most. */
@@ -55,7 +59,7 @@ export class WaitingReasons {
 
   /** For how long nothing was let in though something waits; 0 when nothing does. */
   refusingMs(nowMs: number): number {
-    return this.#refusingSinceMs === undefined ? 0 : Math.max(0, nowMs - this.#refusingSinceMs);
+    return nowMs - (this.#refusingSinceMs ?? nowMs);
   }
 
   /** What the waiting queues ask for, where that is known. */
@@ -87,12 +91,12 @@ export class WaitingReasons {
   }
 
   /** Every waiting queue with its reason. `etaMs` counts from now. */
-  list(estimate: (request: Request) => number | null): readonly WaitingQueue[] {
+  list(estimate: (request: Request) => number | null, told: ToldAt): readonly WaitingQueue[] {
     return [...this.#byQueue].map(([queue, { wait, request, sinceMs }]) => ({
       queue,
       code: wait.code,
       message: wait.message,
-      sinceMs,
+      sinceMs: told(sinceMs),
       etaMs: request === undefined || wait.kind === "reject" ? null : estimate(request),
       need: wait.need,
       have: wait.have,
@@ -104,12 +108,8 @@ export class WaitingReasons {
  * In how many ms a request would probably be admitted: running jobs are taken out of the view in the order in which
  * they are expected to end, until it fits. Null when it is not told: other things than our jobs are in the way.
  */
-export function estimateWaitMs(
-  request: Request,
-  view: AdmissionView,
-  running: readonly Reservation[],
-  nowMs: number,
-): number | null {
+export function estimateWaitMs(request: Request, view: AdmissionView, running: readonly Reservation[]): number | null {
+  const { nowMs } = view;
   const known = running.flatMap((job) => (job.endsAtMs === undefined ? [] : [{ job, endsAtMs: job.endsAtMs }]));
   let later = view;
   let atMs = nowMs;
@@ -145,7 +145,7 @@ export function withoutJob(view: AdmissionView, job: Reservation): AdmissionView
     // What its job holds of a card's memory comes back with the card.
     ...(view.gpus && {
       gpus: view.gpus.map((card) =>
-        card.takenBy === job.id ? { freeBytes: Infinity, isTaken: false, takenBy: undefined } : card,
+        card.takenBy === job.id ? { ...card, freeBytes: Infinity, isTaken: false, takenBy: undefined } : card,
       ),
     }),
     ...(view.running !== undefined && { running: view.running.filter((one) => one !== job) }),

@@ -4,6 +4,7 @@ import { ALL_WORKERS } from "../../../src/contract/limits.ts";
 import { InvalidInputError } from "../../../src/contract/errors.ts";
 import { keyPrefix, keys } from "../../../src/contract/queues.ts";
 import { parseLimits } from "../../../src/contract/limits.ts";
+import { GiB } from "../../../src/contract/resources.ts";
 import { loadAllLimits, resetLimits, setLimits } from "../../../src/platform/limits.ts";
 import { loadRuleSettings, resetRuleSettings, setRuleSettings } from "../../../src/platform/rule-settings.ts";
 import { checkGovernorConfig, type GovernorConfig } from "../../../src/worker/governor/governor-config.ts";
@@ -38,14 +39,19 @@ test("limits of one worker count over those of its host, those over all, and go 
   await setLimits(deps, "node-1", { memory_threshold_percent: 70 });
   await setLimits(deps, "node-1-worker", { max_processes: 1 });
   await setLimits(deps, "node-2", { cpu_threshold_percent: 10 });
+  await setLimits(deps, ALL_WORKERS, parseLimits({ memory_max: "1GiB", disk_free: "2GiB", disk_free_inodes: 5 }));
+  await setLimits(deps, "node-1", { io_pressure_percent: 40, max_temperature: 80, max_watts: 300 });
   await limits.refresh();
-  expect(configured.at(-1)).toMatchObject({ maxProcesses: 1, memoryThreshold: 0.7 });
+  expect(configured.at(-1)).toMatchObject({ maxProcesses: 1, memoryThreshold: 0.7, memoryMaxBytes: GiB });
+  expect(configured.at(-1)?.machine).toEqual({
+    ...{ diskFreeBytes: 2 * GiB, diskFreeInodes: 5, ioPressure: 0.4, maxCelsius: 80, maxWatts: 300 },
+  });
   expect(configured.at(-1)).not.toHaveProperty("cpuThreshold");
   expect(isPaused).toBe(true);
 
   await resetLimits(deps, undefined);
   await limits.refresh();
-  expect(configured.at(-1)).toMatchObject(settings);
+  expect(configured.at(-1)).toEqual({ ...settings, labels: [], machine: {} });
   expect(isPaused).toBe(false);
 });
 

@@ -12,6 +12,7 @@ const promise = (growthBytes: number): MachinePromise => ({
   growthBytes,
   cpuCores: 1,
   processes: 1,
+  cards: [],
   isEnding: false,
   starvedMs: 0,
 });
@@ -74,12 +75,12 @@ describe("machine ledger", () => {
     let nowMs = 1_000_000;
     const one = openLedger(folder, "one", () => nowMs);
     const hung = openLedger(folder, "hung", () => nowMs);
-    const last = { growthBytes: 64, cpuCores: 2, processes: 2, isEnding: true, starvedMs: 9_000 };
+    const last = { growthBytes: 64, cpuCores: 2, processes: 2, cards: ["GPU-1"], isEnding: true, starvedMs: 9_000 };
     hung.publish(last, ["host"]);
     nowMs += 4_999;
     expect(one.others()).toMatchObject([last]);
     nowMs += 1;
-    const silent = { growthBytes: 64, cpuCores: 0, processes: 0, isEnding: false, starvedMs: 0 };
+    const silent = { growthBytes: 64, cpuCores: 0, processes: 0, cards: ["GPU-1"], isEnding: false, starvedMs: 0 };
     expect(one.others()).toMatchObject([silent]);
     nowMs += 24_999;
     expect(one.others()).toMatchObject([silent]);

@@ -26,6 +26,7 @@ const neighbour = {
   processes: 1,
   isEnding: false,
   starvedMs: 0,
+  cards: [],
 };
 
 const begun = (running: number, settled: number) => ({ unknown: { running, settled } });

@@ -23,7 +23,7 @@ function job(jobId: string, cores: number, more: Partial<EnforcedJob> = {}): Enf
 
 function view(cpu: CpuState, jobs: readonly EnforcedJob[]): EnforcementView {
   const memory = { memory: [], memoryThreshold: 0.96, systemReserveBytes: 0, pressure: undefined };
-  return { ...memory, jobs, cpu, isDraining: false, nowMs: NOW_MS, wallMs: 0 };
+  return { ...memory, jobs, cpu, isDraining: false, nowMs: NOW_MS };
 }
 
 const step = (cpu: CpuState, jobs: readonly EnforcedJob[]) => {
@@ -32,7 +32,7 @@ const step = (cpu: CpuState, jobs: readonly EnforcedJob[]) => {
 };
 const short = (ms = 2_000): CpuState => ({ kind: "short", reason: "cpu-pressure", sinceMs: NOW_MS - ms });
 const calm = (ms: number): CpuState => ({ kind: "calm", sinceMs: NOW_MS - ms });
-const slowed = { slowed: { wallMs: 0, message: "slowed" } };
+const slowed = { slowed: { sinceMs: 0, message: "slowed" } };
 
 describe("whose priority is lowered while cores are short", () => {
   const kept = job("kept", 1);

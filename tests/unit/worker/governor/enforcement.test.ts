@@ -4,7 +4,6 @@ import { decideStep } from "../../../../src/worker/governor/enforcement.ts";
 import type { EnforcedJob, EnforcementView } from "../../../../src/worker/governor/step.ts";
 
 const NOW_MS = 100_000;
-const WALL_MS = 5_000_000;
 
 function job(
   jobId: string,
@@ -39,7 +38,6 @@ function view(usedMiB: number, jobs: readonly EnforcedJob[], more: Partial<Enfor
     cpu: { kind: "calm", sinceMs: 0 },
     isDraining: false,
     nowMs: NOW_MS,
-    wallMs: WALL_MS,
     jobs,
     ...more,
   };
@@ -55,7 +53,7 @@ const step = (asked: EnforcementView) => {
   return found && [found.kind, found.jobId, found.reason];
 };
 const suspendedFor = (ms: number) => ({
-  suspension: { sinceMs: NOW_MS - ms, wallMs: WALL_MS - ms, message: "stopped", remainingMs: undefined },
+  suspension: { sinceMs: NOW_MS - ms, message: "stopped", remainingMs: undefined },
 });
 const stall = (scope: "cgroup" | "host") => ({ scope, memorySome: 0.5, memoryFull: 0.2, cpuSome: 0 });
 
@@ -136,7 +134,7 @@ describe("whom the governor ends", () => {
 describe("whom the governor stops for a while", () => {
   const kept = [job("old", { need: 400, rss: 300, since: 1 }), job("young", { need: 400, rss: 300, since: 2 })];
   const once = kept.map((held) => ({ ...held, isRetriable: false }));
-  const soon = { endsAtMs: WALL_MS + 5_000 };
+  const soon = { endsAtMs: NOW_MS + 5_000 };
 
   test("in danger, one that nobody repeats: the youngest of those that outgrew their promises", () => {
     expect(step(view(940, once))).toEqual(["suspend", "young", "memory-limit"]);
@@ -160,11 +158,11 @@ describe("whom the governor stops for a while", () => {
     expect(short(jobs)).toEqual(["suspend", "grown", "memory-short"]);
     expect(short(jobs, 895)).toBeUndefined();
     expect(short(jobs.map((one) => ({ ...one, endsAtMs: undefined })))).toBeUndefined();
-    expect(short(jobs.map((one) => ({ ...one, endsAtMs: WALL_MS + 60_000 })))).toBeUndefined();
-    expect(short(jobs.map((one) => ({ ...one, endsAtMs: WALL_MS - 60_000 })))).toBeUndefined();
+    expect(short(jobs.map((one) => ({ ...one, endsAtMs: NOW_MS + 60_000 })))).toBeUndefined();
+    expect(short(jobs.map((one) => ({ ...one, endsAtMs: NOW_MS - 60_000 })))).toBeUndefined();
     const fresh = { ...job("grown", { need: 100, rss: 300 }), processSinceMs: NOW_MS - 4_000 };
     expect(short([fresh, job("kept", { need: 400, rss: 300, ...soon })])).toBeUndefined();
-    expect(short([fresh, job("kept", { need: 400, rss: 300, endsAtMs: WALL_MS + 3_000 })])?.[0]).toBe("suspend");
+    expect(short([fresh, job("kept", { need: 400, rss: 300, endsAtMs: NOW_MS + 3_000 })])?.[0]).toBe("suspend");
     const once = { ...fresh, isRetriable: false };
     expect(short([once, job("kept", { need: 400, rss: 300, ...soon })])?.[0]).toBe("suspend");
     const little = [job("grown", { need: 100, rss: 300 }), job("kept", { need: 400, rss: 5, ...soon })];

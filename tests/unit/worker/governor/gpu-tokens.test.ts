@@ -1,40 +1,49 @@
 import { expect, test } from "vitest";
 import { GiB } from "../../../../src/contract/resources.ts";
-import { GpuTokens, gpuWishOf } from "../../../../src/worker/governor/gpu-tokens.ts";
+import { chooseGpu, gpuTokensOf, gpuWishOf, withOnly } from "../../../../src/worker/governor/gpu-tokens.ts";
 import type { Gpu } from "../../../../src/worker/governor/probes/gpu.ts";
 
 const card = (index: number, usedBytes: number | null): Gpu => ({
   ...{ index, uuid: `GPU-${index}`, name: "card", memoryBytes: 80 * GiB, usedBytes },
   ...{ utilisation: 0, temperatureC: 40, powerW: 70, processes: [] },
 });
+const wish = { memoryBytes: GiB };
+const gpus = [card(0, 10 * GiB), card(1, 0)];
+const taken = (tokens: readonly { readonly isTaken: boolean }[]) => tokens.map(({ isTaken }) => isTaken);
 
 test("a card is given to one job at a time, the emptiest first, and comes back", () => {
-  const tokens = new GpuTokens();
-  const gpus = [card(0, 10 * GiB), card(1, 0)];
-  const wish = { memoryBytes: GiB };
-  expect([tokens.take(1, wish, gpus), tokens.take(2, wish, gpus), tokens.take(3, wish, gpus)]).toEqual([
-    "GPU-1",
-    "GPU-0",
-    undefined,
+  const held: { id: number; card: string | undefined }[] = [];
+  for (const id of [1, 2, 3]) held.push({ id, card: chooseGpu(wish, gpuTokensOf(gpus, held, [])) });
+  expect(held.map((job) => job.card)).toEqual(["GPU-1", "GPU-0", undefined]);
+  expect(gpuTokensOf(gpus, held, []).map(({ takenBy }) => takenBy)).toEqual([2, 1]);
+  expect(chooseGpu(wish, gpuTokensOf(gpus, held.slice(1), []))).toBe("GPU-1");
+  expect(chooseGpu(undefined, gpuTokensOf(gpus, [], []))).toBeUndefined();
+});
+
+test("a card that another worker of the machine has given to a job is taken, and nobody's of ours", () => {
+  const tokens = gpuTokensOf(gpus, [], [{ cards: [] }, { cards: ["GPU-1"] }]);
+  expect(tokens.map(({ isTaken, takenBy }) => [isTaken, takenBy])).toEqual([
+    [false, undefined],
+    [true, undefined],
   ]);
-  expect(tokens.show(gpus).map(({ isTaken }) => isTaken)).toEqual([true, true]);
-  expect([tokens.of(1), tokens.of(3), tokens.of(undefined)]).toEqual(["GPU-1", undefined, undefined]);
-  tokens.release(1);
-  tokens.release(1);
-  expect(tokens.of(1)).toBeUndefined();
-  expect(tokens.take(4, wish, gpus)).toBe("GPU-1");
+  expect(chooseGpu(wish, tokens)).toBe("GPU-0");
+});
+
+test("a job that was promised a card looks at no other, and not at one that is promised twice", () => {
+  const tokens = gpuTokensOf(gpus, [], []);
+  expect(taken(withOnly("GPU-1", tokens, [{ cards: ["GPU-0"] }]))).toEqual([true, false]);
+  expect(taken(withOnly("GPU-1", tokens, [{ cards: ["GPU-1"] }]))).toEqual([true, true]);
 });
 
 test("a card that vanished while a job holds it is given to nobody when it is back", () => {
-  const tokens = new GpuTokens();
-  tokens.take(1, { memoryBytes: GiB }, [card(0, 0)]);
-  expect(tokens.show([])).toEqual([]);
-  expect(tokens.take(2, { memoryBytes: GiB }, [card(0, 0)])).toBeUndefined();
+  const held = [{ id: 1, card: "GPU-0" }];
+  expect(gpuTokensOf([], held, [])).toEqual([]);
+  expect(chooseGpu(wish, gpuTokensOf([card(0, 0)], held, []))).toBeUndefined();
 });
 
 test("the label gpu asks for one card; a card that tells no memory is free or taken", () => {
   expect(gpuWishOf(["big"])).toBeUndefined();
-  const wish = gpuWishOf(["gpu"]);
-  expect(wish).toBeDefined();
-  expect(new GpuTokens().take(1, wish ?? { memoryBytes: 0 }, [card(0, null)])).toBe("GPU-0");
+  const wanted = gpuWishOf(["gpu"]);
+  expect(wanted).toBeDefined();
+  expect(chooseGpu(wanted, gpuTokensOf([card(0, null)], [], []))).toBe("GPU-0");
 });

@@ -19,6 +19,7 @@ function running(id: number, mebibytes: number, endsAtMs?: number): Reservation 
       queue: "exec.small@14",
       kind: undefined,
       isInside: false,
+      card: undefined,
       sinceMs: 0,
       jobId: `job-${id}`,
       runId: "r",
@@ -28,6 +29,11 @@ function running(id: number, mebibytes: number, endsAtMs?: number): Reservation 
     ...{ peakBytes: 0, processSinceMs: 0, endsAtMs, isRetriable: true, expectation: undefined, work: 0, cpuMs: 0 },
     need: { memoryBytes: mebibytes * MiB, cpuCores: 0.1, processes: 1 },
   };
+}
+
+/** The same jobs seen at another moment: each is to end as long after it. */
+function at(nowMs: number, jobs: readonly Reservation[]): Reservation[] {
+  return jobs.map((job) => ({ ...job, endsAtMs: job.endsAtMs === undefined ? undefined : job.endsAtMs + nowMs }));
 }
 
 function viewOf(jobs: readonly Reservation[], nowMs = 10_000): AdmissionView {
@@ -47,7 +53,7 @@ function held(jobs: readonly Reservation[], waitedMs: number): AdmissionView {
   waiting.note(BIG, answer, { nowMs: 0, request: big });
   const waits = new LongWaits();
   waits.note(new Set([BIG]), waiting.queuesWithoutRoom, 0);
-  return waits.hold(view, waiting, jobs, 0);
+  return waits.hold(view, waiting, at(waitedMs, jobs));
 }
 
 const codeOf = (request: Request, view: AdmissionView) => {
@@ -106,7 +112,7 @@ describe("room for what has waited long", () => {
     waiting.note(BIG, answer, { nowMs: 0, request: big });
     const waits = new LongWaits();
     waits.note(new Set([BIG]), waiting.queuesWithoutRoom, 0);
-    expect(waits.hold({ ...view, nowMs: 60_000 }, waiting, [running(1, 100, 4_000)], 0).held).toBeUndefined();
+    expect(waits.hold({ ...view, nowMs: 60_000 }, waiting, [running(1, 100, 64_000)]).held).toBeUndefined();
   });
 
   test("begins anew once a job of the queue was let in, or none waits in it", () => {
@@ -125,9 +131,9 @@ describe("room for what has waited long", () => {
       },
     ]) {
       waits.note(new Set([BIG]), waiting.queuesWithoutRoom, 0);
-      expect(waits.hold(view, waiting, jobs, 0).held).toBeDefined();
+      expect(waits.hold(view, waiting, at(12_000, jobs)).held).toBeDefined();
       forget();
-      expect(waits.hold(view, waiting, jobs, 0).held).toBeUndefined();
+      expect(waits.hold(view, waiting, at(12_000, jobs)).held).toBeUndefined();
     }
   });
 
@@ -139,11 +145,11 @@ describe("room for what has waited long", () => {
     waiting.note(BIG, answer, { nowMs: 0, request: big });
     waits.share();
     waits.note(new Set([BIG]), waiting.queuesWithoutRoom, 0);
-    const heldAt = (nowMs: number) => waits.hold(viewOf(jobs, nowMs), waiting, jobs, 0).held;
+    const heldAt = (nowMs: number) => waits.hold(viewOf(jobs, nowMs), waiting, at(nowMs, jobs)).held;
 
     test("is offered once it has waited long, with when the job could start", () => {
-      expect(waits.offers(viewOf(jobs, 9_999), waiting, jobs, 0)).toEqual([]);
-      const offers = waits.offers(viewOf(jobs, 10_000), waiting, jobs, 0);
+      expect(waits.offers(viewOf(jobs, 9_999), waiting, at(9_999, jobs))).toEqual([]);
+      const offers = waits.offers(viewOf(jobs, 10_000), waiting, at(10_000, jobs));
       expect(offers).toEqual([{ queue: BIG, jobId: undefined, waitedMs: 10_000, startsInMs: 30_000 }]);
     });
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { GiB, MiB } from "../../../../src/contract/resources.ts";
 import { decideAdmission } from "../../../../src/worker/governor/admission.ts";
-import type { AdmissionView, Request } from "../../../../src/worker/governor/admission-view.ts";
+import type { AdmissionView, GpuToken, Request } from "../../../../src/worker/governor/admission-view.ts";
 import type { CapacityReading } from "../../../../src/worker/governor/capacity.ts";
 import { GateKeeper } from "../../../../src/worker/governor/gate-keeper.ts";
 import { decideHold, type MachineLimits } from "../../../../src/worker/governor/machine-gates.ts";
@@ -196,23 +196,15 @@ describe("heat and power", () => {
 
 describe("GPUs", () => {
   const wish = { ...job, gpu: { memoryBytes: GiB } };
-  const rows: [string, NonNullable<AdmissionView["gpus"]>, string | RegExp][] = [
+  const token = (freeBytes: number, isTaken = false): GpuToken => ({
+    ...{ index: 0, uuid: "GPU-0", freeBytes, isTaken, takenBy: undefined },
+  });
+  const rows: [string, readonly GpuToken[], string | RegExp][] = [
     ["none to be seen", [], "GPU: needs a GPU, none can be seen now"],
-    ["all taken", [{ freeBytes: 8 * GiB, isTaken: true }], "GPU: needs a GPU, all 1 are taken by jobs"],
-    [
-      "one free",
-      [
-        { freeBytes: 8 * GiB, isTaken: true },
-        { freeBytes: GiB, isTaken: false },
-      ],
-      "admit",
-    ],
-    [
-      "one free that others have filled",
-      [{ freeBytes: MiB, isTaken: false }],
-      /^GPU_MEM: needs 1024 MiB .* 1 MiB is free/,
-    ],
-    ["one that does not tell its memory", [{ freeBytes: Infinity, isTaken: false }], "admit"],
+    ["all taken", [token(8 * GiB, true)], "GPU: needs a GPU, all 1 are taken by jobs"],
+    ["one free", [token(8 * GiB, true), token(GiB)], "admit"],
+    ["one free that others have filled", [token(MiB)], /^GPU_MEM: needs 1024 MiB .* 1 MiB is free/],
+    ["one that does not tell its memory", [token(Infinity)], "admit"],
   ];
   test.each(rows)("%s", (_name, gpus, expected) => {
     const worker = new Worker();

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { MachinePromise, Neighbour, SharedLedger } from "../../../../src/worker/governor/machine-ledger.ts";
 import { Neighbourhood } from "../../../../src/worker/governor/neighbourhood.ts";
 
-const nothing: MachinePromise = { growthBytes: 0, cpuCores: 0, processes: 0, isEnding: false, starvedMs: 0 };
+const nothing: MachinePromise = { growthBytes: 0, cpuCores: 0, processes: 0, cards: [], isEnding: false, starvedMs: 0 };
 
 /** A worker with a job that does not fit, and a neighbour that runs so many. */
 class Pair {

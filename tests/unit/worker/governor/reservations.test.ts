@@ -26,7 +26,7 @@ describe("reservations", () => {
     const ledger = new Reservations();
     ledger.bind(reserve(ledger), { jobId: "a", runId: "r", nowMs: 2 });
     ledger.observe("a", { rssBytes: 950, cpuMs: 1, atMs: 3 });
-    ledger.slow("a", { wallMs: 4, message: "slowed" });
+    ledger.slow("a", { sinceMs: 4, message: "slowed" });
     ledger.beginProcess("a", 77, 9);
     expect(ledger.ofJob("a")).toMatchObject({ usage: undefined, peakBytes: 0, processSinceMs: 9, pid: 77 });
     expect(ledger.ofJob("a")?.slowed).toBeUndefined();
@@ -37,9 +37,9 @@ describe("reservations", () => {
     ledger.bind(reserve(ledger), { jobId: "a", runId: "r", nowMs: 2 });
     ledger.beginProcess("a", 77, 100);
     ledger.describe("a", { endsAtMs: 5_000 });
-    ledger.suspend("a", { sinceMs: 400, wallMs: 3_000, message: "stopped" });
+    ledger.suspend("a", { sinceMs: 400, message: "stopped" });
     expect(ledger.ofJob("a")).toMatchObject({ endsAtMs: undefined, suspension: { message: "stopped" } });
-    ledger.suspend("a", { sinceMs: 500, wallMs: 3_100, message: "again" });
+    ledger.suspend("a", { sinceMs: 500, message: "again" });
     ledger.resume("a", 1_400);
     expect(ledger.ofJob("a")).toMatchObject({ suspendedMs: 1_000, processSinceMs: 1_100, endsAtMs: 6_000 });
     expect(ledger.ofJob("a")?.suspension).toBeUndefined();
@@ -51,7 +51,7 @@ describe("reservations", () => {
     const ledger = new Reservations();
     ledger.bind(reserve(ledger), { jobId: "a", runId: "r", nowMs: 2 });
     ledger.beginProcess("a", 77, 100);
-    ledger.suspend("a", { sinceMs: 400, wallMs: 3_000, message: "stopped" });
+    ledger.suspend("a", { sinceMs: 400, message: "stopped" });
     ledger.beginProcess("a", 78, 900);
     expect(ledger.ofJob("a")).toMatchObject({ suspension: undefined, suspendedMs: 500, processSinceMs: 900, pid: 78 });
   });

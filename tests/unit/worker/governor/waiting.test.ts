@@ -32,7 +32,7 @@ describe("waiting reasons", () => {
     reasons.note("a", { ...wait, code: "HOT" }, { nowMs: 2_000 });
     reasons.clear("a", 4_000);
     reasons.clear("a", 8_000);
-    expect(reasons.lastOf("a")).toEqual({ code: "HOT", sinceMs: 2_000, untilMs: 4_000 });
-    expect(reasons.lastOf("b")).toBeUndefined();
+    expect(reasons.lastOf("a", (atMs) => atMs + 10_000)).toEqual({ code: "HOT", sinceMs: 12_000, untilMs: 14_000 });
+    expect(reasons.lastOf("b", (atMs) => atMs)).toBeUndefined();
   });
 });
