@@ -1,6 +1,18 @@
 /** The files that an image of the Dockerfile would have, in a folder: what its last stage copies, and nothing else. */
 import { execFileSync, spawnSync } from "node:child_process";
-import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { copiesOf, lineageOf, parseDockerfile, type Copy, type Stage } from "./dockerfile.ts";
@@ -80,6 +92,7 @@ class ImageFiles {
     const stage = this.#stages.find(({ name }) => name === "modules") ?? fail("a stage named modules", "none");
     for (const copy of copiesOf(stage)) this.copy(copy, folder);
     for (const path of installedPackages()) copyFolder(join(repository, path), join(folder, path));
+    linkPrograms(folder);
     const [install, ...rest] = stage.instructions.filter(({ keyword }) => keyword === "RUN");
     if (install?.text.includes("npm ci --omit=dev") !== true) fail("npm ci --omit=dev first", install?.text ?? "none");
     for (const { text } of rest) execFileSync("sh", ["-c", text], { cwd: folder, stdio: "pipe" });
@@ -98,6 +111,16 @@ function copyFolder(from: string, to: string): void {
   // Another file system.
   rmSync(to, { recursive: true, force: true });
   cpSync(from, to, { recursive: true, dereference: true });
+}
+
+/** Their programs, as npm links them: without a link it would install the package anew. */
+function linkPrograms(folder: string): void {
+  const [from, to] = [repository, folder].map((root) => join(root, "node_modules/.bin")) as [string, string];
+  mkdirSync(to);
+  for (const name of readdirSync(from)) {
+    const target = readlinkSync(join(from, name));
+    if (existsSync(join(to, target))) symlinkSync(target, join(to, name));
+  }
 }
 
 /**
