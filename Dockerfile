@@ -18,13 +18,17 @@ COPY src src
 RUN npm run build && rm -f dist/*.tsbuildinfo
 
 # What it needs at run time, without the native binaries of other platforms; and the list of it (SPDX), to which
-# each image adds what else it has.
+# each image adds what else it has. With development dependencies in package.json npm keeps those that a package could use
+# (TypeScript), and lists none of those that are both kinds.
 FROM ${NODE_IMAGE} AS modules
 WORKDIR /modules
 COPY package.json package-lock.json .npmrc ./
 RUN --mount=type=cache,target=/root/.npm npm ci --omit=dev --ignore-scripts
 COPY scripts/prune-native.js scripts/
-RUN node scripts/prune-native.js node_modules && npm sbom --omit=dev --sbom-format=spdx >sbom.spdx.json
+RUN npm pkg delete devDependencies \
+ && npm prune --ignore-scripts --offline \
+ && node scripts/prune-native.js node_modules \
+ && npm sbom --sbom-format=spdx >sbom.spdx.json
 
 # The same with what ONNX Runtime needs for CUDA 12; its install script fetches that.
 FROM modules AS modules-cuda

@@ -7,9 +7,11 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  readdirSync,
+  readlinkSync,
   rmSync,
   statSync,
-  writeFileSync,
+  symlinkSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
@@ -82,18 +84,24 @@ class ImageFiles {
     }
   }
 
-  /** What the stage `modules` makes: the packages that run, pruned by the same script, and the list of them. */
+  /** What the stage `modules` makes: what `npm ci --omit=dev` would install, after all that the stage runs behind that. */
   #modules(): string {
     const folder = join(this.#work, "modules");
     if (existsSync(folder)) return folder;
     mkdirSync(folder);
-    for (const path of runtimePackages()) copyFolder(join(repository, path), join(folder, path));
-    execFileSync(process.execPath, [join(repository, "scripts/prune-native.js"), join(folder, "node_modules")]);
-    const list = ["sbom", "--omit=dev", "--sbom-format=spdx", "--package-lock-only"];
-    const options = { cwd: repository, maxBuffer: 64 * 1024 * 1024, stdio: "pipe" } as const;
-    writeFileSync(join(folder, "sbom.spdx.json"), execFileSync("npm", list, options));
+    const stage = this.#stages.find(({ name }) => name === "modules") ?? fail("a stage named modules", "none");
+    for (const copy of copiesOf(stage)) this.copy(copy, folder);
+    for (const path of installedPackages()) copyFolder(join(repository, path), join(folder, path));
+    linkPrograms(folder);
+    const [install, ...rest] = stage.instructions.filter(({ keyword }) => keyword === "RUN");
+    if (install?.text.includes("npm ci --omit=dev") !== true) fail("npm ci --omit=dev first", install?.text ?? "none");
+    for (const { text } of rest) execFileSync("sh", ["-c", text], { cwd: folder, stdio: "pipe" });
     return folder;
   }
+}
+
+function fail(expected: string, found: string): never {
+  throw new Error(`expected ${expected} in the Dockerfile, found ${found}`);
 }
 
 /** Links the files where it can: they are many, and nobody changes them. */
@@ -105,13 +113,26 @@ function copyFolder(from: string, to: string): void {
   cpSync(from, to, { recursive: true, dereference: true });
 }
 
-/** The folders of all packages at the top that are no development dependency, as far as they are for this platform. */
-function runtimePackages(): string[] {
+/** Their programs, as npm links them: without a link it would install the package anew. */
+function linkPrograms(folder: string): void {
+  const [from, to] = [repository, folder].map((root) => join(root, "node_modules/.bin")) as [string, string];
+  mkdirSync(to);
+  for (const name of readdirSync(from)) {
+    const target = readlinkSync(join(from, name));
+    if (existsSync(join(to, target))) symlinkSync(target, join(to, name));
+  }
+}
+
+/**
+ * The folders of packages that npm installs without development dependencies, as far as they are for this platform: those
+ * that a package could use stay (`devOptional`).
+ */
+function installedPackages(): string[] {
   const lock = JSON.parse(readFileSync(join(repository, "package-lock.json"), "utf8")) as {
-    packages: Record<string, { dev?: boolean; devOptional?: boolean }>;
+    packages: Record<string, { dev?: boolean }>;
   };
   return Object.entries(lock.packages)
-    .filter(([path, { dev, devOptional }]) => path !== "" && dev !== true && devOptional !== true)
+    .filter(([path, { dev }]) => path !== "" && dev !== true)
     .map(([path]) => path)
     .filter((path) => !path.slice(1).includes("/node_modules/") && existsSync(join(repository, path)));
 }
