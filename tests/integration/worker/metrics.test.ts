@@ -35,6 +35,9 @@ test("what is promised while jobs run, why others wait, and what became of the f
   expect(await reserved("memoryBytes")).toBe(0);
   expect(await told("headroom_files_processed_total", 'outcome="succeeded"')).toBe(2);
   expect(await told("headroom_files_processed_total", 'outcome="failed"')).toBe(1);
+  expect(await told("headroom_governor_cpu_seconds_total")).toBeGreaterThan(0);
+  const guesses = await told("headroom_prediction_ratio_count", 'target="memory"', 'profile="default"');
+  expect(guesses).toBeGreaterThan(0);
   expect(await told("headroom_retries_total", 'failure_class="exit"')).toBe(1);
   expect(await told("headroom_file_duration_seconds_count")).toBe(3);
   expect(await told("headroom_chunk_duration_seconds_count")).toBeGreaterThanOrEqual(3);
