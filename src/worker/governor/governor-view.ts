@@ -8,6 +8,7 @@ import type { AdmissionRule, AdmissionView, Gates, Held } from "./admission-view
 import type { CapacityReading } from "./capacity.ts";
 import { limitOf } from "./class-limits.ts";
 import { countedCores, mostProcesses, OVERHEAD_MS } from "./cores.ts";
+import { deviceRoomsOf } from "./device-rooms.ts";
 import { DEFAULT_MEMORY_THRESHOLD, systemReserveOf, type GovernorConfig } from "./governor-config.ts";
 import type { GovernorSnapshot } from "./governor-port.ts";
 import { OWN_LEVEL } from "./own-level.ts";
@@ -148,11 +149,11 @@ export function learnedCores(expectation: Expectation | undefined): Expectation[
 
 /** What a heartbeat says of a reservation that has its job. */
 export function runningJobOf(job: Reservation): RunningJob | undefined {
-  const { jobId, runId, sinceMs, need, usage, endsAtMs } = job;
+  const { jobId, runId, sinceMs, need, usage, endsAtMs, expectation } = job;
   if (jobId === undefined) return undefined;
-  const rssBytes = usage?.rssBytes ?? null;
+  const memory = { rssBytes: usage?.rssBytes ?? null, expectedBytes: expectation?.memoryBytes.p50 ?? null };
   const enforced = enforcedOf(job);
-  return { jobId, runId: runId ?? "", sinceMs, reserved: need, rssBytes, endsAtMs: endsAtMs ?? null, enforced };
+  return { jobId, runId: runId ?? "", sinceMs, reserved: need, ...memory, endsAtMs: endsAtMs ?? null, enforced };
 }
 
 function enforcedOf({ suspension, slowed }: Reservation): Enforced | null {
@@ -170,13 +171,18 @@ export function figuresOf(
     ledger,
     workerBytes,
   }: { readonly ledger: Pick<Reservations, "reserved" | "committed">; readonly workerBytes: number },
-): Pick<GovernorSnapshot, "capacity" | "reserved" | "observed" | "headroom" | "largestJobBytes" | "keepsRoomFor"> {
+): Pick<
+  GovernorSnapshot,
+  "capacity" | "reserved" | "observed" | "headroom" | "devices" | "largestJobBytes" | "keepsRoomFor"
+> {
   const reserved = ledger.reserved();
   const observed = observedOf(reading, reserved.processes);
   const headroom = headroomOf(view, observed, ledger.committed(false));
   const largest = largestJobBytes(view, workerBytes);
   const keepsRoomFor = view.held === undefined ? null : keptRoomOf(view.held);
-  return { capacity: capacityOf(view, reading), reserved, observed, headroom, largestJobBytes: largest, keepsRoomFor };
+  const devices = deviceRoomsOf(reading.machine);
+  const capacity = capacityOf(view, reading);
+  return { capacity, reserved, observed, headroom, devices, largestJobBytes: largest, keepsRoomFor };
 }
 
 function keptRoomOf({ queue, jobId, waitedMs, startsInMs }: Held): KeptRoom {
