@@ -53,6 +53,11 @@ export const nodes: Page = {
           queries: [["sum by (instance, state) (headroom_enforced_jobs{$w})", "{{instance}} {{state}}"]],
         },
         {
+          title: "Share of a core for the governor itself",
+          unit: "ratio",
+          queries: [["sum by (instance) (rate(headroom_governor_cpu_seconds_total{$w}[5m]))", "{{instance}}"]],
+        },
+        {
           title: "Time since Redis answered the pull loop",
           unit: "seconds",
           queries: [["max by (instance) (headroom_pull_age_seconds{$w})", "{{instance}}"]],

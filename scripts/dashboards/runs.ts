@@ -94,8 +94,8 @@ export const runs: Page = {
           note: "1 is a perfect guess; far above 1 too little was reserved.",
           queries: [
             [
-              "histogram_quantile(0.5, sum by (le, target, basis) (rate(headroom_prediction_ratio_bucket{$f}[$__rate_interval])))",
-              "{{target}} {{basis}}",
+              "histogram_quantile(0.5, sum by (le, target, basis, profile) (rate(headroom_prediction_ratio_bucket{$f}[$__rate_interval])))",
+              "{{profile}} {{target}} {{basis}}",
             ],
           ],
         },

@@ -1,5 +1,5 @@
 /** Live workers as a person watches them: what each has, promised and uses, what runs and what waits for what. Pure. */
-import type { RunningJob, WaitingQueue, WorkerHeartbeat } from "../contract/status.ts";
+import type { DeviceRoom, RunningJob, WaitingQueue, WorkerHeartbeat } from "../contract/status.ts";
 import type { ResourceName } from "../contract/resources.ts";
 import {
   formatBytes,
@@ -55,6 +55,7 @@ function workerLines(worker: WorkerHeartbeat, options: TopOptions): string[] {
   return [
     `${style.bold(oneLine(worker.workerId))}  ${state}${style.dim(`${labels}  on ${oneLine(worker.host)}`)}${age}`,
     ...shownResources.flatMap((shown) => resourceLine(worker, shown, style)),
+    ...(worker.devices ?? []).map((device) => deviceLine(device, style)),
     ...jobLines(worker.running, options),
     ...worker.waiting.map((wait) => waitLine(wait, columns, style)),
   ];
@@ -68,6 +69,11 @@ function resourceLine(worker: WorkerHeartbeat, { name, label, format }: Shown, s
   const free = worker.headroom[name] ?? 0;
   const figures = `${format(used)} used, ${format(reserved)} reserved, ${format(free)} free of ${format(capacity)}`;
   return [`${INDENT}${style.dim(label.padEnd(10))}${bar(used / capacity, reserved / capacity, style)}  ${figures}`];
+}
+
+function deviceLine({ name, usedBytes, totalBytes }: DeviceRoom, style: Style): string {
+  const figures = `${formatBytes(usedBytes)} used, ${formatBytes(totalBytes - usedBytes)} free of ${formatBytes(totalBytes)}`;
+  return `${INDENT}${style.dim(oneLine(name).padEnd(10))}${bar(usedBytes / totalBytes, 0, style)}  ${figures}`;
 }
 
 /** Full cells are in use, half ones promised beyond that. */
@@ -89,11 +95,13 @@ function jobLines(running: readonly RunningJob[], { nowMs, style, maxJobs, colum
     formatDuration(nowMs - job.sinceMs),
     bytesOrDash(job.reserved.memoryBytes),
     bytesOrDash(job.rssBytes),
+    bytesOrDash(job.expectedBytes),
     job.endsAtMs === null ? "-" : formatDuration(Math.max(0, job.endsAtMs - nowMs)),
     job.enforced === null ? "" : `${job.enforced.state} for ${formatDuration(nowMs - job.enforced.sinceMs)}`,
   ]);
-  const head = ["JOB", "FOR", "RESERVED", "USED", "ENDS IN", shown.some((job) => job.enforced !== null) ? "STATE" : ""];
-  const [first = "", ...lines] = formatTable([head, ...rows], [1, 2, 3, 4]);
+  const state = shown.some((job) => job.enforced !== null) ? "STATE" : "";
+  const head = ["JOB", "FOR", "RESERVED", "USED", "PREDICTED", "ENDS IN", state];
+  const [first = "", ...lines] = formatTable([head, ...rows], [1, 2, 3, 4, 5]);
   const rest = running.length - shown.length;
   return [
     INDENT + style.dim(truncate(first, columns - INDENT.length)),

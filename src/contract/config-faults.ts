@@ -1,4 +1,5 @@
 /** Says in words what is wrong with a configuration: the place, what was expected, what was found. */
+import { contradictions } from "./config-contradictions.ts";
 import { knownKeys } from "./config-json-schema.ts";
 import { InvalidInputError } from "./errors.ts";
 import { configSchema, type Config } from "./config.ts";
@@ -21,7 +22,7 @@ export function parseConfig(raw: unknown): ParsedConfig {
 
 /** Rules between settings; they read the raw value, so that they are reported together with all other faults. */
 function ruleFaults(raw: unknown): PathFault[] {
-  return [...profileFaults(raw), ...templateFaults(raw), ...sizeFaults(raw), ...scheduleFaults(raw)];
+  return [...profileFaults(raw), ...templateFaults(raw), ...contradictions(raw), ...scheduleFaults(raw)];
 }
 
 function scheduleFaults(raw: unknown): PathFault[] {
@@ -61,12 +62,4 @@ function templateFaults(raw: unknown): PathFault[] {
       return { ...fault, path, where: showPath(path) };
     });
   }
-}
-
-function sizeFaults(raw: unknown): PathFault[] {
-  const input = field(raw, "input");
-  const [min, max] = [field(input, "min_bytes"), field(input, "max_bytes")];
-  if (typeof min !== "number" || typeof max !== "number" || min <= max) return [];
-  const path = ["input", "max_bytes"];
-  return [{ path, where: showPath(path), expected: `input.min_bytes (${min}) at least`, found: String(max) }];
 }

@@ -131,6 +131,13 @@ export const metricTable = {
     help: "Late results that were refused because the lease of their job was lost.",
     labels: [],
   },
+  headroom_governor_cpu_seconds_total: {
+    type: "counter",
+    help:
+      "Time for which the governor of a worker held its thread: for readings, decisions about jobs, steps against them and " +
+      "these figures. What probes read beside it is told in headroom_probe_duration_seconds.",
+    labels: [],
+  },
   headroom_enforcement_steps_total: {
     type: "counter",
     help:
@@ -146,10 +153,10 @@ export const metricTable = {
   headroom_prediction_ratio: {
     type: "histogram",
     help:
-      "What a process took over the middle of what was expected of it, by target (memory, duration) and by what the " +
-      "expectation rests on (declared, learned, default). 1 is a perfect guess; far above 1 means too little was reserved, " +
-      "far below 1 that room stood empty.",
-    labels: ["target", "basis"],
+      "What a process took over the middle of what was expected of it, by target (memory, duration), by what the " +
+      "expectation rests on (declared, learned, default) and by profile. 1 is a perfect guess; far above 1 means too little " +
+      "was reserved, far below 1 that room stood empty.",
+    labels: ["target", "basis", "profile"],
     buckets: ratios,
   },
   headroom_prediction_coverage: {

@@ -109,6 +109,8 @@ export interface RunningJob {
   readonly sinceMs: number;
   readonly reserved: Partial<Amounts>;
   readonly rssBytes: number | null;
+  /** The middle of the peak memory that is expected of its process; null when that was not looked up yet, or is not told. */
+  readonly expectedBytes?: number | null | undefined;
   /** When it probably ends; null when nobody can say. */
   readonly endsAtMs: number | null;
   readonly enforced: Enforced | null;
@@ -135,6 +137,14 @@ export interface KeptRoom {
   readonly startsInMs: number | null;
 }
 
+/** Memory of a card, or room on a volume that jobs write to. */
+export interface DeviceRoom {
+  /** Such as `gpu 0`, or what the volume is for. */
+  readonly name: string;
+  readonly usedBytes: number;
+  readonly totalBytes: number;
+}
+
 /** What a worker says about itself every few seconds: field `json` of the hash `keys.worker`. */
 export interface WorkerHeartbeat {
   readonly workerId: string;
@@ -148,6 +158,8 @@ export interface WorkerHeartbeat {
   readonly reserved: Partial<Amounts>;
   readonly observed: Partial<Amounts>;
   readonly headroom: Partial<Amounts>;
+  /** Each card, and the fullest volume; nothing from a worker of an earlier version. */
+  readonly devices?: readonly DeviceRoom[] | undefined;
   /** The most memory that this worker would ever admit one job with; null when it is of a version that does not tell. */
   readonly largestJobBytes: number | null;
   readonly running: readonly RunningJob[];

@@ -29,6 +29,10 @@ const heartbeat = z.object({
   reserved: amounts,
   observed: amounts,
   headroom: amounts,
+  devices: z
+    .array(z.object({ name: z.string(), usedBytes: z.number(), totalBytes: z.number() }))
+    .optional()
+    .catch(undefined),
   largestJobBytes: known.optional().transform((bytes) => bytes ?? null),
   running: z
     .array(
@@ -39,6 +43,7 @@ const heartbeat = z.object({
         sinceMs: z.number(),
         reserved: amounts,
         rssBytes: known,
+        expectedBytes: known.optional(),
         endsAtMs: known.optional().transform((atMs) => atMs ?? null),
         enforced: z
           .object({ state: z.enum(enforcedStates), sinceMs: z.number(), message: z.string() })

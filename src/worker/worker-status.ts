@@ -66,7 +66,8 @@ export class WorkerStatus {
 
   async heartbeat(): Promise<WorkerHeartbeat> {
     const { governor, held, clock } = this.#deps;
-    const { capacity, reserved, observed, headroom, largestJobBytes, keepsRoomFor, ...view } = governor.snapshot();
+    const { capacity, reserved, observed, headroom, devices, largestJobBytes, keepsRoomFor, ...view } =
+      governor.snapshot();
     const measured = new Map(view.running.map((job) => [job.jobId, job]));
     // A reason is told only where a job waits for it.
     const holding = await this.#holdingJobs(view.waiting.map(({ queue }) => queue));
@@ -84,7 +85,7 @@ export class WorkerStatus {
       atMs: clock.nowMs(),
       state: this.#deps.state(),
       labels: this.#who.labels,
-      ...{ capacity, reserved, observed, headroom, largestJobBytes, keepsRoomFor },
+      ...{ capacity, reserved, observed, headroom, devices, largestJobBytes, keepsRoomFor },
       running: held.all.map(({ jobId, queue, runId, sinceMs }) => ({
         jobId,
         queue,
@@ -92,6 +93,7 @@ export class WorkerStatus {
         sinceMs,
         reserved: measured.get(jobId)?.reserved ?? {},
         rssBytes: measured.get(jobId)?.rssBytes ?? null,
+        expectedBytes: measured.get(jobId)?.expectedBytes ?? null,
         endsAtMs: measured.get(jobId)?.endsAtMs ?? null,
         enforced: measured.get(jobId)?.enforced ?? null,
       })),

@@ -2,10 +2,11 @@
 import type { WorkerConfig, WorkerDeps } from "../worker-port.ts";
 import { CapacitySensor, createProbes } from "./capacity.ts";
 import { createGovernorMetrics } from "./governor-metrics.ts";
-import { Governor } from "./governor.ts";
+import type { Governor } from "./governor.ts";
 import type { GovernorDeps } from "./governor-port.ts";
 import { MachineLedger, machineFolder } from "./machine-ledger.ts";
 import { exposeMachine } from "./machine-metrics.ts";
+import { MeteredGovernor } from "./metered-governor.ts";
 import { systemRoots } from "./probes/probe.ts";
 import { ProcessTrees } from "./probes/process-trees.ts";
 import type { Step } from "./step.ts";
@@ -23,7 +24,7 @@ export function createGovernor(
 ): Governor {
   const sensor = new CapacitySensor(createProbes(systemRoots, { plugins: plugins?.probes ?? [] }));
   exposeMachine(metrics, sensor);
-  return new Governor(
+  return new MeteredGovernor(
     {
       ...shared,
       ...{ logger, clock, sensor, act, metrics: createGovernorMetrics(metrics) },
@@ -32,5 +33,8 @@ export function createGovernor(
       shared: new MachineLedger(machineFolder(), workerId, logger),
     },
     { ...governor, labels },
+    (seconds) => {
+      metrics.counter("headroom_governor_cpu_seconds_total").inc(seconds);
+    },
   );
 }

@@ -1,7 +1,7 @@
 /** What the governor is asked, what it answers, and what it tells of itself. */
 import type { Expectation } from "../../contract/expectation.ts";
 import type { Amounts } from "../../contract/resources.ts";
-import type { KeptRoom, RunningJob, WaitingQueue } from "../../contract/status.ts";
+import type { DeviceRoom, KeptRoom, RunningJob, WaitingQueue } from "../../contract/status.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { Admission } from "./admission.ts";
@@ -80,6 +80,7 @@ export interface GovernorSnapshot {
   readonly reserved: Amounts;
   readonly observed: Amounts;
   readonly headroom: Amounts;
+  readonly devices: readonly DeviceRoom[];
   /** The most memory that one job could ever be admitted with. */
   readonly largestJobBytes: number;
   readonly running: readonly RunningJob[];

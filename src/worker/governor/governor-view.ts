@@ -8,6 +8,7 @@ import type { AdmissionRule, AdmissionView, Gates, Held } from "./admission-view
 import type { CapacityReading } from "./capacity.ts";
 import { limitOf } from "./class-limits.ts";
 import { countedCores, mostProcesses, OVERHEAD_MS } from "./cores.ts";
+import { deviceRoomsOf } from "./device-rooms.ts";
 import { DEFAULT_MEMORY_THRESHOLD, systemReserveOf, type GovernorConfig } from "./governor-config.ts";
 import type { GovernorSnapshot } from "./governor-port.ts";
 import { gpuTokensOf } from "./gpu-tokens.ts";
@@ -148,12 +149,12 @@ export function learnedCores(expectation: Expectation | undefined): Expectation[
 
 /** What a heartbeat says of a reservation that has its job. */
 export function runningJobOf(job: Reservation, told: ToldAt): RunningJob | undefined {
-  const { jobId, runId, need, usage } = job;
+  const { jobId, runId, need, usage, expectation } = job;
   if (jobId === undefined) return undefined;
-  const rssBytes = usage?.rssBytes ?? null;
+  const memory = { rssBytes: usage?.rssBytes ?? null, expectedBytes: expectation?.memoryBytes.p50 ?? null };
   const enforced = enforcedOf(job, told);
   const endsAtMs = job.endsAtMs === undefined ? null : told(job.endsAtMs);
-  return { jobId, runId: runId ?? "", sinceMs: told(job.sinceMs), reserved: need, rssBytes, endsAtMs, enforced };
+  return { jobId, runId: runId ?? "", sinceMs: told(job.sinceMs), reserved: need, ...memory, endsAtMs, enforced };
 }
 
 function enforcedOf({ suspension, slowed }: Reservation, told: ToldAt): Enforced | null {
@@ -171,13 +172,18 @@ export function figuresOf(
     ledger,
     workerBytes,
   }: { readonly ledger: Pick<Reservations, "reserved" | "committed">; readonly workerBytes: number },
-): Pick<GovernorSnapshot, "capacity" | "reserved" | "observed" | "headroom" | "largestJobBytes" | "keepsRoomFor"> {
+): Pick<
+  GovernorSnapshot,
+  "capacity" | "reserved" | "observed" | "headroom" | "devices" | "largestJobBytes" | "keepsRoomFor"
+> {
   const reserved = ledger.reserved();
   const observed = observedOf(reading, reserved.processes);
   const headroom = headroomOf(view, observed, ledger.committed(false));
   const largest = largestJobBytes(view, workerBytes);
   const keepsRoomFor = view.held === undefined ? null : keptRoomOf(view.held);
-  return { capacity: capacityOf(view, reading), reserved, observed, headroom, largestJobBytes: largest, keepsRoomFor };
+  const devices = deviceRoomsOf(reading.machine);
+  const capacity = capacityOf(view, reading);
+  return { capacity, reserved, observed, headroom, devices, largestJobBytes: largest, keepsRoomFor };
 }
 
 function keptRoomOf({ queue, jobId, waitedMs, startsInMs }: Held): KeptRoom {

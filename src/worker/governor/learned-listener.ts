@@ -14,8 +14,8 @@ export function createLearnedListener(deps: { metrics: Metrics; hash: RunHash; l
     });
   };
   return {
-    predicted: (target, basis, ratio) => {
-      ratios.observe({ target, basis }, ratio);
+    predicted: ({ spec }, { target, basis, ratio }) => {
+      ratios.observe({ target, basis, profile: spec.profile }, ratio);
     },
     covered: (profile, ratio) => {
       coverage.set({ profile }, ratio);

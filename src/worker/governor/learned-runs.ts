@@ -19,7 +19,7 @@ import type { ProcessMeasure, UsageSample } from "../executor/chunk-request.ts";
 /** Who is told of how well things were predicted. */
 export interface LearnedListener {
   /** `ratio`: measured over the middle of what was expected. */
-  predicted(target: Target, basis: ExpectationBasis, ratio: number): void;
+  predicted(run: LiveRun, guess: { target: Target; basis: ExpectationBasis; ratio: number }): void;
   /** Share of the last jobs of a class of this profile that stayed below what was expected. */
   covered(profile: string, ratio: number): void;
   anomaly(run: LiveRun, anomaly: RunAnomaly): void;
@@ -194,7 +194,7 @@ export class LearnedRuns {
     const model = this.#classes.peek(about);
     const expected = expectationOf({ profile: run.spec.resources, learned: model, inputBytes: measure.inputBytes });
     const note = noteOf(classMeasureOf(run, measure, jobs), model, expected);
-    if (measure.end === "well") this.#tellRatios(measure, expected);
+    if (measure.end === "well") this.#tellRatios(run, measure, expected);
     for (const { target, value, expected: usual } of note.outliers) {
       if (observed?.told.has(target) !== true) this.#tell(run, measure.path, { target, value, expected: usual });
     }
@@ -263,11 +263,14 @@ export class LearnedRuns {
     this.#classes.note(about, observed.note);
   }
 
-  #tellRatios({ peakBytes, durationMs }: ProcessMeasure, expected: Expectation): void {
+  #tellRatios(run: LiveRun, { peakBytes, durationMs }: ProcessMeasure, expected: Expectation): void {
     const { basis, memoryBytes } = expected;
-    if (peakBytes > 0) this.#listener.predicted("memory", basis, peakBytes / memoryBytes.p50);
+    const tell = (target: Target, ratio: number) => {
+      this.#listener.predicted(run, { target, basis, ratio });
+    };
+    if (peakBytes > 0) tell("memory", peakBytes / memoryBytes.p50);
     const middle = expected.durationMs?.p50;
-    if (middle !== undefined && middle > 0) this.#listener.predicted("duration", basis, durationMs / middle);
+    if (middle !== undefined && middle > 0) tell("duration", durationMs / middle);
   }
 
   /** Says once of each process that it is beyond what its class takes, while it is not done. */

@@ -3,7 +3,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { MiB } from "../../../src/contract/resources.ts";
-import { FaultCluster, PATIENT } from "../../support/fault-cluster.ts";
+import { loadHeartbeats } from "../../../src/platform/worker-heartbeats.ts";
+import { FaultCluster, kp, PATIENT } from "../../support/fault-cluster.ts";
 
 test("what is promised while jobs run, why others wait, and what became of the files", async () => {
   await using cluster = await FaultCluster.open();
@@ -29,12 +30,24 @@ test("what is promised while jobs run, why others wait, and what became of the f
   expect(await reserved("memoryBytes")).toBeGreaterThanOrEqual(2 * 128 * MiB);
   await expect.poll(() => told("headroom_admissions_total", 'reason="PROCESSES"'), PATIENT).toBeGreaterThan(0);
   expect(await told("headroom_admissions_total", 'decision="admit"')).toBeGreaterThanOrEqual(2);
+  const beat = async () => (await loadHeartbeats(cluster.keys, kp))[0];
+  const scratch = {
+    name: expect.stringMatching(/^(scratch|output)$/),
+    usedBytes: expect.any(Number),
+    totalBytes: expect.any(Number),
+  };
+  await expect.poll(beat, PATIENT).toMatchObject({ devices: expect.arrayContaining([scratch]) });
+  const predicted = async () => (await beat())?.running.filter((job) => (job.expectedBytes ?? 0) > MiB).length;
+  await expect.poll(predicted, PATIENT).toBe(2);
   writeFileSync(go, "");
   await cluster.ended(runId);
   await expect.poll(() => reserved("processes"), PATIENT).toBe(0);
   expect(await reserved("memoryBytes")).toBe(0);
   expect(await told("headroom_files_processed_total", 'outcome="succeeded"')).toBe(2);
   expect(await told("headroom_files_processed_total", 'outcome="failed"')).toBe(1);
+  expect(await told("headroom_governor_cpu_seconds_total")).toBeGreaterThan(0);
+  const guesses = await told("headroom_prediction_ratio_count", 'target="memory"', 'profile="default"');
+  expect(guesses).toBeGreaterThan(0);
   expect(await told("headroom_retries_total", 'failure_class="exit"')).toBe(1);
   expect(await told("headroom_file_duration_seconds_count")).toBe(3);
   expect(await told("headroom_chunk_duration_seconds_count")).toBeGreaterThanOrEqual(3);

@@ -16,7 +16,10 @@ const worker: WorkerHeartbeat = {
   headroom: { memoryBytes: 600 * MiB, cpuCores: 6, processes: 6 },
   largestJobBytes: 3 * GiB,
   running: [
-    { ...job, jobId: "r1.0.c1", sinceMs: nowMs - 61_000, rssBytes: 100 * MiB, endsAtMs: nowMs + 4_000, enforced: null },
+    {
+      ...{ ...job, jobId: "r1.0.c1", sinceMs: nowMs - 61_000, rssBytes: 100 * MiB, expectedBytes: 400 * MiB },
+      ...{ endsAtMs: nowMs + 4_000, enforced: null },
+    },
     { ...job, jobId: "r1.0.c2", sinceMs: nowMs - 1_000, rssBytes: 300 * MiB, endsAtMs: null, enforced: null },
   ],
   keepsRoomFor: null,
@@ -37,11 +40,25 @@ describe("top", () => {
     expect(lines[3]).toBe(
       `  memory    ${"█".repeat(12)}${"▒".repeat(6)}${"░".repeat(6)}  2 GiB used, 3 GiB reserved, 600 MiB free of 4 GiB`,
     );
-    expect(lines[7]).toContain("r1.0.c2");
-    expect(lines[8]).toMatch(/r1\.0\.c1 +1 min 01 s +512 MiB +100 MiB +4 s$/);
+    expect(lines[6]).toMatch(/^ +JOB +FOR +RESERVED +USED +PREDICTED +ENDS IN *$/);
+    expect(lines[7]).toMatch(/r1\.0\.c2 +1 s +512 MiB +300 MiB +- +-$/);
+    expect(lines[8]).toMatch(/r1\.0\.c1 +1 min 01 s +512 MiB +100 MiB +400 MiB +4 s$/);
     expect(lines[9]).toBe(
       "  waits: exec.default@20  MEM_NOW  needs 1024 MiB of memory, 600 MiB is free, in 4 s perhaps",
     );
+  });
+
+  test("shows the memory of cards and the fullest volume, where there are some", () => {
+    const devices = [
+      { name: "gpu 0", usedBytes: 6 * GiB, totalBytes: 8 * GiB },
+      { name: "scratch", usedBytes: 3 * GiB, totalBytes: 12 * GiB },
+    ];
+    const lines = topText([{ ...worker, devices }], options).split("\n");
+    expect(lines.slice(6, 8)).toEqual([
+      `  gpu 0     ${"█".repeat(18)}${"░".repeat(6)}  6 GiB used, 2 GiB free of 8 GiB`,
+      `  scratch   ${"█".repeat(6)}${"░".repeat(18)}  3 GiB used, 9 GiB free of 12 GiB`,
+    ]);
+    expect(topText([worker], options)).not.toContain("gpu 0");
   });
 
   test("says of a job that stands still, or is slowed, since when", () => {

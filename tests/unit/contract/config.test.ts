@@ -216,6 +216,52 @@ describe("config", () => {
     });
   });
 
+  test.each<[what: string, raw: ConfigInput, faults: Record<string, string>]>([
+    [
+      "a profile above the worker's memory",
+      { profiles: { big: { memory: "2GiB" }, small: { memory: "1GiB" } }, worker: { memory_max: "1GiB" } },
+      { "profiles.big.memory": 'worker.memory_max (1GiB) at most | "2GiB"' },
+    ],
+    [
+      "a profile above the threshold on it",
+      {
+        profiles: { big: { memory: "1GiB" } },
+        resources: { memory_threshold_percent: 50 },
+        worker: { memory_max: "1GiB" },
+      },
+      {
+        "profiles.big.memory": 'resources.memory_threshold_percent (50) of worker.memory_max (1GiB) at most | "1GiB"',
+      },
+    ],
+    [
+      "a profile above the memory of a worker that carries its labels",
+      { profiles: { big: { memory: 2e9, labels: ["gpu"] } }, worker: { memory_max: 1e9, labels: ["gpu", "eu"] } },
+      { "profiles.big.memory": "worker.memory_max (1000000000) at most | 2000000000" },
+    ],
+    [
+      "a profile for other workers",
+      { profiles: { big: { memory: "2GiB", labels: ["gpu"] } }, worker: { memory_max: "1GiB" } },
+      {},
+    ],
+    [
+      "sizes that are texts",
+      { input: { min_bytes: "10k", max_bytes: "5k" } },
+      { "input.max_bytes": 'input.min_bytes (10k) at least | "5k"' },
+    ],
+    [
+      "a first pause beyond the longest",
+      { retry: { exit: { backoff_ms: "5s", max_backoff_ms: 1_000 }, timeout: { max_backoff_ms: 1 } } },
+      { "retry.exit.max_backoff_ms": "retry.exit.backoff_ms (5s) at least | 1000" },
+    ],
+    [
+      "a pattern that is included and excluded",
+      { input: { include: ["*.md", "*.txt"], exclude: ["x/**", "*.txt"] } },
+      { "input.exclude[1]": 'a pattern other than input.include[1] | "*.txt"' },
+    ],
+  ])("settings that contradict each other: %s", (_what, raw, expected) => {
+    expect(faults(raw)).toEqual(expected);
+  });
+
   test.each([[null], ["text"], [[1]], [3]])("%j is no configuration", (raw) => {
     expect(Object.keys(faults(raw))).toEqual(["the file"]);
   });

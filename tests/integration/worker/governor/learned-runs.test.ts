@@ -62,7 +62,7 @@ test("of a known class of short processes one in eight is noted, for all; one th
   let predicted = 0;
   const learned = new LearnedRuns(classes, {
     ...silent,
-    predicted: (target) => (predicted += target === "memory" ? 1 : 0),
+    predicted: (_, { target }) => (predicted += target === "memory" ? 1 : 0),
     anomaly: (_, anomaly) => anomalies.push(anomaly),
   });
   await learned.ready(run);

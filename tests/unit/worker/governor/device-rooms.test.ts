@@ -1,0 +1,24 @@
+/** Cards and volumes as a person is shown them. */
+import { expect, test } from "vitest";
+import { GiB } from "../../../../src/contract/resources.ts";
+import { deviceRoomsOf } from "../../../../src/worker/governor/device-rooms.ts";
+
+const card = { uuid: "u", name: "card", utilisation: null, temperatureC: null, powerW: null, processes: [] };
+const volume = { path: "/tmp", totalInodes: undefined, freeInodes: undefined };
+
+test("cards that tell their memory, and the volume of which the largest share is in use", () => {
+  const gpus = [
+    { ...card, index: 0, memoryBytes: 8 * GiB, usedBytes: GiB },
+    { ...card, index: 1, memoryBytes: null, usedBytes: null },
+  ];
+  const volumes = [
+    { ...volume, use: "scratch", totalBytes: 10 * GiB, freeBytes: 5 * GiB },
+    { ...volume, use: "output", totalBytes: 1_000 * GiB, freeBytes: 100 * GiB },
+    { ...volume, use: "output", totalBytes: 0, freeBytes: 0 },
+  ] as const;
+  expect(deviceRoomsOf({ gpus, volumes })).toEqual([
+    { name: "gpu 0", usedBytes: GiB, totalBytes: 8 * GiB },
+    { name: "output", usedBytes: 900 * GiB, totalBytes: 1_000 * GiB },
+  ]);
+  expect(deviceRoomsOf({ gpus: [], volumes: [] })).toEqual([]);
+});
