@@ -49,6 +49,16 @@ export const inference: Page = {
           ],
         },
         {
+          title: "Tokens by model",
+          unit: "perSecond",
+          queries: [
+            [
+              "sum by (model, kind) (rate(headroom_inference_tokens_total{$f}[$__rate_interval]))",
+              "{{model}} {{kind}}",
+            ],
+          ],
+        },
+        {
           title: "Calls that lacked memory",
           unit: "count",
           queries: [["sum by (model) (increase(headroom_inference_out_of_memory_total{$f}[5m]))", "{{model}}"]],

@@ -14,6 +14,11 @@ export const inferenceMetrics = {
     labels: ["model", "provider"],
     buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024],
   },
+  headroom_inference_tokens_total: {
+    type: "counter",
+    help: "Tokens of texts and prompts that models read (kind in) and of answers that they wrote (kind out), without padding.",
+    labels: ["model", "provider", "kind"],
+  },
   headroom_inference_wait_seconds: {
     type: "histogram",
     help: "Time that the first file of a batch waited for the engine.",

@@ -2,7 +2,7 @@
 import { messageOf } from "../../contract/errors.ts";
 import type { FileInference } from "../../contract/inference.ts";
 import type { Failure } from "../result/outcome.ts";
-import type { FileAnswer, FileToRead } from "./engine-protocol.ts";
+import type { FileAnswer, FileToRead, TokenCounts } from "./engine-protocol.ts";
 import type { FileContent, InputFiles } from "./input-file.ts";
 import { faultOf } from "./onnx.ts";
 
@@ -14,6 +14,8 @@ export interface BatchDone {
   readonly rows: number;
   /** Some file was more than one row: what the batch took says little of others of its size. */
   readonly hasParts?: boolean;
+  /** Of models that read tokens. */
+  readonly tokens?: TokenCounts;
 }
 
 /** A number: it is so many rows of the batch, in their order. */

@@ -101,9 +101,13 @@ export class EnginePool implements Service {
     const providerOf = () => loaded()?.provider;
     const withProvider = (provider: Provider) => ({ ...labels(), provider });
     return {
-      batch: ({ provider, rows, runMs }) => {
+      batch: ({ provider, rows, runMs, tokens }) => {
         metrics.histogram("headroom_inference_duration_seconds").observe(withProvider(provider), runMs / 1_000);
         metrics.histogram("headroom_inference_batch_files").observe(withProvider(provider), rows);
+        if (tokens === undefined) return;
+        const counter = metrics.counter("headroom_inference_tokens_total");
+        counter.inc({ ...withProvider(provider), kind: "in" }, tokens.in);
+        counter.inc({ ...withProvider(provider), kind: "out" }, tokens.out);
       },
       waited: (ms) => {
         metrics.histogram("headroom_inference_wait_seconds").observe(labels(), ms / 1_000);

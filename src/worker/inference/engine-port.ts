@@ -2,7 +2,7 @@
 import type { Provider } from "../../contract/model-manifest.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Logger } from "../../platform/logger.ts";
-import type { Loaded } from "./engine-protocol.ts";
+import type { FromEngine, Loaded } from "./engine-protocol.ts";
 import type { Placement } from "./placement.ts";
 
 /** Why a child ended that was not asked to. */
@@ -11,7 +11,9 @@ export type EndReason = (typeof endReasons)[number];
 
 /** Where an engine counts. */
 export interface EngineMetrics {
-  batch(facts: { readonly provider: Provider; readonly rows: number; readonly runMs: number }): void;
+  batch(
+    facts: { readonly provider: Provider } & Pick<Extract<FromEngine, { kind: "done" }>, "rows" | "runMs" | "tokens">,
+  ): void;
   waited(ms: number): void;
   outOfMemory(provider: Provider): void;
   restarted(reason: EndReason): void;

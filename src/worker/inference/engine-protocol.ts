@@ -40,6 +40,12 @@ export interface FileToRead {
   readonly known?: string;
 }
 
+/** Tokens of a batch, without padding: of the texts or prompts that went in, and of the answers that were written. */
+export interface TokenCounts {
+  readonly in: number;
+  readonly out: number;
+}
+
 /** What became of one file. `sha256` is of its content. */
 export type FileAnswer =
   | { readonly kind: "same" }
@@ -106,6 +112,8 @@ export type FromEngine =
       readonly rows: number;
       /** Some file was more than one row. */
       readonly hasParts: boolean;
+      /** Undefined for models that read none. */
+      readonly tokens: TokenCounts | undefined;
       readonly rssBytes: number;
     }
   /** None of the files has an answer; nothing was lost. */

@@ -71,7 +71,7 @@ class Engine {
     const before = process.cpuUsage();
     try {
       if (this.#task === undefined) throw new Error("expected a model that is loaded, found none");
-      const { answers, runMs, rows, hasParts = false } = await this.#task.runBatch(files);
+      const { answers, runMs, rows, hasParts = false, tokens } = await this.#task.runBatch(files);
       const wholeMs = performance.now() - startedMs;
       const costMs = this.#isOneThread ? cpuMs(process.cpuUsage(before)) : wholeMs;
       post({
@@ -83,6 +83,7 @@ class Engine {
         costMs,
         rows,
         hasParts,
+        tokens,
         rssBytes: process.memoryUsage.rss(),
       });
     } catch (error) {

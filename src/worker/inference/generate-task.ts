@@ -103,7 +103,15 @@ export class GenerateTask implements ModelTask {
     const startedMs = performance.now();
     const answers = await this.#generator.answer(prompts);
     const runMs = performance.now() - startedMs;
-    return { answers: answersOf(readFiles, (row) => this.#said(answers[row])), runMs, rows: prompts.length };
+    return {
+      answers: answersOf(readFiles, (row) => this.#said(answers[row])),
+      runMs,
+      rows: prompts.length,
+      tokens: {
+        in: prompts.reduce((sum, prompt) => sum + prompt.length, 0),
+        out: answers.reduce((sum, answer) => sum + answer.tokens, 0),
+      },
+    };
   }
 
   #promptOf(content: FileContent): { readonly tokens: readonly number[] } | Failure {

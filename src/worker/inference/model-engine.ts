@@ -217,7 +217,7 @@ export class ModelEngine {
     this.#pump();
   }
 
-  #onDone({ items }: Flight, { answers, rows, hasParts, runMs, wholeMs, costMs, rssBytes }: Done): void {
+  #onDone({ items }: Flight, { answers, rows, hasParts, runMs, wholeMs, costMs, tokens, rssBytes }: Done): void {
     const { loaded } = this.#supervisor.facts;
     this.#shortages = 0;
     this.#isProven = true;
@@ -227,7 +227,7 @@ export class ModelEngine {
     this.#tuner.observe({ files: items.length, rows: hasParts ? 0 : rows }, costMs);
     if (rows > 0) {
       this.#ceiling?.succeeded(rows);
-      this.#deps.metrics.batch({ provider: this.#provider, rows, runMs });
+      this.#deps.metrics.batch({ provider: this.#provider, rows, runMs, tokens });
       this.#deps.metrics.ceiling(this.#ceiling?.rows ?? rows);
     }
     const { recycle_batches: mostBatches, recycle_memory: mostBytes = Infinity } = loaded?.model.manifest.engine ?? {

@@ -93,7 +93,9 @@ export class OnnxTask implements ModelTask {
     }
     const runMs = performance.now() - startedMs;
     const answers = answersOf(read, (row, count) => this.#decode(said.slice(row, row + count)));
-    return { answers, runMs, rows: Math.min(rows, most), hasParts: rows > files.length };
+    const done = { answers, runMs, rows: Math.min(rows, most), hasParts: rows > files.length };
+    if (this.#model.manifest.input.kind !== "text") return done;
+    return { ...done, tokens: { in: said.reduce((sum, { filled = 0 }) => sum + filled, 0), out: 0 } };
   }
 
   #run(rows: number, from = 0): Promise<OnnxOutput> {

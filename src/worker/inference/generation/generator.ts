@@ -33,6 +33,8 @@ export interface GeneratedAnswer {
   readonly value: z.core.util.JSONType;
   /** The same as the model wrote it. */
   readonly text: string;
+  /** How many tokens that is. */
+  readonly tokens: number;
   /** The answer's probability, each choice among what the schema would have let follow: 0 to 1. */
   readonly confidence: number;
 }
@@ -94,7 +96,7 @@ export class Generator {
     const { answers } = await this.#decode(prompts);
     return answers.map(({ tokens, logProbability }) => {
       const text = this.#parts.codec.decode(tokens);
-      return { text, value: this.#checked(text), confidence: Math.exp(logProbability) };
+      return { text, tokens: tokens.length, value: this.#checked(text), confidence: Math.exp(logProbability) };
     });
   }
 

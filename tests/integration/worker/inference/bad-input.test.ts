@@ -1,9 +1,8 @@
 /** What models and files that cannot be used get, word for word: docs/failures.md has the same list. */
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { EngineFixture, labelOf, sha256 } from "../../../support/engine-fixture.ts";
+import { EngineFixture, labelOf } from "../../../support/engine-fixture.ts";
 import type { Scratch } from "../../../support/scratch.ts";
+import { textModel as textFolder, wordTokenizer } from "../../../support/text-onnx.ts";
 import { modelFolder, pickyManifest, pickyModel, tinyOnnx } from "../../../support/tiny-onnx.ts";
 
 const zeros = "0".repeat(64);
@@ -16,39 +15,11 @@ const regress = {
 const picky = (change: object) => (scratch: Scratch) =>
   modelFolder(scratch, "model", pickyModel(), { ...pickyManifest, ...change });
 
-const words = (vocab: object) =>
-  JSON.stringify({
-    version: "1.0",
-    added_tokens: [],
-    normalizer: null,
-    pre_tokenizer: { type: "Whitespace" },
-    post_processor: null,
-    decoder: null,
-    model: { type: "WordLevel", vocab, unk_token: "[UNK]" },
-  });
-/** Has a row for each of three tokens. */
-const table = tinyOnnx({
-  inputs: [["ids", "int64", ["batch", "tokens"]]],
-  outputs: [["y", "float32", ["batch", "tokens", 2]]],
-  constants: [{ name: "table", dims: [3, 2], data: Float32Array.from([0, 0, 1, 10, 2, 20]) }],
-  nodes: [{ op: "Gather", in: ["table", "ids"], out: "y" }],
-});
+const words = wordTokenizer;
 const textModel =
   (tokenizer: string, input: object = {}) =>
-  (scratch: Scratch) => {
-    const folder = modelFolder(scratch, "model", table, {
-      task: "embed",
-      input: {
-        kind: "text",
-        tokenizer: { file: "t.json", sha256: sha256(tokenizer) },
-        tensors: { ids: "ids" },
-        ...input,
-      },
-      output: { tensor: "y", pool: "first", normalize: false },
-    });
-    writeFileSync(join(folder, "t.json"), tokenizer);
-    return folder;
-  };
+  (scratch: Scratch) =>
+    textFolder(scratch, tokenizer, input);
 const own = words({ "[UNK]": 0, one: 1, two: 2 });
 
 describe("model", () => {

@@ -13,6 +13,8 @@ import type { Loaded } from "../../../../src/worker/inference/engine-protocol.ts
 import { InferRunner } from "../../../../src/worker/inference/infer-runner.ts";
 import { quietLogger } from "../../../support/quiet-logger.ts";
 import { Scratch } from "../../../support/scratch.ts";
+import { generatorOf, llamaCodec, llamaFolder } from "../../../support/small-llama.ts";
+import { textModel, wordTokenizer } from "../../../support/text-onnx.ts";
 import { modelFolder, pickyManifest, pickyModel } from "../../../support/tiny-onnx.ts";
 
 class RunnerFixture implements AsyncDisposable {
@@ -57,6 +59,13 @@ class RunnerFixture implements AsyncDisposable {
     };
   }
 
+  /** Files with these texts, for another model. */
+  texts(texts: readonly string[], model: string): ChunkRequest {
+    const request = this.request(texts.length, { spec: { command: [model] } });
+    for (const [at, text] of texts.entries()) this.scratch.file(`in/f${at}`, text);
+    return request;
+  }
+
   run(
     request: ChunkRequest,
     signal: AbortSignal = new AbortController().signal,
@@ -98,6 +107,32 @@ describe("chunk of a model", () => {
     expect(text).toMatch(/headroom_inference_batch_files_sum\{model="tiny",provider="cpu"\} 20/);
     expect(text).toMatch(/headroom_inference_ceiling_files\{model="tiny"\} 8/);
     expect(text).toMatch(/headroom_inference_duration_seconds_count\{model="tiny",provider="cpu"\} \d+/);
+  });
+
+  test("counts the tokens of texts that went in, without padding", async () => {
+    await using fixture = new RunnerFixture();
+    const tokenizer = wordTokenizer({ "[UNK]": 0, one: 1, two: 2 });
+    const model = textModel(fixture.scratch, tokenizer, { max_tokens: 3 });
+    await fixture.run(fixture.texts(["one two", "two two two two", "one"], model));
+    const text = await fixture.metrics.expose();
+    expect(text).toContain('headroom_inference_tokens_total{model="tiny",provider="cpu",kind="in"} 6');
+    expect(text).toContain('headroom_inference_tokens_total{model="tiny",provider="cpu",kind="out"} 0');
+  });
+
+  test("counts the tokens of prompts and of answers that a model wrote", async () => {
+    await using fixture = new RunnerFixture();
+    const texts = ["one", "one two three"];
+    await fixture.run(fixture.texts(texts, llamaFolder));
+    const session = { inputNames: [], run: () => Promise.reject(new Error("expected no call")) };
+    const generator = generatorOf(session);
+    const read = texts.reduce((sum, text) => sum + generator.promptOf(text).length, 0);
+    const wrote = fixture.results.reduce((sum, { inference }) => {
+      if (inference?.value.task !== "generate") expect.fail("expected an answer");
+      return sum + llamaCodec.encode(JSON.stringify(inference.value.answer)).length;
+    }, 0);
+    const text = await fixture.metrics.expose();
+    expect(text).toContain(`headroom_inference_tokens_total{model="extract-llama",provider="cpu",kind="in"} ${read}`);
+    expect(text).toContain(`headroom_inference_tokens_total{model="extract-llama",provider="cpu",kind="out"} ${wrote}`);
   });
 
   test("shares the engine with the others of its worker", async () => {

@@ -1,0 +1,43 @@
+/** A model over texts, with a tokenizer of whole words. */
+import { hash } from "node:crypto";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Scratch } from "./scratch.ts";
+import { modelFolder, tinyOnnx } from "./tiny-onnx.ts";
+
+/** Has a row for each of three tokens. */
+const table = tinyOnnx({
+  inputs: [["ids", "int64", ["batch", "tokens"]]],
+  outputs: [["y", "float32", ["batch", "tokens", 2]]],
+  constants: [{ name: "table", dims: [3, 2], data: Float32Array.from([0, 0, 1, 10, 2, 20]) }],
+  nodes: [{ op: "Gather", in: ["table", "ids"], out: "y" }],
+});
+
+/** A `tokenizer.json` with an id for each word. */
+export function wordTokenizer(vocab: object): string {
+  return JSON.stringify({
+    version: "1.0",
+    added_tokens: [],
+    normalizer: null,
+    pre_tokenizer: { type: "Whitespace" },
+    post_processor: null,
+    decoder: null,
+    model: { type: "WordLevel", vocab, unk_token: "[UNK]" },
+  });
+}
+
+/** A folder of a model that has a vector for each of three words; it says the one of the first. */
+export function textModel(scratch: Scratch, tokenizer: string, input: object = {}): string {
+  const folder = modelFolder(scratch, "text-model", table, {
+    task: "embed",
+    input: {
+      kind: "text",
+      tokenizer: { file: "t.json", sha256: hash("sha256", tokenizer, "hex") },
+      tensors: { ids: "ids" },
+      ...input,
+    },
+    output: { tensor: "y", pool: "first", normalize: false },
+  });
+  writeFileSync(join(folder, "t.json"), tokenizer);
+  return folder;
+}
