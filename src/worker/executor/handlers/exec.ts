@@ -195,6 +195,7 @@ class ChunkAttempt {
         {
           chunkId: this.#jobId,
           runId: run.runId,
+          epoch: run.epoch,
           workerId: this.#deps.workerId,
           token: this.#context.token,
           spec: run.spec,
