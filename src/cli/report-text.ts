@@ -77,7 +77,7 @@ function inputRow({ flow, input, inputBytes }: RunReport, style: Style): (readon
 }
 
 /** The nodes that its end had to wait for, and the failures that were no failures of the run. */
-export function flowRows({ handled, criticalPath, agents }: FlowReport): (readonly [string, string])[] {
+export function flowRows({ handled, criticalPath, agents, planner }: FlowReport): (readonly [string, string])[] {
   const steps = criticalPath.slice(-SHOWN_STEPS).map(({ id, ranMs }) => `${id} ${formatDuration(ranMs)}`);
   const more = criticalPath.length > SHOWN_STEPS ? "… → " : "";
   return [
@@ -85,15 +85,23 @@ export function flowRows({ handled, criticalPath, agents }: FlowReport): (readon
     ...(handled.length === 0
       ? []
       : [["handled", `${handled.join(", ")} failed, and another node was there for it`] as const]),
-    ...(agents === undefined
-      ? []
-      : [
-          [
-            "agents",
-            `${plural(agents.turns, "turn")} · ${plural(agents.tokens, "token")} · $${agents.costUsd.toFixed(4)}`,
-          ] as const,
-        ]),
+    ...(agents === undefined ? [] : [["agents", usedText("turn", agents.turns, agents)] as const]),
+    ...(planner === undefined ? [] : [["planner", plannerText(planner)] as const]),
   ];
+}
+
+function plannerText({ spent }: NonNullable<FlowReport["planner"]>): string {
+  const { calls, inputTokens, outputTokens, costUsd } = spent;
+  return usedText("call", calls, { tokens: inputTokens + outputTokens, costUsd });
+}
+
+function usedText(
+  unit: string,
+  count: number,
+  { tokens, costUsd }: { tokens: number; costUsd: number | null },
+): string {
+  const cost = costUsd === null ? "cost unknown" : `$${costUsd.toFixed(4)}`;
+  return `${plural(count, unit)} · ${plural(tokens, "token")} · ${cost}`;
 }
 
 function labelsRow({ inference }: RunReport): (readonly [string, string])[] {

@@ -4,11 +4,31 @@ import type { FileResult } from "./files.ts";
 import { parseNodePath, type PlannedNode } from "./flow-run.ts";
 import type { NodeKind } from "./flows.ts";
 import type { Outcome } from "./outcomes.ts";
-import type { CriticalStep, FlowReport, KindFigures } from "./run-record.ts";
+import type { ArtifactCount, CriticalStep, FlowReport, KindFigures, RunReport } from "./run-record.ts";
 
 interface Span {
   startMs: number;
   endMs: number;
+}
+
+/** What a run that did the work of a node came to, with all below it. */
+export interface PartFigures {
+  readonly retries: number;
+  readonly artifacts: ArtifactCount;
+  readonly agents: AgentUsage | undefined;
+}
+
+export function partFiguresOf({ flow, retries, artifacts, inference }: RunReport): PartFigures {
+  if (flow !== undefined) return { retries: flow.retries, artifacts: flow.artifacts ?? artifacts, agents: flow.agents };
+  const results = inference?.results ?? [];
+  return {
+    retries: Object.values(retries).reduce((sum, starts) => sum + starts, 0),
+    artifacts: {
+      count: artifacts.count + results.length,
+      bytes: results.reduce((sum, { bytes }) => sum + bytes, artifacts.bytes),
+    },
+    agents: undefined,
+  };
 }
 
 /** Takes up the rows of a flow, one after the other. */
@@ -22,17 +42,26 @@ export class FlowFigures {
   #succeeded = 0;
   #retries = 0;
   #agents: AgentUsage | undefined;
+  #artifacts: ArtifactCount = { count: 0, bytes: 0 };
 
   constructor(nodes: readonly PlannedNode[]) {
     this.#nodes = new Map(nodes.map((planned) => [planned.node.id, planned]));
   }
 
-  add({ path, outcome, startedAtMs, durationMs, attempts, agent }: FileResult): void {
+  /** `part`: of the run that did the work of this node, if one did. */
+  add(row: FileResult, part?: PartFigures): void {
+    const { path, outcome, attempts, agent } = row;
     const { id } = parseNodePath(path);
+    if (row.outputPath !== null) this.#addArtifacts({ count: 1, bytes: row.outputBytes ?? 0 });
+    if (part !== undefined) this.#addPart(part);
     this.#outcomes.set(id, worseOutcome(this.#outcomes.get(id), outcome));
     if (isFailure(outcome)) this.#failedRows.set(id, (this.#failedRows.get(id) ?? 0) + 1);
     this.#retries += Math.max(0, attempts - 1);
     this.#agents = sumOfUsage(this.#agents, agent);
+    this.#addTime(id, row);
+  }
+
+  #addTime(id: string, { outcome, startedAtMs, durationMs }: FileResult): void {
     if (startedAtMs === null) return;
     this.#started += 1;
     if (outcome === "succeeded") this.#succeeded += 1;
@@ -47,6 +76,16 @@ export class FlowFigures {
     this.#durations.set(kind, durations);
   }
 
+  #addPart({ retries, artifacts, agents }: PartFigures): void {
+    this.#retries += retries;
+    this.#agents = sumOfUsage(this.#agents, agents);
+    this.#addArtifacts(artifacts);
+  }
+
+  #addArtifacts({ count, bytes }: ArtifactCount): void {
+    this.#artifacts = { count: this.#artifacts.count + count, bytes: this.#artifacts.bytes + bytes };
+  }
+
   report(planSha256: string): FlowReport {
     return {
       planSha256,
@@ -54,6 +93,7 @@ export class FlowFigures {
       kinds: [...this.#durations].map(([kind, durations]) => figuresOf(kind, durations)),
       criticalPath: this.#criticalPath(),
       retries: this.#retries,
+      artifacts: this.#artifacts,
       handled: this.#handled(),
       ...(this.#agents && { agents: this.#agents }),
     };

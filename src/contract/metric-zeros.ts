@@ -39,7 +39,17 @@ const steps = {
   end: [...memory, "time-limit"],
 };
 
-const repairs = ["requeue", "settle", "restore", "release", "sweep", "leftover-job", "leftover-hash"];
+const repairs = [
+  "requeue",
+  "settle",
+  "restore",
+  "release",
+  "sweep",
+  "cancel",
+  "deadline",
+  "leftover-job",
+  "leftover-hash",
+];
 
 export const metricZeros = {
   headroom_results_total: {

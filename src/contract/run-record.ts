@@ -4,6 +4,7 @@ import type { NodeKind } from "./flows.ts";
 import type { FailureClass, RunState } from "./outcomes.ts";
 import type { FileResult } from "./files.ts";
 import type { RunSpec } from "./run-spec.ts";
+import type { PlanSpent } from "./stored-plan.ts";
 
 export interface FileCounts {
   readonly total: number;
@@ -111,18 +112,27 @@ export interface CriticalStep {
   readonly ranMs: number;
 }
 
+export interface ArtifactCount {
+  readonly count: number;
+  readonly bytes: number;
+}
+
 export interface FlowReport {
   readonly planSha256: string;
   /** Succeeded nodes of those that were started, 0 to 1; null when none was. */
   readonly successRatio: number | null;
   readonly kinds: readonly KindFigures[];
   readonly criticalPath: readonly CriticalStep[];
-  /** Starts after the first, of all nodes. */
+  /** Starts after the first, of all nodes and of the files of their runs. */
   readonly retries: number;
+  /** What its nodes left, with all in the runs of those. Absent in reports of an earlier version. */
+  readonly artifacts?: ArtifactCount;
   /** Nodes whose failure another node was there for, and that one succeeded: they do not fail the run. */
   readonly handled: readonly string[];
-  /** What its agents said that they used, in all; absent where none did. */
+  /** What its agents, and those of flows in it, said that they used; absent where none did. */
   readonly agents?: AgentUsage;
+  /** What the making of its plan took, of one that a planner made. */
+  readonly planner?: { readonly name: string; readonly spent: PlanSpent };
   /** Its time was over before all nodes had ended. */
   readonly timedOut?: boolean;
 }
@@ -159,7 +169,7 @@ export interface RunReport {
   readonly slowest: readonly Pick<FileResult, "path" | "durationMs" | "peakBytes">[];
   /** Absent in reports of runs that ended before anomalies were looked for. */
   readonly anomalies?: RunAnomalies;
-  readonly artifacts: { readonly count: number; readonly bytes: number; readonly examples: readonly Artifact[] };
+  readonly artifacts: ArtifactCount & { readonly examples: readonly Artifact[] };
   /** Of runs of models alone. */
   readonly inference?: InferenceReport | undefined;
 }

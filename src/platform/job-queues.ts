@@ -252,6 +252,11 @@ export class JobQueues {
     await this.queue(forkPlace.name).add("fork", stamped(data), { ...opts, delay: Math.max(0, delayMs) });
   }
 
+  /** Whether the step is there that ends the time of a flow. */
+  async hasDeadline({ runId, epoch }: Pick<RunRef, "runId" | "epoch">): Promise<boolean> {
+    return (await this.queue(forkPlace.name).getJob(jobIds.fork(runId, epoch, DEADLINE.path))) !== undefined;
+  }
+
   /** Removes the step that would end the time of a flow that has ended. */
   async removeDeadline({ runId, epoch }: Pick<RunRef, "runId" | "epoch">): Promise<void> {
     await this.queue(forkPlace.name).remove(jobIds.fork(runId, epoch, DEADLINE.path));

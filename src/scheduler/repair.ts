@@ -10,6 +10,7 @@ import type { OpenRun, RunRecord } from "../contract/run-record.ts";
 import { assertNever } from "../platform/assert.ts";
 import { requestCancel } from "../platform/cancel-run.ts";
 import type { Clock } from "../platform/clock.ts";
+import { FlowState } from "../platform/flow/flow-state.ts";
 import { reportPlace, type JobQueues } from "../platform/job-queues.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Metrics } from "../platform/metrics.ts";
@@ -41,9 +42,9 @@ const CHILDREN_PER_ROUND = 2_000;
  * `requeue`: its root is gone, so it is added again. `settle`: so it is, but all that is left is to write the end down.
  * `restore`: its hash is gone. `release`: its root waits for its children; those that will not tell it of their end are
  * looked for. `sweep`: it is cancelled, and what waits of it is taken out. `cancel`: its cancel is in the store, and Redis has
- * lost it.
+ * lost it. `deadline`: it is a flow whose time nothing would end.
  */
-export type Repair = "none" | "requeue" | "settle" | "restore" | "release" | "sweep" | "cancel";
+export type Repair = "none" | "requeue" | "settle" | "restore" | "release" | "sweep" | "cancel" | "deadline";
 
 export interface RunFacts {
   readonly ageMs: number;
@@ -51,10 +52,15 @@ export interface RunFacts {
   readonly rootState: string | undefined;
   /** The state that its hash says, undefined when that is gone. */
   readonly liveState: RunState | undefined;
+  /** Of a flow that began and has a time limit: when that is over, if the step is gone that would end it. */
+  readonly lostDeadlineMs?: number | undefined;
 }
 
 /** What a run needs, from where it stands. */
-export function decideRepair(run: Pick<RunRecord, "state">, { ageMs, rootState, liveState }: RunFacts): Repair {
+export function decideRepair(
+  run: Pick<RunRecord, "state">,
+  { ageMs, rootState, liveState, lostDeadlineMs }: RunFacts,
+): Repair {
   if (isTerminal(run.state)) return "none";
   if (rootState === undefined) {
     if (liveState === "cancelling") return "requeue";
@@ -65,6 +71,7 @@ export function decideRepair(run: Pick<RunRecord, "state">, { ageMs, rootState, 
   if (liveState === undefined) return "restore";
   if (liveState === "cancelling") return "sweep";
   if (run.state === "cancelling" && !isTerminal(liveState)) return "cancel";
+  if (liveState === "running" && lostDeadlineMs !== undefined) return "deadline";
   return rootState === "waiting-children" ? "release" : "none";
 }
 
@@ -103,7 +110,7 @@ async function repairRun(deps: RepairDeps, run: OpenRun, maxChildren: number): P
   const repair = decideRepair(run, facts);
   if (repair === "none") return { isMended: false, seen: 0 };
   deps.term.require();
-  const done = await apply(deps, run, { repair, maxChildren });
+  const done = await apply(deps, run, { repair, maxChildren, deadlineMs: facts.lostDeadlineMs ?? 0 });
   if (done.isMended) {
     deps.metrics.counter("headroom_repairs_total").inc({ repair });
     deps.logger.warn({ runId: run.id, repair, state: run.state, ...facts }, "run was stuck, mended");
@@ -111,7 +118,8 @@ async function repairRun(deps: RepairDeps, run: OpenRun, maxChildren: number): P
   return done;
 }
 
-async function loadFacts({ queues, hash, clock }: RepairDeps, run: OpenRun): Promise<RunFacts> {
+async function loadFacts(deps: RepairDeps, run: OpenRun): Promise<RunFacts> {
+  const { queues, hash, clock } = deps;
   const root = await queues.queue(reportPlace.name).getJob(jobIds.report(run.id, run.epoch));
   const state = await root?.getState();
   const stage = await hash.stage(run.id);
@@ -121,15 +129,27 @@ async function loadFacts({ queues, hash, clock }: RepairDeps, run: OpenRun): Pro
     rootState: hasEnded ? undefined : state,
     // Of the time before a resume it says nothing of this one.
     liveState: stage?.epoch === run.epoch ? stage.state : undefined,
+    lostDeadlineMs: await lostDeadlineMs(deps, run),
   };
+}
+
+async function lostDeadlineMs(
+  { redis, kp, queues }: RepairDeps,
+  { id: runId, epoch, spec, startedAtMs }: OpenRun,
+): Promise<number | undefined> {
+  if (spec.executor !== "flow" || startedAtMs === null) return undefined;
+  const timeoutMs = (await new FlowState(redis, kp, { runId, epoch }).about())?.timeoutMs;
+  if (timeoutMs === undefined || (await queues.hasDeadline({ runId, epoch }))) return undefined;
+  return startedAtMs + timeoutMs;
 }
 
 interface Task {
   readonly repair: Exclude<Repair, "none">;
   readonly maxChildren: number;
+  readonly deadlineMs: number;
 }
 
-async function apply(deps: RepairDeps, run: RunRecord, { repair, maxChildren }: Task): Promise<Done> {
+async function apply(deps: RepairDeps, run: RunRecord, { repair, maxChildren, deadlineMs }: Task): Promise<Done> {
   switch (repair) {
     case "sweep": {
       const swept = await sweepCancelled(deps, run.id);
@@ -144,6 +164,11 @@ async function apply(deps: RepairDeps, run: RunRecord, { repair, maxChildren }: 
       return { isMended: await requestCancel(deps, run.id, run.message ?? "cancelled"), seen: 0 };
     case "restore":
       return { isMended: await deps.hash.restore({ ...run, runId: run.id }), seen: 0 };
+    case "deadline": {
+      const ref = { runId: run.id, epoch: run.epoch, traceId: run.spec.traceId ?? run.id };
+      await deps.queues.addDeadline(ref, run.spec, deadlineMs - deps.clock.nowMs());
+      return { isMended: true, seen: 0 };
+    }
     case "settle":
     case "requeue":
       return { isMended: await requeue(deps, run, repair), seen: 0 };

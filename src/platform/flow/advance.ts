@@ -310,8 +310,9 @@ export class FlowAdvance {
     const planned = await this.state.nodes([...new Set(ended.map(({ path }) => parseNodePath(path).id))]);
     const rows = ended.map(({ path, end }): FileResult => {
       const index = rowIndex(planned.get(parseNodePath(path).id)?.index ?? 0, path);
-      const { outcome, failureClass, message, exitCode } = end;
-      return { ...unrunResult({ index, path, bytes: 0 }, { outcome, failureClass, message }), exitCode, ...took };
+      const { outcome, failureClass, message, exitCode, sha256: outputSha256 } = end;
+      const row = unrunResult({ index, path, bytes: 0 }, { outcome, failureClass, message });
+      return { ...row, exitCode, outputSha256, ...took };
     });
     const { runId, epoch } = this.#run;
     const refused = new Set((await this.#deps.store.files.record(runId, epoch, rows)).map(({ path }) => path));

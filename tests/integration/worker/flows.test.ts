@@ -31,6 +31,7 @@ describe("a flow", { timeout: 120_000 }, () => {
     const folder = join(ended.status.spec.output.root, "..");
     expect(readdirSync(folder).toSorted()).toEqual([
       "artifacts",
+      "artifacts.jsonl",
       "events.jsonl",
       "plan.json",
       "report.json",

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { dirname } from "node:path";
 import type { FileResult } from "../../../contract/files.ts";
-import { FlowFigures } from "../../../contract/flow-report.ts";
+import { FlowFigures, partFiguresOf, type PartFigures } from "../../../contract/flow-report.ts";
 import type { FlowReport, RunReport } from "../../../contract/run-record.ts";
 import type { FlowPlan } from "../../../contract/flow-plan.ts";
 import { loadStoredPlan } from "../../../platform/flow/stored-flow.ts";
@@ -13,6 +13,7 @@ import type { PolicyGate } from "../../../platform/policy-gate.ts";
 import type { Store } from "../../../store/store.ts";
 import type { FlowRuns } from "../../flow-runs.ts";
 import { writeRunFolder } from "../../result/run-folder.ts";
+import { artifactsOf, loadPart, nodesById, type FlowArtifact } from "./flow-parts.ts";
 
 export interface FlowEndDeps {
   readonly store: Store;
@@ -25,30 +26,47 @@ export interface FlowEndDeps {
 export interface FlowEnd {
   readonly flow: FlowReport;
   readonly rows: readonly FileResult[];
+  /** What the runs came to that did the work of nodes, by the paths of these. */
+  readonly parts: ReadonlyMap<string, PartFigures>;
   /** Rows that failed and do not fail the run. */
   readonly handledRows: number;
+  /** All that it left, read anew. */
+  artifacts(): AsyncIterable<FlowArtifact>;
 }
 
 /** Reads all rows of an ended flow. */
 export async function loadFlowEnd(deps: FlowEndDeps, run: LiveRun): Promise<FlowEnd> {
-  const figures = new FlowFigures(await deps.flows.of(run).state.allNodes());
+  const nodes = await deps.flows.of(run).state.allNodes();
+  const { runId, epoch, spec } = run;
+  const place = { runId, epoch, root: spec.output.root, nodes: nodesById(nodes) };
+  const figures = new FlowFigures(nodes);
   const rows: FileResult[] = [];
-  for await (const row of deps.store.files.all(run.runId, run.epoch)) {
-    figures.add(row);
+  const parts = new Map<string, PartFigures>();
+  for await (const row of deps.store.files.all(runId, epoch)) {
+    const report = (await loadPart(deps.store, place, row))?.report;
+    if (report != null) parts.set(row.path, partFiguresOf(report));
+    figures.add(row, parts.get(row.path));
     rows.push(row);
   }
-  const flow = figures.report(run.spec.flow?.planSha256 ?? "");
-  return { flow, rows, handledRows: figures.handledRows(flow.handled) };
+  const flow = { ...figures.report(spec.flow?.planSha256 ?? ""), ...(await loadPlanner(deps, run)) };
+  const artifacts = () => artifactsOf(deps.store, place, dirname(place.root));
+  return { flow, rows, parts, handledRows: figures.handledRows(flow.handled), artifacts };
+}
+
+/** What the plan of the run took; nothing for one that a person wrote, and for a flow in another one. */
+async function loadPlanner({ store }: FlowEndDeps, { spec }: LiveRun): Promise<Pick<FlowReport, "planner">> {
+  if (spec.parent !== undefined) return {};
+  const origin = (await store.plans.get(spec.flow?.planSha256 ?? ""))?.origin;
+  return origin == null ? {} : { planner: { name: origin.planner.name, spent: origin.spent } };
 }
 
 /** Writes the folder of the run, where that may be written. A run ends without one that can never be made. */
 export async function writeFlowFolder(
   deps: FlowEndDeps,
   run: LiveRun,
-  end: {
+  end: Pick<FlowEnd, "rows" | "parts" | "artifacts"> & {
     readonly report: RunReport & { readonly flow: FlowReport };
     readonly message: string | null;
-    readonly rows: readonly FileResult[];
     readonly token: string;
     mayPublish(): Promise<boolean>;
   },

@@ -207,7 +207,7 @@ async function endInStore(deps: ReportDeps, run: LiveRun, end: End): Promise<voi
   if (flow !== undefined) {
     const { queue, jobId, token } = end.lease;
     await writeFlowFolder(deps, run, {
-      ...{ report: { ...report, flow: report.flow ?? flow.flow }, rows: flow.rows, message: why ?? null, token },
+      ...{ ...flow, report: { ...report, flow: report.flow ?? flow.flow }, message: why ?? null, token },
       mayPublish: () => deps.queues.holdsLock(queue, jobId, token),
     });
   }
