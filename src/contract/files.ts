@@ -21,6 +21,8 @@ export const fileEntry = z.object({
   roomBytes: z.int().nonnegative().optional(),
   /** The most memory that was seen of its process before it was ended for memory. */
   endedAtBytes: z.number().nonnegative().optional(),
+  /** Taken first by a run that calibrates, while nothing else of it runs. */
+  isAlone: z.literal(true).optional(),
   /** What an agent used in its attempts before. */
   used: agentUsage.optional(),
 });

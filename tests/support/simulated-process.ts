@@ -66,7 +66,7 @@ export class SimulatedProcess {
   }
 
   /** What is told of it once it has ended. */
-  measure(end: ProcessMeasure["end"], nowMs: number): Omit<ProcessMeasure, "index" | "path" | "inputBytes"> {
+  measure(end: ProcessMeasure["end"], nowMs: number): Omit<ProcessMeasure, "isAlone" | "path" | "inputBytes"> {
     const durationMs = this.movedMs(nowMs);
     const peakBytes = Math.max(this.#trace.peakBytes, this.rssBytes(nowMs));
     const shape = end === "well" ? this.#trace.shape(durationMs, peakBytes) : null;

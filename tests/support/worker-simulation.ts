@@ -285,7 +285,7 @@ export class SimulatedWorker {
     const file = chunk.files[held.at];
     if (process === undefined || file === undefined) return;
     const nowMs = this.clock.ms;
-    const measure = { ...process.measure(end, nowMs), index: file.index, path: file.path, inputBytes: file.bytes };
+    const measure = { ...process.measure(end, nowMs), isAlone: false, path: file.path, inputBytes: file.bytes };
     this.#governor.detach(chunk.id, process.pid);
     if (end === "well") {
       const work = this.#learned.workOf(chunk.run, file.bytes);

@@ -72,8 +72,8 @@ export interface UsageSample {
 export interface ProcessMeasure {
   /** By itself; or for memory, by the governor or by the kernel: then it takes at least this. */
   readonly end: "well" | "evicted" | "kernel-kill";
-  /** Position of its first file in the order of the scan. */
-  readonly index: number;
+  /** Whether nothing else of its run ran beside it. */
+  readonly isAlone: boolean;
   readonly path: string;
   readonly inputBytes: number;
   readonly durationMs: number;

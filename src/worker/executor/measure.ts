@@ -11,7 +11,7 @@ export function measureOf(call: Call, failure: Failure | null): ProcessMeasure |
   const { file } = call.inputs[0];
   return {
     end: failure === null ? "well" : call.stop === "evicted" ? "evicted" : "kernel-kill",
-    index: file.index,
+    isAlone: file.isAlone === true,
     path: file.path,
     inputBytes,
     cpuMs: launch.cpuMs,

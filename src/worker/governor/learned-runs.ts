@@ -193,7 +193,7 @@ export class LearnedRuns {
     if (observed?.note !== undefined) this.#classes.retract(about, retractionOf(observed.note));
     const model = this.#classes.peek(about);
     const expected = expectationOf({ profile: run.spec.resources, learned: model, inputBytes: measure.inputBytes });
-    const note = noteOf(classMeasureOf(run, measure, jobs), model, expected);
+    const note = noteOf(classMeasureOf(measure, jobs), model, expected);
     if (measure.end === "well") this.#tellRatios(run, measure, expected);
     for (const { target, value, expected: usual } of note.outliers) {
       if (observed?.told.has(target) !== true) this.#tell(run, measure.path, { target, value, expected: usual });
@@ -315,11 +315,10 @@ export class LearnedRuns {
   }
 }
 
-/** The first files of a run that calibrates are measured alone, and count for more. */
-function classMeasureOf({ spec }: LiveRun, measure: ProcessMeasure, jobs: number): Measure {
-  const isAlone = measure.index < (spec.calibration?.files ?? 0);
+/** Files of a run that calibrates are measured alone, and count for more. */
+function classMeasureOf(measure: ProcessMeasure, jobs: number): Measure {
   const kind = measure.end === "well" ? "ended" : "at-least";
-  return { ...measure, kind, gpuBytes: null, weight: isAlone ? CALIBRATION_WEIGHT : jobs, jobs };
+  return { ...measure, kind, gpuBytes: null, weight: measure.isAlone ? CALIBRATION_WEIGHT : jobs, jobs };
 }
 
 function mix(before: number, now: number): number {

@@ -76,9 +76,10 @@ test("calibrate measures a few files alone and proposes no less than it saw", as
   expect(await cli.call(["calibrate", "-i", "in", "--files", "2", "--", ...hungry])).toMatchObject({ code: 2 });
 });
 
-test("calibration.files run first, one at a time", async () => {
+test("calibration.files run first, one at a time: the smallest, the largest and some between", async () => {
   await using cli = new Cli();
-  makeFiles(cli, Array<number>(12).fill(1_000));
+  const sizes = [5, 9, 2, 7, 12, 1, 8, 4, 11, 3, 10, 6].map((size) => size * 1_000);
+  makeFiles(cli, sizes);
   const env = { HEADROOM_CALIBRATION_FILES: "4" };
   const run = ["run", "-i", "in", "-o", "out", "-j", "4", "--memory", "16MiB", "--json", "--", ...hungry];
   const { stdout, code } = await cli.call(run, { env });
@@ -87,9 +88,13 @@ test("calibration.files run first, one at a time", async () => {
   const rows = (await cli.call(["export", id])).stdout.trim().split("\n");
   const times = rows
     .map((row) => JSON.parse(row) as FileResult)
-    .toSorted((a, b) => a.index - b.index)
-    .map(({ startedAtMs, durationMs }) => ({ from: startedAtMs ?? 0, to: (startedAtMs ?? 0) + (durationMs ?? 0) }));
+    .map(({ path, startedAtMs, durationMs }) => {
+      const from = startedAtMs ?? 0;
+      return { bytes: sizes[Number(path.slice(1))], from, to: from + (durationMs ?? 0) };
+    })
+    .toSorted((a, b) => a.from - b.from);
   const alone = times.slice(0, 4);
+  expect(alone.map(({ bytes }) => bytes)).toEqual([1_000, 5_000, 8_000, 12_000]);
   for (const [at, { to }] of alone.entries()) {
     const next = Math.min(...times.slice(at + 1).map(({ from }) => from));
     // Two clocks, one of whole milliseconds.

@@ -1,4 +1,5 @@
 /** How jobs spread over the workers of a cluster, and how a worker begins jobs of which nothing is known. */
+import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { keys } from "../../../src/contract/queues.ts";
@@ -30,6 +31,9 @@ async function spread(jobs: number): Promise<Record<string, number>> {
   return running();
 }
 
+/** Most of so many must be even; what comes after is not looked at. */
+const WAVES = 20;
+
 describe("three workers of unequal size", { timeout: 180_000 }, () => {
   it("are loaded alike for what each has when there is less work than room", async () => {
     await cluster.scheduler();
@@ -37,16 +41,19 @@ describe("three workers of unequal size", { timeout: 180_000 }, () => {
     await expect.poll(() => cluster.keys.hlen(keys.loads(kp)), PATIENT).toBe(3);
     cluster.files(7);
     const even = { "node-2": 1, "node-4": 2, "node-8": 4 };
-    let found: Record<string, number> = {};
     // A worker that is held up for longer than a job is left to it gets less: of the waves on a busy machine a third is uneven,
     // and more where a worker's own room shrinks for the load of others.
-    for (let wave = 0; wave < 30 && !isDeepStrictEqual(found, even); wave += 1) {
-      const run = await cluster.run(cluster.spec("sleep 60", { chunk: { maxFiles: 1 } }));
-      found = await spread(7);
+    const waves: Record<string, number>[] = [];
+    const evenOnes = () => waves.filter((wave) => isDeepStrictEqual(wave, even)).length;
+    while (waves.length < WAVES && evenOnes() <= WAVES / 2) {
+      // A folder of its own: workers may let go of that of the wave before a little after its end.
+      const output = { root: join(cluster.output, String(waves.length)), from: "file" } as const;
+      const run = await cluster.run(cluster.spec("sleep 60", { chunk: { maxFiles: 1 }, output }));
+      waves.push(await spread(7));
       await cluster.client.cancel(run, "seen");
       await cluster.client.wait(run);
     }
-    expect(found).toEqual(even);
+    expect(evenOnes(), JSON.stringify(waves)).toBeGreaterThan(WAVES / 2);
   });
 });
 

@@ -16,7 +16,8 @@ import type { ChunkToAdd, JobQueues, RunRef } from "../../../platform/job-queues
 import type { LiveRun, RunHash } from "../../../platform/run-hash.ts";
 import type { PolicyGate } from "../../../platform/policy-gate.ts";
 import type { Logger } from "../../../platform/logger.ts";
-import { isScannedFile, type ScanBatch, type ScanProblem } from "../../../platform/scan/scan-batch.ts";
+import { FileChooser } from "../../../platform/scan/choose-files.ts";
+import { BATCH_FILES, isScannedFile, type ScanBatch, type ScanProblem } from "../../../platform/scan/scan-batch.ts";
 import { openSource } from "../../../platform/scan/source.ts";
 import { breakRun } from "../../../platform/cancel-run.ts";
 import type { Store } from "../../../store/store.ts";
@@ -119,6 +120,9 @@ class Scan {
   /** When the first chunk was added. */
   #firstAddMs: number | undefined;
   #waiting = 0;
+  /** How many files are still to be measured alone, and among which. */
+  #toMeasure: number;
+  readonly #first: FileEntry[] = [];
 
   constructor(deps: ScanDeps, run: LiveRun, job: JobContext & { ref: RunRef }) {
     this.#deps = deps;
@@ -129,6 +133,7 @@ class Scan {
     this.#signal = job.signal;
     this.#chunker = new Chunker(run.spec.chunk, (file) => deps.learned.costOf(run, file));
     this.#inputs = new NumberedInputs(deps.store.files, run);
+    this.#toMeasure = run.spec.calibration?.files ?? 0;
   }
 
   async run(): Promise<void> {
@@ -141,6 +146,7 @@ class Scan {
     for await (const batch of openSource(input, { pages, ...outside, signal: this.#signal })) {
       await this.#take(batch);
     }
+    await this.#measureFirst();
     this.#push(this.#chunker.flush());
     await this.#add();
     await this.#deps.hash.set(this.#run, { total: this.#inputs.total, scanned: "1" });
@@ -164,6 +170,8 @@ class Scan {
     await this.#seeOpen(seen);
     for await (const row of this.#deps.store.files.all(runId, epoch)) seen.add(row.path);
     this.#seen = seen;
+    // What the scan before had measured is known; to wait for all that it added would help nobody.
+    if (seen.size > 0) this.#toMeasure = 0;
     this.#round = `s${this.#deps.clock.nowMs().toString(36)}-`;
   }
 
@@ -185,23 +193,35 @@ class Scan {
       else problems.push(entry);
     }
     if (problems.length > 0) await this.#record(problems);
-    for (const file of files) {
-      await this.#takeFile(file);
-      // Not the whole batch first: what the first chunks teach makes the later ones larger.
-      if (this.#ready.length >= ADD_CHUNKS) await this.#add();
-    }
+    if (this.#toMeasure === 0) await this.#chunk(files);
+    else this.#first.push(...files);
+    if (this.#first.length >= Math.max(BATCH_FILES, this.#toMeasure)) await this.#measureFirst();
     if (this.#waiting < ADD_CHUNKS) await this.#add();
     await this.#checkCancelled();
   }
 
-  async #takeFile(file: FileEntry): Promise<void> {
-    const calibrationFiles = this.#run.spec.calibration?.files ?? 0;
-    if (file.index >= calibrationFiles) {
+  async #chunk(files: readonly FileEntry[]): Promise<void> {
+    for (const file of files) {
       this.#push(this.#chunker.add(file));
-      return;
+      // Not the whole batch first: what the first chunks teach makes the later ones larger.
+      if (this.#ready.length >= ADD_CHUNKS) await this.#add();
     }
-    // One at a time, each to its end: what the others need is learned from them.
-    this.#push([[file]]);
+  }
+
+  /** Begins with files of different sizes among the first that were found: to look at all would keep the run waiting. */
+  async #measureFirst(): Promise<void> {
+    const files = this.#first.splice(0);
+    const chooser = new FileChooser<FileEntry>(Math.random);
+    for (const file of files) chooser.add(file);
+    const alone = new Set(chooser.choose(this.#toMeasure));
+    this.#toMeasure = 0;
+    for (const file of alone) await this.#measureAlone(file);
+    await this.#chunk(files.filter((file) => !alone.has(file)));
+  }
+
+  /** One at a time, each to its end: what the others need is learned from them. */
+  async #measureAlone(file: FileEntry): Promise<void> {
+    this.#push([[{ ...file, isAlone: true }]]);
     await this.#add();
     await this.#waitForWindow(() => 0);
     await this.#deps.learned.refresh(this.#run);

@@ -18,7 +18,7 @@ const run: LiveRun = { runId: "a", spec: specOf(), epoch: 1, state: "running", c
 
 function measureOf(index: number, change: Partial<ProcessMeasure> = {}): ProcessMeasure {
   return {
-    ...{ end: "well", index, path: `${index}.txt`, inputBytes: 1_000, durationMs: 5, cpuMs: 4 },
+    ...{ end: "well", isAlone: false, path: `${index}.txt`, inputBytes: 1_000, durationMs: 5, cpuMs: 4 },
     ...{ peakBytes: 20 * MiB, ioBytes: null, shape: null },
     ...change,
   };

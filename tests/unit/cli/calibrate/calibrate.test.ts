@@ -1,11 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { defaultProfile } from "../../../../src/contract/profiles.ts";
 import { MiB } from "../../../../src/contract/resources.ts";
-import { FileChooser } from "../../../../src/cli/calibrate/choose-files.ts";
 import { pictureSvg, pictureText } from "../../../../src/cli/calibrate/picture.ts";
 import { proposeProfile } from "../../../../src/cli/calibrate/proposal.ts";
 import { expectationOf } from "../../../../src/platform/learned/expectation-of.ts";
-import { randomOf } from "../../../support/random-jobs.ts";
 
 const unknown = expectationOf({ profile: defaultProfile, learned: undefined, inputBytes: 0 });
 const file = (mebibytes: number, cpuMs = 500) => ({
@@ -14,28 +12,6 @@ const file = (mebibytes: number, cpuMs = 500) => ({
   peakBytes: mebibytes * 2 * MiB,
   durationMs: 1_000,
   cpuMs,
-});
-
-describe("the files that are measured", () => {
-  test("are the smallest, the largest and some between, in an input of any size", () => {
-    const random = randomOf(1);
-    for (const count of [100, 20_000]) {
-      const chooser = new FileChooser(() => random.uniform());
-      for (let at = 0; at < count; at += 1) chooser.add({ path: `f${at}`, bytes: (at * 7_919) % count });
-      const sizes = chooser.choose(5).map(({ bytes }) => bytes / (count - 1));
-      expect(sizes).toHaveLength(5);
-      for (const [at, size] of sizes.entries()) expect(Math.abs(size - at / 4)).toBeLessThan(0.04);
-      expect([sizes[0], sizes[4]]).toEqual([0, 1]);
-    }
-  });
-
-  test("are all of them when there are few, each once", () => {
-    const chooser = new FileChooser(Math.random);
-    expect(chooser.choose(5)).toEqual([]);
-    for (const path of ["a", "b"]) chooser.add({ path, bytes: 1 });
-    expect(chooser.choose(5).map(({ path }) => path)).toEqual(expect.arrayContaining(["a", "b"]));
-    expect(chooser.choose(5)).toHaveLength(2);
-  });
 });
 
 describe("the proposal", () => {
