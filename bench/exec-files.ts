@@ -75,6 +75,7 @@ async function headroom(
         {
           chunkId: `c${at}`,
           runId: "bench",
+          epoch: 0,
           workerId: "bench",
           token: `t${at}`,
           spec,

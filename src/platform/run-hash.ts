@@ -155,6 +155,11 @@ export class RunHash {
     await NOTE_ANOMALY.run(this.#redis, places, [JSON.stringify(anomaly), MAX_ANOMALIES, MAX_RUN_EVENTS]);
   }
 
+  /** The digest of the model that this epoch of the run keeps to: the first that a worker comes with. */
+  async pinModel({ runId, epoch }: Pick<LiveRun, "runId" | "epoch">, sha256: string): Promise<string> {
+    return String(await PIN_MODEL.run(this.#redis, [keys.run(this.#kp, runId)], [epoch, sha256]));
+  }
+
   /** Notes on what a worker runs the model of the run. */
   async noteModel(runId: string, workerId: string, note: ModelNote): Promise<void> {
     await this.#redis.hset(keys.run(this.#kp, runId), `model.${workerId}`, JSON.stringify(note));
@@ -250,6 +255,21 @@ for i = 2, #ARGV, 2 do
   if not is_less then redis.call("HSET", KEYS[1], ARGV[i], ARGV[i + 1]) end
 end
 return 1
+`,
+  { whenFull: "runs" },
+);
+
+/**
+ * Pins the model of a run, once. KEYS[1] hash of the run. ARGV[1] the epoch that the model was loaded for. ARGV[2] its digest.
+ * Returns the digest that is pinned; the one that was given where the run is gone, or was begun anew.
+ */
+const PIN_MODEL = new Script(
+  `
+local run = redis.call("HMGET", KEYS[1], "epoch", "pinnedModel")
+if run[1] ~= ARGV[1] then return ARGV[2] end
+if run[2] then return run[2] end
+redis.call("HSET", KEYS[1], "pinnedModel", ARGV[2])
+return ARGV[2]
 `,
   { whenFull: "runs" },
 );

@@ -29,11 +29,16 @@ export class Executors implements Service {
     const pool = new EnginePool({ logger, clock, metrics }, engine);
     this.inferRunner = new InferRunner({
       ...{ pool, clock, gate: new PolicyGate(allow) },
-      onModel: (runId, { model, provider, placement, refusals }) =>
-        hash.noteModel(runId, workerId, {
-          ...{ sha256: model.sha256, provider: placementText(provider, placement) },
-          refusals: refusals.map((refusal) => `${refusal.provider}: ${refusal.reason}`),
-        }),
+      onModel: async (run, { model: { sha256 }, provider, placement, refusals }) => {
+        const began = await hash.pinModel(run, sha256);
+        if (began === sha256) {
+          await hash.noteModel(run.runId, workerId, {
+            ...{ sha256, provider: placementText(provider, placement) },
+            refusals: refusals.map((refusal) => `${refusal.provider}: ${refusal.reason}`),
+          });
+        }
+        return began;
+      },
     });
     this.#group = new ServiceGroup([this.runner, pool]);
   }

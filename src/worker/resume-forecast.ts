@@ -51,14 +51,14 @@ export class ResumeForecast {
    * @throws {InfrastructureError} when a binary cannot be read here; a resume would look for it on every worker
    */
   async of(files: readonly FileEntry[]): Promise<Foreseen[]> {
-    const { runId, spec } = this.#run;
+    const { runId, epoch, spec } = this.#run;
     const rows = await this.#deps.files.get(
       runId,
       files.map(({ path }) => path),
     );
     const outcomes = new Map(rows.map(({ path, outcome }) => [path, outcome]));
     const request: ChunkRequest = {
-      ...{ chunkId: "", runId, workerId: "", token: "", spec, files, gpu: null },
+      ...{ chunkId: "", runId, epoch, workerId: "", token: "", spec, files, gpu: null },
       known: knownOf(rows, this.#run),
       quarantined: quarantinedOf(this.#deps.blame.crashes),
       ...{ intents: new Map(), suspects: new Map(), isOneByOne: false },

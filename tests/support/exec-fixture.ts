@@ -130,6 +130,7 @@ export class ExecFixture implements AsyncDisposable {
     return {
       chunkId: `chunk-${number}`,
       runId: "run-1",
+      epoch: 0,
       workerId: "worker-1",
       token: `token-${number}`,
       spec: runSpec.parse({

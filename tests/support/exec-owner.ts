@@ -12,6 +12,7 @@ await runner.run(
   {
     chunkId: "chunk",
     runId: "run",
+    epoch: 0,
     workerId: "worker",
     token: "token",
     spec: runSpec.parse({

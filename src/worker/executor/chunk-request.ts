@@ -13,6 +13,7 @@ export interface ChunkRequest {
   /** Unique among the chunks that run at one time. */
   readonly chunkId: string;
   readonly runId: string;
+  readonly epoch: number;
   readonly workerId: string;
   /** Unique per attempt at the chunk; part of the names of temporary files. */
   readonly token: string;

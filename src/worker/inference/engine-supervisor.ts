@@ -195,6 +195,12 @@ export class EngineSupervisor {
   }
 
   #onLoaded(loaded: Loaded): void {
+    const [before, now] = [this.#loaded?.model.sha256, loaded.model.sha256];
+    if (before !== undefined && before !== now) {
+      // Work that was given to the model of before may not be done by another one; who comes anew gets an engine of its own.
+      this.#break(new InfrastructureError(`model ${this.#folder}: expected SHA-256 ${before} as before, found ${now}`));
+      return;
+    }
     const { provider, refusals, warmRows, loadMs, rssBytes } = loaded;
     const about = { model: this.#folder, pid: this.#child?.pid };
     for (const { provider: refused, reason } of refusals) {

@@ -15,8 +15,8 @@ export interface InferRunnerDeps {
   readonly pool: EnginePool;
   readonly gate: PolicyGate;
   readonly clock: Clock;
-  /** Told once of each run: what it really runs on here. */
-  onModel(runId: string, loaded: Loaded): Promise<void>;
+  /** Told once of each run: what it really runs on here. Tells the digest of the model that the run began with. */
+  onModel(run: Pick<ChunkRequest, "runId" | "epoch">, loaded: Loaded): Promise<string>;
 }
 
 /** How often the governor is told what the engine uses. */
@@ -27,7 +27,8 @@ export class InferRunner {
   readonly #deps: InferRunnerDeps;
   /** In the order in which they came: the first one of an engine carries what the engine uses. */
   readonly #chunks = new Map<string, InferChunk>();
-  readonly #told = new Set<string>();
+  /** The digests of models that runs began with. */
+  readonly #began = new Map<string, string>();
   readonly #faces = new Map<string, { readonly model: string; readonly provider: string }>();
 
   constructor(deps: InferRunnerDeps) {
@@ -45,10 +46,11 @@ export class InferRunner {
     try {
       const loaded = await unlessAborted(lease.engine.ready(), signal);
       if (loaded === undefined) return aborted(request.files);
-      const failure = pinFailure(loaded.model, request.spec, decision);
+      const failure =
+        pinFailure(loaded.model, request.spec, decision) ??
+        changeFailure(loaded.model, await this.#tell(request, loaded));
       if (failure !== null) return refuse(request, events, failure);
       this.#faces.set(request.spec.command[0] ?? "", { model: loaded.model.manifest.name, provider: loaded.provider });
-      await this.#tell(request.runId, loaded);
       return await this.#runChunk(request, { lease, loaded, events, signal, inputRoot: decision.inputRoot });
     } catch (error) {
       return endOf(request, events, error);
@@ -95,12 +97,12 @@ export class InferRunner {
     }
   }
 
-  async #tell(runId: string, loaded: Loaded): Promise<void> {
-    const key = `${runId}.${loaded.provider}`;
-    if (this.#told.has(key)) return;
-    if (this.#told.size >= MAX_RUNS) this.#told.clear();
-    this.#told.add(key);
-    await this.#deps.onModel(runId, loaded);
+  async #tell(run: ChunkRequest, loaded: Loaded): Promise<string> {
+    const key = `${run.runId}.${run.epoch}.${loaded.provider}`;
+    const began = this.#began.get(key) ?? (await this.#deps.onModel(run, loaded));
+    if (this.#began.size >= MAX_RUNS) this.#began.clear();
+    this.#began.set(key, began);
+    return began;
   }
 }
 
@@ -114,6 +116,13 @@ export function pinFailure(
   const unmet = [...own, ...pins.map((pin) => pin.sha256)].find((allowed) => !allowed.includes(sha256));
   if (unmet === undefined) return null;
   const message = `expected the model ${folder} with SHA-256 ${unmet.join(" or ")}, found ${sha256}`;
+  return { class: "policy", message };
+}
+
+/** Why a model is not the one that the run began with, where nobody named a digest; null when it is. */
+function changeFailure({ folder, sha256 }: Loaded["model"], began: string): Failure | null {
+  if (sha256 === began) return null;
+  const message = `expected the model ${folder} as it was when the run began, with SHA-256 ${began}, found ${sha256}`;
   return { class: "policy", message };
 }
 

@@ -50,3 +50,16 @@ test("counts nothing that comes late: after the end, from before a resume, or fo
   expect(await redis.exists(keys.run(kp, "gone"))).toBe(0);
   await redis.del(keys.run(kp, "r1"), keys.events(kp, "r1"));
 });
+
+test("pins the model of a run once in each epoch, and none of a run that is not there", async ({ redis, prefix }) => {
+  const kp = keyPrefix(prefix);
+  const hash = new RunHash(redis, kp);
+  await hash.create(run);
+  expect(await hash.pinModel({ ...run, epoch: 0 }, "late")).toBe("late");
+  expect(await Promise.all([hash.pinModel(run, "a"), hash.pinModel(run, "b")])).toEqual(["a", "a"]);
+  await hash.create({ ...run, epoch: 2 });
+  expect(await hash.pinModel({ ...run, epoch: 2 }, "b")).toBe("b");
+  expect(await hash.pinModel({ runId: "gone", epoch: 0 }, "c")).toBe("c");
+  expect(await redis.exists(keys.run(kp, "gone"))).toBe(0);
+  await redis.del(keys.run(kp, "r1"), keys.events(kp, "r1"));
+});

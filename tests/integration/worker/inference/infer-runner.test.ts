@@ -32,9 +32,9 @@ class RunnerFixture implements AsyncDisposable {
   constructor(allow: Allow = {}) {
     this.runner = new InferRunner({
       ...{ pool: this.pool, gate: new PolicyGate(allow), clock: systemClock },
-      onModel: (_runId, loaded) => {
+      onModel: (_run, loaded) => {
         this.told.push(loaded);
-        return Promise.resolve();
+        return Promise.resolve(this.told[0]?.model.sha256 ?? "");
       },
     });
   }
@@ -54,7 +54,7 @@ class RunnerFixture implements AsyncDisposable {
       ...change.spec,
     });
     return {
-      ...{ chunkId, runId: "r", workerId: "w", token: "t", spec, files, known: change.known ?? new Map() },
+      ...{ chunkId, runId: "r", epoch: 0, workerId: "w", token: "t", spec, files, known: change.known ?? new Map() },
       ...{ intents: new Map(), quarantined: new Set(), suspects: new Map(), isOneByOne: false, gpu: null },
     };
   }

@@ -207,6 +207,14 @@ describe("engine", () => {
     expect(new Set(fixture.restarts)).toEqual(new Set(["recycled"]));
   });
 
+  test("is not renewed with another model for work that was given to the one of before", async () => {
+    await using fixture = new EngineFixture(picky({ engine: { recycle_batches: 3 } }), { fixedRows: 1 });
+    for (let at = 0; at < 8; at += 1) fixture.file(`f${at}`, Buffer.from([1]));
+    const { sha256: before } = (await fixture.engine.ready()).model;
+    picky({ labels: ["zero", "other"], engine: { recycle_batches: 3 } })(fixture.scratch);
+    await expect(fixture.ask()).rejects.toThrow(`expected SHA-256 ${before} as before, found `);
+  });
+
   test("tries providers in their order, and says why one is not used", async () => {
     await using fixture = new EngineFixture(picky({ providers: ["cuda", "cpu"] }));
     const loaded = await fixture.engine.ready();

@@ -8,6 +8,7 @@ const files = Array.from({ length: 5_000 }, (_, index) => ({ index, path: `f${in
 const request: ChunkRequest = {
   chunkId: "c",
   runId: "r",
+  epoch: 0,
   workerId: "w",
   token: "t",
   spec: runSpec.parse({
