@@ -194,8 +194,7 @@ class ChunkAttempt {
         run,
         {
           chunkId: this.#jobId,
-          runId: run.runId,
-          epoch: run.epoch,
+          ...{ runId: run.runId, epoch: run.epoch },
           workerId: this.#deps.workerId,
           token: this.#context.token,
           spec: run.spec,
