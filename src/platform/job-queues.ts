@@ -72,7 +72,7 @@ export function execPlace(spec: RunSpec, memoryBytes = memoryOf(spec.resources))
 type ForkStep = Pick<Payload<"fork">, "path" | "step">;
 /** The step that every flow begins with, and the one that ends its time. No node can have the name of one. */
 const BEGIN = { path: "_begin", step: "begin" } as const satisfies ForkStep;
-const DEADLINE = { path: "_deadline", step: "deadline" } as const satisfies ForkStep;
+export const DEADLINE = { path: "_deadline", step: "deadline" } as const satisfies ForkStep;
 
 export interface ChunkToAdd {
   readonly chunk: string;
@@ -250,11 +250,6 @@ export class JobQueues {
     const data: Payload<"fork"> = { ...ref, ...DEADLINE };
     const { ignoreDependencyOnFailure: _, ...opts } = this.#options(jobIds.fork(ref.runId, ref.epoch, data.path), spec);
     await this.queue(forkPlace.name).add("fork", stamped(data), { ...opts, delay: Math.max(0, delayMs) });
-  }
-
-  /** Whether the step is there that ends the time of a flow. */
-  async hasDeadline({ runId, epoch }: Pick<RunRef, "runId" | "epoch">): Promise<boolean> {
-    return (await this.queue(forkPlace.name).getJob(jobIds.fork(runId, epoch, DEADLINE.path))) !== undefined;
   }
 
   /** Removes the step that would end the time of a flow that has ended. */

@@ -11,7 +11,7 @@ import { assertNever } from "../platform/assert.ts";
 import { requestCancel } from "../platform/cancel-run.ts";
 import type { Clock } from "../platform/clock.ts";
 import { FlowState } from "../platform/flow/flow-state.ts";
-import { reportPlace, type JobQueues } from "../platform/job-queues.ts";
+import { DEADLINE, forkPlace, reportPlace, type JobQueues } from "../platform/job-queues.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import { liveFields, type RunHash } from "../platform/run-hash.ts";
@@ -57,17 +57,19 @@ export interface RunFacts {
 }
 
 /** What a run needs, from where it stands. */
-export function decideRepair(
-  run: Pick<RunRecord, "state">,
-  { ageMs, rootState, liveState, lostDeadlineMs }: RunFacts,
-): Repair {
+export function decideRepair(run: Pick<RunRecord, "state">, facts: RunFacts): Repair {
   if (isTerminal(run.state)) return "none";
-  if (rootState === undefined) {
-    if (liveState === "cancelling") return "requeue";
-    if (ageMs < GRACE_MS) return "none";
-    // The live side says that it ended: the report was written to Redis last, so the store was told before.
-    return liveState !== undefined && isTerminal(liveState) ? "settle" : "requeue";
-  }
+  return facts.rootState === undefined ? decideRootless(facts) : decideRooted(run, facts);
+}
+
+function decideRootless({ ageMs, liveState }: RunFacts): Repair {
+  if (liveState === "cancelling") return "requeue";
+  if (ageMs < GRACE_MS) return "none";
+  // The live side says that it ended: the report was written to Redis last, so the store was told before.
+  return liveState !== undefined && isTerminal(liveState) ? "settle" : "requeue";
+}
+
+function decideRooted(run: Pick<RunRecord, "state">, { rootState, liveState, lostDeadlineMs }: RunFacts): Repair {
   if (liveState === undefined) return "restore";
   if (liveState === "cancelling") return "sweep";
   if (run.state === "cancelling" && !isTerminal(liveState)) return "cancel";
@@ -139,8 +141,9 @@ async function lostDeadlineMs(
 ): Promise<number | undefined> {
   if (spec.executor !== "flow" || startedAtMs === null) return undefined;
   const timeoutMs = (await new FlowState(redis, kp, { runId, epoch }).about())?.timeoutMs;
-  if (timeoutMs === undefined || (await queues.hasDeadline({ runId, epoch }))) return undefined;
-  return startedAtMs + timeoutMs;
+  if (timeoutMs === undefined) return undefined;
+  const step = await queues.queue(forkPlace.name).getJob(jobIds.fork(runId, epoch, DEADLINE.path));
+  return step === undefined ? startedAtMs + timeoutMs : undefined;
 }
 
 interface Task {

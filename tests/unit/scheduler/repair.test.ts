@@ -11,6 +11,8 @@ test.each([
   ["running", { ageMs: old, rootState: "waiting-children", liveState: undefined }, "restore"],
   ["running", { ageMs: old, rootState: undefined, liveState: "running" }, "requeue"],
   ["running", { ageMs: old, rootState: undefined, liveState: undefined }, "requeue"],
+  ["running", { ageMs: old, rootState: "waiting-children", liveState: "running", lostDeadlineMs: 1 }, "deadline"],
+  ["running", { ageMs: old, rootState: "waiting-children", liveState: "cancelling", lostDeadlineMs: 1 }, "sweep"],
   // Its producer may be about to add its jobs.
   ["queued", { ageMs: 100, rootState: undefined, liveState: undefined }, "none"],
   ["running", { ageMs: old, rootState: undefined, liveState: "succeeded" }, "settle"],
