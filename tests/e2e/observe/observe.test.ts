@@ -8,6 +8,7 @@ import { fillIn, parseDashboard } from "../../support/dashboards.ts";
 import { Monitoring } from "../../support/monitoring.ts";
 import { ObservedCluster } from "../../support/observed-cluster.ts";
 import { quietLogger } from "../../support/quiet-logger.ts";
+import { textModel, wordTokenizer } from "../../support/text-onnx.ts";
 
 const PATIENT = { timeout: 60_000, interval: 100 };
 
@@ -49,6 +50,9 @@ describe("metrics", () => {
     expect(await cluster.call(failing)).toMatchObject({ code: 1 });
     const model = join(root, "models/file-kind");
     expect(await cluster.call(["infer", "-m", model, "-i", "work", "-o", "kinds"])).toMatchObject({ code: 0 });
+    for (let at = 0; at < 6; at += 1) scratch.file(`texts/${at}.txt`, "one two two");
+    const texts = textModel(scratch, wordTokenizer({ "[UNK]": 0, one: 1, two: 2 }));
+    expect(await cluster.call(["infer", "-m", texts, "-i", "texts", "-o", "vectors"])).toMatchObject({ code: 0 });
     const flow = scratch.file("flow.yaml", FLOW);
     expect(await cluster.call(["run", "--flow", flow, "-o", "flow"])).toMatchObject({ code: 0 });
     const seen = async (expr: string) => (await monitoring.query(expr))[0]?.value;
@@ -60,7 +64,8 @@ describe("metrics", () => {
       .poll(() => seen('sum(increase(headroom_results_total{outcome="failed"}[5m]))'), PATIENT)
       .toBeGreaterThan(0);
     await expect.poll(() => seen('sum(headroom_flow_calls_total{kind="exec",outcome="succeeded"})'), PATIENT).toBe(1);
-    await expect.poll(() => seen('sum(headroom_files_processed_total{model!=""})'), PATIENT).toBe(6);
+    await expect.poll(() => seen('sum(headroom_files_processed_total{model!=""})'), PATIENT).toBe(12);
+    await expect.poll(() => seen('sum(headroom_inference_tokens_total{kind="in"})'), PATIENT).toBeGreaterThan(0);
     await expect.poll(() => seen('sum(headroom_job_wait_seconds_count{job_name="infer"})'), PATIENT).toBeGreaterThan(0);
     await expect.poll(() => seen('max(headroom_workers{state="working"})'), PATIENT).toBe(1);
     await expect.poll(() => seen("sum(headroom_redis_up)"), PATIENT).toBe(4);

@@ -36,7 +36,7 @@ test("the intake answers 429 while Redis is nearly full, a running job ends, and
     await expect.poll(async () => (await client.status(runId)).progress.runningJobs, PATIENT).toBeGreaterThan(0);
 
     const fill = async () => (await client.backlog()).memoryFill ?? 0;
-    for (let count = 0; (await fill()) < 0.85; count += 1)
+    for (let count = 0; (await fill()) < 0.88; count += 1)
       await redis.set(`ballast:${count}`, "x".repeat(BALLAST_BYTES));
     const before = await store.runs.list({ limit: 10 });
     const refused = await post(join(cluster.scratch.path, "more"));

@@ -91,9 +91,12 @@ describe.skipIf(fault !== undefined)("a process without network", { timeout: 120
     await using cluster = await FlowCluster.open();
     using speaks = await speaker();
     const origin: PlanOrigin = {
-      ...{ goal: "talk", planner: "p", prompt: { version: "v1", sha256: "0".repeat(64) }, acceptedAtMs: 1 },
-      spent: { calls: 1, inputTokens: 1, outputTokens: 1, usd: null, seconds: 1 },
-    } as unknown as PlanOrigin;
+      goal: "talk",
+      planner: { name: "p", kind: "recorded", model: null },
+      prompt: { version: "v1", sha256: "0".repeat(64) },
+      spent: { calls: 1, repairs: 0, inputTokens: 1, outputTokens: 1, costUsd: null, isEstimated: false },
+      acceptedAtMs: 1,
+    };
     const inner = { version: 1, name: "inner", nodes: [speaks.call("deep")] };
     const nodes = [speaks.call("silent"), { id: "below", kind: "flow", file: "inner.json" }];
     const check = checkFlow({ version: 1, name: "plan", nodes }, { "inner.json": inner });

@@ -33,6 +33,7 @@ test.each([HOUR_MS, -HOUR_MS])("a clock that jumps by %d ms moves no end, no wai
     stage.governor.noteBacklog(new Set([BIG, QUEUE]));
     await stage.pass(1_000);
   }
+  for (const jobId of ["a", "b", "c"]) stage.governor.worked(jobId, { work: 1, cpuMs: 0 });
   stage.end("a");
   const before = tell(stage);
   expect(before).toMatchObject({ small: "HOLDING", refusingMs: WAITED_MS });
