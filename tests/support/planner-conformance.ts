@@ -1,6 +1,7 @@
 /** What every planner must do, whatever stands behind it: one suite for all of them, plugins too. */
 import { describe, expect, test } from "vitest";
 import { callFailures, type Planner, type PlanRequest } from "../../src/producer/planner/planner.ts";
+import { emptyOffer } from "./scripted-planner.ts";
 
 /** What stands behind the planner in one test. */
 export type Backend =
@@ -34,18 +35,7 @@ export function requestOf(change: Partial<PlanRequest> = {}): PlanRequest {
   return {
     goal: GOAL,
     call: 1,
-    offer: {
-      binaries: [],
-      read: [],
-      write: [],
-      tools: [],
-      models: [],
-      agents: [],
-      profiles: ["default"],
-      variables: [],
-      network: false,
-      limits: {},
-    },
+    offer: emptyOffer,
     schema: { type: "object" },
     faults: [],
     messages: [

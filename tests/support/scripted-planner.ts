@@ -37,22 +37,25 @@ export class ScriptedPlanner implements Planner {
   }
 }
 
+/** A planner may use nothing but the usual profile. */
+export const emptyOffer: PlanQuestion["offer"] = {
+  binaries: [],
+  read: [],
+  write: [],
+  tools: [],
+  models: [],
+  agents: [],
+  profiles: ["default"],
+  variables: [],
+  network: false,
+  limits: {},
+};
+
 /** A question with room for eight calls. */
 export function questionOf(change: Partial<PlanQuestion["limits"]["budget"]> = {}, repairs = 3): PlanQuestion {
   return {
     goal: "say hello",
-    offer: {
-      binaries: ["/usr/bin/true"],
-      read: [],
-      write: [],
-      tools: [],
-      models: [],
-      agents: [],
-      profiles: ["default"],
-      variables: [],
-      network: false,
-      limits: {},
-    },
+    offer: { ...emptyOffer, binaries: ["/usr/bin/true"] },
     schema: {},
     limits: { budget: { calls: 8, tokens: 1_000_000, usd: undefined, seconds: 900, ...change }, repairs },
     timeoutMs: 60_000,

@@ -5,11 +5,11 @@ import { join } from "node:path";
 import type { Scratch } from "./scratch.ts";
 import { modelFolder, tinyOnnx } from "./tiny-onnx.ts";
 
-/** Has a row for each of three tokens. */
+/** The vector of a token is its number, and ten times that; of an unknown one, 100 twice. */
 const table = tinyOnnx({
   inputs: [["ids", "int64", ["batch", "tokens"]]],
   outputs: [["y", "float32", ["batch", "tokens", 2]]],
-  constants: [{ name: "table", dims: [3, 2], data: Float32Array.from([0, 0, 1, 10, 2, 20]) }],
+  constants: [{ name: "table", dims: [3, 2], data: Float32Array.from([100, 100, 1, 10, 2, 20]) }],
   nodes: [{ op: "Gather", in: ["table", "ids"], out: "y" }],
 });
 
@@ -26,8 +26,8 @@ export function wordTokenizer(vocab: object): string {
   });
 }
 
-/** A folder of a model that has a vector for each of three words; it says the one of the first. */
-export function textModel(scratch: Scratch, tokenizer: string, input: object = {}): string {
+/** A folder of a model that has a vector for each of three words; it says the one of the first, or the mean of all. */
+export function textModel(scratch: Scratch, tokenizer: string, input: object = {}, pool = "first"): string {
   const folder = modelFolder(scratch, "text-model", table, {
     task: "embed",
     input: {
@@ -36,7 +36,7 @@ export function textModel(scratch: Scratch, tokenizer: string, input: object = {
       tensors: { ids: "ids" },
       ...input,
     },
-    output: { tensor: "y", pool: "first", normalize: false },
+    output: { tensor: "y", pool, normalize: false },
   });
   writeFileSync(join(folder, "t.json"), tokenizer);
   return folder;

@@ -8,6 +8,7 @@ import { EngineFixture, labelOf, sha256 } from "../../../support/engine-fixture.
 import { makeTempFolder } from "../../../support/temp-folder.ts";
 import type { Scratch } from "../../../support/scratch.ts";
 import { modelFolder, pickyManifest, pickyModel, tinyOnnx } from "../../../support/tiny-onnx.ts";
+import { textModel, wordTokenizer } from "../../../support/text-onnx.ts";
 
 const filetype = join(import.meta.dirname, "../../../fixtures/models/filetype");
 const picky =
@@ -15,32 +16,9 @@ const picky =
   (scratch: Scratch) =>
     modelFolder(scratch, "model", pickyModel(), { ...pickyManifest, ...change });
 
-/** A model that embeds each token as the number of its word, and ten times that. */
-function tokenModel(scratch: Scratch, input: object): string {
-  const tokenizer = JSON.stringify({
-    version: "1.0",
-    added_tokens: [],
-    normalizer: null,
-    pre_tokenizer: { type: "Whitespace" },
-    post_processor: null,
-    decoder: null,
-    model: { type: "WordLevel", vocab: { "[UNK]": 0, one: 1, two: 2 }, unk_token: "[UNK]" },
-  });
-  const model = tinyOnnx({
-    inputs: [["ids", "int64", ["batch", "tokens"]]],
-    outputs: [["y", "float32", ["batch", "tokens", 2]]],
-    constants: [{ name: "table", dims: [3, 2], data: Float32Array.from([100, 100, 1, 10, 2, 20]) }],
-    nodes: [{ op: "Gather", in: ["table", "ids"], out: "y" }],
-  });
-  const pinned = { file: "tokenizer.json", sha256: sha256(tokenizer) };
-  const folder = modelFolder(scratch, "model", model, {
-    task: "embed",
-    input: { kind: "text", tokenizer: pinned, tensors: { ids: "ids" }, max_tokens: 3, ...input },
-    output: { tensor: "y", pool: "mean", normalize: false },
-  });
-  writeFileSync(join(folder, "tokenizer.json"), tokenizer);
-  return folder;
-}
+/** Embeds a text as the mean of the vectors of its words, of three at most. */
+const tokenModel = (scratch: Scratch, input: object): string =>
+  textModel(scratch, wordTokenizer({ "[UNK]": 0, one: 1, two: 2 }), { max_tokens: 3, ...input }, "mean");
 
 /** To three digits; the failure of a file that has none. */
 function vectorOf(answer: FileAnswer | undefined): number[] | string | null | undefined {
