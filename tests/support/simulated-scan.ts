@@ -1,13 +1,9 @@
 /** The scan of one run in simulated time: it cuts files into chunks as the real one does, a window at a time. */
 import { Chunker } from "../../src/contract/chunking.ts";
 import type { FileEntry } from "../../src/contract/files.ts";
-import { unknownChunks } from "../../src/platform/learned/calibration.ts";
 import type { LiveRun } from "../../src/platform/run-hash.ts";
+import { ADD_CHUNKS, ScanWindow } from "../../src/worker/executor/scan-window.ts";
 import type { LearnedRuns } from "../../src/worker/governor/learned-runs.ts";
-
-const WINDOW_CHUNKS = 96;
-const BLIND_WINDOW_CHUNKS = 24;
-const ADD_CHUNKS = 12;
 
 interface ScanDeps {
   readonly learned: LearnedRuns;
@@ -18,18 +14,18 @@ export class SimulatedScan {
   readonly run: LiveRun;
   /** Chunks that were added and have not ended. */
   open = 0;
-  readonly #learned: LearnedRuns;
+  readonly #window: ScanWindow;
   readonly #chunker: Chunker;
   readonly #add: ScanDeps["add"];
   #files: readonly FileEntry[];
   #ready: FileEntry[][] = [];
   #isFlushed = false;
-  #firstAddMs: number | undefined;
+  #nowMs = 0;
 
   constructor(run: LiveRun, files: readonly FileEntry[], { learned, add }: ScanDeps) {
     this.run = run;
     this.#files = files;
-    this.#learned = learned;
+    this.#window = new ScanWindow(run, learned, () => this.#nowMs);
     this.#add = add;
     this.#chunker = new Chunker(run.spec.chunk, (file) => learned.costOf(run, file));
   }
@@ -39,24 +35,23 @@ export class SimulatedScan {
   }
 
   step(nowMs: number): void {
+    this.#nowMs = nowMs;
     for (;;) {
       this.#take();
       if (this.#ready.length === 0) return;
-      const isUnknown = this.#learned.isUnknown(this.run);
-      if (this.open > this.#window(nowMs) - (isUnknown ? 1 : ADD_CHUNKS)) return;
-      const most = Math.min(ADD_CHUNKS, Math.max(1, this.#window(nowMs) - this.open));
-      for (const files of this.#ready.splice(0, most)) {
+      if (this.open > this.#window.mostOpen(this.#ready.length)) return;
+      for (const files of this.#ready.splice(0, this.#window.portion(this.open))) {
         this.open += 1;
         this.#add(files);
       }
-      this.#firstAddMs ??= nowMs;
+      this.#window.added();
     }
   }
 
   #take(): void {
     // Once chunks are ready, all of them are added before another file is looked at.
     if (this.#ready.length > 0) return;
-    while (this.#ready.length < this.#ahead && this.#files.length > 0) {
+    while (this.#ready.length < ADD_CHUNKS && this.#files.length > 0) {
       const [first, ...rest] = this.#files;
       this.#files = rest;
       if (first !== undefined) this.#ready.push(...this.#chunker.add(first));
@@ -64,16 +59,5 @@ export class SimulatedScan {
     if (this.#files.length > 0 || this.#isFlushed) return;
     this.#isFlushed = true;
     this.#ready.push(...this.#chunker.flush());
-  }
-
-  get #ahead(): number {
-    return ADD_CHUNKS;
-  }
-
-  #window(nowMs: number): number {
-    if (this.#learned.isUnknown(this.run)) {
-      return Math.min(BLIND_WINDOW_CHUNKS, unknownChunks(nowMs - (this.#firstAddMs ?? nowMs)));
-    }
-    return this.#learned.isTimed(this.run) ? WINDOW_CHUNKS : BLIND_WINDOW_CHUNKS;
   }
 }

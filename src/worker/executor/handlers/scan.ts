@@ -7,7 +7,6 @@
  */
 import type { Redis } from "ioredis";
 import { isPassing, LeaseLostError, lineOf, messageOf, PolicyError } from "../../../contract/errors.ts";
-import { unknownChunks } from "../../../platform/learned/calibration.ts";
 import { Chunker } from "../../../contract/chunking.ts";
 import { unrunResult, type FileEntry, type FileResult } from "../../../contract/files.ts";
 import { isChunkJob, jobs } from "../../../contract/jobs.ts";
@@ -31,6 +30,7 @@ import { NumberedInputs } from "../numbered-inputs.ts";
 import { RunCancelled, type Handler, type JobContext } from "../executor.ts";
 import { checkMaxFailures } from "../failure-limit.ts";
 import { waitForRoom, type RoomWaitDeps } from "../room-wait.ts";
+import { ADD_CHUNKS, ScanWindow } from "../scan-window.ts";
 
 export interface ScanDeps extends RoomWaitDeps {
   readonly redis: Redis;
@@ -48,11 +48,6 @@ export interface ScanDeps extends RoomWaitDeps {
   readonly largestJob: LargestJob;
 }
 
-/** Chunks of one run that may wait or run at a time. */
-const WINDOW_CHUNKS = 96;
-/** While nothing is known of the time per file, chunks are small: few are added, until the first ones have ended. */
-const BLIND_WINDOW_CHUNKS = 24;
-const ADD_CHUNKS = 12;
 const WINDOW_POLL_MS = 15;
 const WINDOW_MAX_POLL_MS = 250;
 const RETRY_MS = 1_000;
@@ -106,6 +101,7 @@ class Scan {
   readonly #ref: RunRef;
   readonly #signal: AbortSignal;
   readonly #chunker: Chunker;
+  readonly #window: ScanWindow;
   readonly #inputs: NumberedInputs;
   readonly #job: JobContext["job"];
   readonly #token: string;
@@ -117,8 +113,6 @@ class Scan {
   #checkedMs = 0;
   /** When it was last asked for its lease. */
   #leaseMs = 0;
-  /** When the first chunk was added. */
-  #firstAddMs: number | undefined;
   #waiting = 0;
   /** How many files are still to be measured alone, and among which. */
   #toMeasure: number;
@@ -132,6 +126,7 @@ class Scan {
     this.#ref = { runId: job.ref.runId, epoch: job.ref.epoch, traceId: job.ref.traceId };
     this.#signal = job.signal;
     this.#chunker = new Chunker(run.spec.chunk, (file) => deps.learned.costOf(run, file));
+    this.#window = new ScanWindow(run, deps.learned, () => deps.clock.monotonicMs());
     this.#inputs = new NumberedInputs(deps.store.files, run);
     this.#toMeasure = run.spec.calibration?.files ?? 0;
   }
@@ -237,29 +232,19 @@ class Scan {
   /** Adds the chunks that are ready, a window at a time. */
   async #add(): Promise<void> {
     while (this.#ready.length > 0) {
-      await this.#waitForWindow(() => this.#window - (this.#deps.learned.isUnknown(this.#run) ? 1 : ADD_CHUNKS));
+      await this.#waitForWindow(() => this.#window.mostOpen(this.#ready.length));
       await this.#checkLease();
       // Sized now, not when they were made: the model may have learned while they waited for the window.
       const needOf = await memoryNeed(this.#deps, this.#run);
       const some = this.#ready
-        .splice(0, Math.min(ADD_CHUNKS, Math.max(1, this.#window - this.#waiting)))
+        .splice(0, this.#window.portion(this.#waiting))
         .map((chunk) => ({ ...chunk, memoryBytes: needOf(chunk.files) }));
       await this.#deps.queues.addChunks(this.#ref, this.#run.spec, some, () => this.#keepLease());
       this.#waiting += some.length;
-      this.#firstAddMs ??= this.#deps.clock.monotonicMs();
+      this.#window.added();
       await this.#deps.hash.count(this.#run, { chunks: some.length });
     }
     await this.#deps.hash.set(this.#run, { total: this.#inputs.total });
-  }
-
-  /** While what a process takes is a guess, few are added, wherever they run: what they teach sizes the later ones. */
-  get #window(): number {
-    const { clock, learned } = this.#deps;
-    if (learned.isUnknown(this.#run)) {
-      const elapsedMs = this.#firstAddMs === undefined ? 0 : clock.monotonicMs() - this.#firstAddMs;
-      return Math.min(BLIND_WINDOW_CHUNKS, unknownChunks(elapsedMs));
-    }
-    return learned.isTimed(this.#run) ? WINDOW_CHUNKS : BLIND_WINDOW_CHUNKS;
   }
 
   /** A call that waited for Redis to come back may have waited for longer than the lock lives. */
