@@ -1,7 +1,7 @@
 /**
- * Groups files into chunks: small ones together, large ones alone. States: without a known time per file a chunk is small
- * (1 file for the first eight chunks, 2 for the next eight, then 4), so that few files still spread over all slots; with
- * known times it holds as many files as fill the target time. Times may become known, and change, while the scan goes on.
+ * Groups files into chunks: small ones together, large ones alone. States: without a known time per file a chunk holds one,
+ * for it may be a long one, and many are cut before the first has ended (after 36 chunks it holds 4: some have ended by
+ * then); with known times it holds as many files as fill the target time. Times may become known, and change, while the scan goes on.
  * Files that need far different amounts of memory do not go together: all would be given what the largest needs.
  */
 import type { FileEntry } from "./files.ts";
@@ -17,9 +17,9 @@ export interface FileCost {
   readonly group: number;
 }
 
-/** Files per chunk while no time is known: for this many chunks each. */
-const START_CHUNKS = 8;
-const START_FILES = [1, 2, 4] as const;
+/** Files per chunk while no time is known: one for so many chunks, as many as a scan cuts before one has to end; then more. */
+const START_CHUNKS = 36;
+const LATER_FILES = 4;
 /** Characters of all paths of a chunk: they are what a chunk costs in Redis, and long ones must not make it unbounded. */
 const MAX_PATH_CHARS = 65_536;
 /** A file larger than this part of a chunk's bytes goes alone. */
@@ -78,7 +78,7 @@ export class Chunker {
   /** `ms`: what one more file like the last one would take. */
   #isFull({ files, bytes, pathChars, ms: sumMs }: OpenChunk, ms: number | undefined): boolean {
     const { maxFiles, maxBytes, targetMs } = this.#limits;
-    const start = START_FILES[Math.floor(this.#chunks / START_CHUNKS)] ?? START_FILES[2];
+    const start = this.#chunks < START_CHUNKS ? 1 : LATER_FILES;
     return (
       files.length >= maxFiles ||
       // The next file is `aloneBytes` at most: closing here keeps every chunk within its bytes.

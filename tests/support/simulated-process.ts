@@ -13,6 +13,11 @@ const AROUND_MS = 40;
 const CPU_SHARE = 0.08;
 const SAMPLE_MS = 150;
 
+/** The job as its process is: what the kernel counts for it, and for how long. */
+export function processOf(job: LoadJob): LoadJob {
+  return { ...job, peakMb: INTERPRETER_MB + PER_MB * job.peakMb, seconds: job.seconds + AROUND_MS / 1_000 };
+}
+
 export class SimulatedProcess {
   readonly pid: number;
   readonly #job: LoadJob;

@@ -26,7 +26,7 @@ const MAD_TO_DEVIATION = 1.4826;
 const P95_NORMAL = 1.645;
 
 /** The fewer were seen, the likelier that the next one is larger than all of them. */
-export function doubt(samples: number): number {
+function doubt(samples: number): number {
   return 1 + 0.3 / Math.sqrt(Math.max(1, samples));
 }
 

@@ -4,11 +4,12 @@
  *   for 12 stretches of [0, d95(candidate)]:  min(S hi, S mid + z * sqrt(S ((hi - mid) / 1.645)^2)) <= H
  *
  * S is the sum over the running jobs and the candidate, of their envelopes (outlook.ts). The right side of the minimum is
- * a chance constraint: peaks that are independent do not all come at their 95th percentile at once (1.645 is the 95th
- * percentile of the normal distribution; z is tuned by risk.ts). H is the room of the tightest level (room.ts).
+ * a chance constraint: jobs that are independent do not all come to the 95th percentile of their peaks, and do not all
+ * come to them at the worst moment that their durations allow (1.645 is the 95th percentile of the normal distribution; z
+ * is tuned by risk.ts). H is the room of the tightest level (room.ts).
  * Stretches and not points: a job that grows and ends between two points would be in neither.
  */
-import { envelopeBytes, outlookOfCandidate, remainingMs } from "./outlook.ts";
+import { envelopeOf, outlookOfCandidate, remainingMs } from "./outlook.ts";
 import type { MemoryExpectation, Outlook } from "./outlook.ts";
 
 export interface ForecastQuestion {
@@ -50,7 +51,7 @@ function fitOf(candidate: Outlook, { running, usableBytes, z }: Omit<ForecastQue
   for (let stretch = 0; stretch < STRETCHES; stretch += 1) {
     const fromMs = (horizonMs * stretch) / STRETCHES;
     const toMs = (horizonMs * (stretch + 1)) / STRETCHES;
-    const needBytes = envelopeBytes(candidate, fromMs, toMs);
+    const needBytes = envelopeOf(candidate, fromMs, toMs).hiBytes;
     const spare = usableBytes - takenBytes(running, candidate, { fromMs, toMs, z });
     spareBytes = Math.min(spareBytes, spare);
     if (spare >= 0 || -spare <= (worst?.lackingBytes ?? 0)) continue;
@@ -72,11 +73,10 @@ function takenBytes(
   for (let at = -1; at < running.length; at += 1) {
     const outlook = at < 0 ? candidate : running[at];
     if (outlook === undefined || outlook.hiBytes <= 0) continue;
-    const hi = envelopeBytes(outlook, fromMs, toMs);
-    const mid = hi * (outlook.midBytes / outlook.hiBytes);
-    const sigma = (hi - mid) / P95_SIGMAS;
-    high += hi;
-    middle += mid;
+    const { hiBytes, midBytes } = envelopeOf(outlook, fromMs, toMs);
+    const sigma = (hiBytes - midBytes) / P95_SIGMAS;
+    high += hiBytes;
+    middle += midBytes;
     variance += sigma * sigma;
   }
   return Math.min(high, middle + z * Math.sqrt(variance));

@@ -3,7 +3,7 @@
  * Each job that ends cleanly takes a little off, each job that the governor had to end adds much, a kernel kill most:
  * so the jobs themselves say how far their peaks are independent and their percentiles right. Pure.
  *
- * 2.33 is the 99th percentile of the normal distribution. Measured with the simulator: docs/decisions/governor-admission.md.
+ * 2.33 is the 99th percentile of the normal distribution. Measured in simulated time: docs/decisions/admission-thresholds.md.
  */
 
 export type RiskEvent = "clean" | "governor-kill" | "kernel-kill";
@@ -13,7 +13,7 @@ export interface Risk {
 }
 
 export const FIRST_Z = 2.33;
-const LEAST_Z = 1;
+const LEAST_Z = 0.5;
 const MOST_Z = 3;
 const CHANGES: Readonly<Record<RiskEvent, number>> = { clean: -0.02, "governor-kill": 0.3, "kernel-kill": 1 };
 

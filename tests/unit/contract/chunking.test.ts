@@ -13,9 +13,9 @@ function chunksOf(chunker: Chunker, files: readonly FileEntry[]): FileEntry[][] 
 }
 
 describe("chunker", () => {
-  test("starts small while no time per file is known", () => {
-    const sizes = chunksOf(new Chunker(limits), entries(8 + 16 + 8 + 1)).map((chunk) => chunk.length);
-    expect(sizes).toEqual([...Array<number>(8).fill(1), ...Array<number>(8).fill(2), 4, 4, 1]);
+  test("takes files one by one while no time is known, until some must have ended without telling one", () => {
+    const sizes = chunksOf(new Chunker(limits), entries(36 + 8 + 1)).map((chunk) => chunk.length);
+    expect(sizes).toEqual([...Array<number>(36).fill(1), 4, 4, 1]);
   });
 
   test("fills the target time once a time is known, and follows its changes", () => {
