@@ -8,7 +8,8 @@ import { planOf } from "../../support/plan-texts.ts";
 import { Scratch } from "../../support/scratch.ts";
 
 const good = JSON.stringify(planOf("/usr/bin/env", "say hello"));
-const allow = { binaries: ["/usr/bin/env"] };
+// Without the last, a plan runs where there is bubblewrap alone.
+const allow = { binaries: ["/usr/bin/env"], network: true };
 
 /** The command line in this process, with a planner that says the answers in turn. */
 function openCommandLine(answers: readonly string[], config: object = { allow }) {
@@ -84,6 +85,15 @@ describe("headroom run --goal", () => {
     expect(readdirSync(join(scratch.path, "runs", folder))).toContain("report.md");
   });
 
+  test("sends a binary that is not there back to the planner, with its place", async () => {
+    const answers = [JSON.stringify(planOf("no-such-program")), good];
+    const { plan } = openCommandLine(answers, { allow: { binaries: "any" } });
+    const { code, stderr, stdout } = await plan("--plan-only");
+    expect(code).toBe(0);
+    expect(stderr).toContain('nodes[0].command[0]: expected "no-such-program" to be an executable file on the PATH');
+    expect(stdout).toContain("2 calls, 1 repair");
+  });
+
   test("refuses what is not allowed, and ends with 1", async () => {
     const evil = JSON.stringify(planOf("/bin/sh"));
     const { plan, ids, home } = openCommandLine([evil, evil, evil, evil]);
@@ -101,7 +111,9 @@ describe("headroom run --goal", () => {
       { id: "a", kind: "agent", prompt: "do it", tools: ["Bash"] },
       { id: "b", kind: "exec", command: ["/usr/bin/env"], network: true },
     ];
-    const { plan } = openCommandLine([JSON.stringify({ version: 1, name: "x", nodes })]);
+    const { plan } = openCommandLine([JSON.stringify({ version: 1, name: "x", nodes })], {
+      allow: { binaries: allow.binaries },
+    });
     const { stderr } = await plan("--budget-calls", "1");
     expect(stderr).toContain("nodes[0].tools[0]: expected a tool that allow.tools names (it names none)");
     expect(stderr).toContain("nodes[1].network: expected no network (allow.network)");
