@@ -218,11 +218,18 @@ describe("headroom run --plan", () => {
     const { call, id, path, scratch } = await kept();
     const text = readFileSync(path, "utf8");
     scratch.file("copy.json", text);
+    const graphs = new Set<string>();
     for (const name of [id, path, "copy.json"]) {
       const ended = await call(["run", "--plan", name, "-c", "c.json", "--json"]);
-      const { plan } = JSON.parse(ended.stdout) as { plan: unknown };
+      const { plan, runId } = JSON.parse(ended.stdout) as { plan: { graph: unknown }; runId: string };
       expect(plan).toEqual(JSON.parse(text));
+      const [folder = ""] = readdirSync(join(scratch.path, "runs")).filter((run) => run.endsWith(runId));
+      graphs.add(readFileSync(join(scratch.path, "runs", folder, "plan.json"), "utf8"));
     }
+    // What ran, as bytes; and it is the graph of the plan that was kept.
+    expect(graphs.size).toBe(1);
+    const graph = text.slice(text.indexOf('"graph":') + '"graph":'.length, text.indexOf(',"graphSha256"'));
+    expect([...graphs]).toEqual([`{"files":{},"flow":${graph}}\n`]);
   });
 
   test("refuses a plan that was changed, in any of its parts", async () => {
