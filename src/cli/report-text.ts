@@ -1,13 +1,14 @@
 /** The report of an ended run, for the terminal. Pure. */
 import type { FlowReport, RunAnomaly, RunReport } from "../contract/run-record.ts";
 import { formatCommand } from "../contract/command-text.ts";
-import { formatBytes, formatCount, formatDuration, formatRate, oneLine, plural } from "./format.ts";
+import { formatBytes, formatCount, formatDuration, formatRate, oneLine, plural, truncate } from "./format.ts";
 import type { Style } from "./style.ts";
 
 const SHOWN_FAILURES = 5;
 const SHOWN_EXAMPLES = 3;
 const SHOWN_LABELS = 6;
 const SHOWN_STEPS = 6;
+const SHOWN_VALUE_CHARS = 200;
 const LABEL_COLUMNS = 11;
 
 export interface ReportTextOptions {
@@ -77,7 +78,13 @@ function inputRow({ flow, input, inputBytes }: RunReport, style: Style): (readon
 }
 
 /** The nodes that its end had to wait for, and the failures that were no failures of the run. */
-export function flowRows({ handled, criticalPath, agents, planner }: FlowReport): (readonly [string, string])[] {
+export function flowRows({
+  handled,
+  criticalPath,
+  agents,
+  planner,
+  outputs = {},
+}: FlowReport): (readonly [string, string])[] {
   const steps = criticalPath.slice(-SHOWN_STEPS).map(({ id, ranMs }) => `${id} ${formatDuration(ranMs)}`);
   const more = criticalPath.length > SHOWN_STEPS ? "… → " : "";
   return [
@@ -87,7 +94,13 @@ export function flowRows({ handled, criticalPath, agents, planner }: FlowReport)
       : [["handled", `${handled.join(", ")} failed, and another node was there for it`] as const]),
     ...(agents === undefined ? [] : [["agents", usedText("turn", agents.turns, agents)] as const]),
     ...(planner === undefined ? [] : [["planner", plannerText(planner)] as const]),
+    ...Object.entries(outputs).map(([name, value]) => [`→ ${name}`, outputText(value)] as const),
   ];
+}
+
+/** A text as it is, any other value as JSON; `report.json` has long ones whole. */
+function outputText(value: unknown): string {
+  return truncate(oneLine(typeof value === "string" ? value : JSON.stringify(value)), SHOWN_VALUE_CHARS);
 }
 
 function plannerText({ spent }: NonNullable<FlowReport["planner"]>): string {

@@ -96,8 +96,9 @@ class Check {
     const unknown = this.#profiles === undefined ? [] : profileFaults(document, this.#profiles);
     const places = [...placeholderFaults(document), ...sandboxFaults(document), ...unknown];
     const globs = document.nodes.flatMap((node, at) => globFaults(node, ["nodes", at]));
-    this.#add(file, [...defaultFaults(document.inputs), ...places, ...globs, ...referenceFaults(document, order)]);
+    this.#add(file, [...defaultFaults(document.inputs), ...places, ...globs]);
     const nested = this.#nested(document, file, [...around, file]);
+    this.#add(file, referenceFaults(document, order, nested));
     if (graph.kind === "cyclic" || this.faults.length > before) return undefined;
     const nodeCount = document.nodes.reduce(
       (sum, node) => sum + writtenCount(node) * (1 + (nested.get(node.id)?.nodeCount ?? 0)),

@@ -13,6 +13,8 @@ export interface Reference {
   readonly name?: string;
   /** Of a node: what is asked of it. */
   readonly field?: string;
+  /** Of a field: what is asked of that, where it is written out. */
+  readonly below?: string;
 }
 
 export const scopeNames = ["inputs", "nodes", "run", "item", "index"] as const;
@@ -155,14 +157,14 @@ class Walk {
     this.#refer(name, parts);
   }
 
-  #refer(root: ScopeName, [name, field]: readonly (string | undefined)[]): void {
+  #refer(root: ScopeName, [name, field, below]: readonly (string | undefined)[]): void {
     if (root === "item" || root === "index") this.references.push({ root });
     else if (name === undefined) this.#refuse(`${root}.NAME, or ${root}["NAME"]`, `${root} without a name`);
     else if (root === "run" && !runFacts.some((fact) => fact === name)) {
       this.#refuse(`run.${runFacts.join(" or run.")}`, `run.${name}`);
     } else if (root !== "nodes") this.references.push({ root, name });
     else if (field === undefined) this.#refuse(`a field of the node, such as nodes.${name}.outcome`, `nodes.${name}`);
-    else this.references.push({ root, name, field });
+    else this.references.push({ root, name, field, ...(below !== undefined && { below }) });
   }
 
   #call([name, args]: readonly [string, ASTNode[]], around: Around): void {

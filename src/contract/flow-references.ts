@@ -8,12 +8,16 @@ import { oneOf, showPath, type PathFault } from "./schema-faults.ts";
 /** What an expression at some place may name. */
 interface ScopeNames {
   readonly inputs: readonly string[];
-  /** The node that it stands in; undefined: what holds for the whole flow may name no nodes. */
-  readonly node?: FlowNode;
+  /** The node that it stands in; "end": all nodes have ended; undefined: what holds for the whole flow may name no nodes. */
+  readonly node?: FlowNode | "end";
   readonly byId: ReadonlyMap<string, FlowNode>;
   readonly ancestry: () => Ancestry;
+  readonly nested: NestedDocuments;
   readonly hasItem: boolean;
 }
+
+/** The flows of nodes that are flows, by the ids of the nodes; those that have faults are left out. */
+export type NestedDocuments = ReadonlyMap<string, { readonly document: Pick<FlowDocument, "outputs"> }>;
 
 /** One text of a flow that expressions stand in. */
 export interface FlowText {
@@ -61,17 +65,32 @@ function ownTexts(node: FlowNode, template: (text: string, ...path: (string | nu
   }
 }
 
+/** The texts that say what a flow comes to; paths begin at the flow. */
+export function outputTextsOf(outputs: FlowDocument["outputs"] = {}): FlowText[] {
+  return Object.entries(outputs).map(([name, text]) => ({
+    ...{ path: ["outputs", name], text, kind: "template", hasItem: false },
+  }));
+}
+
 /** Every fault of the expressions of a flow; `order` is that of its nodes, as far as they have one. */
-export function referenceFaults(document: FlowDocument, order: readonly FlowNode[]): PathFault[] {
+export function referenceFaults(
+  document: FlowDocument,
+  order: readonly FlowNode[],
+  nested: NestedDocuments = new Map(),
+): PathFault[] {
   let ancestry: Ancestry | undefined;
   const names = {
     inputs: Object.keys(document.inputs),
     byId: new Map(document.nodes.map((node) => [node.id, node])),
     ancestry: () => (ancestry ??= new Ancestry(order)),
+    nested,
   };
   const faults = Object.entries(document.env).flatMap(([name, text]) =>
     textFaults({ path: ["env", name], text, kind: "template", hasItem: false }, { ...names, hasItem: false }),
   );
+  for (const text of outputTextsOf(document.outputs)) {
+    faults.push(...textFaults(text, { ...names, node: "end", hasItem: false }));
+  }
   for (const [at, node] of document.nodes.entries()) {
     for (const text of textsOf(node)) {
       const place = { ...text, path: ["nodes", at, ...text.path] };
@@ -115,10 +134,8 @@ function typeFault(place: FlowText, { type }: ParsedExpression, expression: stri
   return [faultAt(place, expected, `one that yields ${type}: ${showExpression(expression)}`)];
 }
 
-function referenceProblem(
-  { root, name = "", field = "" }: Reference,
-  names: ScopeNames,
-): { expected: string; found: string } | undefined {
+function referenceProblem(reference: Reference, names: ScopeNames): { expected: string; found: string } | undefined {
+  const { root, name = "" } = reference;
   if (root === "run") return undefined;
   if (root === "item" || root === "index") {
     if (names.hasItem) return undefined;
@@ -129,26 +146,52 @@ function referenceProblem(
     const expected = names.inputs.length === 0 ? "no inputs: the flow has none" : oneOf(names.inputs, name);
     return { expected, found: `the unknown input ${JSON.stringify(name)}` };
   }
-  return nodeProblem(name, field, names);
+  return nodeProblem(reference, names);
 }
 
 const SHOWN_NODES = 10;
 
 function nodeProblem(
-  id: string,
-  field: string,
-  { node, byId, ancestry }: ScopeNames,
+  { name: id = "", field = "", below }: Reference,
+  { node, byId, ancestry, nested }: ScopeNames,
 ): { expected: string; found: string } | undefined {
   if (node === undefined) return { expected: "inputs and run alone", found: `the node ${JSON.stringify(id)}` };
   const named = byId.get(id);
-  const isNeeded = node.needs.some((edge) => edge.node === id);
-  if (!isNeeded && (named === undefined || !ancestry().isBefore(id, node.id)))
-    return strangerProblem(id, node, { named, byId });
+  if (node === "end") {
+    if (named === undefined)
+      return {
+        expected: `a node of the flow: ${oneOf([...byId.keys()].slice(0, SHOWN_NODES), id)}`,
+        found: unknownNode(id),
+      };
+  } else {
+    const isNeeded = node.needs.some((edge) => edge.node === id);
+    if (!isNeeded && (named === undefined || !ancestry().isBefore(id, node.id)))
+      return strangerProblem(id, node, { named, byId });
+  }
   // That a need is not there is told where it is needed.
-  if (named === undefined) return undefined;
+  return named === undefined ? undefined : fieldProblem(named, { field, below }, nested);
+}
+
+function fieldProblem(
+  named: FlowNode,
+  { field, below }: { readonly field: string; readonly below: string | undefined },
+  nested: NestedDocuments,
+): { expected: string; found: string } | undefined {
   const fields = nodeFieldsOf(named);
-  if (fields.some((known) => known === field)) return undefined;
-  return { expected: `of the node ${id} ${oneOf(fields, field)}`, found: JSON.stringify(field) };
+  if (!fields.some((known) => known === field)) {
+    return { expected: `of the node ${named.id} ${oneOf(fields, field)}`, found: JSON.stringify(field) };
+  }
+  const flow = named.kind === "flow" && field === "result" ? nested.get(named.id) : undefined;
+  if (flow === undefined) return undefined;
+  const names = Object.keys(flow.document.outputs ?? {});
+  if (names.length === 0) {
+    return { expected: `outputs in the flow of the node ${named.id}, which has none`, found: '"result"' };
+  }
+  if (below === undefined || names.includes(below)) return undefined;
+  return {
+    expected: `of the outputs of the node ${named.id} ${oneOf(names, below)}`,
+    found: `the unknown output ${JSON.stringify(below)}`,
+  };
 }
 
 function strangerProblem(id: string, { needs }: FlowNode, { named, byId }: Stranger) {

@@ -1,6 +1,6 @@
 /** A flow as it runs: how nodes end, and what a node makes of the ends of those that it needs. Pure. */
 import type { FlowInput } from "./flow-inputs.ts";
-import type { EdgeRule, FlowNode } from "./flows.ts";
+import type { EdgeRule, FlowDocument, FlowNode } from "./flows.ts";
 import type { FailureClass, Outcome, RunState } from "./outcomes.ts";
 import type { FileCounts } from "./run-record.ts";
 
@@ -13,7 +13,7 @@ export interface NodeEnd {
   /** The artifact, or the folder of the outputs; absolute. */
   readonly output: string | null;
   readonly sha256: string | null;
-  /** What an output that is JSON holds; left out where it is none. */
+  /** What an output that is JSON holds, or the outputs of a flow by their names; left out where there is none. */
   readonly result?: unknown;
   /** Of a node over files. */
   readonly files?: FileCounts;
@@ -48,6 +48,8 @@ export interface NestedFlow {
   readonly failFast: boolean;
   readonly timeoutMs?: number;
   readonly planSha256: string;
+  /** What it comes to, as templates over its nodes. */
+  readonly outputs?: FlowDocument["outputs"];
   readonly nodes: readonly PlannedNode[];
 }
 

@@ -185,6 +185,11 @@ export const flowDocument = z.strictObject({
   /** The first node that fails cancels all that have not ended. */
   fail_fast: z.boolean().default(false),
   timeout_seconds: seconds({ min: 0.001, max: 2_147_483 }).optional(),
+  /**
+   * What a flow that has ended came to, by name: templates over all of its nodes. One that is a single expression keeps its
+   * type. A flow around it sees them as `nodes.ID.result`.
+   */
+  outputs: z.record(variableName, template.min(1)).optional(),
   nodes: z.array(flowNode).min(1).max(20_000),
 });
 /** A checked flow file: every default filled in, amounts in the unit of their name. */
@@ -201,7 +206,7 @@ const fieldsOfKind: Readonly<Record<NodeKind, readonly NodeField[]>> = {
   agent: ["outcome", "exit_code", "output", "sha256", "result"],
   files: ["outcome", "output", "files"],
   infer: ["outcome", "output", "files"],
-  flow: ["outcome", "files"],
+  flow: ["outcome", "output", "sha256", "result", "files"],
   gate: ["outcome"],
 };
 

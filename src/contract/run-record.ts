@@ -133,6 +133,10 @@ export interface FlowReport {
   readonly agents?: AgentUsage;
   /** What the making of its plan took, of one that a planner made. */
   readonly planner?: { readonly name: string; readonly spent: PlanSpent };
+  /** What it came to, by the names that the flow declares; null for one that is not known, as a node did not succeed. */
+  readonly outputs?: Readonly<Record<string, unknown>>;
+  /** Why outputs of a flow whose nodes all did well are not known: it failed for that. */
+  readonly badOutput?: string;
   /** Its time was over before all nodes had ended. */
   readonly timedOut?: boolean;
 }

@@ -83,6 +83,8 @@ export const flowDryRun = z.object({
   hash: sha256.describe("what the plan is known by"),
   nodes: z.array(dryNode),
   refusals: z.array(z.unknown()),
+  /** What it would come to, by name, with what is known by then. */
+  outputs: z.record(z.string(), z.string()),
   inputs,
   plan,
 });

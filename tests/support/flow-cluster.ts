@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { KeptAgent } from "../../src/contract/agents.ts";
-import { parseAllow, SANDBOX_LABEL, type AllowInput } from "../../src/contract/allow.ts";
+import { parseAllow, SANDBOX_LABEL, type Allow, type AllowInput } from "../../src/contract/allow.ts";
 import { checkFlow } from "../../src/contract/flow-check.ts";
 import type { FlowDocumentInput } from "../../src/contract/flows.ts";
 import type { FileResult } from "../../src/contract/files.ts";
@@ -78,7 +78,7 @@ export class FlowCluster implements AsyncDisposable {
   }
 
   /** Another client, held to rules. */
-  clientWith(allow: AllowInput): Promise<Client> {
+  clientWith(allow: AllowInput | Allow): Promise<Client> {
     return createClient({ redis: this.#server.url, store: this.store, prefix: PREFIX, logger: quietLogger, allow });
   }
 

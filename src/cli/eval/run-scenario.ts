@@ -6,10 +6,11 @@ import { join } from "node:path";
 import { Writable } from "node:stream";
 import type { Config } from "../../contract/config.ts";
 import type { Fault } from "../../contract/errors.ts";
-import type { PlanSpent } from "../../contract/stored-plan.ts";
+import type { PlanOrigin, PlanSpent } from "../../contract/stored-plan.ts";
 import { systemClock } from "../../platform/clock.ts";
 import { loadFlowFile } from "../../platform/flow/flow-file.ts";
 import { policyFaults } from "../../platform/flow/flow-policy-gate.ts";
+import { originOf } from "../../platform/plan-file.ts";
 import { nothingSpent } from "../../producer/planner/next-step.ts";
 import { choosePlanner, type PlannerDeps } from "../../producer/planner/open-planner.ts";
 import type { PlanEvent, PlanOutcome } from "../../producer/planner/plan-goal.ts";
@@ -57,6 +58,8 @@ export async function runScenario(scenario: Scenario, deps: EvalDeps, signal: Ab
 interface Planned extends Omit<Observed, "end"> {
   readonly answers: number;
   readonly planSha256: string | undefined;
+  /** Of what a planner made. */
+  readonly origin?: PlanOrigin;
 }
 
 async function plan(scenario: Scenario, deps: EvalDeps, signal: AbortSignal): Promise<Planned> {
@@ -80,6 +83,7 @@ async function plan(scenario: Scenario, deps: EvalDeps, signal: AbortSignal): Pr
     ending: endingOf(outcome),
     flow: accepted?.flow,
     planSha256: accepted?.plan.sha256,
+    ...(accepted !== undefined && { origin: originOf(accepted.plan) }),
     refusals,
     answers,
     spent: accepted?.plan.spent ?? spentOf(outcome),
@@ -104,7 +108,7 @@ async function checkFlowFile({ flow: path = "", allow }: Scenario): Promise<Plan
 
 /** Starts the flow when something is expected of running it; the fixtures are this run's own. */
 async function run(scenario: Scenario, planned: Planned, deps: EvalDeps): Promise<FlowEnd | undefined> {
-  const { flow } = planned;
+  const { flow, origin } = planned;
   const { state, outcomes, artifacts } = scenario.expect;
   const isWanted = state !== undefined || Object.keys(outcomes).length + Object.keys(artifacts).length > 0;
   if (flow === undefined || !isWanted) return undefined;
@@ -122,6 +126,7 @@ async function run(scenario: Scenario, planned: Planned, deps: EvalDeps): Promis
       config,
       base: folder,
       output,
+      ...(origin !== undefined && { origin }),
       ...deps.start,
       io: quiet(deps.start.io),
     });

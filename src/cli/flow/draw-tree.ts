@@ -6,7 +6,7 @@ import type { CheckedFlow } from "../../contract/flow-check.ts";
 import type { EdgeRule, FlowNode } from "../../contract/flows.ts";
 import { plural, truncate } from "../format.ts";
 import type { Style } from "../style.ts";
-import { conditionsOf, edgeNames, plainLine, workOf } from "../../platform/flow/node-text.ts";
+import { conditionsOf, edgeNames, outputsOf, plainLine, workOf } from "../../platform/flow/node-text.ts";
 
 export interface TreeLook {
   readonly style: Style;
@@ -21,7 +21,9 @@ const MAX_INDENT = 12;
 export function drawTree(flow: CheckedFlow, look: TreeLook): string {
   const { document, nodeCount, depth, width } = flow;
   const title = `${plainLine(document.name)}: ${plural(nodeCount, "node")}, ${depth} deep, ${width} wide`;
-  return [look.style.bold(truncate(title, look.columns ?? Infinity)), ...new Tree(flow, look).lines()].join("\n");
+  const cut = (text: string) => truncate(text, look.columns ?? Infinity);
+  const outputs = outputsOf(flow).map((line) => look.style.dim(cut(line)));
+  return [look.style.bold(cut(title)), ...new Tree(flow, look).lines(), ...outputs].join("\n");
 }
 
 class Tree {

@@ -6,10 +6,11 @@ import { plural } from "../format.ts";
 import type { Style } from "../style.ts";
 
 /** The lines of a dry run. */
-export function flowDryRunText({ hash, nodes, refusals }: FlowDryRun, style: Style): string {
+export function flowDryRunText({ hash, nodes, refusals, outputs }: FlowDryRun, style: Style): string {
   const lines = nodes.flatMap((node) => nodeLines(node, style));
   const whole = refusals.map(({ rule, found }) => style.red(`  refused by ${rule}: ${plainLine(found)}`));
-  return [...lines, ...whole, "", `${plural(nodes.length, "node")} would run; plan ${hash}`].join("\n");
+  const comesTo = Object.entries(outputs).map(([name, text]) => style.dim(`→ ${name} = ${plainLine(text)}`));
+  return [...lines, ...whole, ...comesTo, "", `${plural(nodes.length, "node")} would run; plan ${hash}`].join("\n");
 }
 
 function nodeLines(node: DryNode, style: Style): string[] {

@@ -44,6 +44,8 @@ export interface FlowDryRun {
   readonly nodes: readonly DryNode[];
   /** About the flow as a whole. */
   readonly refusals: DryNode["refusals"];
+  /** What it would come to, by name, as far as that is known. */
+  readonly outputs: Readonly<Record<string, string>>;
 }
 
 /** Goes through every node, those of flows in it too. */
@@ -54,7 +56,13 @@ export function planFlowDryRun(opened: FlowInHand): FlowDryRun {
     refusals.set(key, [...(refusals.get(key) ?? []), { rule, where, found }]);
   }
   const nodes = nodesOf(opened.flow, { around: "", opened, refusals });
-  return { hash: planHash(opened.flow), nodes, refusals: refusals.get("") ?? [] };
+  const outputs = Object.entries(opened.flow.document.outputs ?? {}).map(
+    ([name, template]) => [name, filled(template, opened.inputs)] as const,
+  );
+  return {
+    ...{ hash: planHash(opened.flow), nodes, refusals: refusals.get("") ?? [] },
+    outputs: Object.fromEntries(outputs),
+  };
 }
 
 type Refusal = DryNode["refusals"][number];

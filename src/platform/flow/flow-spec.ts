@@ -1,8 +1,8 @@
 /** A flow as a run: its specification, and how it and the runs below it ended. */
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { outcomeOfRun, type NodeEnd } from "../../contract/flow-run.ts";
 import type { FailureClass, Outcome } from "../../contract/outcomes.ts";
-import { noFiles, type RunRecord } from "../../contract/run-record.ts";
+import { noFiles, type FlowReport, type RunRecord } from "../../contract/run-record.ts";
 import { parseRunSpec } from "../../contract/run-request.ts";
 import type { RunSpec } from "../../contract/run-spec.ts";
 import type { FlowAbout } from "./flow-state.ts";
@@ -12,18 +12,26 @@ export function endOfRun({ state, message, counts, spec, report }: RunRecord): N
   const outcome = outcomeOfRun(state);
   const { total, failed, quarantined } = counts ?? noFiles;
   const why = message ?? (outcome === "failed" ? `${failed + quarantined} of ${total} files failed` : null);
+  const flow = report?.flow;
   return {
     ...{ outcome, message: why, exitCode: null, files: counts ?? noFiles },
-    failureClass: classOfRun(outcome, report?.flow?.timedOut === true, message),
-    output: spec.executor === "flow" ? null : spec.output.root,
+    failureClass: classOfRun(outcome, flow, message),
+    // Of a flow its whole folder: what its nodes left is below that by their ids.
+    output: spec.executor === "flow" ? dirname(spec.output.root) : spec.output.root,
     sha256: report?.outputsSha256 ?? null,
+    ...resultOf(flow),
   };
 }
 
-function classOfRun(outcome: Outcome, isTimedOut: boolean, message: string | null): FailureClass | null {
+function resultOf(flow: FlowReport | undefined): Pick<NodeEnd, "result"> {
+  return flow?.outputs === undefined ? {} : { result: flow.outputs };
+}
+
+function classOfRun(outcome: Outcome, flow: FlowReport | undefined, message: string | null): FailureClass | null {
+  if (flow?.badOutput !== undefined) return "bad-output";
   // What the operator does not allow of a run ends it with this word in front.
   if (outcome === "failed" && message?.startsWith("policy: ") === true) return "policy";
-  if (outcome === "failed") return isTimedOut ? "timeout" : "exit";
+  if (outcome === "failed") return flow?.timedOut === true ? "timeout" : "exit";
   return outcome === "cancelled" ? "cancelled" : null;
 }
 

@@ -15,6 +15,7 @@ import type { Redis } from "ioredis";
 import { z } from "zod";
 import type { FlowProfiles } from "../../contract/flow-profiles.ts";
 import { nodePath, parseNodePath, type NodeEnd, type PlannedNode } from "../../contract/flow-run.ts";
+import type { FlowDocument } from "../../contract/flows.ts";
 import { keys } from "../../contract/queues.ts";
 import type { RunSpec } from "../../contract/run-spec.ts";
 import { joinSpec, parseBase, parseOwn, type OwnPart } from "./call-spec.ts";
@@ -37,6 +38,8 @@ export interface FlowAbout {
   /** What is declared of the profiles that its nodes name. */
   readonly profiles?: FlowProfiles;
   readonly failFast: boolean;
+  /** What it comes to, as templates over its nodes. */
+  readonly outputs?: FlowDocument["outputs"];
   /** Time for all of it. */
   readonly timeoutMs?: number;
   readonly planSha256: string;

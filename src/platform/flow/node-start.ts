@@ -97,14 +97,14 @@ export class NodeStarter {
   async #startFlow(planned: PlannedNode, work: NodeWork): Promise<EndedNode | undefined> {
     const { nested, node } = planned;
     if (nested === undefined || node.kind !== "flow") throw new TypeError(`expected the flow of node ${work.path}`);
-    const { name, env, failFast, planSha256, nodes } = nested;
+    const { name, env, failFast, planSha256, outputs, nodes } = nested;
     const limitMs = Math.min(nested.timeoutMs ?? Infinity, Math.ceil((node.timeout_seconds ?? Infinity) * 1_000));
     const folder = join(work.about.folder, "flows", work.path);
     const inputs = typedInputs(nested, inputsOf(work));
     const { fresh: above, isNoop, isOffline, task, mostStarts, profiles, base, binaries, agents } = work.about;
     // What is run anew is run anew to its last part.
     const fresh = above.includes(node.id) ? nodes.map((one) => one.node.id) : [];
-    const shared = { base, binaries, agents, task, folder, inputs, fresh };
+    const shared = { base, binaries, agents, task, folder, inputs, fresh, outputs };
     const more = {
       ...(limitMs < Infinity && { timeoutMs: limitMs }),
       ...(profiles !== undefined && { profiles }),

@@ -18,8 +18,14 @@ export function workOf(node: FlowNode, flow: CheckedFlow): string {
     case "gate":
       return node.message;
     case "flow":
-      return `${node.file} (${count(flow.nested.get(node.id)?.nodeCount ?? 0, "node", "nodes")})`;
+      return nestedText(node.file, flow.nested.get(node.id));
   }
+}
+
+function nestedText(file: string, nested: CheckedFlow | undefined): string {
+  const outputs = Object.keys(nested?.document.outputs ?? {});
+  const tail = outputs.length === 0 ? "" : ` → ${outputs.join(", ")}`;
+  return `${file} (${count(nested?.nodeCount ?? 0, "node", "nodes")})${tail}`;
 }
 
 /** When a node runs, and how often; empty for once, whatever holds. */
@@ -30,6 +36,11 @@ export function conditionsOf({ when, foreach, max_items: most }: FlowNode): stri
     ...(when === undefined ? [] : [`when ${when}`]),
     ...(each === "" ? [] : [`for each of ${each}${most === undefined ? "" : `, ${most} at most`}`]),
   ];
+}
+
+/** What a flow comes to, an output a line. */
+export function outputsOf({ document }: CheckedFlow): string[] {
+  return Object.entries(document.outputs ?? {}).map(([name, text]) => `→ ${name} = ${plainLine(text)}`);
 }
 
 export const edgeNames: Readonly<Record<FlowEdge["on"], string>> = {

@@ -3,10 +3,13 @@ import type { NodeEnd, PlannedNode } from "../../contract/flow-run.ts";
 import { createScope, type FlowScope } from "./expressions.ts";
 import type { FlowAbout, FlowRef, FlowState } from "./flow-state.ts";
 
+/** A node, or what else has expressions over nodes. */
+type Reader = PlannedNode | (Pick<PlannedNode, "reads"> & { readonly node: { readonly id: string } });
+
 /** The scope of a node whose reads have all ended. */
 export async function loadScope(
   state: FlowState,
-  { reads, node }: PlannedNode,
+  { reads, node }: Reader,
   known: { readonly ref: FlowRef; readonly about: FlowAbout; readonly ends: ReadonlyMap<string, NodeEnd> },
 ): Promise<FlowScope> {
   const hasItems = reads.some((id) => known.ends.get(id)?.items !== undefined);

@@ -68,10 +68,11 @@ export function beginningOf(
   { inputs, folder, base, binaries, agents, profiles = {}, isNoop, isOffline, task, mostStarts }: FlowSetting,
   fresh: readonly string[] = [],
 ): { readonly about: FlowAbout; readonly nodes: readonly PlannedNode[] } {
-  const { name, env, failFast, timeoutMs, planSha256, nodes } = nestedOf(flow);
+  const { name, env, failFast, timeoutMs, planSha256, outputs, nodes } = nestedOf(flow);
   const shared = { name, env, failFast, planSha256, folder, base, binaries, agents, inputs, fresh };
   const more = {
     ...(timeoutMs !== undefined && { timeoutMs }),
+    ...(outputs !== undefined && { outputs }),
     ...(Object.keys(profiles).length > 0 && { profiles }),
     ...(isNoop === true && { isNoop }),
     ...(isOffline === true && { isOffline }),
@@ -91,6 +92,7 @@ export function nestedOf(flow: CheckedFlow): NestedFlow {
   return {
     ...{ name: document.name, env: document.env, failFast: document.fail_fast, planSha256: planHash(flow) },
     ...(document.timeout_seconds !== undefined && { timeoutMs: Math.ceil(document.timeout_seconds * 1_000) }),
+    ...(document.outputs !== undefined && { outputs: document.outputs }),
     inputs: Object.fromEntries(defaults),
     inputTypes: Object.fromEntries(Object.entries(document.inputs).map(([name, { type }]) => [name, type])),
     nodes: order.map((node): PlannedNode => {

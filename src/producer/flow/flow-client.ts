@@ -162,9 +162,8 @@ export class FlowClient {
   ): Promise<Pick<FlowSetting, "isOffline" | "task" | "mostStarts">> {
     const { gate, store, task } = this.#deps;
     const isPlanned = origin !== undefined || (await store.plans.get(planHash(flow)))?.origin != null;
-    const { limits = {} } = isPlanned ? rulesForPlans(gate.allow) : gate.allow;
-    // Plans may not ask for it unless that is allowed; what says nothing has it unless the operator takes it from all.
-    return { isOffline: gate.allow.network === false, task, mostStarts: startsWithin(flow, limits) };
+    const { limits = {}, network } = isPlanned ? rulesForPlans(gate.allow) : gate.allow;
+    return { isOffline: network === false, task, mostStarts: startsWithin(flow, limits) };
   }
 
   #newTraceId(): string {

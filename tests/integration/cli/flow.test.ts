@@ -137,6 +137,27 @@ list  exec   ls '\${inputs.folder}' '\${run.id}'
     expect((await run(folder, "validate", "f.yaml", "--config", "yes.yaml")).code).toBe(0);
   });
 
+  test("--plan-only and --dry-run tell what a flow and the flows in it come to, and the plan has it", async () => {
+    const own = "outputs: { folder: '${inputs.folder}/x', code: '${nodes.end.result.code}' }\nnodes:";
+    const inner = `${sub}outputs: { code: "\${nodes.a.exit_code}" }\n`;
+    const folder = folderWith({ "flow.yaml": text.replace("nodes:", own), "sub/x.yaml": inner });
+    const drawn = await run(folder, "run", "--flow", "flow.yaml", "--plan-only");
+    expect(drawn.out).toContain("sub/x.yaml (1 node) → code\n");
+    expect(drawn.out).toMatch(/\n→ folder = \$\{inputs\.folder\}\/x\n→ code = \$\{nodes\.end\.result\.code\}\n$/);
+    const dry = await run(folder, "run", "--flow", "flow.yaml", "--set", "folder=/data", "--dry-run");
+    expect(dry.out).toContain("→ folder = /data/x\n→ code = ${nodes.end.result.code}\n");
+    const json = await run(folder, "run", "--flow", "flow.yaml", "--plan-only", "--format", "json");
+    expect(JSON.parse(json.out)).toMatchObject({ flow: { outputs: { folder: "${inputs.folder}/x" } } });
+    const wrong = await run(
+      folderWith({ "flow.yaml": text.replace("nodes:", own), "sub/x.yaml": sub }),
+      ...["validate", "flow.yaml"],
+    );
+    expect(wrong.code).not.toBe(0);
+    expect(wrong.err).toContain(
+      "flow.yaml:4: outputs.code: expected outputs in the flow of the node end, which has none",
+    );
+  });
+
   test("--dry-run fills in what is known, finds binaries, and starts nothing", async () => {
     const folder = folderWith(files);
     const { code, out } = await run(

@@ -8,7 +8,8 @@ import { planOf } from "../../support/plan-texts.ts";
 import { Scratch } from "../../support/scratch.ts";
 
 const good = JSON.stringify(planOf("/usr/bin/env", "say hello"));
-const allow = { binaries: ["/usr/bin/env"] };
+// Without the last, a plan runs where there is bubblewrap alone.
+const allow = { binaries: ["/usr/bin/env"], network: true };
 
 /** The command line in this process, with a planner that says the answers in turn. */
 function openCommandLine(answers: readonly string[], config: object = { allow }) {
@@ -84,6 +85,15 @@ describe("headroom run --goal", () => {
     expect(readdirSync(join(scratch.path, "runs", folder))).toContain("report.md");
   });
 
+  test("sends a binary that is not there back to the planner, with its place", async () => {
+    const answers = [JSON.stringify(planOf("no-such-program")), good];
+    const { plan } = openCommandLine(answers, { allow: { binaries: "any" } });
+    const { code, stderr, stdout } = await plan("--plan-only");
+    expect(code).toBe(0);
+    expect(stderr).toContain('nodes[0].command[0]: expected "no-such-program" to be an executable file on the PATH');
+    expect(stdout).toContain("2 calls, 1 repair");
+  });
+
   test("refuses what is not allowed, and ends with 1", async () => {
     const evil = JSON.stringify(planOf("/bin/sh"));
     const { plan, ids, home } = openCommandLine([evil, evil, evil, evil]);
@@ -101,7 +111,9 @@ describe("headroom run --goal", () => {
       { id: "a", kind: "agent", prompt: "do it", tools: ["Bash"] },
       { id: "b", kind: "exec", command: ["/usr/bin/env"], network: true },
     ];
-    const { plan } = openCommandLine([JSON.stringify({ version: 1, name: "x", nodes })]);
+    const { plan } = openCommandLine([JSON.stringify({ version: 1, name: "x", nodes })], {
+      allow: { binaries: allow.binaries },
+    });
     const { stderr } = await plan("--budget-calls", "1");
     expect(stderr).toContain("nodes[0].tools[0]: expected a tool that allow.tools names (it names none)");
     expect(stderr).toContain("nodes[1].network: expected no network (allow.network)");
@@ -206,11 +218,18 @@ describe("headroom run --plan", () => {
     const { call, id, path, scratch } = await kept();
     const text = readFileSync(path, "utf8");
     scratch.file("copy.json", text);
+    const graphs = new Set<string>();
     for (const name of [id, path, "copy.json"]) {
       const ended = await call(["run", "--plan", name, "-c", "c.json", "--json"]);
-      const { plan } = JSON.parse(ended.stdout) as { plan: unknown };
+      const { plan, runId } = JSON.parse(ended.stdout) as { plan: { graph: unknown }; runId: string };
       expect(plan).toEqual(JSON.parse(text));
+      const [folder = ""] = readdirSync(join(scratch.path, "runs")).filter((run) => run.endsWith(runId));
+      graphs.add(readFileSync(join(scratch.path, "runs", folder, "plan.json"), "utf8"));
     }
+    // What ran, as bytes; and it is the graph of the plan that was kept.
+    expect(graphs.size).toBe(1);
+    const graph = text.slice(text.indexOf('"graph":') + '"graph":'.length, text.indexOf(',"graphSha256"'));
+    expect([...graphs]).toEqual([`{"files":{},"flow":${graph}}\n`]);
   });
 
   test("refuses a plan that was changed, in any of its parts", async () => {

@@ -87,7 +87,7 @@ describe.skipIf(fault !== undefined)("a process without network", { timeout: 120
     });
   });
 
-  test("is that of a plan which says nothing, where the operator takes it away; flows in flows too", async () => {
+  test("is that of a plan which says nothing, unless the operator allows it; flows in flows too", async () => {
     await using cluster = await FlowCluster.open();
     using speaks = await speaker();
     const origin: PlanOrigin = {
@@ -109,7 +109,13 @@ describe.skipIf(fault !== undefined)("a process without network", { timeout: 120
       const deep = await cluster.ended(`${run.id}~below`);
       return [ended.text("silent"), deep.text("deep")];
     };
-    expect(await heardBy(cluster.client, { origin })).toEqual(["HELLO-", "HELLO-"]);
+    // The plan of a person, until it is known as that of a planner.
+    expect(await heardBy(cluster.client, {})).toEqual(["HELLO-", "HELLO-"]);
+    expect(await heardBy(cluster.client, { origin })).toEqual(["-", "-"]);
+    expect(await heardBy(cluster.client, {})).toEqual(["-", "-"]);
+    const open = await cluster.clientWith({ network: true });
+    expect(await heardBy(open, { origin })).toEqual(["HELLO-", "HELLO-"]);
+    await open.close();
     const closed = await cluster.clientWith({ network: false });
     expect(await heardBy(closed, {})).toEqual(["-", "-"]);
     expect(await heardBy(closed, { origin })).toEqual(["-", "-"]);

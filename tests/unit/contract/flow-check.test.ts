@@ -202,3 +202,36 @@ test("a sandbox is for nodes that are processes", () => {
   ]);
   expect(faultsOf(flowOf({ ...gate, sandbox: "none" }, exec("e", [], { sandbox: "strict" })))).toEqual([]);
 });
+
+describe("the outputs of a flow", () => {
+  const sub = { id: "sub", kind: "flow", file: "i.json" };
+  const inner = (outputs?: object) => ({
+    ...flowOf(exec("a", [], { output: { name: "o" } }), exec("b")),
+    ...(outputs && { outputs }),
+  });
+  const faultsWith = (outer: unknown[], outputs?: object) =>
+    faultsOf(flowOf(sub, ...outer), { "i.json": inner(outputs) });
+
+  test("name nodes of it that are there, and what those have", () => {
+    expect(faultsWith([], { file: "${nodes.a.output}", both: "${nodes.a.outcome + nodes.b.outcome}" })).toEqual([]);
+    expect(faultsWith([], { x: "${nodes.c.output}", y: "${nodes.b.output}", z: "${inputs.n}", w: "${" })).toEqual([
+      expect.stringMatching(/^i\.json: outputs\.x: a node of the flow: one of a, b .*, the unknown node "c" in /),
+      expect.stringMatching(/^i\.json: outputs\.y: of the node b one of outcome, exit_code, "output" in /),
+      expect.stringMatching(/^i\.json: outputs\.z: no inputs: the flow has none, the unknown input "n" in /),
+      expect.stringMatching(/^i\.json: outputs\.w: /),
+    ]);
+  });
+
+  test("are what the flow around it may name of it", () => {
+    const use = (expression: string) => exec("use", ["sub"], { command: ["x", `\${${expression}}`] });
+    const outputs = { file: "${nodes.a.output}" };
+    for (const good of ["result.file", 'result["file"]', "output", "sha256", "files.total"])
+      expect(faultsWith([use(`nodes.sub.${good}`)], outputs)).toEqual([]);
+    expect(faultsWith([use("nodes.sub.result.fiel")], outputs)).toEqual([
+      'nodes[1].command[1]: of the outputs of the node sub file (did you mean "file"?), the unknown output "fiel" in "nodes.sub.result.fiel"',
+    ]);
+    expect(faultsWith([use("nodes.sub.result.file")])).toEqual([
+      'nodes[1].command[1]: outputs in the flow of the node sub, which has none, "result" in "nodes.sub.result.file"',
+    ]);
+  });
+});

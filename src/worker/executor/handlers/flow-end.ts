@@ -5,6 +5,7 @@ import type { FileResult } from "../../../contract/files.ts";
 import { FlowFigures, partFiguresOf, type PartFigures } from "../../../contract/flow-report.ts";
 import type { FlowReport, RunReport } from "../../../contract/run-record.ts";
 import type { FlowPlan } from "../../../contract/flow-plan.ts";
+import { loadFlowOutputs } from "../../../platform/flow/flow-outputs.ts";
 import { loadStoredPlan } from "../../../platform/flow/stored-flow.ts";
 import type { Logger } from "../../../platform/logger.ts";
 import { obstacleTo } from "../../../platform/make-folders.ts";
@@ -30,6 +31,8 @@ export interface FlowEnd {
   readonly parts: ReadonlyMap<string, PartFigures>;
   /** Rows that failed and do not fail the run. */
   readonly handledRows: number;
+  /** Why outputs that it declares are not known. */
+  readonly outputFault: string | undefined;
   /** All that it left, read anew. */
   artifacts(): AsyncIterable<FlowArtifact>;
 }
@@ -48,9 +51,15 @@ export async function loadFlowEnd(deps: FlowEndDeps, run: LiveRun): Promise<Flow
     figures.add(row, parts.get(row.path));
     rows.push(row);
   }
-  const flow = { ...figures.report(spec.flow?.planSha256 ?? ""), ...(await loadPlanner(deps, run)) };
+  const outputs = await loadFlowOutputs(deps.flows.of(run).state, run);
+  const flow = {
+    ...figures.report(spec.flow?.planSha256 ?? ""),
+    ...(await loadPlanner(deps, run)),
+    ...(outputs !== undefined && { outputs: outputs.values }),
+  };
   const artifacts = () => artifactsOf(deps.store, place, dirname(place.root));
-  return { flow, rows, parts, handledRows: figures.handledRows(flow.handled), artifacts };
+  const handledRows = figures.handledRows(flow.handled);
+  return { flow, rows, parts, handledRows, outputFault: outputs?.fault, artifacts };
 }
 
 /** What the plan of the run took; nothing for one that a person wrote, and for a flow in another one. */

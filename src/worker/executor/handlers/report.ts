@@ -203,7 +203,7 @@ interface End {
 async function endInStore(deps: ReportDeps, run: LiveRun, end: End): Promise<void> {
   const { live, flow } = end;
   const report = summarize(deps, run, end);
-  const why = live.broken ?? live.message;
+  const why = live.broken ?? live.message ?? report.flow?.badOutput;
   if (flow !== undefined) {
     const { queue, jobId, token } = end.lease;
     await writeFlowFolder(deps, run, {
@@ -287,6 +287,20 @@ function inferenceOf({ spec }: LiveRun, { facts, results }: End): { inference?: 
   };
 }
 
+/** How a run ended, and of a flow what it came to. One that cannot say what it declares has failed. */
+function endOf(live: Live, files: FileCounts, flow: FlowEnd | undefined): Pick<RunReport, "state" | "flow"> {
+  const counts = flow === undefined ? files : { ...files, failed: files.failed - flow.handledRows };
+  const state = decideEndState(counts, {
+    isCancelled: live.isCancelled && !live.isFailFast && live.timedOut === undefined,
+    isBroken: live.broken !== undefined,
+  });
+  if (flow === undefined) return { state };
+  const timedOut = live.timedOut === undefined ? {} : { timedOut: true };
+  const isBad = state === "succeeded" && flow.outputFault !== undefined;
+  if (!isBad) return { state, flow: { ...flow.flow, ...timedOut } };
+  return { state: "failed", flow: { ...flow.flow, ...timedOut, badOutput: flow.outputFault } };
+}
+
 function summarize(deps: ReportDeps, run: LiveRun, end: End): RunReport {
   const { runId, epoch, spec } = run;
   const { live, facts, flow, outputsSha256 } = end;
@@ -297,10 +311,7 @@ function summarize(deps: ReportDeps, run: LiveRun, end: End): RunReport {
   return {
     id: runId,
     name: spec.name ?? null,
-    state: decideEndState(flow === undefined ? files : { ...files, failed: files.failed - flow.handledRows }, {
-      isCancelled: live.isCancelled && !live.isFailFast && live.timedOut === undefined,
-      isBroken: live.broken !== undefined,
-    }),
+    ...endOf(live, files, flow),
     epoch,
     command: spec.command,
     input: spec.input.root,
@@ -316,7 +327,6 @@ function summarize(deps: ReportDeps, run: LiveRun, end: End): RunReport {
     anomalies,
     artifacts: { ...figures.artifacts, examples },
     ...inferenceOf(run, end),
-    ...(flow !== undefined && { flow: { ...flow.flow, ...(live.timedOut !== undefined && { timedOut: true }) } }),
     ...(outputsSha256 !== undefined && { outputsSha256 }),
   };
 }

@@ -10,7 +10,14 @@ import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
 import { checkFlow } from "../../../../src/contract/flow-check.ts";
 import { policyFaults } from "../../../../src/platform/flow/flow-policy-gate.ts";
+import { InvalidInputError, PolicyError } from "../../../../src/contract/errors.ts";
+import { createCheckPlan } from "../../../../src/producer/planner/check-plan.ts";
+import { planGoal, type PlanEvent } from "../../../../src/producer/planner/plan-goal.ts";
+import { loadPrompt } from "../../../../src/producer/planner/prompt.ts";
+import { FlowCluster } from "../../../support/flow-cluster.ts";
 import { createPlans, createWorld, drawOf, type Attack, type Written } from "../../../support/hostile-plans.ts";
+import { questionOf, says, ScriptedPlanner } from "../../../support/scripted-planner.ts";
+import { SteppedClock } from "../../../support/stepped-clock.ts";
 import { makeTempFolder } from "../../../support/temp-folder.ts";
 
 const PLANS = 1_000;
@@ -38,15 +45,96 @@ function verdictOf({ plan, files: nested = {} }: Pick<Attack, "plan" | "files">)
   return faults.map(({ rule }) => rule);
 }
 
+/** The attacks, one of each family after the other. */
+function attackAt(at: number): Attack & { readonly title: string } {
+  const names = Object.keys(families);
+  const name = names[at % names.length] ?? "";
+  const attack = families[name]?.(drawOf(at));
+  if (attack === undefined) throw new TypeError("expected a family");
+  return { ...attack, title: `${name} (${at})` };
+}
+
+/** What came back from a planner's plan, when it was refused. */
+async function refusalOf(plan: unknown) {
+  const events: PlanEvent[] = [];
+  const ended = await planGoal(
+    questionOf({ calls: 1 }),
+    {
+      ...{ planner: new ScriptedPlanner(says(JSON.stringify(plan))), plannerName: "p", prompt: loadPrompt("v2") },
+      ...{ check: createCheckPlan(world.allow), clock: new SteppedClock() },
+      onEvent: (event) => events.push(event),
+    },
+    new AbortController().signal,
+  );
+  return { ended, faults: events.flatMap((event) => (event.kind === "refused" ? event.faults : [])) };
+}
+
+/** A text for each input that must be given. */
+function evilInputs(plan: Written): Record<string, string> {
+  const inputs = Object.entries((plan["inputs"] ?? {}) as Record<string, { default?: unknown }>);
+  return Object.fromEntries(
+    inputs.flatMap(([name, { default: usual }]) => (usual === undefined ? [[name, "evil"]] : [])),
+  );
+}
+
 describe("of a thousand hostile or broken plans", () => {
+  test("none is taken from a planner; what goes back names each rule and its place", async () => {
+    const through: string[] = [];
+    for (let at = 0; at < PLANS; at += 1) {
+      const { plan, files: nested, rule, title } = attackAt(at);
+      const { ended, faults } = await refusalOf(plan);
+      // A plan names no other files, so one with files is refused for naming them.
+      const isRefused =
+        ended.kind === "stopped" &&
+        faults.length > 0 &&
+        faults.every(({ where, expected, found }) => [where, expected, found].every((text) => text !== "")) &&
+        (rule === undefined ||
+          nested !== undefined ||
+          // Such a plan is looked at no further.
+          faults.every(({ expected }) => expected === "characters that can be seen") ||
+          faults.some(({ expected }) => expected.includes(rule)));
+      if (!isRefused) through.push(`${title}: ${ended.kind} ${JSON.stringify(faults)}`);
+    }
+    expect(through).toEqual([]);
+  }, 120_000);
+
+  test("none is started by a client under the policy, and nothing of one is left in Redis or in the store", async () => {
+    await using cluster = await FlowCluster.open(0);
+    const client = await cluster.clientWith(world.allow);
+    const keysBefore = await cluster.redis.keys("*");
+    const out = `${world.root}/out`;
+    const through: string[] = [];
+    for (let at = 0; at < PLANS; at += 1) {
+      const { plan, files: nested = {}, rule, title } = attackAt(at);
+      const checked = checkFlow(plan, nested);
+      const started =
+        checked.kind === "faulty"
+          ? client.flows.run(plan as never, { folder: out })
+          : client.flows.runChecked(checked.flow, { folder: out, inputs: evilInputs(plan as Written) });
+      const error: unknown = await started.then(
+        () => undefined,
+        (refused: unknown) => refused,
+      );
+      const isRefused =
+        rule === undefined
+          ? error instanceof InvalidInputError
+          : error instanceof PolicyError && error.faults.some(({ expected }) => expected.includes(rule));
+      if (!isRefused) through.push(`${title}: ${String(error)}`);
+    }
+    await client.close();
+    expect(through).toEqual([]);
+    expect(await cluster.store.runs.open({ limit: 10 })).toEqual([]);
+    expect(
+      (await cluster.redis.keys("*")).filter((key) => !keysBefore.includes(key) && !key.includes("leader")),
+    ).toEqual([]);
+  }, 120_000);
+
   test("none is accepted, and each refusal names its rule", () => {
-    const names = Object.keys(families);
     const tally = new Map<string, number>();
     const through: string[] = [];
     for (let at = 0; at < PLANS; at += 1) {
-      const name = names[at % names.length] ?? "";
-      const attack = families[name]?.(drawOf(at));
-      if (attack === undefined) throw new TypeError("expected a family");
+      const attack = attackAt(at);
+      const name = attack.title;
       const verdict = verdictOf(attack);
       if (verdict.includes(attack.rule ?? "flow")) tally.set(name, (tally.get(name) ?? 0) + 1);
       else through.push(`${name} (${at}): [${verdict.join()}] ${JSON.stringify(attack.plan).slice(-300)}`);

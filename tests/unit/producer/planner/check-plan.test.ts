@@ -40,3 +40,27 @@ describe("the agents of a plan", () => {
     ]);
   });
 });
+
+describe("the binaries of a plan that are named without a path", () => {
+  const plan = (command: string[]) => ({ version: 1, name: "p", nodes: [{ id: "a", kind: "exec", command }] });
+  const faults = (check: CheckPlan, ...command: string[]) => {
+    const checked = check(plan(command));
+    return checked.kind === "valid" ? [] : checked.faults.map(({ where, expected, found }) => [where, expected, found]);
+  };
+
+  test("are there, or go back to the planner with their place", () => {
+    for (const allow of [{}, parseAllow({ binaries: "any" })]) {
+      const check = createCheckPlan(allow, {}, { agents, programPath });
+      expect(faults(check, "there", "x")).toEqual([]);
+      expect(faults(check, "gone", "x")).toEqual([["nodes[0].command[0]", '"gone" on the PATH', "none"]]);
+      expect(faults(check, "/not/looked/at")).toEqual([]);
+    }
+  });
+
+  test("are refused by the rule alone where the operator names paths", () => {
+    const check = createCheckPlan(parseAllow({ binaries: ["/bin/true"] }), {}, { agents, programPath });
+    expect(faults(check, "gone")).toMatchObject([
+      ["nodes[0].command[0]", expect.stringContaining("allow.binaries"), '"gone"'],
+    ]);
+  });
+});

@@ -1,5 +1,6 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { callFailures, type Planner } from "../../../../src/producer/planner/planner.ts";
+import { callFailures, type Planner, type PlanUsage } from "../../../../src/producer/planner/planner.ts";
 import { createCheckPlan } from "../../../../src/producer/planner/check-plan.ts";
 import { planGoal, type PlanEvent, type PlanQuestion } from "../../../../src/producer/planner/plan-goal.ts";
 import { loadPrompt } from "../../../../src/producer/planner/prompt.ts";
@@ -126,6 +127,56 @@ describe("planning a goal", () => {
     const [first, second] = planner.requests.map(({ maxOutputTokens }) => maxOutputTokens);
     expect([first, planner.requests.length]).toEqual([65_536, 2]);
     expect(second).toBeLessThan(100_000 - 65_536);
+  });
+
+  test("exceeds no budget by more than the call under way, whatever is answered, repaired and asked at once", async () => {
+    const used = fc.record({
+      inputTokens: fc.integer({ min: 0, max: 400 }),
+      outputTokens: fc.integer({ min: 0, max: 400 }),
+      costUsd: fc.integer({ min: 0, max: 4 }).map((dimes) => dimes / 10),
+    });
+    const reply = fc.oneof(
+      { weight: 6, arbitrary: used.map((usage): Scripted => says("prose", usage)) },
+      { weight: 3, arbitrary: used.map((usage): Scripted => says(good.replace("exec", "shell"), usage)) },
+      { weight: 1, arbitrary: used.map((usage): Scripted => says(good, usage)) },
+      // The only failure that is asked again without a pause.
+      { weight: 2, arbitrary: fc.constant<Scripted>({ kind: "failed", failure: "unknown-format", message: "no" }) },
+    );
+    const goal = fc.record({
+      script: fc.array(reply, { minLength: 20, maxLength: 20 }),
+      budget: fc.record({
+        calls: fc.integer({ min: 1, max: 12 }),
+        tokens: fc.integer({ min: 1, max: 3_000 }),
+        usd: fc.integer({ min: 1, max: 30 }).map((dimes) => dimes / 10),
+      }),
+      repairs: fc.integer({ min: 0, max: 15 }),
+    });
+    const endings = new Set<string>();
+    await fc.assert(
+      fc.asyncProperty(fc.array(goal, { minLength: 1, maxLength: 8 }), async (goals) => {
+        const ended = goals.map(async ({ script, budget, repairs }) => {
+          const planner = new ScriptedPlanner(...script);
+          const outcome = await open(planner, questionOf(budget, repairs)).outcome;
+          const replies = script.slice(0, planner.requests.length) as { usage?: PlanUsage }[];
+          return { budget, repairs, outcome, spent: replies.map(({ usage }) => usage) };
+        });
+        for (const { budget, repairs, outcome, spent } of await Promise.all(ended)) {
+          endings.add(outcome.kind === "stopped" ? outcome.cause : outcome.kind);
+          const before = spent.slice(0, -1);
+          const sum = (of: (usage: PlanUsage) => number) =>
+            before.reduce((all, usage) => all + (usage === undefined ? 0 : of(usage)), 0);
+          expect(spent.length).toBeLessThanOrEqual(budget.calls);
+          expect(sum(({ inputTokens, outputTokens }) => inputTokens + outputTokens)).toBeLessThan(budget.tokens);
+          expect(sum(({ costUsd }) => costUsd ?? 0)).toBeLessThan(budget.usd);
+          const told = outcome.kind === "accepted" ? outcome.plan.spent : outcome.spent;
+          expect(told.calls).toBe(spent.length);
+          expect(told.repairs).toBeLessThanOrEqual(repairs);
+        }
+      }),
+      { numRuns: 300, seed: 5 },
+    );
+    // A test in which no budget runs out would prove nothing.
+    expect([...endings].toSorted()).toEqual(["accepted", "budget", "refused"]);
   });
 
   test("tells the planner how much it may still write", async () => {
