@@ -281,15 +281,8 @@ export function modelFileFor({ model }: ModelManifest, provider: Provider): stri
   return variantFor(model, provider)?.file ?? model.file;
 }
 
-/** How large a batch may be: rows, bytes of its input tensors, tokens of its texts. */
-export interface BatchLimits {
-  readonly maxRows: number;
-  readonly maxBytes: number;
-  readonly maxTokens: number;
-}
-
-/** How large a batch may be on a provider. */
-export function batchLimitsFor({ model, batch }: ModelManifest, provider: Provider): BatchLimits {
+/** How large a batch may be on a provider: rows, bytes of its input tensors, tokens of its texts. */
+export function batchLimitsFor({ model, batch }: ModelManifest, provider: Provider) {
   const own = variantFor(model, provider)?.batch;
   return {
     maxRows: own?.max_rows ?? batch.max_rows,
@@ -297,6 +290,8 @@ export function batchLimitsFor({ model, batch }: ModelManifest, provider: Provid
     maxTokens: own?.max_tokens ?? batch.max_tokens ?? Infinity,
   };
 }
+
+export type BatchLimits = Readonly<ReturnType<typeof batchLimitsFor>>;
 
 function variantFor({ variants }: ModelManifest["model"], provider: Provider) {
   return variants.find(({ providers: named }) => named.includes(provider));
