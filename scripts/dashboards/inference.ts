@@ -45,7 +45,10 @@ export const inference: Page = {
               "sum by (model) (increase(headroom_inference_batch_files_sum{$f}[5m])) / sum by (model) (increase(headroom_inference_batch_files_count{$f}[5m]))",
               "{{model}}",
             ],
-            ["max by (model) (headroom_inference_ceiling_files{$f})", "{{model}} at most"],
+            [
+              "max by (model, up_to_bytes) (headroom_inference_ceiling_files{$f})",
+              "{{model}} at most, files up to {{up_to_bytes}} bytes",
+            ],
           ],
         },
         {

@@ -32,8 +32,8 @@ export const inferenceMetrics = {
   },
   headroom_inference_ceiling_files: {
     type: "gauge",
-    help: "Files that a batch may have now, as far as memory has shown.",
-    labels: ["model"],
+    help: "Files that a batch may have now, as far as memory has shown, by the size that its files have at most; +Inf for the longest, and for models whose inputs are all of one length.",
+    labels: ["model", "up_to_bytes"],
   },
   headroom_inference_operations: {
     type: "gauge",

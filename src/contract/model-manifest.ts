@@ -129,6 +129,7 @@ const labels = z.union([z.array(z.string().min(1)).min(1), pinnedFile], {
 
 const maxRows = z.int().min(1).max(65_536);
 const maxBatchBytes = bytes({ min: 1, max: 4_096 * MiB });
+const maxBatchTokens = z.int().min(1).max(1_073_741_824);
 
 const variant = z.strictObject({
   file: fileName,
@@ -136,7 +137,13 @@ const variant = z.strictObject({
   external: z.array(pinnedFile).max(64).default([]),
   providers: z.array(z.enum(providers)).min(1),
   /** Instead of those of the manifest: a card wants larger batches than a CPU. */
-  batch: z.strictObject({ max_rows: maxRows.optional(), max_bytes: maxBatchBytes.optional() }).prefault({}),
+  batch: z
+    .strictObject({
+      max_rows: maxRows.optional(),
+      max_bytes: maxBatchBytes.optional(),
+      max_tokens: maxBatchTokens.optional(),
+    })
+    .prefault({}),
 });
 
 const shared = {
@@ -161,6 +168,8 @@ const shared = {
       max_rows: maxRows.default(128),
       /** Of the input tensors of one batch. */
       max_bytes: maxBatchBytes.default(64 * MiB),
+      /** Of texts and prompts, with what the shorter ones of a batch are padded by. */
+      max_tokens: maxBatchTokens.optional(),
       /** How long the first file of a batch waits for others while the engine is idle. */
       wait_ms: milliseconds({ min: 0, max: 10_000 }).default(2),
     })
@@ -272,11 +281,17 @@ export function modelFileFor({ model }: ModelManifest, provider: Provider): stri
   return variantFor(model, provider)?.file ?? model.file;
 }
 
-/** How large a batch may be on a provider: rows, and bytes of its input tensors. */
+/** How large a batch may be on a provider: rows, bytes of its input tensors, tokens of its texts. */
 export function batchLimitsFor({ model, batch }: ModelManifest, provider: Provider) {
   const own = variantFor(model, provider)?.batch;
-  return { maxRows: own?.max_rows ?? batch.max_rows, maxBytes: own?.max_bytes ?? batch.max_bytes };
+  return {
+    maxRows: own?.max_rows ?? batch.max_rows,
+    maxBytes: own?.max_bytes ?? batch.max_bytes,
+    maxTokens: own?.max_tokens ?? batch.max_tokens ?? Infinity,
+  };
 }
+
+export type BatchLimits = Readonly<ReturnType<typeof batchLimitsFor>>;
 
 function variantFor({ variants }: ModelManifest["model"], provider: Provider) {
   return variants.find(({ providers: named }) => named.includes(provider));
@@ -328,11 +343,30 @@ function ruleFaults(manifest: ModelManifest): PathFault[] {
     told(["input", "split", "overlap_tokens"], `less than max_tokens (${input.max_tokens})`);
   }
   if (input.kind === "image") checkImage(input, told);
+  checkBatchTokens(manifest, told);
   if ("labels" in manifest) checkLabels(manifest, told);
   return faults;
 }
 
 type Told = (path: PropertyKey[], expected: string) => void;
+
+/** A budget below the longest row would be none. */
+function checkBatchTokens({ input, batch, model }: ModelManifest, told: Told): void {
+  const places: [PropertyKey[], number | undefined][] = [
+    [["batch", "max_tokens"], batch.max_tokens],
+    ...model.variants.map((variant, at): [PropertyKey[], number | undefined] => [
+      ["model", "variants", at, "batch", "max_tokens"],
+      variant.batch.max_tokens,
+    ]),
+  ];
+  for (const [path, tokens] of places) {
+    if (tokens === undefined) continue;
+    if (input.kind !== "text" && input.kind !== "prompt") told(path, "none: only texts and prompts have tokens");
+    else if (input.kind === "text" && tokens < input.max_tokens) {
+      told(path, `${input.max_tokens} at least, as input.max_tokens says`);
+    }
+  }
+}
 
 function checkImage(input: ImageInput, told: Told): void {
   const colours = input.colors === "grey" ? 1 : 3;

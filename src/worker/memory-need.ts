@@ -29,7 +29,8 @@ export async function outgrownNeed(
   run: LiveRun,
   { files, queue }: { readonly files: readonly FileEntry[]; readonly queue: string },
 ): Promise<number | undefined> {
-  if (run.spec.executor !== "process" || files.length === 0) return undefined;
+  const { executor } = run.spec;
+  if ((executor !== "process" && executor !== "infer") || files.length === 0) return undefined;
   const { bucket } = parseQueueName(queue);
   // Most fit: only for the others is it worth a round trip to ask what the largest worker could admit.
   if (bucketOf(deps.learned.chunkBytes(run, files, Infinity)) <= bucket) return undefined;

@@ -1,7 +1,10 @@
 /** A model's engine of a test: the real process, the real runtime, files in a folder of its own. */
 import { hash } from "node:crypto";
+import { statSync } from "node:fs";
+import { join } from "node:path";
 import { inputSpec } from "../../src/contract/run-spec.ts";
 import { systemClock } from "../../src/platform/clock.ts";
+import type { Ceiling } from "../../src/worker/inference/batch-plan.ts";
 import type { EndReason, EngineSettings } from "../../src/worker/inference/engine-port.ts";
 import type { FileAnswer } from "../../src/worker/inference/engine-protocol.ts";
 import { ModelEngine } from "../../src/worker/inference/model-engine.ts";
@@ -13,7 +16,9 @@ export class EngineFixture implements AsyncDisposable {
   readonly engine: ModelEngine;
   readonly batches: number[] = [];
   readonly restarts: EndReason[] = [];
-  readonly ceilings: number[] = [];
+  readonly ceilings: Ceiling[] = [];
+  /** The paths of each batch that has answers. */
+  readonly told: string[][] = [];
   readonly logs: () => Record<string, unknown>[];
   shortages = 0;
   readonly #paths: string[] = [];
@@ -27,7 +32,7 @@ export class EngineFixture implements AsyncDisposable {
       waited: () => undefined,
       outOfMemory: () => (this.shortages += 1),
       restarted: (reason: EndReason) => this.restarts.push(reason),
-      ceiling: (rows: number) => this.ceilings.push(rows),
+      ceiling: (ceiling: Ceiling) => this.ceilings.push(ceiling),
       placed: () => undefined,
     };
     this.engine = new ModelEngine({ clock: systemClock, logger, metrics }, make(this.scratch), settings);
@@ -49,8 +54,12 @@ export class EngineFixture implements AsyncDisposable {
       this.engine.submit({
         placeId,
         paths,
+        bytes: paths.map(
+          (path) => statSync(join(this.scratch.folder("in"), path), { throwIfNoEntry: false })?.size ?? 0,
+        ),
         ...(known !== undefined && { known }),
         onAnswers: (told) => {
+          this.told.push(told.map(({ at }) => paths[at] ?? ""));
           for (const { at, answer } of told) {
             const path = paths[at] ?? "";
             if (answers.has(path)) reject(new Error(`expected one answer for ${path}, found a second one`));

@@ -27,7 +27,11 @@ export function wordTokenizer(vocab: object): string {
 }
 
 /** A folder of a model that has a vector for each of three words; it says the one of the first, or the mean of all. */
-export function textModel(scratch: Scratch, tokenizer: string, input: object = {}, pool = "first"): string {
+export function textModel(
+  scratch: Scratch,
+  tokenizer: string,
+  ...[input = {}, pool = "first", batch = {}]: [input?: object, pool?: string, batch?: object]
+): string {
   const folder = modelFolder(scratch, "text-model", table, {
     task: "embed",
     input: {
@@ -37,6 +41,7 @@ export function textModel(scratch: Scratch, tokenizer: string, input: object = {
       ...input,
     },
     output: { tensor: "y", pool, normalize: false },
+    batch,
   });
   writeFileSync(join(folder, "t.json"), tokenizer);
   return folder;

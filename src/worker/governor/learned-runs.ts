@@ -91,17 +91,18 @@ export class LearnedRuns {
 
   /** Resolves once what is known of the run's class has been asked for. */
   async ready(run: LiveRun): Promise<void> {
-    if (run.spec.executor === "process") await this.#classes.load(this.#of(run).about);
+    if (isLearned(run.spec)) await this.#classes.load(this.#of(run).about);
   }
 
   /** Asks anew for what all workers know of the run's class. */
   async refresh(run: LiveRun): Promise<void> {
-    if (run.spec.executor === "process") await this.#classes.refresh(this.#of(run).about);
+    if (isLearned(run.spec)) await this.#classes.refresh(this.#of(run).about);
   }
 
-  /** What one process over inputs of this size is expected to take. */
-  expect(run: LiveRun, inputBytes: number, endedAtPeakBytes = 0): Expectation {
-    const learned = run.spec.executor === "process" ? this.#classes.peek(this.#of(run).about) : undefined;
+  /** What one process over inputs of this size is expected to take; of a model its engine, whatever it is given. */
+  expect(run: LiveRun, bytes: number, endedAtPeakBytes = 0): Expectation {
+    const learned = isLearned(run.spec) ? this.#classes.peek(this.#of(run).about) : undefined;
+    const inputBytes = run.spec.executor === "infer" ? 0 : bytes;
     return expectationOf({ profile: run.spec.resources, learned, inputBytes, endedAtPeakBytes });
   }
 
@@ -156,8 +157,9 @@ export class LearnedRuns {
     return Number.isNaN(sum) ? undefined : sum;
   }
 
-  /** Whether what a process of this run takes is a guess. */
+  /** Whether what a process of this run takes is a guess. One engine of a model has shown what all of them take. */
   isUnknown(run: LiveRun): boolean {
+    if (run.spec.executor === "infer") return this.expect(run, 0).basis === "default";
     return run.spec.executor === "process" && isUnknown(this.expect(run, 0));
   }
 
@@ -219,15 +221,37 @@ export class LearnedRuns {
 
   /** Learns from a process that runs: one that is beyond what was expected takes at least that. */
   observe(run: LiveRun, jobId: string, sample: UsageSample): void {
-    const { pid, inputBytes, rssBytes, elapsedMs } = sample;
+    const { inputBytes, rssBytes, elapsedMs } = sample;
+    if (run.spec.executor === "infer") {
+      this.#observeEngine(run, jobId, sample);
+      return;
+    }
     if (run.spec.executor !== "process" || inputBytes === null) return;
-    const known = this.#observed.get(jobId);
-    const observed = known?.pid === pid ? known : { pid, told: new Set<Target>(), notedBytes: 0, note: undefined };
-    if (known !== observed) this.#observed.set(jobId, observed);
+    const observed = this.#observedOf(jobId, sample);
     const expected = this.expect(run, inputBytes);
     this.#tellRunning(run, observed.told, { rssBytes, elapsedMs, expected });
     const line = observed.notedBytes > 0 ? GROWTH * observed.notedBytes : expected.memoryBytes.p95;
-    if (rssBytes > line) this.#noteRunning(run, observed, { inputBytes, rssBytes });
+    if (rssBytes > line) this.#noteRunning(run, observed, { inputBytes, rssBytes, jobs: 0 });
+  }
+
+  /**
+   * An engine takes what its model takes, and has run its largest batch before its first file: one says enough. It is noted
+   * for each chunk, so that what engines took long ago counts less.
+   */
+  #observeEngine(run: LiveRun, jobId: string, sample: UsageSample): void {
+    const { rssBytes } = sample;
+    const observed = this.#observedOf(jobId, sample);
+    if (rssBytes <= GROWTH * observed.notedBytes) return;
+    const jobs = observed.note === undefined ? 1 : 0;
+    this.#noteRunning(run, observed, { inputBytes: 0, rssBytes, jobs });
+  }
+
+  #observedOf(jobId: string, { pid }: UsageSample): Observed {
+    const known = this.#observed.get(jobId);
+    if (known?.pid === pid) return known;
+    const observed = { pid, told: new Set<Target>(), notedBytes: 0, note: undefined };
+    this.#observed.set(jobId, observed);
+    return observed;
   }
 
   /** Notes how long a whole chunk took, which is what the size of the next one is made from. */
@@ -246,7 +270,11 @@ export class LearnedRuns {
     this.#observed.delete(jobId);
   }
 
-  #noteRunning(run: LiveRun, observed: Observed, now: { inputBytes: number; rssBytes: number }): void {
+  #noteRunning(
+    run: LiveRun,
+    observed: Observed,
+    now: { readonly inputBytes: number; readonly rssBytes: number; readonly jobs: number },
+  ): void {
     const { about } = this.#of(run);
     if (observed.note !== undefined) this.#classes.retract(about, retractionOf(observed.note));
     observed.notedBytes = now.rssBytes;
@@ -260,7 +288,7 @@ export class LearnedRuns {
       this.#classes.peek(about),
       undefined,
     );
-    this.#classes.note(about, observed.note);
+    this.#classes.note(about, { ...observed.note, jobs: now.jobs });
   }
 
   #tellRatios(run: LiveRun, { peakBytes, durationMs }: ProcessMeasure, expected: Expectation): void {
@@ -313,6 +341,11 @@ export class LearnedRuns {
     this.#known.set(spec, about);
     return about;
   }
+}
+
+/** Whether something of its own runs, whose memory can be told from that of others. */
+function isLearned({ executor }: RunSpec): boolean {
+  return executor === "process" || executor === "infer";
 }
 
 /** Files of a run that calibrates are measured alone, and count for more. */

@@ -12,8 +12,10 @@ export interface BatchDone {
   /** Time of the model alone. */
   readonly runMs: number;
   readonly rows: number;
-  /** Some file was more than one row: what the batch took says little of others of its size. */
-  readonly hasParts?: boolean;
+  /** Rows went through the model in turns: what the batch took says little of others of its size. */
+  readonly hasTurns?: boolean;
+  /** Tokens of the longest row, of models whose rows differ in length. */
+  readonly longest?: number | undefined;
   /** Of models that read tokens. */
   readonly tokens?: TokenCounts;
 }

@@ -31,6 +31,11 @@ export class RowCeiling {
     return this.#rows;
   }
 
+  /** Whether some size is not tried for the time being, since memory did not do for it. */
+  get hasFailed(): boolean {
+    return this.#failedAt < Infinity;
+  }
+
   failed(rows: number): void {
     const proven = this.#proven < rows ? this.#proven : 0;
     this.#rows = Math.min(this.#rows, Math.max(1, proven, Math.floor(rows / 2)));
@@ -104,11 +109,6 @@ export class RowTuner {
     // The first one pays for page faults and caches.
     else if (known.count === 1) this.#measured.set(files, { ms: perRow, count: 2 });
     else this.#measured.set(files, { ms: known.ms + WEIGHT * (perRow - known.ms), count: known.count + 1 });
-  }
-
-  /** Milliseconds per file by batch size, for people. */
-  get msPerRow(): ReadonlyMap<number, number> {
-    return new Map([...this.#measured].sort(([a], [b]) => a - b).map(([rows, { ms }]) => [rows, ms]));
   }
 
   #isDue(size: number): boolean {

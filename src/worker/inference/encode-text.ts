@@ -5,6 +5,7 @@ import type { Failure } from "../result/outcome.ts";
 import { textOf } from "./decode-text.ts";
 import type { Encoder, Feed } from "./encoder.ts";
 import type { FileContent } from "./input-file.ts";
+import type { RowLengths } from "./row-lengths.ts";
 import { arrayFor } from "./tensor-array.ts";
 import { createTokenizer, largestId, strangestToken, type Tokenizer } from "./tokenizer.ts";
 
@@ -13,10 +14,13 @@ interface Row {
   readonly types: readonly number[];
 }
 
+/** A token is of about so many bytes of text, seldom of more. */
+const TOKEN_BYTES = 4;
 const noRow: Row = { ids: [], types: [] };
 
 export class TextEncoder implements Encoder {
   readonly rowBytes: number;
+  readonly lengths: Pick<RowLengths, "base" | "longest" | "fullBytes">;
   readonly #input: TextInput;
   readonly #typeOf: (tensor: string) => string;
   readonly #tokenizer: Tokenizer;
@@ -33,6 +37,11 @@ export class TextEncoder implements Encoder {
       .filter((tensor) => tensor !== undefined)
       .map((tensor) => arrayFor(typeOf(tensor), 0).bytesPerValue);
     this.rowBytes = input.max_tokens * tensors.reduce((sum, bytes) => sum + bytes, 0);
+    this.lengths = {
+      base: this.#tokensOf("").ids.length,
+      longest: input.max_tokens,
+      fullBytes: Math.min(input.max_bytes, input.max_tokens * TOKEN_BYTES),
+    };
   }
 
   begin(): void {
@@ -43,10 +52,7 @@ export class TextEncoder implements Encoder {
     const { max_tokens: maxTokens, too_long: tooLong } = this.#input;
     const text = textOf(content, this.#input);
     if (typeof text !== "string") return text;
-    const { ids, token_type_ids: types = [] } = this.#tokenizer.encode(text, {
-      add_special_tokens: this.#input.special_tokens,
-      return_token_type_ids: true,
-    });
+    const { ids, token_type_ids: types = [] } = this.#tokensOf(text);
     if (ids.length === 0) return { class: "bad-input", message: "expected a text with a token at least, found none" };
     if (ids.length > maxTokens && tooLong === "split") return this.#split(row, text, ids);
     if (ids.length > maxTokens && tooLong === "fail") {
@@ -54,6 +60,11 @@ export class TextEncoder implements Encoder {
     }
     this.#rows[row] = { ids: ids.slice(0, maxTokens), types: types.slice(0, maxTokens) };
     return 1;
+  }
+
+  #tokensOf(text: string) {
+    const { special_tokens: hasSpecial } = this.#input;
+    return this.#tokenizer.encode(text, { add_special_tokens: hasSpecial, return_token_type_ids: true });
   }
 
   /** Parts of a long text, each between the special tokens that stand around the whole of it. */

@@ -2,6 +2,7 @@
 import type { Fault } from "../../contract/errors.ts";
 import type { Failure } from "../result/outcome.ts";
 import type { FileContent } from "./input-file.ts";
+import type { RowLengths } from "./row-lengths.ts";
 import type { TensorValues } from "./tensor-array.ts";
 
 /** A tensor as it goes into a model. */
@@ -14,6 +15,8 @@ export interface Feed {
 export interface Encoder {
   /** Bytes of all tensors of one row, at most. */
   readonly rowBytes: number;
+  /** How long rows may be, where they differ in that. */
+  readonly lengths?: Pick<RowLengths, "base" | "longest" | "fullBytes">;
   /** Makes room for a batch of so many rows. */
   begin(rows: number): void;
   /** Writes a file into a row, or into more from that one on; how many, or why it cannot be one. */

@@ -123,14 +123,15 @@ export class EnginePool implements Service {
         for (const [provider, operations] of Object.entries(placement))
           gauge.set({ ...labels(), provider }, operations);
       },
-      ceiling: (rows) => {
+      ceiling: ({ upToBytes, rows }) => {
         // The first that an engine tells once it has loaded its model: from now on its series are there.
         for (const reason of endReasons)
           metrics.counter("headroom_engine_restarts_total").inc({ ...labels(), reason }, 0);
         const provider = providerOf();
         if (provider !== undefined)
           metrics.counter("headroom_inference_out_of_memory_total").inc(withProvider(provider), 0);
-        metrics.gauge("headroom_inference_ceiling_files").set(labels(), rows);
+        const upTo = upToBytes === Infinity ? "+Inf" : String(upToBytes);
+        metrics.gauge("headroom_inference_ceiling_files").set({ ...labels(), up_to_bytes: upTo }, rows);
       },
     };
   }

@@ -2,6 +2,7 @@
 import type { Provider } from "../../contract/model-manifest.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Logger } from "../../platform/logger.ts";
+import type { Ceiling } from "./batch-plan.ts";
 import type { FromEngine, Loaded } from "./engine-protocol.ts";
 import type { Placement } from "./placement.ts";
 
@@ -17,7 +18,7 @@ export interface EngineMetrics {
   waited(ms: number): void;
   outOfMemory(provider: Provider): void;
   restarted(reason: EndReason): void;
-  ceiling(rows: number): void;
+  ceiling(ceiling: Ceiling): void;
   placed(placement: Placement): void;
 }
 

@@ -8,6 +8,7 @@ import type { FailureClass } from "../../contract/outcomes.ts";
 import type { FileInference } from "../../contract/inference.ts";
 import type { RunSpec } from "../../contract/run-spec.ts";
 import type { Placement } from "./placement.ts";
+import type { RowLengths } from "./row-lengths.ts";
 import type { ModelFolder } from "../../platform/models/model-folder.ts";
 
 /** Where the files of a batch are, and by which rules they may be read. */
@@ -74,6 +75,8 @@ export interface Loaded {
   readonly mostRows: number;
   /** Rows of the batch that it was warmed up with: fewer than asked for where memory or time did not do. */
   readonly warmRows: number;
+  /** Undefined for models whose rows are all of one length. */
+  readonly lengths: RowLengths | undefined;
   readonly rssBytes: number;
   readonly loadMs: number;
   readonly inputs: readonly TensorFacts[];
@@ -110,8 +113,10 @@ export type FromEngine =
       readonly costMs: number;
       /** Rows that went through the model at once. */
       readonly rows: number;
-      /** Some file was more than one row. */
-      readonly hasParts: boolean;
+      /** Some rows went through the model after others: parts of long files, or more tokens than a batch may have. */
+      readonly hasTurns: boolean;
+      /** Tokens of its longest row; undefined for models whose rows are all of one length. */
+      readonly longest: number | undefined;
       /** Undefined for models that read none. */
       readonly tokens: TokenCounts | undefined;
       readonly rssBytes: number;

@@ -71,7 +71,7 @@ class Engine {
     const before = process.cpuUsage();
     try {
       if (this.#task === undefined) throw new Error("expected a model that is loaded, found none");
-      const { answers, runMs, rows, hasParts = false, tokens } = await this.#task.runBatch(files);
+      const { answers, runMs, rows, hasTurns = false, longest, tokens } = await this.#task.runBatch(files);
       const wholeMs = performance.now() - startedMs;
       const costMs = this.#isOneThread ? cpuMs(process.cpuUsage(before)) : wholeMs;
       post({
@@ -82,7 +82,8 @@ class Engine {
         wholeMs,
         costMs,
         rows,
-        hasParts,
+        hasTurns,
+        longest,
         tokens,
         rssBytes: process.memoryUsage.rss(),
       });
@@ -98,9 +99,10 @@ function loadedOf(
   { fitting, refusals, loadMs }: Pick<Loaded, "refusals" | "loadMs"> & { readonly fitting: number },
 ): Loaded {
   const { provider, inputs, outputs, placement } = task.session;
-  const { mostRows } = task;
+  const { mostRows, lengths } = task;
   const rssBytes = process.memoryUsage.rss();
-  return { model, provider, refusals, placement, mostRows, warmRows: fitting, rssBytes, loadMs, inputs, outputs };
+  const rows = { mostRows, warmRows: fitting, lengths };
+  return { model, provider, refusals, placement, ...rows, rssBytes, loadMs, inputs, outputs };
 }
 
 function refusalOf(error: unknown): FromEngine {

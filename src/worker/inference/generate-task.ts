@@ -19,6 +19,7 @@ import { TextCodec } from "./generation/text-codec.ts";
 import type { FileContent, InputFiles } from "./input-file.ts";
 import { fittingRows, ModelRefused, openModel, tryStrangest, type ModelTask, type OpenedModel } from "./model-task.ts";
 import type { OnnxSession } from "./onnx.ts";
+import { rowsWithin, turnsOf, type RowLengths } from "./row-lengths.ts";
 import { largestId, strangestToken } from "./tokenizer.ts";
 
 /** A folder whose task is to generate. */
@@ -31,6 +32,7 @@ export class GenerateTask implements ModelTask {
   readonly session: OnnxSession;
   readonly refusals: readonly Refusal[];
   readonly mostRows: number;
+  readonly lengths: RowLengths;
   readonly #manifest: GenerateManifest;
   readonly #files: InputFiles;
   readonly #template: PromptTemplate;
@@ -62,8 +64,17 @@ export class GenerateTask implements ModelTask {
       schema: json(model, manifest.output.schema.file, "output.schema.file") as JsonSchema,
       contextTokens,
     });
-    const { maxRows, maxBytes } = batchLimitsFor(manifest, session.provider);
-    this.mostRows = Math.max(1, Math.min(maxRows, Math.floor(maxBytes / (contextTokens * TOKEN_BYTES))));
+    const { maxRows, maxBytes, maxTokens } = batchLimitsFor(manifest, session.provider);
+    // Answers lie in the cache behind their prompts.
+    const { answerTokens } = this.#generator;
+    this.lengths = {
+      base: this.#generator.promptOf("").length + answerTokens,
+      longest: this.#generator.longestPrompt().length + answerTokens,
+      fullBytes: Math.min(this.#template.max_chars, manifest.input.max_bytes),
+      maxRows,
+      maxTokens: Math.min(maxTokens, Math.floor(maxBytes / TOKEN_BYTES)),
+    };
+    this.mostRows = rowsWithin(this.lengths, this.lengths.longest);
   }
 
   /** Opens the model with the first provider that takes it. @throws {ModelRefused} {InvalidInputError} */
@@ -100,13 +111,21 @@ export class GenerateTask implements ModelTask {
       prompts.push(prompt.tokens);
       return 1;
     });
+    const { answerTokens } = this.#generator;
+    const lengths = prompts.map((prompt) => prompt.length + answerTokens);
+    const turns = turnsOf(lengths, { most: files.length, maxTokens: this.lengths.maxTokens });
     const startedMs = performance.now();
-    const answers = await this.#generator.answer(prompts);
+    const answers: GeneratedAnswer[] = [];
+    for (const { from, count } of turns) {
+      answers.push(...(await this.#generator.answer(prompts.slice(from, from + count))));
+    }
     const runMs = performance.now() - startedMs;
     return {
       answers: answersOf(readFiles, (row) => this.#said(answers[row])),
       runMs,
-      rows: prompts.length,
+      rows: Math.max(0, ...turns.map(({ count }) => count)),
+      hasTurns: turns.length > 1,
+      longest: Math.max(0, ...lengths),
       tokens: {
         in: prompts.reduce((sum, prompt) => sum + prompt.length, 0),
         out: answers.reduce((sum, answer) => sum + answer.tokens, 0),

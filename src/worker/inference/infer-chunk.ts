@@ -48,6 +48,7 @@ export class InferChunk {
     const group: WorkGroup = {
       placeId,
       paths: files.map(({ path }) => path),
+      bytes: files.map(({ bytes }) => bytes),
       known: files.map(({ path }) => knownInput(this.#request, path, about)),
       onAnswers: (answers, facts) => {
         this.#take(answers, facts);

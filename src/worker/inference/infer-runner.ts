@@ -85,10 +85,13 @@ export class InferRunner {
     const chunk = new InferChunk(request, events, { engine, loaded, inputRoot });
     this.#chunks.set(request.chunkId, chunk);
     const startedMs = this.#deps.clock.monotonicMs();
-    const measuring = setInterval(() => {
+    const tell = () => {
       const carrier = [...this.#chunks.values()].find((other) => other.engine === engine);
       if (carrier === chunk) chunk.tellUsage(this.#deps.clock.monotonicMs() - startedMs);
-    }, USAGE_MS);
+    };
+    // At once, too: what the model takes is known now, and other chunks of it wait to reserve as much.
+    tell();
+    const measuring = setInterval(tell, USAGE_MS);
     try {
       return await chunk.run(signal);
     } finally {

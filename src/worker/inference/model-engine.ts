@@ -8,7 +8,7 @@
  */
 import type { Provider } from "../../contract/model-manifest.ts";
 import type { FailureClass } from "../../contract/outcomes.ts";
-import { RowCeiling, RowTuner } from "./batch-size.ts";
+import { BatchPlan } from "./batch-plan.ts";
 import type { EndReason, EngineDeps, EngineFacts, EngineSettings } from "./engine-port.ts";
 import type { FileAnswer, FileToRead, FromEngine, InputPlace, Loaded } from "./engine-protocol.ts";
 import { EngineSupervisor } from "./engine-supervisor.ts";
@@ -22,6 +22,8 @@ const STRIKES = 2;
 
 interface Flight {
   readonly batchId: number;
+  /** The lengths that its files are of. */
+  readonly key: number;
   readonly items: readonly WorkItem[];
 }
 
@@ -39,10 +41,9 @@ export class ModelEngine {
   readonly #supervisor: EngineSupervisor;
   readonly #queue = new WorkQueue();
   readonly #places = new Map<number, InputPlace>();
-  readonly #tuner = new RowTuner();
+  readonly #plan = new BatchPlan();
   #flights: Flight[] = [];
   #waiters: Waiter[] = [];
-  #ceiling: RowCeiling | undefined;
   #timer: NodeJS.Timeout | undefined;
   #ids = 0;
   #batches = 0;
@@ -75,11 +76,6 @@ export class ModelEngine {
 
   get facts(): EngineFacts {
     return this.#supervisor.facts;
-  }
-
-  /** Milliseconds per file by batch size, as measured so far. */
-  get msPerRow(): ReadonlyMap<number, number> {
-    return this.#tuner.msPerRow;
   }
 
   /** Resolves when the model is loaded. @throws {InvalidInputError} for a model that cannot be used, {InfrastructureError} */
@@ -123,7 +119,7 @@ export class ModelEngine {
 
   /** Lets the child go while there is no work. */
   rest(): void {
-    if (this.#queue.length === 0 && this.#flights.length === 0) this.#supervisor.dismiss();
+    if (this.#queue.isEmpty && this.#flights.length === 0) this.#supervisor.dismiss();
   }
 
   async close(): Promise<void> {
@@ -133,11 +129,9 @@ export class ModelEngine {
 
   #onReady(loaded: Loaded): void {
     for (const [placeId, place] of this.#places) this.#supervisor.send({ kind: "place", placeId, place });
-    const { mostRows, warmRows } = loaded;
-    const isShort = warmRows < Math.min(mostRows, this.#settings.warmRows ?? mostRows);
-    const known = Math.min(this.#ceiling?.rows ?? mostRows, isShort ? warmRows : mostRows);
-    if (known !== this.#ceiling?.rows) this.#ceiling = new RowCeiling(mostRows, known);
-    this.#deps.metrics.ceiling(this.#ceiling.rows);
+    this.#plan.loaded(loaded, this.#settings.warmRows);
+    this.#queue.arrange((bytes) => this.#plan.bucketOf(bytes));
+    this.#tellCeilings();
     if (loaded.placement !== undefined) this.#deps.metrics.placed(loaded.placement);
     this.#batches = 0;
     this.#isWorn = false;
@@ -156,12 +150,11 @@ export class ModelEngine {
   #pump(): void {
     if (!this.#supervisor.isReady || this.#isHeldBack()) return;
     const depth = this.#isProven ? DEPTH : 1;
-    while (this.#flights.length < depth && this.#queue.length > 0) {
-      const rows = this.#rows();
-      if (this.#queue.length < rows) {
-        if (this.#flights.length > 0 || this.#waitsForMore()) return;
-      }
-      this.#send(this.#queue.take(rows));
+    while (this.#flights.length < depth) {
+      const next = this.#queue.next((key) => this.#plan.rows(key, this.#settings.fixedRows));
+      if (next === undefined) return;
+      if (!next.isDue && (this.#flights.length > 0 || this.#waitsForMore(next.first))) return;
+      this.#send(next.key, this.#queue.take(next.key, next.rows));
     }
   }
 
@@ -176,15 +169,9 @@ export class ModelEngine {
     return true;
   }
 
-  #rows(): number {
-    const most = this.#ceiling?.rows ?? 1;
-    return Math.min(most, this.#settings.fixedRows ?? this.#tuner.next(most));
-  }
-
-  #waitsForMore(): boolean {
+  #waitsForMore(first: WorkItem): boolean {
     const waitMs = this.#supervisor.facts.loaded?.model.manifest.batch.wait_ms ?? 0;
-    const first = this.#queue.first;
-    const waitedMs = first === undefined ? Infinity : this.#deps.clock.monotonicMs() - first.queuedAtMs;
+    const waitedMs = this.#deps.clock.monotonicMs() - first.queuedAtMs;
     // Timers go off up to this late: one that is armed now would come behind its time.
     if (waitedMs > waitMs - TIMER_MS) return false;
     this.#timer ??= setTimeout(() => {
@@ -194,10 +181,10 @@ export class ModelEngine {
     return true;
   }
 
-  #send(items: readonly WorkItem[]): void {
+  #send(key: number, items: readonly WorkItem[]): void {
     const nowMs = this.#deps.clock.monotonicMs();
     const batchId = ++this.#ids;
-    this.#flights.push({ batchId, items });
+    this.#flights.push({ batchId, key, items });
     if (this.#flights.length === 1) this.#supervisor.busy(nowMs);
     this.#deps.metrics.waited(nowMs - (items[0]?.queuedAtMs ?? nowMs));
     const files = items.map(({ group, at }): FileToRead => {
@@ -217,18 +204,17 @@ export class ModelEngine {
     this.#pump();
   }
 
-  #onDone({ items }: Flight, { answers, rows, hasParts, runMs, wholeMs, costMs, tokens, rssBytes }: Done): void {
+  #onDone({ key, items }: Flight, message: Done): void {
+    const { answers, rows, runMs, wholeMs, tokens, rssBytes } = message;
     const { loaded } = this.#supervisor.facts;
     this.#shortages = 0;
     this.#isProven = true;
     this.#batches += 1;
     this.#supervisor.went(rssBytes);
-    // Parts of long files ran in turns, of other sizes than the batch's.
-    this.#tuner.observe({ files: items.length, rows: hasParts ? 0 : rows }, costMs);
+    this.#plan.succeeded(key, { ...message, files: items.length });
     if (rows > 0) {
-      this.#ceiling?.succeeded(rows);
       this.#deps.metrics.batch({ provider: this.#provider, rows, runMs, tokens });
-      this.#deps.metrics.ceiling(this.#ceiling?.rows ?? rows);
+      this.#tellCeilings();
     }
     const { recycle_batches: mostBatches, recycle_memory: mostBytes = Infinity } = loaded?.model.manifest.engine ?? {
       recycle_batches: Infinity,
@@ -238,11 +224,11 @@ export class ModelEngine {
     this.#answer(items, answers, { startedAtMs, wholeMs, files: items.length, rssBytes });
   }
 
-  #onFailed({ items }: Flight, { fault, message }: Failed): void {
+  #onFailed({ key, items }: Flight, { fault, message }: Failed): void {
     this.#deps.logger.info({ files: items.length, fault, message }, "batch failed, its files go again in parts");
     switch (fault) {
       case "out-of-memory":
-        this.#onShortage(items, message);
+        this.#onShortage({ key, items }, message);
         break;
       case "sticky":
         // What waits in the child would fail too, through no fault of its own.
@@ -265,10 +251,8 @@ export class ModelEngine {
     }
   }
 
-  #onShortage(items: readonly WorkItem[], message: string): void {
-    this.#deps.metrics.outOfMemory(this.#provider);
-    this.#ceiling?.failed(items.length);
-    this.#deps.metrics.ceiling(this.#ceiling?.rows ?? 1);
+  #onShortage({ key, items }: Pick<Flight, "key" | "items">, message: string): void {
+    this.#tooMany(key, items.length);
     this.#isProven = false;
     this.#shortages += 1;
     if (this.#shortages >= 2) this.#mustRenew = true;
@@ -285,11 +269,18 @@ export class ModelEngine {
       this.#queue.putBack(suspect.items);
       return;
     }
-    if (reason === "out-of-memory") {
-      this.#ceiling?.failed(suspect.items.length);
-      this.#deps.metrics.outOfMemory(this.#provider);
-    }
+    if (reason === "out-of-memory") this.#tooMany(suspect.key, suspect.items.length);
     this.#takeApart(suspect.items, { class: classOf(reason), message: `${text} at this file alone` }, STRIKES);
+  }
+
+  #tooMany(key: number, rows: number): void {
+    this.#deps.metrics.outOfMemory(this.#provider);
+    this.#plan.failed(key, rows);
+    this.#tellCeilings();
+  }
+
+  #tellCeilings(): void {
+    for (const ceiling of this.#plan.ceilings) this.#deps.metrics.ceiling(ceiling);
   }
 
   #putBackFlights(): void {

@@ -6,13 +6,16 @@ import type { ModelFolder } from "../../platform/models/model-folder.ts";
 import type { BatchDone } from "./batch-files.ts";
 import type { FileToRead, Refusal } from "./engine-protocol.ts";
 import { faultOf, oneLine, openSession, type OnnxSession } from "./onnx.ts";
+import type { RowLengths } from "./row-lengths.ts";
 
 export interface ModelTask {
   readonly session: OnnxSession;
   /** Why providers before the one in use are not. */
   readonly refusals: readonly Refusal[];
-  /** The most rows of a batch. */
+  /** The most rows of a batch, where all are of the longest. */
   readonly mostRows: number;
+  /** Undefined for models whose rows are all of one length. */
+  readonly lengths: RowLengths | undefined;
   /** Runs so many of the largest rows once, fewer where memory or time does not do; the rows that it ran. @throws {ModelRefused} */
   warmUp(rows: number, mostMs: number): Promise<number>;
   /** One answer for each file, in their order. Throws what the runtime throws: then none has an answer. */

@@ -2,7 +2,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { InvalidInputError, messageOf } from "../../contract/errors.ts";
-import { batchLimitsFor, type ModelInput, type Provider, type TensorManifest } from "../../contract/model-manifest.ts";
+import {
+  batchLimitsFor,
+  type BatchLimits,
+  type ModelInput,
+  type Provider,
+  type TensorManifest,
+} from "../../contract/model-manifest.ts";
 import type { ModelFolder } from "../../platform/models/model-folder.ts";
 import { answersOf, readBatch, rowsOf, type BatchDone } from "./batch-files.ts";
 import { createDecoder, type Decoder, type RowOutput } from "./decode.ts";
@@ -15,6 +21,7 @@ import type { InputFiles } from "./input-file.ts";
 import { fitFaults, fixedRows, outputFault } from "./model-fit.ts";
 import { fittingRows, ModelRefused, openModel, tryStrangest, type ModelTask, type OpenedModel } from "./model-task.ts";
 import type { OnnxOutput, OnnxSession } from "./onnx.ts";
+import { rowsWithin, turnsOf, type RowLengths } from "./row-lengths.ts";
 
 /** A model whose tasks read rows of tensors. */
 export type TensorModel = ModelFolder & { readonly manifest: TensorManifest };
@@ -24,6 +31,7 @@ export class OnnxTask implements ModelTask {
   readonly refusals: readonly Refusal[];
   /** The most rows of a batch: what the manifest allows, what its bytes allow, what the model itself takes. */
   readonly mostRows: number;
+  readonly lengths: RowLengths | undefined;
   readonly #model: TensorModel;
   readonly #files: InputFiles;
   readonly #encoder: Encoder;
@@ -43,8 +51,13 @@ export class OnnxTask implements ModelTask {
     this.#encoder = encoder;
     this.#decode = createDecoder(manifest, labels);
     this.#fixedRows = fixedRows(this.session.inputs);
-    const { maxRows, maxBytes } = batchLimitsFor(manifest, this.session.provider);
-    this.mostRows = this.#fixedRows ?? Math.max(1, Math.min(maxRows, Math.floor(maxBytes / this.#encoder.rowBytes)));
+    const limits = batchLimitsFor(manifest, this.session.provider);
+    const { lengths, rowBytes } = encoder;
+    this.lengths = lengths && { ...lengths, ...this.#limitsOf(limits, rowBytes / lengths.longest) };
+    this.mostRows =
+      this.lengths === undefined
+        ? (this.#fixedRows ?? Math.max(1, Math.min(limits.maxRows, Math.floor(limits.maxBytes / rowBytes))))
+        : rowsWithin(this.lengths, this.lengths.longest);
   }
 
   /** Opens the model with the first provider that takes it. @throws {ModelRefused} */
@@ -84,18 +97,27 @@ export class OnnxTask implements ModelTask {
     const rows = rowsOf(read);
     // Parts of long files go in turns of as many rows as the batch has files: memory is known to do for so many.
     const most = this.#fixedRows ?? files.length;
+    const tokens = Array.from({ length: rows }, (_, row) => this.#encoder.filled?.(row) ?? 0);
     const startedMs = performance.now();
     const said: RowOutput[] = [];
-    for (let from = 0; from < rows; from += most) {
-      const count = Math.min(most, rows - from);
+    const turns = turnsOf(tokens, { most, maxTokens: this.lengths?.maxTokens ?? Infinity });
+    for (const { from, count } of turns) {
       const output = await this.#run(count, from);
       for (let row = 0; row < count; row += 1) said.push({ output, row, filled: this.#encoder.filled?.(from + row) });
     }
     const runMs = performance.now() - startedMs;
     const answers = answersOf(read, (row, count) => this.#decode(said.slice(row, row + count)));
-    const done = { answers, runMs, rows: Math.min(rows, most), hasParts: rows > files.length };
-    if (this.#model.manifest.input.kind !== "text") return done;
-    return { ...done, tokens: { in: said.reduce((sum, { filled = 0 }) => sum + filled, 0), out: 0 } };
+    const hasTurns = turns.length > 1 || rows > files.length;
+    const done = { answers, runMs, rows: Math.max(0, ...turns.map(({ count }) => count)), hasTurns };
+    if (this.lengths === undefined) return done;
+    const sum = tokens.reduce((all, filled) => all + filled, 0);
+    return { ...done, longest: Math.max(0, ...tokens), tokens: { in: sum, out: 0 } };
+  }
+
+  #limitsOf({ maxRows, maxBytes, maxTokens }: BatchLimits, tokenBytes: number) {
+    // A model that takes no other number of rows gets that number, however long they are.
+    if (this.#fixedRows !== undefined) return { maxRows: this.#fixedRows, maxTokens: Infinity };
+    return { maxRows, maxTokens: Math.min(maxTokens, Math.floor(maxBytes / tokenBytes)) };
   }
 
   #run(rows: number, from = 0): Promise<OnnxOutput> {

@@ -79,6 +79,19 @@ describe("manifest of a model", () => {
       { input: { ...good.input, block_bytes: 8 } },
       "input.block_bytes: expected 16 at least, the longest window, found 8",
     ],
+    [
+      "a budget of tokens for bytes",
+      { batch: { max_tokens: 4_096 } },
+      "batch.max_tokens: expected none: only texts and prompts have tokens, found 4096",
+    ],
+    [
+      "a budget that the longest text does not fit",
+      {
+        ...{ input: { kind: "text", tokenizer: { file: "t.json", sha256: "0".repeat(64) }, tensors: { ids: "x" } } },
+        model: { ...good.model, variants: [{ ...good.model, providers: ["cuda"], batch: { max_tokens: 100 } }] },
+      },
+      "model.variants[0].batch.max_tokens: expected 512 at least, as input.max_tokens says, found 100",
+    ],
   ])("is refused for %s", (_name, change, message) => {
     expect(faults(change)).toContain(message);
   });

@@ -46,6 +46,8 @@ export class Generator {
   readonly #constraint: Constraint;
   readonly #validate: ValidateFunction;
   readonly #maxPromptTokens: number;
+  /** Tokens of an answer at most. */
+  readonly answerTokens: number;
 
   /** @throws InvalidInputError for a schema that is not bounded, or whose longest answer does not fit the model */
   constructor(parts: GeneratorParts) {
@@ -62,10 +64,11 @@ export class Generator {
             answers.map((answer) => codec.encode(answer)),
             endToken,
           );
-    this.#maxPromptTokens = parts.contextTokens - longestAnswerBytes(shape);
+    this.answerTokens = longestAnswerBytes(shape);
+    this.#maxPromptTokens = parts.contextTokens - this.answerTokens;
     if (this.#maxPromptTokens < 1) {
       const expected = `answers of less than ${parts.contextTokens} bytes: the model sees ${parts.contextTokens} tokens`;
-      const found = `up to ${longestAnswerBytes(shape)} bytes`;
+      const found = `up to ${this.answerTokens} bytes`;
       throw new InvalidInputError("the schema of the answers", [{ where: "schema", expected, found }]);
     }
     const { $schema: _, ...rules } = schema;

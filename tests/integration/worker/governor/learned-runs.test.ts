@@ -92,3 +92,41 @@ test("of a known class of short processes one in eight is noted, for all; one th
   await classes.stop();
   await deletePrefix(redis, prefix);
 });
+
+test("one engine tells what all chunks of its model ask for, whatever their files are", async ({ redis, prefix }) => {
+  const classes = new LearnedClasses({
+    ...{ redis, prefix: keyPrefix(prefix), clock: systemClock, logger: quietLogger },
+  });
+  const learned = new LearnedRuns(classes, silent);
+  const model: LiveRun = { ...run, spec: specOf({ executor: "infer", command: ["/models/kinds"] }) };
+  const files = [1, 5_000_000].map((bytes, index) => fileEntry.parse({ index, path: `${index}`, bytes }));
+  await learned.ready(model);
+  expect(learned.isUnknown(model)).toBe(true);
+  expect(learned.chunkBytes(model, files, Infinity)).toBe(128 * MiB);
+
+  const sample = { ...{ chunkId: "c", pid: 7, inputBytes: null, elapsedMs: 0, cpuMs: 0, processes: 1 } };
+  learned.observe(model, "c", { ...sample, rssBytes: 600 * MiB });
+  expect(learned.isUnknown(model)).toBe(false);
+  const asked = learned.chunkBytes(model, files, Infinity);
+  expect(asked).toBeGreaterThanOrEqual(600 * MiB);
+  // One says least of how far others are off: half as much again would be too much all the same.
+  expect(asked).toBeLessThan(800 * MiB);
+  // The same engine a little later says nothing new; one that has grown does.
+  learned.observe(model, "c", { ...sample, rssBytes: 650 * MiB });
+  expect(learned.chunkBytes(model, files, Infinity)).toBe(asked);
+  learned.observe(model, "c", { ...sample, rssBytes: 900 * MiB });
+  expect(learned.chunkBytes(model, files, Infinity)).toBeGreaterThanOrEqual(900 * MiB);
+  await classes.flush();
+  expect(classes.peek(classOf(model.spec))?.state.jobs).toBe(1);
+
+  const other = new LearnedClasses({
+    ...{ redis, prefix: keyPrefix(prefix), clock: systemClock, logger: quietLogger },
+  });
+  const elsewhere = new LearnedRuns(other, silent);
+  await elsewhere.ready(model);
+  expect(elsewhere.chunkBytes(model, files, Infinity)).toBeGreaterThanOrEqual(900 * MiB);
+  const declares = { ...model, spec: { ...model.spec, resources: profileSchema.parse({ memoryBytes: 2_000 * MiB }) } };
+  expect(elsewhere.chunkBytes(declares, files, Infinity)).toBe(2_000 * MiB);
+  for (const one of [classes, other]) await one.stop();
+  await deletePrefix(redis, prefix);
+});

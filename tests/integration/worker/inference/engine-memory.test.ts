@@ -66,7 +66,7 @@ describe("engine whose memory is short", () => {
     await using fixture = new EngineFixture(hungry(10, 64), { prefix });
     expect(await fixture.engine.ready()).toMatchObject({ mostRows: 64, warmRows: 1 });
     expect(fixture.restarts).toEqual(["out-of-memory"]);
-    expect(fixture.ceilings).toEqual([1]);
+    expect(fixture.ceilings).toEqual([{ upToBytes: Infinity, rows: 1 }]);
   });
 
   test("halves a batch for which memory does not do, drops no file and remembers", async () => {
@@ -80,7 +80,7 @@ describe("engine whose memory is short", () => {
       expect(answer).toMatchObject({ kind: "answer", inference: { value: { values: [value] } } });
     }
     expect(answers.size).toBe(256);
-    expect(fixture.ceilings.at(-1)).toBeLessThan(256);
+    expect(fixture.ceilings.at(-1)?.rows).toBeLessThan(256);
     expect(Math.max(...fixture.batches)).toBeLessThan(256);
   });
 

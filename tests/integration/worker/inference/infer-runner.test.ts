@@ -105,7 +105,7 @@ describe("chunk of a model", () => {
     expect(fixture.runner.facesOf(request.spec)).toEqual({ model: "tiny", provider: "cpu" });
     const text = await fixture.metrics.expose();
     expect(text).toMatch(/headroom_inference_batch_files_sum\{model="tiny",provider="cpu"\} 20/);
-    expect(text).toMatch(/headroom_inference_ceiling_files\{model="tiny"\} 8/);
+    expect(text).toMatch(/headroom_inference_ceiling_files\{model="tiny",up_to_bytes="\+Inf"\} 8/);
     expect(text).toMatch(/headroom_inference_duration_seconds_count\{model="tiny",provider="cpu"\} \d+/);
   });
 
