@@ -18,7 +18,38 @@ const { Tokenizer: Tokenizers } = tokenizers as unknown as {
 
 /** Of the parsed `tokenizer.json` and `tokenizer_config.json`. */
 export function createTokenizer(file: object, config: object): Tokenizer {
-  return new Tokenizers(file, config);
+  const tokenizer = new Tokenizers(file, config);
+  return field(field(file, "model"), "type") === "WordLevel" ? new WordTokenizer(tokenizer, file) : tokenizer;
+}
+
+/** A vocabulary of whole words. The package gives a word that is not in it no number, where there is one for such words. */
+class WordTokenizer implements Tokenizer {
+  readonly #tokenizer: Tokenizer;
+  readonly #unknownId: number | undefined;
+
+  constructor(tokenizer: Tokenizer, file: object) {
+    this.#tokenizer = tokenizer;
+    const unknown = field(field(file, "model"), "unk_token");
+    this.#unknownId = typeof unknown === "string" ? tokenizer.token_to_id(unknown) : undefined;
+  }
+
+  /** @throws TypeError for a word that is not in the vocabulary, where that has no token for such words */
+  encode(...asked: Parameters<Tokenizer["encode"]>): ReturnType<Tokenizer["encode"]> {
+    const encoded = this.#tokenizer.encode(...asked);
+    const ids: readonly (number | undefined)[] = encoded.ids;
+    return { ...encoded, ids: ids.map((id) => id ?? this.#unknown()) };
+  }
+
+  token_to_id(token: string): number | undefined {
+    return this.#tokenizer.token_to_id(token);
+  }
+
+  #unknown(): number {
+    if (this.#unknownId !== undefined) return this.#unknownId;
+    throw new TypeError(
+      "expected words of the tokenizer's vocabulary, which has no token for others (model.unk_token), found another word",
+    );
+  }
 }
 
 /** The largest number that a token of this `tokenizer.json` has. */
