@@ -120,7 +120,7 @@ function mayEnter(policies: readonly Policy[], { from, to, port }: Connection): 
 }
 
 /** The policies that a pod is under; those of other namespaces are not ours to know. */
-function selecting(policies: readonly Policy[], { namespace, labels }: End, type: string): Policy[] {
+function selecting(policies: readonly Policy[], { namespace, labels }: End, type: "Egress" | "Ingress"): Policy[] {
   if (namespace !== HEADROOM) return [];
   return policies.filter(
     ({ spec }) => spec?.policyTypes?.includes(type) === true && matches(spec.podSelector as Selector, labels),
@@ -132,9 +132,8 @@ function isPeer(peers: Peers | undefined, { namespace, labels }: End): boolean {
     peers?.some(({ ipBlock, namespaceSelector, podSelector }) => {
       // Blocks are for addresses outside: those of pods are not looked at.
       if (ipBlock !== undefined || namespace === undefined) return ipBlock !== undefined && namespace === undefined;
-      const isThere =
-        namespaceSelector === undefined ? namespace === HEADROOM : matches(namespaceSelector as Selector, namespace);
-      return isThere && matches(podSelector as Selector | undefined, labels);
+      const isThere = namespaceSelector === undefined ? namespace === HEADROOM : matches(namespaceSelector, namespace);
+      return isThere && matches(podSelector, labels);
     }) ?? true
   );
 }
