@@ -17,22 +17,38 @@ COPY scripts/copy-assets.js scripts/
 COPY src src
 RUN npm run build && rm -f dist/*.tsbuildinfo
 
-# What it needs at run time, without the native binaries of other platforms; and the list of it (SPDX), to which
-# each image adds what else it has. With development dependencies in package.json npm keeps those that a package could use
-# (TypeScript), and lists none of those that are both kinds.
+# What it needs at run time, without the native binaries of other platforms, sources in C, types and maps; and the list of it
+# (SPDX), to which each image adds what else it has. With development dependencies in package.json npm keeps those that a
+# package could use (TypeScript), and lists none of those that are both kinds.
 FROM ${NODE_IMAGE} AS modules
 WORKDIR /modules
 COPY package.json package-lock.json .npmrc ./
 RUN --mount=type=cache,target=/root/.npm npm ci --omit=dev --ignore-scripts
-COPY scripts/prune-native.js scripts/
+COPY scripts/prune-modules.js scripts/
 RUN npm pkg delete devDependencies \
  && npm prune --ignore-scripts --offline \
- && node scripts/prune-native.js node_modules \
+ && node scripts/prune-modules.js node_modules \
  && npm sbom --sbom-format=spdx >sbom.spdx.json
 
-# The same with what ONNX Runtime needs for CUDA 12; its install script fetches that.
+# The same with what ONNX Runtime needs for CUDA 12; its install script fetches that, for linux/amd64 alone: elsewhere it ends
+# well without it. What it fetches for TensorRT, which no image has, goes.
 FROM modules AS modules-cuda
-RUN ONNXRUNTIME_NODE_INSTALL=cuda12 npm rebuild --ignore-scripts=false onnxruntime-node
+RUN ONNXRUNTIME_NODE_INSTALL=cuda12 npm rebuild --ignore-scripts=false onnxruntime-node \
+ && test -s node_modules/onnxruntime-node/bin/napi-v6/linux/x64/libonnxruntime_providers_cuda.so \
+ && rm -f node_modules/onnxruntime-node/bin/napi-v6/linux/x64/libonnxruntime_providers_tensorrt.so
+
+# pg_dump and pg_restore, which `headroom backup` and `headroom restore` call for a PostgreSQL store. Installed, their package
+# would bring wrappers in Perl, and with them all of Perl: here are the two alone, in its places, so that an image on top of this one
+# can install a newer one beside it; and its record, where scanners look for packages that were not installed.
+FROM ${NODE_IMAGE} AS postgres-client
+WORKDIR /client
+RUN apt-get update \
+ && apt-get download postgresql-client-17 \
+ && dpkg-deb --extract postgresql-client-17_*.deb package \
+ && install -d root/usr/bin root/usr/lib/postgresql/17/bin root/var/lib/dpkg/status.d \
+ && cp package/usr/lib/postgresql/17/bin/pg_dump package/usr/lib/postgresql/17/bin/pg_restore root/usr/lib/postgresql/17/bin/ \
+ && ln -s ../lib/postgresql/17/bin/pg_dump ../lib/postgresql/17/bin/pg_restore root/usr/bin/ \
+ && dpkg-deb --field postgresql-client-17_*.deb >root/var/lib/dpkg/status.d/postgresql-client-17
 
 # What every image has in common.
 FROM scratch AS app
@@ -46,15 +62,16 @@ COPY --from=build /build/dist /app/dist
 COPY --from=modules /modules/sbom.spdx.json /app/sbom.spdx.json
 
 # Debian 13 with Node. tini ends what a process leaves behind and hands signals on; /usr/bin/perl, which starts the
-# processes of jobs, is in perl-base, which every Debian has. `headroom backup` asks pg_dump for a PostgreSQL store; it must not
-# be older than the server. npm has no place in an image that installs nothing.
+# processes of jobs, is in perl-base, which every Debian has. The libraries are those of pg_dump, which must not be older than
+# the server. npm has no place in an image that installs nothing.
 FROM ${NODE_IMAGE} AS base
 RUN apt-get update \
- && apt-get install -y --no-install-recommends postgresql-client-17 tini \
+ && apt-get install -y --no-install-recommends liblz4-1 libpq5 libzstd1 tini zlib1g \
  && rm -rf /var/lib/apt/lists/* /var/log/* /usr/local/lib/node_modules /opt/yarn* \
  && rm -f /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack /usr/local/bin/yarn /usr/local/bin/yarnpkg \
  && ln -s /app/bin/headroom.js /usr/local/bin/headroom \
  && install -d -o 10001 -g 10001 -m 0750 /var/lib/headroom /data
+COPY --from=postgres-client /client/root /
 
 # Ubuntu 24.04 with CUDA 12 and cuDNN 9, and the same Node: it is linked for older systems than either. Its pg_dump would be
 # older than the server: backups are made in the other image.
@@ -95,6 +112,8 @@ LABEL org.opencontainers.image.title="headroom-cuda" \
       org.opencontainers.image.base.name="docker.io/nvidia/cuda:12.9.1-cudnn-runtime-ubuntu24.04"
 COPY --from=app /app /app
 COPY --from=modules-cuda /modules/node_modules /app/node_modules
+# All libraries that ONNX Runtime needs for cards are there, but for the driver's, which is the host's. Otherwise no image is made.
+RUN ! ldd /app/node_modules/onnxruntime-node/bin/napi-v6/linux/x64/libonnxruntime_providers_cuda.so | grep 'not found' | grep -v '^[[:space:]]*libcuda\.so\.1 '
 RUN node /app/list-packages.js
 ENV NODE_ENV=production HOME=/var/lib/headroom HEADROOM_HOME=/var/lib/headroom HEADROOM_OPS_HOST=0.0.0.0 HEADROOM_OPS_PORT=9100
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility

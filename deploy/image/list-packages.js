@@ -1,13 +1,15 @@
 /**
  * Makes the list of what is in an image whole (SPDX): beside the packages of npm, which it has from the build, those of Debian or
  * Ubuntu, CUDA's and Valkey's among them, Node, and what ONNX Runtime fetched for CUDA. Called again, it begins anew.
- *   node list-packages.js [FOLDER]     the folder with sbom.spdx.json, package.json and node_modules; by default its own
+ *   node list-packages.js [FOLDER [RECORDS]]
+ * FOLDER has sbom.spdx.json, package.json and node_modules; by default it is the script's own. RECORDS has the control file
+ * of each package that was put into the image without being installed.
  */
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-const folder = process.argv[2] ?? import.meta.dirname;
+const [folder = import.meta.dirname, records = "/var/lib/dpkg/status.d"] = process.argv.slice(2);
 const path = join(folder, "sbom.spdx.json");
 const PREFIX = "SPDXRef-Image-";
 const list = JSON.parse(readFileSync(path, "utf8"));
@@ -25,17 +27,32 @@ function packageOf({ name, version, purl }) {
 }
 
 function systemPackages() {
-  const [, distribution = "debian"] = /^ID=(\w+)$/m.exec(readFileSync("/etc/os-release", "utf8")) ?? [];
   const format = "${db:Status-Status} ${Package} ${Version} ${Architecture}\n";
   const text = execFileSync("dpkg-query", ["--show", `--showformat=${format}`], { encoding: "utf8" });
   return text
     .split("\n")
     .map((line) => line.split(" "))
     .filter(([status]) => status === "installed")
-    .map(([, name, version, arch]) => {
-      const encoded = encodeURIComponent(name);
-      return { name, version, purl: `pkg:deb/${distribution}/${encoded}@${encodeURIComponent(version)}?arch=${arch}` };
+    .map(([, name, version, arch]) => systemPackage(name, version, arch));
+}
+
+function recordedPackages() {
+  if (!existsSync(records)) return [];
+  return readdirSync(records).map((file) => {
+    const text = readFileSync(join(records, file), "utf8");
+    const [name, version, arch] = ["Package", "Version", "Architecture"].map((field) => {
+      const [, value] = new RegExp(`^${field}: (.+)$`, "m").exec(text) ?? [];
+      if (value === undefined) throw new Error(`${join(records, file)}: expected the field ${field}, found none`);
+      return value;
     });
+    return systemPackage(name, version, arch);
+  });
+}
+
+function systemPackage(name, version, arch) {
+  const [, distribution = "debian"] = /^ID=(\w+)$/m.exec(readFileSync("/etc/os-release", "utf8")) ?? [];
+  const encoded = encodeURIComponent(name);
+  return { name, version, purl: `pkg:deb/${distribution}/${encoded}@${encodeURIComponent(version)}?arch=${arch}` };
 }
 
 /** What no package manager brought. */
@@ -53,7 +70,7 @@ function others() {
 }
 
 const isOurs = (id) => id.startsWith(PREFIX);
-const added = [...others(), ...systemPackages()].map(packageOf);
+const added = [...others(), ...systemPackages(), ...recordedPackages()].map(packageOf);
 list.packages = [...list.packages.filter(({ SPDXID }) => !isOurs(SPDXID)), ...added];
 list.relationships = [
   ...list.relationships.filter(({ relatedSpdxElement }) => !isOurs(relatedSpdxElement)),

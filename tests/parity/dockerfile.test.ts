@@ -1,6 +1,7 @@
 /** The Dockerfile keeps the rules that an image is judged by, and what it copies and says is there. */
-import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { boardDefaults } from "../../src/board/config.ts";
@@ -16,9 +17,9 @@ const stages = parseDockerfile(text);
 const targets = ["cpu", "cuda", "all-in-one"] as const;
 /** What each installs. */
 const packages: Readonly<Record<(typeof targets)[number], readonly string[]>> = {
-  cpu: ["postgresql-client-17", "tini"],
+  cpu: ["liblz4-1", "libpq5", "libzstd1", "tini", "zlib1g"],
   cuda: ["tini"],
-  "all-in-one": ["postgresql-client-17", "tini", "valkey-server"],
+  "all-in-one": ["liblz4-1", "libpq5", "libzstd1", "tini", "zlib1g", "valkey-server"],
 };
 const DIGEST = /^[a-z0-9/.-]+:[A-Za-z0-9._-]+@sha256:[0-9a-f]{64}$/;
 
@@ -53,7 +54,8 @@ describe("Dockerfile", () => {
   test("fetches nothing by ADD, and leaves no list of apt behind", () => {
     const all = stages.flatMap(({ instructions }) => instructions);
     expect(all.filter(({ keyword }) => keyword === "ADD")).toEqual([]);
-    const installs = all.filter(({ keyword, text: run }) => keyword === "RUN" && run.includes("apt-get"));
+    const inImages = targets.flatMap((target) => lineageOf(stages, target)).flatMap(({ instructions }) => instructions);
+    const installs = inImages.filter(({ keyword, text: run }) => keyword === "RUN" && run.includes("apt-get"));
     expect(installs.length).toBeGreaterThan(2);
     for (const { text: run } of installs) {
       expect(run).toMatch(/^apt-get update +&& apt-get install -y --no-install-recommends /);
@@ -74,7 +76,10 @@ describe("Dockerfile", () => {
   });
 
   test("has the pg_dump of the version of PostgreSQL that is shipped, which a backup of its store needs", () => {
-    const client = packages.cpu.find((name) => name.startsWith("postgresql-client-"))?.replace(/.*-/, "") ?? "none";
+    const [, client = "none"] = /apt-get download postgresql-client-(\d+)/.exec(text) ?? [];
+    expect(copiesOf(stages.find(({ name }) => name === "base") ?? fail("base"))).toEqual([
+      { from: "postgres-client", sources: ["/client/root"], target: "/" },
+    ]);
     for (const path of ["docker-compose.yml", "deploy/k8s/components/postgres/postgres.yaml"]) {
       const manifest = readFileSync(join(root, path), "utf8");
       expect(/image: postgres:(\d+)\./.exec(manifest)?.[1], path).toBe(client);
@@ -122,14 +127,49 @@ describe("Dockerfile", () => {
   });
 });
 
-describe("prune-native", () => {
+describe("the image for cards", () => {
+  const instructions = (name: string, keyword: string) =>
+    (stages.find((stage) => stage.name === name) ?? fail(name)).instructions
+      .filter((instruction) => instruction.keyword === keyword)
+      .map((instruction) => instruction.text);
+
+  test("has the CUDA that the installed ONNX Runtime is made for, with cuDNN", () => {
+    const script = join(root, "node_modules/onnxruntime-node/script/install-metadata.js");
+    const { requirements } = createRequire(import.meta.url)(script) as { requirements: Record<string, string[]> };
+    const [, asked = "none"] = /ONNXRUNTIME_NODE_INSTALL=(\w+)/.exec(instructions("modules-cuda", "RUN").join()) ?? [];
+    expect(requirements["linux/x64"]).toEqual([asked]);
+    const base = stages.find(({ name }) => name === "base-cuda")?.base ?? "none";
+    expect(base).toMatch(new RegExp(`^nvidia/cuda:${asked.replace("cuda", "")}\\.[0-9.]+-cudnn-runtime-`));
+  });
+
+  test("is not made where a library is missing that ONNX Runtime needs, but for that of the driver", () => {
+    using scratch = new Scratch();
+    const bin = join(root, "node_modules/onnxruntime-node/bin/napi-v6/linux", process.arch);
+    const check = instructions("cuda", "RUN").find((run) => run.includes("ldd ")) ?? fail("cuda with ldd");
+    const over = (library: string) =>
+      spawnSync("sh", ["-c", check.replace(/\/app\/\S+\.so/, library)], { encoding: "utf8" });
+    // It looks beside itself for libonnxruntime.so.1, which is not copied.
+    const alone = join(scratch.path, "alone.node");
+    copyFileSync(join(bin, "onnxruntime_binding.node"), alone);
+    const missing = over(alone);
+    expect(missing.status).not.toBe(0);
+    expect(missing.stdout).toMatch(/libonnxruntime\.so\.1 => not found/);
+    expect(over(join(bin, "onnxruntime_binding.node"))).toMatchObject({ status: 0, stdout: "" });
+    const said = scratch.file("bin/ldd", "#!/bin/sh\nprintf '\\tlibcuda.so.1 => not found\\n'\n");
+    chmodSync(said, 0o755);
+    const env = { PATH: `${dirname(said)}:${process.env["PATH"] ?? ""}` };
+    expect(spawnSync("sh", ["-c", check], { env, encoding: "utf8" })).toMatchObject({ status: 0, stdout: "" });
+  });
+});
+
+describe("prune-modules", () => {
   const prune = (...args: string[]) =>
-    execFileSync(process.execPath, [join(root, "scripts/prune-native.js"), ...args], {
+    execFileSync(process.execPath, [join(root, "scripts/prune-modules.js"), ...args], {
       encoding: "utf8",
       stdio: "pipe",
     });
 
-  test("keeps the binaries of the platform, deletes those of others, and touches nothing else", () => {
+  test("keeps the binaries of the platform and what is run, deletes those of others and what nobody runs", () => {
     const scratch = new Scratch();
     onTestFinished(() => {
       scratch[Symbol.dispose]();
@@ -140,12 +180,23 @@ describe("prune-native", () => {
       "a/node_modules/b/prebuilds/linux-arm64/a.node",
       "only-mac/prebuilds/darwin-arm64/a.node",
       "tool/bin/linux/x64/run.js",
+      "both/b.glibc.node",
+      "only-musl/b.musl.node",
+      "a/lib/main.mjs",
+      "a/lib/lua/add.lua",
     ];
     const deleted = [
       "onnxruntime-node/bin/napi-v6/linux/x64/a.node",
       "onnxruntime-node/bin/napi-v6/darwin/arm64/a.node",
       "@scope/sqlite/prebuilds/win32-arm64/a.node",
       "a/node_modules/b/prebuilds/linux-x64/a.node",
+      "both/b.musl.node",
+      "@scope/sqlite/src/sqlite3.c",
+      "@scope/sqlite/src/impl.cpp",
+      "@scope/sqlite/binding.gyp",
+      "a/lib/main.d.mts",
+      "a/lib/main.mjs.map",
+      "a/src/main.ts",
     ];
     for (const path of [...kept, ...deleted]) {
       mkdirSync(dirname(join(scratch.path, path)), { recursive: true });
@@ -156,7 +207,7 @@ describe("prune-native", () => {
   });
 
   test("says what it expected when there is no such folder", () => {
-    expect(() => prune("/nonexistent")).toThrow(/prune-native: expected a node_modules folder, found \/nonexistent/);
+    expect(() => prune("/nonexistent")).toThrow(/prune-modules: expected a node_modules folder, found \/nonexistent/);
   });
 });
 
@@ -183,8 +234,12 @@ describe("the list of what is in an image", () => {
     scratch.file(`${bin}/libonnxruntime_providers_cuda.so`, "x");
     scratch.file("node_modules/onnxruntime-node/package.json", '{"version":"1.2.3"}');
     const script = join(root, "deploy/image/list-packages.js");
+    // As dpkg-deb writes it; the version has an epoch.
+    const control =
+      "Package: a-client-17\nSource: a\nVersion: 1:17.2-0+deb13u1\nArchitecture: amd64\nDescription: x\n y\n";
+    const records = dirname(scratch.file("status.d/a-client-17", control));
     // The image for trying is built on another one, whose list is there already.
-    for (const _ of [1, 2]) execFileSync(process.execPath, [script, scratch.path], { stdio: "pipe" });
+    for (const _ of [1, 2]) execFileSync(process.execPath, [script, scratch.path, records], { stdio: "pipe" });
     const { packages: all, relationships } = JSON.parse(readFileSync(path, "utf8")) as {
       packages: { name: string; SPDXID: string; externalRefs?: { referenceLocator: string }[] }[];
       relationships: { relatedSpdxElement: string }[];
@@ -194,6 +249,8 @@ describe("the list of what is in an image", () => {
     expect(new Set(all.map(({ SPDXID }) => SPDXID)).size).toBe(all.length);
     expect(all.map(({ SPDXID }) => SPDXID).filter((id) => !/^SPDXRef-[A-Za-z0-9.-]+$/.test(id))).toEqual([]);
     expect(relationships).toHaveLength(all.length - 1);
+    const client = all.find(({ name }) => name === "a-client-17")?.externalRefs?.[0]?.referenceLocator;
+    expect(client).toMatch(/^pkg:deb\/(debian|ubuntu)\/a-client-17@1%3A17\.2-0%2Bdeb13u1\?arch=amd64$/);
     const perl = all.find(({ name }) => name === "perl-base")?.externalRefs?.[0]?.referenceLocator;
     expect(perl).toMatch(/^pkg:deb\/(debian|ubuntu)\/perl-base@5[^?]+\?arch=(amd64|arm64)$/);
   });

@@ -135,6 +135,11 @@ describe(".github/workflows/ci.yml", () => {
     expect(targets.length).toBe(3);
     const stages = parseDockerfile(read("Dockerfile")).map(({ name }) => name);
     expect(targets.filter((target) => !stages.includes(target))).toEqual([]);
+    // Each is started too; "cpu" by the programs that it brings along for backups.
+    const started = new Set(
+      [...commands.matchAll(/docker run "\$\{flags.*? headroom:([\w-]+)/g)].map(([, name]) => name),
+    );
+    expect([...started].toSorted()).toEqual(targets.toSorted());
   });
 
   test("looks in the cluster for what is there: commands, alerts, metrics, dashboards, objects", async () => {

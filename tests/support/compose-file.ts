@@ -24,6 +24,7 @@ const service = z.object({
     .array(z.object({ type: z.string(), source: z.string(), target: z.string(), read_only: z.boolean().optional() }))
     .default([]),
   networks: z.record(z.string(), z.unknown()).default({}),
+  network_mode: z.string().optional(),
   ports: z.array(z.object({ host_ip: z.string().optional(), target: z.number() })).default([]),
   depends_on: z.record(z.string(), z.object({ condition: z.string() })).default({}),
   healthcheck: z.object({ test: z.array(z.string()).optional(), disable: z.boolean().optional() }).optional(),

@@ -86,7 +86,7 @@ function renameUnlessThere(from: string, to: string): void {
 }
 
 /** apt with the sources of one release alone, and with nothing installed, so that it names every library. */
-async function openSuite(suite: string, work: string): Promise<Apt> {
+export async function openSuite(suite: string, work: string): Promise<Apt> {
   const keyring = existsSync(KEYRING) ? KEYRING : await fetchKeyring(work);
   const mirror = await debianMirror(work);
   const sources = join(work, "sources.list");

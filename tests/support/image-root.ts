@@ -74,6 +74,12 @@ class ImageFiles {
         return join(repository, path.replace(/^\/build\//, ""));
       case "modules":
         return join(this.#modules(), path.replace(/^\/modules\//, ""));
+      case "postgres-client": {
+        // Programs of another release than this machine's, which tests/integration/deploy/postgres-client.test.ts makes and runs.
+        const empty = join(this.#work, stage);
+        mkdirSync(empty, { recursive: true });
+        return empty;
+      }
       default: {
         const root = join(this.#work, stage);
         if (!existsSync(root)) {

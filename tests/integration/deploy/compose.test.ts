@@ -3,6 +3,7 @@ import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, st
 import { basename, dirname, join } from "node:path";
 import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { parse } from "yaml";
+import { z } from "zod";
 import { renderKustomization } from "../../support/kustomize.ts";
 import { fetchDebianPackages } from "../../support/debian-package.ts";
 import { readCompose, type ComposeFile, type ComposeService } from "../../support/compose-file.ts";
@@ -16,6 +17,14 @@ interface JaegerSettings {
   readonly receivers: { readonly otlp: { readonly protocols: { readonly http: { readonly endpoint: string } } } };
   readonly extensions: { readonly jaeger_query: { readonly http: { readonly endpoint: string } } };
 }
+
+const prometheusSettings = z.object({
+  rule_files: z.array(z.string()),
+  scrape_configs: z.array(z.object({ file_sd_configs: z.array(z.object({ files: z.array(z.string()) })).optional() })),
+  alerting: z.object({
+    alertmanagers: z.array(z.object({ static_configs: z.array(z.object({ targets: z.array(z.string()) })) })),
+  }),
+});
 
 let compose: ComposeFile;
 beforeAll(async () => {
@@ -150,6 +159,47 @@ describe("docker-compose.yml", () => {
       const isWriter = ["scheduler", "worker-1", "worker-2", "example"].includes(name);
       expect({ name, at: mount?.target, isWriter: mount?.read_only !== true }).toEqual({ name, at: "/data", isWriter });
     }
+  });
+
+  test("has every process scraped, by a Prometheus that finds its rules, its targets and Alertmanager", () => {
+    const configured = (name: string) => parse(readFileSync(compose.configs[name]?.file ?? "", "utf8")) as unknown;
+    const lists = configured("targets") as { targets: string[] }[];
+    const processes = servicesThat((service, name) => isOurs(service) && name !== "example");
+    const ports = processes.map((name) => `${name}:${compose.services[name]?.environment["HEADROOM_OPS_PORT"] ?? ""}`);
+    expect(lists.flatMap(({ targets }) => targets).toSorted()).toEqual(ports.toSorted());
+
+    const { rule_files: rules, scrape_configs: scrapes, alerting } = prometheusSettings.parse(configured("prometheus"));
+    const { configs, volumes, command } = compose.services["prometheus"] ?? raise("prometheus");
+    const at = new Map(configs.map(({ source, target }) => [source, target]));
+    const folder = dirname(at.get("prometheus") ?? "");
+    expect(command).toContain(`--config.file=${folder}/prometheus.yml`);
+    const files = scrapes.flatMap(({ file_sd_configs: found = [] }) => found.flatMap((one) => one.files));
+    expect(files.map((path) => join(folder, path))).toEqual([join(dirname(at.get("targets") ?? ""), "*.yml")]);
+    const mounted = volumes.find(({ source }) => source === join(repository, "deploy/prometheus/rules"));
+    expect(rules.map((path) => join(folder, path))).toEqual([join(mounted?.target ?? "", "*.rules.yml")]);
+
+    // One network is theirs together: each finds the other at 127.0.0.1, at the port that is asked whether it is well.
+    const { network_mode: network, healthcheck } = compose.services["alertmanager"] ?? raise("alertmanager");
+    expect(network).toBe("service:prometheus");
+    const [to] = alerting.alertmanagers.flatMap((one) => one.static_configs.flatMap(({ targets }) => targets));
+    expect(healthcheck?.test?.at(-1)).toBe(`http://${to ?? ""}/-/ready`);
+  });
+
+  test("has a Grafana that finds its sources and our dashboards", () => {
+    const { volumes } = compose.services["grafana"] ?? raise("grafana");
+    const provisioned = volumes.find(({ source }) => source === join(repository, "deploy/grafana/provisioning"));
+    expect(provisioned?.target).toBe("/etc/grafana/provisioning");
+    const page = (kind: string) =>
+      parse(readFileSync(join(provisioned?.source ?? "", kind, "headroom.yml"), "utf8")) as unknown;
+    const { datasources } = page("datasources") as { datasources: { url: string }[] };
+    const known = ["prometheus", "jaeger"].map((name) => {
+      const { ports } = compose.services[name] ?? raise(name);
+      return `http://${name}:${ports[0]?.target ?? ""}`;
+    });
+    expect(datasources.map(({ url }) => url)).toEqual(known);
+    const { providers } = page("dashboards") as { providers: { options: { path: string } }[] };
+    const dashboards = volumes.find(({ source }) => source === join(repository, "deploy/grafana/dashboards"));
+    expect(providers.map(({ options }) => options.path)).toEqual([dashboards?.target]);
   });
 
   test("mounts files that are there", () => {

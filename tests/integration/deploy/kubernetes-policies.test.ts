@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { fileVariableOf, secretVariables } from "../../../src/cli/secret-files.ts";
+import { connectionsHold } from "../../support/kubernetes/connections.ts";
 import {
   hasBudgets,
   monitorFinds,
@@ -23,6 +24,7 @@ const { workloadsOf, ...workloadRules } = workloads;
 const rules: Readonly<Record<string, workloads.Rule>> = {
   ...workloadRules,
   ...{
+    connectionsHold,
     hasBudgets,
     monitorFinds,
     outagesKeepWorkers,
@@ -80,6 +82,38 @@ const mistakes: readonly [string, string, (text: string) => string, string?][] =
         '"requests":{"cpu":"2","ephemeral-storage":"2Gi","memory":"1Gi"}',
       ),
   ],
+  [
+    "drainsInTime",
+    "a worker is killed while it drains",
+    (text) => text.replaceAll('"terminationGracePeriodSeconds":90', '"terminationGracePeriodSeconds":60'),
+  ],
+  [
+    "drainsInTime",
+    "the time to drain was raised and the grace period was not",
+    (text) => text.replaceAll("drain_seconds: 60", "drain_seconds: 120"),
+  ],
+  [
+    "connectionsHold",
+    "a pool is cut from the stores",
+    (text) =>
+      text.replaceAll(
+        '["worker","worker-gpu","scheduler","producer","board"]',
+        '["worker","scheduler","producer","board"]',
+      ),
+  ],
+  [
+    "connectionsHold",
+    "KEDA asks another pod than it may",
+    (text) => text.replaceAll('"kubernetes.io/metadata.name":"keda"', '"kubernetes.io/metadata.name":"kedas"'),
+    "tests/fixtures/k8s/by-redis",
+  ],
+  [
+    "connectionsHold",
+    "a port has the name of another pod's",
+    (text) => text.replaceAll('"port":"http","protocol"', '"port":"redis","protocol"'),
+    "deploy/k8s/overlays/ci",
+  ],
+  ["connectionsHold", "pods get out to anywhere", (text) => text.replaceAll('"port":6443,', '"port":443,')],
   ["hasProbes", "a probe is misspelt", (text) => text.replaceAll("readinessProbe", "readynessProbe")],
   ["pinsImages", "an image floats", (text) => text.replaceAll(/headroom:\d+\.\d+\.\d+/g, "headroom:latest")],
   [

@@ -12,7 +12,7 @@ import { SCALING_PATH } from "../../../src/contract/scaling.ts";
 import type { KubernetesObject } from "../kustomize.ts";
 import { workloadsOf, type Rule, type Workload } from "./workloads.ts";
 
-interface Selector {
+export interface Selector {
   readonly matchLabels?: Readonly<Record<string, string>>;
   readonly matchExpressions?: readonly {
     readonly key: string;
@@ -26,13 +26,17 @@ export function objectsOf<T>(objects: readonly KubernetesObject[], kind: string)
   return objects.filter((object) => object.kind === kind) as (T & KubernetesObject)[];
 }
 
-function selected(workloads: readonly Workload[], selector: Selector | undefined): Workload[] {
+/** Whether labels are what a selector asks for; one that asks for nothing takes all. */
+export function matches(selector: Selector | undefined, labels: Readonly<Record<string, string>>): boolean {
   const { matchLabels = {}, matchExpressions = [] } = selector ?? {};
-  return workloads.filter(
-    ({ labels }) =>
-      Object.entries(matchLabels).every(([key, value]) => labels[key] === value) &&
-      matchExpressions.every(({ key, values = [] }) => values.includes(labels[key] ?? "")),
+  return (
+    Object.entries(matchLabels).every(([key, value]) => labels[key] === value) &&
+    matchExpressions.every(({ key, values = [] }) => values.includes(labels[key] ?? ""))
   );
+}
+
+function selected(workloads: readonly Workload[], selector: Selector | undefined): Workload[] {
+  return workloads.filter(({ labels }) => matches(selector, labels));
 }
 
 function portNames({ pod }: Workload): string[] {

@@ -2,6 +2,9 @@
 import type { IStatefulSet } from "kubernetes-models/apps/v1/StatefulSet";
 import type { IContainer } from "kubernetes-models/v1/Container";
 import type { IPodSpec } from "kubernetes-models/v1/PodSpec";
+import { parse } from "yaml";
+import { CLOSE_MS } from "../../../src/cli/services.ts";
+import { parseConfig } from "../../../src/contract/config-faults.ts";
 import type { KubernetesObject } from "../kustomize.ts";
 
 export interface Workload {
@@ -68,6 +71,30 @@ export const hasProbes = eachContainer(({ startupProbe, livenessProbe, readiness
     unless(probe !== undefined, `no ${name}`),
   ),
 );
+
+/** A pod that ends has longer than its process drains, closes, and listens on before that. */
+export const drainsInTime: Rule = (objects) =>
+  workloadsOf(objects)
+    .filter(({ pod }) => pod.containers[0]?.ports?.some(({ name }) => name === "ops"))
+    .flatMap(({ name, pod }) => {
+      const drainSeconds = drainSecondsOf(objects, pod);
+      const sleepSeconds = pod.containers[0]?.lifecycle?.preStop?.sleep?.seconds ?? 0;
+      const needed = drainSeconds + CLOSE_MS / 1_000 + sleepSeconds;
+      const { terminationGracePeriodSeconds: grace = 30 } = pod;
+      return unless(grace > needed, `${name}: is killed after ${grace} s, and drains and closes for ${needed} s`);
+    });
+
+/** What the process reads: its variable, or else the file of the configuration that it mounts. */
+function drainSecondsOf(objects: readonly KubernetesObject[], { containers, volumes = [] }: IPodSpec): number {
+  const variable = containers[0]?.env?.find(({ name }) => name === "HEADROOM_WORKER_DRAIN_SECONDS")?.value;
+  if (variable !== undefined) return Number(variable);
+  const mounted = volumes.map(({ configMap }) => configMap?.name);
+  const map = objects.find(({ kind, metadata }) => kind === "ConfigMap" && mounted.includes(metadata.name));
+  const { data = {} } = (map ?? {}) as { data?: Readonly<Record<string, string>> };
+  const config = parseConfig(parse(data["headroom.yaml"] ?? ""));
+  if (config.kind !== "valid") throw new TypeError("expected a valid configuration");
+  return config.config.worker.drain_seconds;
+}
 
 /** An image by digest, or by the exact version of ours, which the overlay's user pins. */
 export const pinsImages = eachContainer(({ image = "" }) =>
