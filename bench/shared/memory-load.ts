@@ -65,6 +65,22 @@ export function createLoad(random: () => number, count: number): LoadJob[] {
   });
 }
 
+/** The largest that a machine of 4 GiB runs beside the worker. */
+const LARGEST_MB = 3_600;
+
+/** 3 % of the jobs take 2.5 times as much as others of their kind and size, and nobody can know which. */
+export function withStrange(jobs: readonly LoadJob[]): LoadJob[] {
+  return jobs.map((job, at) => {
+    return at % 33 === 7 ? { ...job, peakMb: Math.min(LARGEST_MB, 2.5 * job.peakMb) } : job;
+  });
+}
+
+/** Half of the jobs are of three kinds that take twice as much as before. */
+export function withChanged(jobs: readonly LoadJob[]): LoadJob[] {
+  const changed = new Set(["parse", "etl", "ocr"]);
+  return jobs.map((job) => (changed.has(job.kind) ? { ...job, peakMb: 2 * job.peakMb } : job));
+}
+
 /** A job as a program: it reads what to do from the head of its input, and holds one piece of memory for each MiB. */
 const PROGRAM = `#!/usr/bin/perl
 use strict; use Time::HiRes qw(time sleep);

@@ -8,6 +8,7 @@ import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { BenchCgroup } from "./bench-cgroup.ts";
 import { declaredMb, type WrittenJob } from "./memory-load.ts";
+import type { TunedSetting } from "./tuned-setting.ts";
 
 export interface SideResult {
   readonly seconds: number;
@@ -49,13 +50,17 @@ export const fixed =
   (_, { running }) =>
     running.length < processes;
 
-/** Requests: the declared sizes of what runs and of this one fit. */
-export const declared: Policy =
+/** Requests: so many at a time at most, and so much of the declared sizes of what runs and of this one fits. */
+export const requested =
+  ({ processes, share }: TunedSetting): Policy =>
   () =>
   (job, { running, limitMb }) => {
-    const used = running.reduce((sum, entry) => sum + declaredMb(entry.job.kind), 0);
-    return running.length === 0 || used + declaredMb(job.kind) <= limitMb - 60;
+    if (running.length >= processes) return false;
+    const used = running.reduce((sum, entry) => sum + share * declaredMb(entry.job.kind), 0);
+    return running.length === 0 || used + share * declaredMb(job.kind) <= limitMb - 60;
   };
+
+export const declared = requested({ processes: Infinity, share: 1 });
 
 /**
  * A controller on memory and CPU with p = 5, d = 1 and targets of 0.8 and 0.9; a slot at most each 50 ms, one without any

@@ -10,7 +10,8 @@ const INTERPRETER_MB = 8;
 const PER_MB = 1.004;
 /** To start the interpreter, and to give its memory back. */
 const AROUND_MS = 40;
-const CPU_SHARE = 0.08;
+/** Cores that a process uses while it moves. */
+export const CPU_SHARE = 0.08;
 const SAMPLE_MS = 150;
 
 /** The job as its process is: what the kernel counts for it, and for how long. */
@@ -31,6 +32,10 @@ export class SimulatedProcess {
     this.pid = pid;
     this.#job = job;
     this.#sinceMs = nowMs;
+  }
+
+  get isMoving(): boolean {
+    return this.#stoppedSinceMs === undefined;
   }
 
   /** For how long it has moved. */

@@ -16,6 +16,7 @@ import type { GovernorConfig } from "../../src/worker/governor/governor-config.t
 import { Governor } from "../../src/worker/governor/governor.ts";
 import { LearnedRuns } from "../../src/worker/governor/learned-runs.ts";
 import { readingPauseMs } from "../../src/worker/governor/governor-view.ts";
+import type { CpuReading } from "../../src/worker/governor/probes/cpu.ts";
 import type { Probe } from "../../src/worker/governor/probes/probe.ts";
 import type { Step } from "../../src/worker/governor/step.ts";
 import type { Lane } from "../../src/worker/lane.ts";
@@ -24,7 +25,7 @@ import type { LoadJob } from "../../bench/shared/memory-load.ts";
 import { SimulatedClock } from "./drain-simulation.ts";
 import { quietLogger } from "./quiet-logger.ts";
 import { SimulatedClasses } from "./simulated-classes.ts";
-import { SimulatedProcess } from "./simulated-process.ts";
+import { CPU_SHARE, SimulatedProcess } from "./simulated-process.ts";
 import { SimulatedScan } from "./simulated-scan.ts";
 
 export interface SimulatedRun {
@@ -59,10 +60,13 @@ interface Held {
 export interface SimulatedWorkerOptions {
   readonly hasProfiles: boolean;
   readonly governor: Partial<GovernorConfig>;
+  /** Share of the cores that others use at a moment, in seconds. Without it nobody measures the cores. */
+  readonly others?: (seconds: number) => number;
 }
 
 const LIMIT_MB = 4_096;
 const STEP_MS = 50;
+const CORES = 2;
 /** From a claim to the start of its process, from one file to the next, and from the last end to the end of the job. */
 const [START_MS, BETWEEN_MS, END_MS] = [20, 20, 30];
 /** What the worker itself takes: it grows in its first seconds. */
@@ -89,6 +93,9 @@ export class SimulatedWorker {
   #ids = 0;
   #largest: { readonly bytes: number; readonly atMs: number } | undefined;
   #isKicked = true;
+  /** CPU time since the start, of all and of our own jobs. */
+  #busyMs = 0;
+  #ownMs = 0;
   #counts = { kills: 0, lostMs: 0, suspensions: 0, most: 0, usedMs: 0, ms: 0 };
   /** Called now and then, for whoever wants to see what goes on. */
   onStep: ((worker: SimulatedWorker) => void) | undefined;
@@ -109,11 +116,16 @@ export class SimulatedWorker {
           memory: [
             probeOf("memory", () => [{ name: "cgroup", limitBytes: LIMIT_MB * MiB, usedBytes: this.usedBytes }]),
           ],
-          cpu: probeOf("cpu", () => ({ cores: 2, sources: [], throttledSeconds: undefined })),
+          cpu: probeOf("cpu", () => this.#cpu()),
           pressure: probeOf("pressure", () => noPressure),
         }),
         processes: {
-          ...{ watch: () => undefined, unwatch: () => undefined, close: () => undefined, readOwnCpuMs: () => 0 },
+          ...{
+            watch: () => undefined,
+            unwatch: () => undefined,
+            close: () => undefined,
+            readOwnCpuMs: () => this.#ownMs,
+          },
           read: () => this.#readProcesses(),
         },
       },
@@ -132,6 +144,15 @@ export class SimulatedWorker {
 
   get governor(): Governor {
     return this.#governor;
+  }
+
+  /** How many processes there are. */
+  get running(): number {
+    return [...this.#held.values()].filter(({ process }) => process !== undefined).length;
+  }
+
+  get seconds(): number {
+    return (this.clock.ms - this.#startedMs) / 1_000;
   }
 
   get usedBytes(): number {
@@ -205,7 +226,15 @@ export class SimulatedWorker {
     this.#governor.noteBacklog(new Set(holding.filter((name) => waiting.has(name))));
   }
 
+  #cpu(): CpuReading {
+    const sources = [{ name: "host", cores: CORES, busySeconds: this.#busyMs / 1_000 }];
+    return { cores: CORES, sources: this.#options.others === undefined ? [] : sources, throttledSeconds: undefined };
+  }
+
   #count(): void {
+    const ownMs = CPU_SHARE * STEP_MS * [...this.#held.values()].filter(({ process }) => process?.isMoving).length;
+    this.#ownMs += ownMs;
+    this.#busyMs += ownMs + CORES * STEP_MS * (this.#options.others?.(this.seconds) ?? 0);
     const used = this.usedBytes;
     this.#counts.most = Math.max(this.#counts.most, used);
     this.#counts.usedMs += used * STEP_MS;

@@ -60,7 +60,8 @@ interface KindState {
   knee: Knee;
   cores: number;
   ended: number;
-  running: number;
+  /** Undefined until they were counted for the first time. */
+  running: number | undefined;
   window: Window;
 }
 
@@ -99,7 +100,14 @@ export class ClassLimits {
   /** Begins with what was found before, unless something is known by now; it is tried further from there. */
   recall({ kind, profile, limit, cores }: FoundLimit): void {
     if (this.#kinds.has(kind) || this.#kinds.size >= MAX_KINDS) return;
-    const state = { profile, cores, knee: resumedKnee(limit), ended: KNOWN_AFTER, running: 0, window: openWindow(0) };
+    const state = {
+      profile,
+      cores,
+      knee: resumedKnee(limit),
+      ended: KNOWN_AFTER,
+      running: undefined,
+      window: openWindow(0),
+    };
     this.#kinds.set(kind, state);
     for (const [other, one] of this.#kinds) if (one.profile === profile) this.#show(other, one);
   }
@@ -128,8 +136,11 @@ export class ClassLimits {
     for (const [kind, limit] of this.#limits) {
       const state = this.#kinds.get(kind);
       if (state === undefined) continue;
-      state.running = jobs.filter((job) => isOf(job, kind, limit)).length;
-      watch(state, passedMs, mostProcesses(cpuCores));
+      const running = jobs.filter((job) => isOf(job, kind, limit)).length;
+      // Those that run now began before there was a limit.
+      if (state.running === undefined) state.window = openWindow(running);
+      state.running = running;
+      watch(state, passedMs, mostProcesses(cpuCores), running);
       this.#show(kind, state);
     }
   }
@@ -141,7 +152,7 @@ export class ClassLimits {
     }
     const profile = profileOf(job.queue);
     const knee = firstKnee(Math.ceil(FIRST_PER_CORE * cpuCores));
-    const state = { profile, knee, cores: job.cpuMs / job.ms, ended: 0, running: 0, window: openWindow(0) };
+    const state = { profile, knee, cores: job.cpuMs / job.ms, ended: 0, running: undefined, window: openWindow(0) };
     this.#kinds.set(kind, state);
     // The others of its profile are not alone any more.
     for (const [other, limit] of this.#limits) if (limit.profile === profile) this.#show(other, this.#kinds.get(other));
@@ -185,8 +196,8 @@ function openWindow(toSkip: number): Window {
   return { toSkip, ends: 0, ended: 0, work: 0, ms: 0, runningMs: 0, watchedMs: 0 };
 }
 
-function watch(state: KindState, passedMs: number, most: number): void {
-  const { window, knee, running } = state;
+function watch(state: KindState, passedMs: number, most: number, running: number): void {
+  const { window, knee } = state;
   window.runningMs += running * passedMs;
   window.watchedMs += passedMs;
   const isBlind = knee.phase === "growing" && window.ends === 0 && window.watchedMs >= BLIND_MS;
@@ -216,7 +227,7 @@ function count(state: KindState, job: EndedJob, most: number): void {
 }
 
 function moveOn(state: KindState, next: Knee): void {
-  state.window = openWindow(next.limit === state.knee.limit ? 0 : state.running);
+  state.window = openWindow(next.limit === state.knee.limit ? 0 : (state.running ?? 0));
   state.knee = next;
 }
 

@@ -23,8 +23,12 @@ interface Served {
 }
 
 /** A server that does `knee` jobs of 300 ms, more or less, at a time, and less the more come beyond that. */
-function serve(kneeAt: (ms: number) => number, untilMs: number, facts: { fromMs: number; cpuMs: number }): Served {
-  const random = seeded(7);
+function serve(
+  kneeAt: (ms: number) => number,
+  untilMs: number,
+  facts: { fromMs: number; cpuMs: number; seed?: number },
+): Served {
+  const random = seeded(facts.seed ?? 7);
   const limits = new ClassLimits();
   const running: number[] = [];
   let jobs: Job[] = [];
@@ -56,12 +60,16 @@ function serve(kneeAt: (ms: number) => number, untilMs: number, facts: { fromMs:
 
 describe("class limits", () => {
   test.each([4, 8, 12, 20])("serve a server with a knee at %i with 93 % of what it can do, steadily", (knee) => {
-    const { ratio, running } = serve(() => knee, 180_000, { fromMs: 20_000, cpuMs: 10 });
-    const mean = running.reduce((sum, count) => sum + count, 0) / running.length;
-    const variance = running.reduce((sum, count) => sum + (count - mean) ** 2, 0) / running.length;
-    expect(ratio).toBeGreaterThan(0.93);
+    const ends = [1, 2, 3, 4, 5, 6, 7, 8].map((seed) => {
+      const { ratio, running } = serve(() => knee, 180_000, { fromMs: 20_000, cpuMs: 10, seed });
+      const mean = running.reduce((sum, count) => sum + count, 0) / running.length;
+      const variance = running.reduce((sum, count) => sum + (count - mean) ** 2, 0) / running.length;
+      return { ratio, variation: Math.sqrt(variance) / mean };
+    });
+    const meanOf = (figure: "ratio" | "variation") => ends.reduce((sum, end) => sum + end[figure], 0) / ends.length;
+    expect(meanOf("ratio")).toBeGreaterThan(0.93);
     // One more or less of four is a quarter.
-    if (knee >= 8) expect(Math.sqrt(variance) / mean).toBeLessThan(0.15);
+    if (knee >= 8) expect(meanOf("variation")).toBeLessThan(0.15);
   });
 
   test("follow a knee that moves from 12 to 18, with 90 % of the ideal", () => {
@@ -80,6 +88,34 @@ describe("class limits", () => {
     expect(limits.all.size).toBe(0);
     for (let job = 0; job < 3; job += 1) limits.noteEnd({ queue: "exec.default@9", ms: 100, cpuMs: 2, work: 1 }, 2);
     expect(limits.all.size).toBe(1);
+  });
+
+  test("take what jobs did that ran before there was a limit for no sign of what the limit brings", () => {
+    const limits = new ClassLimits();
+    const end = () => {
+      limits.noteEnd({ queue: QUEUE, ms: 10_000, cpuMs: 10, work: 1 }, CORES);
+    };
+    const running = (count: number, nowMs: number) => {
+      limits.noteRunning(Array(count).fill({ queue: QUEUE }), nowMs, CORES);
+    };
+    // Twenty ran at a time. The first three to end make a limit of four; the others end soon after.
+    for (let at = 0; at < 3; at += 1) end();
+    for (let left = 17; left > 4; left -= 1) {
+      running(left, (17 - left) * READING_MS);
+      end();
+    }
+    expect(limits.found).toEqual([]);
+    // Four that began under it, and eight after them: as many times as much.
+    for (let at = 0; at < 4; at += 1) end();
+    running(4, 10_000);
+    for (let at = 0; at < 4; at += 1) end();
+    expect(limits.all.get(PROFILE)?.limit).toBe(8);
+    expect(limits.found).toMatchObject([{ limit: 4 }]);
+    running(8, 10_100);
+    for (let at = 0; at < 4; at += 1) end();
+    running(8, 20_000);
+    for (let at = 0; at < 8; at += 1) end();
+    expect(limits.all.get(PROFILE)?.limit).toBe(16);
   });
 
   test("learn nothing of a limit that fewer jobs than it were there for", () => {
