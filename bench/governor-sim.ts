@@ -7,6 +7,7 @@
  * three kinds take twice as much from one run to the next (`changed`). Three minutes or four.
  */
 import { defaultGovernor, simulate, type SimulatedGovernor } from "../tests/support/memory-simulation.ts";
+import { processOf } from "../tests/support/simulated-process.ts";
 import { seeded } from "../tests/support/seeded.ts";
 import { SimulatedWorker, type SimulatedRun } from "../tests/support/worker-simulation.ts";
 import { createLoad, oracleSeconds, withChanged, withStrange, type LoadJob } from "./shared/memory-load.ts";
@@ -45,7 +46,7 @@ const figures = Object.entries(governors).map(([name, governor]) => {
 
 const WORKER_SEEDS = 4;
 const told = (jobs: readonly LoadJob[], { seconds, kills, suspensions, wasted, mostUse, meanUse }: SimulatedRun) => ({
-  ofOracle: round(oracle(jobs) / seconds),
+  ofOracle: round(oracle(jobs.map(processOf)) / seconds),
   ...{ kills, suspensions, wasted: round(wasted, 4), mostUse: round(mostUse), meanUse: round(meanUse) },
 });
 

@@ -1,5 +1,6 @@
 /** A program of bench/shared/memory-load.ts as the kernel would show it, at any moment of simulated time. */
 import type { LoadJob } from "../../bench/shared/memory-load.ts";
+import { asProcess } from "../../bench/shared/process-overhead.ts";
 import type { UsageSample, ProcessMeasure } from "../../src/worker/executor/chunk-request.ts";
 import { MiB } from "../../src/contract/resources.ts";
 import { MemoryTrace } from "../../src/worker/executor/trace.ts";
@@ -16,7 +17,7 @@ const SAMPLE_MS = 150;
 
 /** The job as its process is: what the kernel counts for it, and for how long. */
 export function processOf(job: LoadJob): LoadJob {
-  return { ...job, peakMb: INTERPRETER_MB + PER_MB * job.peakMb, seconds: job.seconds + AROUND_MS / 1_000 };
+  return asProcess(job, { baseMb: INTERPRETER_MB, perMb: PER_MB, seconds: AROUND_MS / 1_000 });
 }
 
 export class SimulatedProcess {

@@ -13,7 +13,7 @@ export interface Risk {
 }
 
 export const FIRST_Z = 2.33;
-const LEAST_Z = 0.5;
+const LEAST_Z = 1;
 const MOST_Z = 3;
 const CHANGES: Readonly<Record<RiskEvent, number>> = { clean: -0.02, "governor-kill": 0.3, "kernel-kill": 1 };
 

@@ -1,6 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { MiB } from "../../../../src/contract/resources.ts";
-import { envelopeOf, outlookOf, outlookOfCandidate, type MemoryExpectation } from "../../../../src/worker/governor/outlook.ts";
+import {
+  envelopeOf,
+  outlookOf,
+  outlookOfCandidate,
+  type MemoryExpectation,
+} from "../../../../src/worker/governor/outlook.ts";
 
 /** Half of the peak from its first tenth on, all of it from its sixth. */
 const late: MemoryExpectation = {
@@ -65,7 +70,8 @@ describe("what a job may take over time", () => {
 
   test("does not end while it stands still", () => {
     const seen = { id: "job", expectation: uneven, rssBytes: 400 * MiB, peakBytes: 400 * MiB };
-    const middle = (isSuspended: boolean) => inMb(outlookOf({ ...seen, elapsedMs: 6_000, isSuspended }), 9_000, 10_000)[1];
+    const middle = (isSuspended: boolean) =>
+      inMb(outlookOf({ ...seen, elapsedMs: 6_000, isSuspended }), 9_000, 10_000)[1];
     expect([middle(false), middle(true)]).toEqual([0, 824]);
   });
 });
