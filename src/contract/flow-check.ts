@@ -97,8 +97,10 @@ class Check {
     const places = [...placeholderFaults(document), ...sandboxFaults(document), ...unknown];
     const globs = document.nodes.flatMap((node, at) => globFaults(node, ["nodes", at]));
     this.#add(file, [...defaultFaults(document.inputs), ...places, ...globs]);
+    const own = this.faults.length;
     const nested = this.#nested(document, file, [...around, file]);
-    this.#add(file, referenceFaults(document, order, nested));
+    // They are told before those of the flows in it, though these have to be looked at first.
+    this.#add(file, referenceFaults(document, order, nested), own);
     if (graph.kind === "cyclic" || this.faults.length > before) return undefined;
     const nodeCount = document.nodes.reduce(
       (sum, node) => sum + writtenCount(node) * (1 + (nested.get(node.id)?.nodeCount ?? 0)),
@@ -185,11 +187,12 @@ class Check {
     return isThere ? undefined : { expected: "a flow file that is there", found: `nothing at ${target}` };
   }
 
-  #add(file: string, faults: readonly PathFault[]): void {
+  #add(file: string, faults: readonly PathFault[], at = this.faults.length): void {
     const shown = file === this.#outermost ? "" : file;
-    for (const fault of faults) {
-      this.faults.push({ ...fault, where: shown === "" ? fault.where : `${shown}: ${fault.where}`, file: shown });
-    }
+    const told = faults.map((fault) => {
+      return { ...fault, where: shown === "" ? fault.where : `${shown}: ${fault.where}`, file: shown };
+    });
+    this.faults.splice(at, 0, ...told);
   }
 }
 

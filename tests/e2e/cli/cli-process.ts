@@ -32,6 +32,9 @@ export interface CallOptions {
   readonly isHeldToPermissions?: boolean;
 }
 
+/** Another test file runs at the same time, and its workers may hold all cores: that a command waits for them is no news. */
+const waitsForOthers = /^headroom: .*, waits: .* to other workers of this machine\).*\n/gm;
+
 /** What takes from root its right to read and write everything. */
 const held = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"];
 
@@ -64,7 +67,9 @@ export class Cli implements AsyncDisposable {
     let stderr = "";
     child.stdout?.setEncoding("utf8").on("data", (text: string) => (stdout += text));
     child.stderr?.setEncoding("utf8").on("data", (text: string) => (stderr += text));
-    const ended = once(child, "close").then(() => ({ code: child.exitCode, stdout, stderr }));
+    const ended = once(child, "close").then(() => {
+      return { code: child.exitCode, stdout, stderr: stderr.replaceAll(waitsForOthers, "") };
+    });
     const running: Running = { child, stdout: () => stdout, stderr: () => stderr, ended };
     this.#running.add(running);
     void ended.finally(() => this.#running.delete(running));

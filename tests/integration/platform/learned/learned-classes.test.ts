@@ -22,8 +22,8 @@ test("workers share what they learn, without losing any of it", async ({ redis, 
   const deps = { redis, prefix: keyPrefix(prefix), clock: systemClock, logger: quietLogger };
   const workers = [new LearnedClasses(deps), new LearnedClasses(deps)];
   for (const worker of workers) {
-    for (let job = 0; job < 95; job += 1) worker.note(about, noteOfPeak(100));
-    for (let job = 0; job < 5; job += 1) worker.note(about, noteOfPeak(400));
+    for (let job = 0; job < 96; job += 1) worker.note(about, noteOfPeak(100));
+    for (let job = 0; job < 4; job += 1) worker.note(about, noteOfPeak(400));
   }
   await Promise.all(workers.map((worker) => worker.stop()));
   const model = await new LearnedClasses(deps).load(about);
