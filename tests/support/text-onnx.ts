@@ -3,7 +3,7 @@ import { hash } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Scratch } from "./scratch.ts";
-import { modelFolder, tinyOnnx } from "./tiny-onnx.ts";
+import { hungryModel, modelFolder, tinyOnnx } from "./tiny-onnx.ts";
 
 /** The vector of a token is its number, and ten times that; of an unknown one, 100 twice. */
 const table = tinyOnnx({
@@ -44,5 +44,22 @@ export function textModel(
     batch,
   });
   writeFileSync(join(folder, "t.json"), tokenizer);
+  return folder;
+}
+
+/** A folder of a model that takes the more memory the more tokens its texts have, 2,000 at most. */
+export function hungryTextModel(scratch: Scratch, tokenizer: string, maxRows: number): string {
+  const folder = modelFolder(scratch, "model", hungryModel("int64"), {
+    task: "regress",
+    input: {
+      kind: "text",
+      tokenizer: { file: "tokenizer.json", sha256: hash("sha256", tokenizer, "hex") },
+      tensors: { ids: "x" },
+      max_tokens: 2_000,
+    },
+    output: { tensor: "y" },
+    batch: { max_rows: maxRows },
+  });
+  writeFileSync(join(folder, "tokenizer.json"), tokenizer);
   return folder;
 }

@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import { InfrastructureError } from "../../../../src/contract/errors.ts";
 import { EngineFixture, sha256 } from "../../../support/engine-fixture.ts";
 import type { Scratch } from "../../../support/scratch.ts";
+import { hungryTextModel, wordTokenizer } from "../../../support/text-onnx.ts";
 import { makeTempFolder } from "../../../support/temp-folder.ts";
 import { generousModel, hungryModel, modelFolder } from "../../../support/tiny-onnx.ts";
 
@@ -22,6 +23,19 @@ describe("engine whose memory is short", () => {
 
   test("warms up with as many files as fit, and stays below that", async () => {
     await using fixture = new EngineFixture(hungry(2_000, 256), limited);
+    const { mostRows, warmRows } = await fixture.engine.ready();
+    expect(mostRows).toBe(256);
+    expect(warmRows).toBeLessThan(256);
+    expect(warmRows).toBeGreaterThanOrEqual(1);
+    for (let at = 0; at < 40; at += 1) fixture.file(`f${at}`, Buffer.from([2]));
+    const answers = await fixture.ask();
+    expect([...answers.values()].map((answer) => answer.kind)).toEqual(new Array(40).fill("answer"));
+    expect(Math.max(...fixture.batches)).toBeLessThanOrEqual(warmRows);
+  });
+
+  test("warms up with texts of the most tokens", async () => {
+    const tokenizer = wordTokenizer({ "[UNK]": 0 });
+    await using fixture = new EngineFixture((scratch) => hungryTextModel(scratch, tokenizer, 256), limited);
     const { mostRows, warmRows } = await fixture.engine.ready();
     expect(mostRows).toBe(256);
     expect(warmRows).toBeLessThan(256);

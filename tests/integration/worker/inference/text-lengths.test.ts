@@ -1,12 +1,9 @@
 /** Texts of very different lengths through one engine: the real process, the real tokenizer, the real runtime. */
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { FileAnswer } from "../../../../src/worker/inference/engine-protocol.ts";
-import { EngineFixture, sha256 } from "../../../support/engine-fixture.ts";
+import { EngineFixture } from "../../../support/engine-fixture.ts";
 import type { Scratch } from "../../../support/scratch.ts";
-import { textModel, wordTokenizer } from "../../../support/text-onnx.ts";
-import { hungryModel, modelFolder } from "../../../support/tiny-onnx.ts";
+import { hungryTextModel, textModel, wordTokenizer } from "../../../support/text-onnx.ts";
 
 const tokenizer = wordTokenizer({ "[UNK]": 0, one: 1, two: 2 });
 /** Texts of so many words, no two of a length alike. */
@@ -68,21 +65,7 @@ describe("engine with texts of many lengths", () => {
   });
 
   test("that has too little memory for many long ones goes on with as many short ones as before", async () => {
-    const make = (scratch: Scratch) => {
-      const folder = modelFolder(scratch, "model", hungryModel("int64"), {
-        task: "regress",
-        input: {
-          kind: "text",
-          tokenizer: { file: "tokenizer.json", sha256: sha256(tokenizer) },
-          tensors: { ids: "x" },
-          max_tokens: 2_000,
-        },
-        output: { tensor: "y" },
-        batch: { max_rows: 64 },
-      });
-      writeFileSync(join(folder, "tokenizer.json"), tokenizer);
-      return folder;
-    };
+    const make = (scratch: Scratch) => hungryTextModel(scratch, tokenizer, 64);
     const limits = { prefix: ["prlimit", `--as=${1_900 * 1_048_576}`], warmRows: 1, fixedRows: 64 };
     await using fixture = new EngineFixture(make, limits);
     const paths = Array.from({ length: 128 }, (_, at) => (at % 2 === 0 ? `long${at}` : `short${at}`));
