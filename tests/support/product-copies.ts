@@ -25,13 +25,16 @@ function stamp(path: string, from: string, to: string): void {
   writeFileSync(path, text.replace(from, to));
 }
 
-/** The next version: its own number, a payload that the old one does not understand, a column that it does not know. */
-export function copyNext(folder: string): string {
+/**
+ * The next version: its own number, a column that the old one does not know, and a payload that the old one does not
+ * understand unless both have the `samePayload`.
+ */
+export function copyNext(folder: string, { samePayload = false } = {}): string {
   const bin = copyProduct(folder);
   const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
   stamp(join(folder, "package.json"), `"version": "${version}"`, `"version": "${NEXT_VERSION}"`);
   const next = `PAYLOAD_VERSION = ${PAYLOAD_VERSION + 1};`;
-  stamp(join(folder, "dist/contract/jobs.js"), `PAYLOAD_VERSION = ${PAYLOAD_VERSION};`, next);
+  if (!samePayload) stamp(join(folder, "dist/contract/jobs.js"), `PAYLOAD_VERSION = ${PAYLOAD_VERSION};`, next);
   const adds = '"9999-adds-note": { up: (db) => db.schema.alterTable("runs").addColumn("note", "text").execute() },';
   const last = '"0004-schedules":';
   stamp(join(folder, "dist/store/migrate.js"), last, `${adds} ${last}`);
