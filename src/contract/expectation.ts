@@ -29,6 +29,8 @@ export interface Expectation {
    * stay below, such as [0.1, 0.1, … 1]. Undefined while unknown: the peak counts all the time.
    */
   readonly shape: readonly number[] | undefined;
+  /** For each tenth the share that half of them stay below; undefined with `shape`. */
+  readonly usual?: readonly number[] | undefined;
   /** For each tenth the share of its peak that all but one in twenty have come to by its end; undefined with `shape`. */
   readonly shown?: readonly number[] | undefined;
 }

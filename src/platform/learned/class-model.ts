@@ -22,7 +22,7 @@ import { atLine, lineOf, type Line } from "./regression.ts";
 import {
   medianAndDeviation,
   quantile,
-  quantileBucket,
+  quantilePlace,
   ratioScale,
   scales,
   SHARE_BUCKETS,
@@ -69,7 +69,7 @@ export class ClassModel {
   readonly #histograms: ReadonlyMap<string, Histogram>;
   readonly #lines = new Map<string, Line>();
   readonly #predictors: Readonly<Record<Target, Predictor>>;
-  readonly #life: Pick<Expectation, "shape" | "shown">;
+  readonly #life: Pick<Expectation, "shape" | "usual" | "shown">;
   readonly #largestInput: number;
   /** Quantiles and middles are asked for each file of a scan, and the state stands still. */
   readonly #predictions = new Map<number, Expectation>();
@@ -222,22 +222,29 @@ export class ClassModel {
   }
 
   /** Never falls: a process that gave memory back early may do so late the next time. */
-  #lifeOf(): Pick<Expectation, "shape" | "shown"> {
+  #lifeOf(): Pick<Expectation, "shape" | "usual" | "shown"> {
     const bins = Array.from({ length: SHAPE_BINS }, (_, bin) => this.#histograms.get(`shape${bin}`));
-    let [most, least] = [0, 0];
+    let [most, half, least] = [0, 0, 0];
     const shape: number[] = [];
+    const usual: number[] = [];
     const shown: number[] = [];
     for (const bin of bins) {
       if (bin === undefined || weightOf(bin) < SHAPE_AFTER) return { shape: undefined };
-      most = Math.max(most, (quantileBucket(bin, P95) ?? SHARE_BUCKETS) / SHARE_BUCKETS);
-      // A bucket holds what was rounded up into it.
-      least = Math.max(least, ((quantileBucket(bin, P05) ?? 1) - 1) / SHARE_BUCKETS);
-      shape.push(Math.min(1, most));
+      most = Math.max(most, shareOf(bin, P95));
+      half = Math.max(half, shareOf(bin, 0.5));
+      least = Math.max(least, shareOf(bin, P05));
+      shape.push(most);
+      usual.push(half);
       shown.push(least);
     }
     shape[SHAPE_BINS - 1] = 1;
-    return { shape, shown };
+    return { shape, usual, shown };
   }
+}
+
+/** What this part of them stays below, as a share of the peak. */
+function shareOf(bin: Histogram, part: number): number {
+  return (quantilePlace(bin, part) ?? 0) / SHARE_BUCKETS;
 }
 
 /**
@@ -250,7 +257,7 @@ function nextShare(samples: number): number {
 
 /** How far p95 lies above p50, as a logarithm. */
 function spreadOf(histogram: Histogram, unit: number): number {
-  const high = quantileBucket(histogram, P95);
-  const middle = quantileBucket(histogram, 0.5);
+  const high = quantilePlace(histogram, P95);
+  const middle = quantilePlace(histogram, 0.5);
   return high === undefined || middle === undefined ? Infinity : (high - middle) * unit;
 }

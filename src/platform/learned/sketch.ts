@@ -55,22 +55,25 @@ export function weightOf(histogram: Histogram): number {
   return sum;
 }
 
-/** The bucket below whose upper edge lies this share of the weight; undefined for an empty histogram. */
-export function quantileBucket(histogram: Histogram, share: number): number | undefined {
-  const target = share * weightOf(histogram) - 1e-9;
+/**
+ * The place below which this share of the weight lies, in buckets: 2.5 is in the middle of bucket 3, whose weight is taken to
+ * be spread evenly over it. Undefined for an empty histogram.
+ */
+export function quantilePlace(histogram: Histogram, share: number): number | undefined {
+  const target = share * weightOf(histogram);
   const buckets = [...histogram].filter(([, weight]) => weight > 0).toSorted(([a], [b]) => a - b);
   let below = 0;
   for (const [bucket, weight] of buckets) {
+    if (below + weight >= target - 1e-9) return bucket - 1 + Math.min(1, Math.max(0, (target - below) / weight));
     below += weight;
-    if (below >= target) return bucket;
   }
   return buckets.at(-1)?.[0];
 }
 
-/** The value that this share of the weight stays below: the upper edge of its bucket. */
+/** The value that this share of the weight stays below. */
 export function quantile(scale: Scale, histogram: Histogram, share: number): number | undefined {
-  const bucket = quantileBucket(histogram, share);
-  return bucket === undefined ? undefined : upperEdge(scale, bucket);
+  const place = quantilePlace(histogram, share);
+  return place === undefined ? undefined : scale.base * scale.growth ** Math.max(scale.lowest, place);
 }
 
 /** Median, and the median of the distances from it, in the unit of the buckets: finer than one, since jobs lie all over it. */

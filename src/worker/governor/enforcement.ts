@@ -4,8 +4,9 @@
  * slowed (cpu-priority.ts) → one is stopped for a while, and goes on when there is room (suspension.ts) → one is ended and
  * tried again with more.
  *
- * Whom, for memory: a job that outgrew its promise before any that kept it. Stopped are those that nobody repeats, and,
- * while there is no danger yet, one that others will soon make room for. Ended is the one whose process started last of
+ * Whom, for memory: a job that outgrew its promise before any that kept it. Stopped are those that nobody repeats; while
+ * there is no danger yet, one that others will soon make room for; and in danger those that keep their promises and grow,
+ * one after the other, while others end in the next second. Ended is the one whose process started last of
  * those that alone bring the use below the line; when none does alone, the largest, so that the fewest are ended. Above
  * 97 % there is no time for anything else, and not even the last job of a worker, or one that nobody repeats, is spared.
  */
@@ -24,7 +25,7 @@ import {
   type Eviction,
   type Step,
 } from "./step.ts";
-import { decideResume, decideSuspension, worthWaiting } from "./suspension.ts";
+import { comesBackSoon, decideResume, decideSuspension, growing, worthWaiting } from "./suspension.ts";
 
 const LAST_RATIO = 0.97;
 const STALL_SETTLES_MS = 2_000;
@@ -67,6 +68,8 @@ function decideInDanger(alarm: Alarm, view: EnforcementView): Step | undefined {
   const suspend = (jobs: readonly EnforcedJob[]) => (isLate ? undefined : decideSuspension(jobs, alarm, view));
   const againstOutgrown = end(outgrown.filter(isRetriable), alarm) ?? suspend(outgrown);
   if (againstOutgrown !== undefined || isSettling(alarm, view)) return againstOutgrown;
+  const isPassing = alarm.reason === "memory-limit" && !isLate && comesBackSoon(alarm, view);
+  if (isPassing) return decideSuspension(growing(view), alarm, view);
   return (
     end(running.filter(isRetriable), alarm) ??
     suspend(running) ??

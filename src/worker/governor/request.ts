@@ -40,6 +40,6 @@ export function createRequest(need: Amounts, usualJob: UsualJob | undefined, fac
 /** Any job of a queue fits its promise; how likely, how long and when in its life it takes that is known from another. */
 function candidateOf(usual: Expectation | undefined, promisedBytes: number): MemoryExpectation {
   if (usual === undefined) return flatExpectation(promisedBytes);
-  const { durationMs, shape, memoryBytes } = memoryOverTime(usual);
-  return { durationMs, shape, memoryBytes: { p50: Math.min(promisedBytes, memoryBytes.p50), p95: promisedBytes } };
+  const { memoryBytes, ...over } = memoryOverTime(usual);
+  return { ...over, memoryBytes: { p50: Math.min(promisedBytes, memoryBytes.p50), p95: promisedBytes } };
 }

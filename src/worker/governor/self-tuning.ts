@@ -106,6 +106,7 @@ export function flatExpectation(bytes: number): MemoryExpectation {
 }
 
 /** Without a shape nobody can say when in its life a job takes what, or that it takes nothing from some moment on. */
-export function memoryOverTime({ memoryBytes, durationMs, shape, shown }: Expectation): MemoryExpectation {
-  return { memoryBytes, shape, shown, durationMs: shape === undefined ? undefined : durationMs };
+export function memoryOverTime({ memoryBytes, durationMs, shape, usual, shown }: Expectation): MemoryExpectation {
+  if (shape === undefined) return { memoryBytes, shape, shown, durationMs: undefined };
+  return { memoryBytes, shape, usual, shown, durationMs };
 }

@@ -2,13 +2,14 @@
  * Which job is stopped for a while, and which goes on. Pure.
  *
  * A job that is stopped keeps what it has: that helps only where it is the growth of jobs that would pass the line. So one
- * is stopped when others will soon give back what is lacking, or when ending it would lose it for good. One that is tried
- * again is ended in danger: measured, freezing in place of ending costs more than what is done twice
- * (docs/decisions/enforcement.md). All of a worker's jobs never stand still at once, none while the worker drains, and none
+ * is stopped when others will soon give back what is lacking, or when ending it would lose it for good. Else one that is
+ * tried again is ended in danger: measured, freezing in place of ending costs more than what is done twice, unless it is for
+ * a second (docs/decisions/enforcement.md). All of a worker's jobs never stand still at once, none while the worker drains, and none
  * for longer than `MOST_MS` in all.
  */
 import { fillOf, SHORT_RATIO, type Alarm } from "./memory-alarm.ts";
 import { ceilingBytes, DANGER_RATIO } from "./memory-rules.ts";
+import { MiB } from "../../contract/resources.ts";
 import { growthBytes } from "./reservations.ts";
 import {
   about,
@@ -33,6 +34,12 @@ const ROOM_RATIO = 0.85;
 const HYSTERESIS_RATIO = 0.05;
 const CALM_STALL_RATIO = 0.02;
 const LEAST_MS = 1_000;
+/** In danger others that keep their promises are waited for if they end within this time. */
+const PAUSE_MS = 1_000;
+/** One that keeps its promise stands still only for so long as others take to end. */
+const LEAST_PAUSE_MS = 200;
+/** What is left to come of a job that has what it was promised. */
+const LEAST_GROWTH_BYTES = 8 * MiB;
 
 /** The youngest of these jobs that may be stopped, as the step that stops it. */
 export function decideSuspension(jobs: readonly EnforcedJob[], alarm: Alarm, view: EnforcementView): Step | undefined {
@@ -55,6 +62,17 @@ export function worthWaiting({ excessBytes }: Alarm, view: EnforcementView): rea
   });
 }
 
+/** Whether jobs that are about to end give back what is lacking: it is worth that the others stand still until then. */
+export function comesBackSoon({ excessBytes }: Alarm, view: EnforcementView): boolean {
+  const ending = enforcedJobs(view).filter((job) => isMoving(job) && endsWithin(PAUSE_MS, job, view));
+  return ending.reduce((sum, job) => sum + rssBytes(job), 0) >= excessBytes;
+}
+
+/** Jobs that will take more of what they were promised, and do not end in the next moment. */
+export function growing(view: EnforcementView): readonly EnforcedJob[] {
+  return enforcedJobs(view).filter((job) => growthBytes(job) > LEAST_GROWTH_BYTES && !endsWithin(PAUSE_MS, job, view));
+}
+
 /** How long it is worth waiting for room for a job: doing it again costs what its process has taken so far. */
 function worthMs({ isRetriable, processSinceMs }: EnforcedJob, { nowMs }: EnforcementView): number {
   return isRetriable ? Math.min(SOON_MS, nowMs - (processSinceMs ?? nowMs)) : SOON_MS;
@@ -75,7 +93,7 @@ export function decideResume(view: EnforcementView): Step | undefined {
   if (stopped.length === running.length) return resume(first, "alone", "no other job runs");
   if (first.suspendedMs + standsMs(first, view) >= MOST_MS) return decideExpired(first, view);
   if ((view.pressure?.memoryFull ?? 0) > CALM_STALL_RATIO) return undefined;
-  const fits = stopped.find((job) => standsMs(job, view) >= LEAST_MS && hasRoom(job, view));
+  const fits = stopped.find((job) => standsMs(job, view) >= leastMs(job) && hasRoom(job, view));
   return fits === undefined ? undefined : resume(fits, "room", "there is room for it again");
 }
 
@@ -107,12 +125,16 @@ function endsWithin(ms: number, { endsAtMs }: EnforcedJob, { nowMs }: Enforcemen
   return endsAtMs !== undefined && Math.abs(endsAtMs - nowMs) <= ms;
 }
 
+function leastMs(job: EnforcedJob): number {
+  return hasOutgrown(job) ? LEAST_MS : LEAST_PAUSE_MS;
+}
+
+/** One that keeps its promise goes on as soon as all of that is below the line of danger: nothing else is to be feared of it. */
 function hasRoom(job: EnforcedJob, view: EnforcementView): boolean {
   return view.memory.every((level) => {
-    const line = Math.min(
-      ROOM_RATIO * level.limitBytes,
-      ceilingBytes(level, view) - HYSTERESIS_RATIO * level.limitBytes,
-    );
+    const line = hasOutgrown(job)
+      ? Math.min(ROOM_RATIO * level.limitBytes, ceilingBytes(level, view) - HYSTERESIS_RATIO * level.limitBytes)
+      : DANGER_RATIO * level.limitBytes;
     return level.usedBytes + growthBytes(job) <= line;
   });
 }

@@ -19,6 +19,8 @@ function learned(law: Law, jobs: number, seed = 1): Learning {
   return learning;
 }
 
+const inThousandths = (share: number) => Math.round(1_000 * share);
+
 describe("a class", () => {
   test("is predicted by the size of its inputs where that says more", () => {
     const learning = learned(steep, 200);
@@ -95,10 +97,11 @@ describe("a class", () => {
     learning.take({ ...liar(300), shape: late });
     expect(learning.expect(MiB)).toMatchObject({ shape: undefined });
     learning.take({ ...liar(300), shape: soon });
-    const { shape, shown } = learning.expect(MiB);
-    expect(shape).toEqual([0.7, 0.7, 0.7, 0.7, 0.7, 0.9, 1, 1, 1, 1]);
-    // In steps of a twentieth, rounded down.
-    expect(shown?.map((share) => Math.round(100 * share))).toEqual([40, 40, 40, 40, 45, 85, 95, 95, 95, 95]);
+    const { shape, usual, shown } = learning.expect(MiB);
+    // Counted in steps of a twentieth, and within one as far as part of the lives are below.
+    expect(shape?.map(inThousandths)).toEqual([695, 695, 695, 695, 695, 898, 997, 997, 997, 1_000]);
+    expect(usual?.map(inThousandths)).toEqual([450, 450, 450, 450, 500, 875, 975, 975, 975, 975]);
+    expect(shown?.map(inThousandths)).toEqual([405, 405, 405, 405, 455, 853, 953, 953, 953, 953]);
   });
 
   test("a few heavy jobs do not pass for many", () => {
@@ -128,7 +131,9 @@ describe("a class", () => {
     const learning = new Learning();
     const late = [0.2, 0.2, 0.4, 0.3, 0.3, 0.45, 0.9, 1, 0.8, 0.5];
     for (let at = 0; at < 12; at += 1) learning.take({ ...liar(500), shape: late });
-    expect(learning.expect(MiB).shape).toEqual([0.2, 0.2, 0.4, 0.4, 0.4, 0.45, 0.9, 1, 1, 1]);
+    const { shape, usual } = learning.expect(MiB);
+    expect(shape?.map(inThousandths)).toEqual([197, 197, 398, 398, 398, 447, 898, 997, 997, 1_000]);
+    expect(usual?.map(inThousandths)).toEqual([175, 175, 375, 375, 375, 425, 875, 975, 975, 975]);
   });
 });
 

@@ -83,6 +83,12 @@ describe("whom the governor ends", () => {
     expect(victim(view(940, jobs))?.[0]).toBe("outgrown");
   });
 
+  test("takes one that is a little beyond its promise for one that kept it", () => {
+    const beyond = (rss: number) => [job("beyond", { need: 400, rss, since: 1 }), ...kept.slice(1)];
+    expect(victim(view(940, beyond(439)))?.[0]).toBe("young");
+    expect(victim(view(940, beyond(441)))?.[0]).toBe("beyond");
+  });
+
   test("ends the largest when none alone is enough", () => {
     const jobs = [1, 2, 3].map((size) => job(`j${size}`, { need: 100, rss: size, since: size === 3 ? 0 : 9 }));
     expect(victim(view(960, jobs))?.[0]).toBe("j3");
@@ -264,5 +270,32 @@ describe("near the limit of a large control group", () => {
   test("of a small one they are ended at the line of danger, for little is left beyond it", () => {
     const small = [job("one", { need: 450, rss: 440 }), job("two", { need: 500, rss: 490, since: 5 })];
     expect(victim(view(931, small, { memoryThreshold: 0.96 }))).toEqual(["two", "memory-limit"]);
+  });
+});
+
+describe("in danger, while others end in the next second", () => {
+  const grows = job("grows", { need: 400, rss: 300, since: 1 });
+  const full = job("full", { need: 300, rss: 300, since: 2 });
+  const ending = (rss: number, inMs: number) => job("ending", { need: rss, rss, endsAtMs: NOW_MS + inMs });
+
+  test("one that grows stands still, and nobody is ended", () => {
+    expect(step(view(960, [grows, full, ending(300, 900)]))).toEqual(["suspend", "grows", "memory-limit"]);
+    expect(step(view(960, [{ ...grows, ...suspendedFor(50) }, full, ending(300, 900)]))).toBeUndefined();
+    expect(step(view(960, [full, ending(300, -300)]))).toBeUndefined();
+  });
+
+  test("one is ended where they end later, give back too little, or no time is left", () => {
+    expect(victim(view(960, [grows, full, ending(300, 1_100)]))?.[0]).toBe("full");
+    expect(victim(view(960, [grows, full, ending(25, 900)]))?.[0]).toBe("full");
+    expect(victim(view(975, [grows, full, ending(300, 900)]))?.[0]).toBe("full");
+    const stands = ending(300, 900);
+    expect(victim(view(960, [grows, full, { ...stands, ...suspendedFor(10) }]))?.[0]).toBe("full");
+  });
+
+  test("it goes on as soon as all that it was promised is below the line", () => {
+    const stopped = (ms: number) => ({ ...grows, ...suspendedFor(ms) });
+    expect(step(view(830, [stopped(200), full]))).toEqual(["resume", "grows", "room"]);
+    expect(step(view(831, [stopped(200), full]))).toBeUndefined();
+    expect(step(view(830, [stopped(199), full]))).toBeUndefined();
   });
 });

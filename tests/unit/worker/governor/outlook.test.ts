@@ -58,6 +58,18 @@ describe("what a job may take over time", () => {
     expect(inMb(candidate, 24_000, 25_000)).toEqual([0, 0]);
   });
 
+  test("is in the middle what half of its kind show by then", () => {
+    const usual = [0.1, 0.1, 0.1, 0.1, 0.2, 0.3, 0.4, 0.5, 0.8, 1];
+    const candidate = outlookOfCandidate({ ...uneven, usual });
+    expect(inMb(candidate, 0, 2_000)).toEqual([800, 100]);
+    expect(inMb(candidate, 4_000, 6_000)).toEqual([1_600, 400]);
+    const seen = { id: "job", expectation: { ...uneven, usual }, rssBytes: 400 * MiB, peakBytes: 400 * MiB };
+    const running = outlookOf({ ...seen, elapsedMs: 4_000 });
+    // No more than 1.03 times what it has, over what its kind shows by now.
+    expect(inMb(running, 2_000, 3_000)).toEqual([824, 412]);
+    expect(outlookOf({ ...seen, elapsedMs: 4_000, isSuspended: true }).usual).toBeUndefined();
+  });
+
   test("ends for half of those that are past the middle in the middle of what is left", () => {
     const seen = { id: "job", expectation: uneven, rssBytes: 1_000 * MiB, peakBytes: 1_000 * MiB };
     const running = outlookOf({ ...seen, elapsedMs: 12_000 });
