@@ -6,6 +6,8 @@ import { z } from "zod";
 import { bytes, milliseconds, seconds } from "./config-units.ts";
 import { field, schemaFaults, showFound, showPath, type PathFault } from "./schema-faults.ts";
 import { keysAt, type JsonSchema } from "./json-schema.ts";
+import { fileName, pinnedFile, sha256, tensorName } from "./model-parts.ts";
+import { MAX_ROW_VALUES, pluginInput, pluginOutput } from "./model-plugins.ts";
 import { MiB } from "./resources.ts";
 
 export const MANIFEST_NAME = "model.yaml";
@@ -14,12 +16,6 @@ export const MANIFEST_NAME = "model.yaml";
 export const providers = ["cuda", "webgpu", "cpu"] as const;
 export type Provider = (typeof providers)[number];
 
-const sha256 = z.string().regex(/^[0-9a-f]{64}$/, "64 hexadecimal digits in lower case");
-const fileName = z
-  .string()
-  .regex(/^(?!\/)(?!.*(?:^|\/)\.\.(?:\/|$))[^\0]+$/, "the name of a file inside the model's folder, without .. parts");
-const pinnedFile = z.strictObject({ file: fileName, sha256 });
-const tensorName = z.string().min(1);
 const ratio = z.number().min(0).max(1);
 
 const window = z.strictObject({
@@ -160,7 +156,7 @@ const shared = {
     /** The same model in other precisions: the first one that names a provider is what that provider gets. */
     variants: z.array(variant).max(8).default([]),
   }),
-  input: z.discriminatedUnion("kind", [bytesInput, jsonInput, textInput, imageInput]),
+  input: z.discriminatedUnion("kind", [bytesInput, jsonInput, textInput, imageInput, pluginInput]),
   /** Tried from the first to the last. */
   providers: z.array(z.enum(providers)).min(1).default(["cpu"]),
   batch: z
@@ -237,6 +233,9 @@ const embed = z.strictObject({
   }),
 });
 
+/** What the outputs mean says a module in the folder. */
+const custom = z.strictObject({ task: z.literal("custom"), ...shared, output: pluginOutput });
+
 /** What a file is put into before a model goes on with it. */
 const promptInput = z.strictObject({
   kind: z.literal("prompt"),
@@ -264,9 +263,9 @@ const generate = z.strictObject({
   }),
 });
 
-export const modelManifest = z.discriminatedUnion("task", [classify, multiLabel, regress, embed, generate]);
+export const modelManifest = z.discriminatedUnion("task", [classify, multiLabel, regress, embed, custom, generate]);
 export type ModelManifest = Readonly<z.output<typeof modelManifest>>;
-/** Those that make rows of tensors, and read one output. */
+/** Those that make rows of tensors. */
 export type TensorManifest = Exclude<ModelManifest, { task: "generate" }>;
 export type GenerateManifest = Extract<ModelManifest, { task: "generate" }>;
 export type ModelInput = TensorManifest["input"];
@@ -274,7 +273,6 @@ export type BytesInput = Extract<ModelInput, { kind: "bytes" }>;
 export type JsonInput = Extract<ModelInput, { kind: "json" }>;
 export type TextInput = Extract<ModelInput, { kind: "text" }>;
 export type ImageInput = Extract<ModelInput, { kind: "image" }>;
-export type PinnedFile = Readonly<z.output<typeof pinnedFile>>;
 
 /** The file of the model that a provider gets, within the folder. */
 export function modelFileFor({ model }: ModelManifest, provider: Provider): string {
@@ -343,6 +341,7 @@ function ruleFaults(manifest: ModelManifest): PathFault[] {
     told(["input", "split", "overlap_tokens"], `less than max_tokens (${input.max_tokens})`);
   }
   if (input.kind === "image") checkImage(input, told);
+  checkPlugins(manifest, told);
   checkBatchTokens(manifest, told);
   if ("labels" in manifest) checkLabels(manifest, told);
   return faults;
@@ -378,6 +377,21 @@ function checkImage(input: ImageInput, told: Told): void {
   const least = Math.max(input.width, input.height);
   if (input.fit !== "crop") told(["input", "shorter_side"], "fit: crop beside it");
   else if (input.shorter_side < least) told(["input", "shorter_side"], `${least} at least, or nothing can be cut out`);
+}
+
+function checkPlugins({ task, input }: ModelManifest, told: Told): void {
+  if (task === "custom" && input.kind === "text" && input.too_long === "split") {
+    told(["input", "too_long"], "truncate or fail: a plugin tells the answer of one row");
+  }
+  if (input.kind !== "plugin") return;
+  for (const [at, { tensor, shape }] of input.tensors.entries()) {
+    if (input.tensors.findIndex((other) => other.tensor === tensor) < at) {
+      told(["input", "tensors", at, "tensor"], "each tensor once");
+    }
+    if (shape.reduce((product, size) => product * size, 1) > MAX_ROW_VALUES) {
+      told(["input", "tensors", at, "shape"], `${MAX_ROW_VALUES} values for one file at most`);
+    }
+  }
 }
 
 function checkLabels({ labels: known, output }: Extract<ModelManifest, { labels: unknown }>, told: Told): void {
