@@ -14,7 +14,7 @@ const MAX_ANSWER_CHARS = 1_048_576;
 const said = z.strictObject({
   label: z.string().max(1_000).nullable().default(null),
   confidence: z.number().min(0).max(1).nullable().default(null),
-  answer: z.json({ error: "something that JSON can say" }).default(null),
+  answer: z.unknown().optional(),
 });
 
 /** `names` are of the outputs, in the order in which rows have them. */
@@ -37,8 +37,9 @@ function tensorsOf({ outputs, row }: RowOutput, names: readonly string[]): Recor
   return Object.fromEntries(
     outputs.map(({ data, dims }, at) => {
       const width = widthOf({ dims });
-      const values: ArrayLike<number> = Float64Array.from({ length: width }, (_, place) =>
-        Number(data[row * width + place] ?? Number.NaN),
+      const values: ArrayLike<number> = Float64Array.from(
+        { length: width },
+        (_, place) => data[row * width + place] ?? Number.NaN,
       );
       return [names[at] ?? "", { data: values, shape: dims.slice(1) }];
     }),
@@ -58,14 +59,16 @@ function inferenceOf(raw: unknown): FileInference | Failure {
       if (fault === undefined) throw new TypeError("expected a fault, found none");
       return bad(`${showPath(fault.path, "what answer() gave")}: expected ${fault.expected}, found ${fault.found}`);
     }
-    const { label, confidence, answer } = parsed.data;
+    const { label, confidence } = parsed.data;
+    const { data: answer, success: isJson } = z.json().safeParse(parsed.data.answer ?? null);
+    if (!isJson) return bad("answer: expected what JSON can say, found a value that it cannot, such as NaN");
     const { length } = JSON.stringify(answer);
     if (length > MAX_ANSWER_CHARS) {
       return bad(`expected an answer of at most ${MAX_ANSWER_CHARS} characters of JSON, found ${length}`);
     }
     return { label, confidence, value: { task: "custom", answer } };
   } catch (error) {
-    return bad(`expected an answer that JSON can say, found one that it cannot: ${oneLine(messageOf(error))}`);
+    return bad(`answer: expected what JSON can say, found what it cannot: ${oneLine(messageOf(error))}`);
   }
 }
 

@@ -89,10 +89,12 @@ function valuesOf(said: unknown, { tensor, type, shape, length }: Target): Tenso
   const { data, shape: found } = made;
   if (!Array.isArray(found)) return "one without a shape";
   const kind = ArrayBuffer.isView(data) || Array.isArray(data) ? data.constructor.name : `a ${typeof data}`;
-  const isKind = data instanceof arrayKindOf(type);
-  const isShape = found.length === shape.length && shape.every((size, at) => found[at] === size);
-  if (!isKind || !isShape) return `${kind} [${found.join(", ")}]`;
+  if (!(data instanceof arrayKindOf(type)) || !isSame(found, shape)) return `${kind} [${found.join(", ")}]`;
   return data.length === length ? data : `${kind} of ${data.length} values`;
+}
+
+function isSame(found: readonly unknown[], shape: readonly number[]): boolean {
+  return found.length === shape.length && shape.every((size, at) => found[at] === size);
 }
 
 function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -51,7 +51,8 @@ export async function openPlugin<R extends keyof Readers>(
 }
 
 function pluginIn(loaded: Readonly<Record<string, unknown>>, file: string, fault: Told): ModelPlugin {
-  const plugin = loaded["default"] as Partial<ModelPlugin> | null | undefined;
+  const plugin = loaded["default"] as
+    (Omit<Partial<ModelPlugin>, "api"> & { readonly api?: unknown }) | null | undefined;
   if (typeof plugin !== "object" || plugin === null || typeof plugin.open !== "function") {
     throw fault("file", "a module whose default export has api, settings and open", `${file} without them`);
   }
