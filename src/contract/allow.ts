@@ -24,6 +24,11 @@ function checkPath(path: string, place: readonly (string | number)[], context: C
   context.addIssue({ code: "custom", path: [...place], message: pathExpected, input: path });
 }
 
+function checkDigest(sha256: string, place: readonly (string | number)[], context: Context): void {
+  if (/^[0-9a-f]{64}$/.test(sha256)) return;
+  context.addIssue({ code: "custom", path: [...place], message: digestExpected, input: sha256 });
+}
+
 const writtenBinary = z.union([z.string(), z.strictObject({ path: z.string(), sha256: z.string().optional() })]);
 
 const pinnedPaths = z
@@ -36,9 +41,7 @@ const pinnedPaths = z
       const binary = typeof entry === "string" ? { path: entry } : entry;
       checkPath(binary.path, typeof entry === "string" ? [at] : [at, "path"], context);
       const { sha256 } = entry as AllowedBinary;
-      if (sha256 !== undefined && !/^[0-9a-f]{64}$/.test(sha256)) {
-        context.addIssue({ code: "custom", path: [at, "sha256"], message: digestExpected, input: sha256 });
-      }
+      if (sha256 !== undefined) checkDigest(sha256, [at, "sha256"], context);
       return binary;
     });
   });
@@ -48,6 +51,14 @@ const folders = z
   .transform((written, context): typeof ANY | readonly string[] => {
     if (written === ANY) return ANY;
     for (const [at, path] of written.entries()) checkPath(path, [at], context);
+    return written;
+  });
+
+const digests = z
+  .union([z.literal(ANY), z.array(z.string())], { error: '"any", or a list of SHA-256 digests' })
+  .transform((written, context): typeof ANY | readonly string[] => {
+    if (written === ANY) return ANY;
+    for (const [at, sha256] of written.entries()) checkDigest(sha256, [at], context);
     return written;
   });
 
@@ -79,7 +90,7 @@ export type SandboxLevel = (typeof sandboxLevels)[number];
 /** Carried by workers that can shut processes in; jobs that are to be shut in wait for one. */
 export const SANDBOX_LABEL = "sandbox";
 
-/** Absent is any; an empty list is none. */
+/** Absent is any, but for code in folders of models; an empty list is none. */
 export const allowSchema = z.strictObject({
   binaries: pinnedPaths.optional(),
   /** Roots of inputs. */
@@ -92,6 +103,8 @@ export const allowSchema = z.strictObject({
   tools: z.union([z.literal(ANY), z.array(z.string())], { error: '"any", or a list of names of tools' }).optional(),
   /** Folders that models must lie in, in place of `read`; one with a digest is that model alone. */
   models: pinnedPaths.optional(),
+  /** Digests of modules in folders of models whose code may run; absent is none, for a folder is data that people copy. */
+  model_plugins: digests.optional(),
   /** Whether processes may have the network; absent leaves it to what asks for them. */
   network: z.boolean().optional(),
   /** The least that processes are shut in. */

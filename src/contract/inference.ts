@@ -13,6 +13,8 @@ const inferenceValue = z.discriminatedUnion("task", [
   z.object({ task: z.literal("embed"), vector: z.string() }),
   /** Valid against the schema of the model. */
   z.object({ task: z.literal("generate"), answer: z.json() }),
+  /** What a plugin made of the outputs. */
+  z.object({ task: z.literal("custom"), answer: z.json() }),
 ]);
 
 export const fileInference = z.object({

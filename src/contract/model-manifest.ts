@@ -6,6 +6,9 @@ import { z } from "zod";
 import { bytes, milliseconds, seconds } from "./config-units.ts";
 import { field, schemaFaults, showFound, showPath, type PathFault } from "./schema-faults.ts";
 import { keysAt, type JsonSchema } from "./json-schema.ts";
+import { bytesInput, imageInput, jsonInput, textInput } from "./model-inputs.ts";
+import { fileName, pinnedFile, sha256, tensorName } from "./model-parts.ts";
+import { MAX_ROW_VALUES, pluginInput, pluginOutput } from "./model-plugins.ts";
 import { MiB } from "./resources.ts";
 
 export const MANIFEST_NAME = "model.yaml";
@@ -14,109 +17,7 @@ export const MANIFEST_NAME = "model.yaml";
 export const providers = ["cuda", "webgpu", "cpu"] as const;
 export type Provider = (typeof providers)[number];
 
-const sha256 = z.string().regex(/^[0-9a-f]{64}$/, "64 hexadecimal digits in lower case");
-const fileName = z
-  .string()
-  .regex(/^(?!\/)(?!.*(?:^|\/)\.\.(?:\/|$))[^\0]+$/, "the name of a file inside the model's folder, without .. parts");
-const pinnedFile = z.strictObject({ file: fileName, sha256 });
-const tensorName = z.string().min(1);
 const ratio = z.number().min(0).max(1);
-
-const window = z.strictObject({
-  /** `middle` is the middle of the file. */
-  at: z.enum(["head", "middle", "tail"]),
-  length: z.int().min(1).max(16_777_216),
-});
-export type ByteWindow = Readonly<z.output<typeof window>>;
-
-const bytesInput = z.strictObject({
-  kind: z.literal("bytes"),
-  tensor: tensorName,
-  /** Laid one behind the other in the tensor, one value per byte. */
-  windows: z.array(window).min(1).max(8),
-  /** Stands where a file has no more bytes: behind a head, in front of a tail, on both sides of a middle. */
-  pad_value: z.int().min(-1).max(65_535).default(0),
-  /** Taken off the outer ends of a window before it is cut to its length. */
-  strip: z.enum(["none", "whitespace"]).default("none"),
-  /** Bytes that are looked at for one window; more than its length where something is taken off. */
-  block_bytes: bytes({ min: 1, max: 16 * MiB }).optional(),
-  /** Each byte is multiplied by it; for tensors of floats. */
-  scale: z.number().positive().default(1),
-  empty: z.enum(["fail", "pad"]).default("fail"),
-  /** Of a file that is longer than all windows together. */
-  too_long: z.enum(["truncate", "fail"]).default("truncate"),
-});
-
-const jsonField = z.strictObject({
-  /** Names between dots: `customer.age`, `items.0.price`. */
-  path: z.string().min(1),
-  /** Numbers that stand there, as a list, when it is more than one. */
-  length: z.int().min(1).max(65_536).default(1),
-  /** What words mean as numbers. */
-  values: z.record(z.string(), z.number()).optional(),
-  /** Stands for a field that is not there, or null; without it such a file fails. */
-  missing: z.number().optional(),
-});
-export type JsonField = Readonly<z.output<typeof jsonField>>;
-
-const jsonInput = z.strictObject({
-  kind: z.literal("json"),
-  tensors: z
-    .array(z.strictObject({ tensor: tensorName, fields: z.array(jsonField).min(1) }))
-    .min(1)
-    .max(64),
-  max_bytes: bytes({ min: 1, max: 64 * MiB }).default(MiB),
-});
-
-const textInput = z.strictObject({
-  kind: z.literal("text"),
-  /** The `tokenizer.json` of Hugging Face, and the `tokenizer_config.json` beside it. */
-  tokenizer: pinnedFile,
-  tokenizer_config: pinnedFile.optional(),
-  tensors: z.strictObject({ ids: tensorName, mask: tensorName.optional(), types: tensorName.optional() }),
-  max_tokens: z.int().min(1).max(131_072).default(512),
-  pad_id: z.int().min(0).default(0),
-  special_tokens: z.boolean().default(true),
-  /** Bytes of a file that are read at most. */
-  max_bytes: bytes({ min: 1, max: 64 * MiB }).default(MiB),
-  /** `split`: in parts of `max_tokens`, whose answers become one. */
-  too_long: z.enum(["truncate", "fail", "split"]).default("truncate"),
-  split: z
-    .strictObject({
-      /** A file of more parts fails. */
-      max_parts: z.int().min(1).max(65_536).default(256),
-      /** Tokens at the end of a part that the next one begins with. */
-      overlap_tokens: z.int().min(0).max(131_071).default(0),
-    })
-    .prefault({}),
-});
-
-const side = z.int().min(1).max(8_192);
-const perColour = z.array(z.number()).min(1).max(3);
-
-const imageInput = z.strictObject({
-  kind: z.literal("image"),
-  tensor: tensorName,
-  width: side,
-  height: side,
-  /** `stretch` both sides to these, `crop` the middle of what covers them, or `pad` what fits into them. */
-  fit: z.enum(["stretch", "crop", "pad"]).default("stretch"),
-  /** With `crop`: the shorter side gets this long before the middle is cut out; as long as it must be, when left out. */
-  shorter_side: side.optional(),
-  filter: z.enum(["nearest", "bilinear", "bicubic"]).default("bilinear"),
-  colors: z.enum(["rgb", "bgr", "grey"]).default("rgb"),
-  layout: z.enum(["nchw", "nhwc"]).default("nchw"),
-  /** A pixel of 0 to 255 is multiplied by it; 1/255 for tensors of floats, 1 for whole numbers, when left out. */
-  scale: z.number().positive().optional(),
-  /** Taken off each colour, in the order of `colors`; then it is divided by `std`. */
-  mean: perColour.optional(),
-  std: z.array(z.number().positive()).min(1).max(3).optional(),
-  /** 0 to 255, around an image that is padded. */
-  pad_value: z.int().min(0).max(255).default(0),
-  /** Of the file, and of what it holds once it is decoded: more is refused before that. */
-  max_bytes: bytes({ min: 1, max: 256 * MiB }).default(32 * MiB),
-  max_pixels: z.int().min(1).max(1_000_000_000).default(50_000_000),
-});
 
 const thresholds = (all: number) =>
   z
@@ -160,7 +61,7 @@ const shared = {
     /** The same model in other precisions: the first one that names a provider is what that provider gets. */
     variants: z.array(variant).max(8).default([]),
   }),
-  input: z.discriminatedUnion("kind", [bytesInput, jsonInput, textInput, imageInput]),
+  input: z.discriminatedUnion("kind", [bytesInput, jsonInput, textInput, imageInput, pluginInput]),
   /** Tried from the first to the last. */
   providers: z.array(z.enum(providers)).min(1).default(["cpu"]),
   batch: z
@@ -237,6 +138,9 @@ const embed = z.strictObject({
   }),
 });
 
+/** What the outputs mean says a module in the folder. */
+const custom = z.strictObject({ task: z.literal("custom"), ...shared, output: pluginOutput });
+
 /** What a file is put into before a model goes on with it. */
 const promptInput = z.strictObject({
   kind: z.literal("prompt"),
@@ -264,9 +168,9 @@ const generate = z.strictObject({
   }),
 });
 
-export const modelManifest = z.discriminatedUnion("task", [classify, multiLabel, regress, embed, generate]);
+export const modelManifest = z.discriminatedUnion("task", [classify, multiLabel, regress, embed, custom, generate]);
 export type ModelManifest = Readonly<z.output<typeof modelManifest>>;
-/** Those that make rows of tensors, and read one output. */
+/** Those that make rows of tensors. */
 export type TensorManifest = Exclude<ModelManifest, { task: "generate" }>;
 export type GenerateManifest = Extract<ModelManifest, { task: "generate" }>;
 export type ModelInput = TensorManifest["input"];
@@ -274,7 +178,6 @@ export type BytesInput = Extract<ModelInput, { kind: "bytes" }>;
 export type JsonInput = Extract<ModelInput, { kind: "json" }>;
 export type TextInput = Extract<ModelInput, { kind: "text" }>;
 export type ImageInput = Extract<ModelInput, { kind: "image" }>;
-export type PinnedFile = Readonly<z.output<typeof pinnedFile>>;
 
 /** The file of the model that a provider gets, within the folder. */
 export function modelFileFor({ model }: ModelManifest, provider: Provider): string {
@@ -343,6 +246,7 @@ function ruleFaults(manifest: ModelManifest): PathFault[] {
     told(["input", "split", "overlap_tokens"], `less than max_tokens (${input.max_tokens})`);
   }
   if (input.kind === "image") checkImage(input, told);
+  checkPlugins(manifest, told);
   checkBatchTokens(manifest, told);
   if ("labels" in manifest) checkLabels(manifest, told);
   return faults;
@@ -378,6 +282,21 @@ function checkImage(input: ImageInput, told: Told): void {
   const least = Math.max(input.width, input.height);
   if (input.fit !== "crop") told(["input", "shorter_side"], "fit: crop beside it");
   else if (input.shorter_side < least) told(["input", "shorter_side"], `${least} at least, or nothing can be cut out`);
+}
+
+function checkPlugins({ task, input }: ModelManifest, told: Told): void {
+  if (task === "custom" && input.kind === "text" && input.too_long === "split") {
+    told(["input", "too_long"], "truncate or fail: a plugin tells the answer of one row");
+  }
+  if (input.kind !== "plugin") return;
+  for (const [at, { tensor, shape }] of input.tensors.entries()) {
+    if (input.tensors.findIndex((other) => other.tensor === tensor) < at) {
+      told(["input", "tensors", at, "tensor"], "each tensor once");
+    }
+    if (shape.reduce((product, size) => product * size, 1) > MAX_ROW_VALUES) {
+      told(["input", "tensors", at, "shape"], `${MAX_ROW_VALUES} values for one file at most`);
+    }
+  }
 }
 
 function checkLabels({ labels: known, output }: Extract<ModelManifest, { labels: unknown }>, told: Told): void {

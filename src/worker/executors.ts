@@ -26,7 +26,7 @@ export class Executors implements Service {
     this.#config = config;
     const { nice, allow, workerId } = config;
     this.runner = new ChunkRunner({ logger, clock }, { nice, oomScoreAdj: 1_000, allow });
-    const pool = new EnginePool({ logger, clock, metrics }, engine);
+    const pool = new EnginePool({ logger, clock, metrics }, { ...engine, modelPlugins: allow.model_plugins });
     this.inferRunner = new InferRunner({
       ...{ pool, clock, gate: new PolicyGate(allow) },
       onModel: async (run, { model: { sha256 }, provider, placement, refusals }) => {

@@ -1,6 +1,7 @@
 /**
- * What plugins of the governor are made of: collectors, which read figures, and capacity rules, which object to starting a
- * job. A module exports `probe`, `rule`, or both. Published as `headroom/plugin`; docs/governor-plugins.md shows how.
+ * What plugins are made of. Of the governor: collectors, which read figures, and capacity rules, which object to starting a
+ * job; a module exports `probe`, `rule`, or both (docs/governor-plugins.md). Of a model: what makes tensors of files, and
+ * answers of outputs; a module exports one as its default (docs/model-plugins.md). Published as `headroom/plugin`.
  */
 import type { Amounts } from "../contract/resources.ts";
 
@@ -18,8 +19,11 @@ export interface SchemaLike<Settings> {
       };
 }
 
-/** Checks what stands below `settings` in the configuration: a schema, or a function that returns them or throws. */
-export type SettingsCheck<Settings> = SchemaLike<Settings> | ((raw: unknown) => Settings);
+/** A JSON Schema: `{ type: "object", properties: … }`. */
+export type SettingsSchema = Readonly<Record<string, unknown>> & { readonly safeParse?: never };
+
+/** Checks what stands below `settings`: a schema, or a function that returns them or throws. */
+export type SettingsCheck<Settings> = SchemaLike<Settings> | SettingsSchema | ((raw: unknown) => Settings);
 
 /** Figures by name: lower-case letters, digits and underscores. */
 export type PluginFigures = Readonly<Record<string, number>>;
@@ -84,4 +88,68 @@ export interface CapacityRule {
 export interface RulePlugin<Settings = unknown> {
   readonly settings?: SettingsCheck<Settings>;
   create(settings: Settings): CapacityRule;
+}
+
+/** A tensor of a model. */
+export interface PluginTensor {
+  readonly name: string;
+  /** `float32`, `int64`, … */
+  readonly type: string;
+  /** With the files of a batch as its first dimension; a name stands for a size that may differ. */
+  readonly shape: readonly (number | string)[];
+}
+
+/** The model that a plugin is opened for. */
+export interface ModelContext {
+  /** Its name in the manifest. */
+  readonly model: string;
+  /** Which part of the manifest names the plugin, and so which function is wanted of it. */
+  readonly role: "input" | "output";
+  /** For inputs those that the manifest names below `input.tensors`, for outputs those below `output.tensors`. */
+  readonly tensors: readonly PluginTensor[];
+}
+
+/** For float16 in 32 bits. */
+export type InputValues = Uint8Array | Int8Array | Int32Array | BigInt64Array | Float32Array | Float64Array;
+
+/** What one file is to the model: values in an array of the tensor's type, and their shape without the files' dimension. */
+export interface InputTensor {
+  readonly data: InputValues;
+  readonly shape: readonly number[];
+}
+
+/** The part of an output that is of one file. */
+export interface OutputTensor {
+  readonly data: ArrayLike<number>;
+  readonly shape: readonly number[];
+}
+
+export interface InputReader {
+  /**
+   * Makes tensors of a file, by name. It must answer at once, by the bytes alone: results are kept by their digest. What it
+   * throws is why the file, and no other one, fails.
+   */
+  read(bytes: Uint8Array): Readonly<Record<string, InputTensor>>;
+}
+
+/** What a file has in the results. */
+export interface PluginAnswer {
+  readonly label?: string | null;
+  /** 0 to 1. */
+  readonly confidence?: number | null;
+  /** Anything that JSON can say. */
+  readonly answer?: unknown;
+}
+
+export interface OutputReader {
+  /** Says what the outputs for one file mean. It must answer at once; what it throws is why the file, and no other one, fails. */
+  answer(outputs: Readonly<Record<string, OutputTensor>>): PluginAnswer;
+}
+
+/** The default export of a module that `input` or `output` of a `model.yaml` names. */
+export interface ModelPlugin<Settings = unknown> {
+  readonly api: 1;
+  readonly settings?: SettingsCheck<Settings>;
+  /** Called once or more in each process that has the model loaded. One module may serve both roles. */
+  open(settings: Settings, context: ModelContext): InputReader | OutputReader | Promise<InputReader | OutputReader>;
 }

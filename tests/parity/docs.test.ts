@@ -251,11 +251,14 @@ describe("configuration", () => {
   test("every YAML block of the pages is a valid configuration or manifest, the README's first of all", () => {
     const ofModels = ["docs/inference.md", "docs/generation.md"];
     // Flow files have a test of their own.
-    const others = [...ofModels, "docs/flows.md"];
-    const manifests = ofModels.flatMap((path) => blocksOf(read(path), "yaml"));
+    const others = [...ofModels, "docs/flows.md", "docs/model-plugins.md"];
+    // One of a manifest, which is the example's, and one of a configuration.
+    const [ofPlugins = "", ...allowing] = blocksOf(read("docs/model-plugins.md"), "yaml");
+    expect(ofPlugins).toBe(read("examples/models/house-price/model.yaml"));
+    const manifests = [ofPlugins, ...ofModels.flatMap((path) => blocksOf(read(path), "yaml"))];
     for (const block of manifests) expect(checkManifest(parseYaml(block)), block).toMatchObject({ kind: "valid" });
     const blocks = pages.filter((path) => !others.includes(path)).flatMap((path) => blocksOf(read(path), "yaml"));
-    for (const block of blocks) expect(parseConfig(parseYaml(block)).kind, block).toBe("valid");
+    for (const block of [...blocks, ...allowing]) expect(parseConfig(parseYaml(block)).kind, block).toBe("valid");
     expect(blocks[0]).toContain('- "--input={input_file}"');
   });
 });

@@ -3,9 +3,12 @@ import { hash } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { Option, type Command } from "commander";
+import type { Allow } from "../../contract/allow.ts";
 import { exitCodes, InvalidInputError } from "../../contract/errors.ts";
 import { inputSpec, type InputSpec } from "../../contract/run-spec.ts";
+import { pluginsOf } from "../../contract/model-plugins.ts";
 import { manifestJsonSchema } from "../../contract/model-manifest.ts";
+import { loadConfig } from "../../platform/config-file.ts";
 import { resolveFrom } from "../../platform/current-folder.ts";
 import { readManifest } from "../../platform/models/model-folder.ts";
 import type { Logger } from "../../platform/logger.ts";
@@ -23,6 +26,7 @@ import { logLevelOf, openPlace, type PlaceOptions } from "../settings.ts";
 interface Flags extends PlaceOptions {
   readonly json?: boolean;
   readonly input?: string;
+  readonly config?: string;
 }
 
 export function modelCommand(invocation: Invocation): Command {
@@ -41,15 +45,26 @@ function loggerOf(flags: Flags, io: Io): Logger {
   return openLogFile(openPlace(flags, io).home, logLevelOf(io.env), { process: "cli" }).logger;
 }
 
+/** A file that says what is allowed: a folder of a model may hold code. */
+function addOptions(command: Command): Command {
+  const config = new Option("-c, --config <file>", "configuration file, for what is allowed").env("HEADROOM_CONFIG");
+  return addPlaceOptions(addJsonOption(command.addOption(config)));
+}
+
+function allowedPlugins({ config }: Flags, io: Io): Allow["model_plugins"] {
+  const file = config === undefined ? {} : { file: config };
+  return loadConfig({ ...file, env: io.env, cwd: io.cwd }).allow.model_plugins;
+}
+
 function inspectCommand(invocation: Invocation): Command {
   const command = describeCommand("inspect", "load a model and show what it is", [
     "headroom model inspect models/filetype",
     "headroom model inspect models/filetype --json",
   ]).argument("<folder>", "folder of the model");
-  return addPlaceOptions(addJsonOption(command)).action(
+  return addOptions(command).action(
     act(invocation, async (folder: string, flags: Flags) => {
       const { io } = invocation;
-      const loaded = await probeModel(resolveFrom(io.cwd, folder), loggerOf(flags, io));
+      const loaded = await probeModel(resolveFrom(io.cwd, folder), loggerOf(flags, io), allowedPlugins(flags, io));
       if (flags.json === true) printJson(io, inspectJson(loaded));
       else print(io, inspectText(loaded));
       return undefined;
@@ -59,7 +74,15 @@ function inspectCommand(invocation: Invocation): Command {
 
 function inspectJson({ model, ...facts }: Loaded): object {
   const { folder, sha256, labels, manifest } = model;
-  return { folder, sha256, name: manifest.name, task: manifest.task, labels: labels.length, ...facts };
+  return {
+    folder,
+    sha256,
+    name: manifest.name,
+    task: manifest.task,
+    labels: labels.length,
+    plugins: pluginsOf(manifest),
+    ...facts,
+  };
 }
 
 function inspectText(loaded: Loaded): string {
@@ -73,6 +96,7 @@ function inspectText(loaded: Loaded): string {
     ...refusals.map((refusal) => ["not used", `${refusal.provider}: ${refusal.reason}`]),
     ["inputs", loaded.inputs.map(tensorText).join("; ")],
     ["outputs", loaded.outputs.map(tensorText).join("; ")],
+    ...pluginsOf(manifest).map(({ role, file, sha256 }) => ["plugin", `${file} for ${role}s, ${sha256}`]),
     ...(model.labels.length === 0
       ? []
       : [["labels", `${formatCount(model.labels.length)}: ${model.labels.slice(0, 20).join(", ")}`]]),
@@ -91,12 +115,12 @@ function validateCommand(invocation: Invocation): Command {
   const command = describeCommand("validate", "check a model by loading it, and report every fault", [
     "headroom model validate models/filetype",
   ]).argument("<folder>", "folder of the model");
-  return addPlaceOptions(addJsonOption(command)).action(
+  return addOptions(command).action(
     act(invocation, async (name: string, flags: Flags) => {
       const { io } = invocation;
       const folder = resolveFrom(io.cwd, name);
       try {
-        await probeModel(folder, loggerOf(flags, io));
+        await probeModel(folder, loggerOf(flags, io), allowedPlugins(flags, io));
       } catch (error) {
         if (!(error instanceof InvalidInputError)) throw error;
         tellDigest(io, folder, error);
@@ -145,7 +169,7 @@ function benchCommand(invocation: Invocation): Command {
     .addOption(
       new Option("-i, --input <path>", "a folder with files as the model will get them").makeOptionMandatory(),
     );
-  return addPlaceOptions(addJsonOption(command)).action(
+  return addOptions(command).action(
     act(invocation, async (name: string, flags: Flags) => {
       const { io } = invocation;
       const folder = resolveFrom(io.cwd, name);
@@ -155,10 +179,11 @@ function benchCommand(invocation: Invocation): Command {
       if (paths.length === 0) {
         throw new InvalidInputError("bench", [{ where: "--input", expected: "a folder with files", found: "none" }]);
       }
-      const { mostRows } = await probeModel(folder, logger);
+      const modelPlugins = allowedPlugins(flags, io);
+      const { mostRows } = await probeModel(folder, logger, modelPlugins);
       const sizes = [];
       for (let rows = 1; rows < mostRows * 2; rows *= 2) {
-        sizes.push(await measure({ folder, logger, input, paths }, Math.min(rows, mostRows)));
+        sizes.push(await measure({ folder, logger, input, paths, modelPlugins }, Math.min(rows, mostRows)));
       }
       if (flags.json === true) printJson(io, { folder, sizes });
       else {
@@ -191,11 +216,12 @@ interface Bench {
   readonly logger: Logger;
   readonly input: InputSpec;
   readonly paths: readonly string[];
+  readonly modelPlugins: Allow["model_plugins"];
 }
 
 /** Reading included; the files again and again until the time is over. */
-async function measure({ folder, logger, input, paths }: Bench, rows: number) {
-  const engine = createEngine(folder, logger, { fixedRows: rows, warmRows: rows });
+async function measure({ folder, logger, input, paths, modelPlugins }: Bench, rows: number) {
+  const engine = createEngine(folder, logger, { fixedRows: rows, warmRows: rows, modelPlugins });
   try {
     await engine.ready();
     const placeId = engine.addPlace({ input, inputRules: { minBytes: 0 }, inputRoot: undefined });

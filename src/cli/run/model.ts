@@ -1,4 +1,5 @@
 /** Looks at a model before a run of it: loads it once, as a worker will, so that what is wrong is told at once. */
+import type { Allow } from "../../contract/allow.ts";
 import { systemClock } from "../../platform/clock.ts";
 import type { Logger } from "../../platform/logger.ts";
 import { MODEL_CHUNK_CORES, MODEL_CHUNK_FILES, type RunSpecInput } from "../../contract/run-request.ts";
@@ -31,8 +32,12 @@ export function createEngine(folder: string, logger: Logger, settings: EngineSet
 }
 
 /** Loads the model and lets it go. @throws {InvalidInputError} with what is wrong with it, {InfrastructureError} */
-export async function probeModel(folder: string, logger: Logger): Promise<Loaded> {
-  const engine = createEngine(folder, logger);
+export async function probeModel(
+  folder: string,
+  logger: Logger,
+  modelPlugins: Allow["model_plugins"],
+): Promise<Loaded> {
+  const engine = createEngine(folder, logger, { modelPlugins });
   try {
     return await engine.ready();
   } finally {
@@ -46,7 +51,7 @@ export async function planWithModel(
   { flags, io, logger }: { flags: RunFlags; io: Io; logger: Logger },
 ): Promise<RunPlan> {
   const folder = plan.spec.command[0] ?? "";
-  const loaded = await probeModel(folder, logger);
+  const loaded = await probeModel(folder, logger, plan.config.allow.model_plugins);
   // Where no card is, that none is used is no news; the report says it all the same.
   const told = loaded.refusals.filter(({ provider }) => provider !== "cuda" || hasNvidiaDriver());
   for (const { provider, reason } of told) say(io, `${provider} is not used: ${reason}`);

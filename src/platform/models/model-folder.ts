@@ -4,7 +4,9 @@ import { createReadStream, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { InvalidInputError, type Fault } from "../../contract/errors.ts";
-import { checkManifest, MANIFEST_NAME, type ModelManifest, type PinnedFile } from "../../contract/model-manifest.ts";
+import { checkManifest, MANIFEST_NAME, type ModelManifest } from "../../contract/model-manifest.ts";
+import type { PinnedFile } from "../../contract/model-parts.ts";
+import { pluginsOf } from "../../contract/model-plugins.ts";
 import { showPath } from "../../contract/schema-faults.ts";
 import { readConfigDocument } from "../config-document.ts";
 
@@ -87,6 +89,7 @@ function pinsOf(manifest: ModelManifest): Pin[] {
     add(manifest.config, "config");
     add(manifest.output.schema, "output", "schema");
   }
+  for (const { role, ...file } of pluginsOf(manifest)) add(file, role);
   if ("labels" in manifest && !Array.isArray(manifest.labels)) add(manifest.labels, "labels");
   return pins;
 }

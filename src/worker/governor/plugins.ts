@@ -6,8 +6,8 @@ import { createRequire } from "node:module";
 import { isAbsolute, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { InvalidInputError, messageOf, type Fault } from "../../contract/errors.ts";
-import { showPath } from "../../contract/schema-faults.ts";
-import type { CapacityRule, Collector, ProbePlugin, RulePlugin, SettingsCheck } from "../plugin.ts";
+import type { CapacityRule, Collector, ProbePlugin, RulePlugin } from "../plugin.ts";
+import { checkSettings } from "../plugin-settings.ts";
 import type { AdmissionRule } from "./admission-view.ts";
 import { CollectorProbe } from "./plugin-probe.ts";
 import { GuardedRule } from "./plugin-rule.ts";
@@ -117,25 +117,6 @@ async function make<T extends Collector & CapacityRule>(
     throw fault(`${where}.module`, `a ${kind} with its function`, `one of ${module} without it`);
   };
   return { made: create(settings, `${where}.settings`), again: (raw) => create(raw, "settings") };
-}
-
-function checkSettings(check: SettingsCheck<unknown> | undefined, raw: unknown, where: string): unknown {
-  if (check === undefined) return raw;
-  if (typeof check === "function") {
-    try {
-      return check(raw);
-    } catch (error) {
-      throw fault(where, messageOf(error), JSON.stringify(raw), error);
-    }
-  }
-  const answer = check.safeParse(raw);
-  if (answer.success) return answer.data;
-  const faults = answer.error.issues.map(({ path, message }): Fault => {
-    const found = path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], raw);
-    const place = path.length === 0 ? where : `${where}.${showPath(path)}`;
-    return { where: place, expected: message, found: found === undefined ? "nothing" : JSON.stringify(found) };
-  });
-  throw new InvalidInputError("plugin", faults);
 }
 
 function checkName(name: unknown, where: string, names: Set<string>): void {

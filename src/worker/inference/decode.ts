@@ -4,9 +4,9 @@ import type { TensorManifest } from "../../contract/model-manifest.ts";
 import type { Failure } from "../result/outcome.ts";
 import type { OnnxOutput } from "./onnx.ts";
 
-/** One row of an output; `filled`: how many of its places are no padding, where that differs. */
+/** One row of the outputs that a task reads; `filled`: how many of its places are no padding, where that differs. */
 export interface RowOutput {
-  readonly output: OnnxOutput;
+  readonly outputs: readonly OnnxOutput[];
   readonly row: number;
   readonly filled: number | undefined;
 }
@@ -16,7 +16,10 @@ export type Decoder = (parts: readonly RowOutput[]) => FileInference | Failure;
 
 type Of<T extends TensorManifest["task"]> = Extract<TensorManifest, { task: T }>;
 
-export function createDecoder(manifest: TensorManifest, labels: readonly string[]): Decoder {
+export function createDecoder(
+  manifest: Exclude<TensorManifest, { task: "custom" }>,
+  labels: readonly string[],
+): Decoder {
   switch (manifest.task) {
     case "classify":
       return (parts) => classify(manifest, labels, parts);
@@ -34,7 +37,14 @@ export function widthOf({ dims }: Pick<OnnxOutput, "dims">): number {
   return dims.slice(1).reduce((product, size) => product * size, 1);
 }
 
-function rowOf({ output, row }: RowOutput): number[] {
+/** The output of tasks that read one. */
+function onlyOf({ outputs: [output] }: RowOutput): OnnxOutput {
+  if (output === undefined) throw new TypeError("expected an output, found none");
+  return output;
+}
+
+function rowOf(part: RowOutput): number[] {
+  const [output, { row }] = [onlyOf(part), part];
   const width = widthOf(output);
   return Array.from({ length: width }, (_, at) => output.data[row * width + at] ?? Number.NaN);
 }
@@ -110,7 +120,8 @@ function embed({ output: { pool, normalize } }: Of<"embed">, parts: readonly Row
   return { label: null, confidence: null, value: { task: "embed", vector: text } };
 }
 
-function vectorOf(pool: Of<"embed">["output"]["pool"], { output, row, filled }: RowOutput): Float32Array {
+function vectorOf(pool: Of<"embed">["output"]["pool"], part: RowOutput): Float32Array {
+  const [output, { row, filled }] = [onlyOf(part), part];
   const size = output.dims.at(-1) ?? 0;
   const places = widthOf(output) / Math.max(1, size);
   const from = row * places * size;

@@ -1,5 +1,6 @@
 /** Windows of a file's bytes as one row of a tensor. */
-import type { BytesInput, ByteWindow } from "../../contract/model-manifest.ts";
+import type { ByteWindow } from "../../contract/model-inputs.ts";
+import type { BytesInput } from "../../contract/model-manifest.ts";
 import type { Failure } from "../result/outcome.ts";
 import type { Encoder, Feed } from "./encoder.ts";
 import type { FileContent } from "./input-file.ts";

@@ -1,5 +1,6 @@
 /** Fields of a JSON file as rows of tensors. */
-import type { JsonField, JsonInput } from "../../contract/model-manifest.ts";
+import type { JsonField } from "../../contract/model-inputs.ts";
+import type { JsonInput } from "../../contract/model-manifest.ts";
 import { field, showFound } from "../../contract/schema-faults.ts";
 import type { Failure } from "../result/outcome.ts";
 import type { Encoder, Feed } from "./encoder.ts";

@@ -1,4 +1,5 @@
 /** What an engine is made with, and what it tells of itself. */
+import type { Allow } from "../../contract/allow.ts";
 import type { Provider } from "../../contract/model-manifest.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Logger } from "../../platform/logger.ts";
@@ -36,6 +37,8 @@ export interface EngineSettings {
   /** Instead of those of the manifest. */
   readonly providers?: readonly Provider[];
   readonly warmRows?: number;
+  /** Digests of modules in folders of models whose code may run; without it none. */
+  readonly modelPlugins?: Allow["model_plugins"];
   /** Runs batches of so many rows, and does not look for the best. */
   readonly fixedRows?: number;
 }

@@ -2,6 +2,7 @@
  * Messages between a worker and the child process that has a model loaded. Structured clones; always in order. What the
  * child does with a batch is the business of the model's task, so another kind of task adds members here, no channel.
  */
+import type { Allow } from "../../contract/allow.ts";
 import type { Fault } from "../../contract/errors.ts";
 import type { Provider } from "../../contract/model-manifest.ts";
 import type { FailureClass } from "../../contract/outcomes.ts";
@@ -25,6 +26,8 @@ export type ToEngine =
       readonly providers?: readonly Provider[];
       /** Warmed up with so many rows before it says ready; without it as many as the manifest allows. */
       readonly warmRows?: number;
+      /** Digests of modules in the folder whose code may run; without it none. */
+      readonly modelPlugins?: Allow["model_plugins"];
     }
   /** What the files of a run have in common, before the first of them. */
   | { readonly kind: "place"; readonly placeId: number; readonly place: InputPlace }

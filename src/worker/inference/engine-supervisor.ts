@@ -173,6 +173,7 @@ export class EngineSupervisor {
       folder: this.#folder,
       ...(this.#providers !== undefined && { providers: this.#providers }),
       ...(warmRows !== undefined && { warmRows }),
+      modelPlugins: this.#settings.modelPlugins,
     });
   }
 

@@ -4,7 +4,8 @@
  * is gone it ends.
  */
 import { writeFileSync } from "node:fs";
-import { FaultsError, messageOf } from "../../contract/errors.ts";
+import { FaultsError, InvalidInputError, messageOf } from "../../contract/errors.ts";
+import { pluginFaults, pluginsOf } from "../../contract/model-plugins.ts";
 import { loadModel, type ModelFolder } from "../../platform/models/model-folder.ts";
 import type { FileToRead, FromEngine, Loaded, ToEngine } from "./engine-protocol.ts";
 import { InputFiles } from "./input-file.ts";
@@ -49,10 +50,12 @@ class Engine {
     }
   }
 
-  async #open({ folder, providers, warmRows }: LoadMessage): Promise<void> {
+  async #open({ folder, providers, warmRows, modelPlugins }: LoadMessage): Promise<void> {
     const startedMs = performance.now();
     try {
       const model = await loadModel(folder);
+      const faults = pluginFaults(pluginsOf(model.manifest), modelPlugins);
+      if (faults.length > 0) throw new InvalidInputError(`model ${folder}`, faults);
       const wanted = providers ?? model.manifest.providers;
       const { task, fitting, refusals } = await openProven(model, wanted, { files: this.#files, warmRows });
       this.#task = task;

@@ -11,6 +11,8 @@ interface Wanted {
   readonly name: string;
   /** Sizes of one row; undefined where rows differ in that. */
   readonly row: readonly (number | undefined)[];
+  /** What of the manifest says the sizes. */
+  readonly sizes?: { readonly where: string; readonly name: string };
 }
 
 /** Every fault, with the place in the manifest. */
@@ -33,15 +35,19 @@ export function fitFaults(
 /** What the real output of a model shows, where its description left sizes open. */
 export function outputFault(
   manifest: TensorManifest,
-  dims: readonly number[],
+  outputs: readonly { readonly dims: readonly number[] }[],
   rows: number,
   labels: readonly string[],
 ): Fault | undefined {
-  const { tensor } = manifest.output;
-  if (dims[0] !== rows) {
-    const expected = `the output ${tensor} to have one row for each file (${rows})`;
-    return { where: "output.tensor", expected, found: `[${dims.join(", ")}]` };
+  const names = outputsOf(manifest);
+  for (const [at, { dims }] of outputs.entries()) {
+    const { where = "output", name = "" } = names[at] ?? {};
+    if (dims[0] === rows) continue;
+    const expected = `the output ${name} to have one row for each file (${rows})`;
+    return { where, expected, found: `[${dims.join(", ")}]` };
   }
+  const [{ name: tensor } = { name: "" }] = names;
+  const dims = outputs[0]?.dims ?? [];
   const values = wantedValues(manifest, labels);
   if (values === undefined || values.count === widthOf({ dims })) return undefined;
   return {
@@ -62,6 +68,12 @@ function wantedValues(
   return undefined;
 }
 
+/** The outputs that a task reads, and where the manifest names them. */
+export function outputsOf({ output }: TensorManifest): { readonly name: string; readonly where: string }[] {
+  if ("tensor" in output) return [{ name: output.tensor, where: "output.tensor" }];
+  return output.tensors.map((name, at) => ({ name, where: `output.tensors[${at}]` }));
+}
+
 function wantedInputs({ input }: TensorManifest): Wanted[] {
   switch (input.kind) {
     case "bytes":
@@ -76,8 +88,14 @@ function wantedInputs({ input }: TensorManifest): Wanted[] {
       const { width, height, colors, layout } = input;
       const channels = colors === "grey" ? 1 : 3;
       const row = layout === "nchw" ? [channels, height, width] : [height, width, channels];
-      return [{ where: "input.tensor", name: input.tensor, row }];
+      const sizes = { where: "input", name: "the size, colors and layout" };
+      return [{ where: "input.tensor", name: input.tensor, row, sizes }];
     }
+    case "plugin":
+      return input.tensors.map(({ tensor, shape }, at) => {
+        const sizes = { where: `input.tensors[${at}].shape`, name: "the shape" };
+        return { where: `input.tensors[${at}].tensor`, name: tensor, row: shape, sizes };
+      });
     case "json":
       return input.tensors.map(({ tensor, fields }, at) => ({
         where: `input.tensors[${at}]`,
@@ -91,14 +109,14 @@ function wantedInputs({ input }: TensorManifest): Wanted[] {
   }
 }
 
-function inputFaults({ where, name, row }: Wanted, inputs: readonly TensorFacts[]): Fault[] {
+function inputFaults({ where, name, row, sizes }: Wanted, inputs: readonly TensorFacts[]): Fault[] {
   const tensor = inputs.find((input) => input.name === name);
   if (tensor === undefined)
     return [{ where, expected: `one of the inputs of the model (${namesOf(inputs)})`, found: JSON.stringify(name) }];
   const { type, shape } = tensor;
   if (!isTensorType(type))
     return [{ where, expected: `an input of ${tensorTypes.join(", ")}`, found: `${name} of ${type}` }];
-  if (row.length > 1) return imageFaults(name, row, shape);
+  if (sizes !== undefined) return sizeFaults(name, row, { shape, sizes });
   if (shape.length !== 2) {
     return [{ where, expected: "an input of two dimensions (files, values)", found: `${name} [${shape.join(", ")}]` }];
   }
@@ -110,30 +128,40 @@ function inputFaults({ where, name, row }: Wanted, inputs: readonly TensorFacts[
   return [];
 }
 
-/** Width, height, colours and layout together have to be those of the model. */
-function imageFaults(name: string, row: Wanted["row"], shape: TensorFacts["shape"]): Fault[] {
+/** All sizes together have to be those of the model. */
+function sizeFaults(
+  name: string,
+  row: Wanted["row"],
+  { shape, sizes }: Pick<TensorFacts, "shape"> & Required<Pick<Wanted, "sizes">>,
+): Fault[] {
   const fits = (size: number | string | undefined, at: number) =>
     typeof size !== "number" || size <= 0 || size === row[at];
   if (shape.length === row.length + 1 && shape.slice(1).every(fits)) return [];
-  const expected = `the size, colors and layout of the input ${name}: [${shape.join(", ")}]`;
-  return [{ where: "input", expected, found: `[files, ${row.join(", ")}]` }];
+  const expected = `${sizes.name} of the input ${name}: [${shape.join(", ")}]`;
+  return [{ where: sizes.where, expected, found: `[${["files", ...row].join(", ")}]` }];
 }
 
 function outputFaults(manifest: TensorManifest, outputs: readonly TensorFacts[], labels: readonly string[]): Fault[] {
-  const { tensor } = manifest.output;
+  return outputsOf(manifest).flatMap((wanted) => oneOutputFaults(manifest, { wanted, outputs }, labels));
+}
+
+interface WantedOutput {
+  readonly wanted: { readonly name: string; readonly where: string };
+  readonly outputs: readonly TensorFacts[];
+}
+
+function oneOutputFaults(
+  manifest: TensorManifest,
+  { wanted: { name: tensor, where }, outputs }: WantedOutput,
+  labels: readonly string[],
+): Fault[] {
   const found = outputs.find(({ name }) => name === tensor);
   if (found === undefined) {
     const expected = `one of the outputs of the model (${namesOf(outputs)})`;
-    return [{ where: "output.tensor", expected, found: JSON.stringify(tensor) }];
+    return [{ where, expected, found: JSON.stringify(tensor) }];
   }
   if (found.type === "string") {
-    return [
-      {
-        where: "output.tensor",
-        expected: "an output of numbers",
-        found: `${tensor} of ${found.type}`,
-      },
-    ];
+    return [{ where, expected: "an output of numbers", found: `${tensor} of ${found.type}` }];
   }
   const width = found.shape.slice(1);
   const values = wantedValues(manifest, labels);

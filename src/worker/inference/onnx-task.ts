@@ -2,23 +2,20 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { InvalidInputError, messageOf } from "../../contract/errors.ts";
-import {
-  batchLimitsFor,
-  type BatchLimits,
-  type ModelInput,
-  type Provider,
-  type TensorManifest,
-} from "../../contract/model-manifest.ts";
+import { batchLimitsFor, type BatchLimits, type Provider, type TensorManifest } from "../../contract/model-manifest.ts";
 import type { ModelFolder } from "../../platform/models/model-folder.ts";
 import { answersOf, readBatch, rowsOf, type BatchDone } from "./batch-files.ts";
 import { createDecoder, type Decoder, type RowOutput } from "./decode.ts";
+import { createPluginDecoder } from "./decode-plugin.ts";
 import { BytesEncoder } from "./encode-bytes.ts";
 import { JsonEncoder } from "./encode-json.ts";
+import { PluginEncoder } from "./encode-plugin.ts";
 import { TextEncoder } from "./encode-text.ts";
 import type { Encoder } from "./encoder.ts";
-import type { FileToRead, Refusal } from "./engine-protocol.ts";
+import type { FileToRead, Refusal, TensorFacts } from "./engine-protocol.ts";
 import type { InputFiles } from "./input-file.ts";
-import { fitFaults, fixedRows, outputFault } from "./model-fit.ts";
+import { fitFaults, fixedRows, outputFault, outputsOf } from "./model-fit.ts";
+import { openPlugin } from "./model-plugin.ts";
 import { fittingRows, ModelRefused, openModel, tryStrangest, type ModelTask, type OpenedModel } from "./model-task.ts";
 import type { OnnxOutput, OnnxSession } from "./onnx.ts";
 import { rowsWithin, turnsOf, type RowLengths } from "./row-lengths.ts";
@@ -36,20 +33,22 @@ export class OnnxTask implements ModelTask {
   readonly #files: InputFiles;
   readonly #encoder: Encoder;
   readonly #decode: Decoder;
+  readonly #outputs: readonly string[];
   readonly #fixedRows: number | undefined;
 
   private constructor(
     model: TensorModel,
     files: InputFiles,
-    { opened, encoder }: { opened: OpenedModel; encoder: Encoder },
+    { opened, encoder, decode }: { opened: OpenedModel; encoder: Encoder; decode: Decoder },
   ) {
-    const { manifest, labels } = model;
+    const { manifest } = model;
     this.#model = model;
     this.#files = files;
     this.session = opened.session;
     this.refusals = opened.refusals;
     this.#encoder = encoder;
-    this.#decode = createDecoder(manifest, labels);
+    this.#decode = decode;
+    this.#outputs = outputsOf(manifest).map(({ name }) => name);
     this.#fixedRows = fixedRows(this.session.inputs);
     const limits = batchLimitsFor(manifest, this.session.provider);
     const { lengths, rowBytes } = encoder;
@@ -64,8 +63,8 @@ export class OnnxTask implements ModelTask {
   static async open(model: TensorModel, providers: readonly Provider[], files: InputFiles): Promise<OnnxTask> {
     const { manifest, labels } = model;
     const opened = await openModel(model, providers, (session) => fitFaults(manifest, session, labels));
-    const typeOf = (tensor: string) => opened.session.inputs.find(({ name }) => name === tensor)?.type ?? "float32";
-    return new OnnxTask(model, files, { opened, encoder: await createEncoder(model, manifest.input, typeOf) });
+    const encoder = await createEncoder(model, opened.session.inputs);
+    return new OnnxTask(model, files, { opened, encoder, decode: await openDecoder(model, opened.session.outputs) });
   }
 
   /** So that the memory of a batch is taken before the first file. */
@@ -75,8 +74,8 @@ export class OnnxTask implements ModelTask {
     const fits = await fittingRows(this.#fixedRows ?? rows, limits, async (fitting) => {
       this.#encoder.begin(fitting);
       for (let row = 0; row < fitting; row += 1) this.#encoder.addLargest?.(row);
-      const { dims } = await this.#run(fitting);
-      const fault = outputFault(manifest, dims, this.#fixedRows ?? fitting, labels);
+      const outputs = await this.#run(fitting);
+      const fault = outputFault(manifest, outputs, this.#fixedRows ?? fitting, labels);
       if (fault !== undefined) throw new ModelRefused([fault], this.refusals);
     });
     await this.#tryStrangest();
@@ -102,8 +101,8 @@ export class OnnxTask implements ModelTask {
     const said: RowOutput[] = [];
     const turns = turnsOf(tokens, { most, maxTokens: this.lengths?.maxTokens ?? Infinity });
     for (const { from, count } of turns) {
-      const output = await this.#run(count, from);
-      for (let row = 0; row < count; row += 1) said.push({ output, row, filled: this.#encoder.filled?.(from + row) });
+      const outputs = await this.#run(count, from);
+      for (let row = 0; row < count; row += 1) said.push({ outputs, row, filled: this.#encoder.filled?.(from + row) });
     }
     const runMs = performance.now() - startedMs;
     const answers = answersOf(read, (row, count) => this.#decode(said.slice(row, row + count)));
@@ -120,21 +119,24 @@ export class OnnxTask implements ModelTask {
     return { maxRows, maxTokens: Math.min(maxTokens, Math.floor(maxBytes / tokenBytes)) };
   }
 
-  #run(rows: number, from = 0): Promise<OnnxOutput> {
-    return this.session.run(this.#encoder.feeds(this.#fixedRows ?? rows, from), this.#model.manifest.output.tensor);
+  #run(rows: number, from = 0): Promise<OnnxOutput[]> {
+    return this.session.run(this.#encoder.feeds(this.#fixedRows ?? rows, from), this.#outputs);
   }
 }
 
-async function createEncoder(
-  model: TensorModel,
-  input: ModelInput,
-  typeOf: (tensor: string) => string,
-): Promise<Encoder> {
+async function createEncoder(model: TensorModel, inputs: readonly TensorFacts[]): Promise<Encoder> {
+  const { input } = model.manifest;
+  const typeOf = (tensor: string) => inputs.find(({ name }) => name === tensor)?.type ?? "float32";
   switch (input.kind) {
     case "image": {
       // Its decoder takes time and memory to load that models of other inputs need not pay.
       const { ImageEncoder } = await import("./encode-image.ts");
       return new ImageEncoder(input, typeOf(input.tensor));
+    }
+    case "plugin": {
+      const named = input.tensors.map(({ tensor }) => tensor);
+      const reader = await openPlugin(model, { ...input, role: "input" }, factsOf(inputs, named));
+      return new PluginEncoder(input, reader, typeOf);
     }
     case "bytes":
       return new BytesEncoder(input, typeOf(input.tensor));
@@ -147,6 +149,17 @@ async function createEncoder(
       return textEncoder(model, () => new TextEncoder(input, { tokenizer, config: settings }, typeOf));
     }
   }
+}
+
+async function openDecoder({ manifest, ...model }: TensorModel, outputs: readonly TensorFacts[]): Promise<Decoder> {
+  if (manifest.task !== "custom") return createDecoder(manifest, model.labels);
+  const { tensors } = manifest.output;
+  const plugin = { ...manifest.output, role: "output" as const };
+  return createPluginDecoder(await openPlugin({ ...model, manifest }, plugin, factsOf(outputs, tensors)), tensors);
+}
+
+function factsOf(tensors: readonly TensorFacts[], names: readonly string[]): TensorFacts[] {
+  return names.flatMap((name) => tensors.find((tensor) => tensor.name === name) ?? []);
 }
 
 function textEncoder({ folder }: ModelFolder, make: () => TextEncoder): TextEncoder {

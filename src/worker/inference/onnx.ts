@@ -22,8 +22,8 @@ export interface OnnxSession {
   readonly outputs: readonly TensorFacts[];
   /** What ran where in the first run; undefined before it, and on the CPU, where there is no choice. */
   readonly placement: Placement | undefined;
-  /** Blocks this process until it is done. */
-  run(feeds: Readonly<Record<string, Feed>>, output: string): Promise<OnnxOutput>;
+  /** The outputs of these names, in their order. Blocks this process until it is done. */
+  run(feeds: Readonly<Record<string, Feed>>, outputs: readonly string[]): Promise<OnnxOutput[]>;
   /** All outputs, as they are: for models whose outputs go in again. */
   runAll(feeds: Tensors): Promise<Tensors>;
   /** The only way in which memory that the runtime has taken comes back. */
@@ -87,10 +87,13 @@ class ProvenSession implements OnnxSession {
     this.outputs = factsOf(session.outputMetadata);
   }
 
-  async run(feeds: Readonly<Record<string, Feed>>, output: string): Promise<OnnxOutput> {
-    const result = (await this.#run(feeds, [output]))[output];
-    if (result === undefined) throw new TypeError(`expected the output ${output}, found none`);
-    return { data: numbersOf(result, output), dims: result.dims };
+  async run(feeds: Readonly<Record<string, Feed>>, outputs: readonly string[]): Promise<OnnxOutput[]> {
+    const results = await this.#run(feeds, outputs);
+    return outputs.map((output) => {
+      const result = results[output];
+      if (result === undefined) throw new TypeError(`expected the output ${output}, found none`);
+      return { data: numbersOf(result, output), dims: result.dims };
+    });
   }
 
   async runAll(feeds: Tensors): Promise<Tensors> {

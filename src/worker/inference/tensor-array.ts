@@ -14,6 +14,8 @@ export interface NumberArray {
   fill(value: number, from: number, to: number): void;
   /** Each byte as a value, multiplied. */
   setBytes(bytes: Uint8Array, at: number, scale: number): void;
+  /** Values in an array of the kind that `arrayKindOf` tells of this type. */
+  copy(values: TensorValues, at: number): void;
   first(count: number): TensorValues;
 }
 
@@ -40,12 +42,23 @@ export function isFloatType(type: string): boolean {
 /** The types that `arrayFor` makes, for people. */
 export const tensorTypes: readonly string[] = [...Object.keys(plainTypes), "float16", "int64"];
 
+/** The arrays in which people give values of a type: 16-bit floats in 32 bits. @throws {TypeError} as `arrayFor` */
+export function arrayKindOf(type: string) {
+  if (type === "int64") return BigInt64Array;
+  if (type === "float16") return Float32Array;
+  return plainTypes[plainTypeOf(type)];
+}
+
+function plainTypeOf(type: string): keyof typeof plainTypes {
+  if (!Object.hasOwn(plainTypes, type)) throw new TypeError(`expected a tensor type, found ${type}`);
+  return type as keyof typeof plainTypes;
+}
+
 /** @throws {TypeError} for a type that `isTensorType` denies */
 export function arrayFor(type: string, length: number): NumberArray {
   if (type === "int64") return new WideIntegers(length);
   if (type === "float16") return new HalfFloats(length);
-  if (!Object.hasOwn(plainTypes, type)) throw new TypeError(`expected a tensor type, found ${type}`);
-  return new PlainNumbers(new plainTypes[type as keyof typeof plainTypes](length));
+  return new PlainNumbers(new plainTypes[plainTypeOf(type)](length));
 }
 
 class PlainNumbers implements NumberArray {
@@ -77,6 +90,10 @@ class PlainNumbers implements NumberArray {
     for (let i = at; i < at + bytes.length; i += 1) this.#values[i] = (this.#values[i] ?? 0) * scale;
   }
 
+  copy(values: Plain, at: number): void {
+    this.#values.set(values, at);
+  }
+
   first(count: number): TensorValues {
     return this.#values.subarray(0, count);
   }
@@ -104,6 +121,10 @@ class HalfFloats implements NumberArray {
 
   setBytes(bytes: Uint8Array, at: number, scale: number): void {
     for (let i = 0; i < bytes.length; i += 1) this.#values[at + i] = toHalf((bytes[i] ?? 0) * scale);
+  }
+
+  copy(values: Float32Array, at: number): void {
+    for (const [i, value] of values.entries()) this.#values[at + i] = toHalf(value);
   }
 
   first(count: number): TensorValues {
@@ -139,6 +160,10 @@ class WideIntegers implements NumberArray {
 
   setBytes(bytes: Uint8Array, at: number, scale: number): void {
     for (let i = 0; i < bytes.length; i += 1) this.set(at + i, (bytes[i] ?? 0) * scale);
+  }
+
+  copy(values: BigInt64Array, at: number): void {
+    this.#wide.set(values, at);
   }
 
   first(count: number): TensorValues {

@@ -160,3 +160,30 @@ describe("headroom model", () => {
     for (const { filesPerSecond } of sizes) expect(filesPerSecond).toBeGreaterThan(0);
   });
 });
+
+test("code in a model's folder runs where the configuration names its digest, and its answers are a table", async () => {
+  await using cli = new Cli();
+  const root = join(import.meta.dirname, "../../..");
+  const model = join(root, "examples/models/house-price");
+  const refused = await cli.call(["model", "validate", model]);
+  expect(refused.code).toBe(2);
+  expect(refused.stderr).toContain("input.sha256: expected a plugin that allow.model_plugins names (it names none)");
+  const digests = ["numbers.mjs", "verdict.mjs"].map((name) => hash("sha256", readFileSync(join(model, name)), "hex"));
+  const env = { HEADROOM_ALLOW_MODEL_PLUGINS: JSON.stringify(digests) };
+  const shown = await cli.call(["model", "inspect", model], { env });
+  expect(shown.stdout).toContain(`numbers.mjs for inputs, ${digests[0] ?? ""}`);
+  const config = cli.scratch.file("plugins.yaml", `allow: { model_plugins: [${digests.join(", ")}] }\n`);
+  expect((await cli.call(["model", "validate", model, "--config", config])).code).toBe(0);
+  const input = join(root, "examples/houses");
+  const ended = await cli.call(["infer", "--model", model, "--input", input, "--output", "out"], { env });
+  expect(ended.code).toBe(1);
+  const lines = linesOf(join(cli.scratch.path, "out/results.jsonl"));
+  expect(lines).toMatchObject([
+    { path: "east.csv", outcome: "failed", message: "rooms: expected a number, found three" },
+    { path: "north.csv", label: "fair", answer: { price: 460, above: false } },
+    { path: "south.csv", label: "dear", answer: { price: 865, above: true } },
+  ]);
+  const [id = ""] = readdirSync(join(cli.home, "runs"));
+  const table = await cli.call(["results", id, "--where", "price=865"]);
+  expect(table.stdout).toMatch(/FILE +LABEL +price +above\n+south\.csv +dear +865 +true/);
+});

@@ -2,9 +2,12 @@ import { describe, expect, test } from "vitest";
 import { checkManifest, type TensorManifest } from "../../../../src/contract/model-manifest.ts";
 import { createDecoder, type RowOutput } from "../../../../src/worker/inference/decode.ts";
 
+type OwnManifest = Exclude<TensorManifest, { task: "custom" }>;
+type Task = OwnManifest["task"];
+
 const labels = ["a", "b", "c"];
 
-function manifestOf(task: TensorManifest["task"], output: object): TensorManifest {
+function manifestOf(task: Task, output: object): OwnManifest {
   const checked = checkManifest({
     name: "m",
     task,
@@ -14,15 +17,16 @@ function manifestOf(task: TensorManifest["task"], output: object): TensorManifes
     ...(task === "classify" || task === "multi-label" ? { labels } : {}),
   });
   if (checked.kind === "faulty") throw new TypeError(JSON.stringify(checked.faults));
-  if (checked.manifest.task === "generate") throw new TypeError("expected a manifest of tensors");
+  if (checked.manifest.task === "generate" || checked.manifest.task === "custom")
+    throw new TypeError("expected another task");
   return checked.manifest;
 }
 
-function said(task: TensorManifest["task"], output: object, values: number[], dims: number[] = [1, values.length]) {
+function said(task: Task, output: object, values: number[], dims: number[] = [1, values.length]) {
   return createDecoder(
     manifestOf(task, output),
     labels,
-  )([{ output: { data: Float32Array.from(values), dims }, row: 0, filled: undefined }]);
+  )([{ outputs: [{ data: Float32Array.from(values), dims }], row: 0, filled: undefined }]);
 }
 
 describe("what a classifier says", () => {
@@ -42,8 +46,8 @@ describe("what a classifier says", () => {
   test("is of the row that is asked for", () => {
     const decode = createDecoder(manifestOf("classify", { activation: "none" }), labels);
     const output = { data: [1, 0, 0, 0, 0, 1], dims: [2, 3] };
-    expect(decode([{ output, row: 0, filled: undefined }])).toMatchObject({ label: "a" });
-    expect(decode([{ output, row: 1, filled: undefined }])).toMatchObject({ label: "c" });
+    expect(decode([{ outputs: [output], row: 0, filled: undefined }])).toMatchObject({ label: "a" });
+    expect(decode([{ outputs: [output], row: 1, filled: undefined }])).toMatchObject({ label: "c" });
   });
 
   test("is a bad output where it is no number", () => {
@@ -82,10 +86,10 @@ describe("what the other tasks say", () => {
         {
           ...manifestOf("embed", { normalize: false }),
           output: { tensor: "y", normalize: false, ...output },
-        } as TensorManifest,
+        } as OwnManifest,
         [],
       );
-      const answer = decode([{ output: { data: [1, 2, 3, 4, 50, 60], dims: [1, 3, 2] }, row: 0, filled }]);
+      const answer = decode([{ outputs: [{ data: [1, 2, 3, 4, 50, 60], dims: [1, 3, 2] }], row: 0, filled }]);
       if ("class" in answer || answer.value.task !== "embed") throw new TypeError("expected a vector");
       const bytes = Buffer.from(answer.value.vector, "base64");
       return [...new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length))];
@@ -100,9 +104,9 @@ describe("what the other tasks say", () => {
 describe("the parts of a long file are one answer", () => {
   const parts = (rows: readonly number[][], filled: readonly number[]): RowOutput[] => {
     const output = { data: rows.flat(), dims: [rows.length, rows[0]?.length ?? 0] };
-    return rows.map((_, row) => ({ output, row, filled: filled[row] }));
+    return rows.map((_, row) => ({ outputs: [output], row, filled: filled[row] }));
   };
-  const decode = (task: TensorManifest["task"], output: object) => createDecoder(manifestOf(task, output), labels);
+  const decode = (task: Task, output: object) => createDecoder(manifestOf(task, output), labels);
 
   test("classify and regress: the mean, by what is filled of each part", () => {
     const shares = parts(

@@ -49,9 +49,12 @@ describe("fit of a manifest and its model", () => {
   });
 
   test("tells of sizes that only the real output shows", () => {
-    expect(outputFault(manifest, [4, 2], 4, ["a", "b"])).toBeUndefined();
-    expect(outputFault(manifest, [4, 3], 4, ["a", "b"])).toMatchObject({ where: "labels", found: "2" });
-    expect(outputFault(manifest, [1, 2], 4, ["a", "b"])).toMatchObject({ where: "output.tensor", found: "[1, 2]" });
+    expect(outputFault(manifest, [{ dims: [4, 2] }], 4, ["a", "b"])).toBeUndefined();
+    expect(outputFault(manifest, [{ dims: [4, 3] }], 4, ["a", "b"])).toMatchObject({ where: "labels", found: "2" });
+    expect(outputFault(manifest, [{ dims: [1, 2] }], 4, ["a", "b"])).toMatchObject({
+      where: "output.tensor",
+      found: "[1, 2]",
+    });
   });
 
   test("takes 16-bit floats for input and output", () => {
