@@ -125,12 +125,29 @@ const infer = z.strictObject({
   exclude: z.array(text).default([]),
 });
 
+/** What stands before the first expression must say where it leads. */
+const folderPath = template.regex(/^(?:\/|\$\{)/, "an absolute path, or an expression that yields one");
+
 const agent = z.strictObject({
   ...common,
   kind: z.literal("agent"),
   /** The name of an agent program in the configuration. */
   program: text.default("default"),
   prompt: template.min(1),
+  /** The folder that it works in, which is there already; without it an empty one, for each attempt anew. */
+  folder: z
+    .union(
+      [
+        folderPath.transform((path) => ({ path, writable: false })),
+        z.strictObject({
+          path: folderPath,
+          /** Whether it may write there: then the folder is also one that the policy lets it write to. */
+          writable: z.boolean().default(false),
+        }),
+      ],
+      { error: "an absolute path (or an expression that yields one), or { path, writable }" },
+    )
+    .optional(),
   /** Tools that the agent may use, of those that the policy allows. */
   tools: z.array(text).default([]),
   max_turns: z.int().min(1).max(1_000).default(20),

@@ -128,6 +128,14 @@ export const runSpec = z.strictObject({
   network: z.boolean().optional(),
   /** What processes that are shut in see beside their inputs: absolute paths. */
   reads: z.array(z.string().startsWith("/", "an absolute path")).max(MAX_READS).optional(),
+  /** The folder that its processes work in, absolute; without it each has an empty one. It must be there. */
+  folder: z
+    .strictObject({
+      path: z.string().startsWith("/", "an absolute path"),
+      /** Whether processes that are shut in may write there. */
+      writable: z.boolean().default(false),
+    })
+    .optional(),
   /** The command is an agent whose standard output is its transcript: it is counted along, and kept when it fails too. */
   agent: agentLimits.optional(),
   profile: profileName.default("default"),

@@ -11,6 +11,7 @@ import { textsOf } from "../../contract/flow-references.ts";
 import { parseTemplate } from "../../contract/flow-templates.ts";
 import type { FlowNode } from "../../contract/flows.ts";
 import { InvalidInputError } from "../../contract/errors.ts";
+import { isInside, isPlainAbsolute } from "../../contract/inside.ts";
 import { failureClasses, defaultRetryRules, type FailureClass, type RetryRule } from "../../contract/outcomes.ts";
 import type { Profile } from "../../contract/profiles.ts";
 import { MiB } from "../../contract/resources.ts";
@@ -74,6 +75,7 @@ export function execSpec(work: NodeWork): RunSpec {
     ...learnedAs(command, work),
     perChunk: false,
     ...(isAgent && { agent: limitsOf(node, programOf(node, work)) }),
+    ...(isAgent && node.folder !== undefined && { folder: folderOf(node.folder, work) }),
     input: { kind: "none" },
     output: { root: join(work.about.folder, "artifacts"), ...kept },
   });
@@ -127,6 +129,16 @@ function programOf(node: AgentNode, { about }: NodeWork): ReturnType<typeof agen
 function agentCommand(node: AgentNode, work: NodeWork): string[] {
   const prompt = literal(valueOf(expandTemplate(node.prompt, work.scope), "prompt"));
   return agentWords(programOf(node, work), node, prompt);
+}
+
+function folderOf({ path, writable }: NonNullable<AgentNode["folder"]>, work: NodeWork): RunSpec["folder"] {
+  const found = valueOf(expandTemplate(path, work.scope), "folder.path");
+  const isOfRun = writable && isInside(work.about.folder, found);
+  if (isPlainAbsolute(found) && !isOfRun) return { path: found, writable };
+  const expected = isOfRun
+    ? "a folder outside that of the run, whose artifacts nobody writes to"
+    : "the absolute path of a folder, without .. parts";
+  throw new InvalidInputError("node", [{ where: "folder.path", expected, found: JSON.stringify(found) }]);
 }
 
 function limitsOf(node: AgentNode, program: ReturnType<typeof agentProgram>): AgentLimits {

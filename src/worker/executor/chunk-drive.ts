@@ -28,6 +28,7 @@ import { openPreparer, type Preparation, type Preparer } from "./prepare.ts";
 import { Publisher, startingOf, type ChunkHost } from "./publisher.ts";
 import { sandboxFailure, type Enclosure } from "./sandbox.ts";
 import type { Slot } from "./slot.ts";
+import { workFolderFailure } from "./work-folder.ts";
 
 /** A callback of the worker did not answer as it should; the chunk ends. */
 export class HostRefusal extends Error {
@@ -189,6 +190,9 @@ export class ChunkDrive {
     const { enclosure } = this.#parts;
     const failure = enclosure === undefined ? null : sandboxFailure(enclosure);
     if (failure !== null) return failure;
+    const { folder } = this.#request.spec;
+    const fault = folder === undefined ? null : workFolderFailure(folder);
+    if (fault !== null) return fault;
     return this.#preparer.checkBinaries(this.#policy.pins);
   }
 

@@ -193,7 +193,7 @@ export class Preparer {
       ...(target === null ? {} : { output: target.temp, output_file: target.temp }),
     };
     const argv = [this.binary, ...spec.command.slice(1).map((argument) => expand(argument, values))];
-    return { ...slotProcess(argv, ready.input.bytes, placesOf([path], target?.temp)), inputs: [ready], target };
+    return { ...slotProcess(argv, ready.input.bytes, placesOf([path], target?.temp, spec.folder)), inputs: [ready], target };
   }
 
   /** One call for several files; its output has the name of the first one's. */
@@ -211,6 +211,7 @@ export class Preparer {
     const places = placesOf(
       inputs.map(({ input }) => input.path),
       target?.temp,
+      this.#request.spec.folder,
     );
     return { ...slotProcess([this.binary, ...argv], inputBytes, places), inputs, target };
   }

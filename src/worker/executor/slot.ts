@@ -79,6 +79,7 @@ export class Slot {
     const launch: Launch = {
       request: {
         slot: this.#number,
+        folder: process.places.folder?.path,
         env,
         logBytes: spec.logBytes,
         inGroup: process.inGroup,

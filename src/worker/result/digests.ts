@@ -66,7 +66,7 @@ export async function hashFileOfSize(path: string, bytes: number | null): Promis
 /**
  * What identifies how a run turns an input into an output, beside the binary's digest: the binary's name (some binaries
  * act on it) and its arguments with their placeholders, the environment that the run sets, the names (not the values) of
- * the variables that nodes hand on, the output rules, and what a node of a flow reads of others. Limits, retries and the folder of the binary are left out: they
+ * the variables that nodes hand on, the output rules, the folder that it works in, and what a node of a flow reads of others. Limits, retries and the folder of the binary are left out: they
  * change whether a file succeeds, not what it becomes.
  */
 export function argsSha256(spec: RunSpec): string {
@@ -82,6 +82,7 @@ export function argsSha256(spec: RunSpec): string {
     output: { name, from, allowEmpty, check: check ?? null },
     inputCheck: spec.inputRules.check ?? null,
     successExitCodes: [...spec.successExitCodes].sort((a, b) => a - b),
+    ...(spec.folder !== undefined && { folder: spec.folder }),
     ...(spec.dependsSha256 !== undefined && { depends: spec.dependsSha256 }),
   };
   return hash("sha256", JSON.stringify(identity), "hex");
