@@ -57,6 +57,7 @@ function ownTexts(node: FlowNode, template: (text: string, ...path: (string | nu
     case "agent":
       return [
         template(node.prompt, "prompt"),
+        ...(node.output.file === undefined ? [] : [template(node.output.file, "output", "file")]),
         ...(node.folder === undefined ? [] : [template(node.folder.path, "folder", "path")]),
       ];
     case "gate":

@@ -125,6 +125,9 @@ const infer = z.strictObject({
   exclude: z.array(text).default([]),
 });
 
+/** The transcript of an agent, unless its output is that and has another name. */
+export const TRANSCRIPT = "transcript.txt";
+
 /** What stands before the first expression must say where it leads. */
 const folderPath = template.regex(/^(?:\/|\$\{)/, "an absolute path, or an expression that yields one");
 
@@ -158,10 +161,14 @@ const agent = z.strictObject({
   max_repeats: z.int().min(2).max(1_000).optional(),
   /** It is ended when it has printed nothing for so long. */
   stuck_seconds: seconds({ min: 0.001, max: 2_147_483 }).optional(),
-  /** The name of the file that it leaves as its result. */
+  /** Its artifact: what it prints, or with `file` a file that it leaves. */
   output: z
     .strictObject({
       name: fileName.optional(),
+      /** Below the folder that it works in. What it prints is kept beside it as `transcript.txt`. */
+      file: template
+        .regex(/^(?!\/)(?!(?:.*\/)?\.\.(?:\/|$)).+$/, "a path below the folder that it works in, without .. parts")
+        .optional(),
       json: z.boolean().default(false),
     })
     .prefault({}),

@@ -57,6 +57,16 @@ export const outputSpec = z.strictObject({
    * said of all files is one file. `none`: nothing is kept.
    */
   from: z.enum(["stdout", "file", "results", "none"]),
+  /**
+   * Of `file`: the command does not write `{output}`, but leaves the output under this path below the folder that it works in.
+   * What it prints is kept beside the output, under the name `transcript`.
+   */
+  left: z
+    .strictObject({
+      file: z.string().min(1),
+      transcript: z.string().regex(/^(?!\.{1,2}$)[^/\0]{1,200}$/, "a file name"),
+    })
+    .optional(),
   allowEmpty: z.boolean().default(false),
   /** The output must be JSON. */
   json: z.boolean().optional(),

@@ -1,6 +1,6 @@
 /** What a node that is ready runs: the specification of its call, or of the run that does its work. */
 import { createHash } from "node:crypto";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import type { NodeEnd } from "../../contract/flow-run.ts";
 import { agentProgram, agentWords, DEFAULT_REPEATS, TASK_VARIABLE, type TaskMessage } from "../../contract/agents.ts";
 import { narrowTask } from "../../contract/task-limits.ts";
@@ -9,7 +9,7 @@ import { parseNodePath } from "../../contract/flow-run.ts";
 import { profileOfNode } from "../../contract/flow-profiles.ts";
 import { textsOf } from "../../contract/flow-references.ts";
 import { parseTemplate } from "../../contract/flow-templates.ts";
-import type { FlowNode } from "../../contract/flows.ts";
+import { TRANSCRIPT, type FlowNode } from "../../contract/flows.ts";
 import { InvalidInputError } from "../../contract/errors.ts";
 import { isInside, isPlainAbsolute } from "../../contract/inside.ts";
 import { failureClasses, defaultRetryRules, type FailureClass, type RetryRule } from "../../contract/outcomes.ts";
@@ -18,6 +18,7 @@ import { MiB } from "../../contract/resources.ts";
 import { parseRunSpec } from "../../contract/run-request.ts";
 import { DEFAULT_ENV_ALLOW, MAX_READS, type AgentLimits, type RunSpec } from "../../contract/run-spec.ts";
 import { outputFromOf } from "../../contract/template.ts";
+import { isRelativeInside } from "../confined-path.ts";
 import { expandArguments, expandTemplate, expandValue, type Evaluated, type FlowScope } from "./expressions.ts";
 import type { FlowAbout, FlowRef } from "./flow-state.ts";
 import { nodesNamedIn } from "./named-nodes.ts";
@@ -44,7 +45,6 @@ export function valueOf<T>(evaluated: Evaluated<T>, where: string): T {
   throw new InvalidInputError("node", [{ where, expected, found }]);
 }
 
-const TRANSCRIPT = "transcript.txt";
 /** An agent that prints more is ended; so much of it is kept. */
 const TRANSCRIPT_MAX_BYTES = 256 * MiB;
 
@@ -67,7 +67,7 @@ export function execSpec(work: NodeWork): RunSpec {
   }
   const task = isAgent ? { [TASK_VARIABLE]: JSON.stringify(taskOf(node, work)) } : {};
   const [binary = "", ...words] = command;
-  const { name, ...kept } = keptOf(node, command, work.path);
+  const { name, ...kept } = keptOf(node, command, work);
   const base = checkedOnce({
     ...common,
     executor: work.isNoop ? "noop" : "process",
@@ -105,15 +105,33 @@ function checkedOnce(written: object): RunSpec {
 }
 
 /** What is kept of a call, and under which name. What an agent prints is its transcript, and that is always kept. */
-function keptOf(node: CallNode, command: readonly string[], path: string): Partial<RunSpec["output"]> {
-  const isAgent = node.kind === "agent";
-  const name = node.output.name ?? (isAgent ? TRANSCRIPT : undefined);
+function keptOf(node: CallNode, command: readonly string[], work: NodeWork): Partial<RunSpec["output"]> {
+  if (node.kind === "agent") return keptOfAgent(node, work);
+  const { name, json } = node.output;
   return {
-    from: name === undefined ? "none" : isAgent ? "stdout" : outputFromOf(command),
-    ...(name !== undefined && { name: `${path}/${literal(name)}` }),
-    ...(node.output.json && { json: true }),
-    ...(isAgent && { maxBytes: TRANSCRIPT_MAX_BYTES }),
+    from: name === undefined ? "none" : outputFromOf(command),
+    ...(name !== undefined && { name: `${work.path}/${literal(name)}` }),
+    ...(json && { json: true }),
   };
+}
+
+function keptOfAgent({ output }: AgentNode, { path, scope }: NodeWork): Partial<RunSpec["output"]> {
+  const rules = { ...(output.json && { json: true }), maxBytes: TRANSCRIPT_MAX_BYTES };
+  if (output.file === undefined) {
+    return { from: "stdout", name: `${path}/${literal(output.name ?? TRANSCRIPT)}`, ...rules };
+  }
+  const file = valueOf(expandTemplate(output.file, scope), "output.file");
+  const found = JSON.stringify(file);
+  if (!isRelativeInside(file) || file.endsWith("/")) {
+    const expected = "the path of a file below the folder that the agent works in, without .. parts";
+    throw new InvalidInputError("node", [{ where: "output.file", expected, found }]);
+  }
+  const name = output.name ?? basename(file);
+  if (name === TRANSCRIPT) {
+    const expected = `a name other than that of the transcript (output.name)`;
+    throw new InvalidInputError("node", [{ where: "output.file", expected, found }]);
+  }
+  return { from: "file", name: `${path}/${literal(name)}`, left: { file, transcript: TRANSCRIPT }, ...rules };
 }
 
 type CallNode = Extract<FlowNode, { kind: "exec" | "agent" }>;

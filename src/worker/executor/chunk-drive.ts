@@ -113,6 +113,7 @@ export class ChunkDrive {
       check: (argv, what) => parts.slot.check(argv, what),
       verdictOf: (call) => parts.verdictOf(call),
       takeApart: (call, failure) => this.#takeApart(call, failure),
+      workFolderOf: (call) => call.places.folder?.path ?? parts.slot.folder,
       onPublished: (call) => this.#preparer.removeReplaced(call),
       isDraining: () => parts.slot.size === 0 && (this.#isFed || request.spec.perChunk),
     });
@@ -314,7 +315,9 @@ export class ChunkDrive {
   }
 
   #launch(call: Call): void {
-    const output = { path: call.target?.temp ?? null, isStdout: this.#request.spec.output.from === "stdout" };
+    const printed = call.transcript ?? call.target;
+    const isStdout = call.transcript !== null || this.#request.spec.output.from === "stdout";
+    const output = { path: printed?.temp ?? null, isStdout };
     call.inGroup = (this.#pace.meanMs ?? this.#request.expectedMs ?? Infinity) >= GROUP_FROM_MS;
     this.#parts.slot.start(call, output, () => {
       this.#ended(call);

@@ -70,7 +70,7 @@ export async function hashFileOfSize(path: string, bytes: number | null): Promis
  * change whether a file succeeds, not what it becomes.
  */
 export function argsSha256(spec: RunSpec): string {
-  const { name, from, allowEmpty, check } = spec.output;
+  const { name, from, allowEmpty, check, left } = spec.output;
   const identity = {
     version: 1,
     command: [basename(spec.command[0] ?? ""), ...spec.command.slice(1)],
@@ -79,7 +79,7 @@ export function argsSha256(spec: RunSpec): string {
       .filter(([name]) => name !== TASK_VARIABLE)
       .sort(([a], [b]) => (a < b ? -1 : 1)),
     envAllow: [...spec.envAllow].sort(),
-    output: { name, from, allowEmpty, check: check ?? null },
+    output: { name, from, allowEmpty, check: check ?? null, ...(left !== undefined && { left }) },
     inputCheck: spec.inputRules.check ?? null,
     successExitCodes: [...spec.successExitCodes].sort((a, b) => a - b),
     ...(spec.folder !== undefined && { folder: spec.folder }),
