@@ -1,57 +1,23 @@
 /** What a node that is ready runs: the specification of its call, or of the run that does its work. */
 import { createHash } from "node:crypto";
-import { basename, join, resolve } from "node:path";
-import type { NodeEnd } from "../../contract/flow-run.ts";
-import { agentProgram, agentWords, DEFAULT_REPEATS, TASK_VARIABLE, type TaskMessage } from "../../contract/agents.ts";
-import { narrowTask } from "../../contract/task-limits.ts";
+import { join, resolve } from "node:path";
+import { TASK_VARIABLE } from "../../contract/agents.ts";
 import { cutAttempts } from "../../contract/flow-attempts.ts";
 import { parseNodePath } from "../../contract/flow-run.ts";
 import { profileOfNode } from "../../contract/flow-profiles.ts";
 import { textsOf } from "../../contract/flow-references.ts";
 import { parseTemplate } from "../../contract/flow-templates.ts";
-import { TRANSCRIPT, type FlowNode } from "../../contract/flows.ts";
+import type { FlowNode } from "../../contract/flows.ts";
 import { InvalidInputError } from "../../contract/errors.ts";
-import { isInside, isPlainAbsolute } from "../../contract/inside.ts";
 import { failureClasses, defaultRetryRules, type FailureClass, type RetryRule } from "../../contract/outcomes.ts";
 import type { Profile } from "../../contract/profiles.ts";
-import { MiB } from "../../contract/resources.ts";
 import { parseRunSpec } from "../../contract/run-request.ts";
-import { DEFAULT_ENV_ALLOW, MAX_READS, type AgentLimits, type RunSpec } from "../../contract/run-spec.ts";
+import { DEFAULT_ENV_ALLOW, MAX_READS, type RunSpec } from "../../contract/run-spec.ts";
 import { outputFromOf } from "../../contract/template.ts";
-import { isRelativeInside } from "../confined-path.ts";
-import { expandArguments, expandTemplate, expandValue, type Evaluated, type FlowScope } from "./expressions.ts";
-import type { FlowAbout, FlowRef } from "./flow-state.ts";
+import { agentCommand, agentPartsOf, keptOfAgent, programOf, taskOf } from "./agent-spec.ts";
+import { expandArguments, expandTemplate, expandValue, type FlowScope } from "./expressions.ts";
+import { literal, networkOf, valueOf, type NodeWork } from "./node-work.ts";
 import { nodesNamedIn } from "./named-nodes.ts";
-
-/** Everything that the specification of one node or instance is made of. */
-export interface NodeWork {
-  readonly ref: FlowRef;
-  readonly about: FlowAbout;
-  readonly node: FlowNode;
-  readonly path: string;
-  readonly scope: FlowScope;
-  /** How the nodes that it reads ended. */
-  readonly ends: ReadonlyMap<string, NodeEnd>;
-  /** Of the run: how the jobs of a flow are told from others in logs. */
-  readonly traceId: string;
-  /** For measuring: nothing is started. */
-  readonly isNoop: boolean;
-}
-
-/** The value of what was evaluated. @throws {InvalidInputError} when it is none */
-export function valueOf<T>(evaluated: Evaluated<T>, where: string): T {
-  if (evaluated.kind === "value") return evaluated.value;
-  const { expected, found } = evaluated;
-  throw new InvalidInputError("node", [{ where, expected, found }]);
-}
-
-/** An agent that prints more is ended; so much of it is kept. */
-const TRANSCRIPT_MAX_BYTES = 256 * MiB;
-
-/** A value that stands for itself among the placeholders of a command. */
-function literal(value: string): string {
-  return value.replaceAll("{", "{{");
-}
 
 /** One call of a command, for `exec`. @throws {InvalidInputError} when what was evaluated is none */
 export function execSpec(work: NodeWork): RunSpec {
@@ -74,8 +40,7 @@ export function execSpec(work: NodeWork): RunSpec {
     command: [binary],
     ...learnedAs(command, work),
     perChunk: false,
-    ...(isAgent && { agent: limitsOf(node, programOf(node, work)) }),
-    ...(isAgent && node.folder !== undefined && { folder: folderOf(node.folder, work) }),
+    ...(isAgent && agentPartsOf(node, work)),
     input: { kind: "none" },
     output: { root: join(work.about.folder, "artifacts"), ...kept },
   });
@@ -115,74 +80,7 @@ function keptOf(node: CallNode, command: readonly string[], work: NodeWork): Par
   };
 }
 
-function keptOfAgent({ output }: AgentNode, { path, scope }: NodeWork): Partial<RunSpec["output"]> {
-  const rules = { ...(output.json && { json: true }), maxBytes: TRANSCRIPT_MAX_BYTES };
-  if (output.file === undefined) {
-    return { from: "stdout", name: `${path}/${literal(output.name ?? TRANSCRIPT)}`, ...rules };
-  }
-  const file = valueOf(expandTemplate(output.file, scope), "output.file");
-  const found = JSON.stringify(file);
-  if (!isRelativeInside(file) || file.endsWith("/")) {
-    const expected = "the path of a file below the folder that the agent works in, without .. parts";
-    throw new InvalidInputError("node", [{ where: "output.file", expected, found }]);
-  }
-  const name = output.name ?? basename(file);
-  if (name === TRANSCRIPT) {
-    const expected = `a name other than that of the transcript (output.name)`;
-    throw new InvalidInputError("node", [{ where: "output.file", expected, found }]);
-  }
-  return { from: "file", name: `${path}/${literal(name)}`, left: { file, transcript: TRANSCRIPT }, ...rules };
-}
-
 type CallNode = Extract<FlowNode, { kind: "exec" | "agent" }>;
-type AgentNode = Extract<FlowNode, { kind: "agent" }>;
-
-function programOf(node: AgentNode, { about }: NodeWork): ReturnType<typeof agentProgram> {
-  const program = Object.hasOwn(about.agents, node.program) ? about.agents[node.program] : undefined;
-  if (program !== undefined) return agentProgram(program);
-  const found = JSON.stringify(node.program);
-  throw new InvalidInputError("node", [{ where: "program", expected: "an agent of the configuration", found }]);
-}
-
-function agentCommand(node: AgentNode, work: NodeWork): string[] {
-  const prompt = literal(valueOf(expandTemplate(node.prompt, work.scope), "prompt"));
-  return agentWords(programOf(node, work), node, prompt);
-}
-
-function folderOf({ path, writable }: NonNullable<AgentNode["folder"]>, work: NodeWork): RunSpec["folder"] {
-  const found = valueOf(expandTemplate(path, work.scope), "folder.path");
-  const isOfRun = writable && isInside(work.about.folder, found);
-  if (isPlainAbsolute(found) && !isOfRun) return { path: found, writable };
-  const expected = isOfRun
-    ? "a folder outside that of the run, whose artifacts nobody writes to"
-    : "the absolute path of a folder, without .. parts";
-  throw new InvalidInputError("node", [{ where: "folder.path", expected, found: JSON.stringify(found) }]);
-}
-
-function limitsOf(node: AgentNode, program: ReturnType<typeof agentProgram>): AgentLimits {
-  const { max_turns, max_tokens, max_cost_usd } = node;
-  const max_repeats = node.max_repeats ?? program.max_repeats ?? DEFAULT_REPEATS;
-  const stuck_seconds = node.stuck_seconds ?? program.stuck_seconds;
-  return {
-    ...{ maxTurns: max_turns, repeats: max_repeats },
-    ...(max_tokens !== undefined && { maxTokens: max_tokens }),
-    ...(max_cost_usd !== undefined && { maxCostUsd: max_cost_usd }),
-    ...(stuck_seconds !== undefined && { stuckMs: Math.ceil(stuck_seconds * 1_000) }),
-  };
-}
-
-function taskOf(node: AgentNode, work: NodeWork): TaskMessage {
-  const { ref, path, traceId, about } = work;
-  const task = {
-    ...{ task_id: `${ref.runId}/${path}`, parent_id: ref.runId, trace_id: traceId },
-    constraints: {
-      ...{ tools: node.tools, max_turns: node.max_turns, max_tokens: node.max_tokens ?? null },
-      ...{ max_cost_usd: node.max_cost_usd ?? null, timeout_seconds: node.timeout_seconds ?? null },
-      ...{ network: networkOf(work) ?? null, sandbox: node.sandbox ?? null },
-    },
-  };
-  return about.task === undefined ? task : narrowTask(task, about.task.constraints);
-}
 
 /** The run that does the work of a `files` or `infer` node. @throws {InvalidInputError} when what was evaluated is none */
 export function childSpec(work: NodeWork, inputKind: (path: string) => "file" | "folder"): RunSpec {
@@ -258,11 +156,6 @@ function readsOf({ ends, about }: NodeWork): string[] {
   return [...ends].flatMap(([id, { output, items }]) =>
     output !== null ? [output] : items === undefined ? [] : [join(about.folder, "artifacts", id)],
   );
-}
-
-/** What a node says of the network, or its flow for it. */
-function networkOf({ node, about }: NodeWork): boolean | undefined {
-  return node.network ?? (about.isOffline === true ? false : undefined);
 }
 
 function enclosureOf(work: NodeWork): Common {

@@ -193,8 +193,7 @@ export class ChunkDrive {
     if (failure !== null) return failure;
     const { folder } = this.#request.spec;
     const fault = folder === undefined ? null : workFolderFailure(folder);
-    if (fault !== null) return fault;
-    return this.#preparer.checkBinaries(this.#policy.pins);
+    return fault ?? this.#preparer.checkBinaries(this.#policy.pins);
   }
 
   async #feedEach(files: readonly FileEntry[]): Promise<void> {

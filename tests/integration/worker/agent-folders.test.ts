@@ -1,5 +1,5 @@
 /** An agent works in the folder that its node names, as far as the operator's rules and the sandbox let it. */
-import { existsSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { SandboxLevel } from "../../../src/contract/allow.ts";
