@@ -147,7 +147,7 @@ describe("an agent", { timeout: 120_000 }, () => {
     await using cluster = await FlowCluster.open();
     const [one, other] = [cluster.scratch.folder("one"), cluster.scratch.folder("other")];
     const starts = cluster.scratch.file("starts", "");
-    const nodes = [ask("a", `pwd >> ${starts}`, "${inputs.repo}"), ask("b", "exit 1", one, { needs: ["a"] })];
+    const nodes = [ask("a", `pwd >> ${starts}; echo ran`, "${inputs.repo}"), ask("b", "exit 1", one, { needs: ["a"] })];
     const id = await cluster.start({ inputs: { repo: {} }, nodes }, { agents, inputs: { repo: one } });
     await cluster.ended(id);
     const again = async (repo: string) => {
