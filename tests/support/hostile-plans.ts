@@ -137,21 +137,16 @@ export function createPlans(world: World) {
       const [folder, rule] = pick(draw, [
         [`${world.root}/secret`, "allow.read"],
         [`${world.data}/../secret`, "allow.read"],
-        [`${world.data}-evil`, "allow.read"],
         [`${world.data}/link`, "allow.read"],
         ["/", "allow.read"],
         ["${inputs.y}", "allow.read"],
         [`${world.data}\${inputs.y}`, "allow.read"],
-        [{ path: `${world.root}/secret`, writable: true }, "allow.read"],
         [{ path: `${world.data}/\${inputs.y}/../../secret` }, "allow.read"],
         [{ path: world.data, writable: true }, "allow.write"],
-        [{ path: `${world.data}/\${inputs.y}`, writable: true }, "allow.write"],
         ["secret", undefined],
-        ["", undefined],
         [{ path: world.data, writeable: true }, undefined],
       ] as const);
-      const limits = { max_cost_usd: 0.1, timeout_seconds: 10, retry: { exit: { attempts: 1 } } };
-      const node = { id: "w", kind: "agent", prompt: "x", folder, ...limits };
+      const node = { id: "w", kind: "agent", prompt: "x", folder, max_cost_usd: 0.1, timeout_seconds: 10 };
       return { plan: amid(draw, node, { inputs: { y: {} } }), rule };
     },
     "outputs of agents elsewhere": (draw) => {
