@@ -28,6 +28,10 @@ export const fileEntry = z.object({
 });
 export type FileEntry = Readonly<z.output<typeof fileEntry>>;
 
+/** A published file: its path relative to the run's output root, and its digest in hex. */
+export const keptFile = z.object({ path: z.string(), bytes: z.int().nonnegative(), sha256: z.string() });
+export type KeptFile = Readonly<z.output<typeof keptFile>>;
+
 /** What happened to one input file: the row of the manifest. Times in milliseconds since 1970, digests in hex. */
 export const fileResult = z.object({
   index: z.int().nonnegative(),
@@ -65,6 +69,8 @@ export const fileResult = z.object({
   inference: fileInference.optional(),
   /** What an agent used, in all its attempts of this epoch; only of agents that tell. */
   agent: agentUsage.optional(),
+  /** What an agent printed, where that is not its output; it stands beside that. */
+  transcript: keptFile.optional(),
 });
 export type FileResult = Readonly<z.output<typeof fileResult>>;
 

@@ -34,6 +34,7 @@ export interface FlowSight {
   readonly programOf?: (agent: string) => string | undefined;
 }
 
+type AgentNode = Extract<FlowNode, { kind: "agent" }>;
 type Place = readonly (string | number)[];
 
 /** Everything that a flow, with the flows in it, asks for and may not have. */
@@ -106,6 +107,7 @@ class Policy {
     if (node.kind === "agent") {
       this.#tools(node.tools, [...place, "tools"]);
       this.#program(node.program, [...place, "program"]);
+      if (node.folder !== undefined) this.#folder(node.folder, [...place, "folder"]);
     }
   }
 
@@ -159,6 +161,12 @@ class Policy {
       const expected = `a tool that allow.tools names (${listed(allowed)})`;
       this.#refuse("tools", [...place, at], { expected, found: JSON.stringify(tool) });
     }
+  }
+
+  /** A folder that may be written to is read as well. */
+  #folder({ path, writable }: NonNullable<AgentNode["folder"]>, place: Place): void {
+    this.#path("read", path, [...place, "path"]);
+    if (writable) this.#path("write", path, [...place, "path"]);
   }
 
   /** An agent is a binary that the configuration names. */

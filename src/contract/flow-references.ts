@@ -55,7 +55,11 @@ function ownTexts(node: FlowNode, template: (text: string, ...path: (string | nu
     case "infer":
       return [template(node.model, "model"), template(node.input, "input")];
     case "agent":
-      return [template(node.prompt, "prompt")];
+      return [
+        template(node.prompt, "prompt"),
+        ...(node.output.file === undefined ? [] : [template(node.output.file, "output", "file")]),
+        ...(node.folder === undefined ? [] : [template(node.folder.path, "folder", "path")]),
+      ];
     case "gate":
       return [template(node.message, "message")];
     case "flow":

@@ -53,6 +53,7 @@ export class FlowFigures {
     const { path, outcome, attempts, agent } = row;
     const { id } = parseNodePath(path);
     if (row.outputPath !== null) this.#addArtifacts({ count: 1, bytes: row.outputBytes ?? 0 });
+    if (row.transcript !== undefined) this.#addArtifacts({ count: 1, bytes: row.transcript.bytes });
     if (part !== undefined) this.#addPart(part);
     this.#outcomes.set(id, worseOutcome(this.#outcomes.get(id), outcome));
     if (isFailure(outcome)) this.#failedRows.set(id, (this.#failedRows.get(id) ?? 0) + 1);

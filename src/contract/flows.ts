@@ -125,12 +125,32 @@ const infer = z.strictObject({
   exclude: z.array(text).default([]),
 });
 
+/** The transcript of an agent, unless its output is that and has another name. */
+export const TRANSCRIPT = "transcript.txt";
+
+/** What stands before the first expression must say where it leads. */
+const folderPath = template.regex(/^(?:\/|\$\{)/, "an absolute path, or an expression that yields one");
+
 const agent = z.strictObject({
   ...common,
   kind: z.literal("agent"),
   /** The name of an agent program in the configuration. */
   program: text.default("default"),
   prompt: template.min(1),
+  /** The folder that it works in, which is there already; without it an empty one, for each attempt anew. */
+  folder: z
+    .union(
+      [
+        folderPath.transform((path) => ({ path, writable: false })),
+        z.strictObject({
+          path: folderPath,
+          /** Whether it may write there: then the folder is also one that the policy lets it write to. */
+          writable: z.boolean().default(false),
+        }),
+      ],
+      { error: "an absolute path (or an expression that yields one), or { path, writable }" },
+    )
+    .optional(),
   /** Tools that the agent may use, of those that the policy allows. */
   tools: z.array(text).default([]),
   max_turns: z.int().min(1).max(1_000).default(20),
@@ -141,10 +161,14 @@ const agent = z.strictObject({
   max_repeats: z.int().min(2).max(1_000).optional(),
   /** It is ended when it has printed nothing for so long. */
   stuck_seconds: seconds({ min: 0.001, max: 2_147_483 }).optional(),
-  /** The name of the file that it leaves as its result. */
+  /** Its artifact: what it prints, or with `file` a file that it leaves. */
   output: z
     .strictObject({
       name: fileName.optional(),
+      /** Below the folder that it works in. What it prints is kept beside it as `transcript.txt`. */
+      file: template
+        .regex(/^(?!\/)(?!(?:.*\/)?\.\.(?:\/|$)).+$/, "a path below the folder that it works in, without .. parts")
+        .optional(),
       json: z.boolean().default(false),
     })
     .prefault({}),

@@ -47,7 +47,7 @@ const things: Readonly<Record<PathRule, string>> = {
 
 /** Every path of a run that is about a rule which the operator has set. */
 export function pathAsksOf(allow: Allow, spec: RunSpec): PathAsk[] {
-  const { command, inputRules, input, output, executor } = spec;
+  const { command, inputRules, input, output, executor, folder } = spec;
   const rule = executor === "infer" ? modelRule(allow) : "binaries";
   // Of a flow, each node is decided about by itself.
   const asks: PathAsk[] = executor === "flow" ? [] : [{ rule, path: ["command", 0], value: command[0] ?? "" }];
@@ -60,6 +60,10 @@ export function pathAsksOf(allow: Allow, spec: RunSpec): PathAsk[] {
   }
   if (input.kind !== "none") asks.push({ rule: "read", path: ["input", "root"], value: input.root });
   if (output.from !== "none") asks.push({ rule: "write", path: ["output", "root"], value: output.root });
+  if (folder !== undefined) {
+    const ask = { path: ["folder", "path"], value: folder.path };
+    asks.push({ rule: "read", ...ask }, ...(folder.writable ? [{ rule: "write" as const, ...ask }] : []));
+  }
   return asks.filter(({ rule }) => isRestricted(allow, rule));
 }
 

@@ -57,6 +57,16 @@ export const outputSpec = z.strictObject({
    * said of all files is one file. `none`: nothing is kept.
    */
   from: z.enum(["stdout", "file", "results", "none"]),
+  /**
+   * Of `file`: the command does not write `{output}`, but leaves the output under this path below the folder that it works in.
+   * What it prints is kept beside the output, under the name `transcript`.
+   */
+  left: z
+    .strictObject({
+      file: z.string().min(1),
+      transcript: z.string().regex(/^(?!\.{1,2}$)[^/\0]{1,200}$/, "a file name"),
+    })
+    .optional(),
   allowEmpty: z.boolean().default(false),
   /** The output must be JSON. */
   json: z.boolean().optional(),
@@ -128,6 +138,14 @@ export const runSpec = z.strictObject({
   network: z.boolean().optional(),
   /** What processes that are shut in see beside their inputs: absolute paths. */
   reads: z.array(z.string().startsWith("/", "an absolute path")).max(MAX_READS).optional(),
+  /** The folder that its processes work in, absolute; without it each has an empty one. It must be there. */
+  folder: z
+    .strictObject({
+      path: z.string().startsWith("/", "an absolute path"),
+      /** Whether processes that are shut in may write there. */
+      writable: z.boolean().default(false),
+    })
+    .optional(),
   /** The command is an agent whose standard output is its transcript: it is counted along, and kept when it fails too. */
   agent: agentLimits.optional(),
   profile: profileName.default("default"),

@@ -22,7 +22,7 @@ export interface Pin {
 /** What was allowed, so that a link which is changed afterwards gains nothing. */
 export interface AllowedRun {
   readonly kind: "allowed";
-  /** Names the binaries by the paths that were looked up. */
+  /** Names the binaries and the working folder by the paths that were looked up. */
   readonly spec: RunSpec;
   readonly pins: readonly Pin[];
   /** The input root without links; undefined where inputs are not confined. */
@@ -52,6 +52,7 @@ export class PolicyGate {
     for (const ask of pathAsksOf(this.#allow, spec)) {
       const decision = decidePath(ask, see(ask.rule, ask.value), this.#placesOf(ask.rule));
       if (decision.kind === "refused") faults.push(decision.fault);
+      else if (ask.path[0] === "folder") bound = withFolder(bound, decision.real);
       else if (ask.rule === "read" && ask.path[0] === "input") inputRoot = decision.real;
       else if (ask.rule !== "write") {
         bound = withBinary(bound, ask.path, decision.real);
@@ -126,6 +127,10 @@ function see(rule: PathRule, path: string): Seen {
     const why = error instanceof Error && "code" in error ? String(error.code) : messageOf(error);
     return { kind: "unknown", why };
   }
+}
+
+function withFolder(spec: RunSpec, path: string): RunSpec {
+  return spec.folder === undefined ? spec : { ...spec, folder: { ...spec.folder, path } };
 }
 
 function withBinary(spec: RunSpec, [section]: PathAsk["path"], binary: string): RunSpec {

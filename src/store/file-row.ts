@@ -1,7 +1,7 @@
 /** A file result as a row, and back. */
 import { sql } from "kysely";
 import type { AgentUsage } from "../contract/agents.ts";
-import type { FileResult } from "../contract/files.ts";
+import type { FileResult, KeptFile } from "../contract/files.ts";
 import type { FileInference } from "../contract/inference.ts";
 import { pathFromPrintable, printablePath } from "../contract/path-bytes.ts";
 import type { LineResult } from "../contract/result-line.ts";
@@ -40,6 +40,7 @@ export const fileColumns = [
   "confidence",
   "inference",
   "agent",
+  "transcript",
 ] as const satisfies readonly (keyof FileRow)[];
 
 /** In a form that keeps both planners from taking its index where the key `(run_id, path)` is better. */
@@ -100,6 +101,10 @@ export function toFileRow(runId: string, epoch: number, result: FileResult): Fil
     confidence: result.inference?.confidence ?? null,
     inference: result.inference === undefined ? null : JSON.stringify(result.inference.value),
     agent: result.agent === undefined ? null : JSON.stringify(result.agent),
+    transcript:
+      result.transcript === undefined
+        ? null
+        : JSON.stringify({ ...result.transcript, path: printablePath(result.transcript.path) }),
   };
 }
 
@@ -128,7 +133,13 @@ export function fromFileRow(row: Omit<FileRow, "run_id" | "ran_epoch" | "epoch">
     workerId: row.worker_id,
     ...inferenceOf(row),
     ...(row.agent !== null && { agent: JSON.parse(row.agent) as AgentUsage }),
+    ...(row.transcript !== null && { transcript: transcriptOf(row.transcript) }),
   };
+}
+
+function transcriptOf(json: string): KeptFile {
+  const kept = JSON.parse(json) as KeptFile;
+  return { ...kept, path: pathFromPrintable(kept.path) };
 }
 
 function inferenceOf({

@@ -11,6 +11,7 @@ import { addInferences } from "./migrations/0003-inferences.ts";
 import { createSchedules } from "./migrations/0004-schedules.ts";
 import { createPlans } from "./migrations/0005-plans.ts";
 import { addAgents } from "./migrations/0006-agents.ts";
+import { addTranscripts } from "./migrations/0007-transcripts.ts";
 import { storeDown } from "./store-errors.ts";
 
 const MIGRATIONS = "headroom_migrations";
@@ -24,6 +25,7 @@ function migrationsFor(kind: StoreDatabase["kind"]): Record<string, Migration> {
     "0004-schedules": { up: (db) => createSchedules(db, kind) },
     "0005-plans": { up: (db) => createPlans(db) },
     "0006-agents": { up: (db) => addAgents(db) },
+    "0007-transcripts": { up: (db) => addTranscripts(db) },
   };
 }
 

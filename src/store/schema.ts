@@ -58,6 +58,8 @@ export interface FileResultsTable {
   inference: string | null;
   /** What an agent used. */
   agent: string | null;
+  /** What an agent printed, where that is not its output. */
+  transcript: string | null;
 }
 
 export interface AttemptsTable {

@@ -133,6 +133,27 @@ export function createPlans(world: World) {
       ]);
       return { plan: amid(draw, files(path), { inputs: { y: {} } }), rule: "allow.read" };
     },
+    "working folders of agents elsewhere": (draw) => {
+      const [folder, rule] = pick(draw, [
+        [`${world.root}/secret`, "allow.read"],
+        [`${world.data}/../secret`, "allow.read"],
+        [`${world.data}/link`, "allow.read"],
+        ["/", "allow.read"],
+        ["${inputs.y}", "allow.read"],
+        [`${world.data}\${inputs.y}`, "allow.read"],
+        [{ path: `${world.data}/\${inputs.y}/../../secret` }, "allow.read"],
+        [{ path: world.data, writable: true }, "allow.write"],
+        ["secret", undefined],
+        [{ path: world.data, writeable: true }, undefined],
+      ] as const);
+      const node = { id: "w", kind: "agent", prompt: "x", folder, max_cost_usd: 0.1, timeout_seconds: 10 };
+      return { plan: amid(draw, node, { inputs: { y: {} } }), rule };
+    },
+    "outputs of agents elsewhere": (draw) => {
+      const file = pick(draw, ["/etc/passwd", "../x", "a/../../x", "..", "", "a/.."]);
+      const node = { id: "o", kind: "agent", prompt: "x", output: { file }, max_cost_usd: 0.1, timeout_seconds: 10 };
+      return { plan: amid(draw, node), rule: undefined };
+    },
     "models elsewhere": (draw) => {
       const model = pick(draw, [
         "/models",

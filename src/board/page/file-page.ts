@@ -64,10 +64,21 @@ function filesCard(file: FileResult): Html {
       <dd>${file.outputPath === null ? "–" : html`${pathTag(file.outputPath)}, ${bytesWords(file.outputBytes)}`}</dd>
       <dt>Output SHA-256</dt>
       <dd class="id">${file.outputSha256 ?? "–"}</dd>
+      ${transcriptRows(file)}
       <dt>Binary SHA-256</dt>
       <dd class="id">${file.binarySha256 ?? "–"}</dd>
     </dl>
   </section>`;
+}
+
+function transcriptRows({ transcript }: FileResult): Html | false {
+  return (
+    transcript !== undefined &&
+    html`<dt>Transcript</dt>
+      <dd>${pathTag(transcript.path)}, ${bytesWords(transcript.bytes)}</dd>
+      <dt>Transcript SHA-256</dt>
+      <dd class="id">${transcript.sha256}</dd>`
+  );
 }
 
 function logCard(file: FileResult): Html {

@@ -28,7 +28,7 @@ import { evaluateCondition, evaluateList, withItem, type FlowScope } from "./exp
 import { addCallJobs } from "./call-jobs.ts";
 import { groupCalls } from "./call-groups.ts";
 import { FlowState, type EndedNode, type FlowAbout } from "./flow-state.ts";
-import { valueOf, type NodeWork } from "./node-spec.ts";
+import { valueOf, type NodeWork } from "./node-work.ts";
 import { NodeStarter, type AdvanceDeps } from "./node-start.ts";
 import { loadScope } from "./node-values.ts";
 

@@ -102,12 +102,19 @@ function plannedNode(node: FlowNode, flow: CheckedFlow, { around, opened, inputs
     needs: node.needs,
     profile: node.profile ?? "default",
     command,
-    work:
-      isCommand && node.kind === "files" ? `over ${filled(node.input, inputs)}` : isCommand ? "" : workOf(node, flow),
+    work: dryWork(node, flow, inputs),
     conditions: conditionsOf(node),
     refusals: [],
     problem,
   };
+}
+
+/** What a node does beside its command. */
+function dryWork(node: FlowNode, flow: CheckedFlow, inputs: Around["inputs"]): string {
+  if (node.kind === "exec") return "";
+  if (node.kind === "files") return `over ${filled(node.input, inputs)}`;
+  if (node.kind !== "agent" || node.folder === undefined) return workOf(node, flow);
+  return workOf({ ...node, folder: { ...node.folder, path: filled(node.folder.path, inputs) } }, flow);
 }
 
 function agentCommandOf(node: Extract<FlowNode, { kind: "agent" }>, inputs: Around["inputs"], opened: FlowInHand) {

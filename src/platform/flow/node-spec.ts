@@ -1,9 +1,7 @@
 /** What a node that is ready runs: the specification of its call, or of the run that does its work. */
 import { createHash } from "node:crypto";
 import { join, resolve } from "node:path";
-import type { NodeEnd } from "../../contract/flow-run.ts";
-import { agentProgram, agentWords, DEFAULT_REPEATS, TASK_VARIABLE, type TaskMessage } from "../../contract/agents.ts";
-import { narrowTask } from "../../contract/task-limits.ts";
+import { TASK_VARIABLE } from "../../contract/agents.ts";
 import { cutAttempts } from "../../contract/flow-attempts.ts";
 import { parseNodePath } from "../../contract/flow-run.ts";
 import { profileOfNode } from "../../contract/flow-profiles.ts";
@@ -13,44 +11,13 @@ import type { FlowNode } from "../../contract/flows.ts";
 import { InvalidInputError } from "../../contract/errors.ts";
 import { failureClasses, defaultRetryRules, type FailureClass, type RetryRule } from "../../contract/outcomes.ts";
 import type { Profile } from "../../contract/profiles.ts";
-import { MiB } from "../../contract/resources.ts";
 import { parseRunSpec } from "../../contract/run-request.ts";
-import { DEFAULT_ENV_ALLOW, MAX_READS, type AgentLimits, type RunSpec } from "../../contract/run-spec.ts";
+import { DEFAULT_ENV_ALLOW, MAX_READS, type RunSpec } from "../../contract/run-spec.ts";
 import { outputFromOf } from "../../contract/template.ts";
-import { expandArguments, expandTemplate, expandValue, type Evaluated, type FlowScope } from "./expressions.ts";
-import type { FlowAbout, FlowRef } from "./flow-state.ts";
+import { agentCommand, agentPartsOf, keptOfAgent, programOf, taskOf } from "./agent-spec.ts";
+import { expandArguments, expandTemplate, expandValue, type FlowScope } from "./expressions.ts";
+import { literal, networkOf, valueOf, type NodeWork } from "./node-work.ts";
 import { nodesNamedIn } from "./named-nodes.ts";
-
-/** Everything that the specification of one node or instance is made of. */
-export interface NodeWork {
-  readonly ref: FlowRef;
-  readonly about: FlowAbout;
-  readonly node: FlowNode;
-  readonly path: string;
-  readonly scope: FlowScope;
-  /** How the nodes that it reads ended. */
-  readonly ends: ReadonlyMap<string, NodeEnd>;
-  /** Of the run: how the jobs of a flow are told from others in logs. */
-  readonly traceId: string;
-  /** For measuring: nothing is started. */
-  readonly isNoop: boolean;
-}
-
-/** The value of what was evaluated. @throws {InvalidInputError} when it is none */
-export function valueOf<T>(evaluated: Evaluated<T>, where: string): T {
-  if (evaluated.kind === "value") return evaluated.value;
-  const { expected, found } = evaluated;
-  throw new InvalidInputError("node", [{ where, expected, found }]);
-}
-
-const TRANSCRIPT = "transcript.txt";
-/** An agent that prints more is ended; so much of it is kept. */
-const TRANSCRIPT_MAX_BYTES = 256 * MiB;
-
-/** A value that stands for itself among the placeholders of a command. */
-function literal(value: string): string {
-  return value.replaceAll("{", "{{");
-}
 
 /** One call of a command, for `exec`. @throws {InvalidInputError} when what was evaluated is none */
 export function execSpec(work: NodeWork): RunSpec {
@@ -66,14 +33,14 @@ export function execSpec(work: NodeWork): RunSpec {
   }
   const task = isAgent ? { [TASK_VARIABLE]: JSON.stringify(taskOf(node, work)) } : {};
   const [binary = "", ...words] = command;
-  const { name, ...kept } = keptOf(node, command, work.path);
+  const { name, ...kept } = keptOf(node, command, work);
   const base = checkedOnce({
     ...common,
     executor: work.isNoop ? "noop" : "process",
     command: [binary],
     ...learnedAs(command, work),
     perChunk: false,
-    ...(isAgent && { agent: limitsOf(node, programOf(node, work)) }),
+    ...(isAgent && agentPartsOf(node, work)),
     input: { kind: "none" },
     output: { root: join(work.about.folder, "artifacts"), ...kept },
   });
@@ -103,56 +70,17 @@ function checkedOnce(written: object): RunSpec {
 }
 
 /** What is kept of a call, and under which name. What an agent prints is its transcript, and that is always kept. */
-function keptOf(node: CallNode, command: readonly string[], path: string): Partial<RunSpec["output"]> {
-  const isAgent = node.kind === "agent";
-  const name = node.output.name ?? (isAgent ? TRANSCRIPT : undefined);
+function keptOf(node: CallNode, command: readonly string[], work: NodeWork): Partial<RunSpec["output"]> {
+  if (node.kind === "agent") return keptOfAgent(node, work);
+  const { name, json } = node.output;
   return {
-    from: name === undefined ? "none" : isAgent ? "stdout" : outputFromOf(command),
-    ...(name !== undefined && { name: `${path}/${literal(name)}` }),
-    ...(node.output.json && { json: true }),
-    ...(isAgent && { maxBytes: TRANSCRIPT_MAX_BYTES }),
+    from: name === undefined ? "none" : outputFromOf(command),
+    ...(name !== undefined && { name: `${work.path}/${literal(name)}` }),
+    ...(json && { json: true }),
   };
 }
 
 type CallNode = Extract<FlowNode, { kind: "exec" | "agent" }>;
-type AgentNode = Extract<FlowNode, { kind: "agent" }>;
-
-function programOf(node: AgentNode, { about }: NodeWork): ReturnType<typeof agentProgram> {
-  const program = Object.hasOwn(about.agents, node.program) ? about.agents[node.program] : undefined;
-  if (program !== undefined) return agentProgram(program);
-  const found = JSON.stringify(node.program);
-  throw new InvalidInputError("node", [{ where: "program", expected: "an agent of the configuration", found }]);
-}
-
-function agentCommand(node: AgentNode, work: NodeWork): string[] {
-  const prompt = literal(valueOf(expandTemplate(node.prompt, work.scope), "prompt"));
-  return agentWords(programOf(node, work), node, prompt);
-}
-
-function limitsOf(node: AgentNode, program: ReturnType<typeof agentProgram>): AgentLimits {
-  const { max_turns, max_tokens, max_cost_usd } = node;
-  const max_repeats = node.max_repeats ?? program.max_repeats ?? DEFAULT_REPEATS;
-  const stuck_seconds = node.stuck_seconds ?? program.stuck_seconds;
-  return {
-    ...{ maxTurns: max_turns, repeats: max_repeats },
-    ...(max_tokens !== undefined && { maxTokens: max_tokens }),
-    ...(max_cost_usd !== undefined && { maxCostUsd: max_cost_usd }),
-    ...(stuck_seconds !== undefined && { stuckMs: Math.ceil(stuck_seconds * 1_000) }),
-  };
-}
-
-function taskOf(node: AgentNode, work: NodeWork): TaskMessage {
-  const { ref, path, traceId, about } = work;
-  const task = {
-    ...{ task_id: `${ref.runId}/${path}`, parent_id: ref.runId, trace_id: traceId },
-    constraints: {
-      ...{ tools: node.tools, max_turns: node.max_turns, max_tokens: node.max_tokens ?? null },
-      ...{ max_cost_usd: node.max_cost_usd ?? null, timeout_seconds: node.timeout_seconds ?? null },
-      ...{ network: networkOf(work) ?? null, sandbox: node.sandbox ?? null },
-    },
-  };
-  return about.task === undefined ? task : narrowTask(task, about.task.constraints);
-}
 
 /** The run that does the work of a `files` or `infer` node. @throws {InvalidInputError} when what was evaluated is none */
 export function childSpec(work: NodeWork, inputKind: (path: string) => "file" | "folder"): RunSpec {
@@ -228,11 +156,6 @@ function readsOf({ ends, about }: NodeWork): string[] {
   return [...ends].flatMap(([id, { output, items }]) =>
     output !== null ? [output] : items === undefined ? [] : [join(about.folder, "artifacts", id)],
   );
-}
-
-/** What a node says of the network, or its flow for it. */
-function networkOf({ node, about }: NodeWork): boolean | undefined {
-  return node.network ?? (about.isOffline === true ? false : undefined);
 }
 
 function enclosureOf(work: NodeWork): Common {

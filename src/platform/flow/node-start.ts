@@ -18,7 +18,8 @@ import { childRunId } from "./child-run-id.ts";
 import { FlowState, type EndedNode, type FlowAbout } from "./flow-state.ts";
 import { endOfRun, flowSpec } from "./flow-spec.ts";
 import { expandTemplate } from "./expressions.ts";
-import { childSpec, execSpec, inputsOf, valueOf, type NodeWork } from "./node-spec.ts";
+import { childSpec, execSpec, inputsOf } from "./node-spec.ts";
+import { valueOf, type NodeWork } from "./node-work.ts";
 
 /** What a flow needs of the store. */
 export interface FlowStore {

@@ -14,12 +14,18 @@ export function workOf(node: FlowNode, flow: CheckedFlow): string {
     case "infer":
       return `${node.model} over ${node.input}`;
     case "agent":
-      return node.tools.length === 0 ? node.program : `${node.program} with ${node.tools.join(", ")}`;
+      return agentText(node);
     case "gate":
       return node.message;
     case "flow":
       return nestedText(node.file, flow.nested.get(node.id));
   }
+}
+
+function agentText({ program, tools, folder }: Extract<FlowNode, { kind: "agent" }>): string {
+  const using = tools.length === 0 ? "" : ` with ${tools.join(", ")}`;
+  const place = folder === undefined ? "" : ` in ${folder.path}${folder.writable ? " (writable)" : ""}`;
+  return `${program}${using}${place}`;
 }
 
 function nestedText(file: string, nested: CheckedFlow | undefined): string {

@@ -45,6 +45,8 @@ export interface Call extends SlotProcess {
   readonly inputs: readonly [ReadyInput, ...ReadyInput[]];
   /** Null when nothing is kept. */
   readonly target: Target | null;
+  /** What it prints, where that is kept beside its output. */
+  readonly transcript: Target | null;
 }
 
 export function slotProcess(argv: readonly string[], inputBytes: number | null, places: Places): SlotProcess {

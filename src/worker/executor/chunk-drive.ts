@@ -28,6 +28,7 @@ import { openPreparer, type Preparation, type Preparer } from "./prepare.ts";
 import { Publisher, startingOf, type ChunkHost } from "./publisher.ts";
 import { sandboxFailure, type Enclosure } from "./sandbox.ts";
 import type { Slot } from "./slot.ts";
+import { workFolderFailure } from "./work-folder.ts";
 
 /** A callback of the worker did not answer as it should; the chunk ends. */
 export class HostRefusal extends Error {
@@ -112,6 +113,7 @@ export class ChunkDrive {
       check: (argv, what) => parts.slot.check(argv, what),
       verdictOf: (call) => parts.verdictOf(call),
       takeApart: (call, failure) => this.#takeApart(call, failure),
+      workFolderOf: (call) => call.places.folder?.path ?? parts.slot.folder,
       onPublished: (call) => this.#preparer.removeReplaced(call),
       isDraining: () => parts.slot.size === 0 && (this.#isFed || request.spec.perChunk),
     });
@@ -189,7 +191,9 @@ export class ChunkDrive {
     const { enclosure } = this.#parts;
     const failure = enclosure === undefined ? null : sandboxFailure(enclosure);
     if (failure !== null) return failure;
-    return this.#preparer.checkBinaries(this.#policy.pins);
+    const { folder } = this.#request.spec;
+    const fault = folder === undefined ? null : workFolderFailure(folder);
+    return fault ?? this.#preparer.checkBinaries(this.#policy.pins);
   }
 
   async #feedEach(files: readonly FileEntry[]): Promise<void> {
@@ -310,7 +314,9 @@ export class ChunkDrive {
   }
 
   #launch(call: Call): void {
-    const output = { path: call.target?.temp ?? null, isStdout: this.#request.spec.output.from === "stdout" };
+    const printed = call.transcript ?? call.target;
+    const isStdout = call.transcript !== null || this.#request.spec.output.from === "stdout";
+    const output = { path: printed?.temp ?? null, isStdout };
     call.inGroup = (this.#pace.meanMs ?? this.#request.expectedMs ?? Infinity) >= GROUP_FROM_MS;
     this.#parts.slot.start(call, output, () => {
       this.#ended(call);

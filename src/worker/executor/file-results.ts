@@ -1,18 +1,12 @@
 /** Makes the rows of the manifest for the files of one chunk. */
 import { sumOfUsage } from "../../contract/agents.ts";
-import type { FileEntry, FileResult } from "../../contract/files.ts";
+import type { FileEntry, FileResult, KeptFile } from "../../contract/files.ts";
 import { joinedArgsSha256 } from "../result/digests.ts";
 import type { Failure } from "../result/outcome.ts";
 import type { AttemptResult } from "../result/room.ts";
 import type { Call, ReadyInput } from "./call.ts";
 import type { ChunkRequest } from "./chunk-request.ts";
 import type { OpenedInput } from "./open-input.ts";
-
-export interface KeptOutput {
-  readonly path: string;
-  readonly bytes: number;
-  readonly sha256: string;
-}
 
 /** Between the monotonic clock of the launcher and the wall clock, in ms; measured again for each chunk. */
 export function wallOffsetMs(): number {
@@ -49,8 +43,9 @@ export class FileResults {
   }
 
   /** A file whose output was published before its row could be written. */
-  adopted(file: FileEntry, input: OpenedInput, output: KeptOutput): FileResult {
-    return { ...this.#base(file, input), ...outputFields(output), attempts: triesOf(file) + 1 };
+  adopted(file: FileEntry, input: OpenedInput, output: KeptFile, transcript?: KeptFile): FileResult {
+    const kept = { ...outputFields(output), ...(transcript !== undefined && { transcript }) };
+    return { ...this.#base(file, input), ...kept, attempts: triesOf(file) + 1 };
   }
 
   /** `takenBytes`: what the unfinished output had taken up. */
@@ -69,18 +64,19 @@ export class FileResults {
   }
 
   /** A call of one input that failed and whose output is kept all the same. */
-  failedWith(call: Call, failure: Failure, output: KeptOutput): AttemptResult {
+  failedWith(call: Call, failure: Failure, output: KeptFile): AttemptResult {
     return { ...this.failed(call, call.inputs[0], failure), ...outputFields(output) };
   }
 
   /** One row per input of the call; the first one carries the output. */
-  succeeded(call: Call, output: KeptOutput | null): FileResult[] {
+  succeeded(call: Call, output: KeptFile | null, transcript?: KeptFile): FileResult[] {
     const argsSha256 = this.#request.spec.perChunk ? this.joinedArgsOf(call.inputs) : this.#argsSha256;
     return call.inputs.map(({ file, input }, at) => ({
       ...this.#base(file, input),
       argsSha256,
       ...this.#processFields(call, file),
       ...(output === null || at > 0 ? {} : outputFields(output)),
+      ...(transcript !== undefined && { transcript }),
       attempts: triesOf(file) + 1,
     }));
   }
@@ -139,7 +135,7 @@ function missingOf({ missingBinary }: Failure): Pick<AttemptResult, "missingBina
   return missingBinary === undefined ? {} : { missingBinary };
 }
 
-function outputFields({ path, bytes, sha256 }: KeptOutput): Partial<FileResult> {
+function outputFields({ path, bytes, sha256 }: KeptFile): Partial<FileResult> {
   return { outputPath: path, outputBytes: bytes, outputSha256: sha256 };
 }
 

@@ -5,6 +5,8 @@ import type { ProcessEnd, StartStage } from "../result/outcome.ts";
 
 export interface LaunchRequest {
   readonly slot: number;
+  /** Where it works; without it in the folder of its slot. */
+  readonly folder?: string | undefined;
   /** `NAME=value`. */
   readonly env: readonly string[];
   readonly logBytes: number;

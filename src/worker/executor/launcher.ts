@@ -134,7 +134,7 @@ export class Launcher {
 
   #send(id: number, request: LaunchRequest): void {
     try {
-      const folder = this.folderOf(request.slot);
+      const folder = request.folder ?? this.folderOf(request.slot);
       const key = request.env.join("\0");
       let envId = this.#envs.get(key);
       if (envId === undefined) {

@@ -1,6 +1,7 @@
 /** Makes a file ready to be run, or says why it is not run: bad input, quarantine, an output that is there already. */
 import { rmSync, statSync } from "node:fs";
-import type { FileEntry, FileResult } from "../../contract/files.ts";
+import { posix } from "node:path";
+import type { FileEntry, FileResult, KeptFile } from "../../contract/files.ts";
 import { fsPath } from "../../contract/path-bytes.ts";
 import { outputNameFor } from "../../contract/output-names.ts";
 import { expand, INPUTS, pathPlaceholders } from "../../contract/template.ts";
@@ -193,7 +194,12 @@ export class Preparer {
       ...(target === null ? {} : { output: target.temp, output_file: target.temp }),
     };
     const argv = [this.binary, ...spec.command.slice(1).map((argument) => expand(argument, values))];
-    return { ...slotProcess(argv, ready.input.bytes, placesOf([path], target?.temp)), inputs: [ready], target };
+    const { left } = spec.output;
+    const transcript = target === null || left === undefined ? null : this.#targets.beside(target, left.transcript);
+    if (transcript !== null && "class" in transcript) return transcript;
+    // What it leaves is fetched from where it works: it has nothing to write where that is put.
+    const places = placesOf([path], left === undefined ? target?.temp : undefined, spec.folder);
+    return { ...slotProcess(argv, ready.input.bytes, places), inputs: [ready], target, transcript };
   }
 
   /** One call for several files; its output has the name of the first one's. */
@@ -211,8 +217,9 @@ export class Preparer {
     const places = placesOf(
       inputs.map(({ input }) => input.path),
       target?.temp,
+      this.#request.spec.folder,
     );
-    return { ...slotProcess([this.binary, ...argv], inputBytes, places), inputs, target };
+    return { ...slotProcess([this.binary, ...argv], inputBytes, places), inputs, target, transcript: null };
   }
 
   /** A check command with its placeholder filled in. */
@@ -268,6 +275,16 @@ export class Preparer {
     return this.#stands(known);
   }
 
+  /** The transcript that was published with an output. */
+  async #transcriptBeside(relative: string): Promise<KeptFile | undefined> {
+    const { left } = this.#request.spec.output;
+    if (left === undefined) return undefined;
+    const path = posix.join(posix.dirname(relative), left.transcript);
+    const sha256 = await hashFileOfSize(this.#targets.absolute(path), null);
+    if (sha256 === undefined) return undefined;
+    return { path, bytes: statSync(fsPath(this.#targets.absolute(path))).size, sha256 };
+  }
+
   /**
    * An output that stands whole under its name because a worker was lost between the rename and the row. It is only
    * taken when the input has not been touched since, for the intent names no input digest.
@@ -281,6 +298,7 @@ export class Preparer {
     const source = statSync(fsPath(input.path));
     // Not newer by the clock of the file system, which ticks in milliseconds: equal is not old enough.
     if (Math.max(source.mtimeMs, source.ctimeMs) >= target.ctimeMs) return null;
-    return this.#results.adopted(file, input, { path: relative, bytes: target.size, sha256: intended });
+    const kept = { path: relative, bytes: target.size, sha256: intended };
+    return this.#results.adopted(file, input, kept, await this.#transcriptBeside(relative));
   }
 }

@@ -2,8 +2,9 @@
  * Takes calls that ended, in batches: classifies them, examines and flushes what they wrote, asks for permission, renames,
  * and tells the results. Works beside the next processes; while one batch is on its way the next one gathers.
  */
+import { closeSync } from "node:fs";
 import { faultsLine } from "../../contract/errors.ts";
-import type { FileEntry, FileResult } from "../../contract/files.ts";
+import type { FileEntry, FileResult, KeptFile } from "../../contract/files.ts";
 import type { PolicyGate } from "../../platform/policy-gate.ts";
 import {
   cutOutput,
@@ -16,11 +17,13 @@ import {
 } from "../result/publish.ts";
 import type { Failure } from "../result/outcome.ts";
 import { takenBytes } from "../result/room.ts";
+import type { Target } from "../result/target.ts";
 import type { Call } from "./call.ts";
 import type { ChunkRequest, ProcessMeasure, Publication, Starting } from "./chunk-request.ts";
 import type { Condition } from "./condition.ts";
 import { changeOf } from "./file-identity.ts";
 import type { FileResults } from "./file-results.ts";
+import { takeLeftFile } from "./left-file.ts";
 import { Preparer, type RunCheck } from "./prepare.ts";
 
 /** The worker's side of one chunk, as the thread sees it. */
@@ -45,6 +48,8 @@ export interface PublisherParts {
   verdictOf(call: Call): Failure | null;
   /** Takes a failed call of several files apart instead of failing them; whether it does. */
   takeApart(call: Call, failure: Failure): boolean;
+  /** Where the process of a call worked. */
+  workFolderOf(call: Call): string;
   /** The output of a call stands under its name. */
   onPublished(call: Call): Promise<void>;
   /** Nothing more will be started: do not wait for company. */
@@ -54,6 +59,8 @@ export interface PublisherParts {
 interface Written {
   readonly call: Call;
   readonly output: WholeOutput;
+  /** What it printed, where that is kept beside its output. */
+  readonly transcript?: WholeOutput | undefined;
   /** Why its call failed all the same: what an agent printed is kept in any case. */
   readonly failure?: Failure;
 }
@@ -134,11 +141,11 @@ export class Publisher {
     for (const call of batch) {
       const verdict = await this.#examine(call);
       if (verdict === null) results.push(...this.#parts.results.succeeded(call, null));
-      else if (!("class" in verdict)) written.push({ call, output: verdict });
+      else if (!("class" in verdict)) written.push(verdict);
       else {
-        const output = await this.#transcriptOf(call, verdict);
-        if (output === null) this.#fail(call, verdict, results);
-        else written.push({ call, output, failure: verdict });
+        const kept = await this.#transcriptOf(call, verdict);
+        if (kept === null) this.#fail(call, verdict, results);
+        else written.push(kept);
       }
     }
     try {
@@ -149,23 +156,49 @@ export class Publisher {
   }
 
   /** What the call wrote, null when nothing is kept, or why it failed. */
-  async #examine(call: Call): Promise<WholeOutput | Failure | null> {
+  async #examine(call: Call): Promise<Written | Failure | null> {
     const changed = this.#changeOf(call);
     const failure = this.#parts.verdictOf(call);
     // An input that changed explains any failure, but not the worker's own doing.
     if (changed !== null && call.stop === null) return changed;
     if (failure !== null) return failure;
-    return call.target === null ? null : examineOutput(call.target.temp, this.#parts.request.spec.output);
+    if (call.target === null) return null;
+    const { output: rules } = this.#parts.request.spec;
+    const output = (await this.#take(call)) ?? (await examineOutput(call.target.temp, rules));
+    if ("class" in output) return output;
+    if (call.transcript === null) return { call, output };
+    cutOutput(call.transcript.temp, rules.maxBytes);
+    const transcript = await examineOutput(call.transcript.temp, { ...rules, allowEmpty: true, json: false });
+    if (!("class" in transcript)) return { call, output, transcript };
+    closeSync(output.fd);
+    return transcript;
   }
 
-  /** What an agent printed before it failed, up to what may be kept. */
-  async #transcriptOf({ target, end }: Call, failure: Failure): Promise<WholeOutput | null> {
+  /** Fetches what the call left where it worked; why that is no output, or null. */
+  async #take(call: Call): Promise<Failure | null> {
+    const { left, maxBytes } = this.#parts.request.spec.output;
+    if (left === undefined || call.target === null) return null;
+    const folder = this.#parts.workFolderOf(call);
+    // As with outputs: links may have been changed while the process ran.
+    const fault = call.places.folder === undefined ? undefined : this.#parts.gate.pathFault("read", folder);
+    if (fault !== undefined) return { class: "policy", message: faultsLine([{ ...fault, where: "folder.path" }]) };
+    // A process that found out the name may have put something there.
+    this.#remove(call.target);
+    return takeLeftFile({ folder, file: left.file, temp: call.target.temp, maxBytes });
+  }
+
+  /** What an agent printed before it failed, up to what may be kept: it is the output then. */
+  async #transcriptOf(call: Call, failure: Failure): Promise<Written | null> {
     const { agent, output } = this.#parts.request.spec;
+    const { end, transcript } = call;
     const wasStarted = end !== null && end.startedUs > 0;
-    if (agent === undefined || target === null || !wasStarted || failure.isDiskFull === true) return null;
-    cutOutput(target.temp, output.maxBytes);
-    const whole = await examineOutput(target.temp, { ...output, allowEmpty: false, json: false });
-    return "class" in whole ? null : whole;
+    const kept = transcript === null ? call : { ...call, target: transcript, transcript: null };
+    if (agent === undefined || kept.target === null || !wasStarted || failure.isDiskFull === true) return null;
+    cutOutput(kept.target.temp, output.maxBytes);
+    const whole = await examineOutput(kept.target.temp, { ...output, allowEmpty: false, json: false });
+    if ("class" in whole) return null;
+    if (transcript !== null) this.#remove(call.target);
+    return { call: kept, output: whole, failure };
   }
 
   #changeOf(call: Call): Failure | null {
@@ -177,7 +210,12 @@ export class Publisher {
   }
 
   /** Removes what a call wrote. @throws when a file cannot be removed */
-  removeTemp({ target }: Call): void {
+  removeTemp({ target, transcript }: Call): void {
+    this.#remove(target);
+    this.#remove(transcript);
+  }
+
+  #remove(target: Target | null): void {
     const reason = target === null ? null : removeTempSync(target);
     if (target === null || reason === null) return;
     this.#parts.host.warn({ runId: this.#parts.request.runId, temp: target.temp, reason }, NOT_REMOVED);
@@ -209,13 +247,13 @@ export class Publisher {
         [...folders].map(async (folder) => [folder, await this.#parts.flusher.flushFolder(folder)] as const),
       ),
     );
-    for (const { call, output, failure } of renamed) {
+    for (const { call, output, transcript, failure } of renamed) {
       const fault = flushed.get(call.target?.folder ?? "") ?? null;
       const kept = { path: call.target?.relative ?? "", ...sizes(output) };
       if (fault !== null) this.#fail(call, failure ?? fault, results);
       else if (failure !== undefined) results.push(this.#parts.results.failedWith(call, failure, kept));
       else {
-        results.push(...this.#parts.results.succeeded(call, kept));
+        results.push(...this.#parts.results.succeeded(call, kept, transcriptOf(call, transcript)));
         await this.#parts.onPublished(call);
       }
     }
@@ -235,8 +273,8 @@ export class Publisher {
   async #flush(written: readonly Written[], results: FileResult[]): Promise<Written[]> {
     const command = this.#parts.request.spec.output.check;
     const failures = await Promise.all(
-      written.map(async ({ call, output, failure }) => {
-        const flushFailure = await this.#parts.flusher.flushOutput(output);
+      written.map(async ({ call, output, transcript, failure }) => {
+        const flushFailure = await this.#flushed([output, ...(transcript === undefined ? [] : [transcript])]);
         if (flushFailure !== null || command === undefined || failure !== undefined) return flushFailure;
         return this.#parts.check(Preparer.checkArgv(command, { output: call.target?.temp ?? "" }), "output");
       }),
@@ -246,6 +284,11 @@ export class Publisher {
       if (fault !== null) this.#fail(call, failure ?? fault, results);
       return fault === null;
     });
+  }
+
+  async #flushed(outputs: readonly WholeOutput[]): Promise<Failure | null> {
+    const faults = await Promise.all(outputs.map((output) => this.#parts.flusher.flushOutput(output)));
+    return faults.find((fault) => fault !== null) ?? null;
   }
 
   async #ask(whole: readonly Written[]): Promise<readonly boolean[]> {
@@ -263,8 +306,14 @@ export class Publisher {
   }
 }
 
-function renameOf(call: Call): Failure | null {
-  return call.target === null ? null : renameOutput(call.target);
+/** The output last: whoever finds it under its name finds the transcript beside it. */
+function renameOf({ target, transcript }: Call): Failure | null {
+  const fault = transcript === null ? null : renameOutput(transcript);
+  return fault ?? (target === null ? null : renameOutput(target));
+}
+
+function transcriptOf({ transcript }: Call, whole: WholeOutput | undefined): KeptFile | undefined {
+  return transcript === null || whole === undefined ? undefined : { path: transcript.relative, ...sizes(whole) };
 }
 
 function sizes({ bytes, sha256 }: WholeOutput): { bytes: number; sha256: string } {

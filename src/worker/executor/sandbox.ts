@@ -12,8 +12,10 @@ import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { sandboxLevels, type Allow, type SandboxLevel } from "../../contract/allow.ts";
 import { messageOf } from "../../contract/errors.ts";
+import { isInside } from "../../contract/inside.ts";
 import type { RunSpec } from "../../contract/run-spec.ts";
 import type { Failure, ProcessEnd } from "../result/outcome.ts";
+import type { WorkFolder } from "./work-folder.ts";
 
 const BWRAP = "/usr/bin/bwrap";
 /** Made by `npm run filters` for the processors that it knows. */
@@ -28,6 +30,8 @@ const DETECT_MS = 10_000;
 export interface Places {
   readonly read: readonly string[];
   readonly write: readonly string[];
+  /** Where it works, instead of in its scratch folder. */
+  readonly folder?: WorkFolder | undefined;
 }
 
 /** How the processes of a chunk are shut in. */
@@ -55,20 +59,30 @@ export function enclosureOf({ sandbox, network, reads }: RunSpec, allow: Allow):
   return level === "none" && hasNetwork ? undefined : { level, network: hasNetwork, read: reads ?? [] };
 }
 
-/** The command that runs another one shut in, in `folder`. */
-export function enclosed(argv: readonly string[], enclosure: Enclosure, own: Places, folder: string): string[] {
+/** The command that runs another one shut in, with `scratch` as its scratch folder, in which it works unless it has another. */
+export function enclosed(argv: readonly string[], enclosure: Enclosure, own: Places, scratch: string): string[] {
   const { level, network, read } = enclosure;
-  if (level === "none") return [...withoutNetwork, "--chdir", folder, "--", ...argv];
+  const { folder } = own;
+  const cwd = folder?.path ?? scratch;
+  if (level === "none") return [...withoutNetwork, "--chdir", cwd, "--", ...argv];
   const [binary = ""] = argv;
   const visible = [binary, ...read, ...own.read].filter((path) => path !== "" && !isOfSystem(path));
+  // What lies in the working folder is put over it: it stays what may only be read.
+  const isInWork = (path: string) => folder !== undefined && isInside(folder.path, path);
   return [
     ...base(network),
-    ...visible.flatMap((path) => ["--ro-bind-try", path, path]),
+    ...visible.filter((path) => !isInWork(path)).flatMap(readOnly),
+    ...(folder === undefined ? [] : [folder.writable ? "--bind" : "--ro-bind", folder.path, folder.path]),
+    ...visible.filter(isInWork).flatMap(readOnly),
     ...own.write.flatMap((path) => ["--bind", path, path]),
-    ...["--bind", folder, folder, "--chdir", folder, "--setenv", "TMPDIR", folder],
+    ...["--bind", scratch, scratch, "--chdir", cwd, "--setenv", "TMPDIR", scratch],
     // Last, so that nothing can be put between the folders that are seen.
     ...["--remount-ro", "/", "--", ...argv],
   ];
+}
+
+function readOnly(path: string): string[] {
+  return ["--ro-bind-try", path, path];
 }
 
 /** bubblewrap tells the end by a signal as shells do. */
@@ -168,7 +182,7 @@ function faultOf(error: { readonly message: string }, said: string): string {
   return line === "" ? error.message : line;
 }
 
-/** The folder that an output of this temporary path is written to. */
-export function placesOf(inputs: readonly string[], temp: string | undefined): Places {
-  return { read: inputs, write: temp === undefined ? [] : [dirname(temp)] };
+/** The folder that an output of this temporary path is written to, and the one to work in. */
+export function placesOf(inputs: readonly string[], temp: string | undefined, folder?: WorkFolder): Places {
+  return { read: inputs, write: temp === undefined ? [] : [dirname(temp)], folder };
 }

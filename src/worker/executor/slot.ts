@@ -67,6 +67,11 @@ export class Slot {
     return this.#started.size;
   }
 
+  /** Where a process of it works that names no other folder. */
+  get folder(): string {
+    return this.#parts.launcher.folderOf(this.#number);
+  }
+
   /** How long its processes have stood still. */
   get suspendedMs(): number {
     return this.#suspendedMs;
@@ -79,6 +84,7 @@ export class Slot {
     const launch: Launch = {
       request: {
         slot: this.#number,
+        folder: process.places.folder?.path,
         env,
         logBytes: spec.logBytes,
         inGroup: process.inGroup,

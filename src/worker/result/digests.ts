@@ -66,11 +66,11 @@ export async function hashFileOfSize(path: string, bytes: number | null): Promis
 /**
  * What identifies how a run turns an input into an output, beside the binary's digest: the binary's name (some binaries
  * act on it) and its arguments with their placeholders, the environment that the run sets, the names (not the values) of
- * the variables that nodes hand on, the output rules, and what a node of a flow reads of others. Limits, retries and the folder of the binary are left out: they
+ * the variables that nodes hand on, the output rules, the folder that it works in, and what a node of a flow reads of others. Limits, retries and the folder of the binary are left out: they
  * change whether a file succeeds, not what it becomes.
  */
 export function argsSha256(spec: RunSpec): string {
-  const { name, from, allowEmpty, check } = spec.output;
+  const { name, from, allowEmpty, check, left } = spec.output;
   const identity = {
     version: 1,
     command: [basename(spec.command[0] ?? ""), ...spec.command.slice(1)],
@@ -79,9 +79,10 @@ export function argsSha256(spec: RunSpec): string {
       .filter(([name]) => name !== TASK_VARIABLE)
       .sort(([a], [b]) => (a < b ? -1 : 1)),
     envAllow: [...spec.envAllow].sort(),
-    output: { name, from, allowEmpty, check: check ?? null },
+    output: { name, from, allowEmpty, check: check ?? null, ...(left !== undefined && { left }) },
     inputCheck: spec.inputRules.check ?? null,
     successExitCodes: [...spec.successExitCodes].sort((a, b) => a - b),
+    ...(spec.folder !== undefined && { folder: spec.folder }),
     ...(spec.dependsSha256 !== undefined && { depends: spec.dependsSha256 }),
   };
   return hash("sha256", JSON.stringify(identity), "hex");

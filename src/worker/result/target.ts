@@ -21,6 +21,9 @@ export interface Target {
   readonly tempRelative: string;
 }
 
+/** What follows the temporary name of an output, of what goes with it. */
+const BESIDE = "-beside";
+
 /** What every temporary file of a run begins with. */
 export function tempPrefix(runId: string): string {
   return `.headroom-${safe(runId)}-`;
@@ -90,6 +93,16 @@ export class TargetPlan {
     const relativeFolder = posix.dirname(relative);
     const tempRelative = relativeFolder === "." ? name : `${relativeFolder}/${name}`;
     return { relative, path, folder, temp: `${folder}/${name}`, tempRelative };
+  }
+
+  /** A file that goes with a claimed one, under this name in the same folder. */
+  beside({ folder, path, relative, temp, tempRelative }: Target, name: string): Target | Failure {
+    const other = { folder, path: `${folder}/${name}`, relative: posix.join(posix.dirname(relative), name) };
+    if (other.path === path) {
+      const message = `expected an output name other than that of the transcript, found ${JSON.stringify(relative)} for both`;
+      return { class: "bad-input", message };
+    }
+    return { ...other, temp: `${temp}${BESIDE}`, tempRelative: `${tempRelative}${BESIDE}` };
   }
 
   /** Another run that has claimed a folder on the way to this one, as an output folder of its own. */

@@ -235,3 +235,31 @@ describe("the outputs of a flow", () => {
     ]);
   });
 });
+
+describe("an agent's folder and output", () => {
+  const faultsOf = (more: object) => {
+    const checked = checkFlow({ version: 1, name: "f", nodes: [{ id: "a", kind: "agent", prompt: "x", ...more }] });
+    return checked.kind === "faulty" ? checked.faults.map(({ where, expected }) => `${where}: ${expected}`) : [];
+  };
+
+  test("are paths that say where they lead", () => {
+    for (const folder of ["/repo", "${run.folder}", { path: "/repo/${run.id}", writable: true }])
+      expect(faultsOf({ folder })).toEqual([]);
+    for (const file of ["report.md", "out/${run.id}.md", "a..b/..c"])
+      expect(faultsOf({ output: { file } })).toEqual([]);
+    for (const folder of ["repo", "../repo", ""]) {
+      const expected = "an absolute path, or an expression that yields one";
+      expect(faultsOf({ folder: { path: folder } })).toEqual([`nodes[0].folder.path: ${expected}`]);
+    }
+    for (const file of ["/etc/hosts", "../x", "a/../b", "..", ""]) {
+      const expected = "a path below the folder that it works in, without .. parts";
+      expect(faultsOf({ output: { file } })).toEqual([`nodes[0].output.file: ${expected}`]);
+    }
+  });
+
+  test("name what is there", () => {
+    expect(faultsOf({ folder: "${inputs.repo}", output: { file: "${nodes.b.sha256}" } }).join("\n")).toMatch(
+      /nodes\[0\]\.output\.file: [^]*nodes\[0\]\.folder\.path: /,
+    );
+  });
+});

@@ -156,3 +156,14 @@ test("a job without network asks for a worker that can take it away, a model doe
   expect(labelsOf({ network: true })).toEqual([]);
   expect(labelsOf({ network: false, executor: "infer" })).toEqual([]);
 });
+
+test("the folder that a run works in is asked about for reading, and for writing where it writes", () => {
+  const allow = parseAllow({ read: ["/data"], write: ["/data"] });
+  const asked = (folder: RunRequest["folder"], rules = allow) =>
+    pathAsksOf(rules, spec({ folder }))
+      .filter(({ path }) => path[0] === "folder")
+      .map(({ rule, value }) => `${rule} ${value}`);
+  expect(asked({ path: "/data/repo" })).toEqual(["read /data/repo"]);
+  expect(asked({ path: "/data/repo", writable: true })).toEqual(["read /data/repo", "write /data/repo"]);
+  expect(asked({ path: "/data/repo", writable: true }, parseAllow({}))).toEqual([]);
+});

@@ -50,6 +50,9 @@ export async function* artifactsOf(
   for await (const row of store.files.all(flow.runId, flow.epoch)) {
     const node = above + row.path;
     if (row.outputPath !== null) yield { node, ...fileOf(row, flow.root, folder) };
+    if (row.transcript !== undefined) {
+      yield { node, ...row.transcript, path: relative(folder, join(flow.root, row.transcript.path)) };
+    }
     const part = await loadPart(store, flow, row);
     if (part === undefined) continue;
     const { nested } = flow.nodes.get(parseNodePath(row.path).id) ?? {};

@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { mkdirSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { checkFlow } from "../../../../src/contract/flow-check.ts";
@@ -49,4 +49,33 @@ test("inputs that are known by then are text, but for the binary", () => {
   expect(rulesFor({ folder: join(root, "data"), tool: "/bin/true" })).toEqual(["allow.binaries"]);
   expect(rulesFor({ folder: "/etc", tool: "/bin/true" })).toEqual(["allow.binaries", "allow.read"]);
   expect(rulesFor({})).toEqual(["allow.binaries", "allow.read"]);
+});
+
+test("the working folder of an agent is judged where the flow is checked, with the rule and the place", () => {
+  const root = folder();
+  for (const name of ["read", "write", "secret"]) mkdirSync(join(root, name));
+  symlinkSync(join(root, "secret"), join(root, "read/link"));
+  const allow = { read: [join(root, "read"), join(root, "write")], write: [join(root, "write")] };
+  const refused = (written: unknown) => {
+    const node = { id: "a", kind: "agent", prompt: "x", folder: written };
+    const checked = checkFlow({ version: 1, name: "f", inputs: { repo: {} }, nodes: [node] });
+    if (checked.kind === "faulty") return checked.faults.map(({ where }) => where);
+    const inputs = { repo: join(root, "read") };
+    return policyFaults(checked.flow, allow, { inputs }).map(({ rule, where }) => `${rule} ${where}`);
+  };
+  expect(refused("${inputs.repo}")).toEqual([]);
+  expect(refused({ path: join(root, "write"), writable: true })).toEqual([]);
+  expect(refused({ path: "${inputs.repo}", writable: true })).toEqual(["allow.write nodes[0].folder.path"]);
+  expect(refused({ path: join(root, "secret"), writable: true })).toEqual([
+    "allow.read nodes[0].folder.path",
+    "allow.write nodes[0].folder.path",
+  ]);
+  for (const path of [
+    join(root, "secret"),
+    join(root, "read/link"),
+    `${root}/read/../secret`,
+    "${inputs.repo}/../secret",
+  ])
+    expect(refused(path), path).toEqual(["allow.read nodes[0].folder.path"]);
+  expect(refused("repo")).toEqual(["nodes[0].folder"]);
 });

@@ -3,7 +3,8 @@ import { expect, test } from "vitest";
 import { unrunEnd } from "../../../../src/contract/flow-run.ts";
 import { flowNode } from "../../../../src/contract/flows.ts";
 import { parseRunSpec } from "../../../../src/contract/run-request.ts";
-import { execSpec, type NodeWork } from "../../../../src/platform/flow/node-spec.ts";
+import { execSpec } from "../../../../src/platform/flow/node-spec.ts";
+import type { NodeWork } from "../../../../src/platform/flow/node-work.ts";
 
 const about = {
   ...{ name: "f", inputs: {}, env: { ALL: "1" }, folder: "/runs/r", base: "/base", binaries: { tool: "/opt/tool" } },
