@@ -35,7 +35,8 @@ test("the rule is told its faults", () => {
   expect(() => parseAllow({ model_plugins: [digest.toUpperCase()] })).toThrow(
     "allow.model_plugins[0]: expected 64 hexadecimal digits in lower case",
   );
-  expect(() => parseAllow({ model_plugins: digest })).toThrow(
+  const written: object = { model_plugins: digest };
+  expect(() => parseAllow(written)).toThrow(
     'allow.model_plugins: expected "any", or a list of SHA-256 digests',
   );
 });
