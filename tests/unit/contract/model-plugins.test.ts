@@ -36,9 +36,7 @@ test("the rule is told its faults", () => {
     "allow.model_plugins[0]: expected 64 hexadecimal digits in lower case",
   );
   const written: object = { model_plugins: digest };
-  expect(() => parseAllow(written)).toThrow(
-    'allow.model_plugins: expected "any", or a list of SHA-256 digests',
-  );
+  expect(() => parseAllow(written)).toThrow('allow.model_plugins: expected "any", or a list of SHA-256 digests');
 });
 
 test("a manifest with plugins is told its faults", () => {
