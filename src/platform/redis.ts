@@ -160,8 +160,8 @@ class ExplainingRedis extends Redis {
   #watchSelect({ promise }: Command): void {
     void promise.then(
       () => (this.#refusal = undefined),
-      (error: Error) => {
-        if (error.name !== "ReplyError") return;
+      (error: unknown) => {
+        if (!(error instanceof Error) || error.name !== "ReplyError") return;
         const expected = `expected redis at ${this.text} to have the database that it names`;
         this.#refusal = new InfrastructureError(`${expected}, found: ${error.message}`, { cause: error });
       },

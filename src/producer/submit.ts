@@ -74,7 +74,11 @@ export async function findForeignHolder(
   root: string,
 ): Promise<ClaimHolder | undefined> {
   try {
-    return await findHolder(root, { nowMs: Date.now(), runId, knowsEnd: async (id) => (await hasEnded(deps, id)) ?? false });
+    return await findHolder(root, {
+      nowMs: Date.now(),
+      runId,
+      knowsEnd: async (id) => (await hasEnded(deps, id)) ?? false,
+    });
   } catch {
     return undefined; // not to be seen from this machine: the worker looks again, and claims
   }
