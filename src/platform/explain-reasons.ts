@@ -221,10 +221,12 @@ function chunkReasons({ status, scan, openJobs, queues, workers, nowMs }: RunQue
   if (openJobs <= (isPending(scan) ? 1 : 0)) return [];
   // A paused queue in which nothing is holds nobody back.
   const inUse = queues.filter(({ waiting, active, delayed }) => waiting + active + delayed > 0);
+  // Each node of a flow asks for labels of its own.
+  const isFlow = status.spec.executor === "flow";
   return [
-    ...labelReasons(workers, status.spec.resources.labels),
+    ...(isFlow ? [] : labelReasons(workers, status.spec.resources.labels)),
     ...inUse.flatMap((queue) => [
-      ...(queue.waiting > 0 ? tooLargeReasons(queue, workers) : []),
+      ...(isFlow ? placeReasons(queue, workers) : queue.waiting > 0 ? tooLargeReasons(queue, workers) : []),
       ...queueReasons(queue, workers, nowMs),
     ]),
   ];

@@ -1,4 +1,5 @@
 /** What `explain` says about the workers of a cluster: that none is there, drains, carries the labels, or is large enough. Pure. */
+import { SANDBOX_LABEL } from "../contract/allow.ts";
 import { bucketBytes } from "../contract/profiles.ts";
 import type { ProfileChange } from "../contract/profile-changes.ts";
 import { parseQueueName } from "../contract/queues.ts";
@@ -88,12 +89,17 @@ export function lossWords({ atMs, state, pid }: WorkerHeartbeat, nowMs: number):
   return `its last heartbeat is ${Math.round((nowMs - atMs) / 1_000)} s old`;
 }
 
+/** Workers find that label out by themselves. */
+const SANDBOX_ADVICE = `a worker carries ${SANDBOX_LABEL} once it can shut processes in: install bubblewrap there, or allow user namespaces (headroom doctor), and start it again`;
+
 /** What the workers that are there lack. */
 export function labelReasons(workers: readonly WorkerHeartbeat[], labels: readonly string[]): WaitReason[] {
   const claiming = workers.filter(isClaiming);
   if (claiming.length === 0 || claiming.some((worker) => carries(worker, labels))) return [];
   const have = [...new Set(claiming.flatMap((worker) => worker.labels))].toSorted().join(", ");
-  const message = `no live worker carries all the labels that are needed: ${labels.join(", ")}`;
+  const lacking = `no live worker carries all the labels that are needed: ${labels.join(", ")}`;
+  const isOpen = labels.includes(SANDBOX_LABEL) && !have.split(", ").includes(SANDBOX_LABEL);
+  const message = isOpen ? `${lacking}; ${SANDBOX_ADVICE}` : lacking;
   return [reason("cluster", "no-worker-with-labels", message, { need: labels.join(", "), have: have || "none" })];
 }
 

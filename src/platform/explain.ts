@@ -10,7 +10,7 @@ import { effectiveProfile } from "../contract/profile-changes.ts";
 import { jobIds, keys, runOfJobId } from "../contract/queues.ts";
 import type { RunRecord } from "../contract/run-record.ts";
 import { isTerminal } from "../contract/outcomes.ts";
-import type { Explanation, RoomWait, RunStatus, WorkerHeartbeat } from "../contract/status.ts";
+import type { Explanation, RoomWait, RunStatus, WaitReason, WorkerHeartbeat } from "../contract/status.ts";
 import type { Clock } from "./clock.ts";
 import { delayedKey, dueAtMs, lastDueScore } from "./delayed-jobs.ts";
 import {
@@ -25,6 +25,7 @@ import { profileSetReasons, type ClusterFacts } from "./explain-workers.ts";
 import { execPlace, profileOfPlace, reportPlace, scanPlace, type JobQueues, type QueuePlace } from "./job-queues.ts";
 import { memoryFill } from "./redis-check.ts";
 import { loadLiveFigures, runStatusOf } from "./run-status.ts";
+import { FlowState } from "./flow/flow-state.ts";
 import { isAlive, isProcessThere, loadHeartbeats } from "./worker-heartbeats.ts";
 
 export interface ExplainDeps {
@@ -99,10 +100,11 @@ async function loadQueues(
 async function explainRun(deps: ExplainDeps, run: RunRecord): Promise<Explanation> {
   const nowMs = deps.clock.nowMs();
   const { id, epoch, spec } = run;
+  const isOfRun = await queuesOf(deps, run);
   const [cluster, [live], queues, openJobs, room, leaders] = await Promise.all([
     loadCluster(deps, nowMs),
     loadLiveFigures(deps.redis, deps.prefix, [id]),
-    loadQueues(deps, (place) => family(place.name) === family(execPlace(spec).name), nowMs),
+    loadQueues(deps, isOfRun, nowMs),
     deps.queues.openCount({ runId: id, epoch }),
     loadRoom(deps, id, nowMs),
     deps.redis.exists(keys.leader(deps.prefix)),
@@ -120,8 +122,42 @@ async function explainRun(deps: ExplainDeps, run: RunRecord): Promise<Explanatio
   const status = { ...runStatusOf(run, live, cluster.workers, nowMs), spec: { ...spec, resources } };
   const facts = { status, queues, scan, report, control, lostJobs, openJobs, room, hasScheduler: leaders > 0 };
   const set = isTerminal(status.state) ? [] : profileSetReasons(spec.profile, change);
-  const reasons = [...decideRunReasons({ ...facts, ...cluster }), ...set];
+  const reasons = [...decideRunReasons({ ...facts, ...cluster }), ...set, ...(await partReasons(deps, run, status))];
   return { subject: { kind: "run", id }, state: status.state, reasons };
+}
+
+/** Of a flow so many runs of its nodes are looked at. */
+const PARTS_LOOKED_AT = 20;
+
+/** What holds up the runs that do the work of a flow's nodes, as far as it is not the same for several. */
+async function partReasons(deps: ExplainDeps, { id, epoch, spec }: RunRecord, flow: RunStatus): Promise<WaitReason[]> {
+  if (spec.executor !== "flow" || isTerminal(flow.state)) return [];
+  const ids = await new FlowState(deps.redis, deps.prefix, { runId: id, epoch }).runs();
+  const parts = await Promise.all(ids.map((part) => deps.findRun(part)));
+  const going = parts.filter((part) => part !== undefined).filter(({ state }) => !isTerminal(state));
+  const told = await Promise.all(going.slice(0, PARTS_LOOKED_AT).map((part) => explainRun(deps, part)));
+  const reasons = new Map(told.flatMap((part) => part.reasons).map((one) => [`${one.where} ${one.code}`, one]));
+  return [...reasons.values()];
+}
+
+/** Of a flow so many open calls are looked at. */
+const CALLS_LOOKED_AT = 500;
+
+/** The queues that may hold jobs of the run: those of its profile; of a flow, those in which calls of its nodes are. */
+async function queuesOf(
+  { queues }: ExplainDeps,
+  { id, epoch, spec }: RunRecord,
+): Promise<(place: QueuePlace) => boolean> {
+  if (spec.executor !== "flow") return ({ name }) => family(name) === family(execPlace(spec).name);
+  const names = new Set<string>();
+  let seen = 0;
+  for await (const { queue } of queues.openJobs({ runId: id, epoch })) {
+    names.add(queue);
+    seen += 1;
+    if (seen === CALLS_LOOKED_AT) break;
+  }
+  // Gates and reports of other runs wait in the same queues as its own, and are no reason.
+  return ({ name }) => names.has(name) && !/^(?:fork|report|scan)\./.test(name);
 }
 
 async function explainJob(deps: ExplainDeps, run: RunRecord, jobId: string): Promise<Explanation> {

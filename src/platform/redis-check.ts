@@ -216,7 +216,8 @@ function warningsOf(facts: Omit<RedisFacts, "warnings">, cli: string, { durabili
   const warnings: string[] = [];
   if (!facts.hasAppendOnlyFile && durability !== "none") {
     const rest = facts.hasSnapshots === true ? "snapshots only: a crash loses what came after the last" : "none is set";
-    warnings.push(`expected persistence by an append-only file, ${rest}; ${cli} CONFIG SET appendonly yes`);
+    const expected = "expected persistence by an append-only file";
+    warnings.push(`${expected}, ${rest}; ${cli} CONFIG SET appendonly yes, and the same line in its redis.conf`);
   }
   const fill = facts.maxMemoryBytes === undefined ? 0 : facts.usedMemoryBytes / facts.maxMemoryBytes;
   if (fill > WARN_FILL_RATIO) {

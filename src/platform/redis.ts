@@ -126,6 +126,8 @@ function silenceOf(error: Error): string | undefined {
 class ExplainingRedis extends Redis {
   text = "";
   failure: string | undefined;
+  /** Why the database that was named cannot be had. */
+  #refusal: InfrastructureError | undefined;
   readonly #explained = new WeakSet<Command>();
 
   /** ioredis would make one that explains nothing. */
@@ -146,7 +148,24 @@ class ExplainingRedis extends Redis {
         reject(explainRedisError(error, this));
       };
     }
+    if (command.name === "select") this.#watchSelect(command);
+    if (this.#refusal !== undefined && this.status === "ready") {
+      command.reject(this.#refusal);
+      return command.promise;
+    }
     return super.sendCommand(...args);
+  }
+
+  /** ioredis goes on with database 0 when the server refuses the one that was named: jobs would go to another cluster. */
+  #watchSelect({ promise }: Command): void {
+    void promise.then(
+      () => (this.#refusal = undefined),
+      (error: unknown) => {
+        if (!(error instanceof Error) || error.name !== "ReplyError") return;
+        const expected = `expected redis at ${this.text} to have the database that it names`;
+        this.#refusal = new InfrastructureError(`${expected}, found: ${error.message}`, { cause: error });
+      },
+    );
   }
 }
 

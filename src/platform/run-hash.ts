@@ -119,6 +119,15 @@ export class RunHash {
     return ((await this.#redis.hget(keys.run(this.#kp, runId), "state")) ?? undefined) as RunState | undefined;
   }
 
+  /** Whether a run has ended, also by what the store says (`recorded`); undefined when neither knows it. */
+  async hasEnded(runId: string, recorded: () => Promise<RunState | undefined>): Promise<boolean | undefined> {
+    const live = await this.state(runId);
+    if (live !== undefined && isTerminal(live)) return true;
+    // The store is told first, and nothing of the run writes from then on; the hash follows a moment later.
+    const state = (await recorded()) ?? live;
+    return state === undefined ? undefined : isTerminal(state);
+  }
+
   /** When work on the run began, in ms since 1970. */
   async startedAtMs(runId: string): Promise<number | undefined> {
     const text = await this.#redis.hget(keys.run(this.#kp, runId), "startedAtMs");

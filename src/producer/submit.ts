@@ -2,7 +2,6 @@
 import type { Redis } from "ioredis";
 import { randomUUID } from "node:crypto";
 import { ConflictError } from "../contract/errors.ts";
-import { isTerminal } from "../contract/outcomes.ts";
 import { needsNameCheck } from "../contract/output-names.ts";
 import type { RunRecord } from "../contract/run-record.ts";
 import type { RunSpec } from "../contract/run-spec.ts";
@@ -41,7 +40,7 @@ export async function claimOutput(deps: SubmitDeps, runId: string, spec: RunSpec
   for (let round = 0; round < 3; round += 1) {
     const holder = await outputs.claim(root, runId);
     if (holder === undefined) return refuseForeign(deps, outputs, { runId, root });
-    if (!(await hasEnded(deps, holder.runId, true))) {
+    if (!((await hasEnded(deps, holder.runId)) ?? true)) {
       const where = holder.root === root ? "" : `, which writes to ${holder.root}`;
       throw new ConflictError(
         `output folder ${root}: expected no other run to write there, found run ${holder.runId}${where}; wait for it, resume it, cancel it, or name another folder`,
@@ -75,16 +74,19 @@ export async function findForeignHolder(
   root: string,
 ): Promise<ClaimHolder | undefined> {
   try {
-    return await findHolder(root, { nowMs: Date.now(), runId, knowsEnd: (id) => hasEnded(deps, id, false) });
+    return await findHolder(root, {
+      nowMs: Date.now(),
+      runId,
+      knowsEnd: async (id) => (await hasEnded(deps, id)) ?? false,
+    });
   } catch {
     return undefined; // not to be seen from this machine: the worker looks again, and claims
   }
 }
 
-/** Whether a run has ended; `otherwise` is said of one that nobody here knows. */
-async function hasEnded(deps: Pick<SubmitDeps, "hash" | "store">, runId: string, otherwise: boolean): Promise<boolean> {
-  const state = (await deps.hash.state(runId)) ?? (await deps.store?.runs.get(runId))?.state;
-  return state === undefined ? otherwise : isTerminal(state);
+/** Undefined when nobody here knows the run. */
+function hasEnded({ hash, store }: Pick<SubmitDeps, "hash" | "store">, runId: string): Promise<boolean | undefined> {
+  return hash.hasEnded(runId, async () => (await store?.runs.get(runId))?.state);
 }
 
 /** Writes the live side of a run and adds its jobs. Safe to repeat: ids are made from the run and its epoch. */

@@ -1,6 +1,6 @@
 /** The runs that this worker's jobs belong to, read once each. */
 import { NotFoundError } from "../contract/errors.ts";
-import { isTerminal, type RunState } from "../contract/outcomes.ts";
+import { isTerminal } from "../contract/outcomes.ts";
 import type { ProfileChanges } from "../contract/profile-changes.ts";
 import { readRunSpec, type RunSpec } from "../contract/run-spec.ts";
 import type { LiveRun, RunHash } from "../platform/run-hash.ts";
@@ -92,9 +92,9 @@ export class RunCache {
     return run;
   }
 
-  /** The state of a run that may be another cluster's: undefined when it is. */
-  async stateOf(runId: string): Promise<RunState | undefined> {
-    return (await this.#hash.state(runId)) ?? (await this.#store.runs.get(runId))?.state;
+  /** Whether a run has ended; one of another cluster has not, as far as is known here. */
+  async hasEnded(runId: string): Promise<boolean> {
+    return (await this.#hash.hasEnded(runId, async () => (await this.#store.runs.get(runId))?.state)) ?? false;
   }
 
   /** Whether the jobs of this run are not to do their work any more. */

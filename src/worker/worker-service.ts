@@ -6,7 +6,6 @@
  */
 import type { Redis } from "ioredis";
 import { hostname } from "node:os";
-import { isTerminal } from "../contract/outcomes.ts";
 import { breakRun } from "../platform/cancel-run.ts";
 import { LearnedClasses } from "../platform/learned/learned-classes.ts";
 import { FlowState } from "../platform/flow/flow-state.ts";
@@ -249,7 +248,7 @@ export class WorkerService implements Service {
     const { kp } = this.#config;
     return new OutputClaims({
       ...{ clock, logger, outputs: new OutputRegistry(this.#redis, kp) },
-      knowsEnd: async (runId) => isTerminal((await this.#runs.stateOf(runId)) ?? "running"),
+      knowsEnd: (runId) => this.#runs.hasEnded(runId),
       onLost: (runId, reason) => breakRun({ redis: this.#redis, hash, kp }, runId, reason),
     });
   }

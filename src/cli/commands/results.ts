@@ -3,7 +3,9 @@ import { Option, type Command } from "commander";
 import { InvalidInputError, NotFoundError, type Fault } from "../../contract/errors.ts";
 import type { FileResult } from "../../contract/files.ts";
 import type { InferenceQuery } from "../../contract/inference.ts";
+import type { RunRecord } from "../../contract/run-record.ts";
 import { resultLine } from "../../contract/result-line.ts";
+import { childRunId } from "../../platform/flow/child-run-id.ts";
 import type { Store } from "../../store/store.ts";
 import { act, addJsonOption, addPlaceOptions, describeCommand, withStore, type Invocation } from "../command-line.ts";
 import { formatTable, oneLine } from "../format.ts";
@@ -47,17 +49,23 @@ export function resultsCommand(invocation: Invocation): Command {
       await withStore(flags, io, async (store) => {
         const run = await store.runs.get(runId);
         if (run === undefined) throw new NotFoundError("run", runId);
-        await show(matching(store, { runId, epoch: run.epoch }, query), flags, io);
+        const found = await show(matching(store, { runId, epoch: run.epoch }, query), flags, io);
+        if (found === 0) say(io, await nothingText(store, run));
       });
       return undefined;
     }),
   );
 }
 
-async function show(rows: ReturnType<typeof matching>, { json, csv }: Flags, io: Io): Promise<void> {
+/** How many there were. */
+async function show(rows: ReturnType<typeof matching>, { json, csv }: Flags, io: Io): Promise<number> {
   if (json === true) {
-    for await (const row of rows) await writePiece(io.stdout, `${JSON.stringify(resultLine(row))}\n`);
-    return;
+    let lines = 0;
+    for await (const row of rows) {
+      await writePiece(io.stdout, `${JSON.stringify(resultLine(row))}\n`);
+      lines += 1;
+    }
+    return lines;
   }
   // Which columns there are is known when all answers are.
   const found: FileResult[] = [];
@@ -65,10 +73,29 @@ async function show(rows: ReturnType<typeof matching>, { json, csv }: Flags, io:
   const table = resultsTable(found);
   if (csv === true) {
     for (const row of [table.head, ...table.rows]) await writePiece(io.stdout, csvLine(row));
-  } else if (found.length === 0) say(io, "no such results");
-  else {
+  } else if (found.length > 0) {
     const lines = [table.head, ...table.rows].map((row) => row.map(oneLine));
     print(io, `${formatTable(lines, figureColumns(table)).join("\n")}\n`);
+  }
+  return found.length;
+}
+
+/** What a model said of files in a flow is with the runs of its nodes. */
+async function nothingText(store: Store, run: RunRecord): Promise<string> {
+  if (run.spec.executor !== "flow") return "no such results";
+  const runs: string[] = [];
+  for await (const id of modelRuns(store, run)) runs.push(id);
+  if (runs.length === 0) return `run ${run.id} is a flow, and none of its nodes has taken a model over files so far`;
+  const calls = runs.map((id) => `  headroom results ${id}`);
+  return [`run ${run.id} is a flow; the results are with the runs of its nodes:`, ...calls].join("\n");
+}
+
+/** Of a flow and the flows in it, the runs that took a model over files. */
+async function* modelRuns(store: Store, { id, epoch }: RunRecord): AsyncGenerator<string, void, undefined> {
+  for await (const { path } of store.files.all(id, epoch)) {
+    const part = await store.runs.get(childRunId(id, path));
+    if (part?.spec.executor === "infer") yield part.id;
+    else if (part?.spec.executor === "flow") yield* modelRuns(store, part);
   }
 }
 

@@ -101,7 +101,11 @@ async function checkServer({ place, logger, env }: DoctorDeps): Promise<Finding[
 
 function fixOfRedis({ redisUrl }: Place, found: string): string {
   if (redisUrl === undefined) return INSTALL_COMMAND;
+  const place = "--redis or HEADROOM_REDIS_URL";
   if (found.startsWith("NOPERM")) return "name a user who may, such as operator of deploy/redis/users.acl";
+  if (found.includes("NOAUTH")) return `name a user and a password in ${place}: redis://user:password@host:port`;
+  if (found.includes("WRONGPASS")) return `correct the user and the password in ${place}`;
+  if (found.includes("DB index")) return `name another database in ${place}, or raise databases in its redis.conf`;
   return "start the server, or correct --redis or HEADROOM_REDIS_URL";
 }
 
@@ -128,7 +132,7 @@ async function examineServer(
       check: "redis settings",
       status: "warn",
       found,
-      fix: "see the message",
+      fix: null,
     }));
     return [
       ok("redis", `${facts.server} ${facts.version}, ${how}`),

@@ -28,6 +28,25 @@ const json = '{"name": "x", "list": [1, 2, 3], "deep": {"a": null, "b": true}}\n
 const query = "SELECT id, name FROM users WHERE id = 3 ORDER BY name;\nINSERT INTO t VALUES (1);\n";
 
 describe("headroom infer", () => {
+  test("names the runs of a flow's nodes that have results", async () => {
+    await using cli = new Cli();
+    cli.scratch.file("in/a.txt", query.repeat(9));
+    const model = (id: string) => ({ id, kind: "infer", model: filetype, input: join(cli.scratch.path, "in") });
+    const exec = { id: "other", kind: "exec", command: ["/bin/true"] };
+    const resultsOf = async (name: string, nodes: readonly object[]) => {
+      const file = cli.scratch.file(`${name}.json`, JSON.stringify({ version: 1, name, nodes }));
+      const ended = await cli.call(["run", "--flow", file, "--output", "runs"]);
+      const id = /^ {2}run +(\S+)/m.exec(ended.stdout)?.[1] ?? "none";
+      return { id, said: (await cli.call(["results", id])).stderr };
+    };
+    const { id, said } = await resultsOf("models", [model("one"), model("two"), exec]);
+    const calls = ["one", "two"].map((node) => `  headroom results ${id}~${node}\n`);
+    expect(said).toBe(`headroom: run ${id} is a flow; the results are with the runs of its nodes:\n${calls.join("")}`);
+    expect((await cli.call(["results", `${id}~one`])).stdout).toMatch(/a\.txt +sql/);
+    const none = await resultsOf("none", [exec]);
+    expect(none.said).toContain("is a flow, and none of its nodes has taken a model over files so far");
+  });
+
   test("takes files through a model into one file and the store, and runs only what changed again", async () => {
     await using cli = new Cli();
     for (let at = 0; at < 300; at += 1) {

@@ -26,6 +26,25 @@ describe("openRedis", () => {
     expect(redis.status).toBe("end");
   });
 
+  test("refuses a database that the server does not have, in place of taking the first one", async () => {
+    await using server = await startRedis({ args: ["--databases", "4"] });
+    const target = (db: number) => `${server.url}?db=${db}`;
+    const inside = opened(target(3), "command", quietLogger);
+    await inside.set("where", "3");
+    const outside = opened(target(4), "command", quietLogger);
+    const copy = outside.duplicate();
+    onTestFinished(() => closeRedis(copy));
+    copy.on("error", () => undefined);
+    const calls = [outside.ping(), outside.multi().set("where", "4").exec(), copy.set("where", "4"), outside.ping()];
+    for (const call of await Promise.allSettled(calls)) {
+      expect(String(call.status === "rejected" ? call.reason : call.value)).toMatch(
+        /expected redis at .*4 to have the database that it names, found: ERR DB index is out of range/,
+      );
+    }
+    const first = opened(server.url, "command", quietLogger);
+    expect([await inside.get("where"), await first.get("where")]).toEqual(["3", null]);
+  });
+
   test("carries BullMQ's queues", async ({ redis, prefix }) => {
     const queue = new Queue("q", { connection: redis, prefix: keyPrefix(prefix) });
     await queue.add("job", {});

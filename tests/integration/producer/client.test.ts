@@ -50,3 +50,15 @@ test("cancels what runs, and says so to who waits", async () => {
     await expect(call).rejects.toBeInstanceOf(NotFoundError);
   }
 });
+
+test("takes the folder of a run that the store says has ended, though Redis has not heard of it", async () => {
+  await using cluster = await FaultCluster.open();
+  cluster.files(1);
+  await using client = await open(cluster);
+  const { run } = await client.run(cluster.spec());
+  // As a worker leaves it for a moment between the two, and for longer when it is lost there.
+  await cluster.store.runs.move(run.id, ["queued"], "cancelled", { endedAtMs: Date.now() });
+  expect(await client.status(run.id)).toMatchObject({ state: "cancelled" });
+  const { run: next } = await client.run(cluster.spec());
+  expect(await client.status(next.id)).toMatchObject({ state: "queued" });
+});

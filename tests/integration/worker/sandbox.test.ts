@@ -135,8 +135,26 @@ describe.skipIf(fault !== undefined)("a process that is shut in", { timeout: 120
   test("waits for a worker that can shut it in, and is told so", async () => {
     await using cluster = await FlowCluster.open(0);
     await cluster.addWorker("open", { labels: [] });
-    const id = await cluster.start({ nodes: [sh("in", "echo in", "strict"), sh("out", "echo out", "none")] });
+    writeFileSync(join(cluster.scratch.folder("base/files"), "a"), "A");
+    const command = ["/usr/bin/wc", "{input}"];
+    const id = await cluster.start({
+      nodes: [
+        sh("in", "echo in", "strict"),
+        sh("out", "echo out", "none"),
+        { id: "sums", kind: "files", command, input: "files", sandbox: "strict" },
+      ],
+    });
     await expect.poll(async () => (await cluster.client.status(id)).counts.succeeded, { timeout: 20_000 }).toBe(1);
+    const lacks = { code: "no-worker-with-labels", need: "sandbox", have: "none" };
+    const message = expect.stringMatching(/labels that are needed: sandbox; .*install bubblewrap there/) as unknown;
+    // Of the call of a node, and of the run of a node over files.
+    for (const run of [id, `${id}~sums`]) {
+      const { reasons } = await cluster.client.explain(run);
+      expect(reasons).toContainEqual(expect.objectContaining({ ...lacks, message }));
+    }
+    expect((await cluster.client.explain(id)).reasons).toContainEqual(
+      expect.objectContaining({ code: "queued-behind", where: expect.stringMatching(/^queue exec\./) as unknown }),
+    );
     await cluster.addWorker("closed");
     const ended = await cluster.ended(id);
     expect(ended.row("in")).toMatchObject({ outcome: "succeeded", workerId: "closed" });
