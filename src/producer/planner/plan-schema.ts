@@ -120,7 +120,7 @@ class Narrowing {
 
   #property(name: string, schema: JsonSchema): Bounded {
     if (leftOut.has(name)) return NONE;
-    const { profiles, models, agents, tools, network } = this.#offer;
+    const { profiles, agents, tools, network } = this.#offer;
     switch (name) {
       case "id":
       case "node":
@@ -129,8 +129,6 @@ class Narrowing {
         return { $ref: "#/$defs/command" };
       case "profile":
         return oneOf(profiles);
-      case "model":
-        return models === "any" ? this.#bounded(schema) : oneOf(models);
       case "program":
         return oneOf(agents);
       case "tools":
@@ -148,8 +146,10 @@ class Narrowing {
 
   /** Kinds of nodes for which nothing is offered. */
   #isOffered(kind: unknown): boolean {
-    const { binaries, agents } = this.#offer;
+    const { binaries, models, agents } = this.#offer;
     if (kind === "exec" || kind === "files") return binaries.length > 0;
+    // Folders of models are offered, so that one is named as a text.
+    if (kind === "infer") return models.length > 0;
     return kind !== "agent" || agents.length > 0;
   }
 

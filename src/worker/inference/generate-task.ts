@@ -1,7 +1,7 @@
 /** A language model over batches of files, in the engine's process: one JSON answer for each file. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { FaultsError, InvalidInputError, messageOf } from "../../contract/errors.ts";
+import { FaultsError, faultsLine, InvalidInputError, messageOf } from "../../contract/errors.ts";
 import type { FileInference } from "../../contract/inference.ts";
 import type { JsonSchema } from "../../contract/json-schema.ts";
 import { batchLimitsFor, type GenerateManifest, type Provider } from "../../contract/model-manifest.ts";
@@ -165,7 +165,7 @@ export class GenerateTask implements ModelTask {
       return this.#generator.wishFor(answer);
     } catch (error) {
       if (!(error instanceof FaultsError)) throw error;
-      return { class: "policy", message: messageOf(error) };
+      return { class: "policy", message: faultsLine(error.faults) };
     }
   }
 

@@ -35,9 +35,8 @@ export class AnswerRules {
             codec.vocabulary.endToken,
           );
     this.longestBytes = longestAnswerBytes(shape);
-    const { $schema: _, ...rules } = schema;
-    // The schema itself was checked above, by rules that are narrower.
-    this.#validate = new Ajv({ validateSchema: false }).compile(asDraft7(rules));
+    // The schema itself was checked above, by rules that are narrower; what is said about it is for nobody.
+    this.#validate = new Ajv({ validateSchema: false, logger: false }).compile(asDraft7(schema));
   }
 
   /** The value of an answer as it was written. @throws {InvalidAnswerError} when it is not valid all the same */
@@ -51,9 +50,12 @@ export class AnswerRules {
   }
 }
 
-/** Ajv knows lists whose first items have schemas of their own as the draft before wrote them. */
+/**
+ * Ajv knows lists whose first items have schemas of their own as the draft before wrote them. Names of schemas, by which
+ * references would be looked up elsewhere, are left out.
+ */
 function asDraft7(schema: JsonSchema): JsonSchema {
-  const { prefixItems, items, properties, anyOf, $defs, ...rest } = schema;
+  const { $schema: _draft, $id: _name, prefixItems, items, properties, anyOf, $defs, ...rest } = schema;
   const each = (schemas: object) =>
     Object.fromEntries(Object.entries(schemas).map(([name, one]) => [name, asDraft7(one as JsonSchema)]));
   const others = items === undefined ? undefined : asDraft7(items);
