@@ -62,10 +62,15 @@ class Narrowing {
     if ("enum" in schema) return { enum: schema["enum"] };
     const options = schema.anyOf ?? schema.oneOf;
     if (options !== undefined) return anyOf(options.map((option) => this.#bounded(option)));
-    switch (schema.type) {
+    return this.#byType(schema);
+  }
+
+  #byType(schema: JsonSchema): Bounded {
+    const { type } = schema;
+    switch (String(type)) {
       case "boolean":
       case "null":
-        return { type: schema.type };
+        return { type: String(type) };
       case "integer":
       case "number":
         return integer(schema);
@@ -121,16 +126,17 @@ class Narrowing {
   #property(name: string, schema: JsonSchema): Bounded {
     if (leftOut.has(name)) return NONE;
     const { profiles, agents, tools, network } = this.#offer;
+    const names = new Map([
+      ["profile", profiles],
+      ["program", agents],
+    ]).get(name);
+    if (names !== undefined) return oneOf(names);
     switch (name) {
       case "id":
       case "node":
         return { $ref: "#/$defs/id" };
       case "command":
         return { $ref: "#/$defs/command" };
-      case "profile":
-        return oneOf(profiles);
-      case "program":
-        return oneOf(agents);
       case "tools":
         return tools === "any" ? this.#bounded(schema) : listOf(tools);
       case "network":

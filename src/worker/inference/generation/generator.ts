@@ -8,7 +8,7 @@ import { AnswerRules, MAX_LISTED_ANSWERS } from "./answer-rules.ts";
 import { decodeBatch, type DecodedAnswer, type DecoderShape } from "./decode.ts";
 import { decodeInGraph, isLoopModel } from "./in-graph.ts";
 import { messagesFor, type PromptTemplate } from "./prompt-template.ts";
-import { InvalidAnswerError, type GenerationSession } from "./session.ts";
+import type { GenerationSession } from "./session.ts";
 import type { TextCodec } from "./text-codec.ts";
 import { TokenTrie } from "./token-trie.ts";
 
@@ -84,7 +84,7 @@ export class Generator {
    */
   wishFor({ schema, maxTokens }: AskedAnswer): AnswerWish {
     const key = hash("sha256", JSON.stringify(schema), "hex");
-    const rules = this.#kept.get(key) ?? new AnswerRules(schema as JsonSchema, this.#parts.codec);
+    const rules = this.#kept.get(key) ?? new AnswerRules(schema, this.#parts.codec);
     const wish = { rules, ...(maxTokens !== undefined && { maxTokens }) };
     this.#requireFit(wish);
     this.#kept.delete(key);

@@ -75,8 +75,8 @@ describe("schemas that runs bring", () => {
       /^policy: schema: expected answers of less than 2048 bytes: .* found up to \d+ bytes/,
     );
     const bounded = await fixture.ask(["a"], undefined, { ...answer, maxTokens: 1_000 });
-    expect(bounded.get("a")?.kind).toMatch(/^(?:answer|failure)$/);
-    expect(labelOf(bounded.get("a"))).not.toMatch(/^policy/);
+    const { value } = said(bounded.get("a"));
+    expect(value).toEqual({ words: expect.any(String) as string });
   });
 
   test("a schema without an end is refused where it came through all the same, and the engine goes on", async () => {
