@@ -51,7 +51,8 @@ class Narrowing {
     if (flow === NONE) throw new TypeError("expected a schema of flows that can be bounded");
     const impossible = { type: "string", minLength: 1, maxLength: WHY_CHARS };
     const declined = { properties: { impossible }, required: ["impossible"], additionalProperties: false };
-    const $defs = { id: this.#ids(), text: this.#text(), command: this.#command() };
+    const command = this.#isOffered("exec") ? { command: this.#command() } : {};
+    const $defs = { id: this.#ids(), text: this.#text(), ...command };
     return { anyOf: [flow, { type: "object", ...declined }], $defs };
   }
 
