@@ -8,8 +8,10 @@ import { goalOptions, type GoalFlags } from "./plan/goal-flags.ts";
 
 /** As commander hands them over. Texts are checked where the configuration is. */
 export interface RunFlags extends GoalFlags {
-  /** Of `infer` alone. */
+  /** Of `infer` alone, these three. */
   readonly model?: string;
+  readonly schema?: string;
+  readonly maxAnswerTokens?: string;
   readonly input?: string;
   readonly null?: boolean;
   readonly output?: string;

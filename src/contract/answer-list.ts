@@ -23,13 +23,8 @@ function list(shape: AnswerShape, limit: number): readonly string[] | undefined 
       return shape.maxChars === 0 ? ['""'] : undefined;
     case "array":
       return listArrays(shape, limit);
-    case "object": {
-      const parts = shape.properties.map(([name, property], index) => ({
-        head: `${index === 0 ? "" : ","}${JSON.stringify(name)}:`,
-        shape: property,
-      }));
-      return wrapped("{", product(parts, limit), "}");
-    }
+    case "object":
+      return listObjects(shape, limit);
     case "any": {
       const options = shape.options.map((option) => list(option, limit));
       const known = options.filter((option) => option !== undefined);
@@ -41,12 +36,31 @@ function list(shape: AnswerShape, limit: number): readonly string[] | undefined 
 function listArrays(shape: Extract<AnswerShape, { kind: "array" }>, limit: number): readonly string[] | undefined {
   const all: string[] = [];
   for (let length = shape.minItems; length <= shape.maxItems; length++) {
-    const parts = Array.from({ length }, (_, index) => ({ head: index === 0 ? "" : ",", shape: shape.item }));
+    const parts = Array.from({ length }, (_, index) => ({
+      head: index === 0 ? "" : ",",
+      shape: shape.first?.[index] ?? shape.item,
+    }));
     const listed = wrapped("[", product(parts, limit - all.length), "]");
     if (listed === undefined) return undefined;
     all.push(...listed);
   }
   return all;
+}
+
+function listObjects(
+  { properties }: Extract<AnswerShape, { kind: "object" }>,
+  limit: number,
+): readonly string[] | undefined {
+  let texts: readonly string[] = [""];
+  for (const [name, property, isOptional = false] of properties) {
+    const values = list(property, limit);
+    if (values === undefined || texts.length * (values.length + (isOptional ? 1 : 0)) > limit) return undefined;
+    // Nothing but an empty text has no property yet.
+    const head = (text: string) => `${text}${text === "" ? "" : ","}${JSON.stringify(name)}:`;
+    const longer = texts.flatMap((text) => values.map((value) => head(text) + value));
+    texts = isOptional ? [...longer, ...texts] : longer;
+  }
+  return wrapped("{", within(texts, limit), "}");
 }
 
 interface Part {
@@ -81,8 +95,11 @@ export function longestAnswerBytes(shape: AnswerShape): number {
       return Math.max(String(shape.minimum).length, String(shape.maximum).length);
     case "text":
       return 2 + MAX_CHAR_BYTES * shape.maxChars;
-    case "array":
-      return 2 + shape.maxItems * (1 + longestAnswerBytes(shape.item));
+    case "array": {
+      const { first = [], item, maxItems } = shape;
+      const others = Math.max(0, maxItems - first.length) * (1 + longestAnswerBytes(item));
+      return first.reduce((sum, one) => sum + 1 + longestAnswerBytes(one), 2 + others);
+    }
     case "object":
       return shape.properties.reduce(
         (sum, [name, property]) => sum + Buffer.byteLength(JSON.stringify(name)) + 2 + longestAnswerBytes(property),

@@ -6,14 +6,23 @@ import { InvalidInputError, type Fault } from "./errors.ts";
 import type { JsonSchema } from "./json-schema.ts";
 import { field, showFound } from "./schema-faults.ts";
 
-/** What an answer may be, as one writes it: properties in their order, all of them there, no white space. */
+/** What an answer may be, as one writes it: properties in their order, no white space; optional ones may be left out. */
 export type AnswerShape =
   | { readonly kind: "literals"; readonly texts: readonly string[] }
   | { readonly kind: "integer"; readonly minimum: number; readonly maximum: number }
   | { readonly kind: "text"; readonly minChars: number; readonly maxChars: number }
-  | { readonly kind: "array"; readonly item: AnswerShape; readonly minItems: number; readonly maxItems: number }
-  | { readonly kind: "object"; readonly properties: readonly (readonly [name: string, shape: AnswerShape])[] }
+  | {
+      readonly kind: "array";
+      /** Of the first items, each its own; there are always as many. */
+      readonly first?: readonly AnswerShape[];
+      readonly item: AnswerShape;
+      readonly minItems: number;
+      readonly maxItems: number;
+    }
+  | { readonly kind: "object"; readonly properties: readonly AnswerProperty[] }
   | { readonly kind: "any"; readonly options: readonly AnswerShape[] };
+
+export type AnswerProperty = readonly [name: string, shape: AnswerShape, isOptional?: true];
 
 const MAX_TEXT_CHARS = 4_096;
 const MAX_ITEMS = 256;
@@ -160,8 +169,28 @@ class Reader {
 
   #array(schema: object, place: Place): AnswerShape {
     const [minItems, maxItems] = this.#lengths(schema, ["minItems", "maxItems"], MAX_ITEMS, place);
+    const first = this.#firstItems(schema, minItems, place);
     const item = this.#below(field(schema, "items"), place, "items");
-    return this.#only(schema, ["items", "minItems", "maxItems"], place, { kind: "array", item, minItems, maxItems });
+    const shape: AnswerShape = { kind: "array", ...(first !== undefined && { first }), item, minItems, maxItems };
+    return this.#only(schema, ["prefixItems", "items", "minItems", "maxItems"], place, shape);
+  }
+
+  #firstItems(schema: object, minItems: number, place: Place): readonly AnswerShape[] | undefined {
+    if (!("prefixItems" in schema)) return undefined;
+    const found = field(schema, "prefixItems");
+    const where = `${place.where}/prefixItems`;
+    if (!Array.isArray(found) || found.length === 0) {
+      this.#fault(where, "a list of one schema or more", found);
+      return undefined;
+    }
+    if (minItems < found.length) {
+      this.#fault(
+        `${place.where}/minItems`,
+        `${found.length} at least: so many items have a schema of their own`,
+        minItems,
+      );
+    }
+    return found.map((option: unknown, index) => this.#below(option, place, `prefixItems/${index}`));
   }
 
   #lengths(schema: object, [least, most]: readonly [string, string], limit: number, place: Place): [number, number] {
@@ -184,10 +213,6 @@ class Reader {
     if (typeof found !== "object" || found === null) return this.#fault(at, "an object of schemas", found);
     const required = field(schema, "required");
     const names = new Set(Array.isArray(required) ? required : []);
-    for (const name of Object.keys(found)) {
-      if (!names.has(name))
-        this.#fault(`${place.where}/required`, `${name} in the list: every property is written`, required);
-    }
     for (const name of names) {
       if (!Object.hasOwn(found, String(name))) this.#fault(`${place.where}/required`, "names of properties only", name);
     }
@@ -195,9 +220,10 @@ class Reader {
       const value = field(schema, "additionalProperties");
       this.#fault(`${place.where}/additionalProperties`, "false: otherwise an answer may have no end", value);
     }
-    const properties = Object.entries(found).map(
-      ([name, property]) => [name, this.#below(property, place, `properties/${name}`)] as const,
-    );
+    const properties = Object.entries(found).map(([name, property]): AnswerProperty => {
+      const shape = this.#below(property, place, `properties/${name}`);
+      return names.has(name) ? [name, shape] : [name, shape, true];
+    });
     return this.#only(schema, known, place, { kind: "object", properties });
   }
 

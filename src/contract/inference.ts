@@ -11,8 +11,12 @@ const inferenceValue = z.discriminatedUnion("task", [
   z.object({ task: z.literal("regress"), values: z.union([z.array(z.number()), z.record(z.string(), z.number())]) }),
   /** Little-endian 32-bit floats in base64. */
   z.object({ task: z.literal("embed"), vector: z.string() }),
-  /** Valid against the schema of the model. */
-  z.object({ task: z.literal("generate"), answer: z.json() }),
+  /** Valid against the schema of the run, or of the model. `tokens`: of the prompt, and of the answer. */
+  z.object({
+    task: z.literal("generate"),
+    answer: z.json(),
+    tokens: z.object({ in: z.int().nonnegative(), out: z.int().nonnegative() }).optional(),
+  }),
   /** What a plugin made of the outputs. */
   z.object({ task: z.literal("custom"), answer: z.json() }),
 ]);

@@ -66,6 +66,16 @@ const model = z.strictObject({
   kind: z.literal("model"),
   /** The folder of a model of the task `generate`. */
   model: text,
+  /** How much a plan of it may hold at most: the schema that its answers are held to has an end everywhere. */
+  plan: z
+    .strictObject({
+      nodes: z.int().min(1).max(64).default(8),
+      /** Words of a command, and entries of other lists. */
+      words: z.int().min(1).max(64).default(12),
+      /** Characters of a text. */
+      chars: z.int().min(8).max(4_000).default(160),
+    })
+    .prefault({}),
 });
 
 export const plannerSchema = z.discriminatedUnion("kind", [recorded, claudeCode, openai, model]);

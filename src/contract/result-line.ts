@@ -29,5 +29,6 @@ function said({ label, confidence, value }: FileInference): object {
     ...("labels" in value && { labels: value.labels }),
     ...("values" in value && { values: value.values }),
     ...("answer" in value && { answer: value.answer }),
+    ...(value.task === "generate" && value.tokens !== undefined && { tokens: value.tokens }),
   };
 }

@@ -5,7 +5,8 @@
  */
 import { z } from "zod";
 import { SANDBOX_LABEL } from "./allow.ts";
-import { InvalidInputError } from "./errors.ts";
+import { parseAnswerSchema } from "./answer-schema.ts";
+import { FaultsError, InvalidInputError } from "./errors.ts";
 import { isPlainAbsolute, isSameFolder } from "./inside.ts";
 import { keysAt, type JsonSchema } from "./json-schema.ts";
 import { inputSpec, outputSpec, runSpec, type RunSpec } from "./run-spec.ts";
@@ -57,9 +58,36 @@ export function checkRunSpec(written: unknown): CheckedRunSpec {
   const rules = [...pathFaults(full).map((fault) => placed(written, fault)), ...short].filter(
     (rule) => !own.some((fault) => fault.where === rule.where),
   );
+  own.push(...answerFaults(full, own));
   const among = parsed.success && isAmongInputs(parsed.data) ? [placed(written, amongInputs(parsed.data))] : [];
   const faults = [...own, ...rules, ...among];
   return parsed.success && faults.length === 0 ? { kind: "valid", spec: parsed.data } : { kind: "faulty", faults };
+}
+
+/** A schema is read by every worker of a run, and kept with it. */
+const MAX_SCHEMA_BYTES = 262_144;
+
+/** What is wrong with the schema of answers, where it is a schema at all. */
+function answerFaults(full: unknown, known: readonly PathFault[]): PathFault[] {
+  const answer = field(full, "answer");
+  if (answer === undefined || known.some(({ path }) => path[0] === "answer")) return [];
+  const executor = field(full, "executor");
+  if (executor !== "infer")
+    return [faultAt(["answer"], "none: only runs of a model (executor infer) have one", answer)];
+  const schema = field(answer, "schema") as JsonSchema;
+  const bytes = Buffer.byteLength(JSON.stringify(schema));
+  const path = ["answer", "schema"];
+  if (bytes > MAX_SCHEMA_BYTES) {
+    const expected = `a schema of ${MAX_SCHEMA_BYTES} bytes at most`;
+    return [{ path, where: showPath(path), expected, found: `${bytes} bytes` }];
+  }
+  try {
+    parseAnswerSchema(schema);
+    return [];
+  } catch (error) {
+    if (!(error instanceof FaultsError)) throw error;
+    return error.faults.map((fault) => ({ ...fault, path, where: `answer.${fault.where}` }));
+  }
 }
 
 function isAmongInputs({ input, output }: RunSpec): boolean {

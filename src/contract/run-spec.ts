@@ -90,6 +90,15 @@ const agentLimits = z.strictObject({
 });
 export type AgentLimits = Readonly<z.output<typeof agentLimits>>;
 
+/** How a model of the task `generate` answers. */
+const askedAnswer = z.strictObject({
+  /** A JSON Schema whose fields are all bounded (see `answer-schema.ts`), in the place of the model's own. */
+  schema: z.record(z.string(), z.json()),
+  /** An answer that is not whole after so many tokens fails; without it the longest answer has to fit the model. */
+  maxTokens: z.int().min(1).max(1_000_000).optional(),
+});
+export type AskedAnswer = Readonly<z.output<typeof askedAnswer>>;
+
 export const runSpec = z.strictObject({
   version: z.literal(1).default(1),
   name: z.string().max(200).optional(),
@@ -103,6 +112,8 @@ export const runSpec = z.strictObject({
   command: z.array(z.string()).min(1),
   /** What its processes are alike by, where the command itself differs from call to call: that of a flow's node, as it is written. */
   learnAs: z.array(z.string()).optional(),
+  /** Only of `infer`. */
+  answer: askedAnswer.optional(),
   /** Of a model, the digest that `headroom model inspect` tells. */
   binarySha256: z
     .string()

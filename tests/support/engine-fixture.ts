@@ -2,7 +2,7 @@
 import { hash } from "node:crypto";
 import { statSync } from "node:fs";
 import { join } from "node:path";
-import { inputSpec } from "../../src/contract/run-spec.ts";
+import { inputSpec, type AskedAnswer } from "../../src/contract/run-spec.ts";
 import { systemClock } from "../../src/platform/clock.ts";
 import type { Ceiling } from "../../src/worker/inference/batch-plan.ts";
 import type { EndReason, EngineSettings } from "../../src/worker/inference/engine-port.ts";
@@ -46,9 +46,16 @@ export class EngineFixture implements AsyncDisposable {
   }
 
   /** Hands inputs to the engine, all or these; each with its answer when all have one. */
-  async ask(paths: readonly string[] = this.#paths, known?: readonly string[]): Promise<Map<string, FileAnswer>> {
+  async ask(
+    paths: readonly string[] = this.#paths,
+    known?: readonly string[],
+    answer?: AskedAnswer,
+  ): Promise<Map<string, FileAnswer>> {
     const input = inputSpec.parse({ kind: "tree", root: this.scratch.folder("in") });
-    const placeId = this.engine.addPlace({ input, inputRules: { minBytes: 0 }, inputRoot: undefined });
+    const placeId = this.engine.addPlace({
+      ...{ input, inputRules: { minBytes: 0 }, inputRoot: undefined },
+      ...(answer !== undefined && { answer }),
+    });
     const answers = new Map<string, FileAnswer>();
     await new Promise<void>((resolve, reject) => {
       this.engine.submit({

@@ -16,11 +16,14 @@ export function inferCommand(invocation: Invocation): Command {
   const command = describeCommand("infer", "run an ONNX model over files", [
     "headroom infer --model models/filetype --input src --output kinds",
     "headroom infer --model models/filetype --input 'logs/**/*.txt' --output kinds --json",
+    "headroom infer --model models/extract-llama --schema fields.json --input mails --output answers",
     "headroom infer --resume RUN",
   ])
     .usage("--model FOLDER --input PATH --output FOLDER [options]")
     .addHelpText("after", notes)
-    .addOption(new Option("-m, --model <folder>", "folder of the model, with its model.yaml"));
+    .addOption(new Option("-m, --model <folder>", "folder of the model, with its model.yaml"))
+    .addOption(new Option("--schema <file>", "JSON Schema of the answers, in the place of the model's own"))
+    .addOption(new Option("--max-answer-tokens <n>", "with --schema, an answer that is longer fails its file"));
   addPlaceOptions(addRunOptions(command, "infer"));
   return command.action(
     act(invocation, (flags: RunFlags) => {

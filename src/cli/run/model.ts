@@ -1,5 +1,6 @@
 /** Looks at a model before a run of it: loads it once, as a worker will, so that what is wrong is told at once. */
 import type { Allow } from "../../contract/allow.ts";
+import { InvalidInputError } from "../../contract/errors.ts";
 import { systemClock } from "../../platform/clock.ts";
 import type { Logger } from "../../platform/logger.ts";
 import { MODEL_CHUNK_CORES, MODEL_CHUNK_FILES, type RunSpecInput } from "../../contract/run-request.ts";
@@ -56,6 +57,10 @@ export async function planWithModel(
   const told = loaded.refusals.filter(({ provider }) => provider !== "cuda" || hasNvidiaDriver());
   for (const { provider, reason } of told) say(io, `${provider} is not used: ${reason}`);
   const { manifest, sha256 } = loaded.model;
+  if (flags.schema !== undefined && manifest.task !== "generate") {
+    const found = `${folder} of the task ${manifest.task}`;
+    throw new InvalidInputError("infer", [{ where: "--schema", expected: "a model of the task generate", found }]);
+  }
   if (loaded.warmRows < loaded.mostRows) {
     say(
       io,

@@ -6,7 +6,7 @@ import { parseSizeBytes } from "../../contract/config-units.ts";
 import { InvalidInputError, type Fault } from "../../contract/errors.ts";
 import { gather } from "../../contract/gather.ts";
 import { parseRunSpec, type RunSpecInput } from "../../contract/run-request.ts";
-import type { InputSpec, RunSpec } from "../../contract/run-spec.ts";
+import type { AskedAnswer, InputSpec, RunSpec } from "../../contract/run-spec.ts";
 import { showPath } from "../../contract/schema-faults.ts";
 import { checkTemplates } from "../../contract/template.ts";
 import { resolveFrom } from "../../platform/current-folder.ts";
@@ -16,6 +16,7 @@ import { PolicyGate } from "../../platform/policy-gate.ts";
 import type { Io } from "../io.ts";
 import { settingsOf, type RunFlags } from "../run-flags.ts";
 import { openPlace } from "../settings.ts";
+import { askedAnswerOf } from "./asked-answer.ts";
 import { resolveBinary } from "./binary.ts";
 import type { ListedInput } from "./listed-input.ts";
 import { missing, openInput, parsePlanInput, placeOf, refuseMissing, type PlanInput } from "./plan-input.ts";
@@ -60,7 +61,7 @@ export function loadRunConfig(request: RunRequest): Config {
   );
   if (config !== undefined) return config;
   // What only the command line says is told with the others; else the plan tells of it.
-  gather(faults, () => ownRules(flags));
+  gather(faults, () => ownRules(request));
   gather(faults, () => openPlace(flags, io));
   if (childCommand !== undefined) gather(faults, () => withBinary(childCommand, "command", request));
   const { input = "" } = flags;
@@ -137,7 +138,7 @@ export function checkRequest(request: RunRequest, config: Config): CheckedReques
   const faults: Fault[] = [];
   if (earlier === undefined) tellSlips(io, request.childCommand ?? commandOf(config) ?? []);
   const command = gather(faults, () => checkedCommand(request, config));
-  const own = gather(faults, () => ownRules(flags));
+  const own = gather(faults, () => ownRules(request));
   const opened = gather(faults, () => parsePlanInput(request, config));
   const checks = checkCommands(faults, request, config);
   const outputWhere = placeOf("output", flags);
@@ -216,9 +217,10 @@ interface OwnRules {
   readonly network?: boolean;
   readonly env: Record<string, string>;
   readonly envAllow: readonly string[];
+  readonly answer?: AskedAnswer | undefined;
 }
 
-function ownRules(flags: RunFlags): OwnRules {
+function ownRules({ flags, io }: RunRequest): OwnRules {
   const faults: Fault[] = [];
   const quantity = (text: string | undefined, where: string, rule: QuantityRule): number | undefined => {
     if (text === undefined) return undefined;
@@ -231,6 +233,7 @@ function ownRules(flags: RunFlags): OwnRules {
   const cpuCores = quantity(flags.cpus, "--cpus", cpuRule);
   const priority = quantity(flags.priority, "--priority", priorityRule);
   const { env, envAllow } = readVariables(flags.env ?? [], faults);
+  const answer = gather(faults, () => askedAnswerOf(flags, io));
   if (faults.length > 0) throw new InvalidInputError("command line", faults);
   return {
     resources: {
@@ -243,6 +246,7 @@ function ownRules(flags: RunFlags): OwnRules {
     ...(flags.network !== undefined && { network: flags.network }),
     env,
     envAllow,
+    answer,
   };
 }
 
@@ -289,5 +293,6 @@ function withOwnRules(spec: RunSpecInput, own: OwnRules): RunSpecInput {
     ...(own.priority === undefined ? {} : { priority: own.priority }),
     ...(own.sandbox !== undefined && { sandbox: own.sandbox }),
     ...(own.network !== undefined && { network: own.network }),
+    ...(own.answer !== undefined && { answer: own.answer }),
   };
 }

@@ -7,6 +7,7 @@ import { flowSchema } from "./flow-schema.ts";
 import { offerOf } from "./offer.ts";
 import { openPlanner, type PlannerChoice, type PlannerDeps } from "./open-planner.ts";
 import { planGoal, type PlanEvent, type PlanOutcome } from "./plan-goal.ts";
+import { planSchema } from "./plan-schema.ts";
 import { loadPrompt } from "./prompt.ts";
 
 /** What is to be planned, and by whom. */
@@ -35,7 +36,8 @@ export async function askPlanner(
   await using planner = await openPlanner(choice, deps);
   const limits = { budget, repairs };
   const offer = offerOf(allow, { agents: known.agents, profiles });
-  const question = { goal, offer, schema: flowSchema(), limits, timeoutMs: seconds * 1_000 };
+  const schema = choice.settings.kind === "model" ? planSchema(offer, choice.settings.plan) : flowSchema();
+  const question = { goal, offer, schema, limits, timeoutMs: seconds * 1_000 };
   const check = createCheckPlan(allow, profiles, known);
   return await planGoal(question, { planner, plannerName: choice.name, prompt, check, clock, onEvent }, signal);
 }

@@ -27,18 +27,18 @@ export interface ReadFile {
   readonly bytes: number | null;
 }
 
-/** Reads each file; `add` makes rows of its content, from `row` on, and says how many, or why it cannot be one. */
+/** Reads each file; `add` makes rows of its content, from `row` on, and says how many, or why it cannot be one. `placeId` is the file's. */
 export function readBatch(
   inputs: InputFiles,
   files: readonly FileToRead[],
-  add: (row: number, content: FileContent) => number | Failure,
+  add: (row: number, content: FileContent, placeId: number) => number | Failure,
 ): ReadFile[] {
   let row = 0;
   return files.map(({ placeId, path, known }) => {
     const read = inputs.read(placeId, path, (content: FileContent): ReadFile => {
       const { sha256, bytes } = content;
       if (sha256 === known) return { said: "same", sha256, bytes };
-      const said = added(() => add(row, content));
+      const said = added(() => add(row, content, placeId));
       if (typeof said === "number") row += said;
       return { said, sha256, bytes };
     });

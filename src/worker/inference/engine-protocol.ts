@@ -13,7 +13,7 @@ import type { RowLengths } from "./row-lengths.ts";
 import type { ModelFolder } from "../../platform/models/model-folder.ts";
 
 /** Where the files of a batch are, and by which rules they may be read. */
-export type InputPlace = Pick<RunSpec, "input" | "inputRules"> & {
+export type InputPlace = Pick<RunSpec, "input" | "inputRules" | "answer"> & {
   /** What the policy has found the root to be; undefined where inputs are not confined. */
   readonly inputRoot: string | undefined;
 };

@@ -1,7 +1,7 @@
 /** A language model over batches of files, in the engine's process: one JSON answer for each file. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { FaultsError, InvalidInputError, messageOf } from "../../contract/errors.ts";
+import { FaultsError, faultsLine, InvalidInputError, messageOf } from "../../contract/errors.ts";
 import type { FileInference } from "../../contract/inference.ts";
 import type { JsonSchema } from "../../contract/json-schema.ts";
 import { batchLimitsFor, type GenerateManifest, type Provider } from "../../contract/model-manifest.ts";
@@ -13,7 +13,13 @@ import { textOf } from "./decode-text.ts";
 import type { FileToRead, Refusal } from "./engine-protocol.ts";
 import { parseDecoderConfig } from "./generation/decoder-config.ts";
 import { generationFaults } from "./generation/generation-fit.ts";
-import { Generator, type GeneratedAnswer } from "./generation/generator.ts";
+import {
+  Generator,
+  type AnswerWish,
+  type CutAnswer,
+  type GeneratedAnswer,
+  type PromptRow,
+} from "./generation/generator.ts";
 import { parsePromptTemplate, type PromptTemplate } from "./generation/prompt-template.ts";
 import { TextCodec } from "./generation/text-codec.ts";
 import type { FileContent, InputFiles } from "./input-file.ts";
@@ -104,36 +110,36 @@ export class GenerateTask implements ModelTask {
   }
 
   async runBatch(files: readonly FileToRead[]): Promise<BatchDone> {
-    const prompts: (readonly number[])[] = [];
-    const readFiles = readBatch(this.#files, files, (_row, content) => {
-      const prompt = this.#promptOf(content);
-      if ("class" in prompt) return prompt;
-      prompts.push(prompt.tokens);
+    const rows: PromptRow[] = [];
+    const readFiles = readBatch(this.#files, files, (_row, content, placeId) => {
+      const row = this.#rowOf(content, placeId);
+      if ("class" in row) return row;
+      rows.push(row);
       return 1;
     });
-    const { answerTokens } = this.#generator;
-    const lengths = prompts.map((prompt) => prompt.length + answerTokens);
+    const lengths = rows.map((row) => row.tokens.length + this.#generator.limitOf(row));
     const turns = turnsOf(lengths, { most: files.length, maxTokens: this.lengths.maxTokens });
     const startedMs = performance.now();
-    const answers: GeneratedAnswer[] = [];
+    const answers: (GeneratedAnswer | CutAnswer)[] = [];
     for (const { from, count } of turns) {
-      answers.push(...(await this.#generator.answer(prompts.slice(from, from + count))));
+      answers.push(...(await this.#generator.answerRows(rows.slice(from, from + count))));
     }
     const runMs = performance.now() - startedMs;
     return {
-      answers: answersOf(readFiles, (row) => this.#said(answers[row])),
+      answers: answersOf(readFiles, (row) => this.#said(rows[row], answers[row])),
       runMs,
       rows: Math.max(0, ...turns.map(({ count }) => count)),
       hasTurns: turns.length > 1,
-      longest: Math.max(0, ...lengths),
+      // What other schemas ask for says nothing of files by the model's own.
+      longest: Math.min(this.lengths.longest, Math.max(0, ...lengths)),
       tokens: {
-        in: prompts.reduce((sum, prompt) => sum + prompt.length, 0),
-        out: answers.reduce((sum, answer) => sum + answer.tokens, 0),
+        in: rows.reduce((sum, { tokens }) => sum + tokens.length, 0),
+        out: answers.reduce((sum, answer) => sum + ("cutAfter" in answer ? answer.cutAfter : answer.tokens), 0),
       },
     };
   }
 
-  #promptOf(content: FileContent): { readonly tokens: readonly number[] } | Failure {
+  #rowOf(content: FileContent, placeId: number): PromptRow | Failure {
     const { input } = this.#manifest;
     const text = textOf(content, input);
     if (typeof text !== "string") return text;
@@ -141,22 +147,40 @@ export class GenerateTask implements ModelTask {
     if (text.length > maxChars && input.too_long === "fail") {
       return badInput(`expected a text of at most ${maxChars} characters, found ${text.length}`);
     }
+    const wish = this.#wishOf(placeId);
+    if ("class" in wish) return wish;
     try {
-      return { tokens: this.#generator.promptOf(text) };
+      return { tokens: this.#generator.promptOf(text, wish), wish };
     } catch (error) {
       if (!(error instanceof FaultsError)) throw error;
       return badInput(messageOf(error));
     }
   }
 
-  #said(answer: GeneratedAnswer | undefined): FileInference {
-    if (answer === undefined) throw new TypeError("expected an answer for every row of a batch");
+  /** By the schema of the run, where it has one. */
+  #wishOf(placeId: number): AnswerWish | Failure {
+    const answer = this.#files.answerOf(placeId);
+    if (answer === undefined) return this.#generator.own;
+    try {
+      return this.#generator.wishFor(answer);
+    } catch (error) {
+      if (!(error instanceof FaultsError)) throw error;
+      return { class: "policy", message: faultsLine(error.faults) };
+    }
+  }
+
+  #said(row: PromptRow | undefined, answer: GeneratedAnswer | CutAnswer | undefined): FileInference | Failure {
+    if (row === undefined || answer === undefined) throw new TypeError("expected an answer for every row of a batch");
+    if ("cutAfter" in answer) {
+      const expected = `an answer that is whole after ${answer.cutAfter} tokens at most`;
+      return { class: "budget", message: `expected ${expected}, found one that was not: it was cut off` };
+    }
     const { label } = this.#manifest.output;
     const found = label === undefined ? undefined : field(answer.value, label);
     return {
       label: found === undefined ? null : typeof found === "string" ? found : JSON.stringify(found),
       confidence: Math.round(answer.confidence * 1e6) / 1e6,
-      value: { task: "generate", answer: answer.value },
+      value: { task: "generate", answer: answer.value, tokens: { in: row.tokens.length, out: answer.tokens } },
     };
   }
 }

@@ -44,7 +44,8 @@ export class InferChunk {
     const { engine, inputRoot, loaded } = this.#use();
     const { spec, files } = this.#request;
     const about = { modelSha256: loaded.model.sha256, argsSha256: this.#argsSha256 };
-    const placeId = engine.addPlace({ input: spec.input, inputRules: spec.inputRules, inputRoot });
+    const { input, inputRules, answer } = spec;
+    const placeId = engine.addPlace({ input, inputRules, inputRoot, ...(answer !== undefined && { answer }) });
     const group: WorkGroup = {
       placeId,
       paths: files.map(({ path }) => path),

@@ -48,6 +48,7 @@ export class InferRunner {
       if (loaded === undefined) return aborted(request.files);
       const failure =
         pinFailure(loaded.model, request.spec, decision) ??
+        taskFailure(loaded.model, request.spec) ??
         changeFailure(loaded.model, await this.#tell(request, loaded));
       if (failure !== null) return refuse(request, events, failure);
       this.#faces.set(request.spec.command[0] ?? "", { model: loaded.model.manifest.name, provider: loaded.provider });
@@ -119,6 +120,13 @@ export function pinFailure(
   const unmet = [...own, ...pins.map((pin) => pin.sha256)].find((allowed) => !allowed.includes(sha256));
   if (unmet === undefined) return null;
   const message = `expected the model ${folder} with SHA-256 ${unmet.join(" or ")}, found ${sha256}`;
+  return { class: "policy", message };
+}
+
+/** Why a model cannot answer by the schema that the run has; null when it can, or none is asked for. */
+function taskFailure({ folder, manifest }: Loaded["model"], { answer }: RunSpec): Failure | null {
+  if (answer === undefined || manifest.task === "generate") return null;
+  const message = `answer.schema: expected a model of the task generate, found ${folder} of the task ${manifest.task}`;
   return { class: "policy", message };
 }
 

@@ -4,6 +4,7 @@
  */
 import { createHash, hash } from "node:crypto";
 import { closeSync, fstatSync, readSync } from "node:fs";
+import type { AskedAnswer } from "../../contract/run-spec.ts";
 import { InputReader, unreadable } from "../executor/open-input.ts";
 import type { Failure } from "../result/outcome.ts";
 import type { InputPlace } from "./engine-protocol.ts";
@@ -23,13 +24,21 @@ export interface FileContent {
 export class InputFiles {
   readonly #small = Buffer.allocUnsafeSlow(SMALL_BYTES + 1);
   readonly #readers = new Map<number, InputReader>();
+  readonly #answers = new Map<number, AskedAnswer>();
 
-  place(placeId: number, { inputRoot, ...spec }: InputPlace): void {
+  place(placeId: number, { inputRoot, answer, ...spec }: InputPlace): void {
     this.#readers.set(placeId, new InputReader(spec, inputRoot));
+    if (answer !== undefined) this.#answers.set(placeId, answer);
   }
 
   forget(placeId: number): void {
     this.#readers.delete(placeId);
+    this.#answers.delete(placeId);
+  }
+
+  /** How answers about the files of a place are to be; undefined where the model's own schema says it. */
+  answerOf(placeId: number): AskedAnswer | undefined {
+    return this.#answers.get(placeId);
   }
 
   /** Opens a file for as long as `use` takes; what that says, or why the file cannot be read. */

@@ -66,8 +66,9 @@ export async function hashFileOfSize(path: string, bytes: number | null): Promis
 /**
  * What identifies how a run turns an input into an output, beside the binary's digest: the binary's name (some binaries
  * act on it) and its arguments with their placeholders, the environment that the run sets, the names (not the values) of
- * the variables that nodes hand on, the output rules, the folder that it works in, and what a node of a flow reads of others. Limits, retries and the folder of the binary are left out: they
- * change whether a file succeeds, not what it becomes.
+ * the variables that nodes hand on, the output rules, the schema of answers, the folder that it works in, and what a node of a
+ * flow reads of others. Limits, retries and the folder of the binary are left out: they change whether a file succeeds, not
+ * what it becomes.
  */
 export function argsSha256(spec: RunSpec): string {
   const { name, from, allowEmpty, check, left } = spec.output;
@@ -84,6 +85,8 @@ export function argsSha256(spec: RunSpec): string {
     successExitCodes: [...spec.successExitCodes].sort((a, b) => a - b),
     ...(spec.folder !== undefined && { folder: spec.folder }),
     ...(spec.dependsSha256 !== undefined && { depends: spec.dependsSha256 }),
+    // The order of properties too: answers are written in it.
+    ...(spec.answer !== undefined && { answer: hash("sha256", JSON.stringify(spec.answer.schema), "hex") }),
   };
   return hash("sha256", JSON.stringify(identity), "hex");
 }

@@ -46,3 +46,41 @@ test("headroom infer writes an answer for each file that is valid against the sc
   expect(csv.stdout).toMatch(/^FILE,LABEL,CONFIDENCE,kind,\w/);
   expect(csv.stdout.trimEnd().split("\r\n")).toHaveLength(53);
 });
+
+test("headroom infer --schema holds the answers to another schema; a resumed run with yet another answers anew", async () => {
+  await using cli = new Cli();
+  for (const name of ["a", "b"]) cli.scratch.file(`in/${name}`, `SELECT ${name};`);
+  cli.scratch.file("mood.json", JSON.stringify({ enum: ["glad", "sad"] }));
+  cli.scratch.file("other.json", JSON.stringify({ enum: ["red", "blue"] }));
+  cli.scratch.file("endless.json", JSON.stringify({ type: "string" }));
+  const infer = (...options: string[]) => cli.call(["infer", "--input", "in", "--output", "out", ...options]);
+  const answers = () =>
+    readFileSync(join(cli.scratch.path, "out/results.jsonl"), "utf8")
+      .trimEnd()
+      .split("\n")
+      .map((line) => (JSON.parse(line) as { answer: string }).answer);
+  expect(await infer("--model", model, "--schema", "endless.json")).toMatchObject({
+    code: 2,
+    stderr: expect.stringMatching(/--schema endless\.json, schema \/maxLength: expected a whole number/) as string,
+  });
+  const filetype = resolve("tests/fixtures/models/filetype");
+  expect(await infer("--model", filetype, "--schema", "mood.json")).toMatchObject({
+    code: 2,
+    stderr: expect.stringMatching(
+      /--schema: expected a model of the task generate, found .* of the task classify/,
+    ) as string,
+  });
+  expect(await infer("--model", model, "--max-answer-tokens", "5")).toMatchObject({
+    code: 2,
+    stderr: expect.stringMatching(/--max-answer-tokens: expected --schema with it/) as string,
+  });
+  expect(await infer("--model", model, "--schema", "mood.json")).toMatchObject({ code: 0 });
+  for (const answer of answers()) expect(answer).toMatch(/^(?:glad|sad)$/);
+  const [id = ""] = readdirSync(join(cli.home, "runs"));
+  const same = await cli.call(["infer", "--resume", id, "--json"]);
+  expect(same).toMatchObject({ code: 0 });
+  for (const answer of answers()) expect(answer).toMatch(/^(?:glad|sad)$/);
+  const other = await cli.call(["infer", "--resume", id, "--schema", "other.json"]);
+  expect(other).toMatchObject({ code: 0 });
+  for (const answer of answers()) expect(answer).toMatch(/^(?:red|blue)$/);
+});

@@ -54,7 +54,26 @@ describe("schemas of answers", () => {
       object({ a: { type: "array", items: { const: 1 } } }),
       /\/a\/maxItems: .*no end/,
     ],
-    ["a property that may be left out", { ...object({ a: { const: 1 } }), required: [] }, /\/required: a in the list/],
+    [
+      "a first item of a list that may have none",
+      { type: "array", prefixItems: [{ const: 1 }], items: { const: 2 }, maxItems: 3 },
+      /\/minItems: 1 at least: so many items have a schema of their own \/ 0$/,
+    ],
+    [
+      "a first item without an end",
+      { type: "array", prefixItems: [{ type: "string" }], items: { const: 2 }, minItems: 1, maxItems: 3 },
+      /\/prefixItems\/0\/maxLength: .*no end/,
+    ],
+    [
+      "no first items",
+      { type: "array", prefixItems: [], items: { const: 2 }, maxItems: 3 },
+      /\/prefixItems: a list of one/,
+    ],
+    [
+      "a name that is no property",
+      { ...object({ a: { const: 1 } }), required: ["b"] },
+      /\/required: names of properties/,
+    ],
     ["other properties", { type: "object", properties: {} }, /\/additionalProperties: false/],
     ["bounds the wrong way round", { type: "integer", minimum: 2, maximum: 1 }, /\/maximum: 2 at least.* \/ 1$/],
     ["no type", { title: "anything" }, /^schema \/type: object, array/],
@@ -69,6 +88,32 @@ describe("schemas of answers", () => {
     ],
   ])("%s is refused, with its place", (_, schema, expected) => {
     expect(faultsOf(schema).join("\n")).toMatch(expected);
+  });
+
+  test("properties that are not required may be left out, and the answers without them are listed too", () => {
+    const shape = parseAnswerSchema({
+      ...object({ a: { const: 1 }, b: { enum: [2, 3] }, c: { const: 4 } }),
+      required: ["b"],
+    });
+    const texts = listAnswers(shape, 100) ?? [];
+    expect(texts.toSorted()).toEqual(
+      ['{"a":1,"b":2,"c":4}', '{"a":1,"b":2}', '{"a":1,"b":3,"c":4}', '{"a":1,"b":3}']
+        .concat(['{"b":2,"c":4}', '{"b":2}', '{"b":3,"c":4}', '{"b":3}'])
+        .toSorted(),
+    );
+    expect(listAnswers(shape, 7)).toBeUndefined();
+    expect(longestAnswerBytes(shape)).toBeGreaterThanOrEqual('{"a":1,"b":2,"c":4}'.length);
+  });
+
+  test("the first items of a list are each of their own schema", () => {
+    const shape = parseAnswerSchema({
+      type: "array",
+      prefixItems: [{ const: "run" }],
+      items: { enum: [1, 2] },
+      minItems: 1,
+      maxItems: 2,
+    });
+    expect(listAnswers(shape, 100)).toEqual(['["run"]', '["run",1]', '["run",2]']);
   });
 
   test("every fault is told at once", () => {

@@ -23,6 +23,30 @@ describe("run specification", () => {
     expect(parseRunSpec(good)).toMatchObject({ ...good, executor: "process", timeoutMs: 3_600_000 });
   });
 
+  test("takes a schema of answers for a model, and tells each of its faults with its place", () => {
+    const asking = (answer: unknown, change: object = {}) =>
+      faultsOf({ ...good, executor: "infer", command: ["/model"], output: "/out", answer, ...change });
+    const schema = {
+      type: "object",
+      properties: { a: { type: "string" }, b: { type: "number" } },
+      required: ["a"],
+      additionalProperties: false,
+    };
+    expect(asking({ schema: { type: "string", maxLength: 5 }, maxTokens: 10 })).toEqual([]);
+    expect(asking({ schema })).toEqual([
+      expect.stringMatching(/^answer\.schema \/properties\/a\/maxLength: .* \| nothing$/),
+      expect.stringMatching(/^answer\.schema \/properties\/b\/type: .* \| "?number"?$/),
+    ]);
+    expect(asking({ schema: "x" })).toEqual([expect.stringMatching(/^answer\.schema: /)]);
+    expect(asking({ schema: {}, maxTokens: 0 })).toEqual([expect.stringMatching(/^answer\.maxTokens: /)]);
+    expect(asking({ schema: { enum: ["x".repeat(300_000)] } })).toEqual([
+      expect.stringMatching(/^answer\.schema: a schema of 262144 bytes at most \| 3000\d\d bytes$/),
+    ]);
+    expect(asking({ schema: { enum: [1] } }, { executor: "process", command: ["/bin/cat", "{input}"] })).toEqual([
+      expect.stringMatching(/^answer: none: only runs of a model/),
+    ]);
+  });
+
   test.each([
     [{ command: ["cat"] }, `command[0]: ${binaryNamed("cat")} | "cat"`],
     [{ command: ["./cat"] }, 'command[0]: the absolute path of a binary | "./cat"'],

@@ -2,7 +2,7 @@
  * The answers of a shape as a grammar over bytes, by derivatives: what is left to write after a byte is again a grammar.
  * Equal grammars are one object with one number, so that they make a finite automaton, built only where it is walked.
  */
-import type { AnswerShape } from "../../../contract/answer-schema.ts";
+import type { AnswerProperty, AnswerShape } from "../../../contract/answer-schema.ts";
 import { assertNever } from "../../../platform/assert.ts";
 
 /** Bytes of one UTF-8 character that are still to come; the next one lies within bounds. */
@@ -166,23 +166,38 @@ export class AnswerGrammar {
       case "text":
         return this.#sequence(this.#literal('"'), this.#text(shape.minChars, shape.maxChars));
       case "array":
-        return this.#sequence(
-          this.#literal("["),
-          this.#items(this.#of(shape.item), shape.minItems, shape.maxItems, true),
-        );
-      case "object": {
-        const parts = shape.properties.flatMap(([name, property], index) => {
-          const head = `${index === 0 ? "{" : ","}${JSON.stringify(name)}:`;
-          return [this.#literal(head), this.#of(property)];
-        });
-        const close = this.#literal(parts.length === 0 ? "{}" : "}");
-        return parts.reduceRight((tail, part) => this.#sequence(part, tail), close);
-      }
+        return this.#array(shape);
+      case "object":
+        return this.#object(shape.properties);
       case "any":
         return this.#choice(shape.options.map((option) => this.#of(option)));
       default:
         return assertNever(shape);
     }
+  }
+
+  #array({ first = [], item, minItems, maxItems }: Extract<AnswerShape, { kind: "array" }>): number {
+    const [least, most] = [minItems - first.length, maxItems - first.length].map((count) => Math.max(0, count));
+    const rest = this.#items(this.#of(item), least ?? 0, most ?? 0, first.length === 0);
+    const whole = first.reduceRight(
+      (tail, shape, at) => this.#sequence(this.#literal(at === 0 ? "" : ","), this.#sequence(this.#of(shape), tail)),
+      rest,
+    );
+    return this.#sequence(this.#literal("["), whole);
+  }
+
+  /** From the last property to the first: what may follow where nothing is written yet, and where something is. */
+  #object(properties: readonly AnswerProperty[]): number {
+    let [asFirst, asNext] = [this.#literal("}"), this.#literal("}")];
+    for (const [name, shape, isOptional = false] of properties.toReversed()) {
+      const value = this.#sequence(this.#of(shape), asNext);
+      const [first, next] = ["", ","].map((comma) =>
+        this.#sequence(this.#literal(`${comma}${JSON.stringify(name)}:`), value),
+      ) as [number, number];
+      asFirst = isOptional ? this.#choice([first, asFirst]) : first;
+      asNext = isOptional ? this.#choice([next, asNext]) : next;
+    }
+    return this.#sequence(this.#literal("{"), asFirst);
   }
 
   #literal(text: string): number {
@@ -201,12 +216,18 @@ export class AnswerGrammar {
   }
 
   #choice(options: readonly number[]): number {
-    const live = new Set(options.filter((option) => option !== DEAD));
+    const live = new Set(options.filter((option) => option !== DEAD).flatMap((option) => this.#optionsOf(option)));
     const [first] = live;
     if (first === undefined) return DEAD;
     if (live.size === 1) return first;
     const sorted = [...live].toSorted((a, b) => a - b);
     return this.#intern(`choice ${sorted.join(" ")}`, { kind: "choice", options: sorted });
+  }
+
+  /** A choice among choices is one choice: the same one, however it came about. */
+  #optionsOf(state: number): readonly number[] {
+    const expression = this.#expression(state);
+    return expression.kind === "choice" ? expression.options : [state];
   }
 
   #text(min: number, max: number, tail?: Tail | "escape"): number {

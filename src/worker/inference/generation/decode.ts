@@ -25,6 +25,8 @@ export interface Decoding {
   readonly session: GenerationSession;
   readonly shape: DecoderShape;
   readonly constraint: Constraint;
+  /** For each prompt what its answer is held to, where they differ, and how many tokens that may have. */
+  readonly each?: readonly { readonly constraint: Constraint; readonly maxTokens: number }[];
   /** Off only to measure what it is worth. */
   readonly jumpsAhead?: boolean;
 }
@@ -34,6 +36,8 @@ export interface DecodedAnswer {
   readonly tokens: readonly number[];
   /** The logarithm of the answer's probability, each choice among the tokens that might have followed. */
   readonly logProbability: number;
+  /** There, and true, where it was not whole after the tokens that it might have. */
+  readonly isCut?: true;
 }
 
 export interface DecodedBatch {
@@ -48,18 +52,27 @@ class Row {
   logProbability = 0;
   pending: readonly number[];
   #state: number;
+  #isCut = false;
   readonly #constraint: Constraint;
+  readonly #maxTokens: number;
   readonly #jumpsAhead: boolean;
 
-  constructor(prompt: readonly number[], { constraint, jumpsAhead = true }: Decoding) {
-    this.#constraint = constraint;
+  constructor(prompt: readonly number[], row: number, { constraint, each, jumpsAhead = true }: Decoding) {
+    const own = each?.[row];
+    this.#constraint = own?.constraint ?? constraint;
+    this.#maxTokens = own?.maxTokens ?? Infinity;
     this.#jumpsAhead = jumpsAhead;
-    this.#state = constraint.start;
+    this.#state = this.#constraint.start;
     this.pending = [...prompt, ...this.#forced()];
   }
 
   get hasEnded(): boolean {
-    return this.#state === END_STATE;
+    return this.#isCut || this.#state === END_STATE;
+  }
+
+  get decoded(): DecodedAnswer {
+    const { answer: tokens, logProbability } = this;
+    return { tokens, logProbability, ...(this.#isCut && { isCut: true }) };
   }
 
   /** Takes up to so many tokens to feed. */
@@ -91,7 +104,9 @@ class Row {
 
   #write(token: number): void {
     this.#state = this.#constraint.next(this.#state, token);
-    if (!this.hasEnded) this.answer.push(token);
+    if (this.hasEnded) return;
+    if (this.answer.length < this.#maxTokens) this.answer.push(token);
+    else this.#isCut = true;
   }
 }
 
@@ -141,7 +156,7 @@ export function paddingOf(inputNames: readonly string[]): "left" | "right" {
 /** Decodes one batch; the constraint ends every row. */
 export async function decodeBatch(prompts: readonly (readonly number[])[], decoding: Decoding): Promise<DecodedBatch> {
   const { session, shape } = decoding;
-  const rows = prompts.map((prompt) => new Row(prompt, decoding));
+  const rows = prompts.map((prompt, row) => new Row(prompt, row, decoding));
   const isLeft = paddingOf(session.inputNames) === "left";
   const padding: Padding = new (isLeft ? LeftPadding : RightPadding)(rows.length, shape.padToken);
   let cache = emptyCache(shape, rows.length);
@@ -162,5 +177,5 @@ export async function decodeBatch(prompts: readonly (readonly number[])[], decod
     }
     cache = grownCache(outputs, shape.layers);
   }
-  return { answers: rows.map(({ answer: tokens, logProbability }) => ({ tokens, logProbability })), runs };
+  return { answers: rows.map(({ decoded }) => decoded), runs };
 }

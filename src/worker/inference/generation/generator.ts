@@ -1,28 +1,26 @@
 /** One JSON answer for each text: prompt, constrained decoding, and a last check of every answer against the schema. */
-import Ajv, { type ValidateFunction } from "ajv";
+import { hash } from "node:crypto";
 import type { z } from "zod";
-import { listAnswers, longestAnswerBytes } from "../../../contract/answer-list.ts";
-import { parseAnswerSchema } from "../../../contract/answer-schema.ts";
 import { InvalidInputError } from "../../../contract/errors.ts";
 import type { JsonSchema } from "../../../contract/json-schema.ts";
-import { AnswerGrammar } from "./answer-grammar.ts";
-import type { Constraint } from "./constraint.ts";
-import { decodeBatch, type DecodedBatch, type DecoderShape } from "./decode.ts";
-import { GrammarConstraint } from "./grammar-constraint.ts";
+import type { AskedAnswer } from "../../../contract/run-spec.ts";
+import { AnswerRules, MAX_LISTED_ANSWERS } from "./answer-rules.ts";
+import { decodeBatch, type DecodedAnswer, type DecoderShape } from "./decode.ts";
 import { decodeInGraph, isLoopModel } from "./in-graph.ts";
 import { messagesFor, type PromptTemplate } from "./prompt-template.ts";
-import { InvalidAnswerError, type GenerationSession } from "./session.ts";
+import type { GenerationSession } from "./session.ts";
 import type { TextCodec } from "./text-codec.ts";
 import { TokenTrie } from "./token-trie.ts";
 
-/** More answers than that are not listed, but written by grammar. */
-const MAX_LISTED_ANSWERS = 5_000;
+/** Schemas of requests whose rules are kept: those that were used last. */
+const MAX_KEPT_RULES = 32;
 
 export interface GeneratorParts {
   readonly session: GenerationSession;
   readonly codec: TextCodec;
   readonly shape: Omit<DecoderShape, "padToken">;
   readonly prompt: PromptTemplate;
+  /** Of answers for which no other is asked. */
   readonly schema: JsonSchema;
   /** Tokens that the model can see at a time: prompt and answer together. */
   readonly contextTokens: number;
@@ -39,88 +37,159 @@ export interface GeneratedAnswer {
   readonly confidence: number;
 }
 
+/** An answer that was not whole after so many tokens. */
+export interface CutAnswer {
+  readonly cutAfter: number;
+}
+
+/** How one answer is to be. */
+export interface AnswerWish {
+  readonly rules: AnswerRules;
+  /** It is cut off after so many tokens; without it there is always room for the longest. */
+  readonly maxTokens?: number;
+}
+
+/** One row of a batch. */
+export interface PromptRow {
+  readonly tokens: readonly number[];
+  readonly wish: AnswerWish;
+}
+
 export class Generator {
-  /** How answers are held to the schema. */
-  readonly method: "trie" | "grammar";
+  /** By the schema of the model. */
+  readonly own: AnswerWish;
   readonly #parts: GeneratorParts;
-  readonly #constraint: Constraint;
-  readonly #validate: ValidateFunction;
-  readonly #maxPromptTokens: number;
-  /** Tokens of an answer at most. */
-  readonly answerTokens: number;
+  readonly #kept = new Map<string, AnswerRules>();
 
   /** @throws InvalidInputError for a schema that is not bounded, or whose longest answer does not fit the model */
   constructor(parts: GeneratorParts) {
-    const { codec, schema } = parts;
-    const shape = parseAnswerSchema(schema);
-    const answers = listAnswers(shape, MAX_LISTED_ANSWERS);
     this.#parts = parts;
-    this.method = answers === undefined ? "grammar" : "trie";
-    const { endToken } = codec.vocabulary;
-    this.#constraint =
-      answers === undefined
-        ? new GrammarConstraint(new AnswerGrammar(shape), codec.vocabulary)
-        : new TokenTrie(
-            answers.map((answer) => codec.encode(answer)),
-            endToken,
-          );
-    this.answerTokens = longestAnswerBytes(shape);
-    this.#maxPromptTokens = parts.contextTokens - this.answerTokens;
-    if (this.#maxPromptTokens < 1) {
-      const expected = `answers of less than ${parts.contextTokens} bytes: the model sees ${parts.contextTokens} tokens`;
-      const found = `up to ${this.answerTokens} bytes`;
-      throw new InvalidInputError("the schema of the answers", [{ where: "schema", expected, found }]);
-    }
-    const { $schema: _, ...rules } = schema;
-    // The schema itself was checked above, by rules that are narrower.
-    this.#validate = new Ajv({ validateSchema: false }).compile(rules);
+    this.own = { rules: new AnswerRules(parts.schema, parts.codec) };
+    this.#requireFit(this.own);
+  }
+
+  /** How answers are held to the schema of the model. */
+  get method(): "trie" | "grammar" {
+    return this.own.rules.method;
+  }
+
+  /** Tokens of an answer by the schema of the model at most. */
+  get answerTokens(): number {
+    return this.own.rules.longestBytes;
+  }
+
+  /**
+   * The wish for answers by another schema than that of the model. What a schema comes to is kept, by its digest.
+   * @throws {InvalidInputError} for a schema that is not bounded, or that does not fit the model
+   */
+  wishFor({ schema, maxTokens }: AskedAnswer): AnswerWish {
+    const key = hash("sha256", JSON.stringify(schema), "hex");
+    const rules = this.#kept.get(key) ?? new AnswerRules(schema, this.#parts.codec);
+    const wish = { rules, ...(maxTokens !== undefined && { maxTokens }) };
+    this.#requireFit(wish);
+    this.#kept.delete(key);
+    this.#kept.set(key, rules);
+    const [oldest] = this.#kept.keys();
+    if (this.#kept.size > MAX_KEPT_RULES && oldest !== undefined) this.#kept.delete(oldest);
+    return wish;
   }
 
   /** The tokens of the prompt for one text. @throws InvalidInputError when they do not fit the model beside the answer */
-  promptOf(text: string): readonly number[] {
+  promptOf(text: string, wish: AnswerWish = this.own): readonly number[] {
     const { codec, prompt } = this.#parts;
     const tokens = codec.encode(codec.prompt(messagesFor(prompt, text)));
-    if (tokens.length <= this.#maxPromptTokens) return tokens;
-    const expected = `${this.#maxPromptTokens} tokens at most, so that the longest answer fits behind it`;
+    const most = this.#maxPromptTokens(wish);
+    if (tokens.length <= most) return tokens;
+    const what = wish.maxTokens === undefined ? "the longest answer fits" : "an answer can begin";
+    const expected = `${most} tokens at most, so that ${what} behind it`;
     throw new InvalidInputError("the prompt", [{ where: "prompt", expected, found: `${tokens.length} tokens` }]);
+  }
+
+  /** Tokens that the answer to a prompt may have. */
+  limitOf({ tokens, wish: { rules, maxTokens = Infinity } }: PromptRow): number {
+    return Math.min(rules.longestBytes, maxTokens, this.#parts.contextTokens - tokens.length);
   }
 
   /** As long as one with a token for each character that is shown, which is as dense as digits and symbols are. */
   longestPrompt(): readonly number[] {
     const { codec, prompt } = this.#parts;
     const around = this.promptOf("");
-    const shown = Math.min(prompt.max_chars, this.#maxPromptTokens - around.length);
+    const shown = Math.min(prompt.max_chars, this.#maxPromptTokens(this.own) - around.length);
     return [...around, ...new Array<number>(shown).fill(codec.padToken)];
   }
 
-  /** One answer for each prompt, in their order. @throws {InvalidAnswerError} */
+  /** One answer by the schema of the model for each prompt, in their order. @throws {InvalidAnswerError} */
   async answer(prompts: readonly (readonly number[])[]): Promise<readonly GeneratedAnswer[]> {
-    if (prompts.length === 0) return [];
-    const { answers } = await this.#decode(prompts);
-    return answers.map(({ tokens, logProbability }) => {
-      const text = this.#parts.codec.decode(tokens);
-      return { text, tokens: tokens.length, value: this.#checked(text), confidence: Math.exp(logProbability) };
+    const answers = await this.answerRows(prompts.map((tokens) => ({ tokens, wish: this.own })));
+    return answers.map((answer) => {
+      if ("cutAfter" in answer) throw new TypeError("expected room for the longest answer");
+      return answer;
     });
   }
 
-  #decode(prompts: readonly (readonly number[])[]): Promise<DecodedBatch> {
-    const { session, codec } = this.#parts;
-    const shape = { ...this.#parts.shape, padToken: codec.padToken };
-    const constraint = this.#constraint;
-    if (!isLoopModel(session)) return decodeBatch(prompts, { session, shape, constraint });
-    if (constraint instanceof TokenTrie) {
-      return decodeInGraph(prompts, { session, trie: constraint, ...codec.vocabulary, padToken: codec.padToken });
-    }
-    const expected = `a schema with ${MAX_LISTED_ANSWERS} answers at most: this model walks a list of them by itself`;
-    throw new InvalidInputError("the schema of the answers", [{ where: "schema", expected, found: "more" }]);
+  /** One answer for each row, in their order, each by its own schema. @throws {InvalidAnswerError} */
+  async answerRows(rows: readonly PromptRow[]): Promise<readonly (GeneratedAnswer | CutAnswer)[]> {
+    if (rows.length === 0) return [];
+    const decoded = await this.#decode(rows);
+    return rows.map((row, at) => {
+      const answer = decoded[at];
+      if (answer === undefined) throw new TypeError("expected an answer for every row of a batch");
+      const { tokens, logProbability, isCut = tokens.length > this.limitOf(row) } = answer;
+      if (isCut) return { cutAfter: this.limitOf(row) };
+      const text = this.#parts.codec.decode(tokens);
+      return {
+        text,
+        tokens: tokens.length,
+        value: row.wish.rules.checked(text),
+        confidence: Math.exp(logProbability),
+      };
+    });
   }
 
-  #checked(text: string): z.core.util.JSONType {
-    const value = JSON.parse(text) as z.core.util.JSONType;
-    if (this.#validate(value) === true) return value;
-    const [fault] = this.#validate.errors ?? [];
-    throw new InvalidAnswerError(
-      `answer ${text}: ${fault?.dataPath ?? ""} ${fault?.message ?? "does not fit the schema"}`,
-    );
+  async #decode(rows: readonly PromptRow[]): Promise<readonly DecodedAnswer[]> {
+    const { session, codec } = this.#parts;
+    const prompts = rows.map(({ tokens }) => tokens);
+    if (isLoopModel(session)) return this.#decodeInGraph(rows);
+    const shape = { ...this.#parts.shape, padToken: codec.padToken };
+    const each = rows.map((row) => ({ constraint: row.wish.rules.constraint, maxTokens: this.limitOf(row) }));
+    return (await decodeBatch(prompts, { session, shape, constraint: this.own.rules.constraint, each })).answers;
+  }
+
+  /** Such a model takes the tables of one schema: rows of one go together. */
+  async #decodeInGraph(rows: readonly PromptRow[]): Promise<readonly DecodedAnswer[]> {
+    const { session, codec } = this.#parts;
+    const answers = new Map<PromptRow, DecodedAnswer>();
+    for (const rules of new Set(rows.map(({ wish }) => wish.rules))) {
+      const { constraint } = rules;
+      if (!(constraint instanceof TokenTrie)) throw new TypeError("expected a schema whose answers are listed");
+      const alike = rows.filter(({ wish }) => wish.rules === rules);
+      const prompts = alike.map(({ tokens }) => tokens);
+      const parts = { session, trie: constraint, ...codec.vocabulary, padToken: codec.padToken };
+      const decoded = await decodeInGraph(prompts, parts);
+      for (const [at, answer] of decoded.answers.entries()) {
+        const row = alike[at];
+        if (row !== undefined) answers.set(row, answer);
+      }
+    }
+    return rows.flatMap((row) => answers.get(row) ?? []);
+  }
+
+  #requireFit(wish: AnswerWish): void {
+    const { session, contextTokens } = this.#parts;
+    const fault = (expected: string, found: string) =>
+      new InvalidInputError("the schema of the answers", [{ where: "schema", expected, found }]);
+    if (isLoopModel(session) && wish.rules.method === "grammar") {
+      throw fault(`${MAX_LISTED_ANSWERS} answers at most: this model walks a list of them by itself`, "more");
+    }
+    if (this.#maxPromptTokens(wish) >= 1) return;
+    const expected = `answers of less than ${contextTokens} bytes: the model sees ${contextTokens} tokens`;
+    throw fault(expected, `up to ${wish.rules.longestBytes} bytes`);
+  }
+
+  #maxPromptTokens({ rules, maxTokens }: AnswerWish): number {
+    const { contextTokens, session } = this.#parts;
+    // A loop inside of the graph cannot be stopped on its way.
+    const isWhole = maxTokens === undefined || isLoopModel(session);
+    return contextTokens - (isWhole ? rules.longestBytes : 1);
   }
 }

@@ -13,7 +13,16 @@ export interface Vocabulary {
   readonly endToken: number;
 }
 
+/** One for each vocabulary, whatever the schemas: it is large. */
+const tries = new WeakMap<Vocabulary["tokenBytes"], TrieNode>();
+
 function trieOf(tokenBytes: Vocabulary["tokenBytes"]): TrieNode {
+  const known = tries.get(tokenBytes) ?? makeTrie(tokenBytes);
+  tries.set(tokenBytes, known);
+  return known;
+}
+
+function makeTrie(tokenBytes: Vocabulary["tokenBytes"]): TrieNode {
   const root: TrieNode = { children: new Map(), tokens: [] };
   for (const [token, bytes] of tokenBytes.entries()) {
     if (bytes === undefined || bytes.length === 0) continue;

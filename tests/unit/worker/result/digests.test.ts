@@ -21,12 +21,16 @@ describe("digests", () => {
     expect(digest({ timeoutMs: 5, retry: {}, priority: 7, name: "other", logBytes: 1 })).toBe(before);
     expect(digest({ command: ["/opt/bin/tool", "--x", "{input}"] })).toBe(before);
     expect(digest({ env: { A: "1", B: "2" } })).toBe(digest({ env: { B: "2", A: "1" } }));
+    const answer = { schema: { enum: [2, 1] } };
+    expect(digest({ answer: { ...answer, maxTokens: 5 } })).toBe(digest({ answer }));
+    expect(digest({ answer })).not.toBe(digest({ answer: { schema: { enum: [1, 2] } } }));
     for (const change of [
       { command: ["/usr/bin/tool", "--y", "{input}"] },
       { command: ["/usr/bin/other", "--x", "{input}"] },
       { env: { A: "1" } },
       { envAllow: ["PATH"] },
       { output: { root: "/out", from: "stdout", name: "{stem}" } },
+      { answer: { schema: { enum: [1, 2] } } },
     ] satisfies Partial<RunSpecInput>[]) {
       expect(digest(change)).not.toBe(before);
     }

@@ -73,6 +73,33 @@ describe("grammar of answers", () => {
     }
   });
 
+  test("an object may leave out what is not required, with commas where they belong", () => {
+    const schema = {
+      type: "object",
+      properties: { a: { const: 1 }, b: { const: 2 }, c: { type: "string", maxLength: 2 } },
+      required: ["b"],
+      additionalProperties: false,
+    };
+    for (const text of ['{"b":2}', '{"a":1,"b":2}', '{"b":2,"c":"x"}', '{"a":1,"b":2,"c":""}']) {
+      expect(accepts(schema, text)).toBe(true);
+    }
+    for (const text of ["{}", '{"a":1}', '{,"b":2}', '{"b":2,}', '{"b":2"c":""}', '{"b":2,"a":1}']) {
+      expect(accepts(schema, text)).toBe(false);
+    }
+    const none = { ...schema, required: [] };
+    for (const text of ["{}", '{"a":1}', '{"c":"x"}', '{"a":1,"c":"x"}']) expect(accepts(none, text)).toBe(true);
+    for (const text of ["{,}", '{,"c":"x"}', '{"a":1"c":"x"}']) expect(accepts(none, text)).toBe(false);
+  });
+
+  test("the first items of a list are of their own schemas, the others of theirs", () => {
+    const prefixItems = [{ const: "wc" }, { type: "boolean" }];
+    const schema = { type: "array", prefixItems, items: { enum: [1] }, minItems: 2, maxItems: 4 };
+    for (const text of ['["wc",true]', '["wc",false,1]', '["wc",true,1,1]']) expect(accepts(schema, text)).toBe(true);
+    for (const text of ["[]", '["wc"]', "[1,true]", '["wc",1]', '["wc",true,1,1,1]', '["wc",true,]']) {
+      expect(accepts(schema, text)).toBe(false);
+    }
+  });
+
   test("equal rests are one state, so the automaton of a long text is no larger than its counts", () => {
     const grammar = new AnswerGrammar(parseAnswerSchema({ type: "string", maxLength: 3 }));
     const after = (text: string) =>
