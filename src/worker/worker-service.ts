@@ -118,7 +118,8 @@ export class WorkerService implements Service {
     };
     this.#pace = new Pace(clock);
     this.#claims = this.#createClaims(hash);
-    const learned = new LearnedRuns(this.#classes, createLearnedListener({ metrics: deps.metrics, hash, logger }));
+    const listener = createLearnedListener({ metrics: deps.metrics, hash, logger });
+    const learned = new LearnedRuns(this.#classes, listener, this.#governor.gpus);
     const flows = new FlowRuns({ ...shared, hash, learned });
     this.#held = new HeldJobs({
       ...{ ...shared, governor: this.#governor, pace: this.#pace },

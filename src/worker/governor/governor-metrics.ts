@@ -28,6 +28,10 @@ export function exposeGovernor(metrics: Metrics, snapshot: () => GovernorSnapsho
       metrics.gauge("headroom_observed").set({ resource }, now.observed[resource]);
       metrics.gauge("headroom_headroom").set({ resource }, now.headroom[resource]);
     }
+    for (const { name, reservedBytes } of now.devices) {
+      if (reservedBytes === undefined) continue;
+      metrics.gauge("headroom_gpu_reserved_bytes").set({ gpu: name.replace(/^gpu /, "") }, reservedBytes);
+    }
     for (const state of enforcedStates) {
       const jobs = now.running.filter(({ enforced }) => enforced?.state === state).length;
       metrics.gauge("headroom_enforced_jobs").set({ state }, jobs);
