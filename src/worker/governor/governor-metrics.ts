@@ -4,10 +4,11 @@ import { enforcedStates } from "../../contract/status.ts";
 import type { Metrics } from "../../platform/metrics.ts";
 import type { GovernorMetrics, GovernorSnapshot } from "./governor-port.ts";
 
-/** Counts into the worker's metrics. */
-export function createGovernorMetrics(metrics: Metrics): GovernorMetrics {
+/** Counts into the worker's metrics, and passes on that a queue begins to wait. */
+export function createGovernorMetrics(metrics: Metrics, onWait: () => void): GovernorMetrics {
   return {
     decided: (decision, reason) => {
+      if (decision !== "admit") onWait();
       metrics.counter("headroom_admissions_total").inc({ decision, reason });
     },
     stepped: ({ kind, reason }) => {
