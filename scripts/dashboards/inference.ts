@@ -84,12 +84,16 @@ export const inference: Page = {
           queries: [["max by (instance, gpu) (headroom_gpu_utilisation_ratio{$w})", "{{instance}} {{gpu}}"]],
         },
         {
-          title: "Memory in use",
+          title: "Memory in use, and promised",
           unit: "ratio",
           queries: [
             [
               "max by (instance, gpu) (headroom_gpu_used_bytes{$w} / headroom_gpu_memory_bytes{$w})",
               "{{instance}} {{gpu}}",
+            ],
+            [
+              "max by (instance, gpu) (headroom_gpu_reserved_bytes{$w} / headroom_gpu_memory_bytes{$w})",
+              "{{instance}} {{gpu}} reserved",
             ],
           ],
         },

@@ -168,8 +168,9 @@ function anomaliesRow({ anomalies }: RunReport): (readonly [string, string])[] {
 
 /** `a.mp4: 2 GiB of memory where 500 MiB is usual`. */
 export function anomalyText({ path, target, value, expected }: RunAnomaly): string {
-  const amount = target === "memory" ? formatBytes : formatDuration;
-  const what = target === "memory" ? `${amount(value)} of memory` : amount(value);
+  const amount = target === "duration" ? formatDuration : formatBytes;
+  const of = { memory: " of memory", gpu: " of GPU memory", duration: "" }[target];
+  const what = `${amount(value)}${of}`;
   return `${path === null ? "one while it ran" : oneLine(path)}: ${what} where ${amount(expected)} is usual`;
 }
 

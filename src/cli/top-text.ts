@@ -71,9 +71,12 @@ function resourceLine(worker: WorkerHeartbeat, { name, label, format }: Shown, s
   return [`${INDENT}${style.dim(label.padEnd(10))}${bar(used / capacity, reserved / capacity, style)}  ${figures}`];
 }
 
-function deviceLine({ name, usedBytes, totalBytes }: DeviceRoom, style: Style): string {
-  const figures = `${formatBytes(usedBytes)} used, ${formatBytes(totalBytes - usedBytes)} free of ${formatBytes(totalBytes)}`;
-  return `${INDENT}${style.dim(oneLine(name).padEnd(10))}${bar(usedBytes / totalBytes, 0, style)}  ${figures}`;
+function deviceLine({ name, usedBytes, totalBytes, reservedBytes = 0 }: DeviceRoom, style: Style): string {
+  const reserved = reservedBytes > 0 ? `, ${formatBytes(reservedBytes)} reserved` : "";
+  const free = formatBytes(totalBytes - Math.max(usedBytes, reservedBytes));
+  const figures = `${formatBytes(usedBytes)} used${reserved}, ${free} free of ${formatBytes(totalBytes)}`;
+  const cells = bar(usedBytes / totalBytes, reservedBytes / totalBytes, style);
+  return `${INDENT}${style.dim(oneLine(name).padEnd(10))}${cells}  ${figures}`;
 }
 
 /** Full cells are in use, half ones promised beyond that. */
@@ -90,24 +93,31 @@ export function bar(usedRatio: number, reservedRatio: number, style: Style): str
 function jobLines(running: readonly RunningJob[], { nowMs, style, maxJobs, columns }: TopOptions): string[] {
   if (running.length === 0) return [];
   const shown = running.toSorted((a, b) => (b.rssBytes ?? 0) - (a.rssBytes ?? 0)).slice(0, maxJobs);
+  const hasGpu = shown.some((job) => job.gpu !== undefined);
   const rows = shown.map((job) => [
     oneLine(job.jobId),
     formatDuration(nowMs - job.sinceMs),
     bytesOrDash(job.reserved.memoryBytes),
     bytesOrDash(job.rssBytes),
     bytesOrDash(job.expectedBytes),
+    ...(hasGpu ? [gpuCell(job)] : []),
     job.endsAtMs === null ? "-" : formatDuration(Math.max(0, job.endsAtMs - nowMs)),
     job.enforced === null ? "" : `${job.enforced.state} for ${formatDuration(nowMs - job.enforced.sinceMs)}`,
   ]);
   const state = shown.some((job) => job.enforced !== null) ? "STATE" : "";
-  const head = ["JOB", "FOR", "RESERVED", "USED", "PREDICTED", "ENDS IN", state];
-  const [first = "", ...lines] = formatTable([head, ...rows], [1, 2, 3, 4, 5]);
+  const head = ["JOB", "FOR", "RESERVED", "USED", "PREDICTED", ...(hasGpu ? ["GPU"] : []), "ENDS IN", state];
+  const [first = "", ...lines] = formatTable([head, ...rows], hasGpu ? [1, 2, 3, 4, 5, 6] : [1, 2, 3, 4, 5]);
   const rest = running.length - shown.length;
   return [
     INDENT + style.dim(truncate(first, columns - INDENT.length)),
     ...lines.map((line) => INDENT + truncate(line, columns - INDENT.length)),
     ...(rest > 0 ? [style.dim(`${INDENT}and ${plural(rest, "more job")}`)] : []),
   ];
+}
+
+/** In use, of what it was promised of its card: `1.2 GiB of 2 GiB`. */
+function gpuCell({ gpu }: RunningJob): string {
+  return gpu === undefined ? "-" : `${bytesOrDash(gpu.usedBytes)} of ${formatBytes(gpu.reservedBytes)}`;
 }
 
 function bytesOrDash(bytes: number | null | undefined): string {

@@ -142,8 +142,8 @@ function profileOf(config: Config): NonNullable<RunSpecInput["resources"]> {
 }
 
 /** What a configuration declares of a profile, as jobs ask for it. */
-export function declaredProfile({ memory, cpu, labels }: Config["profiles"][string]): Profile {
-  return { ...optional("memoryBytes", memory), cpuCores: cpu, labels };
+export function declaredProfile({ memory, gpu_memory: gpu, cpu, labels }: Config["profiles"][string]): Profile {
+  return { ...optional("memoryBytes", memory), ...optional("gpuMemoryBytes", gpu), cpuCores: cpu, labels };
 }
 
 /** A count of files, or a share such as `5%`. */

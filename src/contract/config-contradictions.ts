@@ -7,7 +7,13 @@ const pause = milliseconds({ min: 0 });
 
 /** Reads the raw value, so that these are told together with all other faults; what is no value is left to the schema. */
 export function contradictions(raw: unknown): PathFault[] {
-  return [...sizeOrder(raw), ...pauseOrder(raw), ...patternsOnBothSides(raw), ...profilesTooLarge(raw)];
+  return [
+    ...sizeOrder(raw),
+    ...pauseOrder(raw),
+    ...patternsOnBothSides(raw),
+    ...profilesTooLarge(raw),
+    ...memoryOfNoCard(raw),
+  ];
 }
 
 /** No input is that large and that small. */
@@ -56,6 +62,16 @@ function profilesTooLarge(raw: unknown): PathFault[] {
     const asked = size.safeParse(memory).data;
     if (asked === undefined || asked <= (limit * (share ?? 100)) / 100 || !isWithin(needed, labels)) return [];
     return [faultAt(["profiles", name, "memory"], `${of}worker.memory_max (${String(written)}) at most`, memory)];
+  });
+}
+
+/** The memory of a card that no job of the profile gets. */
+function memoryOfNoCard(raw: unknown): PathFault[] {
+  return Object.entries(mappingOf(field(raw, "profiles"))).flatMap(([name, profile]) => {
+    const { gpu_memory: memory, labels } = mappingOf(profile);
+    const all: readonly unknown[] = Array.isArray(labels) ? labels : [];
+    if (memory === undefined || all.includes("gpu") || (labels !== undefined && !Array.isArray(labels))) return [];
+    return [faultAt(["profiles", name, "gpu_memory"], `profiles.${name}.labels with gpu in it`, memory)];
   });
 }
 

@@ -33,12 +33,15 @@ const retry = z.strictObject(
 /** What a profile says of its jobs; changeable while they wait (profile-changes.ts). */
 export const profileFields = {
   memory: bytes({ min: 1 }),
+  /** Of the card that a job of a profile with the label `gpu` gets. */
+  gpu_memory: bytes({ min: 1 }),
   cpu: z.number().positive(),
   labels: z.array(text),
 } as const;
 
 const profile = z.strictObject({
   memory: profileFields.memory.optional(),
+  gpu_memory: profileFields.gpu_memory.optional(),
   cpu: profileFields.cpu.default(1),
   labels: profileFields.labels.default([]),
 });

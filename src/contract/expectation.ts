@@ -22,8 +22,8 @@ export interface Expectation {
   readonly cpuCores: Spread | undefined;
   /** Bytes read and written per second; undefined while nothing is known. */
   readonly ioBytesPerSecond: Spread | undefined;
-  /** Memory of one GPU, in bytes; undefined where none was measured. */
-  readonly gpuMemoryBytes: Spread | undefined;
+  /** Memory of one GPU, in bytes, with a basis of its own; undefined where none was declared or measured. */
+  readonly gpuMemoryBytes: (Spread & { readonly basis: ExpectationBasis }) | undefined;
   /**
    * Memory over the life of a process: for each tenth of its duration the share of its peak that all but one in twenty
    * stay below, such as [0.1, 0.1, … 1]. Undefined while unknown: the peak counts all the time.

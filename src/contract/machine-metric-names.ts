@@ -92,6 +92,11 @@ export const machineMetrics = {
     help: "Memory of a GPU that is in use, by whomever.",
     labels: ["gpu"],
   },
+  headroom_gpu_reserved_bytes: {
+    type: "gauge",
+    help: "Memory of a GPU that is promised to the job of this worker that holds it, or what that uses when it is more.",
+    labels: ["gpu"],
+  },
   headroom_gpu_utilisation_ratio: {
     type: "gauge",
     help: "Share of the last moment in which a GPU computed.",

@@ -153,7 +153,7 @@ export const metricTable = {
   headroom_prediction_ratio: {
     type: "histogram",
     help:
-      "What a process took over the middle of what was expected of it, by target (memory, duration), by what the " +
+      "What a process took over the middle of what was expected of it, by target (memory, duration, gpu), by what the " +
       "expectation rests on (declared, learned, default) and by profile. 1 is a perfect guess; far above 1 means too little " +
       "was reserved, far below 1 that room stood empty.",
     labels: ["target", "basis", "profile"],
@@ -168,7 +168,7 @@ export const metricTable = {
   },
   headroom_anomalies_total: {
     type: "counter",
-    help: "Processes that took far more than others of their class do, by target (memory, duration) and profile.",
+    help: "Processes that took far more than others of their class do, by target (memory, duration, gpu) and profile.",
     labels: ["target", "profile"],
   },
   headroom_class_drifts_total: {

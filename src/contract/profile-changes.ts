@@ -32,10 +32,11 @@ export function parseProfileChange(profile: string, input: unknown): ProfileChan
 /** What counts for jobs of a profile: what was set while they wait, over what their run declares. */
 export function effectiveProfile(declared: Profile, change: ProfileChange | undefined): Profile {
   if (change === undefined) return declared;
-  const { memory, cpu, labels } = change;
+  const { memory, gpu_memory: gpuMemory, cpu, labels } = change;
   return {
     ...declared,
     ...(memory !== undefined && { memoryBytes: memory }),
+    ...(gpuMemory !== undefined && { gpuMemoryBytes: gpuMemory }),
     ...(cpu !== undefined && { cpuCores: cpu }),
     ...(labels !== undefined && { labels }),
   };

@@ -10,6 +10,8 @@ export const profileName = z
 export const profileSchema = z.strictObject({
   /** Absent when nobody said: then what was learned counts, and the default before anything was. */
   memoryBytes: z.int().positive().optional(),
+  /** Memory of the card that a job of a profile with the label `gpu` gets; absent when nobody said. */
+  gpuMemoryBytes: z.int().positive().optional(),
   cpuCores: z.number().positive().default(1),
   labels: z.array(z.string().min(1)).default([]),
 });

@@ -60,7 +60,7 @@ export interface FailureGroup {
 /** A process that took far more than others of its class do; `path` is null when it was still running. */
 export interface RunAnomaly {
   readonly path: string | null;
-  readonly target: "memory" | "duration";
+  readonly target: "memory" | "duration" | "gpu";
   /** Bytes, or ms. */
   readonly value: number;
   /** What the middle of its class takes. */

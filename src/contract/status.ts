@@ -111,9 +111,18 @@ export interface RunningJob {
   readonly rssBytes: number | null;
   /** The middle of the peak memory that is expected of its process; null when that was not looked up yet, or is not told. */
   readonly expectedBytes?: number | null | undefined;
+  /** Memory of its card; left out for one that has none and was seen on none. */
+  readonly gpu?: GpuShare | undefined;
   /** When it probably ends; null when nobody can say. */
   readonly endsAtMs: number | null;
   readonly enforced: Enforced | null;
+}
+
+/** What a job has of the memory of a GPU, in bytes: promised, in use, and the middle of what is expected. */
+export interface GpuShare {
+  readonly reservedBytes: number;
+  readonly usedBytes: number | null;
+  readonly expectedBytes: number | null;
 }
 
 /** A queue whose head a worker does not claim, and why. */
@@ -143,6 +152,8 @@ export interface DeviceRoom {
   readonly name: string;
   readonly usedBytes: number;
   readonly totalBytes: number;
+  /** Promised to the job that holds the card, or what that holds when it is more; left out for a volume. */
+  readonly reservedBytes?: number | undefined;
 }
 
 /** What a worker says about itself every few seconds: field `json` of the hash `keys.worker`. */

@@ -30,7 +30,12 @@ const heartbeat = z.object({
   observed: amounts,
   headroom: amounts,
   devices: z
-    .array(z.object({ name: z.string(), usedBytes: z.number(), totalBytes: z.number() }))
+    .array(
+      z.object({
+        ...{ name: z.string(), usedBytes: z.number(), totalBytes: z.number() },
+        reservedBytes: z.number().optional().catch(undefined),
+      }),
+    )
     .optional()
     .catch(undefined),
   largestJobBytes: known.optional().transform((bytes) => bytes ?? null),
@@ -44,6 +49,10 @@ const heartbeat = z.object({
         reserved: amounts,
         rssBytes: known,
         expectedBytes: known.optional(),
+        gpu: z
+          .object({ reservedBytes: z.number(), usedBytes: known, expectedBytes: known })
+          .optional()
+          .catch(undefined),
         endsAtMs: known.optional().transform((atMs) => atMs ?? null),
         enforced: z
           .object({ state: z.enum(enforcedStates), sinceMs: z.number(), message: z.string() })

@@ -127,7 +127,8 @@ export class HeldJobs {
       held.pid = sample.pid;
       governor.attach(jobId, sample.pid, sample.group);
     }
-    governor.usage(jobId, { rssBytes: sample.rssBytes, cpuMs: sample.cpuMs, atMs: clock.monotonicMs() });
+    const { rssBytes, cpuMs, pid } = sample;
+    governor.usage(jobId, { rssBytes, cpuMs, pid, atMs: clock.monotonicMs() });
   }
 
   handBack(which: (held: HeldJob) => boolean): void {

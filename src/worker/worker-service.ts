@@ -106,7 +106,8 @@ export class WorkerService implements Service {
     });
     this.#control = new ControlBus({ redis: this.#redis, subscriber: this.#subscriber, logger }, config.kp);
     const tuning = createSharedTuning(deps, { ...config, redis: this.#redis }, () => this.#status.offers);
-    this.#governor = createGovernor({ ...deps, ...tuning.parts }, config, (step) => {
+    this.#heartbeat = new Heartbeat({ redis: this.#redis, kp: config.kp, logger }, () => this.#status.heartbeat());
+    this.#governor = createGovernor({ ...deps, ...tuning.parts, onWait: this.#heartbeat.soon }, config, (step) => {
       this.#executors.enforce(step);
     });
     this.#classes = new LearnedClasses({ redis: this.#redis, prefix: config.kp, clock, logger });
@@ -117,7 +118,8 @@ export class WorkerService implements Service {
     };
     this.#pace = new Pace(clock);
     this.#claims = this.#createClaims(hash);
-    const learned = new LearnedRuns(this.#classes, createLearnedListener({ metrics: deps.metrics, hash, logger }));
+    const listener = createLearnedListener({ metrics: deps.metrics, hash, logger });
+    const learned = new LearnedRuns(this.#classes, listener, this.#governor.gpus);
     const flows = new FlowRuns({ ...shared, hash, learned });
     this.#held = new HeldJobs({
       ...{ ...shared, governor: this.#governor, pace: this.#pace },
@@ -132,7 +134,6 @@ export class WorkerService implements Service {
     this.#load = this.#createLoad();
     this.#loop = this.#createLoop();
     this.#status = this.#createStatus(shared);
-    this.#heartbeat = new Heartbeat({ redis: this.#redis, kp: config.kp, logger }, () => this.#status.heartbeat());
     this.#limits = this.#createLimits();
     this.#leaving = this.#createLeaving();
     this.#group = this.#createGroup(tuning.services);

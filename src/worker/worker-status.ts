@@ -94,6 +94,7 @@ export class WorkerStatus {
         reserved: measured.get(jobId)?.reserved ?? {},
         rssBytes: measured.get(jobId)?.rssBytes ?? null,
         expectedBytes: measured.get(jobId)?.expectedBytes ?? null,
+        gpu: measured.get(jobId)?.gpu,
         endsAtMs: measured.get(jobId)?.endsAtMs ?? null,
         enforced: measured.get(jobId)?.enforced ?? null,
       })),

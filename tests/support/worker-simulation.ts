@@ -124,6 +124,7 @@ export class SimulatedWorker {
             watch: () => undefined,
             unwatch: () => undefined,
             close: () => undefined,
+            pidsOf: () => [],
             readOwnCpuMs: () => this.#ownMs,
           },
           read: () => this.#readProcesses(),

@@ -132,17 +132,33 @@ function tryFile<T>(file: string, work: () => T): T {
 /** One line per class under a head. */
 export function learnedText(classes: readonly LearnedSummary[], style: Style): string {
   if (classes.length === 0) return style.dim("nothing learned yet; it comes with the first run");
-  const head = ["CLASS", "JOBS", "MEMORY P50", "P95", "TIME P50", "P95", "WITHIN", "COMMAND"];
-  const rows = classes.map(({ key, profile, jobs, memoryBytes, durationMs, coverage, command }) => [
-    `${profile}:${key.slice(profile.length + 1, profile.length + 1 + DIGEST_COLUMNS)}`,
-    formatCount(jobs),
-    formatBytes(memoryBytes.p50),
-    formatBytes(memoryBytes.p95),
-    durationMs === null ? "-" : formatDuration(durationMs.p50),
-    durationMs === null ? "-" : formatDuration(durationMs.p95),
-    coverage === null ? "-" : `${Math.round(coverage * 100)} %`,
-    truncate(formatCommand(command), COMMAND_COLUMNS),
-  ]);
-  const [first = "", ...lines] = formatTable([head, ...rows], [1, 2, 3, 4, 5, 6]);
+  // A machine without GPUs has nothing to show there.
+  const hasGpu = classes.some(({ gpuMemoryBytes }) => gpuMemoryBytes !== null);
+  const ofGpu = (cells: readonly string[]) => (hasGpu ? cells : []);
+  const head = [
+    "CLASS",
+    "JOBS",
+    "MEMORY P50",
+    "P95",
+    ...ofGpu(["GPU P50", "P95"]),
+    "TIME P50",
+    "P95",
+    "WITHIN",
+    "COMMAND",
+  ];
+  const rows = classes.map(
+    ({ key, profile, jobs, memoryBytes, gpuMemoryBytes: gpu, durationMs, coverage, command }) => [
+      `${profile}:${key.slice(profile.length + 1, profile.length + 1 + DIGEST_COLUMNS)}`,
+      formatCount(jobs),
+      formatBytes(memoryBytes.p50),
+      formatBytes(memoryBytes.p95),
+      ...ofGpu(gpu === null ? ["-", "-"] : [formatBytes(gpu.p50), formatBytes(gpu.p95)]),
+      durationMs === null ? "-" : formatDuration(durationMs.p50),
+      durationMs === null ? "-" : formatDuration(durationMs.p95),
+      coverage === null ? "-" : `${Math.round(coverage * 100)} %`,
+      truncate(formatCommand(command), COMMAND_COLUMNS),
+    ],
+  );
+  const [first = "", ...lines] = formatTable([head, ...rows], hasGpu ? [1, 2, 3, 4, 5, 6, 7, 8] : [1, 2, 3, 4, 5, 6]);
   return [style.dim(first), ...lines].join("\n");
 }

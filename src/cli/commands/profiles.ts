@@ -85,9 +85,10 @@ async function show(cluster: Cluster, io: Io, flags: Flags): Promise<undefined> 
 }
 
 /** What was set, as people write it. */
-function profileText({ memory, cpu, labels }: ProfileChange): string {
+function profileText({ memory, gpu_memory: gpu, cpu, labels }: ProfileChange): string {
   return [
     ...(memory === undefined ? [] : [`memory=${formatBytes(memory)}`]),
+    ...(gpu === undefined ? [] : [`gpu_memory=${formatBytes(gpu)}`]),
     ...(cpu === undefined ? [] : [`cpu=${cpu}`]),
     ...(labels === undefined ? [] : [`labels=${labels.join(",")}`]),
   ].join(" ");

@@ -27,7 +27,7 @@ const LEAST_SIGMA = 0.02;
 /** With less than this more than expected nobody needs to be told, however regular the class is. */
 const LEAST_RATIO = 1.3;
 /** Nor with less than this more: what a busy machine does to short processes is no news. In bytes, and in ms. */
-const LEAST_EXCESS = { memory: 16 * MiB, duration: 1_000 } as const satisfies Record<Target, number>;
+const LEAST_EXCESS = { memory: 16 * MiB, duration: 1_000, gpu: 256 * MiB } as const satisfies Record<Target, number>;
 const LEAST_SAMPLES = 20;
 const LEARN_SIGMAS = 3;
 

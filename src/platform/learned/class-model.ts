@@ -1,5 +1,5 @@
 /**
- * What is known of a class, made ready to answer. For memory and for duration three predictors compete: the plain
+ * What is known of a class, made ready to answer. For memory, that of a GPU and for duration three predictors compete: the plain
  * histogram, and two lines over the size of the input times what was measured over what they predicted; the one whose p95
  * is least far from its p50 answers. With few jobs the jobs themselves do (few-jobs.ts): below forty for memory, below
  * eight for duration.
@@ -13,6 +13,7 @@ import {
   SHAPE_BINS,
   sumOf,
   samplesOf,
+  targets,
   type ClassState,
   type Fit,
   type Target,
@@ -43,7 +44,7 @@ const P05 = 0.05;
 /** Each file is asked for some times, by the scan, at its start and at its end. */
 const MAX_PREDICTIONS = 512;
 /** The unit in which the lines of a target are drawn, in the unit of its scale. */
-const lineUnit = { memory: MiB, duration: 1_000 } as const satisfies Record<Target, number>;
+const lineUnit = { memory: MiB, duration: 1_000, gpu: MiB } as const satisfies Record<Target, number>;
 
 interface Predictor {
   /** `plain` does not look at the size of the input. */
@@ -66,6 +67,8 @@ export class ClassModel {
   readonly state: ClassState;
   /** The largest peak of the jobs that are kept one by one. */
   readonly largestPeakBytes: number;
+  /** The same of the memory of a GPU; 0 where none was measured. */
+  readonly largestGpuBytes: number;
   readonly #histograms: ReadonlyMap<string, Histogram>;
   readonly #lines = new Map<string, Line>();
   readonly #predictors: Readonly<Record<Target, Predictor>>;
@@ -79,11 +82,13 @@ export class ClassModel {
   constructor(state: ClassState) {
     this.state = state;
     this.largestPeakBytes = Math.max(0, ...state.recent.map(({ peakBytes }) => peakBytes));
+    this.largestGpuBytes = Math.max(0, ...state.recent.map(({ gpuBytes = 0 }) => gpuBytes));
     this.#histograms = histogramsOf(state);
-    for (const target of ["memory", "duration"] as const) {
+    for (const target of targets) {
       for (const fit of fits) this.#draw(target, fit);
     }
-    this.#predictors = { memory: this.#choose("memory"), duration: this.#choose("duration") };
+    const [memory, duration, gpu] = [this.#choose("memory"), this.#choose("duration"), this.#choose("gpu")];
+    this.#predictors = { memory, duration, gpu };
     this.#life = this.#lifeOf();
     const largest = Math.max(0, ...(this.#histograms.get("size")?.keys() ?? []));
     this.#largestInput = scales.size.base * scales.size.growth ** largest;
@@ -92,6 +97,11 @@ export class ClassModel {
   /** How many jobs it rests on. The past fades, so this is not how many there ever were. */
   get samples(): number {
     return samplesOf(this.state);
+  }
+
+  /** How many of them were seen on a GPU. */
+  get gpuSamples(): number {
+    return Math.min(this.samples, this.#predictors.gpu.samples);
   }
 
   /** What a line says of an input, in the unit of the target; undefined without one. What ratios are taken to. */
@@ -120,7 +130,7 @@ export class ClassModel {
       durationMs: this.#duration(inputBytes),
       cpuCores: this.#plainSpread("cpu"),
       ioBytesPerSecond: this.#plainSpread("io"),
-      gpuMemoryBytes: this.#plainSpread("gpu"),
+      gpuMemoryBytes: this.#gpuMemory(inputBytes),
       ...this.#life,
     };
   }
@@ -172,9 +182,22 @@ export class ClassModel {
     const { recent } = this.state;
     const samples = this.samples;
     if (samples < MANY) return fewPeaks(recent, inputBytes, samples);
-    const share = nextShare(Math.min(samples, this.#predictors.memory.samples));
-    const high = Math.ceil(this.#quantile("memory", inputBytes, share));
-    const p50 = this.#quantile("memory", inputBytes, 0.5);
+    return this.#manyPeaks("memory", inputBytes, Math.min(samples, this.#predictors.memory.samples));
+  }
+
+  /** Undefined where no job was seen on a GPU. Not all of a class may be: its samples are those that were. */
+  #gpuMemory(inputBytes: number): Expectation["gpuMemoryBytes"] {
+    const samples = this.gpuSamples;
+    if (samples <= 0) return undefined;
+    const seen = this.state.recent.flatMap((job) => (job.gpuBytes ? [{ ...job, peakBytes: job.gpuBytes }] : []));
+    const isFew = samples < MANY && seen.length > 0;
+    const spread = isFew ? fewPeaks(seen, inputBytes, samples) : this.#manyPeaks("gpu", inputBytes, samples);
+    return { basis: "learned", ...spread };
+  }
+
+  #manyPeaks(target: "memory" | "gpu", inputBytes: number, samples: number): Spread {
+    const high = Math.ceil(this.#quantile(target, inputBytes, nextShare(samples)));
+    const p50 = this.#quantile(target, inputBytes, 0.5);
     return { p50: Math.min(high, Math.ceil(p50)), p95: high };
   }
 
@@ -213,7 +236,7 @@ export class ClassModel {
     return answer;
   }
 
-  #plainSpread(name: "cpu" | "io" | "gpu"): Spread | undefined {
+  #plainSpread(name: "cpu" | "io"): Spread | undefined {
     const histogram = this.#histograms.get(name);
     if (histogram === undefined) return undefined;
     const quantileOf = (share: number) =>

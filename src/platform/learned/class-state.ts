@@ -7,11 +7,15 @@
  * - `shape<tenth>:<bucket>` share of the peak that a process had come to in that tenth of its life;
  * - `<target>/<fit>.<sum>` the sums of a regression on the size of the input;
  * - `recent` the last jobs one by one: what few jobs say, how well they were predicted.
+ *
+ * A class whose jobs use no GPU stays in the first form, which workers of an earlier version read too.
  */
 import { z } from "zod";
 import { ratioScale, scales, SHARE_BUCKETS, type Histogram, type Scale } from "./sketch.ts";
 
-export const LEARNED_VERSION = 1;
+/** The newest form that is read here. The first one knew nothing of the memory of GPUs, and is read as it is. */
+export const LEARNED_VERSION = 2;
+const FIRST_VERSION = 1;
 export const SHAPE_BINS = 10;
 /** Jobs that are kept one by one. */
 export const MAX_RECENT = 40;
@@ -25,6 +29,8 @@ export interface RecentJob {
   /** 0 when the job did not come to its end. */
   readonly durationMs: number;
   readonly coverage: Coverage;
+  /** Peak memory on one GPU; undefined where none was measured. */
+  readonly gpuBytes?: number | undefined;
 }
 
 export interface ClassName {
@@ -51,7 +57,7 @@ export type ParsedState =
 
 export const fits = ["lin", "log"] as const;
 export type Fit = (typeof fits)[number];
-export const targets = ["memory", "duration"] as const;
+export const targets = ["memory", "duration", "gpu"] as const;
 export type Target = (typeof targets)[number];
 export const sumNames = ["w", "x", "xx", "y", "xy"] as const;
 
@@ -81,11 +87,22 @@ export function samplesOf(state: ClassState): number {
 }
 
 export function formatRecent(jobs: readonly RecentJob[]): string {
-  return jobs
-    .map((job) =>
-      [Math.round(job.inputBytes), Math.round(job.peakBytes), Math.round(job.durationMs), letters[job.coverage]].join(),
-    )
-    .join(";");
+  return jobs.map(formatJob).join(";");
+}
+
+function formatJob({ inputBytes, peakBytes, durationMs, coverage, gpuBytes }: RecentJob): string {
+  const gpu = gpuBytes === undefined ? [] : [Math.round(gpuBytes)];
+  return [...[inputBytes, peakBytes, durationMs].map(Math.round), letters[coverage], ...gpu].join();
+}
+
+/** The oldest form that can hold this. */
+export function versionOf({ sums, recent }: Pick<Additions, "sums" | "recent">): number {
+  const isOfGpu = recent.some(({ gpuBytes }) => gpuBytes !== undefined) || [...sums.keys()].some(isGpuField);
+  return isOfGpu ? LEARNED_VERSION : FIRST_VERSION;
+}
+
+function isGpuField(field: string): boolean {
+  return field.startsWith("gpu");
 }
 
 /** The hash as a state, or what is wrong with it. Checks every field: a hash is anybody's who has the password. */
@@ -94,7 +111,7 @@ export function parseState(hash: Readonly<Record<string, string>>): ParsedState 
   const { v = "", name = "", recent = "" } = hash;
   const version = /^\d{1,9}$/.test(v) ? Number(v) : 0;
   if (version > LEARNED_VERSION) return { kind: "newer", version };
-  if (version !== LEARNED_VERSION) return { kind: "corrupt", field: "v", value: v };
+  if (version < FIRST_VERSION) return { kind: "corrupt", field: "v", value: v };
   const className = parseName(name);
   if (className === undefined) return { kind: "corrupt", field: "name", value: name };
   const jobs = parseRecent(recent);
@@ -136,11 +153,18 @@ function parseName(text: string): ClassName | undefined {
 function parseRecent(text: string): RecentJob[] | undefined {
   const jobs: RecentJob[] = [];
   for (const entry of text.split(";").filter((part) => part !== "")) {
-    const match = /^(\d{1,16}),(\d{1,16}),(\d{1,16}),([01-])$/.exec(entry);
+    const match = /^(\d{1,16}),(\d{1,16}),(\d{1,16}),([01-])(?:,(\d{1,16}))?$/.exec(entry);
     if (match === null) return undefined;
     const coverage = match[4] === letters.within ? "within" : match[4] === letters.beyond ? "beyond" : "open";
     const [, inputBytes, peakBytes, durationMs] = match.map(Number);
-    jobs.push({ inputBytes: inputBytes ?? 0, peakBytes: peakBytes ?? 0, durationMs: durationMs ?? 0, coverage });
+    const gpu = match[5] === undefined ? {} : { gpuBytes: Number(match[5]) };
+    jobs.push({
+      inputBytes: inputBytes ?? 0,
+      peakBytes: peakBytes ?? 0,
+      durationMs: durationMs ?? 0,
+      coverage,
+      ...gpu,
+    });
   }
   return jobs.slice(-MAX_RECENT);
 }

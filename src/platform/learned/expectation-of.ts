@@ -31,7 +31,21 @@ export function expectationOf({ profile, learned, inputBytes, endedAtPeakBytes =
   const known = learned?.predict(inputBytes);
   const floor = Math.max(LEAST_BYTES, floorBytes(endedAtPeakBytes));
   const own = ownExpectation(profile, known, learned?.largestPeakBytes ?? 0);
-  return { ...own, memoryBytes: atLeast(own.memoryBytes, floor) };
+  const gpuMemoryBytes = gpuMemoryOf(profile, own.gpuMemoryBytes, learned);
+  return { ...own, memoryBytes: atLeast(own.memoryBytes, floor), gpuMemoryBytes };
+}
+
+/** In the same order of trust: what was declared, unless jobs were seen to take more; or what was learned. */
+function gpuMemoryOf(
+  { gpuMemoryBytes: declared }: Profile,
+  known: Expectation["gpuMemoryBytes"],
+  learned: ClassModel | undefined,
+): Expectation["gpuMemoryBytes"] {
+  if (declared === undefined || learned === undefined || known === undefined) {
+    return declared === undefined ? known : { basis: "declared", p50: declared, p95: declared };
+  }
+  const seen = { samples: learned.gpuSamples, memoryBytes: known };
+  return { basis: "declared", ...declaredSpread(declared, seen, learned.largestGpuBytes) };
 }
 
 /** The least that a job gets after it was ended for memory with this peak. */
@@ -50,7 +64,11 @@ function ownExpectation(profile: Profile, known: Expectation | undefined, seenBy
 }
 
 /** What was declared is an upper bound until jobs are seen to pass it; what most of them take is learned all the same. */
-function declaredSpread(declared: number, { samples, memoryBytes }: Expectation, seenBytes: number): Spread {
+function declaredSpread(
+  declared: number,
+  { samples, memoryBytes }: Pick<Expectation, "samples" | "memoryBytes">,
+  seenBytes: number,
+): Spread {
   const p95 = seenBytes > declared ? Math.max(declared, memoryBytes.p95) : declared;
   // A few jobs that stayed below do not yet say where the middle lies.
   const p50 = samples < ENOUGH ? p95 : Math.min(p95, memoryBytes.p50);

@@ -36,6 +36,8 @@ export interface LearnedSummary {
   readonly samples: number;
   readonly drifts: number;
   readonly memoryBytes: Expectation["memoryBytes"];
+  /** Memory of one GPU; null where no job was seen on one. */
+  readonly gpuMemoryBytes: Expectation["memoryBytes"] | null;
   readonly durationMs: NonNullable<Expectation["durationMs"]> | null;
   readonly cpuCores: NonNullable<Expectation["cpuCores"]> | null;
   /** Share of the last thirty jobs that stayed below what was expected; null before the first. */
@@ -76,10 +78,15 @@ export function summaryOf({ key, atMs, fields }: ArchivedClass): LearnedSummary 
     ...{ key, atMs, profile: state.name.profile, command: state.name.command },
     ...{ jobs: state.jobs, samples: expected.samples, drifts: state.drifts },
     memoryBytes: expected.memoryBytes,
+    gpuMemoryBytes: gpuMemoryOf(expected),
     durationMs: expected.durationMs ?? null,
     cpuCores: expected.cpuCores ?? null,
     coverage: coverageOf(state.recent) ?? null,
   };
+}
+
+function gpuMemoryOf({ gpuMemoryBytes }: Expectation): LearnedSummary["gpuMemoryBytes"] {
+  return gpuMemoryBytes === undefined ? null : { p50: gpuMemoryBytes.p50, p95: gpuMemoryBytes.p95 };
 }
 
 export function archiveOf(classes: readonly ArchivedClass[]): LearnedArchive {

@@ -20,6 +20,7 @@ import {
   fadeState,
   formatRecent,
   LEARNED_VERSION,
+  versionOf,
   MAX_RECENT,
   parseState,
   samplesOf,
@@ -252,7 +253,7 @@ export class LearnedClasses implements Service {
     const at = (key: string) => keys.learned(prefix, key);
     const places = [at(about.key), keys.learnedAside(prefix, about.key), keys.learnedClasses(prefix)];
     const head = [LEARNED_VERSION, KEEP_LEARNED_SECONDS, about.key, clock.nowMs(), nameOf(about), pending.jobs];
-    const limits = [MAX_RECENT, HALVE_AT, pending.hasDrifted ? DRIFT_WEIGHT : 0, MAX_CLASSES];
+    const limits = [MAX_RECENT, HALVE_AT, pending.hasDrifted ? DRIFT_WEIGHT : 0, MAX_CLASSES, versionOf(pending)];
     const sums = [...pending.sums].flat();
     try {
       const answer = await addToClass.run(redis, places, [...head, formatRecent(pending.recent), ...limits, ...sums]);

@@ -8,8 +8,9 @@ local function kind()
   if type == 'none' then return 'none' end
   if type ~= 'hash' then return 'corrupt' end
   local version = redis.call('HGET', KEYS[1], 'v')
-  if version and string.match(version, '^%d+$') and tonumber(version) > tonumber(ARGV[1]) then return 'newer' end
-  if version == ARGV[1] then return 'ours' end
+  local number = version and string.match(version, '^%d+$') and tonumber(version) or 0
+  if number > tonumber(ARGV[1]) then return 'newer' end
+  if number >= 1 then return 'ours' end
   return 'corrupt'
 end
 local function aside(seconds)
@@ -39,7 +40,7 @@ end
  * KEYS[1] the hash, KEYS[2] where it is set aside, KEYS[3] the classes by time. ARGV[1] version, ARGV[2] seconds to keep,
  * ARGV[3] class key, ARGV[4] now in ms, ARGV[5] name, ARGV[6] jobs, ARGV[7] recent jobs, ARGV[8] how many of those are kept,
  * ARGV[9] weight beyond which all weights are halved, ARGV[10] weight that a drift leaves (0: no drift), ARGV[11] how many
- * classes are kept, then pairs of (field, amount).
+ * classes are kept, ARGV[12] version of what is added, then pairs of (field, amount). ARGV[1] is the newest that is known.
  * Returns 'newer', or a list: 'kept' or 'aside', then the classes that are one too many.
  */
 export const addToClass = new Script(`${HEAD}
@@ -47,7 +48,7 @@ local found = kind()
 if found == 'newer' then return 'newer' end
 if found == 'corrupt' then aside(ARGV[2]) end
 local function add()
-  for i = 12, #ARGV, 2 do
+  for i = 13, #ARGV, 2 do
     local answer = redis.pcall('HINCRBYFLOAT', KEYS[1], ARGV[i], ARGV[i + 1])
     if type(answer) == 'table' and answer['err'] then return false end
   end
@@ -59,14 +60,16 @@ if tonumber(ARGV[10]) > 0 and found == 'ours' then
   redis.call('HINCRBY', KEYS[1], 'drifts', 1)
   redis.call('HSET', KEYS[1], 'driftedAt', ARGV[4])
   local recent = redis.call('HGET', KEYS[1], 'recent') or ''
-  redis.call('HSET', KEYS[1], 'recent', (string.gsub(recent .. ';', ',[01-];', ',-;')))
+  local open = string.gsub(recent, '[^;]+', function(job) return (string.gsub(job, '^(%d+,%d+,%d+),[01-]', '%1,-')) end)
+  redis.call('HSET', KEYS[1], 'recent', open)
 end
 if not add() then
   aside(ARGV[2])
   found = 'corrupt'
   add()
 end
-redis.call('HSET', KEYS[1], 'v', ARGV[1], 'name', ARGV[5])
+local version = math.max(tonumber(ARGV[12]), tonumber(redis.call('HGET', KEYS[1], 'v') or '0') or 0)
+redis.call('HSET', KEYS[1], 'v', version, 'name', ARGV[5])
 redis.call('HINCRBYFLOAT', KEYS[1], 'n', ARGV[6])
 local jobs = {}
 for job in string.gmatch((redis.call('HGET', KEYS[1], 'recent') or '') .. ';' .. ARGV[7], '[^;]+') do jobs[#jobs + 1] = job end

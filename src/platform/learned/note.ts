@@ -16,6 +16,7 @@ export interface Measure {
   readonly cpuMs: number;
   /** Bytes read and written; null when nobody could tell. */
   readonly ioBytes: number | null;
+  /** Its peak on the GPU on which it took most; null when it was seen on none. */
   readonly gpuBytes: number | null;
   /** For each tenth of its life the share of its peak that it had come to; null when it was too short to tell. */
   readonly shape: readonly number[] | null;
@@ -49,6 +50,7 @@ export function noteOf(measure: Measure, model: ClassModel | undefined, expected
   adder.add("w", 1);
   adder.count("size", measure.inputBytes);
   noteTarget(adder, { target: "memory", measure, model, value: measure.peakBytes }, outliers);
+  noteTarget(adder, { target: "gpu", measure, model, value: measure.gpuBytes ?? 0 }, outliers);
   if (measure.kind === "ended") {
     noteTarget(adder, { target: "duration", measure, model, value: Math.max(LEAST_MS, measure.durationMs) }, outliers);
     noteRates(adder, measure);
@@ -58,6 +60,7 @@ export function noteOf(measure: Measure, model: ClassModel | undefined, expected
     peakBytes: measure.peakBytes,
     durationMs: measure.kind === "ended" ? Math.max(1, measure.durationMs) : 0,
     coverage: coverageOf(measure, expected),
+    ...(measure.gpuBytes !== null && { gpuBytes: measure.gpuBytes }),
   };
   return { sums, recent, jobs: measure.kind === "ended" ? measure.jobs : 0, outliers };
 }
@@ -88,19 +91,18 @@ function noteTarget(adder: Adder, { target, measure, model, value }: TargetNote,
   const learned = Math.min(value, outlier?.learnAs ?? value);
   adder.count(target, learned);
   for (const fit of fits) {
-    const terms = lineTerms(fit, inputBytes, learned / (target === "memory" ? MiB : 1_000));
+    const terms = lineTerms(fit, inputBytes, learned / (target === "duration" ? 1_000 : MiB));
     for (const name of sumNames) adder.add(`${target}/${fit}.${name}`, terms[name]);
     const predicted = model?.lineAt(target, fit, inputBytes);
     if (predicted !== undefined) adder.add(`${target}/${fit}:${bucketAt(ratioScale, learned / predicted)}`, 1);
   }
 }
 
-function noteRates(adder: Adder, { durationMs, cpuMs, ioBytes, gpuBytes, shape }: Measure): void {
+function noteRates(adder: Adder, { durationMs, cpuMs, ioBytes, shape }: Measure): void {
   if (durationMs >= CPU_AFTER_MS) {
     adder.count("cpu", cpuMs / durationMs);
     if (ioBytes !== null) adder.count("io", (ioBytes / durationMs) * 1_000);
   }
-  if (gpuBytes !== null) adder.count("gpu", gpuBytes);
   if (shape?.length !== SHAPE_BINS) return;
   for (const [bin, share] of shape.entries()) {
     const bucket = Math.min(SHARE_BUCKETS, Math.max(0, Math.ceil(share * SHARE_BUCKETS - 1e-9)));

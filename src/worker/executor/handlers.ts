@@ -50,7 +50,7 @@ export interface HandlerDeps {
   readonly largestJob: LargestJob;
   onUsage(jobId: string, sample: UsageSample): void;
   readonly onReport?: (report: RunReport) => void;
-  readonly governor: Pick<Governor, "useVolume" | "hold" | "describe" | "gpuOf" | "worked" | "killed">;
+  readonly governor: Pick<Governor, "useVolume" | "hold" | "describe" | "gpus" | "worked" | "killed">;
 }
 
 export function createHandlers(deps: HandlerDeps): Handlers {
@@ -60,7 +60,7 @@ export function createHandlers(deps: HandlerDeps): Handlers {
     ...deps,
     random: Math.random,
     expectedBytes: (run, entry) => learned.expectedBytes(run, entry),
-    gpuOf: (jobId) => governor.gpuOf(jobId),
+    gpuOf: (jobId) => governor.gpus.cardOf(jobId),
     onStart: (run, jobId, files) => {
       if (run.spec.output.from !== "none") governor.useVolume(run.spec.output.root);
       const remainingMs = learned.lastsMs(run, files);

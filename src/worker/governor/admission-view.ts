@@ -69,15 +69,21 @@ export interface Request {
 }
 
 export interface GpuWish {
+  /** At most, of the card that it gets. */
   readonly memoryBytes: number;
+  /** Whether a person said so; what was learned asks for no more than a card has. */
+  readonly isDeclared: boolean;
 }
 
 /** A card as the rules see it. */
 export interface GpuToken {
   readonly index: number;
   readonly uuid: string;
-  /** Infinite where the card does not tell its memory: then the token alone decides. */
+  /** Both infinite where the card does not tell its memory: then the token alone decides. */
+  readonly totalBytes: number;
   readonly freeBytes: number;
+  /** What the engine of an ended job still holds there: free for jobs like that one. */
+  readonly kept?: { readonly queue: string; readonly kind: string | undefined; readonly bytes: number };
   readonly isTaken: boolean;
   /** The reservation of this worker that holds it, while one does. */
   readonly takenBy: number | undefined;

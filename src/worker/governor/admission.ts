@@ -7,6 +7,7 @@
 import { CapacityExceededError } from "../../contract/errors.ts";
 import type { Amounts } from "../../contract/resources.ts";
 import { admissionRules } from "./admission-rules.ts";
+import { withOnly } from "./gpu-tokens.ts";
 import type { AdmissionRule, AdmissionView, Objection, Refusal, Request } from "./admission-view.ts";
 
 type Deferral = { readonly kind: "defer" } & Objection;
@@ -27,6 +28,20 @@ export function decideAdmission(
     return { kind: "reject", ...objection, error: new CapacityExceededError(resource, need, have) };
   }
   return { kind: "admit" };
+}
+
+/**
+ * The objection when another worker of this machine has promised the same room, or this card, in the same moment; `view` with
+ * what the others have promised by now.
+ */
+export function decideCrossing(
+  request: Request,
+  view: AdmissionView,
+  card: string | undefined,
+): Exclude<Admission, { kind: "admit" }> | undefined {
+  if (view.neighbours.length === 0) return undefined;
+  const answer = decideAdmission(request, { ...view, gpus: withOnly(card, view.gpus, view.neighbours) });
+  return answer.kind === "admit" ? undefined : answer;
 }
 
 /**

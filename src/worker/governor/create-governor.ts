@@ -17,8 +17,13 @@ export function createGovernor(
     clock,
     metrics,
     plugins,
+    onWait,
     ...shared
-  }: Pick<WorkerDeps, "logger" | "clock" | "metrics" | "plugins"> & Pick<GovernorDeps, "longWaits" | "classLimits">,
+  }: Pick<WorkerDeps, "logger" | "clock" | "metrics" | "plugins"> &
+    Pick<GovernorDeps, "longWaits" | "classLimits"> & {
+      /** A queue begins to wait, or waits for something else from now on. */
+      readonly onWait: () => void;
+    },
   { governor, labels, workerId }: Pick<WorkerConfig, "governor" | "labels" | "workerId">,
   act: (step: Step) => void,
 ): Governor {
@@ -27,7 +32,7 @@ export function createGovernor(
   return new MeteredGovernor(
     {
       ...shared,
-      ...{ logger, clock, sensor, act, metrics: createGovernorMetrics(metrics) },
+      ...{ logger, clock, sensor, act, metrics: createGovernorMetrics(metrics, onWait) },
       pluginRules: plugins?.rules ?? [],
       processes: new ProcessTrees(systemRoots),
       shared: new MachineLedger(machineFolder(), workerId, logger),

@@ -4,10 +4,11 @@ import { enforcedStates } from "../../contract/status.ts";
 import type { Metrics } from "../../platform/metrics.ts";
 import type { GovernorMetrics, GovernorSnapshot } from "./governor-port.ts";
 
-/** Counts into the worker's metrics. */
-export function createGovernorMetrics(metrics: Metrics): GovernorMetrics {
+/** Counts into the worker's metrics, and passes on that a queue begins to wait. */
+export function createGovernorMetrics(metrics: Metrics, onWait: () => void): GovernorMetrics {
   return {
     decided: (decision, reason) => {
+      if (decision !== "admit") onWait();
       metrics.counter("headroom_admissions_total").inc({ decision, reason });
     },
     stepped: ({ kind, reason }) => {
@@ -27,6 +28,10 @@ export function exposeGovernor(metrics: Metrics, snapshot: () => GovernorSnapsho
       metrics.gauge("headroom_reserved").set({ resource }, now.reserved[resource]);
       metrics.gauge("headroom_observed").set({ resource }, now.observed[resource]);
       metrics.gauge("headroom_headroom").set({ resource }, now.headroom[resource]);
+    }
+    for (const { name, reservedBytes } of now.devices) {
+      if (reservedBytes === undefined) continue;
+      metrics.gauge("headroom_gpu_reserved_bytes").set({ gpu: name.replace(/^gpu /, "") }, reservedBytes);
     }
     for (const state of enforcedStates) {
       const jobs = now.running.filter(({ enforced }) => enforced?.state === state).length;

@@ -25,7 +25,7 @@ export interface GovernorDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly sensor: CapacitySensor;
-  readonly processes: Pick<ProcessTrees, "watch" | "unwatch" | "read" | "readOwnCpuMs" | "close">;
+  readonly processes: Pick<ProcessTrees, "watch" | "unwatch" | "read" | "pidsOf" | "readOwnCpuMs" | "close">;
   readonly metrics: GovernorMetrics;
   /** Rules of plugins, asked after our own. */
   readonly pluginRules?: readonly AdmissionRule[];

@@ -12,6 +12,7 @@ import { deviceRoomsOf } from "./device-rooms.ts";
 import { DEFAULT_MEMORY_THRESHOLD, systemReserveOf, type GovernorConfig } from "./governor-config.ts";
 import type { GovernorSnapshot } from "./governor-port.ts";
 import { gpuTokensOf } from "./gpu-tokens.ts";
+import type { Leftover } from "./gpu-use.ts";
 import { OWN_LEVEL } from "./own-level.ts";
 import { elapsedWorkMs, outlookOf, type Outlook } from "./outlook.ts";
 import type { ToldAt } from "./waiting.ts";
@@ -30,6 +31,7 @@ export interface ViewFacts {
   readonly jobs: readonly Reservation[];
   readonly gates: Gates;
   readonly neighbours: AdmissionView["neighbours"];
+  readonly leftovers?: readonly Leftover[];
   readonly tuning: Pick<SelfTuning, "z" | "kappa" | "external" | "classLimits">;
   /** By the clock that never goes back. */
   readonly nowMs: number;
@@ -51,7 +53,7 @@ export function createView(facts: ViewFacts): AdmissionView {
     gates,
     neighbours,
     nowMs,
-    gpus: gpuTokensOf(reading.machine.gpus, jobs, neighbours),
+    gpus: gpuTokensOf(reading.machine.gpus, jobs, neighbours, facts.leftovers),
     ...(pluginRules !== undefined && { pluginRules }),
     memory: reading.memory,
     running: jobs,
@@ -153,8 +155,26 @@ export function runningJobOf(job: Reservation, told: ToldAt): RunningJob | undef
   if (jobId === undefined) return undefined;
   const memory = { rssBytes: usage?.rssBytes ?? null, expectedBytes: expectation?.memoryBytes.p50 ?? null };
   const enforced = enforcedOf(job, told);
+  const gpu = gpuOf(job);
   const endsAtMs = job.endsAtMs === undefined ? null : told(job.endsAtMs);
-  return { jobId, runId: runId ?? "", sinceMs: told(job.sinceMs), reserved: need, ...memory, endsAtMs, enforced };
+  return {
+    jobId,
+    runId: runId ?? "",
+    sinceMs: told(job.sinceMs),
+    reserved: need,
+    ...memory,
+    endsAtMs,
+    enforced,
+    ...gpu,
+  };
+}
+
+/** What it holds of a card; nothing for one that has none and was seen on none. */
+function gpuOf(job: Reservation): Pick<RunningJob, "gpu"> {
+  const { card, gpuBytes, gpuUse, expectation } = job;
+  if (card === undefined && gpuUse === undefined) return {};
+  const expectedBytes = expectation?.gpuMemoryBytes?.p50 ?? null;
+  return { gpu: { reservedBytes: gpuBytes, usedBytes: gpuUse?.usedBytes ?? null, expectedBytes } };
 }
 
 function enforcedOf({ suspension, slowed }: Reservation, told: ToldAt): Enforced | null {
@@ -171,7 +191,7 @@ export function figuresOf(
   {
     ledger,
     workerBytes,
-  }: { readonly ledger: Pick<Reservations, "reserved" | "committed">; readonly workerBytes: number },
+  }: { readonly ledger: Pick<Reservations, "all" | "reserved" | "committed">; readonly workerBytes: number },
 ): Pick<
   GovernorSnapshot,
   "capacity" | "reserved" | "observed" | "headroom" | "devices" | "largestJobBytes" | "keepsRoomFor"
@@ -181,7 +201,7 @@ export function figuresOf(
   const headroom = headroomOf(view, observed, ledger.committed(false));
   const largest = largestJobBytes(view, workerBytes);
   const keepsRoomFor = view.held === undefined ? null : keptRoomOf(view.held);
-  const devices = deviceRoomsOf(reading.machine);
+  const devices = deviceRoomsOf(reading.machine, ledger.all);
   const capacity = capacityOf(view, reading);
   return { capacity, reserved, observed, headroom, devices, largestJobBytes: largest, keepsRoomFor };
 }

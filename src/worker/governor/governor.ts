@@ -8,14 +8,15 @@
  */
 import { messageOf } from "../../contract/errors.ts";
 import type { Service } from "../../platform/lifecycle.ts";
-import { decideAdmission, type Admission } from "./admission.ts";
+import { decideAdmission, decideCrossing, type Admission } from "./admission.ts";
 import type { AdmissionView, Gates, Request } from "./admission-view.ts";
 import type { CapacityReading } from "./capacity.ts";
 import { DueTimer } from "./due-timer.ts";
 import { Enforcer } from "./enforcer.ts";
 import { GateKeeper } from "./gate-keeper.ts";
 import { checkGovernorConfig, type GovernorConfig } from "./governor-config.ts";
-import { chooseGpu, withOnly } from "./gpu-tokens.ts";
+import { chooseGpu } from "./gpu-tokens.ts";
+import { GpuMeter } from "./gpu-meter.ts";
 import type { GovernorDeps, GovernorSnapshot, GovernorTicket, JobFacts, ReserveQuestion } from "./governor-port.ts";
 import { createView, figuresOf, maxProcessesOf, readingPauseMs, runningJobOf } from "./governor-view.ts";
 import { LongWaits } from "./long-waits.ts";
@@ -46,6 +47,8 @@ export class Governor implements Service {
   #config: GovernorConfig;
   readonly #labels: ReadonlySet<string>;
   readonly #ledger = new Reservations();
+  /** What jobs have of the cards. */
+  readonly gpus = new GpuMeter(this.#ledger);
   readonly #waiting = new WaitingReasons();
   readonly #longWaits: LongWaits;
   readonly #neighbourhood: Neighbourhood;
@@ -113,9 +116,12 @@ export class Governor implements Service {
     const view = this.#view(reading);
     const answer = decideAdmission(request, view);
     if (answer.kind !== "admit") return this.#wait(question.queue, answer, request);
-    const card = chooseGpu(request.gpu, view.gpus);
-    const { id } = this.#ledger.reserve(request.need, { ...request, queue: question.queue, card, nowMs: this.#nowMs });
-    const crossed = this.#crossing(request, view, card);
+    const card = chooseGpu(request.gpu, view.gpus, request);
+    const promised = this.gpus.promise(request.gpu, card, reading);
+    const who = { ...request, ...promised, queue: question.queue, nowMs: this.#nowMs };
+    const { id } = this.#ledger.reserve(request.need, who);
+    this.#publish();
+    const crossed = decideCrossing(request, { ...view, neighbours: this.#neighbourhood.others }, card);
     if (crossed !== undefined) {
       this.#ledger.release(id);
       this.#publish();
@@ -124,15 +130,6 @@ export class Governor implements Service {
     this.#waiting.clear(question.queue, this.#nowMs);
     if (question.isBehind !== true) this.#longWaits.admitted(question.queue);
     return this.#ticket(id, request);
-  }
-
-  /** The objection when another worker of this machine has promised the same room or card in the same moment. */
-  #crossing(request: Request, view: AdmissionView, card: string | undefined): Wait | undefined {
-    this.#publish();
-    const neighbours = this.#neighbourhood.others;
-    if (neighbours.length === 0) return undefined;
-    const answer = decideAdmission(request, { ...view, neighbours, gpus: withOnly(card, view.gpus, neighbours) });
-    return answer.kind === "admit" ? undefined : answer;
   }
 
   /** What `tryReserve` would answer now; reserves, remembers and counts nothing. */
@@ -179,11 +176,6 @@ export class Governor implements Service {
     if (queue !== undefined && expectation !== undefined) this.#tuning.noteExpectation(queue, expectation, remainingMs);
     const ends = remainingMs !== undefined && { endsAtMs: this.#nowMs + remainingMs };
     this.#ledger.describe(jobId, { ...facts, ...ends });
-  }
-
-  /** The card that is this job's alone, by its UUID; undefined for one that asked for none. */
-  gpuOf(jobId: string): string | undefined {
-    return this.#ledger.ofJob(jobId)?.card;
   }
 
   /** Calls back whenever something that waits may be let in now. Returns what ends that. */
@@ -269,6 +261,7 @@ export class Governor implements Service {
     }
     this.#deps.processes.unwatch(released.jobId);
     this.#tuning.noteEnd(released, this.#nowMs);
+    this.gpus.released(released, this.#nowMs);
     this.#publish();
     this.#staleAfterMs = STALE_AFTER_RELEASE_MS;
     this.#announceRoom();
@@ -325,6 +318,7 @@ export class Governor implements Service {
       jobs: this.#ledger.all,
       gates: this.#gatesAt(reading),
       neighbours: this.#neighbourhood.others,
+      leftovers: this.gpus.leftovers(reading, this.#nowMs),
       tuning: this.#tuning,
       nowMs: this.#nowMs,
       ...(this.#deps.pluginRules !== undefined && { pluginRules: this.#deps.pluginRules }),
@@ -343,6 +337,7 @@ export class Governor implements Service {
     try {
       this.#readJobs();
       const reading = this.#read();
+      this.gpus.read(reading, this.#deps.processes);
       this.#tuning.noteReading(reading, this.#ledger.all, this.#waiting.isOnlyFor("CPU"));
       this.#enforce(reading);
       this.#publish();

@@ -15,6 +15,7 @@ import type { LearnedClasses } from "../../platform/learned/learned-classes.ts";
 import { noteOf, retractionOf, type Measure, type Note } from "../../platform/learned/note.ts";
 import type { LiveRun } from "../../platform/run-hash.ts";
 import type { ProcessMeasure, UsageSample } from "../executor/chunk-request.ts";
+import type { GpuMeter } from "./gpu-meter.ts";
 
 /** Who is told of how well things were predicted. */
 export interface LearnedListener {
@@ -27,6 +28,10 @@ export interface LearnedListener {
 }
 
 type Classes = Pick<LearnedClasses, "load" | "refresh" | "peek" | "note" | "retract">;
+
+/** Who knows what jobs were seen to hold of GPUs. */
+type Gpus = Pick<GpuMeter, "peakOf">;
+const noGpus: Gpus = { peakOf: () => undefined };
 
 /** Weight of a new chunk in the means of this worker. */
 const SMOOTHING = 0.3;
@@ -73,19 +78,22 @@ interface Observed {
   readonly pid: number;
   readonly told: Set<Target>;
   notedBytes: number;
+  notedGpuBytes: number;
   note: Note | undefined;
 }
 
 export class LearnedRuns {
   readonly #classes: Classes;
   readonly #listener: LearnedListener;
+  readonly #gpus: Gpus;
   readonly #runs = new Map<string, RunFigures>();
   readonly #known = new WeakMap<RunSpec, LearnedClass>();
   readonly #observed = new Map<string, Observed>();
   #learned = 0;
 
-  constructor(classes: Classes, listener: LearnedListener) {
+  constructor(classes: Classes, listener: LearnedListener, gpus: Gpus = noGpus) {
     this.#classes = classes;
+    this.#gpus = gpus;
     this.#listener = listener;
   }
 
@@ -195,10 +203,12 @@ export class LearnedRuns {
     if (observed?.note !== undefined) this.#classes.retract(about, retractionOf(observed.note));
     const model = this.#classes.peek(about);
     const expected = expectationOf({ profile: run.spec.resources, learned: model, inputBytes: measure.inputBytes });
-    const note = noteOf(classMeasureOf(measure, jobs), model, expected);
-    if (measure.end === "well") this.#tellRatios(run, measure, expected);
-    for (const { target, value, expected: usual } of note.outliers) {
-      if (observed?.told.has(target) !== true) this.#tell(run, measure.path, { target, value, expected: usual });
+    const gpuBytes = this.#gpus.peakOf(jobId) ?? null;
+    const note = noteOf({ ...classMeasureOf(measure, jobs), gpuBytes }, model, expected);
+    if (measure.end === "well") this.#tellRatios(run, { ...measure, gpuBytes }, expected);
+    const news = note.outliers.filter(({ target }) => observed?.told.has(target) !== true);
+    for (const { target, value, expected: usual } of news) {
+      this.#tell(run, measure.path, { target, value, expected: usual });
     }
     if (this.#classes.note(about, note)) this.#listener.drifted(run);
     this.#learned += 1;
@@ -230,8 +240,12 @@ export class LearnedRuns {
     const observed = this.#observedOf(jobId, sample);
     const expected = this.expect(run, inputBytes);
     this.#tellRunning(run, observed.told, { rssBytes, elapsedMs, expected });
+    const gpuBytes = this.#gpus.peakOf(jobId) ?? null;
     const line = observed.notedBytes > 0 ? GROWTH * observed.notedBytes : expected.memoryBytes.p95;
-    if (rssBytes > line) this.#noteRunning(run, observed, { inputBytes, rssBytes, jobs: 0 });
+    const gpuLine = observed.notedGpuBytes > 0 ? GROWTH * observed.notedGpuBytes : (expected.gpuMemoryBytes?.p95 ?? 0);
+    if (rssBytes > line || (gpuBytes ?? 0) > gpuLine) {
+      this.#noteRunning(run, observed, { inputBytes, rssBytes, gpuBytes, jobs: 0 });
+    }
   }
 
   /**
@@ -241,15 +255,17 @@ export class LearnedRuns {
   #observeEngine(run: LiveRun, jobId: string, sample: UsageSample): void {
     const { rssBytes } = sample;
     const observed = this.#observedOf(jobId, sample);
-    if (rssBytes <= GROWTH * observed.notedBytes) return;
+    const gpuBytes = this.#gpus.peakOf(jobId) ?? null;
+    const isGrown = rssBytes > GROWTH * observed.notedBytes || (gpuBytes ?? 0) > GROWTH * observed.notedGpuBytes;
+    if (!isGrown) return;
     const jobs = observed.note === undefined ? 1 : 0;
-    this.#noteRunning(run, observed, { inputBytes: 0, rssBytes, jobs });
+    this.#noteRunning(run, observed, { inputBytes: 0, rssBytes, gpuBytes, jobs });
   }
 
   #observedOf(jobId: string, { pid }: UsageSample): Observed {
     const known = this.#observed.get(jobId);
     if (known?.pid === pid) return known;
-    const observed = { pid, told: new Set<Target>(), notedBytes: 0, note: undefined };
+    const observed = { pid, told: new Set<Target>(), notedBytes: 0, notedGpuBytes: 0, note: undefined };
     this.#observed.set(jobId, observed);
     return observed;
   }
@@ -273,17 +289,19 @@ export class LearnedRuns {
   #noteRunning(
     run: LiveRun,
     observed: Observed,
-    now: { readonly inputBytes: number; readonly rssBytes: number; readonly jobs: number },
+    now: Pick<Measure, "inputBytes" | "gpuBytes" | "jobs"> & Pick<UsageSample, "rssBytes">,
   ): void {
     const { about } = this.#of(run);
     if (observed.note !== undefined) this.#classes.retract(about, retractionOf(observed.note));
     observed.notedBytes = now.rssBytes;
+    observed.notedGpuBytes = now.gpuBytes ?? 0;
     observed.note = noteOf(
       {
         kind: "at-least",
         inputBytes: now.inputBytes,
         peakBytes: now.rssBytes,
-        ...{ durationMs: 0, cpuMs: 0, ioBytes: null, gpuBytes: null, shape: null, weight: 1, jobs: 1 },
+        gpuBytes: now.gpuBytes,
+        ...{ durationMs: 0, cpuMs: 0, ioBytes: null, shape: null, weight: 1, jobs: 1 },
       },
       this.#classes.peek(about),
       undefined,
@@ -291,11 +309,13 @@ export class LearnedRuns {
     this.#classes.note(about, { ...observed.note, jobs: now.jobs });
   }
 
-  #tellRatios(run: LiveRun, { peakBytes, durationMs }: ProcessMeasure, expected: Expectation): void {
-    const { basis, memoryBytes } = expected;
-    const tell = (target: Target, ratio: number) => {
+  #tellRatios(run: LiveRun, measure: ProcessMeasure & Pick<Measure, "gpuBytes">, expected: Expectation): void {
+    const { peakBytes, durationMs, gpuBytes } = measure;
+    const { basis: ofMemory, memoryBytes, gpuMemoryBytes: gpu } = expected;
+    const tell = (target: Target, ratio: number, basis = ofMemory) => {
       this.#listener.predicted(run, { target, basis, ratio });
     };
+    if (gpuBytes !== null && gpu !== undefined) tell("gpu", gpuBytes / gpu.p50, gpu.basis);
     if (peakBytes > 0) tell("memory", peakBytes / memoryBytes.p50);
     const middle = expected.durationMs?.p50;
     if (middle !== undefined && middle > 0) tell("duration", durationMs / middle);
@@ -349,9 +369,9 @@ function isLearned({ executor }: RunSpec): boolean {
 }
 
 /** Files of a run that calibrates are measured alone, and count for more. */
-function classMeasureOf(measure: ProcessMeasure, jobs: number): Measure {
+function classMeasureOf(measure: ProcessMeasure, jobs: number): Omit<Measure, "gpuBytes"> {
   const kind = measure.end === "well" ? "ended" : "at-least";
-  return { ...measure, kind, gpuBytes: null, weight: measure.isAlone ? CALIBRATION_WEIGHT : jobs, jobs };
+  return { ...measure, kind, weight: measure.isAlone ? CALIBRATION_WEIGHT : jobs, jobs };
 }
 
 function mix(before: number, now: number): number {

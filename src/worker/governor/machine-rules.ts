@@ -1,5 +1,6 @@
 /** The rules about the rest of the machine, one reason each. All pure. They do not hold back work inside the worker. */
 import type { AdmissionRule, AdmissionView, Objection } from "./admission-view.ts";
+import { freeFor, neededOn } from "./gpu-tokens.ts";
 import type { Room } from "./machine-gates.ts";
 import { bytes } from "./words.ts";
 
@@ -138,16 +139,22 @@ const gpu: AdmissionRule = ({ gpu: wanted }, { gpus = [] }) => {
 };
 
 /** A card that is no job's may still be full of what others hold on it. */
-const gpuMemory: AdmissionRule = ({ gpu: wanted }, { gpus = [] }) => {
+const gpuMemory: AdmissionRule = (request, { gpus = [] }) => {
+  const { gpu: wanted } = request;
   if (wanted === undefined) return undefined;
-  const free = gpus.filter((card) => !card.isTaken).map((card) => card.freeBytes);
-  const most = Math.max(...free);
-  if (most >= wanted.memoryBytes) return undefined;
+  const cards = gpus.filter((card) => !card.isTaken);
+  const lacks = cards.map((card) => ({ need: neededOn(card, wanted), free: freeFor(card, request) }));
+  if (lacks.some(({ need, free }) => free >= need)) return undefined;
+  const most = Math.max(...lacks.map(({ free }) => free));
+  const need = Math.min(...lacks.map((lack) => lack.need));
+  const largest = Math.max(...gpus.map(({ totalBytes }) => totalBytes));
+  const found =
+    need > largest ? `the largest card has ${bytes(largest)}` : `${bytes(most)} is free on the emptiest card`;
   return {
     code: "GPU_MEM",
     lacking: "gpu",
-    message: `needs ${bytes(wanted.memoryBytes)} of GPU memory, ${bytes(most)} is free on the emptiest card`,
-    need: wanted.memoryBytes,
+    message: `needs ${bytes(need)} of GPU memory, ${found}`,
+    need,
     have: most,
     retryAfterMs: LATER_MS,
   };

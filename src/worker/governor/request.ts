@@ -25,7 +25,7 @@ export function createRequest(need: Amounts, usualJob: UsualJob | undefined, fac
   const about = { queue, jobId, kind, labels, isInside };
   const usual = usualJob?.expectation;
   if (isInside) return { ...about, need, memory: flatExpectation(need.memoryBytes), samples: undefined };
-  const gpu = gpuWishOf(labels);
+  const gpu = gpuWishOf(labels, usual?.gpuMemoryBytes);
   const cores = maxProcesses === undefined ? learnedCores(usual)?.p50 : undefined;
   return {
     need: fitToCores({ ...need, cpuCores: cores ?? need.cpuCores }, cpuCores, maxProcesses),

@@ -5,11 +5,14 @@
 import type { Expectation } from "../../contract/expectation.ts";
 import { add, nothing, type Amounts } from "../../contract/resources.ts";
 import { OVERHEAD_MS } from "./cores.ts";
+import type { GpuUse } from "./gpu-use.ts";
 
 export interface Usage {
   readonly rssBytes: number;
   readonly cpuMs: number;
   readonly atMs: number;
+  /** The process, where others than the governor's own measured it: the engine of a model. */
+  readonly pid?: number;
 }
 
 /** A process that stands still. */
@@ -32,6 +35,8 @@ interface Who {
   readonly kind?: string | undefined;
   readonly isInside: boolean;
   readonly card?: string | undefined;
+  readonly cardBeforeBytes?: number | undefined;
+  readonly gpuBytes?: number | undefined;
   readonly nowMs: number;
 }
 
@@ -46,6 +51,12 @@ export interface Reservation {
   readonly isInside: boolean;
   /** The GPU that is its alone, by its UUID; undefined for one that asked for none. */
   readonly card: string | undefined;
+  /** What that card held before; undefined where it does not tell. */
+  readonly cardBeforeBytes: number | undefined;
+  /** What it was promised of that card. */
+  readonly gpuBytes: number;
+  /** What its process was seen to hold of a card; undefined while that is nothing. */
+  readonly gpuUse: GpuUse | undefined;
   /** Like all moments of a promise by the clock that never goes back. */
   readonly sinceMs: number;
   readonly jobId: string | undefined;
@@ -81,6 +92,11 @@ export function committedBytes({ need, usage }: Pick<Reservation, "need" | "usag
   return Math.max(need.memoryBytes, usage?.rssBytes ?? 0);
 }
 
+/** What it counts with on its card: its promise, or what it holds when that is more. */
+export function committedGpuBytes({ gpuBytes, gpuUse }: Pick<Reservation, "gpuBytes" | "gpuUse">): number {
+  return Math.max(gpuBytes, gpuUse?.usedBytes ?? 0);
+}
+
 /** How far a job is beyond its promise, in bytes. */
 export function outgrownBytes({ need, usage }: Pick<Reservation, "need" | "usage">): number {
   return Math.max(0, (usage?.rssBytes ?? 0) - need.memoryBytes);
@@ -106,6 +122,9 @@ export class Reservations {
       need,
       isInside: who.isInside,
       card: who.card,
+      cardBeforeBytes: who.cardBeforeBytes,
+      gpuBytes: who.gpuBytes ?? 0,
+      gpuUse: undefined,
       sinceMs: who.nowMs,
       jobId: undefined,
       runId: undefined,
@@ -150,6 +169,12 @@ export class Reservations {
     this.#change(known.id, { usage, peakBytes: Math.max(known.peakBytes, usage.rssBytes) });
   }
 
+  /** Notes what a job holds of a card. */
+  observeGpu(jobId: string, gpuUse: GpuUse): void {
+    const known = this.ofJob(jobId);
+    if (known !== undefined) this.#change(known.id, { gpuUse });
+  }
+
   /** Notes what is expected of a job, when it probably ends, or that it must not be ended. */
   describe(
     jobId: string,
@@ -171,7 +196,7 @@ export class Reservations {
     this.resume(jobId, nowMs);
     const known = this.ofJob(jobId);
     if (known === undefined) return;
-    const fresh = { usage: undefined, peakBytes: 0, slowed: undefined };
+    const fresh = { usage: undefined, peakBytes: 0, slowed: undefined, gpuUse: undefined };
     this.#change(known.id, { ...fresh, pid, processSinceMs: nowMs });
   }
 

@@ -61,6 +61,20 @@ describe("top", () => {
     expect(topText([worker], options)).not.toContain("gpu 0");
   });
 
+  test("shows what jobs hold of the cards, of what was promised to them, where one has a card", () => {
+    const gpu = { reservedBytes: 2 * GiB, usedBytes: GiB, expectedBytes: GiB };
+    const [first, second] = worker.running.map((one, at) => (at === 0 ? { ...one, gpu } : one));
+    const running = [first, second].flatMap((one) => one ?? []);
+    const devices = [{ name: "gpu 0", usedBytes: GiB, totalBytes: 8 * GiB, reservedBytes: 2 * GiB }];
+    const lines = topText([{ ...worker, running, devices }], options).split("\n");
+    expect(lines[6]).toBe(
+      `  gpu 0     ${"█".repeat(3)}${"▒".repeat(3)}${"░".repeat(18)}  1 GiB used, 2 GiB reserved, 6 GiB free of 8 GiB`,
+    );
+    expect(lines[7]).toMatch(/PREDICTED +GPU +ENDS IN$/);
+    expect(lines[9]).toMatch(/r1\.0\.c1 .* 400 MiB +1 GiB of 2 GiB +4 s$/);
+    expect(topText([worker], options)).not.toContain("GPU");
+  });
+
   test("says of a job that stands still, or is slowed, since when", () => {
     const enforced = { state: "suspended", sinceMs: nowMs - 3_000, message: "memory-limit: …" } as const;
     const [first, second] = worker.running.map((one, at) => (at === 0 ? { ...one, enforced } : one));

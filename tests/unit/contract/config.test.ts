@@ -244,6 +244,11 @@ describe("config", () => {
       {},
     ],
     [
+      "the memory of a card that no job gets",
+      { profiles: { a: { gpu_memory: "2GiB" }, b: { gpu_memory: "2GiB", labels: ["gpu"] } } },
+      { "profiles.a.gpu_memory": 'profiles.a.labels with gpu in it | "2GiB"' },
+    ],
+    [
       "sizes that are texts",
       { input: { min_bytes: "10k", max_bytes: "5k" } },
       { "input.max_bytes": 'input.min_bytes (10k) at least | "5k"' },

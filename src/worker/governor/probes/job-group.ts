@@ -57,6 +57,11 @@ export class GroupMeter {
     };
   }
 
+  /** The processes in it now. */
+  get members(): readonly number[] {
+    return membersOf(this.#group);
+  }
+
   close(): void {
     for (const file of [this.#stat, this.#cpu]) file?.close();
   }

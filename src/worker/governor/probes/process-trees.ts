@@ -104,6 +104,17 @@ export class ProcessTrees {
     return usages;
   }
 
+  /** The processes of a job now, as far as they were seen. */
+  pidsOf(jobId: string): readonly number[] {
+    const job = this.#jobs.get(jobId);
+    if (job === undefined) return [];
+    return [
+      ...job.roots,
+      ...job.processes.keys(),
+      ...[...job.meters].flatMap(([pid, { members }]) => [pid, ...members]),
+    ];
+  }
+
   /**
    * CPU time that this process and all below it have used since the first call, those that have ended included. It never
    * goes back, even when the time of a process is lost because its parent has died; 0 where it cannot be read.

@@ -8,11 +8,11 @@ import { keepingLogger, quietLogger } from "../../../support/quiet-logger.ts";
 import { deletePrefix, test } from "../../../support/redis.ts";
 
 const about = { key: `default:${"ab".repeat(32)}`, profile: "default", command: ["/bin/tool", "{input}"] };
-const noteOfPeak = (peakMiB: number): Note =>
+const noteOfPeak = (peakMiB: number, gpuMiB?: number): Note =>
   noteOf(
     {
       ...{ kind: "ended", inputBytes: 10 * MiB, peakBytes: peakMiB * MiB, durationMs: 1_000, cpuMs: 800 },
-      ...{ ioBytes: null, gpuBytes: null, shape: null, weight: 1, jobs: 1 },
+      ...{ ioBytes: null, gpuBytes: gpuMiB === undefined ? null : gpuMiB * MiB, shape: null, weight: 1, jobs: 1 },
     },
     undefined,
     undefined,
@@ -125,14 +125,14 @@ test("a field that is damaged between two reads does not stop the learning", asy
 test("a newer version is left alone and counts as unknown", async ({ redis, prefix }) => {
   const kp = keyPrefix(prefix);
   const { logger, lines } = keepingLogger();
-  const newer = { v: "2", something: "new" };
+  const newer = { v: "3", something: "new" };
   await redis.hset(keys.learned(kp, about.key), newer);
   const classes = new LearnedClasses({ redis, prefix: kp, clock: systemClock, logger });
   expect(await classes.load(about)).toBeUndefined();
   classes.note(about, noteOfPeak(10));
   await classes.refresh(about);
   expect(await redis.hgetall(keys.learned(kp, about.key))).toEqual(newer);
-  expect(lines()).toMatchObject([{ expected: 1, found: 2 }]);
+  expect(lines()).toMatchObject([{ expected: 2, found: 3 }]);
   await deletePrefix(redis, prefix);
 });
 
@@ -150,5 +150,53 @@ test("a drift leaves a little of the past to all workers", async ({ redis, prefi
   expect(model?.samples).toBeLessThan(12);
   expect(model?.state.drifts).toBe(1);
   expect(model?.predict(10 * MiB)?.memoryBytes.p95).toBeGreaterThanOrEqual(200 * MiB);
+  await deletePrefix(redis, prefix);
+});
+
+test("a class of the first form is read as it is, and becomes one of the second with its first job on a GPU", async ({
+  redis,
+  prefix,
+}) => {
+  const kp = keyPrefix(prefix);
+  const deps = { redis, prefix: kp, clock: systemClock, logger: quietLogger };
+  const hashKey = keys.learned(kp, about.key);
+  const before = new LearnedClasses(deps);
+  for (let job = 0; job < 20; job += 1) before.note(about, noteOfPeak(100));
+  await before.stop();
+  expect(await redis.hget(hashKey, "v")).toBe("1");
+  const worker = new LearnedClasses(deps);
+  expect((await worker.load(about))?.predict(10 * MiB)?.gpuMemoryBytes).toBeUndefined();
+  worker.note(about, noteOfPeak(100, 3_000));
+  await worker.flush();
+  worker.note(about, noteOfPeak(100));
+  await worker.stop();
+  expect(await redis.hget(hashKey, "v")).toBe("2");
+  const model = await new LearnedClasses(deps).load(about);
+  expect(model?.samples).toBe(22);
+  expect(model?.gpuSamples).toBe(1);
+  const { p50, p95 } = model?.predict(10 * MiB)?.gpuMemoryBytes ?? { p50: 0, p95: 0 };
+  expect([p50 >= 3_000 * MiB, p95 < 4_000 * MiB]).toEqual([true, true]);
+  await deletePrefix(redis, prefix);
+});
+
+test("after a drift no job counts as judged, those on a GPU neither", async ({ redis, prefix }) => {
+  const kp = keyPrefix(prefix);
+  const deps = { redis, prefix: kp, clock: systemClock, logger: quietLogger };
+  const worker = new LearnedClasses(deps);
+  const judged = (peakMiB: number, gpuMiB: number | undefined, coverage: "within" | "beyond"): Note => {
+    const note = noteOfPeak(peakMiB, gpuMiB);
+    return { ...note, recent: { ...note.recent, coverage } };
+  };
+  for (const gpuMiB of [500, undefined]) worker.note(about, judged(100, gpuMiB, "within"));
+  await worker.flush();
+  for (let job = 0; job < 7; job += 1) worker.note(about, judged(200, 900, "beyond"));
+  await worker.flush();
+  expect(await redis.hget(keys.learned(kp, about.key), "drifts")).toBe("1");
+  const { recent } = (await new LearnedClasses(deps).load(about))?.state ?? { recent: [] };
+  expect(recent.slice(0, 2).map(({ coverage, gpuBytes }) => [coverage, gpuBytes])).toEqual([
+    ["open", 500 * MiB],
+    ["open", undefined],
+  ]);
+  await worker.stop();
   await deletePrefix(redis, prefix);
 });

@@ -130,3 +130,46 @@ test("one engine tells what all chunks of its model ask for, whatever their file
   for (const one of [classes, other]) await one.stop();
   await deletePrefix(redis, prefix);
 });
+
+test("what is seen of a process or an engine on a card is learned of its class, as soon as it is beyond what was known", async ({
+  redis,
+  prefix,
+}) => {
+  const classes = new LearnedClasses({
+    ...{ redis, prefix: keyPrefix(prefix), clock: systemClock, logger: quietLogger },
+  });
+  const seenMiB = new Map<string, number>();
+  const ratios: string[] = [];
+  const listener: LearnedListener = {
+    ...silent,
+    predicted: (_, { target, basis, ratio }) => target === "gpu" && ratios.push(`${basis} ${ratio.toFixed(2)}`),
+  };
+  const learned = new LearnedRuns(classes, listener, {
+    peakOf: (jobId) => (seenMiB.has(jobId) ? (seenMiB.get(jobId) ?? 0) * MiB : undefined),
+  });
+  const gpuMiB = (of: LiveRun) => Math.floor((learned.expect(of, 1_000).gpuMemoryBytes?.p50 ?? 0) / MiB);
+  const sample = { chunkId: "c", pid: 1, inputBytes: 1_000, elapsedMs: 10, rssBytes: MiB, cpuMs: 1, processes: 1 };
+  learned.learn(run, "without", measureOf(0));
+  expect(gpuMiB(run)).toBe(0);
+  seenMiB.set("job-1", 3_000);
+  learned.observe(run, "job-1", sample);
+  expect(gpuMiB(run)).toBe(3_000);
+  learned.learn(run, "job-1", measureOf(1));
+  for (let job = 2; job < 6; job += 1) {
+    seenMiB.set(`job-${job}`, 3_000);
+    learned.learn(run, `job-${job}`, measureOf(job));
+  }
+  expect(gpuMiB(run)).toBe(3_000);
+  // Of the first one nothing is known any more but what it was noted with itself.
+  expect(ratios).toEqual(["learned 1.00", "learned 1.00", "learned 1.00", "learned 1.00"]);
+
+  const model: LiveRun = { ...run, runId: "b", spec: specOf({ executor: "infer", command: ["/models/small"] }) };
+  seenMiB.set("chunk-1", 400);
+  learned.observe(model, "chunk-1", sample);
+  // Its memory stays as it was, and its first batch takes more of the card.
+  seenMiB.set("chunk-1", 5_000);
+  learned.observe(model, "chunk-1", sample);
+  expect(gpuMiB(model)).toBe(5_000);
+  await classes.stop();
+  await deletePrefix(redis, prefix);
+});

@@ -82,11 +82,11 @@ test("two workers of one machine give its only card to one job at a time", async
   const one = await machine.worker(machine.ledger("one"));
   const two = await machine.worker(machine.ledger("two"));
   const ticket = begin(one, "job-1");
-  expect(one.gpuOf("job-1")).toBe(CARD(0));
+  expect(one.gpus.cardOf("job-1")).toBe(CARD(0));
   expect(two.tryReserve(question)).toMatchObject({ code: "GPU", message: "needs a GPU, all 1 are taken by jobs" });
   ticket.release();
   begin(two, "job-2");
-  expect(two.gpuOf("job-2")).toBe(CARD(0));
+  expect(two.gpus.cardOf("job-2")).toBe(CARD(0));
   expect(one.tryReserve(question)).toMatchObject({ code: "GPU" });
 });
 
@@ -96,7 +96,7 @@ test("two workers of one machine give two jobs a card each, and no third", async
   const two = await machine.worker(machine.ledger("two"));
   begin(one, "job-1");
   begin(two, "job-2");
-  expect([one.gpuOf("job-1"), two.gpuOf("job-2")].toSorted()).toEqual([CARD(0), CARD(1)]);
+  expect([one.gpus.cardOf("job-1"), two.gpus.cardOf("job-2")].toSorted()).toEqual([CARD(0), CARD(1)]);
   expect(one.tryReserve(question)).toMatchObject({ code: "GPU", message: "needs a GPU, all 2 are taken by jobs" });
 });
 
@@ -118,7 +118,7 @@ test("a worker steps back from a card that another one has promised in the same 
   expect(neighbour.others()).toMatchObject([{ cards: [] }]);
   crossing = [CARD(1)];
   begin(governor, "job-1");
-  expect(governor.gpuOf("job-1")).toBe(CARD(0));
+  expect(governor.gpus.cardOf("job-1")).toBe(CARD(0));
 });
 
 test("a card that was promised and that no job was found for is free for the others at once", async () => {

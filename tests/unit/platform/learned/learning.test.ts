@@ -36,6 +36,33 @@ describe("a class", () => {
     expect(durationMs?.p50).toBeLessThan(durationMs?.p95 ?? 0);
   });
 
+  test("has its GPU memory predicted by the size of its inputs, from the first job on, and beside jobs that use none", () => {
+    const learning = new Learning();
+    const random = randomOf(3);
+    const onCard = () => {
+      const job = randomJob(steep, random);
+      return { ...job, gpuBytes: 4 * job.peakBytes, peakBytes: 100 * MiB };
+    };
+    expect(learning.take(onCard())).toBeDefined();
+    const first = learning.state.recent[0]?.gpuBytes ?? 0;
+    const [seen] = learning.state.recent;
+    expect(learning.expect(seen?.inputBytes ?? 0).gpuMemoryBytes?.p95).toBeGreaterThanOrEqual(first);
+    for (let job = 0; job < 200; job += 1) {
+      learning.take(onCard());
+      learning.take({ ...onCard(), gpuBytes: null });
+    }
+    expect(learning.model?.chosen("gpu")).not.toBe("plain");
+    for (const [inputMiB, least, most] of [
+      [10, 4 * 70, 4 * 100],
+      [900, 4 * 1_850, 4 * 2_300],
+    ] as const) {
+      const { gpuMemoryBytes } = learning.expect(inputMiB * MiB);
+      expect(gpuMemoryBytes?.basis).toBe("learned");
+      expect(gpuMemoryBytes?.p95).toBeGreaterThan(least * MiB);
+      expect(gpuMemoryBytes?.p95).toBeLessThan(most * MiB);
+    }
+  });
+
   test("is predicted without the size where that says nothing", () => {
     const learning = learned(flat, 200);
     const [small, large] = [learning.expect(MiB), learning.expect(1_000 * MiB)].map(

@@ -16,9 +16,10 @@ test("cards that tell their memory, and the volume of which the largest share is
     { ...volume, use: "output", totalBytes: 1_000 * GiB, freeBytes: 100 * GiB },
     { ...volume, use: "output", totalBytes: 0, freeBytes: 0 },
   ] as const;
-  expect(deviceRoomsOf({ gpus, volumes })).toEqual([
-    { name: "gpu 0", usedBytes: GiB, totalBytes: 8 * GiB },
+  const jobs = [{ card: "u", gpuBytes: 3 * GiB, gpuUse: undefined }];
+  expect(deviceRoomsOf({ gpus, volumes }, jobs)).toEqual([
+    { name: "gpu 0", usedBytes: GiB, totalBytes: 8 * GiB, reservedBytes: 3 * GiB },
     { name: "output", usedBytes: 900 * GiB, totalBytes: 1_000 * GiB },
   ]);
-  expect(deviceRoomsOf({ gpus: [], volumes: [] })).toEqual([]);
+  expect(deviceRoomsOf({ gpus: [], volumes: [] }, jobs)).toEqual([]);
 });

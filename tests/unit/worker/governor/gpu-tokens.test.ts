@@ -7,7 +7,7 @@ const card = (index: number, usedBytes: number | null): Gpu => ({
   ...{ index, uuid: `GPU-${index}`, name: "card", memoryBytes: 80 * GiB, usedBytes },
   ...{ utilisation: 0, temperatureC: 40, powerW: 70, processes: [] },
 });
-const wish = { memoryBytes: GiB };
+const wish = { memoryBytes: GiB, isDeclared: false };
 const gpus = [card(0, 10 * GiB), card(1, 0)];
 const taken = (tokens: readonly { readonly isTaken: boolean }[]) => tokens.map(({ isTaken }) => isTaken);
 

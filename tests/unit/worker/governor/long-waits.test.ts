@@ -20,6 +20,7 @@ function running(id: number, mebibytes: number, endsAtMs?: number): Reservation 
       kind: undefined,
       isInside: false,
       card: undefined,
+      ...{ cardBeforeBytes: undefined, gpuBytes: 0, gpuUse: undefined },
       sinceMs: 0,
       jobId: `job-${id}`,
       runId: "r",

@@ -195,9 +195,9 @@ describe("heat and power", () => {
 });
 
 describe("GPUs", () => {
-  const wish = { ...job, gpu: { memoryBytes: GiB } };
+  const wish = { ...job, gpu: { memoryBytes: GiB, isDeclared: true } };
   const token = (freeBytes: number, isTaken = false): GpuToken => ({
-    ...{ index: 0, uuid: "GPU-0", freeBytes, isTaken, takenBy: undefined },
+    ...{ index: 0, uuid: "GPU-0", totalBytes: 8 * GiB, freeBytes, isTaken, takenBy: undefined },
   });
   const rows: [string, readonly GpuToken[], string | RegExp][] = [
     ["none to be seen", [], "GPU: needs a GPU, none can be seen now"],
@@ -211,5 +211,30 @@ describe("GPUs", () => {
     worker.see({});
     expect(worker.ask(wish, { gpus })).toMatch(expected);
     expect(worker.ask(job, { gpus })).toBe("admit");
+  });
+
+  test("what was learned asks for no more than a card has, what was declared is told to be too much", () => {
+    const worker = new Worker();
+    worker.see({});
+    const gpus = [token(7.5 * GiB)];
+    expect(worker.ask({ ...job, gpu: { memoryBytes: 9 * GiB, isDeclared: false } }, { gpus })).toBe("admit");
+    expect(worker.ask({ ...job, gpu: { memoryBytes: 9 * GiB, isDeclared: true } }, { gpus })).toBe(
+      "GPU_MEM: needs 9216 MiB of GPU memory, the largest card has 8192 MiB",
+    );
+    expect(
+      worker.ask({ ...job, gpu: { memoryBytes: 9 * GiB, isDeclared: false } }, { gpus: [token(6 * GiB)] }),
+    ).toMatch(/^GPU_MEM: needs 737\d.*6144 MiB is free/);
+  });
+
+  test("what an engine keeps on a card is free for jobs like its last, and for no other", () => {
+    const worker = new Worker();
+    worker.see({});
+    const kept = { queue: "infer.gpu@10", kind: "a", bytes: 6 * GiB };
+    const gpus = [{ ...token(GiB), kept }];
+    const asks = (about: Partial<Request>) =>
+      worker.ask({ ...job, ...about, gpu: { memoryBytes: 6 * GiB, isDeclared: false } }, { gpus });
+    expect(asks({ queue: "infer.gpu@10", kind: "a" })).toBe("admit");
+    expect(asks({ queue: "infer.gpu@10", kind: "b" })).toMatch(/^GPU_MEM/);
+    expect(asks({ queue: "infer.gpu@12" })).toMatch(/^GPU_MEM/);
   });
 });

@@ -29,7 +29,13 @@ test("each piece of work is counted once, with what is asked for within it", () 
         pressure: probeOf("pressure", () => noPressure),
       }),
       processes: {
-        ...{ watch: () => undefined, unwatch: () => undefined, close: () => undefined, readOwnCpuMs: () => 0 },
+        ...{
+          watch: () => undefined,
+          unwatch: () => undefined,
+          close: () => undefined,
+          readOwnCpuMs: () => 0,
+          pidsOf: () => [],
+        },
         read: () => {
           clock.pass(7);
           governor.snapshot();
