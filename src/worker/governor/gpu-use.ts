@@ -1,14 +1,6 @@
 /** What the processes of jobs hold of the cards, and what is left there by jobs that have ended. */
 import type { Gpu } from "./probes/gpu.ts";
-import type { Reservation } from "./reservations.ts";
-
-/** What a job holds, on the card on which it holds most. */
-export interface GpuUse {
-  readonly usedBytes: number;
-  readonly peakBytes: number;
-  /** Its processes there; empty where the driver lists none, as inside most containers. */
-  readonly pids: readonly number[];
-}
+import type { GpuUse, Reservation } from "./reservations.ts";
 
 /** What is still on a card of a job that has ended. */
 export interface Leftover {

@@ -5,7 +5,6 @@
 import type { Expectation } from "../../contract/expectation.ts";
 import { add, nothing, type Amounts } from "../../contract/resources.ts";
 import { OVERHEAD_MS } from "./cores.ts";
-import type { GpuUse } from "./gpu-use.ts";
 
 export interface Usage {
   readonly rssBytes: number;
@@ -13,6 +12,14 @@ export interface Usage {
   readonly atMs: number;
   /** The process, where others than the governor's own measured it: the engine of a model. */
   readonly pid?: number;
+}
+
+/** What a job holds, on the card on which it holds most. */
+export interface GpuUse {
+  readonly usedBytes: number;
+  readonly peakBytes: number;
+  /** Its processes there; empty where the driver lists none, as inside most containers. */
+  readonly pids: readonly number[];
 }
 
 /** A process that stands still. */
