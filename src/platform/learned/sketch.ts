@@ -45,10 +45,6 @@ export function bucketAt(scale: Scale, value: number): number {
   return Math.min(scale.highest, Math.max(scale.lowest, at));
 }
 
-export function upperEdge(scale: Scale, bucket: number): number {
-  return scale.base * scale.growth ** bucket;
-}
-
 export function weightOf(histogram: Histogram): number {
   let sum = 0;
   for (const weight of histogram.values()) sum += Math.max(0, weight);
@@ -56,15 +52,20 @@ export function weightOf(histogram: Histogram): number {
 }
 
 /**
- * The place below which this share of the weight lies, in buckets: 2.5 is in the middle of bucket 3, whose weight is taken to
- * be spread evenly over it. Undefined for an empty histogram.
+ * The place below which this share of the weight lies, in buckets: 2.5 is in the middle of bucket 3. The weight of a bucket is
+ * taken to be spread evenly over it. One with more than half of all weight may hold one value only, anywhere in it: what is
+ * to lie above or below most of the weight is its edge then. Undefined for an empty histogram.
  */
 export function quantilePlace(histogram: Histogram, share: number): number | undefined {
-  const target = share * weightOf(histogram);
+  const total = weightOf(histogram);
+  const target = share * total;
   const buckets = [...histogram].filter(([, weight]) => weight > 0).toSorted(([a], [b]) => a - b);
   let below = 0;
   for (const [bucket, weight] of buckets) {
-    if (below + weight >= target - 1e-9) return bucket - 1 + Math.min(1, Math.max(0, (target - below) / weight));
+    if (below + weight >= target - 1e-9) {
+      const part = weight > total / 2 && share !== 0.5 ? Math.round(share) : (target - below) / weight;
+      return bucket - 1 + Math.min(1, Math.max(0, part));
+    }
     below += weight;
   }
   return buckets.at(-1)?.[0];

@@ -41,7 +41,7 @@ describe("manifest of a model", () => {
     [
       "an unknown task",
       { task: "clasify" },
-      'task: expected one of classify, multi-label, regress, embed, generate (did you mean "classify"?), found "clasify"',
+      'task: expected one of classify, multi-label, regress, embed, custom, generate (did you mean "classify"?), found "clasify"',
     ],
     [
       "a file outside the folder",

@@ -5,14 +5,29 @@ describe("a quantile", () => {
   test("lies within a bucket as far as its share of the weight does", () => {
     const histogram = new Map([
       [3, 10],
-      [5, 30],
+      [5, 20],
+      [6, 10],
     ]);
     expect(quantilePlace(histogram, 0.125)).toBeCloseTo(2.5);
     expect(quantilePlace(histogram, 0.25)).toBeCloseTo(3);
-    expect(quantilePlace(histogram, 0.5)).toBeCloseTo(4 + 1 / 3);
-    expect(quantilePlace(histogram, 1)).toBeCloseTo(5);
+    expect(quantilePlace(histogram, 0.5)).toBeCloseTo(4.5);
+    expect(quantilePlace(histogram, 1)).toBeCloseTo(6);
     expect(quantilePlace(new Map(), 0.5)).toBeUndefined();
     expect(quantilePlace(new Map([[4, -1]]), 0.5)).toBeUndefined();
+  });
+
+  test("is the edge of a bucket that holds most of the weight, for it may all be one value", () => {
+    const one = new Map([[bucketAt(ratioScale, 1), 40]]);
+    expect(quantile(ratioScale, one, 0.95)).toBe(1);
+    expect(quantilePlace(one, 0.05)).toBe(-1);
+    expect(quantilePlace(one, 0.5)).toBe(-0.5);
+    const most = new Map([
+      [2, 1],
+      [3, 8],
+      [9, 1],
+    ]);
+    expect(quantilePlace(most, 0.8)).toBe(3);
+    expect(quantilePlace(most, 0.95)).toBeCloseTo(8.5);
   });
 
   test("of evenly spread values is off by a small part of a bucket", () => {
