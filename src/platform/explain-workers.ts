@@ -125,10 +125,11 @@ export function tooLargeReasons(queue: QueueNeeds, workers: readonly WorkerHeart
 /** That something else counts for the jobs of a profile than their runs declare. */
 export function profileSetReasons(profile: string, change: ProfileChange | undefined): WaitReason[] {
   if (change === undefined) return [];
-  const { memory, cpu, labels } = change;
+  const { memory, cpu, labels, gpu_memory: gpuMemory } = change;
   const asked = [
     ...(memory === undefined ? [] : [`${mebibytes(memory)} of memory`]),
     ...(cpu === undefined ? [] : [`${cpu} cores`]),
+    ...(gpuMemory === undefined ? [] : [`${mebibytes(gpuMemory)} of the memory of a GPU`]),
     ...(labels === undefined ? [] : [labels.length === 0 ? "no labels" : `the labels ${labels.join(", ")}`]),
   ];
   const message = `its jobs ask for ${asked.join(", ")}, in place of what their runs declare; headroom profiles reset ${profile} takes that back`;

@@ -40,7 +40,7 @@ export class Admissions {
   async admit(lane: Lane): Promise<Ticket> {
     const { heads } = this.#deps;
     const queue = lane.place.name;
-    if (heads.of(queue).length === 0) {
+    if (heads.of(queue).length === 0 && !isForCards(lane)) {
       const ticket = this.#reserve(lane);
       if (ticket.kind === "admit" || !isChunkJob(lane.jobName) || !isForSize(ticket)) return ticket;
     }
@@ -76,7 +76,7 @@ export class Admissions {
     const questions = known.length === 0 ? [questionOf(lane)] : known.map((head) => questionOf(lane, head));
     return questions.some((question) => {
       const answer = governor.check(question);
-      return answer.kind === "admit" || isForKind(answer);
+      return answer.kind === "admit" || isForKind(answer) || (known.length === 0 && isForCard(answer));
     });
   }
 
@@ -85,7 +85,7 @@ export class Admissions {
     const known = heads.of(lane.place.name);
     const ofAny = questionOf(lane);
     // Where any job of its size has room, it is no loss when another worker was quicker.
-    const isOnly = known.length > 0 && governor.check(ofAny).kind !== "admit";
+    const isOnly = known.length > 0 && (isForCards(lane) || governor.check(ofAny).kind !== "admit");
     const head = isOnly ? this.#bestThatFits(lane, known) : known[0];
     const question = isOnly ? questionOf(lane, head) : { ...ofAny, isBehind: head?.isBehind };
     const answer = governor.tryReserve(question);
@@ -134,6 +134,19 @@ function isForSize(answer: Wait | { readonly kind: "wait" }): boolean {
 /** Whether it depends on the kind of the next job, which was not looked at. */
 function isForKind(answer: Exclude<Wait, { kind: "admit" }>): boolean {
   return answer.kind === "defer" && answer.lacking === "kind";
+}
+
+/**
+ * Whether its jobs ask for a card. A queue holds jobs of one size of memory, but of any size on a card: room is asked for the
+ * very jobs that are next, never for any of them.
+ */
+function isForCards({ jobName, place }: Lane): boolean {
+  return isChunkJob(jobName) && place.spec.labels.includes("gpu");
+}
+
+/** Whether a job that takes less of a card could be let in. */
+function isForCard(answer: Exclude<Wait, { kind: "admit" }>): boolean {
+  return answer.kind === "defer" && answer.lacking === "gpu";
 }
 
 /** What one job of a lane asks for: what the job itself is expected to take, or the upper edge of its size bucket. */

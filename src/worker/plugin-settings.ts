@@ -16,7 +16,7 @@ export function checkSettings(check: SettingsCheck<unknown> | undefined, raw: un
       });
     }
   }
-  const answer = schemaOf(check).safeParse(raw);
+  const answer = schemaOf(check, where).safeParse(raw);
   if (answer.success) return answer.data;
   const faults = answer.error.issues.map(({ path, message }): Fault => {
     const found = path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], raw);
@@ -27,6 +27,14 @@ export function checkSettings(check: SettingsCheck<unknown> | undefined, raw: un
 }
 
 /** A module that can import no library says with a JSON Schema what it takes. */
-function schemaOf(check: Exclude<SettingsCheck<unknown>, (raw: unknown) => unknown>): SchemaLike<unknown> {
-  return "safeParse" in check ? (check as SchemaLike<unknown>) : z.fromJSONSchema(check);
+function schemaOf(
+  check: Exclude<SettingsCheck<unknown>, (raw: unknown) => unknown>,
+  where: string,
+): SchemaLike<unknown> {
+  try {
+    return "safeParse" in check ? (check as SchemaLike<unknown>) : z.fromJSONSchema(check);
+  } catch (error) {
+    const expected = "the plugin's own rule for its settings to be a JSON Schema, a schema of zod or a function";
+    throw new InvalidInputError("plugin", [{ where, expected, found: messageOf(error) }], { cause: error });
+  }
 }

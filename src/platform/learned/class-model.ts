@@ -225,7 +225,7 @@ export class ClassModel {
     const value = predicted * this.#answer(`${target}/${share}`, () => quantile(ratioScale, spread, share) ?? 1);
     const least = this.#answer(`${target}:least`, () => quantile(scales[target], plain, 0) ?? 0);
     const isBeyond = inputBytes > 2 * this.#largestInput;
-    return Math.max(value, isBeyond && share >= P95 ? plainValue : 0, least / scales[target].growth);
+    return Math.max(value, isBeyond && share >= P95 ? plainValue : 0, least);
   }
 
   #answer(name: string, ask: () => number): number {

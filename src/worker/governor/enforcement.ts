@@ -68,14 +68,24 @@ function decideInDanger(alarm: Alarm, view: EnforcementView): Step | undefined {
   const suspend = (jobs: readonly EnforcedJob[]) => (isLate ? undefined : decideSuspension(jobs, alarm, view));
   const againstOutgrown = end(outgrown.filter(isRetriable), alarm) ?? suspend(outgrown);
   if (againstOutgrown !== undefined || isSettling(alarm, view)) return againstOutgrown;
-  const isPassing = alarm.reason === "memory-limit" && !isLate && comesBackSoon(alarm, view);
-  if (isPassing) return decideSuspension(growing(view), alarm, view);
+  const passes = isLate ? undefined : decidePassing(alarm, view);
+  if (passes !== undefined) return passes === "wait" ? undefined : passes;
   return (
     end(running.filter(isRetriable), alarm) ??
     suspend(running) ??
     // Better a job that nobody repeats than what the kernel would pick.
     (isLate ? end(outgrown.length > 0 ? outgrown : running, alarm) : undefined)
   );
+}
+
+/**
+ * What is done while others are about to give back what is lacking: one that grows is stopped, or nothing where none does.
+ * Undefined where none are, or where one that grows may not be stopped and would take what they give back.
+ */
+function decidePassing(alarm: Alarm, view: EnforcementView): Step | "wait" | undefined {
+  if (alarm.reason !== "memory-limit" || !comesBackSoon(alarm, view)) return undefined;
+  const jobs = growing(view);
+  return jobs.length === 0 ? "wait" : decideSuspension(jobs, alarm, view);
 }
 
 /**

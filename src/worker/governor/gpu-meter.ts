@@ -40,7 +40,8 @@ export class GpuMeter {
   ): Pick<Reservation, "card" | "cardBeforeBytes" | "gpuBytes"> {
     const { usedBytes = null, memoryBytes = null } = machine.gpus.find(({ uuid }) => uuid === card) ?? {};
     const gpuBytes = card === undefined ? 0 : Math.min(wish?.memoryBytes ?? 0, memoryBytes ?? Infinity);
-    return { card, cardBeforeBytes: usedBytes ?? undefined, gpuBytes };
+    const goneBytes = card === undefined ? 0 : this.#leftovers.goneBytes(card);
+    return { card, cardBeforeBytes: usedBytes === null ? undefined : Math.max(0, usedBytes - goneBytes), gpuBytes };
   }
 
   /** The card that is this job's alone, by its UUID; undefined for one that asked for none. */

@@ -56,6 +56,12 @@ export class GpuLeftovers {
     this.#left.set(card, { card, bytes: gpuUse.usedBytes, pids, keptFor, usedBytes, atMs: nowMs });
   }
 
+  /** What an ended job held of a card that tells of it still. */
+  goneBytes(card: string): number {
+    const left = this.#left.get(card);
+    return left === undefined || left.keptFor !== undefined ? 0 : left.bytes;
+  }
+
   /** Those that still count, by what the cards tell now. */
   at(gpus: readonly Gpu[], nowMs: number): readonly Leftover[] {
     for (const left of this.#left.values()) {

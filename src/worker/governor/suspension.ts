@@ -38,6 +38,8 @@ const LEAST_MS = 1_000;
 const PAUSE_MS = 1_000;
 /** One that keeps its promise stands still only for so long as others take to end. */
 const LEAST_PAUSE_MS = 200;
+/** It goes on a little below the line of danger, or it would be stopped and go on by turns. */
+const PAUSED_RATIO = DANGER_RATIO - 0.01;
 /** What is left to come of a job that has what it was promised. */
 const LEAST_GROWTH_BYTES = 8 * MiB;
 
@@ -70,7 +72,9 @@ export function comesBackSoon({ excessBytes }: Alarm, view: EnforcementView): bo
 
 /** Jobs that will take more of what they were promised, and do not end in the next moment. */
 export function growing(view: EnforcementView): readonly EnforcedJob[] {
-  return enforcedJobs(view).filter((job) => growthBytes(job) > LEAST_GROWTH_BYTES && !endsWithin(PAUSE_MS, job, view));
+  return enforcedJobs(view).filter(
+    (job) => isMoving(job) && growthBytes(job) > LEAST_GROWTH_BYTES && !endsWithin(PAUSE_MS, job, view),
+  );
 }
 
 /** How long it is worth waiting for room for a job: doing it again costs what its process has taken so far. */
@@ -91,7 +95,8 @@ export function decideResume(view: EnforcementView): Step | undefined {
   if (view.isDraining) return resume(first, "drain", "the worker drains");
   // One that is between two files moves too.
   if (stopped.length === running.length) return resume(first, "alone", "no other job runs");
-  if (first.suspendedMs + standsMs(first, view) >= MOST_MS) return decideExpired(first, view);
+  const expired = stopped.find((job) => job.suspendedMs + standsMs(job, view) >= MOST_MS);
+  if (expired !== undefined) return decideExpired(expired, view);
   if ((view.pressure?.memoryFull ?? 0) > CALM_STALL_RATIO) return undefined;
   const fits = stopped.find((job) => standsMs(job, view) >= leastMs(job) && hasRoom(job, view));
   return fits === undefined ? undefined : resume(fits, "room", "there is room for it again");
@@ -129,12 +134,12 @@ function leastMs(job: EnforcedJob): number {
   return hasOutgrown(job) ? LEAST_MS : LEAST_PAUSE_MS;
 }
 
-/** One that keeps its promise goes on as soon as all of that is below the line of danger: nothing else is to be feared of it. */
+/** One that keeps its promise goes on as soon as all of that is below the line of danger. */
 function hasRoom(job: EnforcedJob, view: EnforcementView): boolean {
   return view.memory.every((level) => {
     const line = hasOutgrown(job)
       ? Math.min(ROOM_RATIO * level.limitBytes, ceilingBytes(level, view) - HYSTERESIS_RATIO * level.limitBytes)
-      : DANGER_RATIO * level.limitBytes;
+      : PAUSED_RATIO * level.limitBytes;
     return level.usedBytes + growthBytes(job) <= line;
   });
 }

@@ -6,7 +6,7 @@ import { schemaFaults, showPath } from "../../contract/schema-faults.ts";
 import type { OutputReader, OutputTensor } from "../plugin.ts";
 import type { Failure } from "../result/outcome.ts";
 import { widthOf, type Decoder, type RowOutput } from "./decode.ts";
-import { faultOf, oneLine } from "./onnx.ts";
+import { isAllocationFailure, oneLine } from "./onnx.ts";
 
 /** Of an answer as JSON: one row of the store. */
 const MAX_ANSWER_CHARS = 1_048_576;
@@ -25,7 +25,7 @@ export function createPluginDecoder(reader: OutputReader, names: readonly string
     try {
       raw = reader.answer(tensorsOf(part, names));
     } catch (error) {
-      if (faultOf(error) === "out-of-memory") throw error;
+      if (isAllocationFailure(error)) throw error;
       return bad(oneLine(messageOf(error)));
     }
     return inferenceOf(raw);

@@ -5,7 +5,7 @@ import type { InputReader } from "../plugin.ts";
 import type { Failure } from "../result/outcome.ts";
 import type { Encoder, Feed } from "./encoder.ts";
 import type { FileContent } from "./input-file.ts";
-import { faultOf, oneLine } from "./onnx.ts";
+import { isAllocationFailure, oneLine } from "./onnx.ts";
 import { arrayFor, arrayKindOf, type NumberArray, type TensorValues } from "./tensor-array.ts";
 
 interface Target {
@@ -42,15 +42,17 @@ export class PluginEncoder implements Encoder {
   add(row: number, content: FileContent): 1 | Failure {
     const { bytes } = content;
     if (bytes > this.#maxBytes) return bad(`expected a file of at most ${this.#maxBytes} bytes, found ${bytes}`);
-    let said: unknown;
     // The plugin may keep what it is given, which the next file takes the place of.
     const copy = Uint8Array.from(content.slice(0, bytes));
     try {
-      said = this.#reader.read(copy);
+      return this.#copyRow(row, this.#reader.read(copy));
     } catch (error) {
-      if (faultOf(error) === "out-of-memory") throw error;
+      if (isAllocationFailure(error)) throw error;
       return bad(oneLine(messageOf(error)));
     }
+  }
+
+  #copyRow(row: number, said: unknown): 1 | Failure {
     for (const target of this.#targets) {
       const found = valuesOf(said, target);
       if (typeof found === "string") {

@@ -1,7 +1,7 @@
 /**
  * Loads the module that a manifest names for inputs or outputs, in the engine's process. What runs is the very bytes whose
- * digest was checked: they are imported as a `data:` URL, so the file is not read a second time, and nothing beside it can
- * be imported but what is part of Node.
+ * digest was checked: they are imported as a `data:` URL, so the file is not read a second time, and neither packages nor
+ * names of files beside it mean anything there.
  */
 import { hash } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";

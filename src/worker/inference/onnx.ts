@@ -174,6 +174,11 @@ export function faultOf(error: unknown): BatchFault {
   return stickyTexts.test(text) ? "sticky" : "run";
 }
 
+/** Whether JavaScript itself had no memory for an array: what code that others wrote says of memory may be of anything. */
+export function isAllocationFailure(error: unknown): boolean {
+  return error instanceof RangeError && faultOf(error) === "out-of-memory";
+}
+
 const SHOWN_CHARS = 400;
 
 /** What the runtime says, on one line, without the paths of its own sources. */

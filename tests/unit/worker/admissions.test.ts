@@ -3,11 +3,11 @@ import { Admissions, type AdmissionsDeps } from "../../../src/worker/admissions.
 import type { Lane } from "../../../src/worker/lane.ts";
 
 /** What admissions look at of a lane. */
-const lane = (bucket: number): Lane =>
+const lane = (bucket: number, labels: readonly string[] = []): Lane =>
   ({
     bucket,
     jobName: "exec",
-    place: { name: `exec.default@${bucket}`, spec: { cpuCores: 1, labels: [] } },
+    place: { name: `exec.default@${bucket}`, spec: { cpuCores: 1, labels } },
   }) as unknown as Lane;
 
 class Asked {
@@ -80,5 +80,41 @@ describe("admissions of a worker", () => {
     });
     expect(admissions.couldAdmit(lane(1))).toBe(true);
     expect(await admissions.admit(lane(1))).toMatchObject({ kind: "admit", wanted: { jobId: "next", isOnly: true } });
+  });
+
+  it.each([
+    ["there is room for any", "admit"],
+    ["there is none for what the last one took", "defer"],
+  ])("ask for a card for the very job that is next, also where %s", async (_name, ofAny) => {
+    let known: unknown[] = [];
+    const need = { memoryBytes: 1, cpuCores: 1, processes: 1 };
+    const ticket = { kind: "admit", reserved: need, bind: () => undefined, release: () => undefined } as const;
+    const asked: unknown[] = [];
+    const check = ({ expected }: { expected?: unknown }) =>
+      expected !== undefined || ofAny === "admit" ? ticket : { kind: "defer", code: "GPU_MEM", lacking: "gpu" };
+    const admissions = new Admissions({
+      governor: {
+        tryReserve: (question: { jobId?: string; expected?: unknown }) => {
+          asked.push(question.jobId);
+          return check(question);
+        },
+        check,
+      } as unknown as AdmissionsDeps["governor"],
+      load: { shouldYield: () => false, isYielding: () => false, took: () => () => undefined },
+      heads: {
+        of: () => known as ReturnType<AdmissionsDeps["heads"]["of"]>,
+        look: () => {
+          known = [{ jobId: "next", isBehind: false, expectation: { memoryBytes: { p95: 1 } } }];
+          return Promise.resolve(true);
+        },
+        forget: () => undefined,
+      },
+    });
+    expect(admissions.couldAdmit(lane(1, ["gpu"]))).toBe(true);
+    expect(await admissions.admit(lane(1, ["gpu"]))).toMatchObject({
+      kind: "admit",
+      wanted: { jobId: "next", isOnly: true },
+    });
+    expect(asked).toEqual(["next"]);
   });
 });

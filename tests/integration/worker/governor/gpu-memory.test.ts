@@ -142,6 +142,20 @@ test("where the driver lists no process, a job has what its card holds more than
   await expect.poll(() => worker.peakOf("job-1"), { timeout: 10_000 }).toBe(2_000);
 });
 
+test("where the driver lists no process, what the job before has left is not counted as there before", async () => {
+  const worker = await started([300]);
+  const first = worker.begin("job-1");
+  worker.tell([2_300]);
+  await expect.poll(() => worker.peakOf("job-1"), { timeout: 10_000 }).toBe(2_000);
+  worker.governor.attach("job-1", (await startFamily())[0]);
+  worker.tell([2_400]);
+  await expect.poll(() => worker.peakOf("job-1"), { timeout: 10_000 }).toBe(2_100);
+  first.release();
+  worker.begin("job-2");
+  worker.tell([1_800]);
+  await expect.poll(() => worker.peakOf("job-2"), { timeout: 10_000 }).toBe(1_500);
+});
+
 test("a job is given a card only where what it was seen to take is free, and the first one for little", async () => {
   const worker = await started([5_000]);
   expect(worker.ask(learned(4_000))).toMatchObject({ code: "GPU_MEM", need: 4_000 * MiB, have: 3_192 * MiB });

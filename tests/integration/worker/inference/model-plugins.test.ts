@@ -190,6 +190,11 @@ describe("a plugin that cannot be used is told before a file is looked at", () =
       /input\.settings: expected a size, found \{\}/,
     ],
     [
+      "whose rule for settings is none",
+      reading(`export default { api: 1, settings: true, open() {} }`),
+      /input\.settings: expected the plugin's own rule for its settings to be a JSON Schema, .*, found/,
+    ],
+    [
       "that is another one than the pinned",
       reading(reader(lengths), { input: { sha256: "0".repeat(64) } }),
       /input\.sha256: expected .*own\.mjs with this digest: 0{64}, found [0-9a-f]{64}/,
@@ -237,6 +242,8 @@ describe("what a plugin gives for one file", () => {
     fixture
       .file("good", lengths)
       .file("thrown", "thrown")
+      .file("words", "throw new Error('expected rooms, found a log: Out of memory: Killed process 7')")
+      .file("getter", "return { x: { get data() { throw new Error('not now'); }, shape: [2] } }")
       .file("none", "return {}")
       .file("nothing", "return undefined")
       .file("bare", "return { x: [1, 2] }")
@@ -250,6 +257,8 @@ describe("what a plugin gives for one file", () => {
     const wanted = "bad-input: expected x of the plugin to be Float32Array [2], found";
     expect(Object.fromEntries([...answers].map(([path, answer]) => [path, labelOf(answer)]))).toMatchObject({
       thrown: "bad-input: not this one",
+      words: "bad-input: expected rooms, found a log: Out of memory: Killed process 7",
+      getter: "bad-input: not now",
       none: `${wanted} none`,
       nothing: `${wanted} none`,
       bare: `${wanted} one without a shape`,
@@ -322,7 +331,7 @@ describe("what a plugin says of the outputs of one file", () => {
   test("is checked, and fails that file alone as bad output", async () => {
     const said = {
       a: "({ label: 'ok' })",
-      b: "(() => { throw new Error('no sense') })()",
+      b: "(() => { throw new Error('out of memory, it said') })()",
       c: "({ label: 5 })",
       d: "({ confidence: 2 })",
       e: "({ answer: { n: NaN } })",
@@ -341,7 +350,7 @@ describe("what a plugin says of the outputs of one file", () => {
     const found = Object.fromEntries([...answers].map(([path, answer]) => [path, labelOf(answer)]));
     expect(found).toMatchObject({
       a: "ok",
-      b: "bad-output: no sense",
+      b: "bad-output: out of memory, it said",
       c: "bad-output: label: expected a text, found 5",
       d: "bad-output: confidence: expected a number, 1 at most, found 2",
       h: expect.stringMatching(/^bad-output: what answer\(\) gave: expected .*, found nothing$/) as string,

@@ -288,14 +288,20 @@ describe("in danger, while others end in the next second", () => {
     expect(victim(view(960, [grows, full, ending(300, 1_100)]))?.[0]).toBe("full");
     expect(victim(view(960, [grows, full, ending(25, 900)]))?.[0]).toBe("full");
     expect(victim(view(975, [grows, full, ending(300, 900)]))?.[0]).toBe("full");
+    // Nobody is stopped while the worker drains, nor for longer than a minute in all.
+    expect(victim(view(960, [grows, full, ending(300, 900)], { isDraining: true }))?.[0]).toBe("full");
+    expect(victim(view(960, [{ ...grows, suspendedMs: 60_000 }, full, ending(300, 900)]))?.[0]).toBe("full");
     const stands = ending(300, 900);
     expect(victim(view(960, [grows, full, { ...stands, ...suspendedFor(10) }]))?.[0]).toBe("full");
   });
 
   test("it goes on as soon as all that it was promised is below the line", () => {
     const stopped = (ms: number) => ({ ...grows, ...suspendedFor(ms) });
-    expect(step(view(830, [stopped(200), full]))).toEqual(["resume", "grows", "room"]);
-    expect(step(view(831, [stopped(200), full]))).toBeUndefined();
-    expect(step(view(830, [stopped(199), full]))).toBeUndefined();
+    expect(step(view(820, [stopped(200), full]))).toEqual(["resume", "grows", "room"]);
+    expect(step(view(821, [stopped(200), full]))).toBeUndefined();
+    expect(step(view(820, [stopped(199), full]))).toBeUndefined();
+    // Each one has its minute, not only the one that has stood longest this time.
+    const spent = { ...stopped(300), jobId: "spent", suspendedMs: 59_800 };
+    expect(step(view(890, [stopped(400), spent, full]))).toEqual(["resume", "spent", "time-limit"]);
   });
 });
