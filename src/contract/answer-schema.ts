@@ -212,6 +212,9 @@ class Reader {
     const at = `${place.where}/properties`;
     if (typeof found !== "object" || found === null) return this.#fault(at, "an object of schemas", found);
     const required = field(schema, "required");
+    if (required !== undefined && !Array.isArray(required)) {
+      this.#fault(`${place.where}/required`, "a list of names of properties", required);
+    }
     const names = new Set(Array.isArray(required) ? required : []);
     for (const name of names) {
       if (!Object.hasOwn(found, String(name))) this.#fault(`${place.where}/required`, "names of properties only", name);

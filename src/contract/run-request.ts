@@ -60,7 +60,8 @@ export function checkRunSpec(written: unknown): CheckedRunSpec {
   );
   own.push(...answerFaults(full, own));
   const among = parsed.success && isAmongInputs(parsed.data) ? [placed(written, amongInputs(parsed.data))] : [];
-  const faults = [...own, ...rules, ...among];
+  const left = parsed.success && !maySayLeft(parsed.data) ? [placed(written, unfitLeft(parsed.data))] : [];
+  const faults = [...own, ...rules, ...among, ...left];
   return parsed.success && faults.length === 0 ? { kind: "valid", spec: parsed.data } : { kind: "faulty", faults };
 }
 
@@ -96,6 +97,18 @@ function isAmongInputs({ input, output }: RunSpec): boolean {
 
 function amongInputs({ output }: RunSpec): PathFault {
   return faultAt(["output", "root"], "a folder other than the input folder", output.root);
+}
+
+/** An output that is left where the process works is that of one process: others would leave theirs in the same place. */
+function maySayLeft({ executor, input, output, perChunk }: RunSpec): boolean {
+  if (output.left === undefined) return true;
+  return executor === "process" && input.kind === "none" && output.from === "file" && !perChunk;
+}
+
+function unfitLeft({ output }: RunSpec): PathFault {
+  const expected =
+    "none: only a process without inputs (input none, output from file) leaves its output where it works";
+  return faultAt(["output", "left"], expected, output.left);
 }
 
 /** Completes and checks what was written for a run. @throws {InvalidInputError} with every fault and its place */

@@ -74,6 +74,11 @@ describe("schemas of answers", () => {
       { ...object({ a: { const: 1 } }), required: ["b"] },
       /\/required: names of properties/,
     ],
+    [
+      "names of properties that are no list",
+      { ...object({ a: { const: 1 } }), required: "a" },
+      /\/required: a list of names of properties.*"a"/,
+    ],
     ["other properties", { type: "object", properties: {} }, /\/additionalProperties: false/],
     ["bounds the wrong way round", { type: "integer", minimum: 2, maximum: 1 }, /\/maximum: 2 at least.* \/ 1$/],
     ["no type", { title: "anything" }, /^schema \/type: object, array/],

@@ -83,6 +83,20 @@ describe("run specification", () => {
     expect(found[0]).toEqual(typeof fault === "string" ? fault : expect.stringMatching(fault));
   });
 
+  test("lets only a process without inputs leave its output where it works", () => {
+    const left = { file: "report.md", transcript: "transcript.txt" };
+    const alone = { ...good, command: ["/bin/agent"], input: { kind: "none" } };
+    expect(faultsOf({ ...alone, output: { root: "/out", from: "file", left } })).toEqual([]);
+    const expected = /^output\.left: none: only a process without inputs/;
+    for (const change of [
+      { ...good, output: { root: "/out", from: "file", left } },
+      { ...alone, output: { root: "/out", from: "stdout", left } },
+      { ...alone, executor: "infer", command: ["/model"], output: { root: "/out", from: "results", left } },
+    ]) {
+      expect(faultsOf(change)).toEqual([expect.stringMatching(expected)]);
+    }
+  });
+
   test("tells all faults together", () => {
     expect(() => parseRunSpec({ command: ["cat"], input: { kind: "list", root: "" }, output: 5 })).toThrow(
       new InvalidInputError("run specification", [

@@ -13,6 +13,8 @@ import { TokenTrie } from "./token-trie.ts";
 
 /** More answers than that are not listed, but written by grammar. */
 export const MAX_LISTED_ANSWERS = 5_000;
+/** Nor more text than that: it is read token by token before anybody asks whether an answer fits the model. */
+const MAX_LISTED_BYTES = 4_194_304;
 
 export class AnswerRules {
   /** How answers are held to the schema. */
@@ -25,7 +27,8 @@ export class AnswerRules {
   /** @throws {InvalidInputError} for a schema that is not bounded */
   constructor(schema: JsonSchema, codec: TextCodec) {
     const shape = parseAnswerSchema(schema);
-    const answers = listAnswers(shape, MAX_LISTED_ANSWERS);
+    this.longestBytes = longestAnswerBytes(shape);
+    const answers = listAnswers(shape, Math.min(MAX_LISTED_ANSWERS, Math.floor(MAX_LISTED_BYTES / this.longestBytes)));
     this.method = answers === undefined ? "grammar" : "trie";
     this.constraint =
       answers === undefined
@@ -34,7 +37,6 @@ export class AnswerRules {
             answers.map((answer) => codec.encode(answer)),
             codec.vocabulary.endToken,
           );
-    this.longestBytes = longestAnswerBytes(shape);
     // The schema itself was checked above, by rules that are narrower; what is said about it is for nobody.
     this.#validate = new Ajv({ validateSchema: false, logger: false }).compile(asDraft7(schema));
   }

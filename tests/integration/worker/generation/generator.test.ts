@@ -8,6 +8,7 @@ import { exportDecoder } from "../../../../scripts/models/llama/export.ts";
 import { listAnswers } from "../../../../src/contract/answer-list.ts";
 import { parseAnswerSchema } from "../../../../src/contract/answer-schema.ts";
 import { AnswerGrammar } from "../../../../src/worker/inference/generation/answer-grammar.ts";
+import { AnswerRules } from "../../../../src/worker/inference/generation/answer-rules.ts";
 import { decodeBatch } from "../../../../src/worker/inference/generation/decode.ts";
 import type { GeneratedAnswer, Generator } from "../../../../src/worker/inference/generation/generator.ts";
 import { GrammarConstraint } from "../../../../src/worker/inference/generation/grammar-constraint.ts";
@@ -48,6 +49,18 @@ describe("generator", () => {
     expect(exact / examples.length).toBeGreaterThanOrEqual(0.95);
     // The card says 495 of 512; another processor may round a close choice the other way.
     expect(Math.abs(exact - 495)).toBeLessThanOrEqual(2);
+  });
+
+  test("lists answers only as long as all of them are little text", () => {
+    const methodOf = (text: string) => {
+      const flags = Object.fromEntries([..."abcdefgh"].map((name) => [name, { type: "boolean" }]));
+      const properties = { text: { const: text }, ...flags };
+      const required = Object.keys(properties);
+      return new AnswerRules({ type: "object", properties, required, additionalProperties: false }, llamaCodec).method;
+    };
+    // 256 answers.
+    expect(methodOf("x".repeat(10))).toBe("trie");
+    expect(methodOf("x".repeat(20_000))).toBe("grammar");
   });
 
   const texts = makeDocuments(26, 77).map(({ text }) => text);
