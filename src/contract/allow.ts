@@ -46,21 +46,17 @@ const pinnedPaths = z
     });
   });
 
-const folders = z
-  .union([z.literal(ANY), z.array(z.string())], { error: '"any", or a list of absolute paths of folders' })
-  .transform((written, context): typeof ANY | readonly string[] => {
-    if (written === ANY) return ANY;
-    for (const [at, path] of written.entries()) checkPath(path, [at], context);
-    return written;
-  });
-
-const digests = z
-  .union([z.literal(ANY), z.array(z.string())], { error: '"any", or a list of SHA-256 digests' })
-  .transform((written, context): typeof ANY | readonly string[] => {
-    if (written === ANY) return ANY;
-    for (const [at, sha256] of written.entries()) checkDigest(sha256, [at], context);
-    return written;
-  });
+/** `any`, or a list of texts that are each checked. */
+const listOf = (what: string, check: typeof checkPath) =>
+  z
+    .union([z.literal(ANY), z.array(z.string())], { error: `"any", or a list of ${what}` })
+    .transform((written, context): typeof ANY | readonly string[] => {
+      if (written === ANY) return ANY;
+      for (const [at, text] of written.entries()) check(text, [at], context);
+      return written;
+    });
+const folders = listOf("absolute paths of folders", checkPath);
+const digests = listOf("SHA-256 digests", checkDigest);
 
 /** The most that one flow may ask for; absent is no limit. */
 const flowLimits = z.strictObject({

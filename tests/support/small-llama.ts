@@ -13,6 +13,16 @@ export const llamaFolder = resolve("models/extract-llama");
 const read = (name: string) => readFileSync(join(llamaFolder, name), "utf8");
 
 export const llamaConfig: LlamaConfig = loadLlamaConfig(join(llamaFolder, "config.json"));
+/** Of its kind and vocabulary, and quick: for random weights. */
+export const tinyLlamaConfig: LlamaConfig = {
+  ...llamaConfig,
+  hidden_size: 32,
+  intermediate_size: 16,
+  num_hidden_layers: 1,
+  num_attention_heads: 2,
+  num_key_value_heads: 1,
+  head_dim: 16,
+};
 export const llamaSchema = JSON.parse(read("schema.json")) as JsonSchema;
 export const llamaCodec = new TextCodec(read("tokenizer.json"), read("tokenizer_config.json"));
 

@@ -1,7 +1,7 @@
 /** An image as one row of a tensor: decoded, brought to the size of the model, its colours brought to their range. */
 import { messageOf } from "../../contract/errors.ts";
 import type { ImageInput } from "../../contract/model-manifest.ts";
-import type { Failure } from "../result/outcome.ts";
+import { badInput, type Failure } from "../result/outcome.ts";
 import type { Encoder, Feed } from "./encoder.ts";
 import { decodeImage, type Pixels } from "./image/decode-image.ts";
 import { fitImage } from "./image/image-fit.ts";
@@ -127,8 +127,4 @@ function colourOf(
   }
   const place = colors === "bgr" ? 2 - channel : channel;
   return (pixel) => data[pixel * 3 + place] ?? 0;
-}
-
-function badInput(message: string): Failure {
-  return { class: "bad-input", message };
 }

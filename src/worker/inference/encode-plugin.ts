@@ -2,7 +2,7 @@
 import { messageOf } from "../../contract/errors.ts";
 import type { PluginInput } from "../../contract/model-plugins.ts";
 import type { InputReader } from "../plugin.ts";
-import type { Failure } from "../result/outcome.ts";
+import { badInput, type Failure } from "../result/outcome.ts";
 import type { Encoder, Feed } from "./encoder.ts";
 import type { FileContent } from "./input-file.ts";
 import { isAllocationFailure, oneLine } from "./onnx.ts";
@@ -41,14 +41,14 @@ export class PluginEncoder implements Encoder {
 
   add(row: number, content: FileContent): 1 | Failure {
     const { bytes } = content;
-    if (bytes > this.#maxBytes) return bad(`expected a file of at most ${this.#maxBytes} bytes, found ${bytes}`);
+    if (bytes > this.#maxBytes) return badInput(`expected a file of at most ${this.#maxBytes} bytes, found ${bytes}`);
     // The plugin may keep what it is given, which the next file takes the place of.
     const copy = Uint8Array.from(content.slice(0, bytes));
     try {
       return this.#copyRow(row, this.#reader.read(copy));
     } catch (error) {
       if (isAllocationFailure(error)) throw error;
-      return bad(oneLine(messageOf(error)));
+      return badInput(oneLine(messageOf(error)));
     }
   }
 
@@ -58,7 +58,7 @@ export class PluginEncoder implements Encoder {
       if (typeof found === "string") {
         const { tensor, type, shape } = target;
         const expected = `${tensor} of the plugin to be ${arrayKindOf(type).name} [${shape.join(", ")}]`;
-        return bad(`expected ${expected}, found ${found}`);
+        return badInput(`expected ${expected}, found ${found}`);
       }
       target.values.copy(found, row * target.length);
     }
@@ -73,10 +73,6 @@ export class PluginEncoder implements Encoder {
       ]),
     );
   }
-}
-
-function bad(message: string): Failure {
-  return { class: "bad-input", message };
 }
 
 /** The values that a plugin gives for a tensor, or in words what it gives instead. */

@@ -7,7 +7,7 @@ import type { JsonSchema } from "../../contract/json-schema.ts";
 import { batchLimitsFor, type GenerateManifest, type Provider } from "../../contract/model-manifest.ts";
 import { field } from "../../contract/schema-faults.ts";
 import type { ModelFolder } from "../../platform/models/model-folder.ts";
-import type { Failure } from "../result/outcome.ts";
+import { badInput, type Failure } from "../result/outcome.ts";
 import { answersOf, readBatch, type BatchDone } from "./batch-files.ts";
 import { textOf } from "./decode-text.ts";
 import type { FileToRead, Refusal } from "./engine-protocol.ts";
@@ -183,10 +183,6 @@ export class GenerateTask implements ModelTask {
       value: { task: "generate", answer: answer.value, tokens: { in: row.tokens.length, out: answer.tokens } },
     };
   }
-}
-
-function badInput(message: string): Failure {
-  return { class: "bad-input", message };
 }
 
 function read({ folder }: ModelFolder, file: string): string {

@@ -43,6 +43,11 @@ export interface Failure {
   readonly missingBinary?: string;
 }
 
+/** The input is at fault: no other attempt helps. */
+export function badInput(message: string): Failure {
+  return { class: "bad-input", message };
+}
+
 /** What the system says when a disk, or the part of it that this user may have, is full. */
 export function isFullErrno(errno: string): boolean {
   return errno === "ENOSPC" || errno === "EDQUOT";

@@ -7,17 +7,7 @@ import { randomWeights } from "../../../../scripts/models/llama/safetensors.ts";
 import type { JsonSchema } from "../../../../src/contract/json-schema.ts";
 import { openOnnx } from "../../../support/onnx-session.ts";
 import { seeded } from "../../../support/seeded.ts";
-import { generatorOf, llamaConfig } from "../../../support/small-llama.ts";
-
-const tiny = {
-  ...llamaConfig,
-  hidden_size: 32,
-  intermediate_size: 16,
-  num_hidden_layers: 1,
-  num_attention_heads: 2,
-  num_key_value_heads: 1,
-  head_dim: 16,
-};
+import { generatorOf, tinyLlamaConfig } from "../../../support/small-llama.ts";
 
 /** As the draft that Ajv knows wrote lists whose first items have schemas of their own. */
 function olderDraft(schema: unknown): unknown {
@@ -67,12 +57,12 @@ test("1,000 answers of models with random weights over random schemas are all va
   let answered = 0;
   let grammars = 0;
   for (const seed of [1, 2, 3, 4]) {
-    const weights = randomWeights(tiny, seeded(seed));
+    const weights = randomWeights(tinyLlamaConfig, seeded(seed));
     const attention = seed % 2 === 0 ? "plain" : "grouped-query";
-    const session = await openOnnx(exportDecoder(weights, tiny, { attention, logits: "all" }));
+    const session = await openOnnx(exportDecoder(weights, tinyLlamaConfig, { attention, logits: "all" }));
     for (const schema of fc.sample(schemas, { seed, numRuns: 50 })) {
       const validate = new Ajv({ validateSchema: false }).compile(olderDraft(schema) as JsonSchema);
-      const generator = generatorOf(session, schema, tiny);
+      const generator = generatorOf(session, schema, tinyLlamaConfig);
       if (generator.method === "grammar") grammars++;
       const answers = await generator.answer(texts.map((text) => generator.promptOf(text)));
       for (const { text, confidence } of answers) {

@@ -8,18 +8,9 @@ import { planSchema } from "../../../../src/producer/planner/plan-schema.ts";
 import type { PlanOffer } from "../../../../src/producer/planner/planner.ts";
 import { openOnnx } from "../../../support/onnx-session.ts";
 import { seeded } from "../../../support/seeded.ts";
-import { generatorOf, llamaConfig } from "../../../support/small-llama.ts";
+import { generatorOf, tinyLlamaConfig } from "../../../support/small-llama.ts";
 
-const tiny = {
-  ...llamaConfig,
-  hidden_size: 32,
-  intermediate_size: 16,
-  num_hidden_layers: 1,
-  num_attention_heads: 2,
-  num_key_value_heads: 1,
-  head_dim: 16,
-  max_position_embeddings: 16_384,
-};
+const tiny = { ...tinyLlamaConfig, max_position_embeddings: 16_384 };
 const offer: PlanOffer = {
   ...{ binaries: ["/usr/bin/wc", "/usr/bin/sort"], read: ["/data"], write: "any", tools: ["Read"], models: "any" },
   ...{ agents: ["claude"], profiles: ["default", "gpu"], variables: [], network: true, limits: { nodes: 3 } },

@@ -1,9 +1,8 @@
 /** Engines that get too little memory: real limits, the real allocator, real ends of processes. */
-import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { InfrastructureError } from "../../../../src/contract/errors.ts";
-import { EngineFixture, sha256 } from "../../../support/engine-fixture.ts";
+import { EngineFixture } from "../../../support/engine-fixture.ts";
 import type { Scratch } from "../../../support/scratch.ts";
 import { hungryTextModel, wordTokenizer } from "../../../support/text-onnx.ts";
 import { makeTempFolder } from "../../../support/temp-folder.ts";
@@ -21,8 +20,12 @@ describe("engine whose memory is short", () => {
       batch: { max_rows: rows },
     });
 
-  test("warms up with as many files as fit, and stays below that", async () => {
-    await using fixture = new EngineFixture(hungry(2_000, 256), limited);
+  const texts = (scratch: Scratch) => hungryTextModel(scratch, wordTokenizer({ "[UNK]": 0 }), 256);
+  test.each([
+    ["as many files as fit", hungry(2_000, 256)],
+    ["texts of the most tokens", texts],
+  ])("warms up with %s, and stays below that", async (_name, make) => {
+    await using fixture = new EngineFixture(make, limited);
     const { mostRows, warmRows } = await fixture.engine.ready();
     expect(mostRows).toBe(256);
     expect(warmRows).toBeLessThan(256);
@@ -31,46 +34,6 @@ describe("engine whose memory is short", () => {
     const answers = await fixture.ask();
     expect([...answers.values()].map((answer) => answer.kind)).toEqual(new Array(40).fill("answer"));
     expect(Math.max(...fixture.batches)).toBeLessThanOrEqual(warmRows);
-  });
-
-  test("warms up with texts of the most tokens", async () => {
-    const tokenizer = wordTokenizer({ "[UNK]": 0 });
-    await using fixture = new EngineFixture((scratch) => hungryTextModel(scratch, tokenizer, 256), limited);
-    const { mostRows, warmRows } = await fixture.engine.ready();
-    expect(mostRows).toBe(256);
-    expect(warmRows).toBeLessThan(256);
-    expect(warmRows).toBeGreaterThanOrEqual(1);
-    for (let at = 0; at < 40; at += 1) fixture.file(`f${at}`, Buffer.from([2]));
-    const answers = await fixture.ask();
-    expect([...answers.values()].map((answer) => answer.kind)).toEqual(new Array(40).fill("answer"));
-    expect(Math.max(...fixture.batches)).toBeLessThanOrEqual(warmRows);
-  });
-
-  test("warms up with texts of the most tokens", async () => {
-    const tokenizer = JSON.stringify({
-      version: "1.0",
-      ...{ added_tokens: [], normalizer: null, post_processor: null, decoder: null },
-      pre_tokenizer: { type: "Whitespace" },
-      model: { type: "WordLevel", vocab: { "[UNK]": 0 }, unk_token: "[UNK]" },
-    });
-    await using fixture = new EngineFixture((scratch) => {
-      const folder = modelFolder(scratch, "model", hungryModel("int64"), {
-        task: "regress",
-        input: {
-          kind: "text",
-          tokenizer: { file: "tokenizer.json", sha256: sha256(tokenizer) },
-          tensors: { ids: "x" },
-          max_tokens: 2_000,
-        },
-        output: { tensor: "y" },
-        batch: { max_rows: 256 },
-      });
-      writeFileSync(join(folder, "tokenizer.json"), tokenizer);
-      return folder;
-    }, limited);
-    const { mostRows, warmRows } = await fixture.engine.ready();
-    expect(mostRows).toBe(256);
-    expect(warmRows).toBeLessThan(256);
   });
 
   test("begins with one file after an end for memory while it loaded", async () => {
