@@ -53,7 +53,9 @@ describe("generator", () => {
 
   test("lists answers only as long as all of them are little text", () => {
     const methodOf = (text: string) => {
-      const flags = Object.fromEntries([..."abcdefgh"].map((name) => [name, { type: "boolean" }]));
+      const flags = Object.fromEntries(
+        ["a", "b", "c", "d", "e", "f", "g", "h"].map((name) => [name, { type: "boolean" }]),
+      );
       const properties = { text: { const: text }, ...flags };
       const required = Object.keys(properties);
       return new AnswerRules({ type: "object", properties, required, additionalProperties: false }, llamaCodec).method;
