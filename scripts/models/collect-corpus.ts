@@ -1,13 +1,14 @@
 /**
  * Gathers the heads of real files for the classifier, of packages whose licences allow to pass them on, into
- * `file-kind/corpus.jsonl.gz`. Run once by hand, with folders to look in; the classifier is trained from that file alone.
+ * `file-kind/corpus.jsonl.gz`, beside what is there. Run by hand, with folders to look in; the classifier is trained from
+ * that file alone.
  *
  *     node --import ./scripts/ts-loader.js scripts/models/collect-corpus.ts NAME=FOLDER…
  */
 import { createHash } from "node:crypto";
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync } from "node:fs";
 import { basename, extname, join, relative } from "node:path";
-import { isHeldOut, saveCorpus, type Sample } from "./file-kind/corpus.ts";
+import { isHeldOut, loadCorpus, saveCorpus, type Sample } from "./file-kind/corpus.ts";
 import { WINDOW_BYTES, type FileKind } from "./file-kind/kinds.ts";
 
 const kindOfExtension = new Map<string, FileKind>([
@@ -33,8 +34,8 @@ const kindOfExtension = new Map<string, FileKind>([
 
 const MIN_BYTES = 160;
 const MOST_PER_GROUP = 10;
-const MOST_LEARNED = 450;
-const MOST_HELD_OUT = 60;
+const MOST_LEARNED = 900;
+const MOST_HELD_OUT = 150;
 const PROSE_LETTERS = 0.85;
 const permissive = /^\(?(?:MIT|ISC|BSD|Apache|0BSD|CC0|Unlicense|Python|PSF|BlueOak|PostgreSQL)/i;
 
@@ -59,6 +60,8 @@ function headOf(path: string): Buffer {
 function kindOf(path: string, head: Buffer): FileKind | undefined {
   const text = head.toString("latin1");
   if (extname(path) === "" && /^#!.*\b(?:ba|da)?sh\b/.test(text)) return "shell";
+  // Sources of a manual, which are in a language of their own.
+  if (path.endsWith(".rst.txt")) return undefined;
   const kind = kindOfExtension.get(extname(path));
   if (kind !== "prose") return kind;
   // Lists of requirements and tables of numbers are called .txt as well.
@@ -95,9 +98,11 @@ function* filesOf(
   }
 }
 
-/** All of PostgreSQL's extensions lie in one folder: `hstore--1.4.sql` is of hstore. */
+/** All of PostgreSQL's extensions lie in one folder: `hstore--1.4.sql` is of hstore. So do the speeches of all presidents. */
 function groupOf(path: string, group: string): string {
-  return extname(path) === ".sql" ? join(group, basename(path).replace(/(?:--|\.).*$/, "")) : group;
+  const name = basename(path);
+  if (extname(path) === ".sql") return join(group, name.replace(/(?:--|\.).*$/, ""));
+  return extname(path) === ".txt" ? join(group, name.replace(/\.txt$/, "").replaceAll(/\d+_?|_n$/g, "")) : group;
 }
 
 /** The same order on every machine, and no order of names: what a limit cuts off is by chance. */
@@ -107,8 +112,8 @@ function shuffled<T extends { readonly path: string }>(items: readonly T[]): T[]
 }
 
 function collect(sources: readonly Source[]): Sample[] {
-  const seen = new Set<string>();
-  const found: Sample[] = [];
+  const found = loadCorpus();
+  const seen = new Set(found.map(({ head }) => head));
   for (const source of sources) {
     for (const [path, group] of filesOf(source)) {
       const head = headOf(path);
