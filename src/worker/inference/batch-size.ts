@@ -60,70 +60,87 @@ export class RowCeiling {
 }
 
 const MEASURES = 3;
+/** Small batches are over so soon that a few of them tell little: a size is known by this many files, of batches up to `MOST_MEASURES`. */
+const MEASURED_FILES = 16;
+const MOST_MEASURES = 8;
 /** A size that has no measure after so many batches gets none here: most of their files were no rows. */
 const TRIES = 12;
 const FIRST_ROWS = 32;
-const WEIGHT = 0.2;
-/** The sizes beside the best are measured anew after so many batches: what is best may change. */
+/** Of so many batches the one in the middle counts: what else the machine did meanwhile makes some of them slow, none quick. */
+const KEPT = 9;
+/** Other sizes are measured anew after so many batches, sooner in the beginning: what is best may change. */
 const REVISIT_BATCHES = 256;
+const FIRST_REVISIT = 32;
 /** A larger batch must be quicker by so much: it holds more files back when something goes wrong. */
 const WORTH = 0.98;
-
-interface Measured {
-  ms: number;
-  count: number;
-}
 
 /**
  * Finds the quickest of the sizes 1, 2, 4… by trying neighbours of the best, and single files: between those and a size
  * where caches are shared well there may be slower ones, which neighbours alone do not see past.
  */
 export class RowTuner {
-  readonly #measured = new Map<number, Measured>();
+  /** Milliseconds of a row in the last batches of each size, the oldest first. */
+  readonly #measured = new Map<number, readonly number[]>();
   readonly #tries = new Map<number, number>();
   #batches = 0;
+  #nextRevisit = FIRST_REVISIT;
+  #revisits = 0;
+  #revisit: { readonly size: number; left: number } | undefined;
 
   /** Rows for the next batch, `most` at most. */
   next(most: number): number {
     const best = this.#bestWithin(most);
-    const revisits = Math.floor(this.#batches / REVISIT_BATCHES);
-    const isRevisit = this.#batches % REVISIT_BATCHES < MEASURES && revisits > 0;
-    if (isRevisit) return clamp(revisits % 2 === 0 ? best / 2 : best * 2, most);
+    if (this.#revisit !== undefined) return clamp(this.#revisit.size, most);
     for (const size of [best, best * 2, best / 2, 1]) {
       if (size >= 1 && size <= most && this.#isDue(size)) return size;
     }
-    return best;
+    if (this.#batches < this.#nextRevisit) return best;
+    const size = clamp([best * 2, best / 2, 1][this.#revisits++ % 3] ?? 1, most);
+    this.#nextRevisit = this.#batches + Math.min(REVISIT_BATCHES, this.#batches);
+    this.#revisit = { size, left: measuresOf(size) };
+    return size;
   }
 
   /** A batch of so many files, of which so many became rows, cost so much, reading included. */
   observe({ files, rows }: { readonly files: number; readonly rows: number }, ms: number): void {
     this.#batches += 1;
+    if (this.#revisit !== undefined && --this.#revisit.left === 0) this.#revisit = undefined;
     // A size in between says little of the sizes that are chosen among.
     if (!Number.isInteger(Math.log2(files))) return;
     this.#tries.set(files, (this.#tries.get(files) ?? 0) + 1);
     // A few files that are no input change little; of a batch with few rows nothing can be told.
     if (rows * 2 < files) return;
-    const known = this.#measured.get(files);
     const perRow = ms / rows;
-    if (known === undefined) this.#measured.set(files, { ms: perRow, count: 1 });
+    const known = this.#measured.get(files) ?? [];
     // The first one pays for page faults and caches.
-    else if (known.count === 1) this.#measured.set(files, { ms: perRow, count: 2 });
-    else this.#measured.set(files, { ms: known.ms + WEIGHT * (perRow - known.ms), count: known.count + 1 });
+    const kept = known.length === 1 && this.#tries.get(files) === 2 ? [] : known;
+    this.#measured.set(files, [...kept, perRow].slice(-KEPT));
   }
 
   #isDue(size: number): boolean {
-    return (this.#measured.get(size)?.count ?? 0) < MEASURES && (this.#tries.get(size) ?? 0) < TRIES;
+    const wanted = measuresOf(size);
+    return (this.#measured.get(size)?.length ?? 0) < wanted && (this.#tries.get(size) ?? 0) < Math.max(TRIES, wanted);
   }
 
   #bestWithin(most: number): number {
     let best = clamp(FIRST_ROWS, most);
-    let bestMs = this.#measured.get(best)?.ms ?? Infinity;
-    for (const [rows, { ms, count }] of [...this.#measured].sort(([a], [b]) => a - b)) {
-      if (rows > most || count < MEASURES) continue;
+    let bestMs = middleOf(this.#measured.get(best) ?? []);
+    for (const [rows, measured] of [...this.#measured].sort(([a], [b]) => a - b)) {
+      if (rows > most || measured.length < MEASURES) continue;
+      const ms = middleOf(measured);
       if (ms < bestMs * (rows > best ? WORTH : 1)) [best, bestMs] = [rows, ms];
     }
     return best;
   }
+}
+
+/** Batches of a size until it is known. */
+function measuresOf(size: number): number {
+  return Math.max(MEASURES, Math.min(MOST_MEASURES, Math.ceil(MEASURED_FILES / size)));
+}
+
+function middleOf(measured: readonly number[]): number {
+  return measured.toSorted((a, b) => a - b)[Math.floor((measured.length - 1) / 2)] ?? Infinity;
 }
 
 /** A power of two within 1 and `most`. */
