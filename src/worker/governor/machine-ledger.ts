@@ -94,9 +94,20 @@ export function machineFolder(): string {
   return join(tmpdir(), name);
 }
 
+/** The clock that times of files are taken from may stand still for so long. */
+const CLOCK_STEP_NS = 20_000_000n;
+
 interface OtherFile {
   readonly file: CachedFile;
+  text: string;
   last: Stored | undefined;
+}
+
+interface Listing {
+  readonly names: readonly string[];
+  readonly changedNs: bigint;
+  /** Whether any change that comes after it gives the folder another time. */
+  readonly isSettled: boolean;
 }
 
 export class MachineLedger implements SharedLedger {
@@ -108,6 +119,7 @@ export class MachineLedger implements SharedLedger {
   readonly #namespace = pidNamespace();
   readonly #nowMs: () => number;
   #file: number | undefined;
+  #listing: Listing | undefined;
   #writes = 0;
   #fault = "";
 
@@ -140,9 +152,7 @@ export class MachineLedger implements SharedLedger {
   others(): readonly Neighbour[] {
     return (
       this.#attempt("could not be read", () => {
-        const names = readdirSync(this.#folder).filter((name) => name.endsWith(SUFFIX));
-        this.#forgetMissing(names);
-        return names.flatMap((name) => this.#neighbour(name) ?? []);
+        return this.#names().flatMap((name) => this.#neighbour(name) ?? []);
       }) ?? []
     );
   }
@@ -168,6 +178,18 @@ export class MachineLedger implements SharedLedger {
     return this.#file;
   }
 
+  /** Read anew only where the folder has changed: jobs ask for it several times each. */
+  #names(): readonly string[] {
+    const known = this.#listing;
+    const changedNs = statSync(this.#folder, { bigint: true }).mtimeNs;
+    if (known?.isSettled === true && known.changedNs === changedNs) return known.names;
+    const isSettled = BigInt(Date.now()) * 1_000_000n - changedNs > CLOCK_STEP_NS;
+    const names = readdirSync(this.#folder).filter((name) => name.endsWith(SUFFIX));
+    this.#forgetMissing(names);
+    this.#listing = { names, changedNs, isSettled };
+    return names;
+  }
+
   #neighbour(name: string): Neighbour | undefined {
     const path = join(this.#folder, name);
     if (path === this.#path) return undefined;
@@ -185,13 +207,16 @@ export class MachineLedger implements SharedLedger {
 
   /** The last whole record; undefined when there was none yet, or it is none of ours. */
   #read(path: string): Stored | undefined {
-    const other = this.#others.get(path) ?? { file: new CachedFile(path), last: undefined };
+    const other = this.#others.get(path) ?? { file: new CachedFile(path), text: "", last: undefined };
     this.#others.set(path, other);
     for (let read = 0; read < READS; read += 1) {
       try {
-        const stored = record.parse(JSON.parse(other.file.read()));
+        const text = other.file.read();
+        if (text === other.text) break;
+        const stored = record.parse(JSON.parse(text));
         if (stored.write !== stored.written) continue;
         other.last = stored;
+        other.text = text;
         break;
       } catch {
         // Being written, or gone since: read again; then what it said before still stands.

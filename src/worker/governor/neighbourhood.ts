@@ -67,9 +67,10 @@ export class Neighbourhood {
   #noteStarved(isStarved: boolean, nowMs: number): void {
     const asks = isStarved && nowMs >= this.#restsUntilMs;
     this.#starvedSinceMs = asks ? (this.#starvedSinceMs ?? nowMs) : undefined;
-    const { others } = this;
+    // Asked for only then: it reads what all of them tell.
+    const others = asks ? this.others : [];
     // Where nobody is, nobody was asked: who comes later is.
-    const isInVain = asks && others.length > 0 && others.every(({ processes }) => processes <= 1);
+    const isInVain = others.length > 0 && others.every(({ processes }) => processes <= 1);
     this.#inVainSinceMs = isInVain ? (this.#inVainSinceMs ?? nowMs) : undefined;
     if (this.#inVainSinceMs === undefined || nowMs - this.#inVainSinceMs < IN_VAIN_MS) return;
     this.#restsUntilMs = nowMs + REST_MS;

@@ -50,6 +50,20 @@ describe("machine ledger", () => {
     expect(readdirSync(folder)).toHaveLength(1);
   });
 
+  test("sees who comes and who goes at once, however often it has looked in between", () => {
+    const folder = join(scratchFolder().path, "ledger");
+    const one = openLedger(folder, "one");
+    one.publish(promise(64), ["host"]);
+    for (let round = 0; round < 500; round += 1) {
+      expect(one.others()).toEqual([]);
+      const two = openLedger(folder, `two-${round % 2}`);
+      two.publish(promise(round), ["host"]);
+      expect(one.others()).toMatchObject([{ growthBytes: round }]);
+      expect(two.others()).toHaveLength(1);
+      two.close();
+    }
+  });
+
   test("drops the promise of a worker that was killed, and keeps what a half-written file said before", async () => {
     const folder = join(scratchFolder().path, "ledger");
     const one = openLedger(folder, "one");
