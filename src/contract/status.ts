@@ -173,6 +173,11 @@ export interface WorkerHeartbeat {
   readonly devices?: readonly DeviceRoom[] | undefined;
   /** The most memory that this worker would ever admit one job with; null when it is of a version that does not tell. */
   readonly largestJobBytes: number | null;
+  /**
+   * The memory of the largest card that it has had; null when it was told of none, or of one that does not tell its memory.
+   * Nothing from a worker of an earlier version.
+   */
+  readonly largestCardBytes?: number | null | undefined;
   readonly running: readonly RunningJob[];
   readonly waiting: readonly WaitingQueue[];
   /** What it keeps room for; null when that is nothing, or the worker is of a version that does not tell. */
