@@ -152,7 +152,10 @@ export interface DeviceRoom {
   readonly name: string;
   readonly usedBytes: number;
   readonly totalBytes: number;
-  /** Promised to the job that holds the card, or what that holds when it is more; left out for a volume. */
+  /**
+   * Promised to jobs on the card, or what they hold when it is more, those of other workers of the machine among them; left out
+   * for a volume.
+   */
   readonly reservedBytes?: number | undefined;
 }
 

@@ -212,7 +212,7 @@ export function figuresOf(
     largestCardBytes: view.largestCardBytes ?? null,
   };
   const keepsRoomFor = view.held === undefined ? null : keptRoomOf(view.held);
-  const devices = deviceRoomsOf(reading.machine, ledger.all);
+  const devices = deviceRoomsOf(reading.machine, ledger.all, view.neighbours);
   const capacity = capacityOf(view, reading);
   return { capacity, reserved, observed, headroom, devices, ...largest, keepsRoomFor };
 }
