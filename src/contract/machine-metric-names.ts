@@ -94,7 +94,7 @@ export const machineMetrics = {
   },
   headroom_gpu_reserved_bytes: {
     type: "gauge",
-    help: "Memory of a GPU that is promised to the job of this worker that holds it, or what that uses when it is more.",
+    help: "Memory of a GPU that is promised to jobs on it, or that they use when it is more: of all workers of the machine that tell each other.",
     labels: ["gpu"],
   },
   headroom_gpu_utilisation_ratio: {

@@ -152,7 +152,10 @@ export interface DeviceRoom {
   readonly name: string;
   readonly usedBytes: number;
   readonly totalBytes: number;
-  /** Promised to the job that holds the card, or what that holds when it is more; left out for a volume. */
+  /**
+   * Promised to jobs on the card, or what they hold when it is more, those of other workers of the machine among them; left out
+   * for a volume.
+   */
   readonly reservedBytes?: number | undefined;
 }
 
@@ -173,6 +176,11 @@ export interface WorkerHeartbeat {
   readonly devices?: readonly DeviceRoom[] | undefined;
   /** The most memory that this worker would ever admit one job with; null when it is of a version that does not tell. */
   readonly largestJobBytes: number | null;
+  /**
+   * The memory of the largest card that it has had; null when it was told of none, or of one that does not tell its memory.
+   * Nothing from a worker of an earlier version.
+   */
+  readonly largestCardBytes?: number | null | undefined;
   readonly running: readonly RunningJob[];
   readonly waiting: readonly WaitingQueue[];
   /** What it keeps room for; null when that is nothing, or the worker is of a version that does not tell. */

@@ -1,6 +1,7 @@
 /** What `explain` says about the workers of a cluster: that none is there, drains, carries the labels, or is large enough. Pure. */
 import { SANDBOX_LABEL } from "../contract/allow.ts";
 import { bucketBytes } from "../contract/profiles.ts";
+import { lackedBytes, nearestOf } from "./worker-size.ts";
 import type { ProfileChange } from "../contract/profile-changes.ts";
 import { parseQueueName } from "../contract/queues.ts";
 import { MiB } from "../contract/resources.ts";
@@ -107,19 +108,24 @@ export interface QueueNeeds {
   readonly name: string;
   /** Labels that a worker needs to serve it. */
   readonly labels: readonly string[];
+  /** What all its jobs declare to need of a card. */
+  readonly gpuMemoryBytes?: number | undefined;
 }
 
-/** That no worker can ever take the jobs of a queue, and which one comes nearest. */
+/** That no worker can ever take the jobs of a queue, and what the one that comes nearest lacks. */
 export function tooLargeReasons(queue: QueueNeeds, workers: readonly WorkerHeartbeat[]): WaitReason[] {
-  const able = workers.filter((worker) => isClaiming(worker) && carries(worker, queue.labels));
-  const needBytes = bucketBytes(parseQueueName(queue.name).bucket);
-  const sizes = able.map((worker) => ({ worker, bytes: worker.largestJobBytes ?? Infinity }));
-  if (sizes.length === 0 || sizes.some(({ bytes }) => bytes >= needBytes)) return [];
-  const nearest = sizes.reduce((best, one) => (one.bytes > best.bytes ? one : best));
-  const message =
-    `no live worker can ever take these jobs: each needs ${mebibytes(needBytes)} of memory, and the nearest one, ` +
-    `${nearest.worker.workerId}, takes jobs of ${mebibytes(nearest.bytes)} at most`;
-  return [reason(`queue ${queue.name}`, "UNSCHEDULABLE", message, { need: needBytes, have: nearest.bytes })];
+  const { name, labels, gpuMemoryBytes } = queue;
+  const able = workers.filter((worker) => isClaiming(worker) && carries(worker, labels));
+  const needs = { memoryBytes: bucketBytes(parseQueueName(name).bucket), labels, gpuMemoryBytes };
+  const nearest = nearestOf(able.map((worker) => ({ worker, lacks: lackedBytes(needs, worker) })));
+  return (nearest?.lacks ?? []).map(({ of, need, have }) => {
+    const most =
+      of === "memory" ? `takes jobs of ${mebibytes(have)} at most` : `has cards of ${mebibytes(have)} at most`;
+    const message =
+      `no live worker can ever take these jobs: each needs ${mebibytes(need)} of ${of === "card" ? "GPU memory" : of}, ` +
+      `and the nearest one, ${nearest?.worker.workerId ?? ""}, ${most}`;
+    return reason(`queue ${name}`, "UNSCHEDULABLE", message, { need, have });
+  });
 }
 
 /** That something else counts for the jobs of a profile than their runs declare. */

@@ -241,6 +241,7 @@ async function loadQueue(deps: ExplainDeps, place: QueuePlace, nowMs: number): P
   return {
     name: place.name,
     labels: place.spec.labels,
+    gpuMemoryBytes: place.spec.gpuMemoryBytes,
     isPaused,
     waiting: (counts["wait"] ?? 0) + (counts["prioritized"] ?? 0) + due,
     active: counts["active"] ?? 0,

@@ -2,7 +2,6 @@
 import { Job, Queue, type JobsOptions } from "bullmq";
 import type { Redis } from "ioredis";
 import { createHash } from "node:crypto";
-import { z } from "zod";
 import type { FileEntry } from "../contract/files.ts";
 import { chunkJobOf, stamped, type ChunkJobName, type JobName, type Payload } from "../contract/jobs.ts";
 import {
@@ -13,20 +12,12 @@ import {
   memoryOf,
   type Profile,
 } from "../contract/profiles.ts";
-import { effectiveProfile, type ProfileChanges } from "../contract/profile-changes.ts";
+import type { ProfileChanges } from "../contract/profile-changes.ts";
 import { jobIds, keys, parseQueueName, queueName } from "../contract/queues.ts";
 import type { RunSpec } from "../contract/run-spec.ts";
 import { addFlow, releaseParent, type FlowJob } from "./flow-step.ts";
 import { loadProfileChanges } from "./profile-changes.ts";
-
-/** What a worker must know of a queue beside its name: any job of it fits this. */
-export const queueSpec = z.object({
-  cpuCores: z.number(),
-  labels: z.array(z.string()),
-  /** Whose jobs they are; absent for queues of an earlier version. */
-  profile: z.string().optional(),
-});
-export type QueueSpec = Readonly<z.output<typeof queueSpec>>;
+import { effectiveSpec, queueSpec, type QueueSpec } from "./queue-spec.ts";
 
 export interface QueuePlace {
   readonly name: string;
@@ -44,10 +35,18 @@ const KEEP_COMPLETED = { age: 3_600, count: 50 };
 const KEEP_FAILED = { age: 86_400, count: 200 };
 const MAX_EVENTS = 1_000;
 
-/** The queue for a job of this profile and memory need. Labels and cores other than the default are part of its name. */
+/**
+ * The queue for a job of this profile and memory need. Labels, memory of a card, and cores other than the default are part
+ * of its name: what no worker can take holds nothing up that one can.
+ */
 export function placeOf(jobName: string, profileName: string, profile: Profile, memoryBytes: number): QueuePlace {
-  const spec = { cpuCores: profile.cpuCores, labels: [...profile.labels].sort() };
-  const isPlain = spec.cpuCores === 1 && spec.labels.length === 0;
+  const { cpuCores, gpuMemoryBytes } = profile;
+  const spec = {
+    cpuCores,
+    labels: [...profile.labels].sort(),
+    ...(gpuMemoryBytes !== undefined && { gpuMemoryBytes }),
+  };
+  const isPlain = cpuCores === 1 && spec.labels.length === 0 && gpuMemoryBytes === undefined;
   const isControl = profileName === CONTROL_PROFILE;
   const suffix =
     isPlain || isControl ? "" : `-${createHash("sha256").update(JSON.stringify(spec)).digest("hex").slice(0, 6)}`;
@@ -153,8 +152,7 @@ export class JobQueues {
     this.#changes = changes;
     return Object.entries(specs).map(([name, json]) => {
       const spec = queueSpec.parse(JSON.parse(json));
-      const { cpuCores, labels } = effectiveProfile(spec, changes.get(profileOfPlace({ name, spec })));
-      return { name, spec: { ...spec, cpuCores, labels: [...labels] } };
+      return { name, spec: effectiveSpec(spec, changes.get(profileOfPlace({ name, spec }))) };
     });
   }
 

@@ -18,14 +18,18 @@ export interface RunFitDeps {
 export async function lackingForRun(deps: RunFitDeps, spec: RunSpec): Promise<readonly string[]> {
   const { redis, kp, clock, isEmbedded } = deps;
   const changes = await loadProfileChanges(redis, kp);
-  const { memoryBytes, labels } = effectiveProfile(spec.resources, changes.get(spec.profile));
+  const { memoryBytes, gpuMemoryBytes, labels } = effectiveProfile(spec.resources, changes.get(spec.profile));
   if (memoryBytes === undefined && labels.length === 0) return [];
   const nowMs = clock.nowMs();
   const workers = (await loadHeartbeats(redis, kp)).filter(
     (beat) => isAlive(beat, nowMs) && (!isEmbedded || isProcessThere(beat)),
   );
   const faults = decideProfileFit(
-    { labels: [...labels], ...(memoryBytes !== undefined && { memory: memoryBytes }) },
+    {
+      labels: [...labels],
+      ...(memoryBytes !== undefined && { memory: memoryBytes }),
+      ...(gpuMemoryBytes !== undefined && { gpu_memory: gpuMemoryBytes }),
+    },
     workers,
   );
   return faults.map(

@@ -39,6 +39,7 @@ const heartbeat = z.object({
     .optional()
     .catch(undefined),
   largestJobBytes: known.optional().transform((bytes) => bytes ?? null),
+  largestCardBytes: known.optional(),
   running: z
     .array(
       z.object({

@@ -186,7 +186,7 @@ function sumOf(queues: readonly Counted[], of: (queue: Counted) => number): numb
 /** Whether each of the workers that are there would refuse its jobs for ever; without any, another one may take them. */
 function isHopeless({ place }: Counted, able: readonly WorkerHeartbeat[]): boolean {
   if (able.length === 0) return false;
-  if (tooLargeReasons({ name: place.name, labels: place.spec.labels }, able).length > 0) return true;
+  if (tooLargeReasons({ name: place.name, ...place.spec }, able).length > 0) return true;
   return able.every(({ waiting }) =>
     waiting.some(({ queue, code }) => queue === place.name && code === "UNSCHEDULABLE"),
   );

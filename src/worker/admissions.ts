@@ -156,5 +156,6 @@ function questionOf({ bucket, jobName, place }: Lane, head?: QueueHead): Reserve
   const memoryBytes = head?.expectation.memoryBytes.p95 ?? bucketBytes(bucket);
   const need = { memoryBytes, cpuCores: place.spec.cpuCores, processes };
   const ofHead = head !== undefined && { expected: head, jobId: head.jobId, isBehind: head.isBehind };
-  return { queue: place.name, need, labels: place.spec.labels, ...ofHead };
+  const { labels, gpuMemoryBytes } = place.spec;
+  return { queue: place.name, need, labels, gpuMemoryBytes, ...ofHead };
 }

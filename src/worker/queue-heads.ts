@@ -65,7 +65,7 @@ export interface QueueHeadsDeps {
 /** What is known of a kind changes while its jobs wait. */
 const KEPT_MS = 1_000;
 /** So many jobs of a queue are looked at, or fewer with much to say: 16 of 200 fill a worker nearly as well as all would. */
-const WINDOW = 16;
+export const WINDOW = 16;
 const WINDOW_BYTES = 32 * KiB;
 const MAX_SKIP_MS = 10_000;
 

@@ -66,8 +66,17 @@ export class WorkerStatus {
 
   async heartbeat(): Promise<WorkerHeartbeat> {
     const { governor, held, clock } = this.#deps;
-    const { capacity, reserved, observed, headroom, devices, largestJobBytes, keepsRoomFor, ...view } =
-      governor.snapshot();
+    const {
+      capacity,
+      reserved,
+      observed,
+      headroom,
+      devices,
+      largestJobBytes,
+      largestCardBytes,
+      keepsRoomFor,
+      ...view
+    } = governor.snapshot();
     const measured = new Map(view.running.map((job) => [job.jobId, job]));
     // A reason is told only where a job waits for it.
     const holding = await this.#holdingJobs(view.waiting.map(({ queue }) => queue));
@@ -85,7 +94,7 @@ export class WorkerStatus {
       atMs: clock.nowMs(),
       state: this.#deps.state(),
       labels: this.#who.labels,
-      ...{ capacity, reserved, observed, headroom, devices, largestJobBytes, keepsRoomFor },
+      ...{ capacity, reserved, observed, headroom, devices, largestJobBytes, largestCardBytes, keepsRoomFor },
       running: held.all.map(({ jobId, queue, runId, sinceMs }) => ({
         jobId,
         queue,

@@ -38,6 +38,11 @@ export interface DrainLoad {
   readonly bigEverySeconds: number | undefined;
   /** `alone`: each node keeps room by itself. */
   readonly agree: "leases" | "alone";
+  /**
+   * So many of the small jobs that are next are looked at, and the one that takes the most for the longest is let in first, as
+   * a worker does; left out: the next one alone.
+   */
+  readonly window?: number;
 }
 
 export interface StartedBig {
@@ -182,7 +187,7 @@ async function simulateOver(
   { clock, random }: { readonly clock: SimulatedClock; readonly random: () => number },
 ): Promise<Drained> {
   if (load.agree === "leases") for (const { longWaits } of nodes) longWaits.share();
-  const flood = new Flood(nodes, random);
+  const flood = new Flood(nodes, random, load.window);
   const startMs = clock.ms;
   let [used, mostKeepers, nextBig] = [0, 0, load.bigEverySeconds ?? Infinity];
   for (const endMs = startMs + 1_000 * load.seconds; clock.ms < endMs; clock.ms += STEP_MS) {
@@ -209,13 +214,13 @@ class Flood {
   readonly #nodes: readonly SimulatedNode[];
   readonly #random: () => number;
   #waiting: { readonly atMs: number; earliestSeconds?: number }[] = [];
-  #next: SimulatedJob;
+  #next: SimulatedJob[];
   #turn = 0;
 
-  constructor(nodes: readonly SimulatedNode[], random: () => number) {
+  constructor(nodes: readonly SimulatedNode[], random: () => number, window = 1) {
     this.#nodes = nodes;
     this.#random = random;
-    this.#next = smallJob(random);
+    this.#next = Array.from({ length: window }, () => smallJob(random));
   }
 
   add(atMs: number): void {
@@ -236,9 +241,16 @@ class Flood {
     for (const node of [...this.#nodes.slice(from), ...this.#nodes.slice(0, from)]) {
       if (!node.endOver() && !isBeat) continue;
       this.#startBig(node, nowMs);
-      while (node.start(this.#next)) this.#next = smallJob(this.#random);
+      while (this.#startSmall(node));
       node.noteBacklog(this.#waiting.length > 0 ? [BIG, SMALL] : [SMALL]);
     }
+  }
+
+  #startSmall(node: SimulatedNode): boolean {
+    const started = this.#next.toSorted((a, b) => areaOf(b) - areaOf(a)).find((job) => node.start(job));
+    if (started === undefined) return false;
+    this.#next = [...this.#next.filter((job) => job !== started), smallJob(this.#random)];
+    return true;
   }
 
   #startBig(node: SimulatedNode, nowMs: number): void {
@@ -248,6 +260,10 @@ class Flood {
     const waitedSeconds = (nowMs - first.atMs) / 1_000;
     this.started.push({ waitedSeconds, earliestSeconds: first.earliestSeconds ?? waitedSeconds });
   }
+}
+
+function areaOf({ mebibytes, seconds }: SimulatedJob): number {
+  return mebibytes * seconds;
 }
 
 function usedMb(jobs: readonly SimulatedJob[]): number {

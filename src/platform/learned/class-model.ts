@@ -111,7 +111,7 @@ export class ClassModel {
     return value === undefined ? undefined : value * lineUnit[target];
   }
 
-  /** What one process of the class is expected to take; undefined while nothing was measured. */
+  /** What one process of the class is expected to take; undefined while its memory was not measured. */
   predict(inputBytes: number): Expectation | undefined {
     const known = this.#predictions.get(inputBytes);
     if (known !== undefined) return known;
@@ -122,7 +122,7 @@ export class ClassModel {
   }
 
   #predict(inputBytes: number): Expectation | undefined {
-    if (this.samples <= 0 || this.state.recent.length === 0) return undefined;
+    if (this.samples <= 0 || this.largestPeakBytes === 0) return undefined;
     return {
       basis: "learned",
       samples: Math.max(1, Math.round(this.samples)),
@@ -130,7 +130,7 @@ export class ClassModel {
       durationMs: this.#duration(inputBytes),
       cpuCores: this.#plainSpread("cpu"),
       ioBytesPerSecond: this.#plainSpread("io"),
-      gpuMemoryBytes: this.#gpuMemory(inputBytes),
+      gpuMemoryBytes: this.gpuMemory(inputBytes),
       ...this.#life,
     };
   }
@@ -185,8 +185,11 @@ export class ClassModel {
     return this.#manyPeaks("memory", inputBytes, Math.min(samples, this.#predictors.memory.samples));
   }
 
-  /** Undefined where no job was seen on a GPU. Not all of a class may be: its samples are those that were. */
-  #gpuMemory(inputBytes: number): Expectation["gpuMemoryBytes"] {
+  /**
+   * What one process is expected to take of a GPU; undefined where no job was seen on one. Not all of a class may be: its samples
+   * are those that were.
+   */
+  gpuMemory(inputBytes: number): Expectation["gpuMemoryBytes"] {
     const samples = this.gpuSamples;
     if (samples <= 0) return undefined;
     const seen = this.state.recent.flatMap((job) => (job.gpuBytes ? [{ ...job, peakBytes: job.gpuBytes }] : []));

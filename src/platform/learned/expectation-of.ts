@@ -31,7 +31,8 @@ export function expectationOf({ profile, learned, inputBytes, endedAtPeakBytes =
   const known = learned?.predict(inputBytes);
   const floor = Math.max(LEAST_BYTES, floorBytes(endedAtPeakBytes));
   const own = ownExpectation(profile, known, learned?.largestPeakBytes ?? 0);
-  const gpuMemoryBytes = gpuMemoryOf(profile, own.gpuMemoryBytes, learned);
+  // Of a process that runs, the card may be known before its memory is.
+  const gpuMemoryBytes = gpuMemoryOf(profile, own.gpuMemoryBytes ?? learned?.gpuMemory(inputBytes), learned);
   return { ...own, memoryBytes: atLeast(own.memoryBytes, floor), gpuMemoryBytes };
 }
 

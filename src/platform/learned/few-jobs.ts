@@ -32,7 +32,7 @@ function doubt(samples: number): number {
 
 /** Peak memory of the next job, in bytes; `samples`: how many of the last jobs are of the class as it is now. */
 export function fewPeaks(recent: readonly RecentJob[], inputBytes: number, samples: number): Spread {
-  const asked = recent.slice(-Math.max(ASKED, Math.round(samples))).filter(({ peakBytes }) => peakBytes > 0);
+  const asked = recent.filter(({ peakBytes }) => peakBytes > 0).slice(-Math.max(ASKED, Math.round(samples)));
   const ended = asked.filter(({ durationMs }) => durationMs > 0);
   if (ended.length < LINE_AFTER) {
     const most = largestPeak(asked, inputBytes);

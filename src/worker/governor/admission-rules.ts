@@ -73,6 +73,13 @@ const fitsAtAll: AdmissionRule = ({ need, isInside }, view) => {
   return { code: "UNSCHEDULABLE", resource: "processes", message, need: need.processes, have: view.maxProcesses };
 };
 
+/** The same of a card; one that is not seen at this moment counts, for it may come back. */
+const fitsOnCard: AdmissionRule = ({ leastCardBytes: need = 0 }, { largestCardBytes: have = Infinity }) => {
+  if (need <= have) return undefined;
+  const message = `needs ${bytes(need)} of GPU memory, the largest card of this worker has ${bytes(have)}`;
+  return { code: "UNSCHEDULABLE", resource: "gpuMemoryBytes", message, need, have };
+};
+
 const processes: AdmissionRule = ({ need, isInside }, view) => {
   const free = view.maxProcesses - view.reserved.processes;
   if (isInside || need.processes <= free) return undefined;
@@ -250,6 +257,7 @@ export const admissionRules: readonly AdmissionRule[] = [
   state,
   labels,
   fitsAtAll,
+  fitsOnCard,
   alone,
   ...scarceRules,
   memoryOfOthers,

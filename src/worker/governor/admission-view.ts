@@ -37,7 +37,7 @@ export interface Objection {
 /** Why never on this worker, whatever ends. */
 export interface Refusal {
   readonly code: "UNSCHEDULABLE";
-  readonly resource: ResourceName;
+  readonly resource: ResourceName | "gpuMemoryBytes";
   readonly message: string;
   readonly need: number;
   readonly have: number;
@@ -66,6 +66,8 @@ export interface Request {
   readonly diskBytes?: number;
   /** One card of its own. */
   readonly gpu?: GpuWish;
+  /** What every job of its queue declares to need of a card: on a worker with smaller ones none ever fits. */
+  readonly leastCardBytes?: number | undefined;
 }
 
 export interface GpuWish {
@@ -153,6 +155,8 @@ export interface AdmissionView {
   readonly promisedDiskBytes?: number;
   /** The cards of this machine, and which are taken. */
   readonly gpus?: readonly GpuToken[];
+  /** Memory of the largest card that was ever seen here; undefined while nobody knows. */
+  readonly largestCardBytes?: number | undefined;
   /** What has waited long, and what is kept for it. */
   readonly held?: Held;
   /** Running jobs: for rules that count them. */

@@ -1,16 +1,18 @@
 /** What a person is shown of a machine beside its memory and cores: the memory of its cards, and the fullest volume. Pure. */
 import type { DeviceRoom } from "../../contract/status.ts";
 import type { MachineReading } from "./machine.ts";
-import { committedGpuBytes, type Reservation } from "./reservations.ts";
+import type { CardUse } from "./machine-ledger.ts";
+import { cardUseOf, type CardJob } from "./reservations.ts";
 
 export function deviceRoomsOf(
   { gpus, volumes }: Pick<MachineReading, "gpus" | "volumes">,
-  jobs: readonly Pick<Reservation, "card" | "gpuBytes" | "gpuUse">[],
+  jobs: readonly CardJob[],
+  neighbours: readonly { readonly cardUse?: readonly CardUse[] | undefined }[] = [],
 ): DeviceRoom[] {
+  const uses = gpus.length === 0 ? [] : [...jobs.map(cardUseOf), ...neighbours.flatMap(({ cardUse = [] }) => cardUse)];
   const cards = gpus.flatMap(({ index, uuid, memoryBytes, usedBytes }) => {
     if (memoryBytes === null || usedBytes === null) return [];
-    const job = jobs.find(({ card }) => card === uuid);
-    const reservedBytes = job === undefined ? 0 : committedGpuBytes(job);
+    const reservedBytes = uses.reduce((sum, use) => sum + (use?.card === uuid ? use.bytes : 0), 0);
     return [{ name: `gpu ${index}`, usedBytes, totalBytes: memoryBytes, reservedBytes }];
   });
   const disks = volumes.flatMap(({ use, freeBytes, totalBytes }) =>

@@ -66,6 +66,8 @@ export interface ReserveQuestion {
   readonly queue: string;
   readonly need: Amounts;
   readonly labels: readonly string[];
+  /** What every job of the queue declares to need of a card. */
+  readonly gpuMemoryBytes?: number | undefined;
   /** The job itself, where it was looked at. */
   readonly jobId?: string;
   /** Whether it would be let in before others that wait in front of it. */
@@ -83,6 +85,8 @@ export interface GovernorSnapshot {
   readonly devices: readonly DeviceRoom[];
   /** The most memory that one job could ever be admitted with. */
   readonly largestJobBytes: number;
+  /** The memory of the largest card that was seen; null where none was, or one does not tell it. */
+  readonly largestCardBytes: number | null;
   readonly running: readonly RunningJob[];
   readonly waiting: readonly WaitingQueue[];
   /** For how long nothing was let in though something waits; 0 when nothing does. */

@@ -12,7 +12,7 @@ import { deviceRoomsOf } from "./device-rooms.ts";
 import { DEFAULT_MEMORY_THRESHOLD, systemReserveOf, type GovernorConfig } from "./governor-config.ts";
 import type { GovernorSnapshot } from "./governor-port.ts";
 import { gpuTokensOf } from "./gpu-tokens.ts";
-import type { Leftover } from "./gpu-use.ts";
+import type { CardFacts } from "./gpu-meter.ts";
 import { OWN_LEVEL } from "./own-level.ts";
 import { elapsedWorkMs, outlookOf, type Outlook } from "./outlook.ts";
 import type { ToldAt } from "./waiting.ts";
@@ -31,7 +31,7 @@ export interface ViewFacts {
   readonly jobs: readonly Reservation[];
   readonly gates: Gates;
   readonly neighbours: AdmissionView["neighbours"];
-  readonly leftovers?: readonly Leftover[];
+  readonly cards?: CardFacts;
   readonly tuning: Pick<SelfTuning, "z" | "kappa" | "external" | "classLimits">;
   /** By the clock that never goes back. */
   readonly nowMs: number;
@@ -53,7 +53,8 @@ export function createView(facts: ViewFacts): AdmissionView {
     gates,
     neighbours,
     nowMs,
-    gpus: gpuTokensOf(reading.machine.gpus, jobs, neighbours, facts.leftovers),
+    gpus: gpuTokensOf(reading.machine.gpus, jobs, neighbours, facts.cards?.leftovers),
+    largestCardBytes: facts.cards?.largestBytes,
     ...(pluginRules !== undefined && { pluginRules }),
     memory: reading.memory,
     running: jobs,
@@ -194,16 +195,26 @@ export function figuresOf(
   }: { readonly ledger: Pick<Reservations, "all" | "reserved" | "committed">; readonly workerBytes: number },
 ): Pick<
   GovernorSnapshot,
-  "capacity" | "reserved" | "observed" | "headroom" | "devices" | "largestJobBytes" | "keepsRoomFor"
+  | "capacity"
+  | "reserved"
+  | "observed"
+  | "headroom"
+  | "devices"
+  | "largestJobBytes"
+  | "largestCardBytes"
+  | "keepsRoomFor"
 > {
   const reserved = ledger.reserved();
   const observed = observedOf(reading, reserved.processes);
   const headroom = headroomOf(view, observed, ledger.committed(false));
-  const largest = largestJobBytes(view, workerBytes);
+  const largest = {
+    largestJobBytes: largestJobBytes(view, workerBytes),
+    largestCardBytes: view.largestCardBytes ?? null,
+  };
   const keepsRoomFor = view.held === undefined ? null : keptRoomOf(view.held);
-  const devices = deviceRoomsOf(reading.machine, ledger.all);
+  const devices = deviceRoomsOf(reading.machine, ledger.all, view.neighbours);
   const capacity = capacityOf(view, reading);
-  return { capacity, reserved, observed, headroom, devices, largestJobBytes: largest, keepsRoomFor };
+  return { capacity, reserved, observed, headroom, devices, ...largest, keepsRoomFor };
 }
 
 function keptRoomOf({ queue, jobId, waitedMs, startsInMs }: Held): KeptRoom {

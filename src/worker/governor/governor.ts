@@ -267,9 +267,9 @@ export class Governor implements Service {
     this.#announceRoom();
   }
 
-  #requestOf({ queue, need, labels, expected, jobId }: ReserveQuestion, { cpuCores }: CapacityReading): Request {
-    const facts = { queue, jobId, kind: expected?.kind, labels, cpuCores, maxProcesses: this.#config.maxProcesses };
-    return createRequest(need, expected ?? this.#tuning.ofQueue(queue), facts);
+  #requestOf({ need, expected, ...about }: ReserveQuestion, { cpuCores }: CapacityReading): Request {
+    const facts = { ...about, kind: expected?.kind, cpuCores, maxProcesses: this.#config.maxProcesses };
+    return createRequest(need, expected ?? this.#tuning.ofQueue(about.queue), facts);
   }
 
   #wait(queue: string, wait: Wait, request: Request): Wait {
@@ -318,7 +318,7 @@ export class Governor implements Service {
       jobs: this.#ledger.all,
       gates: this.#gatesAt(reading),
       neighbours: this.#neighbourhood.others,
-      leftovers: this.gpus.leftovers(reading, this.#nowMs),
+      cards: this.gpus.at(reading, this.#nowMs),
       tuning: this.#tuning,
       nowMs: this.#nowMs,
       ...(this.#deps.pluginRules !== undefined && { pluginRules: this.#deps.pluginRules }),

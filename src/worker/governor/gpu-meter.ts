@@ -9,10 +9,20 @@ import type { Reservation, Reservations } from "./reservations.ts";
 type Ledger = Pick<Reservations, "all" | "ofJob" | "observeGpu">;
 type Reading = Pick<CapacityReading, "machine">;
 
+/** What is known of the cards beside what they tell now. */
+export interface CardFacts {
+  /** What ended jobs have left on them. */
+  readonly leftovers: readonly Leftover[];
+  /** Memory of the largest that was ever told of; undefined while there was none, and once one did not tell it. */
+  readonly largestBytes: number | undefined;
+}
+
 export class GpuMeter {
   readonly #ledger: Ledger;
   readonly #leftovers = new GpuLeftovers();
   #gpus: readonly Gpu[] = [];
+  /** By UUID: one that vanishes may come back. */
+  readonly #sizes = new Map<string, number>();
 
   constructor(ledger: Ledger) {
     this.#ledger = ledger;
@@ -59,8 +69,12 @@ export class GpuMeter {
     this.#leftovers.note(job, this.#gpus, nowMs);
   }
 
-  /** What ended jobs have left on the cards. */
-  leftovers({ machine }: Reading, nowMs: number): readonly Leftover[] {
-    return this.#leftovers.at(machine.gpus, nowMs);
+  at({ machine }: Reading, nowMs: number): CardFacts {
+    for (const { uuid, memoryBytes } of machine.gpus) this.#sizes.set(uuid, memoryBytes ?? Infinity);
+    const largestBytes = Math.max(0, ...this.#sizes.values());
+    return {
+      leftovers: this.#leftovers.at(machine.gpus, nowMs),
+      largestBytes: largestBytes > 0 && largestBytes < Infinity ? largestBytes : undefined,
+    };
   }
 }

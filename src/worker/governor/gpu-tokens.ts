@@ -5,7 +5,7 @@ import type { GpuToken, GpuWish, Request } from "./admission-view.ts";
 import type { Leftover } from "./gpu-use.ts";
 import type { Neighbour } from "./machine-ledger.ts";
 import type { Gpu } from "./probes/gpu.ts";
-import type { Reservation } from "./reservations.ts";
+import { cardUseOf, type CardJob, type Reservation } from "./reservations.ts";
 
 /** Even a job of which nothing is known cannot start on a card that has less. */
 const DEFAULT_BYTES = 256 * MiB;
@@ -26,10 +26,16 @@ export function gpuWishOf(labels: readonly string[], expected?: Expectation["gpu
 /** The cards of this machine, and which of them a job holds: one of ours, or of another worker. */
 export function gpuTokensOf(
   gpus: readonly Gpu[],
-  jobs: readonly Pick<Reservation, "id" | "card">[],
-  neighbours: readonly Pick<Neighbour, "cards">[],
+  jobs: readonly (CardJob & Pick<Reservation, "id">)[],
+  neighbours: readonly Pick<Neighbour, "cards" | "cardUse">[],
   leftovers: readonly Leftover[] = [],
 ): GpuToken[] {
+  if (gpus.length === 0) return [];
+  // What jobs that have no card of their own will still take of one; the card of one that has is nobody else's.
+  const guests = jobs.flatMap((job) => (job.card === undefined ? (cardUseOf(job) ?? []) : []));
+  const others = neighbours.flatMap(({ cards, cardUse = [] }) => cardUse.filter(({ card }) => !cards.includes(card)));
+  const comingTo = (uuid: string) =>
+    [...guests, ...others].reduce((sum, use) => sum + (use.card === uuid ? use.growthBytes : 0), 0);
   const ours = new Map(jobs.map(({ id, card }) => [card, id]));
   return gpus.map(({ index, uuid, memoryBytes, usedBytes }) => {
     const left = leftovers.find(({ card }) => card === uuid);
@@ -40,7 +46,7 @@ export function gpuTokensOf(
       index,
       uuid,
       totalBytes: total,
-      freeBytes: Math.min(total, free + gone),
+      freeBytes: Math.max(0, Math.min(total, free + gone) - comingTo(uuid)),
       isTaken: ours.has(uuid) || isWithOne(neighbours, uuid),
       takenBy: ours.get(uuid),
       ...(left?.keptFor !== undefined && { kept: { ...left.keptFor, bytes: left.bytes } }),

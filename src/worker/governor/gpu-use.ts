@@ -29,16 +29,18 @@ export function gpuUseOf(
   pids: ReadonlySet<number>,
   { card, cardBeforeBytes, gpuUse }: Pick<Reservation, "card" | "cardBeforeBytes" | "gpuUse">,
 ): GpuUse | undefined {
-  const held = gpus.map(({ processes }) => processes.filter(({ pid }) => pids.has(pid)));
-  const sumOf = (of: Gpu["processes"]) => of.reduce((sum, { usedBytes }) => sum + (usedBytes ?? 0), 0);
-  const most = held.reduce((a, b) => (sumOf(b) > sumOf(a) ? b : a), []);
+  const held = gpus.map(({ uuid, processes }) => ({ uuid, of: processes.filter(({ pid }) => pids.has(pid)) }));
+  const sumOf = ({ of }: { readonly of: Gpu["processes"] }) =>
+    of.reduce((sum, { usedBytes }) => sum + (usedBytes ?? 0), 0);
+  const most = held.reduce((a, b) => (sumOf(b) > sumOf(a) ? b : a), { uuid: card ?? "", of: [] });
   const own = gpus.find(({ uuid }) => uuid === card);
   const isListed = own === undefined || own.processes.length > 0;
   const more = isListed ? 0 : (own.usedBytes ?? 0) - (cardBeforeBytes ?? Infinity);
   const usedBytes = Math.max(sumOf(most), more, 0);
   if (usedBytes === 0 && gpuUse === undefined) return undefined;
-  const seen = most.map(({ pid }) => pid);
-  return { usedBytes, peakBytes: Math.max(usedBytes, gpuUse?.peakBytes ?? 0), pids: seen };
+  const seen = most.of.map(({ pid }) => pid);
+  const on = sumOf(most) > 0 ? most.uuid : card;
+  return { usedBytes, peakBytes: Math.max(usedBytes, gpuUse?.peakBytes ?? 0), pids: seen, card: on };
 }
 
 /** What ended jobs have left on the cards, for as long as the samplers may not have seen them go, or their engine stays. */

@@ -240,12 +240,16 @@ export class LearnedRuns {
     const observed = this.#observedOf(jobId, sample);
     const expected = this.expect(run, inputBytes);
     this.#tellRunning(run, observed.told, { rssBytes, elapsedMs, expected });
-    const gpuBytes = this.#gpus.peakOf(jobId) ?? null;
-    const line = observed.notedBytes > 0 ? GROWTH * observed.notedBytes : expected.memoryBytes.p95;
-    const gpuLine = observed.notedGpuBytes > 0 ? GROWTH * observed.notedGpuBytes : (expected.gpuMemoryBytes?.p95 ?? 0);
-    if (rssBytes > line || (gpuBytes ?? 0) > gpuLine) {
-      this.#noteRunning(run, observed, { inputBytes, rssBytes, gpuBytes, jobs: 0 });
-    }
+    const gpuBytes = this.#gpus.peakOf(jobId) ?? 0;
+    const { notedBytes, notedGpuBytes } = observed;
+    const isBeyond = rssBytes > lineOf(notedBytes, expected.memoryBytes.p95);
+    const isGpuBeyond = gpuBytes > lineOf(notedGpuBytes, expected.gpuMemoryBytes?.p95);
+    if (!isBeyond && !isGpuBeyond) return;
+    // What it has of the other so far is no news: it is not done growing, and would pass for little.
+    const gpu = isGpuBeyond ? gpuBytes : notedGpuBytes;
+    this.#noteRunning(run, observed, {
+      ...{ inputBytes, rssBytes: isBeyond ? rssBytes : notedBytes, gpuBytes: gpu === 0 ? null : gpu, jobs: 0 },
+    });
   }
 
   /**
@@ -366,6 +370,11 @@ export class LearnedRuns {
 /** Whether something of its own runs, whose memory can be told from that of others. */
 function isLearned({ executor }: RunSpec): boolean {
   return executor === "process" || executor === "infer";
+}
+
+/** Beyond this a process that runs is noted, once more where it was before. */
+function lineOf(notedBytes: number, expectedBytes = 0): number {
+  return notedBytes > 0 ? GROWTH * notedBytes : expectedBytes;
 }
 
 /** Files of a run that calibrates are measured alone, and count for more. */

@@ -20,6 +20,14 @@ import { makeFolders } from "../../platform/make-folders.ts";
 import { isAlive, ownIdentity, processIdentity } from "../../platform/process-identity.ts";
 import { CachedFile } from "./probes/cached-file.ts";
 
+/** What a job counts with on a card, and how much of that is not in use yet; in bytes. */
+export interface CardUse {
+  /** By its UUID. */
+  readonly card: string;
+  readonly bytes: number;
+  readonly growthBytes: number;
+}
+
 /** What one worker has promised to its jobs. */
 export interface MachinePromise {
   /** Promised and not yet in use. */
@@ -28,6 +36,8 @@ export interface MachinePromise {
   readonly processes: number;
   /** GPUs that its jobs hold, by their UUIDs. */
   readonly cards: readonly string[];
+  /** What its jobs count with on cards, those that asked for none among them; a worker of an earlier version tells nothing. */
+  readonly cardUse?: readonly CardUse[] | undefined;
   /** It is ending a job for its memory: others wait for what that frees. */
   readonly isEnding: boolean;
   /** For how long it has had work and no room for any job; 0 when that is not so. */
@@ -66,6 +76,10 @@ const record = z.object({
   processes: z.number().nonnegative(),
   /** A worker of a version before tells none. */
   cards: z.array(z.string()).default([]),
+  cardUse: z
+    .array(z.object({ card: z.string(), bytes: z.number().nonnegative(), growthBytes: z.number().nonnegative() }))
+    .readonly()
+    .optional(),
   isEnding: z.boolean(),
   starvedMs: z.number().nonnegative(),
   levels: z.array(z.string()),

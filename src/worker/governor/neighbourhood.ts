@@ -1,6 +1,6 @@
 /** This worker among those of its machine: tells them what it has promised, and whether it has work and no room at all. */
 import type { MachinePromise, Neighbour, SharedLedger } from "./machine-ledger.ts";
-import { growthBytes, type Reservation } from "./reservations.ts";
+import { cardUseOf, growthBytes, type Reservation } from "./reservations.ts";
 
 export interface OwnState {
   readonly isEnding: boolean;
@@ -54,6 +54,7 @@ export class Neighbourhood {
       cpuCores: outside.reduce((sum, { need }) => sum + need.cpuCores, 0),
       processes,
       cards: jobs.flatMap(({ card }) => card ?? []),
+      cardUse: jobs.flatMap((job) => cardUseOf(job) ?? []),
       isEnding: own.isEnding,
       starvedMs: own.nowMs - (this.#starvedSinceMs ?? own.nowMs),
     };

@@ -10,9 +10,10 @@ import { flatExpectation, memoryOverTime, type UsualJob } from "./self-tuning.ts
 
 export interface RequestFacts {
   readonly queue: string;
-  readonly jobId: string | undefined;
+  readonly jobId?: string | undefined;
   readonly kind: string | undefined;
   readonly labels: readonly string[];
+  readonly gpuMemoryBytes?: number | undefined;
   readonly cpuCores: number;
   /** What a person has set, if anything. */
   readonly maxProcesses: number | undefined;
@@ -20,7 +21,7 @@ export interface RequestFacts {
 
 /** `usualJob` is what the job of this queue that was claimed last was expected to take: the next one is probably like it. */
 export function createRequest(need: Amounts, usualJob: UsualJob | undefined, facts: RequestFacts): Request {
-  const { queue, jobId, kind, labels, cpuCores, maxProcesses } = facts;
+  const { queue, jobId, kind, labels, gpuMemoryBytes, cpuCores, maxProcesses } = facts;
   const isInside = need.processes === 0;
   const about = { queue, jobId, kind, labels, isInside };
   const usual = usualJob?.expectation;
@@ -31,7 +32,7 @@ export function createRequest(need: Amounts, usualJob: UsualJob | undefined, fac
     need: fitToCores({ ...need, cpuCores: cores ?? need.cpuCores }, cpuCores, maxProcesses),
     ...about,
     lastsMs: usualJob?.lastsMs,
-    ...(gpu !== undefined && { gpu }),
+    ...(gpu !== undefined && { gpu, leastCardBytes: gpuMemoryBytes }),
     memory: candidateOf(usual, need.memoryBytes),
     samples: usual === undefined || usual.basis === "declared" ? undefined : usual.samples,
   };

@@ -18,6 +18,8 @@ export interface Usage {
 export interface GpuUse {
   readonly usedBytes: number;
   readonly peakBytes: number;
+  /** That card, by its UUID; a job that asked for none may be seen on any. */
+  readonly card?: string | undefined;
   /** Its processes there; empty where the driver lists none, as inside most containers. */
   readonly pids: readonly number[];
 }
@@ -99,9 +101,22 @@ export function committedBytes({ need, usage }: Pick<Reservation, "need" | "usag
   return Math.max(need.memoryBytes, usage?.rssBytes ?? 0);
 }
 
-/** What it counts with on its card: its promise, or what it holds when that is more. */
-export function committedGpuBytes({ gpuBytes, gpuUse }: Pick<Reservation, "gpuBytes" | "gpuUse">): number {
-  return Math.max(gpuBytes, gpuUse?.usedBytes ?? 0);
+export type CardJob = Pick<Reservation, "card"> & Partial<Pick<Reservation, "gpuBytes" | "gpuUse" | "expectation">>;
+
+/**
+ * What it counts with on a card, and on which: what it was promised, or holds when that is more. A job that asked for no card
+ * and was seen on one (the engine of a model finds it by itself) counts there with what its class takes. Undefined for one
+ * that has none.
+ */
+export function cardUseOf(
+  job: CardJob,
+): { readonly card: string; readonly bytes: number; readonly growthBytes: number } | undefined {
+  const { gpuBytes = 0, gpuUse, expectation } = job;
+  const card = job.card ?? gpuUse?.card;
+  if (card === undefined) return undefined;
+  const usedBytes = gpuUse?.usedBytes ?? 0;
+  const promised = job.card === undefined ? (expectation?.gpuMemoryBytes?.p95 ?? 0) : gpuBytes;
+  return { card, bytes: Math.max(promised, usedBytes), growthBytes: Math.max(0, promised - usedBytes) };
 }
 
 /** How far a job is beyond its promise, in bytes. */

@@ -4,6 +4,7 @@ import { MiB } from "../../../src/contract/resources.ts";
 import { keyPrefix, keys } from "../../../src/contract/queues.ts";
 import { loadHeartbeats } from "../../../src/platform/worker-heartbeats.ts";
 import { closeRedis, openRedis } from "../../../src/platform/redis.ts";
+import { WINDOW } from "../../../src/worker/queue-heads.ts";
 import { CommandMonitor } from "../../support/command-monitor.ts";
 import { BIG, bigJob, SimulatedClock, SimulatedNode, simulateDrains, SMALL } from "../../support/drain-simulation.ts";
 import { FaultCluster, kp as faultKp, PATIENT } from "../../support/fault-cluster.ts";
@@ -145,6 +146,25 @@ describe("a flood of small jobs and a large one every two minutes on four machin
       expect(utilisation).toBeGreaterThan(bound.utilisation - 0.02);
       expect(alone.mostKeepers).toBe(4);
       expect(alone.utilisation).toBeLessThan(bound.utilisation - 0.05);
+    },
+  );
+});
+
+describe("the same on one machine, where there is no other to go on", () => {
+  test.for([7, 12])(
+    "little is lost while what ends before is let in, of as many jobs as a worker looks at, seed %i",
+    { timeout: 60_000 },
+    async (seed, { redis, prefix }) => {
+      const cluster = { redis, kp: keyPrefix(prefix) };
+      const load = { nodes: 1, seconds: 900, bigEverySeconds: 120, agree: "alone", window: WINDOW } as const;
+      const bound = await simulateDrains({ ...load, bigEverySeconds: undefined }, seeded(seed), cluster);
+      const { bigs, utilisation } = await simulateDrains(load, seeded(seed), cluster);
+      expect(bigs).toHaveLength(7);
+      for (const { waitedSeconds, earliestSeconds } of bigs) expect(waitedSeconds - earliestSeconds).toBeLessThan(10);
+      expect(utilisation).toBeGreaterThan(bound.utilisation - 0.02);
+      // Looking at the next one alone, as if nothing behind it could be let in, it costs far more.
+      const one = await simulateDrains({ ...load, window: 1 }, seeded(seed), cluster);
+      expect(one.utilisation).toBeLessThan(utilisation - 0.05);
     },
   );
 });

@@ -36,6 +36,29 @@ describe("a profile that is about to be declared", () => {
     ]);
   });
 
+  test("is held against the largest card of each worker, where that asks for a card and the worker tells it", () => {
+    const cards = (workerId: string, largestCardBytes?: number | null) => ({
+      ...{ ...worker(workerId, 8 * GiB, ["gpu"]), largestCardBytes },
+    });
+    const [small, large] = [cards("small", 8 * GiB), cards("large", 24 * GiB)];
+    const change = { gpu_memory: 40 * GiB, labels: ["gpu"] };
+    expect(decideProfileFit({ ...change, gpu_memory: 24 * GiB }, [small, large])).toEqual([]);
+    expect(decideProfileFit(change, [small, large])).toEqual([
+      {
+        where: "gpu_memory",
+        expected: "what a card of a live worker has; worker large, which comes nearest, has cards of 24576 MiB at most",
+        found: "40960 MiB",
+      },
+    ]);
+    expect(decideProfileFit(change, [small, cards("older")])).toEqual([]);
+    expect(decideProfileFit(change, [small, cards("no card seen", null)])).toEqual([]);
+    expect(decideProfileFit({ gpu_memory: 40 * GiB }, [small])).toEqual([]);
+    expect(decideProfileFit({ ...change, memory: 9 * GiB }, [small]).map(({ where }) => where)).toEqual([
+      "memory",
+      "gpu_memory",
+    ]);
+  });
+
   test("is nobody's to judge while no worker claims, or none tells what it takes", () => {
     expect(decideProfileFit({ memory: GiB }, [])).toEqual([]);
     expect(decideProfileFit({ labels: ["gpu"] }, [worker("leaving", GiB, [], "draining")])).toEqual([]);

@@ -66,6 +66,11 @@ class CardWorker {
     );
   }
 
+  /** From now on the first card tells nothing of its memory, as one that is shared in parts does. */
+  tellMemoryless(): void {
+    this.#machine.write("cards", [`0, ${CARD(0)}, Card, [N/A], [N/A], 0, 40, 70.5`]);
+  }
+
   /** Waits until the governor tells that this is in use of the first card. */
   async saw(usedMiB: number): Promise<void> {
     await expect
@@ -246,4 +251,30 @@ test("of jobs that come and go no card is promised twice or beyond what it has, 
     expect(rooms.filter(({ totalBytes, reservedBytes = 0 }) => reservedBytes > totalBytes)).toEqual([]);
   }
   expect([coming.begun > 200, coming.waited > 20]).toEqual([true, true]);
+});
+
+test("a queue whose jobs all need more than any card that was seen is refused for good, others wait", async () => {
+  const worker = await started([100, 300]);
+  const ask = (gpuMemoryBytes: number) =>
+    worker.governor.tryReserve({ queue: `exec.gpu-${gpuMemoryBytes}@14`, labels: ["gpu"], need, gpuMemoryBytes });
+  const size = CARD_MIB * MiB;
+  expect(ask(size + 1)).toMatchObject({ kind: "reject", code: "UNSCHEDULABLE", need: size + 1, have: size });
+  expect(worker.governor.snapshot()).toMatchObject({
+    largestCardBytes: size,
+    waiting: [{ code: "UNSCHEDULABLE", etaMs: null, message: expect.stringContaining("largest card") as string }],
+  });
+  const ticket = ask(CARD_MIB * MiB);
+  expect(ticket.kind).toBe("admit");
+});
+
+test("of a card that does not tell its memory nobody says that a job is too large for it", async () => {
+  const worker = await started();
+  worker.tellMemoryless();
+  await expect
+    .poll(() => (worker.governor.tick(), worker.governor.snapshot().largestCardBytes), { timeout: 10_000 })
+    .toBeNull();
+  const answer = worker.governor.tryReserve({
+    ...{ queue: QUEUE, labels: ["gpu"], need, gpuMemoryBytes: 2 * CARD_MIB * MiB },
+  });
+  expect(answer.kind).toBe("admit");
 });

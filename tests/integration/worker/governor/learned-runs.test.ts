@@ -173,3 +173,40 @@ test("what is seen of a process or an engine on a card is learned of its class, 
   await classes.stop();
   await deletePrefix(redis, prefix);
 });
+
+test("a process that is seen on a card before its memory has grown tells nothing of that, nor the other way round", async ({
+  redis,
+  prefix,
+}) => {
+  const classes = new LearnedClasses({
+    ...{ redis, prefix: keyPrefix(prefix), clock: systemClock, logger: quietLogger },
+  });
+  let gpuMiB = 0;
+  const learned = new LearnedRuns(classes, silent, { peakOf: () => gpuMiB * MiB });
+  await learned.ready(run);
+  const sample = { chunkId: "c", pid: 1, inputBytes: 1_000, elapsedMs: 10, cpuMs: 1, processes: 1 };
+  const expected = () => learned.expect(run, 1_000);
+  const before = expected();
+  gpuMiB = 3_000;
+  for (const rssMiB of [5, 7, 9, 12, 16]) learned.observe(run, "first", { ...sample, rssBytes: rssMiB * MiB });
+  expect(expected().memoryBytes).toEqual(before.memoryBytes);
+  expect(expected()).toMatchObject({ basis: "default", gpuMemoryBytes: { p50: 3_000 * MiB } });
+  learned.learn(run, "first", measureOf(0, { peakBytes: 1_000 * MiB, durationMs: 9_000 }));
+
+  for (let job = 1; job < 60; job += 1) {
+    learned.learn(run, `job-${job}`, measureOf(job, { peakBytes: 1_000 * MiB, durationMs: 9_000 }));
+  }
+  const known = expected();
+  expect(known.memoryBytes.p50 / MiB).toBeGreaterThan(900);
+  // More of the card than any before, while their memory is still small.
+  gpuMiB = 6_000;
+  for (let job = 0; job < 20; job += 1) learned.observe(run, `runs-${job}`, { ...sample, rssBytes: 20 * MiB });
+  expect(expected().memoryBytes.p50 / known.memoryBytes.p50).toBeCloseTo(1, 1);
+  // And more memory than any before, while they hold little of the card.
+  gpuMiB = 10;
+  const usual = expected().gpuMemoryBytes?.p50 ?? 0;
+  for (let job = 0; job < 30; job += 1) learned.observe(run, `large-${job}`, { ...sample, rssBytes: 3_000 * MiB });
+  expect((expected().gpuMemoryBytes?.p50 ?? 0) / usual).toBeCloseTo(1, 1);
+  await classes.stop();
+  await deletePrefix(redis, prefix);
+});

@@ -1,7 +1,9 @@
 import { expect, test } from "vitest";
+import type { Expectation } from "../../../../src/contract/expectation.ts";
 import { GiB } from "../../../../src/contract/resources.ts";
 import { chooseGpu, gpuTokensOf, gpuWishOf, withOnly } from "../../../../src/worker/governor/gpu-tokens.ts";
 import type { Gpu } from "../../../../src/worker/governor/probes/gpu.ts";
+import { cardUseOf } from "../../../../src/worker/governor/reservations.ts";
 
 const card = (index: number, usedBytes: number | null): Gpu => ({
   ...{ index, uuid: `GPU-${index}`, name: "card", memoryBytes: 80 * GiB, usedBytes },
@@ -46,4 +48,18 @@ test("the label gpu asks for one card; a card that tells no memory is free or ta
   const wanted = gpuWishOf(["gpu"]);
   expect(wanted).toBeDefined();
   expect(chooseGpu(wanted, gpuTokensOf([card(0, null)], [], []))).toBe("GPU-0");
+});
+
+test("what an engine that asked for no card will still take of the one it is on is not free, here and next door", () => {
+  const cards = [card(0, 10 * GiB)];
+  const gpuUse = { card: "GPU-0", usedBytes: 10 * GiB, peakBytes: 10 * GiB, pids: [7] };
+  const expectation = { gpuMemoryBytes: { basis: "learned", p50: 30 * GiB, p95: 40 * GiB } } as Expectation;
+  const engine = { id: 1, card: undefined, gpuUse, expectation };
+  expect(gpuTokensOf(cards, [engine], [])).toMatchObject([{ freeBytes: 40 * GiB, isTaken: false }]);
+  const [cardUse] = [cardUseOf(engine) ?? { card: "", bytes: 0, growthBytes: 0 }];
+  expect(cardUse).toEqual({ card: "GPU-0", bytes: 40 * GiB, growthBytes: 30 * GiB });
+  expect(gpuTokensOf(cards, [], [{ cards: [], cardUse: [cardUse] }])).toMatchObject([{ freeBytes: 40 * GiB }]);
+  // A card that is one job's is nobody else's, whatever that one takes.
+  const holder = { id: 2, card: "GPU-0", gpuBytes: 60 * GiB };
+  expect(gpuTokensOf(cards, [holder], [])).toMatchObject([{ freeBytes: 70 * GiB, isTaken: true }]);
 });
