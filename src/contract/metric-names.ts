@@ -173,8 +173,8 @@ export const metricTable = {
   },
   headroom_class_drifts_total: {
     type: "counter",
-    help: "How often a class of jobs was found to take more than all that had been learned of it, by profile.",
-    labels: ["profile"],
+    help: "How often a class of jobs was found to take more than all that had been learned of it, by target (memory, duration, cpu) and profile.",
+    labels: ["target", "profile"],
   },
   ...redisMetrics,
   headroom_runs_total: {

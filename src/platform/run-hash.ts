@@ -5,6 +5,7 @@ import { isTerminal, terminalStates } from "../contract/outcomes.ts";
 import { keys } from "../contract/queues.ts";
 import type { RunAnomalies, RunAnomaly } from "../contract/run-record.ts";
 import { readRunSpec, type RunSpec } from "../contract/run-spec.ts";
+import type { DriftTarget } from "./learned/drift-watch.ts";
 import { Script } from "./script.ts";
 
 /** How long the live side of an ended run is kept. The store keeps the rest. */
@@ -182,12 +183,13 @@ export class RunHash {
     );
   }
 
-  /** Notes that the class of the run is no longer what it was. */
-  async drift(runId: string): Promise<void> {
+  /** Notes that the class of the run is no longer what it was; one that takes more memory, and is learned anew, is counted. */
+  async drift(runId: string, target: DriftTarget): Promise<void> {
+    const about = ["kind", "drift", "target", target];
     await this.#redis
       .multi()
-      .hincrby(keys.run(this.#kp, runId), "drifts", 1)
-      .xadd(keys.events(this.#kp, runId), "MAXLEN", "~", MAX_RUN_EVENTS, "*", "kind", "drift")
+      .hincrby(keys.run(this.#kp, runId), "drifts", target === "memory" ? 1 : 0)
+      .xadd(keys.events(this.#kp, runId), "MAXLEN", "~", MAX_RUN_EVENTS, "*", ...about)
       .exec();
   }
 

@@ -4,6 +4,7 @@ import { isTerminal, type RunState } from "../contract/outcomes.ts";
 import { keys } from "../contract/queues.ts";
 import type { RunAnomaly } from "../contract/run-record.ts";
 import type { Clock } from "../platform/clock.ts";
+import { driftTargets, type DriftTarget } from "../platform/learned/drift-watch.ts";
 
 /** Something that happened to a run. */
 export type RunEvent =
@@ -12,7 +13,7 @@ export type RunEvent =
   /** A process took far more than others of its class. */
   | { readonly kind: "anomaly"; readonly anomaly: RunAnomaly }
   /** The class of the run takes more than all that was learned of it. */
-  | { readonly kind: "drift" };
+  | { readonly kind: "drift"; readonly target: DriftTarget };
 
 export interface FollowDeps {
   readonly redis: Redis;
@@ -113,5 +114,7 @@ function parseEvent(fields: readonly string[]): RunEvent | undefined {
   if (kind === "progress")
     return { kind, changes: JSON.parse(values.get("changes") ?? "{}") as Record<string, number> };
   if (kind === "anomaly") return { kind, anomaly: JSON.parse(values.get("anomaly") ?? "{}") as RunAnomaly };
-  return kind === "drift" ? { kind } : undefined;
+  // A worker of an earlier version looks at memory alone, and does not say so.
+  if (kind === "drift") return { kind, target: driftTargets.find((one) => one === values.get("target")) ?? "memory" };
+  return undefined;
 }

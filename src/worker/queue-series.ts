@@ -3,6 +3,7 @@ import { isChunkJob } from "../contract/jobs.ts";
 import { outcomes } from "../contract/outcomes.ts";
 import { parseQueueName } from "../contract/queues.ts";
 import { targets } from "../platform/learned/class-state.ts";
+import { driftTargets } from "../platform/learned/drift-watch.ts";
 import { profileOfPlace, type QueuePlace } from "../platform/job-queues.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import type { ClaimedJob } from "./lane.ts";
@@ -40,7 +41,7 @@ export class QueueSeries {
     const metrics = this.#metrics;
     metrics.histogram("headroom_file_duration_seconds").zero({ profile });
     metrics.histogram("headroom_chunk_duration_seconds").zero({ profile });
-    metrics.counter("headroom_class_drifts_total").inc({ profile }, 0);
+    for (const target of driftTargets) metrics.counter("headroom_class_drifts_total").inc({ target, profile }, 0);
     for (const target of targets) {
       metrics.counter("headroom_anomalies_total").inc({ target, profile }, 0);
     }

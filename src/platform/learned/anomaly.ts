@@ -78,10 +78,12 @@ const driftWindows = [
 
 /** Whether the class is no longer what it was: its jobs take more than all that was learned says. */
 export function decideDrift(recent: readonly RecentJob[]): boolean {
-  const judged = recent.filter(({ coverage }) => coverage !== "open");
-  return driftWindows.some(
-    ({ jobs, beyond }) => judged.slice(-jobs).filter(({ coverage }) => coverage === "beyond").length >= beyond,
-  );
+  return isDrift(recent.flatMap(({ coverage }) => (coverage === "open" ? [] : [coverage === "beyond"])));
+}
+
+/** The same of the last jobs that could be judged: whether each was beyond what was expected. */
+export function isDrift(judged: readonly boolean[]): boolean {
+  return driftWindows.some(({ jobs, beyond }) => judged.slice(-jobs).filter((one) => one).length >= beyond);
 }
 
 /** Share of the last thirty jobs that stayed below what was expected; undefined before the first. */

@@ -25,10 +25,10 @@ export function createLearnedListener(deps: { metrics: Metrics; hash: RunHash; l
       logger.warn({ runId, ...anomaly }, "process takes far more than others of its class");
       told(runId, hash.anomaly(runId, anomaly));
     },
-    drifted: ({ runId, spec }) => {
-      metrics.counter("headroom_class_drifts_total").inc({ profile: spec.profile });
-      logger.warn({ runId, profile: spec.profile }, "class of jobs takes more than was learned of it, learning anew");
-      told(runId, hash.drift(runId));
+    drifted: ({ runId, spec }, target) => {
+      metrics.counter("headroom_class_drifts_total").inc({ target, profile: spec.profile });
+      logger.warn({ runId, target, profile: spec.profile }, "class of jobs takes more than was learned of it");
+      told(runId, hash.drift(runId, target));
     },
   };
 }

@@ -10,6 +10,7 @@ import { CALIBRATION_WEIGHT, isUnknown } from "../../platform/learned/calibratio
 import { classOf, type LearnedClass } from "../../platform/learned/class-key.ts";
 import { ENOUGH } from "../../platform/learned/class-model.ts";
 import { SHAPE_BINS, type Target } from "../../platform/learned/class-state.ts";
+import { DriftWatch, type DriftTarget } from "../../platform/learned/drift-watch.ts";
 import { expectationOf } from "../../platform/learned/expectation-of.ts";
 import type { LearnedClasses } from "../../platform/learned/learned-classes.ts";
 import { noteOf, retractionOf, type Measure, type Note } from "../../platform/learned/note.ts";
@@ -24,7 +25,8 @@ export interface LearnedListener {
   /** Share of the last jobs of a class of this profile that stayed below what was expected. */
   covered(profile: string, ratio: number): void;
   anomaly(run: LiveRun, anomaly: RunAnomaly): void;
-  drifted(run: LiveRun): void;
+  /** The jobs of a class have come to take more than was learned; of memory it is learned anew. */
+  drifted(run: LiveRun, target: DriftTarget): void;
 }
 
 type Classes = Pick<LearnedClasses, "load" | "refresh" | "peek" | "note" | "retract">;
@@ -89,6 +91,7 @@ export class LearnedRuns {
   readonly #runs = new Map<string, RunFigures>();
   readonly #known = new WeakMap<RunSpec, LearnedClass>();
   readonly #observed = new Map<string, Observed>();
+  readonly #drifts = new DriftWatch();
   #learned = 0;
 
   constructor(classes: Classes, listener: LearnedListener, gpus: Gpus = noGpus) {
@@ -205,12 +208,15 @@ export class LearnedRuns {
     const expected = expectationOf({ profile: run.spec.resources, learned: model, inputBytes: measure.inputBytes });
     const gpuBytes = this.#gpus.peakOf(jobId) ?? null;
     const note = noteOf({ ...classMeasureOf(measure, jobs), gpuBytes }, model, expected);
-    if (measure.end === "well") this.#tellRatios(run, { ...measure, gpuBytes }, expected);
+    if (measure.end === "well") {
+      this.#tellRatios(run, { ...measure, gpuBytes }, expected);
+      for (const target of this.#drifts.note(about.key, measure, expected)) this.#listener.drifted(run, target);
+    }
     const news = note.outliers.filter(({ target }) => observed?.told.has(target) !== true);
     for (const { target, value, expected: usual } of news) {
       this.#tell(run, measure.path, { target, value, expected: usual });
     }
-    if (this.#classes.note(about, note)) this.#listener.drifted(run);
+    if (this.#classes.note(about, note)) this.#listener.drifted(run, "memory");
     this.#learned += 1;
     if (note.recent.coverage === "beyond" || this.#learned % COVERAGE_EVERY_JOBS === 0) this.#tellCovered(run, about);
   }

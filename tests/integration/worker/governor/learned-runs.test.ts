@@ -12,6 +12,7 @@ import type { ProcessMeasure } from "../../../../src/worker/executor/chunk-reque
 import { LearnedRuns, type LearnedListener } from "../../../../src/worker/governor/learned-runs.ts";
 import { quietLogger } from "../../../support/quiet-logger.ts";
 import { deletePrefix, test } from "../../../support/redis.ts";
+import { seeded } from "../../../support/seeded.ts";
 import { specOf } from "../../store/fixtures.ts";
 
 const run: LiveRun = { runId: "a", spec: specOf(), epoch: 1, state: "running", createdAtMs: 0 };
@@ -207,6 +208,48 @@ test("a process that is seen on a card before its memory has grown tells nothing
   const usual = expected().gpuMemoryBytes?.p50 ?? 0;
   for (let job = 0; job < 30; job += 1) learned.observe(run, `large-${job}`, { ...sample, rssBytes: 3_000 * MiB });
   expect((expected().gpuMemoryBytes?.p50 ?? 0) / usual).toBeCloseTo(1, 1);
+  await classes.stop();
+  await deletePrefix(redis, prefix);
+});
+
+test("a class whose jobs come to last longer, or to keep more cores busy, is told once of each, and what was learned stays", async ({
+  redis,
+  prefix,
+}) => {
+  let nowMs = 0;
+  const clock = { ...systemClock, monotonicMs: () => nowMs };
+  const classes = new LearnedClasses({ redis, prefix: keyPrefix(prefix), clock, logger: quietLogger });
+  const drifted: string[] = [];
+  const learned = new LearnedRuns(classes, { ...silent, drifted: (_, target) => drifted.push(target) });
+  await learned.ready(run);
+  const random = seeded(17);
+  let index = 0;
+  const learnMany = (jobs: number, durationMs: number, cores: number) => {
+    for (let job = 0; job < jobs; job += 1, index += 1) {
+      // What is known is looked at anew.
+      nowMs += 200;
+      const ms = durationMs * (0.8 + 0.4 * random());
+      learned.learn(
+        run,
+        `job-${index}`,
+        measureOf(index, { durationMs: ms, cpuMs: cores * ms * (0.9 + 0.2 * random()) }),
+      );
+    }
+  };
+  learnMany(200, 4_000, 0.5);
+  expect(drifted).toEqual([]);
+  const usual = learned.expect(run, 1_000);
+  // One in ten is no change of the class.
+  for (let round = 0; round < 6; round += 1) {
+    learnMany(9, 4_000, 0.5);
+    learnMany(1, 12_000, 0.5);
+  }
+  expect(drifted).toEqual([]);
+  learnMany(60, 10_000, 0.5);
+  expect(drifted).toEqual(["duration"]);
+  learnMany(60, 10_000, 2);
+  expect(drifted).toEqual(["duration", "cpu"]);
+  expect(learned.expect(run, 1_000).samples).toBeGreaterThan(usual.samples);
   await classes.stop();
   await deletePrefix(redis, prefix);
 });
