@@ -71,6 +71,8 @@ const KEPT = 9;
 /** Other sizes are measured anew after so many batches, sooner in the beginning: what is best may change. */
 const REVISIT_BATCHES = 256;
 const FIRST_REVISIT = 32;
+/** So many batches of another size may be under way when it begins. */
+const UNDER_WAY = 2;
 /** A larger batch must be quicker by so much: it holds more files back when something goes wrong. */
 const WORTH = 0.98;
 
@@ -97,7 +99,7 @@ export class RowTuner {
     if (this.#batches < this.#nextRevisit) return best;
     const size = clamp([best * 2, best / 2, 1][this.#revisits++ % 3] ?? 1, most);
     this.#nextRevisit = this.#batches + Math.min(REVISIT_BATCHES, this.#batches);
-    this.#revisit = { size, left: measuresOf(size) };
+    this.#revisit = { size, left: measuresOf(size) + UNDER_WAY };
     return size;
   }
 
