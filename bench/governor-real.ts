@@ -115,7 +115,7 @@ const prepare = (name: string, change: (jobs: readonly LoadJob[]) => LoadJob[] =
 const first = prepare("first");
 const second = prepare("second");
 /** Of kinds that are known, and that do not keep to it. */
-const surprises = { strange: prepare("strange", withStrange), changed: prepare("changed", withChanged) };
+const surprises = { strange: withStrange, changed: withChanged };
 const results: Record<string, unknown> = {};
 /** Of our own sides. */
 const seconds: Record<string, number> = {};
@@ -155,7 +155,8 @@ async function measureSurprises(): Promise<void> {
   await using cluster = await startCgroupCluster(place, cgroup);
   const about = { bin, cgroup, hasProfiles: false };
   await ours(cluster, { ...prepare("known"), ...about });
-  for (const [name, load] of wanted) {
+  for (const [name, change] of wanted) {
+    const load = prepare(name, change);
     const result = await ours(cluster, { ...load, ...about });
     const { governorKills } = result;
     results[name] = told(result, load.oracle, { governorKills, ended: round(governorKills / JOBS, 3) });

@@ -1,6 +1,6 @@
 /**
- * Bars: 50,000 files of about 1 KB through the shipped classifier, from the enqueuing call to the end of the run with a row per file,
- * against a bare `session.run` loop over the same bytes in memory at its best batch, and against what the engine alone
+ * Bars: 50,000 files of about 1 KB through the shipped classifier, from the enqueuing call to the end of the run with a
+ * row per file, against a bare `session.run` loop over the same bytes in memory at its best batch, and against what the engine alone
  * makes of the same files on the disk. Meanwhile the event loop of the worker (here also of the scheduler and the client) is
  * late by less than 20 ms in 99 of 100 cases, and with locks of two seconds no job is taken for lost and no file runs twice.
  */

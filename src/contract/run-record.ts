@@ -67,9 +67,13 @@ export interface RunAnomaly {
   readonly expected: number;
 }
 
+/** What the jobs of a class may come to take more of than was learned. */
+export const driftTargets = ["memory", "duration", "cpu"] as const;
+export type DriftTarget = (typeof driftTargets)[number];
+
 export interface RunAnomalies {
   readonly count: number;
-  /** How often the class of the run was found to be no longer what it was. */
+  /** How often the memory of the run's class was found to be no longer what it was. */
   readonly drifts: number;
   readonly examples: readonly RunAnomaly[];
 }

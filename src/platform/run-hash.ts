@@ -3,9 +3,8 @@ import type { Redis } from "ioredis";
 import type { Outcome, RunState } from "../contract/outcomes.ts";
 import { isTerminal, terminalStates } from "../contract/outcomes.ts";
 import { keys } from "../contract/queues.ts";
-import type { RunAnomalies, RunAnomaly } from "../contract/run-record.ts";
+import type { DriftTarget, RunAnomalies, RunAnomaly } from "../contract/run-record.ts";
 import { readRunSpec, type RunSpec } from "../contract/run-spec.ts";
-import type { DriftTarget } from "./learned/drift-watch.ts";
 import { Script } from "./script.ts";
 
 /** How long the live side of an ended run is kept. The store keeps the rest. */

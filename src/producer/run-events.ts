@@ -2,9 +2,8 @@
 import type { Redis } from "ioredis";
 import { isTerminal, type RunState } from "../contract/outcomes.ts";
 import { keys } from "../contract/queues.ts";
-import type { RunAnomaly } from "../contract/run-record.ts";
+import { driftTargets, type DriftTarget, type RunAnomaly } from "../contract/run-record.ts";
 import type { Clock } from "../platform/clock.ts";
-import { driftTargets, type DriftTarget } from "../platform/learned/drift-watch.ts";
 
 /** Something that happened to a run. */
 export type RunEvent =

@@ -65,7 +65,7 @@ export interface QueueHeadsDeps {
 /** What is known of a kind changes while its jobs wait. */
 const KEPT_MS = 1_000;
 /** So many jobs of a queue are looked at, or fewer with much to say: 16 of 200 fill a worker nearly as well as all would. */
-export const WINDOW = 16;
+export const HEAD_WINDOW = 16;
 const WINDOW_BYTES = 32 * KiB;
 const MAX_SKIP_MS = 10_000;
 
@@ -98,7 +98,7 @@ return found
 
 /** Tells ids and data, in turn, of the next jobs of a queue in Redis. */
 export function nextJobs(redis: Redis): QueueHeadsDeps["next"] {
-  return async (lane) => (await FIRST.run(redis, lane.headKeys, [WINDOW, WINDOW_BYTES, Date.now()])) as string[];
+  return async (lane) => (await FIRST.run(redis, lane.headKeys, [HEAD_WINDOW, WINDOW_BYTES, Date.now()])) as string[];
 }
 
 interface Seen {
@@ -145,7 +145,7 @@ export class QueueHeads {
       return false;
     }
     const firstSinceMs = before?.firstJobId === firstJobId ? before.firstSinceMs : nowMs;
-    const judged = await this.#readAll(found, nowMs - firstSinceMs >= MAX_SKIP_MS ? 1 : WINDOW);
+    const judged = await this.#readAll(found, nowMs - firstSinceMs >= MAX_SKIP_MS ? 1 : HEAD_WINDOW);
     this.#seen.set(queue, { jobs: judged, firstJobId, firstSinceMs, atMs: nowMs });
     return true;
   }

@@ -2,8 +2,8 @@
 import { isChunkJob } from "../contract/jobs.ts";
 import { outcomes } from "../contract/outcomes.ts";
 import { parseQueueName } from "../contract/queues.ts";
+import { driftTargets } from "../contract/run-record.ts";
 import { targets } from "../platform/learned/class-state.ts";
-import { driftTargets } from "../platform/learned/drift-watch.ts";
 import { profileOfPlace, type QueuePlace } from "../platform/job-queues.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import type { ClaimedJob } from "./lane.ts";

@@ -3,10 +3,9 @@
  * nothing else: what is learned of both follows by itself, and a promise of memory does not hang on it.
  */
 import type { Expectation } from "../../contract/expectation.ts";
+import type { DriftTarget } from "../../contract/run-record.ts";
 import { isDrift } from "./anomaly.ts";
 
-export const driftTargets = ["memory", "duration", "cpu"] as const;
-export type DriftTarget = (typeof driftTargets)[number];
 type WatchedTarget = Exclude<DriftTarget, "memory">;
 
 /** With fewer jobs known, or with less than this more than 19 of 20 of them took, nobody is told. In ms, and in cores. */

@@ -1,8 +1,7 @@
 /** What a person is shown of a machine beside its memory and cores: the memory of its cards, and the fullest volume. Pure. */
 import type { DeviceRoom } from "../../contract/status.ts";
 import type { MachineReading } from "./machine.ts";
-import type { CardUse } from "./machine-ledger.ts";
-import { cardUseOf, type CardJob } from "./reservations.ts";
+import { cardUseOf, type CardJob, type CardUse } from "./reservations.ts";
 
 export function deviceRoomsOf(
   { gpus, volumes }: Pick<MachineReading, "gpus" | "volumes">,

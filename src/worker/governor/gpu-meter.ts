@@ -69,6 +69,7 @@ export class GpuMeter {
     this.#leftovers.note(job, this.#gpus, nowMs);
   }
 
+  /** What holds at a moment, by a reading of then; takes the sizes of the cards in it as known from now on. */
   at({ machine }: Reading, nowMs: number): CardFacts {
     for (const { uuid, memoryBytes } of machine.gpus) this.#sizes.set(uuid, memoryBytes ?? Infinity);
     const largestBytes = Math.max(0, ...this.#sizes.values());

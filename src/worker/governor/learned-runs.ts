@@ -4,13 +4,13 @@ import type { Expectation, ExpectationBasis } from "../../contract/expectation.t
 import type { FileEntry } from "../../contract/files.ts";
 import { bucketBytes, bucketOf, bucketWithin } from "../../contract/profiles.ts";
 import type { RunSpec } from "../../contract/run-spec.ts";
-import type { RunAnomaly } from "../../contract/run-record.ts";
+import type { DriftTarget, RunAnomaly } from "../../contract/run-record.ts";
 import { coverageOf, decideRunningAnomaly, type RunningFacts } from "../../platform/learned/anomaly.ts";
 import { CALIBRATION_WEIGHT, isUnknown } from "../../platform/learned/calibration.ts";
 import { classOf, type LearnedClass } from "../../platform/learned/class-key.ts";
 import { ENOUGH } from "../../platform/learned/class-model.ts";
 import { SHAPE_BINS, type Target } from "../../platform/learned/class-state.ts";
-import { DriftWatch, type DriftTarget } from "../../platform/learned/drift-watch.ts";
+import { DriftWatch } from "../../platform/learned/drift-watch.ts";
 import { expectationOf } from "../../platform/learned/expectation-of.ts";
 import type { LearnedClasses } from "../../platform/learned/learned-classes.ts";
 import { noteOf, retractionOf, type Measure, type Note } from "../../platform/learned/note.ts";

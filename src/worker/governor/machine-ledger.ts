@@ -19,14 +19,7 @@ import type { Logger } from "../../platform/logger.ts";
 import { makeFolders } from "../../platform/make-folders.ts";
 import { isAlive, ownIdentity, processIdentity } from "../../platform/process-identity.ts";
 import { CachedFile } from "./probes/cached-file.ts";
-
-/** What a job counts with on a card, and how much of that is not in use yet; in bytes. */
-export interface CardUse {
-  /** By its UUID. */
-  readonly card: string;
-  readonly bytes: number;
-  readonly growthBytes: number;
-}
+import type { CardUse } from "./reservations.ts";
 
 /** What one worker has promised to its jobs. */
 export interface MachinePromise {

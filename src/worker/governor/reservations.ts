@@ -103,14 +103,20 @@ export function committedBytes({ need, usage }: Pick<Reservation, "need" | "usag
 
 export type CardJob = Pick<Reservation, "card"> & Partial<Pick<Reservation, "gpuBytes" | "gpuUse" | "expectation">>;
 
+/** What a job counts with on a card, and how much of that is not in use yet; in bytes. */
+export interface CardUse {
+  /** By its UUID. */
+  readonly card: string;
+  readonly bytes: number;
+  readonly growthBytes: number;
+}
+
 /**
  * What it counts with on a card, and on which: what it was promised, or holds when that is more. A job that asked for no card
  * and was seen on one (the engine of a model finds it by itself) counts there with what its class takes. Undefined for one
  * that has none.
  */
-export function cardUseOf(
-  job: CardJob,
-): { readonly card: string; readonly bytes: number; readonly growthBytes: number } | undefined {
+export function cardUseOf(job: CardJob): CardUse | undefined {
   const { gpuBytes = 0, gpuUse, expectation } = job;
   const card = job.card ?? gpuUse?.card;
   if (card === undefined) return undefined;

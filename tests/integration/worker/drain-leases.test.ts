@@ -4,7 +4,7 @@ import { MiB } from "../../../src/contract/resources.ts";
 import { keyPrefix, keys } from "../../../src/contract/queues.ts";
 import { loadHeartbeats } from "../../../src/platform/worker-heartbeats.ts";
 import { closeRedis, openRedis } from "../../../src/platform/redis.ts";
-import { WINDOW } from "../../../src/worker/queue-heads.ts";
+import { HEAD_WINDOW } from "../../../src/worker/queue-heads.ts";
 import { CommandMonitor } from "../../support/command-monitor.ts";
 import { BIG, bigJob, SimulatedClock, SimulatedNode, simulateDrains, SMALL } from "../../support/drain-simulation.ts";
 import { FaultCluster, kp as faultKp, PATIENT } from "../../support/fault-cluster.ts";
@@ -156,7 +156,7 @@ describe("the same on one machine, where there is no other to go on", () => {
     { timeout: 60_000 },
     async (seed, { redis, prefix }) => {
       const cluster = { redis, kp: keyPrefix(prefix) };
-      const load = { nodes: 1, seconds: 900, bigEverySeconds: 120, agree: "alone", window: WINDOW } as const;
+      const load = { nodes: 1, seconds: 900, bigEverySeconds: 120, agree: "alone", window: HEAD_WINDOW } as const;
       const bound = await simulateDrains({ ...load, bigEverySeconds: undefined }, seeded(seed), cluster);
       const { bigs, utilisation } = await simulateDrains(load, seeded(seed), cluster);
       expect(bigs).toHaveLength(7);
